@@ -1,0 +1,57 @@
+# Everything below makes its own virtual environment first; nothing else is needed but Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench migration snapshot lock clean
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the database of DATABASE_URL
+	$(BIN)/e2i-gateway serve --demo small
+
+test: $(VENV)/dev ## Run all tests, on a Postgres of their own
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/dev ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/dev ## Measure the executors on a database of its own
+	$(BIN)/python -m tests.bench
+
+migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
+	$(BIN)/e2i-gateway db revision -m "$(m)"
+
+snapshot: $(VENV)/dev ## Rewrite the committed schema, statement counts and golden answers, to be read as a diff
+	$(BIN)/e2i-gateway schema print > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/test_golden.py
+
+lock: ## Compile the lock files from pyproject.toml (needs uv)
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	  --extra build pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	  --extra build --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the environment, not the data
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock $(VENV)/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

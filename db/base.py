@@ -1,0 +1,319 @@
+"""The vocabulary in which the models say everything once: entities, views, columns, enums, relations, SQL fields.
+
+A model is the only place where a table is described. Its column comments become the database's COMMENTs, the GraphQL
+descriptions and the documentation; its relations become fields on both ends, batch loaders and lineage edges.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import Enum as SqlEnum
+from sqlalchemy import Index, MetaData, Table, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, MappedColumn, mapped_column
+from sqlalchemy.types import TypeEngine
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_MAX_IDENTIFIER = 63
+
+
+class Labels(enum.Enum):
+    """A Postgres enum: the members' values are its labels, each with a description of its own.
+
+    Declared as ``class ModelStage(Labels, pg_name="model_stage_enum")`` with members ``STAGING = "staging", "..."``.
+    ``pg_name`` is None for an enum that no column has: it exists for SQL fields only.
+    """
+
+    doc: str
+    pg_name: ClassVar[str | None]
+    pg_schema: ClassVar[str | None]
+    open_ended: ClassVar[bool]
+
+    def __new__(cls, label: str, doc: str) -> Self:
+        member = object.__new__(cls)
+        member._value_ = label
+        member.doc = doc
+        return member
+
+    def __init_subclass__(
+        cls, *, pg_name: str | None = None, pg_schema: str | None = None, open_ended: bool = False
+    ) -> None:
+        """``open_ended`` enums gain labels without notice (agents): text in GraphQL, a real enum in our database."""
+        super().__init_subclass__()
+        cls.pg_name = pg_name
+        cls.pg_schema = pg_schema
+        cls.open_ended = open_ended
+
+
+def pg_enum(labels: type[Labels]) -> SqlEnum:
+    """The column type of a Postgres enum, values being its labels."""
+    return SqlEnum(
+        labels,
+        name=labels.pg_name,
+        schema=labels.pg_schema,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One relation between two entities, declared once at the side that refers, and a field on both sides.
+
+    ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
+    instead: a predicate over the row aliases ``{this}`` and ``{that}`` (never NULL-unsafe: NULL means no match), with
+    the columns of each side that it reads.
+    """
+
+    target: str
+    doc: str
+    _: KW_ONLY
+    on: Mapping[str, str]
+    many: bool = False
+    inverse: str | None = None
+    inverse_doc: str = ""
+    inverse_many: bool = True
+    sql: str | None = None
+    inverse_sql: str | None = None
+    this_columns: Sequence[str] = ()
+    that_columns: Sequence[str] = ()
+
+
+def belongs_to(
+    target: str, on: str | Mapping[str, str], doc: str, *, inverse: str, inverse_doc: str, inverse_many: bool = True
+) -> Relation:
+    """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
+
+    ``inverse`` names the field on the target: a connection, or one row where ``inverse_many`` is False.
+    """
+    pairs = on if isinstance(on, Mapping) else {on: "id"}
+    return Relation(target, doc, on=pairs, inverse=inverse, inverse_doc=inverse_doc, inverse_many=inverse_many)
+
+
+def linked_by(
+    target: str,
+    sql: str,
+    doc: str,
+    *,
+    this_columns: Sequence[str],
+    that_columns: Sequence[str],
+    many: bool = True,
+    inverse: str | None = None,
+    inverse_doc: str = "",
+    inverse_many: bool = True,
+    inverse_sql: str | None = None,
+) -> Relation:
+    """A relation by a predicate over ``{this}`` and ``{that}``.
+
+    ``inverse_sql`` says the same relation in a form that is fast when walked the other way; the aliases keep their
+    meaning (``{this}`` is always the declaring side).
+    """
+    return Relation(
+        target,
+        doc,
+        on={},
+        many=many,
+        sql=sql,
+        inverse=inverse,
+        inverse_doc=inverse_doc,
+        inverse_many=inverse_many,
+        inverse_sql=inverse_sql,
+        this_columns=this_columns,
+        that_columns=that_columns,
+    )
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A field that is a SQL expression over the row: ``{row}`` is its alias. Sent as ``type`` says."""
+
+    sql: str
+    type: TypeEngine[Any]
+    doc: str
+    columns: Sequence[str]
+
+
+def computed(sql: str, type_: TypeEngine[Any], doc: str, *, columns: Sequence[str]) -> Computed:
+    """A SQL field; ``columns`` are the columns it reads, so that a missing one makes this field a named error."""
+    return Computed(sql, type_, doc, columns)
+
+
+class Entity(DeclarativeBase):
+    """A table of the platform, and a type of the graph of the same name.
+
+    ``__order__`` is the time column of the default order (newest first), None where the table has no time.
+    ``__plural__`` is needed only where the plural is not regular.
+    """
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    __order__: ClassVar[str | None] = None
+    __plural__: ClassVar[str | None] = None
+    __is_view__: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__dict__.get("__abstract__"):
+            _entities[cls.__name__] = cls
+
+
+_entities: dict[str, type[Entity]] = {}
+
+
+class View(Entity):
+    """A view of the platform: its primary key is the declared key of its rows, held by no constraint."""
+
+    __abstract__ = True
+    __is_view__ = True
+
+
+def column(type_: TypeEngine[Any], comment: str, *args: Any, **kwargs: Any) -> MappedColumn[Any]:
+    """A column with its description: the database COMMENT, the GraphQL description and the documentation."""
+    return mapped_column(type_, *args, comment=comment, **kwargs)
+
+
+NOW = text("now()")
+NEW_UUID = text("gen_random_uuid()")
+EMPTY_OBJECT = text("'{}'::jsonb")
+EMPTY_LIST = text("'[]'::jsonb")
+
+
+def plural(entity: type[Entity]) -> str:
+    """The plural of an entity's name in camelCase: ``Model`` -> ``models``, ``ShapAnalysis`` -> ``shapAnalyses``."""
+    name = entity.__name__[0].lower() + entity.__name__[1:]
+    if entity.__plural__:
+        return entity.__plural__
+    if name.endswith("sis"):
+        return name[:-2] + "es"
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return name[:-1] + "ies"
+    if name.endswith(("s", "x", "ch", "sh")):
+        return name + "es"
+    return name + "s"
+
+
+def relations(entity: type[Entity]) -> dict[str, Relation]:
+    """The relations that a model declares itself, by name, in order."""
+    return {name: value for name, value in vars(entity).items() if isinstance(value, Relation)}
+
+
+def computed_fields(entity: type[Entity]) -> dict[str, Computed]:
+    """The SQL fields that a model declares, by name, in order."""
+    return {name: value for name, value in vars(entity).items() if isinstance(value, Computed)}
+
+
+def entities() -> dict[str, type[Entity]]:
+    """Every mapped table and view by its name in the graph, in order of declaration."""
+    return dict(_entities)
+
+
+def key_columns(entity: type[Entity]) -> list[str]:
+    """The names of the key's columns, in order."""
+    return [column.name for column in table_of(entity).primary_key.columns]
+
+
+def table_of(entity: type[Entity]) -> Table:
+    """The table (or view) behind an entity."""
+    table = entity.__table__
+    assert isinstance(table, Table)  # noqa: S101 - every entity maps one table, never a join
+    return table
+
+
+def enum_types() -> list[type[Labels]]:
+    """Every enum that is a type of the database, in order of declaration; also those that no column has."""
+    return [labels for labels in Labels.__subclasses__() if labels.pg_name is not None]
+
+
+def add_comments() -> None:
+    """A model's docstring becomes the COMMENT of its table."""
+    for entity in entities().values():
+        table_of(entity).comment = " ".join((entity.__doc__ or "").split())
+
+
+def add_indexes() -> None:
+    """An index behind every relation and every default order, so that a page per parent is read from an index.
+
+    Derived, not declared: (columns of the relation, default order's time DESC NULLS LAST, key DESC). Both ends of a
+    relation are looked up by equality, and so is a foreign key when what it refers to is deleted; an end that is a key
+    or has a unique constraint has its index already.
+    """
+    by_name = entities()
+    for entity in by_name.values():
+        if entity.__is_view__:
+            continue
+        if entity.__order__:
+            _add_ordered_index(entity, ())
+        for relation in relations(entity).values():
+            if relation.on:
+                _add_ordered_index(entity, tuple(relation.on))
+                _add_ordered_index(by_name[relation.target], tuple(relation.on.values()))
+        keys = [tuple(key.column_keys) for key in table_of(entity).foreign_key_constraints]
+        for columns in sorted(keys):
+            _add_ordered_index(entity, columns)
+
+
+def _add_ordered_index(entity: type[Entity], lookup: tuple[str, ...]) -> None:
+    table = table_of(entity)
+    key = key_columns(entity)
+    if entity.__is_view__ or (lookup and (set(lookup) == set(key) or _is_unique(table, lookup))):
+        return
+    order = [entity.__order__] if entity.__order__ and entity.__order__ not in lookup else []
+    name = _index_name(table.name, [*lookup, *order])
+    if any(index.name == name for index in table.indexes):
+        return
+    terms: list[Any] = [table.c[column] for column in lookup]
+    terms += [table.c[column].desc().nulls_last() for column in order]
+    terms += [table.c[column].desc() for column in key if column not in {*lookup, *order}]
+    Index(name, *terms)
+
+
+def _index_name(table: str, columns: Sequence[str]) -> str:
+    name = f"ix_{table}_{'_'.join(columns)}"
+    if len(name) <= _MAX_IDENTIFIER:
+        return name
+    # Two long names may differ at their ends only.
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _MAX_IDENTIFIER - 9].rstrip('_')}_{digest}"
+
+
+def _is_unique(table: Table, columns: tuple[str, ...]) -> bool:
+    return any(
+        isinstance(constraint, UniqueConstraint) and {c.name for c in constraint.columns} == set(columns)
+        for constraint in table.constraints
+    )
+
+
+__all__ = [
+    "EMPTY_LIST",
+    "EMPTY_OBJECT",
+    "NEW_UUID",
+    "NOW",
+    "Computed",
+    "Entity",
+    "Labels",
+    "Relation",
+    "View",
+    "add_comments",
+    "add_indexes",
+    "belongs_to",
+    "column",
+    "computed",
+    "computed_fields",
+    "entities",
+    "enum_types",
+    "key_columns",
+    "linked_by",
+    "pg_enum",
+    "plural",
+    "relations",
+    "table_of",
+]

@@ -1,0 +1,654 @@
+"""Group 7, model monitoring: drift, performance over time, alerts, monitoring runs, retraining, and four views."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    TEXT,
+    VARCHAR,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import (
+    EMPTY_OBJECT,
+    NEW_UUID,
+    NOW,
+    Entity,
+    Labels,
+    View,
+    belongs_to,
+    column,
+    linked_by,
+    pg_enum,
+)
+from db.models.g01_mlops_core import ModelStage
+
+
+class DriftType(Labels, pg_name="drift_type_enum"):
+    """What has drifted."""
+
+    DATA = "data", "The distribution of an input feature changed."
+    MODEL = "model", "The distribution of the model's predictions changed."
+    CONCEPT = "concept", "The relation between the features and the target changed."
+
+
+class DriftSeverity(Labels, pg_name="drift_severity_enum"):
+    """How severe a drift or an alert is; medium and above raise an alert."""
+
+    NONE = "none", "No drift."
+    LOW = "low", "Minor drift within the acceptable range; raises no alert."
+    MEDIUM = "medium", "Moderate drift, to be watched; raises an alert."
+    HIGH = "high", "Significant drift, action recommended; raises an alert."
+    CRITICAL = "critical", "Severe drift, immediate action required; raises an alert."
+
+
+class AlertStatus(Labels, pg_name="alert_status_enum"):
+    """Lifecycle status of a monitoring alert."""
+
+    ACTIVE = "active", "Raised; nobody has taken notice yet."
+    ACKNOWLEDGED = "acknowledged", "Seen by a person who takes it on."
+    INVESTIGATING = "investigating", "Its cause is being looked for."
+    RESOLVED = "resolved", "Its cause has been dealt with."
+    DISMISSED = "dismissed", "Closed as no issue."
+
+
+class StatisticalTest(Labels, pg_name="statistical_test_enum"):
+    """Statistical test by which drift was judged."""
+
+    PSI = "psi", "Population stability index."
+    KS = "ks", "Two-sample Kolmogorov-Smirnov test."
+    CHI_SQUARE = "chi_square", "Chi-square test of categorical frequencies."
+    WASSERSTEIN = "wasserstein", "Wasserstein (earth mover's) distance."
+    JS_DIVERGENCE = "js_divergence", "Jensen-Shannon divergence."
+    IMPORTANCE_CORRELATION = "importance_correlation", "Correlation of feature importances."
+
+
+class DriftRecord(Entity):
+    """One drift test of a model: a current period against its baseline, by one statistical test.
+
+    Data, model and concept drift are recorded over time. A trigger raises an alert for drift of medium or higher
+    severity.
+    """
+
+    __tablename__ = "ml_drift_history"
+    __table_args__ = (CheckConstraint("baseline_end <= current_start", name="valid_period"),)
+    __order__ = "created_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Drift record identifier.", primary_key=True, server_default=NEW_UUID)
+    model_id: Mapped[UUID | None] = column(Uuid(), "Model monitored.", ForeignKey("ml_model_registry.id"))
+    experiment_id: Mapped[UUID | None] = column(
+        Uuid(), "Experiment of the monitored model.", ForeignKey("ml_experiments.id")
+    )
+    deployment_id: Mapped[UUID | None] = column(
+        Uuid(), "Deployment whose traffic was tested.", ForeignKey("ml_deployments.id")
+    )
+    drift_type: Mapped[DriftType] = column(pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.")
+    feature_name: Mapped[str | None] = column(VARCHAR(255), "Affected feature (null for model and concept drift).")
+    test_type: Mapped[StatisticalTest] = column(pg_enum(StatisticalTest), "Statistical test used.")
+    test_statistic: Mapped[Decimal | None] = column(Numeric(12, 6), "Test statistic value, on the scale of the test.")
+    p_value: Mapped[Decimal | None] = column(
+        Numeric(12, 10), "Statistical significance: p-value of the test (0-1); null for tests without one."
+    )
+    threshold: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Threshold that the test was judged against.", server_default="0.05"
+    )
+    drift_detected: Mapped[bool] = column(Boolean(), "Whether drift threshold was exceeded.", server_default="false")
+    severity: Mapped[DriftSeverity] = column(
+        pg_enum(DriftSeverity),
+        "Drift severity classification: none, low, medium, high or critical.",
+        server_default=DriftSeverity.NONE.value,
+    )
+    baseline_start: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Start of the baseline period.")
+    baseline_end: Mapped[datetime] = column(
+        TIMESTAMP(timezone=True), "End of the baseline period; not after the start of the current period."
+    )
+    current_start: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Start of the current period.")
+    current_end: Mapped[datetime] = column(TIMESTAMP(timezone=True), "End of the current period.")
+    baseline_mean: Mapped[Decimal | None] = column(Numeric(15, 6), "Mean of the tested variable in the baseline.")
+    baseline_std: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Standard deviation of the tested variable in the baseline."
+    )
+    baseline_min: Mapped[Decimal | None] = column(Numeric(15, 6), "Least value of the tested variable in the baseline.")
+    baseline_max: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Greatest value of the tested variable in the baseline."
+    )
+    baseline_count: Mapped[int | None] = column(Integer(), "Number of samples in the baseline.")
+    current_mean: Mapped[Decimal | None] = column(Numeric(15, 6), "Mean of the tested variable in the current period.")
+    current_std: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Standard deviation of the tested variable in the current period."
+    )
+    current_min: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Least value of the tested variable in the current period."
+    )
+    current_max: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Greatest value of the tested variable in the current period."
+    )
+    current_count: Mapped[int | None] = column(Integer(), "Number of samples in the current period.")
+    drift_score: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Normalized drift score (0-1, from no drift to the greatest)."
+    )
+    contribution_to_overall: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Contribution of the feature to the model's overall drift (percent)."
+    )
+    detected_by: Mapped[str | None] = column(
+        VARCHAR(100), "Agent or job that ran the test.", server_default="drift_monitor_agent"
+    )
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the test was recorded.", server_default=NOW
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that was monitored.",
+        inverse="drift_history",
+        inverse_doc="Drift tests that the model was monitored by, newest first.",
+    )
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment of the monitored model.",
+        inverse="drift_history",
+        inverse_doc="Drift tests of the experiment's models, newest first.",
+    )
+    deployment = belongs_to(
+        "Deployment",
+        "deployment_id",
+        "The deployment whose traffic was tested.",
+        inverse="drift_history",
+        inverse_doc="Drift tests of the deployment's traffic, newest first.",
+    )
+
+
+class PerformanceMetric(Entity):
+    """One measurement of a model's performance, compared with a baseline to detect degradation."""
+
+    __tablename__ = "ml_performance_metrics"
+    __order__ = "measured_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)
+    model_id: Mapped[UUID | None] = column(Uuid(), "Model measured.", ForeignKey("ml_model_registry.id"))
+    experiment_id: Mapped[UUID | None] = column(
+        Uuid(), "Experiment of the measured model.", ForeignKey("ml_experiments.id")
+    )
+    deployment_id: Mapped[UUID | None] = column(
+        Uuid(), "Deployment whose predictions were measured.", ForeignKey("ml_deployments.id")
+    )
+    metric_name: Mapped[str] = column(VARCHAR(100), "Metric measured: roc_auc, precision, rmse, etc.")
+    metric_value: Mapped[Decimal] = column(Numeric(12, 6), "Measured value, on the scale of the metric.")
+    data_split: Mapped[str | None] = column(
+        VARCHAR(50), "Data that it was measured on: train, val, test, or production.", server_default="production"
+    )
+    segment: Mapped[str | None] = column(
+        VARCHAR(255), "Optional segmentation (brand, region); null for the whole population."
+    )
+    sample_size: Mapped[int | None] = column(Integer(), "Number of samples measured.")
+    positive_rate: Mapped[Decimal | None] = column(
+        Numeric(8, 6), "Share of positive labels among the samples (0-1), for classification."
+    )
+    ci_lower: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Lower bound of the measured value's confidence interval."
+    )
+    ci_upper: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Upper bound of the measured value's confidence interval."
+    )
+    ci_level: Mapped[Decimal | None] = column(
+        Numeric(4, 3), "Level of the confidence interval (0-1).", server_default="0.95"
+    )
+    baseline_value: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Comparison baseline: what the metric was before, on the same scale."
+    )
+    delta: Mapped[Decimal | None] = column(Numeric(12, 6), "Measured value minus baseline.")
+    delta_pct: Mapped[Decimal | None] = column(Numeric(8, 4), "Difference to the baseline (percent of the baseline).")
+    is_degraded: Mapped[bool | None] = column(
+        Boolean(), "Whether performance is below threshold.", server_default="false"
+    )
+    measured_at: Mapped[datetime] = column(TIMESTAMP(timezone=True), "When it was measured.", server_default=NOW)
+    measurement_window_start: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "Start of the period that the measured samples come from."
+    )
+    measurement_window_end: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "End of the period that the measured samples come from."
+    )
+    source: Mapped[str | None] = column(
+        VARCHAR(100), "Where the measurement comes from: mlflow, bentoml or manual.", server_default="mlflow"
+    )
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the measurement was recorded.", server_default=NOW
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that was measured.",
+        inverse="performance_metrics",
+        inverse_doc="Performance metrics that the model was measured by, newest first.",
+    )
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment of the measured model.",
+        inverse="performance_metrics",
+        inverse_doc="Performance metrics of the experiment's models, newest first.",
+    )
+    deployment = belongs_to(
+        "Deployment",
+        "deployment_id",
+        "The deployment whose predictions were measured.",
+        inverse="performance_metrics",
+        inverse_doc="Performance metrics of the deployment's predictions, newest first.",
+    )
+
+
+class MonitoringAlert(Entity):
+    """An alert on a model, from creation through resolution.
+
+    It carries the people notified, the recommended remediation, automatic actions and the retraining it triggered.
+    """
+
+    __tablename__ = "ml_monitoring_alerts"
+    __order__ = "created_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Alert identifier.", primary_key=True, server_default=NEW_UUID)
+    alert_type: Mapped[str] = column(VARCHAR(100), "What the alert is about: drift, performance, staleness or error.")
+    title: Mapped[str] = column(VARCHAR(500), "Headline of the alert.")
+    severity: Mapped[DriftSeverity] = column(
+        pg_enum(DriftSeverity), "Alert severity: none, low, medium, high or critical."
+    )
+    status: Mapped[AlertStatus] = column(
+        pg_enum(AlertStatus),
+        "Lifecycle status: active, acknowledged, investigating, resolved or dismissed.",
+        server_default=AlertStatus.ACTIVE.value,
+    )
+    model_id: Mapped[UUID | None] = column(Uuid(), "Affected model.", ForeignKey("ml_model_registry.id"))
+    experiment_id: Mapped[UUID | None] = column(
+        Uuid(), "Experiment of the affected model.", ForeignKey("ml_experiments.id")
+    )
+    deployment_id: Mapped[UUID | None] = column(Uuid(), "Affected deployment.", ForeignKey("ml_deployments.id"))
+    drift_history_id: Mapped[UUID | None] = column(
+        Uuid(), "Drift record that raised the alert, for alerts on drift.", ForeignKey("ml_drift_history.id")
+    )
+    message: Mapped[str] = column(TEXT(), "What happened, in prose.")
+    affected_features: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Features involved.")
+    drift_type: Mapped[DriftType | None] = column(
+        pg_enum(DriftType), "Kind of drift, for alerts on drift: data, model, or concept."
+    )
+    composite_drift_score: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Drift score that the alert was raised for (0-1)."
+    )
+    recommended_action: Mapped[str | None] = column(TEXT(), "Suggested remediation.")
+    recommended_priority: Mapped[str | None] = column(
+        VARCHAR(50), "Priority of the suggested remediation: immediate, high, medium or low."
+    )
+    auto_action_taken: Mapped[bool | None] = column(
+        Boolean(), "Whether an automatic action (such as retraining) was taken.", server_default="false"
+    )
+    auto_action_details: Mapped[Any | None] = column(JSONB(), "What the automatic action was and what came of it.")
+    notified_channels: Mapped[list[str] | None] = column(
+        ARRAY(TEXT()), "Notification channels that were told (slack, email, pagerduty, ...)."
+    )
+    notification_sent_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the notification was sent.")
+    notification_error: Mapped[str | None] = column(TEXT(), "Why the notification could not be sent, if so.")
+    acknowledged_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was acknowledged.")
+    acknowledged_by: Mapped[str | None] = column(VARCHAR(255), "Who acknowledged it.")
+    acknowledgement_notes: Mapped[str | None] = column(TEXT(), "Note left when acknowledging.")
+    resolved_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was resolved or dismissed.")
+    resolved_by: Mapped[str | None] = column(VARCHAR(255), "Who resolved or dismissed it.")
+    resolution_notes: Mapped[str | None] = column(TEXT(), "Note left when resolving or dismissing.")
+    resolution_action: Mapped[str | None] = column(
+        VARCHAR(100), "What resolved it: retrained, rolled_back, dismissed or fixed_data."
+    )
+    triggered_retraining: Mapped[bool | None] = column(
+        Boolean(), "Whether auto-retraining was triggered.", server_default="false"
+    )
+    retraining_job_id: Mapped[UUID | None] = column(
+        Uuid(), "Retraining that the alert triggered, by its record identifier."
+    )
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was raised.", server_default=NOW)
+    updated_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was last changed; set by a trigger.", server_default=NOW
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The affected model.",
+        inverse="alerts",
+        inverse_doc="Monitoring alerts on the model, newest first.",
+    )
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment of the affected model.",
+        inverse="alerts",
+        inverse_doc="Monitoring alerts on the experiment's models, newest first.",
+    )
+    deployment = belongs_to(
+        "Deployment",
+        "deployment_id",
+        "The affected deployment.",
+        inverse="alerts",
+        inverse_doc="Monitoring alerts on the deployment, newest first.",
+    )
+    drift_record = belongs_to(
+        "DriftRecord",
+        "drift_history_id",
+        "The drift record that raised the alert.",
+        inverse="alerts",
+        inverse_doc="Alerts that the drift record raised.",
+    )
+    retraining_job = belongs_to(
+        "Retraining",
+        "retraining_job_id",
+        "The retraining that the alert names as the one it triggered.",
+        inverse="requesting_alerts",
+        inverse_doc="Alerts that name this retraining as the one they triggered.",
+    )
+
+
+class MonitoringRun(Entity):
+    """One execution of a monitoring job over some models or deployments: what it checked and what it found."""
+
+    __tablename__ = "ml_monitoring_runs"
+    __table_args__ = (
+        Index("ix_ml_monitoring_runs_model_ids_gin", "model_ids", postgresql_using="gin"),
+        Index("ix_ml_monitoring_runs_deployment_ids_gin", "deployment_ids", postgresql_using="gin"),
+    )
+    __order__ = "started_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Run identifier.", primary_key=True, server_default=NEW_UUID)
+    run_type: Mapped[str] = column(
+        VARCHAR(100), "What was checked: data_drift, model_drift, concept_drift, performance or full."
+    )
+    trigger_type: Mapped[str] = column(
+        VARCHAR(50), "What started the run: scheduled, manual, or event.", server_default="scheduled"
+    )
+    model_ids: Mapped[list[UUID] | None] = column(ARRAY(Uuid()), "Models checked in the run.")
+    deployment_ids: Mapped[list[UUID] | None] = column(ARRAY(Uuid()), "Deployments checked in the run.")
+    started_at: Mapped[datetime] = column(TIMESTAMP(timezone=True), "When it started.", server_default=NOW)
+    completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
+    duration_seconds: Mapped[Decimal | None] = column(Numeric(10, 2), "Wall-clock time of the run, in seconds.")
+    total_checks: Mapped[int | None] = column(Integer(), "Number of checks made.", server_default="0")
+    drift_detected_count: Mapped[int | None] = column(
+        Integer(), "Number of checks that detected drift.", server_default="0"
+    )
+    alerts_generated: Mapped[int | None] = column(Integer(), "Number of alerts produced.", server_default="0")
+    critical_count: Mapped[int | None] = column(Integer(), "Critical severity findings.", server_default="0")
+    high_count: Mapped[int | None] = column(Integer(), "High severity findings.", server_default="0")
+    medium_count: Mapped[int | None] = column(Integer(), "Medium severity findings.", server_default="0")
+    low_count: Mapped[int | None] = column(Integer(), "Low severity findings.", server_default="0")
+    overall_health_score: Mapped[Decimal | None] = column(Numeric(5, 2), "Health score (0-100, higher is better).")
+    requires_attention: Mapped[bool | None] = column(
+        Boolean(), "Whether a person should look at the findings.", server_default="false"
+    )
+    status: Mapped[str | None] = column(
+        VARCHAR(50), "State of the run: running, completed or failed.", server_default="running"
+    )
+    error_message: Mapped[str | None] = column(TEXT(), "Why the run failed, if it did.")
+    summary: Mapped[Any | None] = column(JSONB(), "Findings of the run in detail.", server_default=EMPTY_OBJECT)
+    created_by: Mapped[str | None] = column(
+        VARCHAR(100), "User, agent or scheduler that started the run.", server_default="celery_beat"
+    )
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the run was recorded.", server_default=NOW
+    )
+
+    models = linked_by(
+        "Model",
+        "{that}.id = ANY({this}.model_ids)",
+        "The models that the run checked.",
+        this_columns=("model_ids",),
+        that_columns=("id",),
+        inverse="monitoring_runs",
+        inverse_doc="Monitoring runs that checked the model, newest first.",
+        inverse_sql="{this}.model_ids @> ARRAY[{that}.id]",
+    )
+    deployments = linked_by(
+        "Deployment",
+        "{that}.id = ANY({this}.deployment_ids)",
+        "The deployments that the run checked.",
+        this_columns=("deployment_ids",),
+        that_columns=("id",),
+        inverse="monitoring_runs",
+        inverse_doc="Monitoring runs that checked the deployment, newest first.",
+        inverse_sql="{this}.deployment_ids @> ARRAY[{that}.id]",
+    )
+
+
+class Retraining(Entity):
+    """One retraining of a model: what triggered it, the versions before and after, and whether it paid off."""
+
+    __tablename__ = "ml_retraining_history"
+    __order__ = "triggered_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Retraining record identifier.", primary_key=True, server_default=NEW_UUID)
+    trigger_type: Mapped[str] = column(
+        VARCHAR(100), "What triggered the retraining: drift, performance, scheduled or manual."
+    )
+    alert_id: Mapped[UUID | None] = column(Uuid(), "Triggering alert.", ForeignKey("ml_monitoring_alerts.id"))
+    monitoring_run_id: Mapped[UUID | None] = column(
+        Uuid(), "Monitoring run that led to the retraining.", ForeignKey("ml_monitoring_runs.id")
+    )
+    model_id: Mapped[UUID | None] = column(
+        Uuid(), "Model retrained, in its previous version.", ForeignKey("ml_model_registry.id")
+    )
+    old_model_version: Mapped[str | None] = column(VARCHAR(100), "Previous version.")
+    new_model_version: Mapped[str | None] = column(VARCHAR(100), "New version, of the same model name.")
+    trigger_reason: Mapped[str] = column(TEXT(), "Why the model was retrained, in prose.")
+    drift_severity: Mapped[DriftSeverity | None] = column(
+        pg_enum(DriftSeverity),
+        "Severity of the drift that triggered the retraining: none, low, medium, high or critical.",
+    )
+    performance_delta: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Change of performance that triggered the retraining, on the scale of the metric."
+    )
+    training_run_id: Mapped[UUID | None] = column(
+        Uuid(), "Training run that carried out the retraining.", ForeignKey("ml_training_runs.id")
+    )
+    status: Mapped[str | None] = column(
+        VARCHAR(50),
+        "State of the retraining: pending, training, validating, deployed, failed or rejected.",
+        server_default="pending",
+    )
+    old_metric_value: Mapped[Decimal | None] = column(Numeric(12, 6), "Metric before retraining, on its own scale.")
+    new_metric_value: Mapped[Decimal | None] = column(Numeric(12, 6), "Metric after retraining, on its own scale.")
+    improvement: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Improvement of the metric from before to after the retraining."
+    )
+    auto_deployed: Mapped[bool | None] = column(
+        Boolean(), "Whether the new version was auto-promoted to production.", server_default="false"
+    )
+    deployed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the new version was deployed.")
+    deployment_id: Mapped[UUID | None] = column(
+        Uuid(), "Deployment of the new version.", ForeignKey("ml_deployments.id")
+    )
+    triggered_at: Mapped[datetime] = column(TIMESTAMP(timezone=True), "When it was triggered.", server_default=NOW)
+    completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
+    duration_seconds: Mapped[Decimal | None] = column(Numeric(10, 2), "Wall-clock time of the retraining, in seconds.")
+    notes: Mapped[str | None] = column(TEXT(), "Remarks on the retraining.")
+    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that asked for the retraining.")
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the retraining was recorded.", server_default=NOW
+    )
+
+    alert = belongs_to(
+        "MonitoringAlert",
+        "alert_id",
+        "The alert that triggered the retraining.",
+        inverse="retrainings",
+        inverse_doc="Retrainings that the alert triggered.",
+    )
+    monitoring_run = belongs_to(
+        "MonitoringRun",
+        "monitoring_run_id",
+        "The monitoring run that led to the retraining.",
+        inverse="retrainings",
+        inverse_doc="Retrainings that the run led to.",
+    )
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that was retrained, in its previous version.",
+        inverse="retrainings",
+        inverse_doc="Retrainings of the model, newest first.",
+    )
+    new_model = linked_by(
+        "Model",
+        "{that}.model_version = {this}.new_model_version AND {that}.model_name = "
+        "(SELECT old.model_name FROM ml_model_registry old WHERE old.id = {this}.model_id)",
+        "The model version that the retraining produced: the new version of the retrained model's name.",
+        this_columns=("model_id", "new_model_version"),
+        that_columns=("id", "model_name", "model_version"),
+        many=False,
+        inverse="produced_by_retrainings",
+        inverse_doc="Retrainings that produced this model version.",
+        inverse_sql="{this}.new_model_version = {that}.model_version AND {this}.model_id IN "
+        "(SELECT old.id FROM ml_model_registry old WHERE old.model_name = {that}.model_name)",
+    )
+    training_run = belongs_to(
+        "TrainingRun",
+        "training_run_id",
+        "The training run that carried out the retraining.",
+        inverse="retrainings",
+        inverse_doc="Retrainings that the run carried out.",
+    )
+    deployment = belongs_to(
+        "Deployment",
+        "deployment_id",
+        "The deployment of the new version.",
+        inverse="retrainings",
+        inverse_doc="Retrainings whose new version the deployment put in place.",
+    )
+
+
+class DriftStatus(View):
+    """Latest drift status of a model for one type of drift: its newest drift record."""
+
+    __tablename__ = "ml_drift_status_latest"
+    __order__ = "last_checked"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
+    drift_type: Mapped[DriftType] = column(
+        pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
+    )
+    feature_name: Mapped[str | None] = column(VARCHAR(255), "Feature of the newest test (null for model and concept).")
+    drift_detected: Mapped[bool | None] = column(Boolean(), "Whether drift threshold was exceeded in the newest test.")
+    severity: Mapped[DriftSeverity | None] = column(
+        pg_enum(DriftSeverity), "Severity in the newest test: none, low, medium, high or critical."
+    )
+    test_type: Mapped[StatisticalTest | None] = column(pg_enum(StatisticalTest), "Statistical test used.")
+    test_statistic: Mapped[Decimal | None] = column(Numeric(12, 6), "Test statistic value, on the scale of the test.")
+    p_value: Mapped[Decimal | None] = column(Numeric(12, 10), "P-value of the newest test (0-1).")
+    drift_score: Mapped[Decimal | None] = column(Numeric(8, 4), "Normalized drift score of the newest test (0-1).")
+    last_checked: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest test was recorded.")
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that was monitored.",
+        inverse="drift_status",
+        inverse_doc="Latest drift status of the model, one row per type of drift.",
+    )
+
+
+class DriftTrend(View):
+    """Drift of a model on one day of the last seven, for one type of drift."""
+
+    __tablename__ = "ml_drift_trend_7d"
+    __order__ = "check_date"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
+    drift_type: Mapped[DriftType] = column(
+        pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
+    )
+    check_date: Mapped[date] = column(Date(), "Day that the tests were recorded on.", primary_key=True)
+    check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests on the day.")
+    drift_count: Mapped[int | None] = column(BigInteger(), "Number of tests on the day that detected drift.")
+    avg_drift_score: Mapped[Decimal | None] = column(Numeric(), "Average normalized drift score of the day (0-1).")
+    max_severity: Mapped[str | None] = column(
+        TEXT(), "Greatest severity of the day: none, low, medium, high or critical."
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that was monitored.",
+        inverse="drift_trend_7d",
+        inverse_doc="Drift of the model over the last seven days, one row per day and type of drift.",
+    )
+
+
+class ActiveAlertsSummary(View):
+    """Active alerts on a model, counted by severity."""
+
+    __tablename__ = "ml_active_alerts_summary"
+    __order__ = "newest_alert"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Affected model.", primary_key=True)
+    total_active: Mapped[int | None] = column(BigInteger(), "Number of active alerts.")
+    critical_count: Mapped[int | None] = column(BigInteger(), "Number of active alerts of critical severity.")
+    high_count: Mapped[int | None] = column(BigInteger(), "Number of active alerts of high severity.")
+    medium_count: Mapped[int | None] = column(BigInteger(), "Number of active alerts of medium severity.")
+    oldest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the oldest active alert was raised.")
+    newest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest active alert was raised.")
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The affected model.",
+        inverse="active_alerts_summary",
+        inverse_doc="Active alerts on the model, counted by severity; null where there are none.",
+        inverse_many=False,
+    )
+
+
+class ModelHealth(View):
+    """Health of a model: its drift, its active alerts and its latest performance, combined in one verdict."""
+
+    __tablename__ = "ml_model_health_dashboard"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Model that the row is about.", primary_key=True)
+    model_name: Mapped[str | None] = column(VARCHAR(), "Model name.")
+    model_stage: Mapped[ModelStage | None] = column(pg_enum(ModelStage), "Current lifecycle stage of the model.")
+    has_active_drift: Mapped[bool | None] = column(Boolean(), "Whether a recent drift test detected drift.")
+    max_drift_severity: Mapped[DriftSeverity | None] = column(
+        pg_enum(DriftSeverity), "Greatest severity of the recent drift tests: none, low, medium, high or critical."
+    )
+    drift_check_count: Mapped[int | None] = column(BigInteger(), "Number of recent drift tests.")
+    active_alerts: Mapped[int | None] = column(BigInteger(), "Number of active alerts on the model.")
+    critical_alerts: Mapped[int | None] = column(BigInteger(), "Number of active alerts of critical severity.")
+    latest_metric_value: Mapped[Decimal | None] = column(
+        Numeric(), "Value of the latest performance metric, on the scale of the metric."
+    )
+    primary_metric: Mapped[str | None] = column(VARCHAR(), "Name of the latest performance metric.")
+    performance_degraded: Mapped[bool | None] = column(
+        Boolean(), "Whether the latest performance metric is below threshold."
+    )
+    health_status: Mapped[str | None] = column(
+        TEXT(),
+        "Verdict: critical (a critical alert is active), warning (a high alert is active, or drift is critical), "
+        "attention (drift, or degraded performance) or healthy.",
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that the row is about.",
+        inverse="health",
+        inverse_doc="Health of the model: drift, alerts and latest performance; null for a model that is not watched.",
+        inverse_many=False,
+    )

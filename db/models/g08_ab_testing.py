@@ -1,0 +1,477 @@
+"""Group 8, A/B testing: assignment, enrollment, interim analyses, results, sample ratio checks, twin comparisons."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, UniqueConstraint, Uuid
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+
+
+class UnitType(Labels, pg_name="ab_unit_type"):
+    """What an experiment randomizes."""
+
+    HCP = "hcp", "Healthcare professional."
+    PATIENT = "patient", "Patient."
+    TERRITORY = "territory", "Sales territory."
+    ACCOUNT = "account", "Account or organization."
+
+
+class RandomizationMethod(Labels, pg_name="randomization_method"):
+    """How units are assigned to variants."""
+
+    SIMPLE = "simple", "Each unit at random, independent of the others."
+    STRATIFIED = "stratified", "At random within strata of covariates."
+    BLOCK = "block", "At random within blocks of fixed allocation."
+    CLUSTER = "cluster", "Whole clusters at random."
+    ADAPTIVE = "adaptive", "With probabilities that follow the responses seen so far."
+
+
+class EnrollmentStatus(Labels, pg_name="enrollment_status"):
+    """Lifecycle status of a unit's enrollment."""
+
+    ACTIVE = "active", "Taking part."
+    WITHDRAWN = "withdrawn", "Withdrew, or was withdrawn, before the end."
+    EXCLUDED = "excluded", "Excluded, for example after a protocol violation."
+    COMPLETED = "completed", "Took part to the end."
+    LOST_TO_FOLLOWUP = "lost_to_followup", "Could no longer be followed."
+
+
+class InterimDecision(Labels, pg_name="interim_decision"):
+    """Decision of an interim analysis."""
+
+    CONTINUE = "continue", "Go on as planned."
+    STOP_EFFICACY = "stop_efficacy", "Stop early: the effect is shown."
+    STOP_FUTILITY = "stop_futility", "Stop early: significance has become improbable."
+    STOP_SAFETY = "stop_safety", "Stop because of safety concerns."
+    MODIFY_SAMPLE = "modify_sample", "Go on with another sample size."
+
+
+class AnalysisType(Labels, pg_name="ab_analysis_type"):
+    """When in the experiment a result was computed."""
+
+    INTERIM = "interim", "While the experiment was running."
+    FINAL = "final", "At the end of the experiment, as planned."
+    POST_HOC = "post_hoc", "After the end, exploratory."
+
+
+class AnalysisMethod(Labels, pg_name="ab_analysis_method"):
+    """Which units a result counts, and in which arm."""
+
+    ITT = "itt", "Intention to treat: every unit in the arm that it was assigned to."
+    PER_PROTOCOL = "per_protocol", "Only units that kept to the protocol."
+    AS_TREATED = "as_treated", "Every unit in the arm whose treatment it received."
+    CACE = "cace", "Complier average causal effect: the effect among units that comply with their assignment."
+
+
+class SrmSeverity(Labels, pg_name="srm_severity"):
+    """How severe a sample ratio mismatch is."""
+
+    NONE = "none", "No mismatch."
+    MINOR = "minor", "Slight mismatch: p > 0.01."
+    MODERATE = "moderate", "Clear mismatch: 0.001 < p <= 0.01."
+    SEVERE = "severe", "Gross mismatch: p <= 0.001."
+
+
+class Assignment(Entity):
+    """Assignment of a unit to a variant of an experiment, with randomization metadata and a reproducible hash."""
+
+    __tablename__ = "ab_experiment_assignments"
+    __table_args__ = (UniqueConstraint("experiment_id", "unit_id"),)
+    __order__ = "assigned_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Assignment identifier.", primary_key=True, server_default=NEW_UUID)
+    experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
+    unit_id: Mapped[str] = column(VARCHAR(255), "Identifier of the HCP, patient, territory or account assigned.")
+    unit_type: Mapped[UnitType] = column(pg_enum(UnitType), "Unit type: hcp, patient, territory or account.")
+    variant: Mapped[str] = column(VARCHAR(50), "Variant assigned: control, treatment_a, treatment_b, etc.")
+    assigned_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the unit was assigned.", server_default=NOW
+    )
+    randomization_method: Mapped[RandomizationMethod] = column(
+        pg_enum(RandomizationMethod),
+        "Randomization strategy: simple, stratified, block, cluster or adaptive.",
+        server_default=RandomizationMethod.SIMPLE.value,
+    )
+    stratification_key: Mapped[Any | None] = column(
+        JSONB(), "Stratification variables used, with the unit's values.", server_default=EMPTY_OBJECT
+    )
+    block_id: Mapped[str | None] = column(VARCHAR(100), "Block of the unit, for block randomization.")
+    assignment_hash: Mapped[str | None] = column(
+        VARCHAR(64), "SHA-256 for reproducible verification of the assignment, in hexadecimal."
+    )
+    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that made the assignment.")
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the assignment was recorded.", server_default=NOW
+    )
+
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment that the unit was assigned in.",
+        inverse="assignments",
+        inverse_doc="Assignments of units to the experiment's variants.",
+    )
+
+
+class Enrollment(Entity):
+    """Enrollment of an assigned unit through its lifecycle: eligibility, consent and protocol adherence."""
+
+    __tablename__ = "ab_experiment_enrollments"
+    __order__ = "enrolled_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Enrollment identifier.", primary_key=True, server_default=NEW_UUID)
+    assignment_id: Mapped[UUID] = column(Uuid(), "Parent assignment.", ForeignKey("ab_experiment_assignments.id"))
+    enrolled_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the unit was enrolled.", server_default=NOW
+    )
+    enrollment_status: Mapped[EnrollmentStatus] = column(
+        pg_enum(EnrollmentStatus),
+        "Current lifecycle status: active, withdrawn, excluded, completed or lost_to_followup.",
+        server_default=EnrollmentStatus.ACTIVE.value,
+    )
+    eligibility_criteria_met: Mapped[Any | None] = column(
+        JSONB(), "Checklist of eligibility criteria, each met or not.", server_default=EMPTY_OBJECT
+    )
+    eligibility_check_timestamp: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When eligibility was checked."
+    )
+    consent_timestamp: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When consent was given.")
+    consent_method: Mapped[str | None] = column(
+        VARCHAR(50), "How consent was given: email, phone, in_person or implied."
+    )
+    consent_version: Mapped[str | None] = column(VARCHAR(20), "Version of the consent form.")
+    withdrawal_timestamp: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the unit withdrew; null unless the status is withdrawn."
+    )
+    withdrawal_reason: Mapped[str | None] = column(TEXT(), "Reason for withdrawal (if applicable).")
+    withdrawal_initiated_by: Mapped[str | None] = column(
+        VARCHAR(50), "Who initiated the withdrawal: subject, investigator, sponsor or system."
+    )
+    protocol_deviations: Mapped[Any | None] = column(
+        JSONB(), "Recorded deviations from the protocol with date, type, severity.", server_default=EMPTY_LIST
+    )
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the enrollment was recorded.", server_default=NOW
+    )
+    updated_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was last changed; set by a trigger.", server_default=NOW
+    )
+
+    assignment = belongs_to(
+        "Assignment",
+        "assignment_id",
+        "The assignment that the unit was enrolled under.",
+        inverse="enrollments",
+        inverse_doc="Enrollments of the assigned unit, newest first.",
+    )
+
+
+class InterimAnalysis(Entity):
+    """An interim analysis of an experiment: O'Brien-Fleming alpha spending, conditional power and the decision."""
+
+    __tablename__ = "ab_interim_analyses"
+    __order__ = "performed_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Analysis identifier.", primary_key=True, server_default=NEW_UUID)
+    experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
+    analysis_number: Mapped[int] = column(Integer(), "Sequential analysis index within the experiment, from 1.")
+    performed_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the analysis was performed.", server_default=NOW
+    )
+    analysis_type: Mapped[str] = column(
+        VARCHAR(50), "What called for the analysis: scheduled, ad_hoc or triggered.", server_default="scheduled"
+    )
+    information_fraction: Mapped[float] = column(Double(), "Proportion of total data collected (0-1).")
+    sample_size_at_analysis: Mapped[int] = column(Integer(), "Number of units in the analysis, over all arms.")
+    target_sample_size: Mapped[int | None] = column(Integer(), "Planned number of units, over all arms.")
+    spending_function: Mapped[str] = column(
+        VARCHAR(50), "Alpha-spending function: obrien_fleming or other.", server_default="obrien_fleming"
+    )
+    alpha_spent: Mapped[float] = column(Double(), "Type I error spent at this analysis (0-1).")
+    cumulative_alpha_spent: Mapped[float] = column(Double(), "Type I error spent up to and with this analysis (0-1).")
+    adjusted_alpha: Mapped[float] = column(
+        Double(), "Adjusted significance threshold that this analysis is judged against (0-1)."
+    )
+    test_statistic: Mapped[float | None] = column(Double(), "Test statistic value, on the scale of the test.")
+    standard_error: Mapped[float | None] = column(Double(), "Standard error of the effect estimate.")
+    p_value: Mapped[float | None] = column(Double(), "Statistical significance: p-value of the test (0-1).")
+    effect_estimate: Mapped[float | None] = column(
+        Double(), "Point estimate of effect at this analysis, in units of the primary metric."
+    )
+    effect_ci_lower: Mapped[float | None] = column(Double(), "Lower bound of the effect's confidence interval.")
+    effect_ci_upper: Mapped[float | None] = column(Double(), "Upper bound of the effect's confidence interval.")
+    conditional_power: Mapped[float | None] = column(
+        Double(), "Probability of significance at the end given current data (0-1); low values speak for futility."
+    )
+    predictive_probability: Mapped[float | None] = column(
+        Double(), "Predictive probability of success at the end (0-1)."
+    )
+    decision: Mapped[InterimDecision] = column(
+        pg_enum(InterimDecision),
+        "Decision taken: continue, stop_efficacy, stop_futility, stop_safety or modify_sample.",
+        server_default=InterimDecision.CONTINUE.value,
+    )
+    decision_rationale: Mapped[str | None] = column(TEXT(), "Why it was decided so, in prose.")
+    metrics_snapshot: Mapped[Any] = column(
+        JSONB(), "Primary and secondary metrics and sample sizes per arm at this analysis.", server_default=EMPTY_OBJECT
+    )
+    performed_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that performed the analysis.")
+    approved_by: Mapped[str | None] = column(VARCHAR(100), "Who approved the decision.")
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the analysis was recorded.", server_default=NOW
+    )
+
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment that was analysed.",
+        inverse="interim_analyses",
+        inverse_doc="Interim analyses of the experiment, newest first.",
+    )
+
+
+class ExperimentResult(Entity):
+    """A computed result of an experiment: effect estimate, inference and effects by segment."""
+
+    __tablename__ = "ab_experiment_results"
+    __order__ = "computed_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Result identifier.", primary_key=True, server_default=NEW_UUID)
+    experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
+    analysis_type: Mapped[AnalysisType] = column(
+        pg_enum(AnalysisType), "When the result was computed: interim, final, or post_hoc."
+    )
+    analysis_method: Mapped[AnalysisMethod] = column(
+        pg_enum(AnalysisMethod),
+        "Analysis population: itt, per_protocol, as_treated, or cace.",
+        server_default=AnalysisMethod.ITT.value,
+    )
+    computed_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the result was computed.", server_default=NOW
+    )
+    primary_metric: Mapped[str] = column(VARCHAR(100), "Primary outcome metric.")
+    primary_metric_type: Mapped[str | None] = column(
+        VARCHAR(50),
+        "Kind of the primary metric: continuous, binary, count or time_to_event.",
+        server_default="continuous",
+    )
+    control_mean: Mapped[float | None] = column(Double(), "Mean of the primary metric in the control arm.")
+    control_std: Mapped[float | None] = column(Double(), "Standard deviation of the primary metric in the control arm.")
+    control_median: Mapped[float | None] = column(Double(), "Median of the primary metric in the control arm.")
+    control_n: Mapped[int] = column(Integer(), "Control arm sample size.")
+    treatment_mean: Mapped[float | None] = column(Double(), "Mean of the primary metric in the treatment arm.")
+    treatment_std: Mapped[float | None] = column(
+        Double(), "Standard deviation of the primary metric in the treatment arm."
+    )
+    treatment_median: Mapped[float | None] = column(Double(), "Median of the primary metric in the treatment arm.")
+    treatment_n: Mapped[int] = column(Integer(), "Treatment arm sample size.")
+    effect_estimate: Mapped[float] = column(Double(), "Point estimate of effect, on the scale of effect_type.")
+    effect_type: Mapped[str | None] = column(
+        VARCHAR(50),
+        "Scale of the effect: absolute, relative, odds_ratio, risk_ratio or hazard_ratio.",
+        server_default="absolute",
+    )
+    effect_ci_lower: Mapped[float | None] = column(Double(), "Lower bound of the effect's confidence interval.")
+    effect_ci_upper: Mapped[float | None] = column(Double(), "Upper bound of the effect's confidence interval.")
+    confidence_level: Mapped[float | None] = column(
+        Double(), "Level of the confidence intervals (0-1).", server_default="0.95"
+    )
+    test_statistic: Mapped[float | None] = column(Double(), "Test statistic value, on the scale of the test.")
+    test_type: Mapped[str | None] = column(
+        VARCHAR(50), "Statistical test used: t_test, z_test, chi_squared, mann_whitney or log_rank."
+    )
+    p_value: Mapped[float | None] = column(Double(), "Statistical significance: p-value of the test (0-1).")
+    is_significant: Mapped[bool | None] = column(Boolean(), "Whether effect is significant.")
+    adjusted_p_value: Mapped[float | None] = column(Double(), "P-value adjusted for multiple testing (0-1).")
+    observed_power: Mapped[float | None] = column(Double(), "Power of the test at the observed effect (0-1).")
+    minimum_detectable_effect: Mapped[float | None] = column(
+        Double(), "Least effect that the test could detect with its sample size, on the scale of effect_type."
+    )
+    secondary_metrics: Mapped[Any | None] = column(
+        JSONB(), "Secondary metrics, each with its means, effect, p-value and significance.", server_default=EMPTY_LIST
+    )
+    segment_results: Mapped[Any | None] = column(
+        JSONB(), "Heterogeneous treatment effects by specialty, decile, etc.", server_default=EMPTY_OBJECT
+    )
+    covariates_adjusted: Mapped[Any | None] = column(
+        JSONB(), "Names of the covariates that the adjusted effect accounts for.", server_default=EMPTY_LIST
+    )
+    adjusted_effect_estimate: Mapped[float | None] = column(
+        Double(), "Covariate-adjusted effect, on the scale of effect_type."
+    )
+    adjusted_ci_lower: Mapped[float | None] = column(
+        Double(), "Lower bound of the adjusted effect's confidence interval."
+    )
+    adjusted_ci_upper: Mapped[float | None] = column(
+        Double(), "Upper bound of the adjusted effect's confidence interval."
+    )
+    missing_rate_control: Mapped[float | None] = column(Double(), "Share of the control arm without an outcome (0-1).")
+    missing_rate_treatment: Mapped[float | None] = column(
+        Double(), "Share of the treatment arm without an outcome (0-1)."
+    )
+    outliers_removed: Mapped[int | None] = column(
+        Integer(), "Number of outliers that were left out.", server_default="0"
+    )
+    computed_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that computed the result.")
+    approved_by: Mapped[str | None] = column(VARCHAR(100), "Who approved the result.")
+    approval_timestamp: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the result was approved.")
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the result was recorded.", server_default=NOW
+    )
+
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment that the result was computed for.",
+        inverse="results",
+        inverse_doc="Computed results of the experiment, newest first.",
+    )
+
+
+class SrmCheck(Entity):
+    """A check of an experiment for sample ratio mismatch, by a chi-squared test."""
+
+    __tablename__ = "ab_srm_checks"
+    __order__ = "checked_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Check identifier.", primary_key=True, server_default=NEW_UUID)
+    experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
+    checked_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the check was made.", server_default=NOW
+    )
+    check_type: Mapped[str | None] = column(
+        VARCHAR(50), "What called for the check: scheduled, triggered or manual.", server_default="scheduled"
+    )
+    expected_ratio: Mapped[Any] = column(JSONB(), "Expected allocation per variant, as shares (0-1).")
+    actual_counts: Mapped[Any] = column(JSONB(), "Observed counts per variant.")
+    chi_squared_statistic: Mapped[float | None] = column(Double(), "Chi-squared test statistic.")
+    degrees_of_freedom: Mapped[int | None] = column(
+        Integer(), "Degrees of freedom of the test: number of variants less one.", server_default="1"
+    )
+    p_value: Mapped[float | None] = column(Double(), "Statistical significance: p-value of the test (0-1).")
+    is_srm_detected: Mapped[bool] = column(Boolean(), "Whether a mismatch was detected.", server_default="false")
+    severity: Mapped[SrmSeverity] = column(
+        pg_enum(SrmSeverity),
+        "Severity of the mismatch: none, minor, moderate, severe.",
+        server_default=SrmSeverity.NONE.value,
+    )
+    deviation_percent: Mapped[float | None] = column(
+        Double(), "Absolute deviation of the observed from the expected allocation (percent)."
+    )
+    investigation_notes: Mapped[str | None] = column(TEXT(), "What the investigation went through, in prose.")
+    root_cause: Mapped[str | None] = column(
+        VARCHAR(100), "Investigation finding: bot_traffic, tracking_bug, assignment_bug, unknown, etc."
+    )
+    resolution_action: Mapped[str | None] = column(TEXT(), "What was done about the mismatch.")
+    resolved_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the mismatch was resolved.")
+    resolved_by: Mapped[str | None] = column(VARCHAR(100), "Who resolved the mismatch.")
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the check was recorded.", server_default=NOW
+    )
+
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment that was checked.",
+        inverse="srm_checks",
+        inverse_doc="Sample ratio mismatch checks of the experiment, newest first.",
+    )
+
+
+class FidelityComparison(Entity):
+    """A comparison of a digital twin's prediction with the actual result of an experiment.
+
+    Prediction errors and fidelity scores are computed by triggers.
+    """
+
+    __tablename__ = "ab_fidelity_comparisons"
+    __order__ = "comparison_timestamp"
+
+    id: Mapped[UUID] = column(Uuid(), "Comparison identifier.", primary_key=True, server_default=NEW_UUID)
+    experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
+    twin_simulation_id: Mapped[UUID] = column(
+        Uuid(), "Digital Twin simulation that made the prediction.", ForeignKey("twin_simulations.simulation_id")
+    )
+    results_id: Mapped[UUID | None] = column(
+        Uuid(), "Experiment results that were compared.", ForeignKey("ab_experiment_results.id")
+    )
+    comparison_timestamp: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the comparison was made.", server_default=NOW
+    )
+    comparison_type: Mapped[str | None] = column(
+        VARCHAR(50), "Results compared with: interim or final.", server_default="final"
+    )
+    predicted_effect: Mapped[float] = column(Double(), "Twin-predicted effect.")
+    predicted_ci_lower: Mapped[float | None] = column(
+        Double(), "Lower bound of the predicted effect's confidence interval."
+    )
+    predicted_ci_upper: Mapped[float | None] = column(
+        Double(), "Upper bound of the predicted effect's confidence interval."
+    )
+    predicted_sample_size: Mapped[int | None] = column(Integer(), "Sample size that the twin recommended.")
+    actual_effect: Mapped[float | None] = column(Double(), "Real experiment effect.")
+    actual_ci_lower: Mapped[float | None] = column(Double(), "Lower bound of the real effect's confidence interval.")
+    actual_ci_upper: Mapped[float | None] = column(Double(), "Upper bound of the real effect's confidence interval.")
+    actual_sample_size: Mapped[int | None] = column(Integer(), "Sample size of the real experiment.")
+    prediction_error: Mapped[float | None] = column(Double(), "Real minus predicted effect; set by a trigger.")
+    absolute_prediction_error: Mapped[float | None] = column(
+        Double(), "Absolute value of the prediction error; set by a trigger."
+    )
+    relative_prediction_error: Mapped[float | None] = column(
+        Double(),
+        "Prediction error as a fraction of the predicted effect's absolute value; set by a trigger, "
+        "null where the prediction is practically zero.",
+    )
+    confidence_interval_coverage: Mapped[bool | None] = column(
+        Boolean(), "Whether the real effect fell within the predicted confidence interval; set by a trigger."
+    )
+    direction_match: Mapped[bool | None] = column(Boolean(), "Whether effect direction matched; set by a trigger.")
+    fidelity_score: Mapped[float | None] = column(
+        Double(), "Prediction accuracy (0-1, higher is better); set by a trigger unless given."
+    )
+    fidelity_grade: Mapped[str | None] = column(
+        VARCHAR(20), "Grade of the fidelity score: excellent, good, fair, poor; set by a trigger."
+    )
+    calibration_adjustment: Mapped[Any | None] = column(
+        JSONB(),
+        "Adjustment for future predictions: bias correction, variance scaling, adjustments by segment.",
+        server_default=EMPTY_OBJECT,
+    )
+    feedback_applied_to_model: Mapped[bool | None] = column(
+        Boolean(), "Whether the adjustment has been applied to the twin model.", server_default="false"
+    )
+    feedback_applied_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the adjustment was applied to the twin model."
+    )
+    compared_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that made the comparison.")
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the comparison was recorded.", server_default=NOW
+    )
+
+    experiment = belongs_to(
+        "Experiment",
+        "experiment_id",
+        "The experiment that the prediction was compared with.",
+        inverse="fidelity_comparisons",
+        inverse_doc="Comparisons of twin predictions with the experiment's results, newest first.",
+    )
+    simulation = belongs_to(
+        "TwinSimulation",
+        {"twin_simulation_id": "simulation_id"},
+        "The digital twin simulation that made the prediction.",
+        inverse="fidelity_comparisons",
+        inverse_doc="Comparisons of the simulation's prediction with experiment results, newest first.",
+    )
+    result = belongs_to(
+        "ExperimentResult",
+        "results_id",
+        "The experiment result that the prediction was compared with.",
+        inverse="fidelity_comparisons",
+        inverse_doc="Comparisons of twin predictions with this result.",
+    )

@@ -1,0 +1,342 @@
+"""Group 10, GEPA optimization: optimization runs, the prompts they produced and the A/B tests that judge these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    TEXT,
+    VARCHAR,
+    Boolean,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
+
+
+class OptimizerType(Labels, pg_name="optimizer_type"):
+    """Optimizer that produced a prompt."""
+
+    MIPROV2 = "miprov2", "DSPy MIPROv2, the previous optimizer and usual baseline."
+    GEPA = "gepa", "GEPA: evolution of prompts along a Pareto frontier."
+    BOOTSTRAP_FEWSHOT = "bootstrap_fewshot", "DSPy BootstrapFewShot."
+    COPRO = "copro", "DSPy COPRO."
+    SIMBA = "simba", "DSPy SIMBA."
+    MANUAL = "manual", "Prompts written by hand."
+
+
+class GepaBudgetPreset(Labels, pg_name="gepa_budget_preset"):
+    """Computational budget of an optimization run, in metric calls."""
+
+    LIGHT = "light", "About 500 metric calls."
+    MEDIUM = "medium", "About 2000 metric calls."
+    HEAVY = "heavy", "About 4000 metric calls or more."
+    CUSTOM = "custom", "As many metric calls as max_metric_calls says."
+
+
+class OptimizationStatus(Labels, pg_name="optimization_status"):
+    """Lifecycle status of an optimization run."""
+
+    PENDING = "pending", "Scheduled; has not started yet."
+    RUNNING = "running", "Optimizing."
+    COMPLETED = "completed", "Finished with a result."
+    FAILED = "failed", "Ended by an error."
+    CANCELLED = "cancelled", "Ended by hand."
+    ROLLED_BACK = "rolled_back", "Its result was taken back in favour of the previous version."
+
+
+class AbTestVariant(Labels, pg_name="ab_test_variant"):
+    """Variant of a prompt A/B test."""
+
+    BASELINE = "baseline", "The baseline prompt (MIPROv2 or manual)."
+    GEPA = "gepa", "The GEPA-optimized prompt."
+    GEPA_V2 = "gepa_v2", "The second iteration of GEPA."
+    CONTROL = "control", "The control: an unoptimized prompt."
+
+
+class PromptOptimizationRun(Entity):
+    """One prompt optimization session (GEPA or another optimizer). Each run optimizes one agent."""
+
+    __tablename__ = "prompt_optimization_runs"
+    __order__ = "created_at"
+
+    run_id: Mapped[UUID] = column(Uuid(), "Run identifier.", primary_key=True, server_default=NEW_UUID)
+    run_name: Mapped[str] = column(VARCHAR(255), "Human-readable name of the run.")
+    agent_name: Mapped[str] = column(VARCHAR(100), "Agent being optimized.")
+    agent_tier: Mapped[int] = column(SmallInteger(), "Tier of the agent: 0 (ML foundation) to 5 (self-improvement).")
+    agent_type: Mapped[str] = column(VARCHAR(20), "Type of the agent: standard, hybrid or deep.")
+    optimizer_type: Mapped[OptimizerType] = column(
+        pg_enum(OptimizerType), "Optimizer used: gepa, miprov2, etc.", server_default=OptimizerType.GEPA.value
+    )
+    budget_preset: Mapped[GepaBudgetPreset] = column(
+        pg_enum(GepaBudgetPreset), "Computational budget.", server_default=GepaBudgetPreset.MEDIUM.value
+    )
+    max_metric_calls: Mapped[int | None] = column(Integer(), "Most metric calls that the run may make.")
+    reflection_model: Mapped[str | None] = column(VARCHAR(100), "LLM that reflects on failures to propose prompts.")
+    reflection_minibatch_size: Mapped[int | None] = column(
+        Integer(), "Number of examples per reflection.", server_default="3"
+    )
+    enable_tool_optimization: Mapped[bool | None] = column(
+        Boolean(), "Whether tool descriptions are optimized too.", server_default="false"
+    )
+    candidate_selection_strategy: Mapped[str | None] = column(
+        VARCHAR(20), "How the next candidate to evolve is selected (e.g., pareto).", server_default="pareto"
+    )
+    trainset_size: Mapped[int] = column(Integer(), "Number of training examples.")
+    valset_size: Mapped[int | None] = column(Integer(), "Number of validation examples.")
+    trainset_hash: Mapped[str | None] = column(VARCHAR(64), "SHA256 of the training set, for reproducibility.")
+    valset_hash: Mapped[str | None] = column(VARCHAR(64), "SHA256 of the validation set, for reproducibility.")
+    status: Mapped[OptimizationStatus] = column(
+        pg_enum(OptimizationStatus), "Status of the run.", server_default=OptimizationStatus.PENDING.value
+    )
+    started_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the run started.")
+    completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
+    duration_seconds: Mapped[int | None] = column(Integer(), "Wall-clock time of the run, in seconds.")
+    baseline_score: Mapped[Decimal | None] = column(Numeric(5, 4), "Score before optimization (0-1).")
+    optimized_score: Mapped[Decimal | None] = column(Numeric(5, 4), "Score after optimization (0-1).")
+    improvement_percent: Mapped[Decimal | None] = column(
+        Numeric(5, 2), "Percentage improvement of the score over the baseline, in percent."
+    )
+    total_metric_calls: Mapped[int | None] = column(Integer(), "Metric calls that the run made.")
+    num_candidates_explored: Mapped[int | None] = column(Integer(), "Number of candidate prompts explored.")
+    pareto_frontier_size: Mapped[int | None] = column(Integer(), "Number of candidates on the Pareto frontier.")
+    log_dir: Mapped[str | None] = column(VARCHAR(500), "Directory of the run's logs.")
+    mlflow_run_id: Mapped[str | None] = column(VARCHAR(100), "MLflow run that records the optimization.")
+    best_candidate_idx: Mapped[int | None] = column(Integer(), "Index of the best candidate of the run.")
+    error_message: Mapped[str | None] = column(TEXT(), "Why the run failed, if it did.")
+    config_json: Mapped[Any | None] = column(JSONB(), "Full config for reproducibility.")
+    seed: Mapped[int | None] = column(Integer(), "Random seed of the run.", server_default="42")
+    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that created the run.")
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
+    updated_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was last changed.", server_default=NOW
+    )
+
+    best_instructions = linked_by(
+        "OptimizedInstruction",
+        "{that}.run_id = {this}.run_id AND {that}.candidate_idx = {this}.best_candidate_idx",
+        "Instructions of the run's best candidate, one per predictor.",
+        this_columns=("run_id", "best_candidate_idx"),
+        that_columns=("run_id", "candidate_idx"),
+        inverse="best_of_run",
+        inverse_doc="The run, when the instruction belongs to its best candidate.",
+        inverse_many=False,
+    )
+
+
+class OptimizedInstruction(Entity):
+    """A version of an agent's instruction that an optimization run produced, with its Pareto lineage.
+
+    At most one instruction per agent and predictor is active.
+    """
+
+    __tablename__ = "optimized_instructions"
+    __table_args__ = (
+        Index(
+            "uq_optimized_instructions_active",
+            "agent_name",
+            "predictor_name",
+            unique=True,
+            postgresql_where=text("is_active"),
+        ),
+    )
+    __order__ = "created_at"
+
+    instruction_id: Mapped[UUID] = column(Uuid(), "Instruction identifier.", primary_key=True, server_default=NEW_UUID)
+    run_id: Mapped[UUID] = column(
+        Uuid(), "Optimization run that produced this.", ForeignKey("prompt_optimization_runs.run_id")
+    )
+    agent_name: Mapped[str] = column(VARCHAR(100), "Target agent.")
+    predictor_name: Mapped[str] = column(VARCHAR(100), "DSPy predictor within agent.")
+    version: Mapped[str] = column(VARCHAR(50), "Version of the instruction (e.g., gepa_v1_20251224_143052).")
+    is_active: Mapped[bool | None] = column(
+        Boolean(), "Whether the instruction is currently deployed.", server_default="false"
+    )
+    is_baseline: Mapped[bool | None] = column(
+        Boolean(), "Whether this is the baseline that others are compared with.", server_default="false"
+    )
+    instruction_text: Mapped[str] = column(TEXT(), "The optimized prompt.")
+    instruction_hash: Mapped[str] = column(VARCHAR(64), "SHA256 of the instruction, for deduplication.")
+    val_score: Mapped[Decimal | None] = column(Numeric(5, 4), "Validation score (0-1).")
+    val_score_components: Mapped[Any | None] = column(JSONB(), "Validation score by metric component.")
+    candidate_idx: Mapped[int | None] = column(Integer(), "Index of the candidate within its run.")
+    parent_indices: Mapped[list[int] | None] = column(
+        ARRAY(Integer()),
+        "GEPA evolution lineage: candidate_idx of the candidates of the same run that this one evolved from.",
+    )
+    discovery_eval_count: Mapped[int | None] = column(
+        Integer(), "Budget consumed when the candidate was discovered, in metric calls."
+    )
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was produced.", server_default=NOW)
+    activated_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was last deployed.")
+    deactivated_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was last taken out of use.")
+
+    run = belongs_to(
+        "PromptOptimizationRun",
+        {"run_id": "run_id"},
+        "The optimization run that produced the instruction.",
+        inverse="instructions",
+        inverse_doc="Instructions that the run produced.",
+    )
+    parents = linked_by(
+        "OptimizedInstruction",
+        "{that}.run_id = {this}.run_id AND {that}.candidate_idx = ANY({this}.parent_indices)",
+        "Instructions of the candidates of the same run that this one evolved from.",
+        this_columns=("run_id", "parent_indices"),
+        that_columns=("run_id", "candidate_idx"),
+        inverse="children",
+        inverse_doc="Instructions of the same run that evolved from this one's candidate.",
+    )
+
+
+class OptimizedToolDescription(Entity):
+    """An optimized description of a DoWhy/EconML tool, produced by a run with tool optimization enabled."""
+
+    __tablename__ = "optimized_tool_descriptions"
+    __order__ = "created_at"
+
+    tool_description_id: Mapped[UUID] = column(
+        Uuid(), "Description identifier.", primary_key=True, server_default=NEW_UUID
+    )
+    run_id: Mapped[UUID] = column(Uuid(), "Optimization run.", ForeignKey("prompt_optimization_runs.run_id"))
+    agent_name: Mapped[str] = column(VARCHAR(100), "Agent that uses the tool.")
+    tool_name: Mapped[str] = column(VARCHAR(100), "Tool described, e.g., causal_forest, linear_dml.")
+    version: Mapped[str] = column(VARCHAR(50), "Version of the description.")
+    is_active: Mapped[bool | None] = column(
+        Boolean(), "Whether the description is currently deployed.", server_default="false"
+    )
+    description_text: Mapped[str] = column(TEXT(), "Optimized description.")
+    argument_descriptions: Mapped[Any | None] = column(JSONB(), "Optimized descriptions of the tool's arguments.")
+    description_hash: Mapped[str] = column(VARCHAR(64), "SHA256 of the description, for deduplication.")
+    original_description: Mapped[str | None] = column(TEXT(), "Original description, for comparison.")
+    original_arguments: Mapped[Any | None] = column(
+        JSONB(), "Original descriptions of the tool's arguments, for comparison."
+    )
+    tool_selection_accuracy: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "How often correct tool selected: fraction of selections under the description (0-1)."
+    )
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was produced.", server_default=NOW)
+
+    run = belongs_to(
+        "PromptOptimizationRun",
+        {"run_id": "run_id"},
+        "The optimization run that produced the description.",
+        inverse="tool_descriptions",
+        inverse_doc="Tool descriptions that the run produced.",
+    )
+    tool = belongs_to(
+        "Tool",
+        {"tool_name": "name"},
+        "The registered tool of that name, if there is one.",
+        inverse="optimized_descriptions",
+        inverse_doc="Optimized descriptions of the tool, by its name.",
+    )
+
+
+class PromptAbTest(Entity):
+    """An A/B test of a GEPA-optimized prompt against the baseline of the same agent."""
+
+    __tablename__ = "prompt_ab_tests"
+    __order__ = "created_at"
+
+    test_id: Mapped[UUID] = column(Uuid(), "Test identifier.", primary_key=True, server_default=NEW_UUID)
+    test_name: Mapped[str] = column(VARCHAR(255), "Human-readable name of the test.")
+    agent_name: Mapped[str] = column(VARCHAR(100), "Agent under test.")
+    baseline_instruction_id: Mapped[UUID | None] = column(
+        Uuid(), "Baseline prompt version.", ForeignKey("optimized_instructions.instruction_id")
+    )
+    treatment_instruction_id: Mapped[UUID | None] = column(
+        Uuid(), "GEPA-optimized version.", ForeignKey("optimized_instructions.instruction_id")
+    )
+    traffic_split: Mapped[Decimal] = column(Numeric(3, 2), "Fraction routed to treatment (0-1).", server_default="0.10")
+    status: Mapped[str | None] = column(
+        VARCHAR(20), "State of the test: draft, running, completed or stopped.", server_default="draft"
+    )
+    started_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the test started.")
+    ended_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
+    target_sample_size: Mapped[int | None] = column(Integer(), "Number of requests that the test is to reach.")
+    baseline_requests: Mapped[int | None] = column(Integer(), "Requests answered by the baseline.", server_default="0")
+    treatment_requests: Mapped[int | None] = column(
+        Integer(), "Requests answered by the treatment.", server_default="0"
+    )
+    baseline_score_avg: Mapped[Decimal | None] = column(Numeric(5, 4), "Average score of the baseline (0-1).")
+    treatment_score_avg: Mapped[Decimal | None] = column(Numeric(5, 4), "Average score of the treatment (0-1).")
+    baseline_latency_p50: Mapped[int | None] = column(Integer(), "Median latency of the baseline, in ms.")
+    treatment_latency_p50: Mapped[int | None] = column(Integer(), "Median latency of the treatment, in ms.")
+    p_value: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "Statistical significance: p-value of the difference in score (0-1)."
+    )
+    confidence_interval_lower: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "Lower bound of the confidence interval of the difference in score."
+    )
+    confidence_interval_upper: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "Upper bound of the confidence interval of the difference in score."
+    )
+    is_significant: Mapped[bool | None] = column(
+        Boolean(), "Whether the difference in score is statistically significant."
+    )
+    winner: Mapped[AbTestVariant | None] = column(pg_enum(AbTestVariant), "Which variant won.")
+    decision_reason: Mapped[str | None] = column(TEXT(), "Why the winner was chosen.")
+    rolled_out: Mapped[bool | None] = column(Boolean(), "Whether winner was promoted.", server_default="false")
+    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that created the test.")
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
+    updated_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was last changed.", server_default=NOW
+    )
+
+    baseline_instruction = belongs_to(
+        "OptimizedInstruction",
+        {"baseline_instruction_id": "instruction_id"},
+        "The instruction that is the baseline.",
+        inverse="baseline_in_tests",
+        inverse_doc="A/B tests in which the instruction is the baseline.",
+    )
+    treatment_instruction = belongs_to(
+        "OptimizedInstruction",
+        {"treatment_instruction_id": "instruction_id"},
+        "The instruction that is the treatment.",
+        inverse="treatment_in_tests",
+        inverse_doc="A/B tests in which the instruction is the treatment.",
+    )
+
+
+class PromptAbTestObservation(Entity):
+    """One request observed in a prompt A/B test: its variant, score and latency."""
+
+    __tablename__ = "prompt_ab_test_observations"
+    __order__ = "created_at"
+
+    observation_id: Mapped[UUID] = column(Uuid(), "Observation identifier.", primary_key=True, server_default=NEW_UUID)
+    test_id: Mapped[UUID] = column(Uuid(), "Parent A/B test.", ForeignKey("prompt_ab_tests.test_id"))
+    request_id: Mapped[str] = column(VARCHAR(100), "Request that was observed.")
+    variant: Mapped[AbTestVariant] = column(
+        pg_enum(AbTestVariant), "Variant that answered: baseline, gepa, control, etc."
+    )
+    score: Mapped[Decimal | None] = column(Numeric(5, 4), "Response quality score (0-1).")
+    latency_ms: Mapped[int | None] = column(Integer(), "Response latency, in ms.")
+    success: Mapped[bool | None] = column(Boolean(), "Whether request succeeded.")
+    error_type: Mapped[str | None] = column(VARCHAR(100), "Error classification; null when it succeeded.")
+    user_id: Mapped[str | None] = column(VARCHAR(100), "User who made the request.")
+    session_id: Mapped[str | None] = column(VARCHAR(100), "Session in which the request was made.")
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the request was observed.", server_default=NOW
+    )
+
+    test = belongs_to(
+        "PromptAbTest",
+        {"test_id": "test_id"},
+        "The A/B test that the observation belongs to.",
+        inverse="observations",
+        inverse_doc="Requests observed in the test.",
+    )

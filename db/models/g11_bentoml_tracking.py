@@ -1,0 +1,125 @@
+"""Group 11, BentoML tracking: services that serve models, and what their serving costs and yields over time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TEXT, VARCHAR, Double, ForeignKey, Integer, Uuid
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, pg_enum
+from db.models.g01_mlops_core import DeploymentStatus
+
+
+class BentoService(Entity):
+    """A BentoML service that serves a model, with its health, its resources and its endpoints."""
+
+    __tablename__ = "ml_bentoml_services"
+    __order__ = "created_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Service identifier.", primary_key=True, server_default=NEW_UUID)
+    service_name: Mapped[str] = column(VARCHAR(255), "Service name.")
+    bento_tag: Mapped[str] = column(VARCHAR(255), "Bento tag (name:version), the BentoML reference of the build.")
+    bento_version: Mapped[str | None] = column(VARCHAR(100), "Version part of the Bento tag.")
+    model_registry_id: Mapped[UUID | None] = column(
+        Uuid(), "Linked model, the one that is served.", ForeignKey("ml_model_registry.id")
+    )
+    deployment_id: Mapped[UUID | None] = column(
+        Uuid(), "Linked deployment, the one that the service carries out.", ForeignKey("ml_deployments.id")
+    )
+    container_image: Mapped[str | None] = column(TEXT(), "Container image that the service runs.")
+    container_tag: Mapped[str | None] = column(VARCHAR(255), "Tag of the container image.")
+    replicas: Mapped[int | None] = column(Integer(), "Number of replicas.", server_default="1")
+    resources: Mapped[Any | None] = column(
+        JSONB(), "CPU and memory config of a replica: cpu in cores, memory with its unit.", server_default=EMPTY_OBJECT
+    )
+    environment: Mapped[str | None] = column(
+        VARCHAR(50),
+        "Environment that the service runs in: development, staging or production.",
+        server_default="staging",
+    )
+    health_status: Mapped[str | None] = column(
+        VARCHAR(50), "Health of the service: healthy, unhealthy, degraded or unknown.", server_default="unknown"
+    )
+    last_health_check: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When its health was last checked.")
+    health_check_failures: Mapped[int | None] = column(Integer(), "Number of failed health checks.", server_default="0")
+    serving_endpoint: Mapped[str | None] = column(TEXT(), "External endpoint URL.")
+    internal_endpoint: Mapped[str | None] = column(TEXT(), "Endpoint URL inside the cluster.")
+    status: Mapped[DeploymentStatus | None] = column(
+        pg_enum(DeploymentStatus),
+        "Deployment lifecycle status of the service: pending, deploying, active, draining, rolled_back or failed.",
+        server_default=DeploymentStatus.PENDING.value,
+    )
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
+    started_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it started to serve.")
+    stopped_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it stopped serving.")
+    updated_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was last changed.", server_default=NOW
+    )
+    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that created the service.")
+    labels: Mapped[Any | None] = column(
+        JSONB(), "Labels of the service, as names and values.", server_default=EMPTY_OBJECT
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_registry_id",
+        "The model that the service serves.",
+        inverse="services",
+        inverse_doc="BentoML services that serve the model.",
+    )
+    deployment = belongs_to(
+        "Deployment",
+        "deployment_id",
+        "The deployment that the service serves.",
+        inverse="services",
+        inverse_doc="BentoML services that the deployment is served by.",
+    )
+
+
+class ServingMetric(Entity):
+    """One periodic measurement of a BentoML service: throughput, latency, errors and resource usage."""
+
+    __tablename__ = "ml_bentoml_serving_metrics"
+    __order__ = "recorded_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)
+    service_id: Mapped[UUID] = column(Uuid(), "Parent service.", ForeignKey("ml_bentoml_services.id"))
+    recorded_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "Measurement timestamp.", server_default=NOW
+    )
+    requests_total: Mapped[int | None] = column(Integer(), "Total requests in period.", server_default="0")
+    requests_per_second: Mapped[float | None] = column(Double(), "Throughput, in requests per second.")
+    successful_requests: Mapped[int | None] = column(
+        Integer(), "Requests in period that were answered without an error.", server_default="0"
+    )
+    failed_requests: Mapped[int | None] = column(Integer(), "Requests in period that failed.", server_default="0")
+    avg_latency_ms: Mapped[float | None] = column(Double(), "Average latency, in milliseconds.")
+    p50_latency_ms: Mapped[float | None] = column(Double(), "Median latency, in milliseconds.")
+    p95_latency_ms: Mapped[float | None] = column(Double(), "95th percentile latency, in milliseconds.")
+    p99_latency_ms: Mapped[float | None] = column(Double(), "99th percentile latency, in milliseconds.")
+    max_latency_ms: Mapped[float | None] = column(Double(), "Longest latency in period, in milliseconds.")
+    error_rate: Mapped[float | None] = column(Double(), "Error percentage of the requests in period (percent, 0-100).")
+    error_types: Mapped[Any | None] = column(
+        JSONB(), "Number of errors in period by type of error.", server_default=EMPTY_OBJECT
+    )
+    memory_mb: Mapped[float | None] = column(Double(), "Memory usage, in megabytes.")
+    memory_percent: Mapped[float | None] = column(Double(), "Memory usage, as a share of the limit (percent, 0-100).")
+    cpu_percent: Mapped[float | None] = column(Double(), "CPU utilization (percent).")
+    predictions_count: Mapped[int | None] = column(Integer(), "Predictions made in period.", server_default="0")
+    batch_size_avg: Mapped[float | None] = column(Double(), "Average number of predictions per batch.")
+    model_load_time_ms: Mapped[float | None] = column(Double(), "Time to load the model, in milliseconds.")
+    inference_time_avg_ms: Mapped[float | None] = column(
+        Double(), "Average time of the model's inference alone, in milliseconds."
+    )
+
+    service = belongs_to(
+        "BentoService",
+        "service_id",
+        "The service that the measurement was taken on.",
+        inverse="metrics",
+        inverse_doc="Serving metrics that the service emits, newest first.",
+    )

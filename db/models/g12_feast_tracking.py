@@ -1,0 +1,133 @@
+"""Group 12, Feast tracking: feature views, their materialization, and how fresh their features are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, Integer, UniqueConstraint, Uuid
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
+
+
+class FeatureView(Entity):
+    """A Feast feature view: its features, entities, source, time-to-live and online serving."""
+
+    __tablename__ = "ml_feast_feature_views"
+    __table_args__ = (UniqueConstraint("name", "project"),)
+    __order__ = "created_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Feature view identifier.", primary_key=True, server_default=NEW_UUID)
+    name: Mapped[str] = column(VARCHAR(255), "Feature view name.")
+    project: Mapped[str | None] = column(
+        VARCHAR(100), "Feast project (default: e2i_causal_analytics).", server_default="e2i_causal_analytics"
+    )
+    description: Mapped[str | None] = column(TEXT(), "What the feature view is for, in prose.")
+    entities: Mapped[Any | None] = column(JSONB(), "Names of the entities.", server_default=EMPTY_LIST)
+    entity_join_keys: Mapped[Any | None] = column(JSONB(), "Join keys of the entities.", server_default=EMPTY_LIST)
+    features: Mapped[Any | None] = column(JSONB(), "Feature names and types.", server_default=EMPTY_LIST)
+    feature_count: Mapped[int | None] = column(Integer(), "Number of features.", server_default="0")
+    source_type: Mapped[str | None] = column(VARCHAR(50), "Kind of source: batch, stream, or request.")
+    source_name: Mapped[str | None] = column(VARCHAR(255), "Name of the source.")
+    ttl_seconds: Mapped[int | None] = column(Integer(), "Time-to-live for freshness, in seconds.")
+    online_enabled: Mapped[bool | None] = column(Boolean(), "Whether online serving is active.", server_default="true")
+    batch_source_enabled: Mapped[bool | None] = column(
+        Boolean(), "Whether the batch source is active.", server_default="true"
+    )
+    tags: Mapped[Any | None] = column(JSONB(), "Tags, as names and values.", server_default=EMPTY_OBJECT)
+    owner: Mapped[str | None] = column(VARCHAR(100), "Person or team that owns the feature view.")
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
+    updated_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was last changed.", server_default=NOW
+    )
+    deleted_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was retired; null while it is in use."
+    )
+
+
+class MaterializationJob(Entity):
+    """One materialization of a feature view over a time window, with its resource usage."""
+
+    __tablename__ = "ml_feast_materialization_jobs"
+    __order__ = "created_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Job identifier.", primary_key=True, server_default=NEW_UUID)
+    feature_view_id: Mapped[UUID | None] = column(
+        Uuid(), "Target feature view.", ForeignKey("ml_feast_feature_views.id")
+    )
+    feature_view_name: Mapped[str] = column(VARCHAR(255), "Name of the target feature view.")
+    job_id: Mapped[str | None] = column(VARCHAR(255), "Identifier of the job in the system that ran it.")
+    job_type: Mapped[str | None] = column(
+        VARCHAR(50), "Kind of materialization: full or incremental.", server_default="incremental"
+    )
+    start_time: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Materialization window start.")
+    end_time: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Materialization window end.")
+    status: Mapped[str | None] = column(
+        VARCHAR(50), "State of the job: pending, running, success, failed.", server_default="pending"
+    )
+    error_message: Mapped[str | None] = column(TEXT(), "Why the job failed, if it did.")
+    rows_materialized: Mapped[int | None] = column(Integer(), "Rows written.", server_default="0")
+    bytes_written: Mapped[int | None] = column(BigInteger(), "Bytes written.")
+    duration_seconds: Mapped[float | None] = column(Double(), "Job wall-clock time, in seconds.")
+    online_store_rows_written: Mapped[int | None] = column(Integer(), "Rows written to the online store.")
+    online_store_latency_ms: Mapped[float | None] = column(
+        Double(), "Latency of writes to the online store, in milliseconds."
+    )
+    cpu_seconds: Mapped[float | None] = column(Double(), "CPU time used, in seconds.")
+    memory_peak_mb: Mapped[float | None] = column(Double(), "Peak memory usage, in megabytes.")
+    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
+    started_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it started.")
+    completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
+
+    feature_view = belongs_to(
+        "FeatureView",
+        "feature_view_id",
+        "The feature view that was materialized.",
+        inverse="materialization_jobs",
+        inverse_doc="Materialization jobs of the feature view, newest first.",
+    )
+
+
+class FeatureFreshness(Entity):
+    """One reading of a feature view's freshness, judged by staleness thresholds."""
+
+    __tablename__ = "ml_feast_feature_freshness"
+    __order__ = "recorded_at"
+
+    id: Mapped[UUID] = column(Uuid(), "Freshness record identifier.", primary_key=True, server_default=NEW_UUID)
+    feature_view_id: Mapped[UUID | None] = column(
+        Uuid(), "Feature view monitored.", ForeignKey("ml_feast_feature_views.id")
+    )
+    feature_view_name: Mapped[str] = column(VARCHAR(255), "Name of the feature view monitored.")
+    recorded_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When freshness was read.", server_default=NOW
+    )
+    last_materialization_time: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the feature view was last materialized."
+    )
+    staleness_seconds: Mapped[int | None] = column(Integer(), "Time since last materialization, in seconds.")
+    data_lag_seconds: Mapped[int | None] = column(Integer(), "Lag between source and online store, in seconds.")
+    null_rate: Mapped[float | None] = column(
+        Double(), "Percentage of null values among the features' values (percent, 0-100)."
+    )
+    unique_count: Mapped[int | None] = column(Integer(), "Number of distinct values.")
+    freshness_status: Mapped[str | None] = column(
+        VARCHAR(50), "Freshness: fresh, stale, critical, unknown.", server_default="unknown"
+    )
+    staleness_threshold_seconds: Mapped[int | None] = column(
+        Integer(), "Staleness above which the feature view is stale, in seconds."
+    )
+    critical_threshold_seconds: Mapped[int | None] = column(
+        Integer(), "Staleness above which the feature view is critical, in seconds."
+    )
+
+    feature_view = belongs_to(
+        "FeatureView",
+        "feature_view_id",
+        "The feature view that was monitored.",
+        inverse="freshness",
+        inverse_doc="Freshness readings of the feature view, newest first.",
+    )

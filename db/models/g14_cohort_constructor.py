@@ -1,0 +1,213 @@
+"""Group 14, cohort constructor: cohort definitions, their executions, exclusions, patients and comparisons."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import TEXT, Boolean, Date, ForeignKey, Index, Integer, Numeric, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import NOW, Entity, belongs_to, column, linked_by
+
+
+class CohortDefinition(Entity):
+    """A versioned cohort: the inclusion and exclusion criteria for a brand and indication."""
+
+    __tablename__ = "ml_cohort_definitions"
+    __table_args__ = (UniqueConstraint("brand", "indication", "version"),)
+    __order__ = "created_date"
+
+    cohort_id: Mapped[str] = column(TEXT(), "Cohort identifier.", primary_key=True)
+    brand: Mapped[str] = column(TEXT(), "Target brand.")
+    indication: Mapped[str] = column(TEXT(), "Clinical indication.")
+    cohort_name: Mapped[str] = column(TEXT(), "Human-readable name of the cohort.")
+    version: Mapped[str | None] = column(TEXT(), "Semantic version.", server_default="1.0.0")
+    created_date: Mapped[datetime | None] = column(TIMESTAMP(), "When it was created.", server_default=NOW)
+    updated_date: Mapped[datetime | None] = column(TIMESTAMP(), "When it was last changed.", server_default=NOW)
+    created_by: Mapped[str | None] = column(TEXT(), "User or agent that created the definition.")
+    inclusion_criteria: Mapped[Any] = column(JSONB(), "Inclusion criteria array (field, operator, value).")
+    exclusion_criteria: Mapped[Any] = column(JSONB(), "Exclusion criteria array (field, operator, value).")
+    lookback_days: Mapped[int | None] = column(
+        Integer(), "Data lookback period before the index date, in days (default 180).", server_default="180"
+    )
+    followup_days: Mapped[int | None] = column(
+        Integer(), "Required follow-up after the index date, in days (default 90).", server_default="90"
+    )
+    index_date_field: Mapped[str | None] = column(
+        TEXT(), "Field that gives a patient's index date.", server_default="diagnosis_date"
+    )
+    required_fields: Mapped[Any | None] = column(JSONB(), "Fields that the input data must have (array).")
+    initial_population: Mapped[int | None] = column(Integer(), "Patients before any criterion.")
+    eligible_population: Mapped[int | None] = column(Integer(), "Population passing all criteria, in patients.")
+    excluded_population: Mapped[int | None] = column(Integer(), "Patients excluded by the criteria.")
+    exclusion_rate: Mapped[Decimal | None] = column(Numeric(5, 4), "Fraction excluded (0-1).")
+    status: Mapped[str | None] = column(
+        TEXT(), "State of the definition: active, draft, archived, locked.", server_default="active"
+    )
+    clinical_rationale: Mapped[str | None] = column(TEXT(), "Clinical rationale of the criteria.")
+    regulatory_justification: Mapped[str | None] = column(TEXT(), "Regulatory justification of the criteria.")
+    config_hash: Mapped[str | None] = column(TEXT(), "SHA256 of the configuration, for version tracking.")
+
+
+class CohortExecution(Entity):
+    """One execution of a cohort definition on a dataset, with the latency of each node.
+
+    Its target: under 120 seconds for 100,000 patients.
+    """
+
+    __tablename__ = "ml_cohort_executions"
+    __order__ = "execution_timestamp"
+
+    execution_id: Mapped[str] = column(TEXT(), "Execution identifier.", primary_key=True)
+    cohort_id: Mapped[str] = column(TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"))
+    execution_timestamp: Mapped[datetime | None] = column(
+        TIMESTAMP(), "When the cohort was constructed.", server_default=NOW
+    )
+    executed_by: Mapped[str | None] = column(TEXT(), "User or agent that ran it.")
+    environment: Mapped[str | None] = column(
+        TEXT(), "Environment it ran in: development, staging, or production.", server_default="production"
+    )
+    input_dataset: Mapped[str | None] = column(TEXT(), "Dataset that the cohort was drawn from.")
+    input_row_count: Mapped[int | None] = column(Integer(), "Input population size, in patients.")
+    eligible_row_count: Mapped[int | None] = column(Integer(), "Eligible population size, in patients.")
+    excluded_row_count: Mapped[int | None] = column(Integer(), "Excluded population size, in patients.")
+    output_dataset: Mapped[str | None] = column(TEXT(), "Dataset that the eligible patients were written to.")
+    execution_time_ms: Mapped[int | None] = column(
+        Integer(), "Total execution time, in ms (target: under 120000 ms for 100,000 patients)."
+    )
+    execution_time_seconds: Mapped[Decimal | None] = column(Numeric(10, 3), "Total execution time, in seconds.")
+    validate_config_ms: Mapped[int | None] = column(Integer(), "Config validation latency, in ms.")
+    apply_criteria_ms: Mapped[int | None] = column(Integer(), "Criteria application latency, in ms.")
+    validate_temporal_ms: Mapped[int | None] = column(Integer(), "Temporal validation latency, in ms.")
+    generate_metadata_ms: Mapped[int | None] = column(Integer(), "Metadata generation latency, in ms.")
+    status: Mapped[str | None] = column(
+        TEXT(), "Outcome of the execution: success, failed, partial.", server_default="success"
+    )
+    error_message: Mapped[str | None] = column(TEXT(), "Why the execution failed, if it did.")
+    error_code: Mapped[str | None] = column(TEXT(), "Error code, CC_001 through CC_007; null when it succeeded.")
+
+    cohort = belongs_to(
+        "CohortDefinition",
+        {"cohort_id": "cohort_id"},
+        "The cohort definition that was executed.",
+        inverse="executions",
+        inverse_doc="Executions of the cohort definition.",
+    )
+
+
+class CohortEligibilityLog(Entity):
+    """One criterion applied in an execution, and how many patients it removed."""
+
+    __tablename__ = "ml_cohort_eligibility_log"
+    __order__ = "applied_at"
+
+    log_id: Mapped[int] = column(Integer(), "Log entry identifier.", primary_key=True, autoincrement=True)
+    cohort_id: Mapped[str] = column(TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"))
+    execution_id: Mapped[str] = column(TEXT(), "Execution run.", ForeignKey("ml_cohort_executions.execution_id"))
+    criterion_order: Mapped[int] = column(Integer(), "Application order: position of the criterion in the execution.")
+    criterion_name: Mapped[str] = column(TEXT(), "Criterion label.")
+    criterion_type: Mapped[str] = column(TEXT(), "Type of the criterion: inclusion, exclusion, or temporal.")
+    operator: Mapped[str] = column(TEXT(), "Operator that compares the patient's field with the criterion's value.")
+    criterion_value: Mapped[Any | None] = column(JSONB(), "Value that the criterion compares with.")
+    removed_count: Mapped[int] = column(Integer(), "Patients excluded by this criterion.")
+    remaining_count: Mapped[int] = column(Integer(), "Patients remaining after this criterion.")
+    description: Mapped[str | None] = column(TEXT(), "What the criterion asks for, in prose.")
+    clinical_rationale: Mapped[str | None] = column(TEXT(), "Clinical rationale of the criterion.")
+    applied_at: Mapped[datetime | None] = column(TIMESTAMP(), "When the criterion was applied.", server_default=NOW)
+
+    cohort = belongs_to(
+        "CohortDefinition",
+        {"cohort_id": "cohort_id"},
+        "The cohort definition that the criterion belongs to.",
+        inverse="eligibility_log",
+        inverse_doc="Criteria applied in any execution of the cohort, with their impact.",
+    )
+    execution = belongs_to(
+        "CohortExecution",
+        {"execution_id": "execution_id"},
+        "The execution in which the criterion was applied.",
+        inverse="eligibility_log",
+        inverse_doc="Criteria applied in the execution, with their impact.",
+    )
+
+
+class PatientCohortAssignment(Entity):
+    """Whether one patient was eligible for a cohort in one execution, and which criteria failed if not."""
+
+    __tablename__ = "ml_patient_cohort_assignments"
+    __order__ = "assigned_at"
+
+    patient_journey_id: Mapped[str] = column(TEXT(), "Patient identifier.", primary_key=True)
+    cohort_id: Mapped[str] = column(
+        TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"), primary_key=True
+    )
+    execution_id: Mapped[str] = column(
+        TEXT(), "Execution run.", ForeignKey("ml_cohort_executions.execution_id"), primary_key=True
+    )
+    assigned_at: Mapped[datetime | None] = column(TIMESTAMP(), "When the patient was assigned.", server_default=NOW)
+    is_eligible: Mapped[bool] = column(Boolean(), "Eligibility result.")
+    failed_criteria: Mapped[Any | None] = column(JSONB(), "Which criteria failed (if not eligible).")
+    lookback_complete: Mapped[bool | None] = column(Boolean(), "Lookback period satisfied.")
+    followup_complete: Mapped[bool | None] = column(Boolean(), "Follow-up period satisfied.")
+    index_date: Mapped[date | None] = column(Date(), "The patient's index date.")
+    journey_start_date: Mapped[date | None] = column(Date(), "First day of the patient's journey in the data.")
+    journey_end_date: Mapped[date | None] = column(Date(), "Last day of the patient's journey in the data.")
+
+    cohort = belongs_to(
+        "CohortDefinition",
+        {"cohort_id": "cohort_id"},
+        "The cohort that the patient was assessed for.",
+        inverse="patient_assignments",
+        inverse_doc="Patients assessed for the cohort, in any execution.",
+    )
+    execution = belongs_to(
+        "CohortExecution",
+        {"execution_id": "execution_id"},
+        "The execution that assessed the patient.",
+        inverse="patient_assignments",
+        inverse_doc="Patients that the execution assessed.",
+    )
+
+
+class CohortComparison(Entity):
+    """A comparison of several cohort definitions, with the analysis of their overlap."""
+
+    __tablename__ = "ml_cohort_comparisons"
+    __table_args__ = (
+        Index(
+            "ix_ml_cohort_comparisons_cohort_ids_gin",
+            "cohort_ids",
+            postgresql_using="gin",
+            postgresql_ops={"cohort_ids": "jsonb_path_ops"},
+        ),
+    )
+    __order__ = "compared_at"
+
+    comparison_id: Mapped[str] = column(TEXT(), "Comparison identifier.", primary_key=True)
+    comparison_name: Mapped[str] = column(TEXT(), "Human-readable label.")
+    comparison_description: Mapped[str | None] = column(TEXT(), "What was compared and why, in prose.")
+    compared_at: Mapped[datetime | None] = column(TIMESTAMP(), "When the cohorts were compared.", server_default=NOW)
+    compared_by: Mapped[str | None] = column(TEXT(), "User or agent that compared them.")
+    cohort_ids: Mapped[Any] = column(JSONB(), "Array of compared cohort IDs.")
+    input_dataset: Mapped[str | None] = column(TEXT(), "Dataset that the comparison was made on.")
+    input_row_count: Mapped[int | None] = column(Integer(), "Size of that dataset, in patients.")
+    comparison_results: Mapped[Any | None] = column(JSONB(), "Statistical comparison results.")
+    visualization_config: Mapped[Any | None] = column(JSONB(), "Visualization parameters.")
+
+    cohorts = linked_by(
+        "CohortDefinition",
+        "{that}.cohort_id = ANY(ARRAY(SELECT item #>> ARRAY[]::text[] FROM jsonb_array_elements("
+        "CASE jsonb_typeof({this}.cohort_ids) WHEN 'array' THEN {this}.cohort_ids ELSE '[]' END) AS item"
+        " WHERE jsonb_typeof(item) = 'string'))",
+        "The cohort definitions that were compared.",
+        this_columns=("cohort_ids",),
+        that_columns=("cohort_id",),
+        inverse="comparisons",
+        inverse_doc="Comparisons that the cohort took part in.",
+        # The inner query makes the planner ask the GIN index first; alone, a page per cohort walks the order's index.
+        inverse_sql="{this}.comparison_id = ANY(ARRAY(SELECT named.comparison_id FROM ml_cohort_comparisons AS named"
+        " WHERE named.cohort_ids @> jsonb_build_array({that}.cohort_id)))",
+    )

@@ -1,0 +1,118 @@
+"""The Starlette application: lifespan, routes, and JSON for every refusal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from db.engine import ShortReader, create_engine
+from gateway.database import opened
+from gateway.endpoint import GraphQLEndpoint
+from gateway.settings import Settings
+from schema.schema import build
+
+log = logging.getLogger("gateway")
+
+STATIC = Path(__file__).parent / "static"
+GRAPHIQL_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; img-src 'self' data:; "
+    "font-src 'self' data:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application for these settings; its lifespan opens and closes the database."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(opened(settings))
+            engine = create_engine(
+                database.url,
+                read_only=True,
+                pool_size=settings.pool_size,
+                statement_timeout=settings.statement_timeout,
+                prepared_statements=settings.prepared_statements,
+            )
+            stack.push_async_callback(engine.dispose)
+            app.state.engine = engine
+            app.state.graphql = GraphQLEndpoint(build(), engine, database.missing, settings)
+            log.info("serving %s", database.name)
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/", _home),
+            Route("/graphql", _graphql(settings), methods=None),
+            Route("/healthz", _healthz),
+            Route("/readyz", _readyz),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _http_error, Exception: _unexpected},
+    )
+
+
+async def _home(_request: Request) -> Response:
+    return RedirectResponse("/graphql")
+
+
+def _graphql(settings: Settings) -> Callable[[Request], object]:
+    async def graphql(request: Request) -> Response:
+        if settings.graphiql and _is_browser(request):
+            return FileResponse(
+                STATIC / "graphiql" / "index.html",
+                headers={"content-security-policy": GRAPHIQL_POLICY, "cache-control": "no-cache", "vary": "accept"},
+            )
+        endpoint: GraphQLEndpoint = request.app.state.graphql
+        return await endpoint(request)
+
+    return graphql
+
+
+def _is_browser(request: Request) -> bool:
+    """Somebody who opens the page: HTML is wanted and no query is in the URL."""
+    wants_html = "text/html" in request.headers.get("accept", "")
+    return request.method == "GET" and wants_html and "query" not in request.query_params
+
+
+async def _healthz(_request: Request) -> Response:
+    """The process lives."""
+    return _json({"status": "ok"})
+
+
+async def _readyz(request: Request) -> Response:
+    """The process can answer: its database does."""
+    try:
+        await ShortReader(request.app.state.engine).fetch("SELECT 1", ())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the gateway is not ready
+        log.warning("not ready: %s", error)
+        return _json({"status": "unavailable", "database": "cannot be reached"}, 503)
+    return _json({"status": "ok", "database": "ok"})
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
+    message = f"{error.detail}. The graph is at /graphql."
+    body = {"errors": [{"message": message, "extensions": {"code": code}}]}
+    return _json(body, error.status_code, error.headers)
+
+
+async def _unexpected(_request: Request, _error: Exception) -> Response:
+    body = {"errors": [{"message": "Something went wrong; it is in the log.", "extensions": {"code": "INTERNAL"}}]}
+    return _json(body, 500)
+
+
+def _json(body: object, status: int = 200, headers: object = None) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json", headers=headers)  # type: ignore[arg-type]

@@ -1,0 +1,76 @@
+"""The command `e2i-gateway`: serve the graph, look after its database, print its schema."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from db.embedded import EmbeddedPostgresError
+from db.engine import DatabaseUnavailableError
+from gateway import commands
+from gateway.settings import Settings, SettingsError, load
+from gateway.telemetry import configure
+
+Command = Callable[[argparse.Namespace, Settings], int]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="e2i-gateway",
+        description="One typed GraphQL graph over the E2I platform's ML metadata in Postgres.",
+        epilog="Settings are environment variables; the README lists them.",
+    )
+    areas = parser.add_subparsers(required=True, metavar="command")
+
+    serve = areas.add_parser("serve", help="serve the graph over HTTP")
+    serve.add_argument("--demo", choices=["small", "large"], help="load demo data when the embedded database is empty")
+    serve.set_defaults(run=commands.serve)
+
+    database = areas.add_parser("db", help="look after the database").add_subparsers(required=True, metavar="command")
+    for name, run, text in (
+        ("init", commands.db_init, "build the whole schema on an empty database"),
+        ("migrate", commands.db_migrate, "bring a database that the gateway built up to date"),
+        ("attach", commands.db_attach, "prepare the platform's own database: changes none of its tables"),
+        (
+            "check",
+            commands.db_check,
+            "say how a database differs from what the graph expects; exits with 1 if it costs fields",
+        ),
+    ):
+        database.add_parser(name, help=text).set_defaults(run=run)
+    demo = database.add_parser("demo", help="load demo data into an empty database")
+    demo.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
+    demo.set_defaults(run=commands.db_demo)
+    revision = database.add_parser("revision", help="write the migration for a change of the models")
+    revision.add_argument("-m", "--message", required=True, help="what changes, in a few words")
+    revision.set_defaults(run=commands.db_revision)
+
+    schema = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
+    schema.add_parser("print", help="print the schema as SDL").set_defaults(run=commands.schema_print)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit status. What a user can mend is said in a sentence, without a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load()
+    except SettingsError as error:
+        print(f"e2i-gateway: a setting is wrong\n{error}", file=sys.stderr)  # noqa: T201
+        return 2
+    configure(settings.log)
+    run: Command = options.run
+    try:
+        return run(options, settings)
+    except (commands.CommandError, EmbeddedPostgresError, DatabaseUnavailableError) as error:
+        print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

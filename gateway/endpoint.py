@@ -1,0 +1,259 @@
+"""GraphQL over HTTP, to the letter of the specification: what is asked, by which method, and with which status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
+from graphql.execution.values import get_variable_values
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from db.engine import ShortReader
+from gateway.context import ANONYMOUS, Context
+from gateway.errors import DATABASE_UNAVAILABLE, public, request_error
+from gateway.limits import DocumentError, Documents, Meter, refuse
+from gateway.settings import Settings
+from gateway.telemetry import request_id as current_request_id
+from schema.errors import GatewayError
+from schema.loaders import Loaders, Missing
+from schema.schema import Schema
+from schema.selection import Operation
+
+log = logging.getLogger("gateway.request")
+
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parameters of a GraphQL request."""
+
+    query: str
+    operation_name: str | None
+    variables: dict[str, Any]
+
+
+class RefusedError(Exception):
+    """A request that is refused as a whole: nothing was run."""
+
+    def __init__(self, status: int, *errors: GraphQLError, **headers: str) -> None:
+        super().__init__(errors[0].message)
+        self.status = status
+        self.errors = errors
+        self.headers = headers
+
+    def status_as(self, _media: str) -> int:
+        return self.status
+
+
+class RefusedDocumentError(RefusedError):
+    """A well-formed request whose document, operation or variables are refused."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__(400, *errors)
+
+    def status_as(self, media: str) -> int:
+        """To clients of plain JSON the specification gives 200: they know no difference between errors and failures."""
+        return 200 if media == JSON else self.status
+
+
+class GraphQLEndpoint:
+    """Answers requests to ``/graphql``."""
+
+    def __init__(self, schema: Schema, engine: AsyncEngine, missing: Missing, settings: Settings) -> None:
+        self._schema = schema
+        self._engine = engine
+        self._missing = missing
+        self._settings = settings
+        self._documents = Documents(schema.graphql, settings)
+        self._meter = Meter(schema.catalogue, settings)
+
+    async def __call__(self, request: Request) -> Response:
+        request_id = uuid4().hex
+        current_request_id.set(request_id)
+        started = time.perf_counter()
+        media = GRAPHQL_RESPONSE
+        entry: dict[str, Any] = {}
+        try:
+            media = _negotiate(request)
+            asked = await self._asked(request)
+            status, body, headers = await self._answer(asked, request, request_id, entry)
+        except RefusedError as error:
+            status, headers = error.status_as(media), error.headers
+            body = orjson.dumps({"errors": [public(each, request_id) for each in error.errors]})
+            entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+        except ClientDisconnect:
+            status, body, headers = 400, b"", {}
+        entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
+        log.info("%s %s", request.method, status, extra=entry)
+        return Response(
+            body, status, media_type=f"{media}; charset=utf-8", headers={"x-request-id": request_id} | headers
+        )
+
+    # -- what is asked ---------------------------------------------------------------------------------------------
+
+    async def _asked(self, request: Request) -> Asked:
+        if request.method not in {"GET", "POST"}:
+            message = f"{request.method} means nothing here; send queries by GET or POST, mutations by POST."
+            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="GET, POST")
+        if request.method == "GET":
+            parameters: dict[str, Any] = dict(request.query_params)
+            for name in ("variables", "extensions"):
+                if name in parameters:
+                    parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
+            return _checked(parameters)
+        content_type, _, options = request.headers.get("content-type", "").partition(";")
+        if content_type.strip().lower() != JSON:
+            message = f"The content type {content_type or '(none)'!r} is not supported; send {JSON}."
+            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
+        charset = options.strip().lower().removeprefix("charset=").strip('"')
+        if charset and charset not in {"utf-8", "utf8"}:
+            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {charset!r}."))
+        return _checked(_json(await self._body(request), "the body"))
+
+    async def _body(self, request: Request) -> bytes:
+        limit = self._settings.max_body_bytes
+        announced = request.headers.get("content-length", "")
+        size = int(announced) if announced.isdigit() else 0
+        chunks: list[bytes] = []
+        received = 0
+        if size <= limit:
+            async for chunk in request.stream():
+                chunks.append(chunk)
+                received += len(chunk)
+                if received > limit:
+                    break
+        if max(size, received) > limit:
+            advice = "Shorten the query, or send less in its variables."
+            error = refuse("BODY_LIMIT", "The request body is too large, in bytes", limit, max(size, received), advice)
+            raise RefusedError(413, error, connection="close")
+        return b"".join(chunks)
+
+    # -- the answer ------------------------------------------------------------------------------------------------
+
+    async def _answer(
+        self, asked: Asked, request: Request, request_id: str, entry: dict[str, Any]
+    ) -> tuple[int, bytes, dict[str, str]]:
+        document, operation, cost = self._prepare(asked, request)
+        entry |= {"operation": asked.operation_name, "cost": cost}
+        reader = ShortReader(self._engine, self._settings.parallel_statements)
+        loaders = Loaders(self._schema.catalogue, reader, self._missing)
+        context = Context(operation, loaders, ANONYMOUS, request_id)
+        try:
+            async with asyncio.timeout(self._settings.request_timeout):
+                result = await self._schema.run(document.ast, asked.operation_name, asked.variables, context)
+        except TimeoutError:
+            seconds = self._settings.request_timeout
+            message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+            raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
+        entry |= {"statements": reader.statements, "rows": reader.rows}
+        status, answer = _response(result, request_id)
+        if result.errors:
+            entry["errors"] = sorted({error["extensions"]["code"] for error in answer["errors"]})
+        answer["extensions"] = {
+            "cost": {"requested": cost, "actual": reader.rows, "statements": reader.statements, "rows": reader.rows}
+        }
+        return status, orjson.dumps(answer), {"retry-after": "1"} if status == 503 else {}
+
+    def _prepare(self, asked: Asked, request: Request) -> tuple[Any, Operation, int]:
+        """Parses, validates, checks the variables and measures, before anything runs."""
+        try:
+            document = self._documents.get(asked.query)
+            definition = document.operation(asked.operation_name)
+        except DocumentError as error:
+            raise RefusedDocumentError(*error.errors) from None
+        except GatewayError as error:
+            raise RefusedDocumentError(error) from None
+        if request.method == "GET" and definition.operation is not OperationType.QUERY:
+            message = f"A {definition.operation.value} changes something and cannot be sent by GET; use POST."
+            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
+        operation = Operation(
+            self._schema.graphql, definition, document.fragments, self._variables(definition, asked.variables)
+        )
+        try:
+            return document, operation, self._meter.measure(operation)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+
+    def _variables(self, definition: OperationDefinitionNode, given: dict[str, Any]) -> Any:
+        values = get_variable_values(self._schema.graphql, definition.variable_definitions or (), given)
+        if isinstance(values, list):
+            raise RefusedDocumentError(*values)
+        return values
+
+
+def _response(result: ExecutionResult, request_id: str) -> tuple[int, dict[str, Any]]:
+    """Status and body: a database that is away for every root is 503, so that proxies and clients try again."""
+    if not result.errors:
+        return 200, {"data": result.data}
+    errors = [public(error, request_id) for error in result.errors]
+    answered = result.data is not None and any(value is not None for value in result.data.values())
+    if not answered and {error["extensions"]["code"] for error in errors} == {DATABASE_UNAVAILABLE}:
+        return 503, {"errors": errors[:1], "data": None}
+    return 200, {"errors": errors, "data": result.data}
+
+
+def _negotiate(request: Request) -> str:
+    """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one."""
+    accept = request.headers.get("accept")
+    if not accept:
+        return GRAPHQL_RESPONSE
+    accepted: list[tuple[float, int, str]] = []
+    for place, item in enumerate(accept.split(",")):
+        media, *options = (part.strip().lower() for part in item.split(";"))
+        quality = next((_quality(option[2:]) for option in options if option.startswith("q=")), 1.0)
+        accepted.append((-quality, place, media))
+    for negative, _, media in sorted(accepted):
+        if negative == 0:
+            continue
+        if media in {GRAPHQL_RESPONSE, "*/*", "application/*"}:
+            return GRAPHQL_RESPONSE
+        if media == JSON:
+            return JSON
+    message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
+    raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
+
+
+def _quality(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def _json(raw: bytes, where: str) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(400, request_error("BAD_REQUEST", f"{where} is not UTF-8 JSON: {error}.")) from None
+
+
+def _checked(parameters: Any) -> Asked:
+    """The parameters with their types checked."""
+
+    def refuse_parameter(message: str) -> RefusedError:
+        return RefusedError(400, request_error("BAD_REQUEST", message))
+
+    if isinstance(parameters, list):
+        raise refuse_parameter("Batches are not supported; send one operation a request, with several root fields.")
+    if not isinstance(parameters, dict):
+        raise refuse_parameter('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
+    query = parameters.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise refuse_parameter("The parameter query is missing; it is the GraphQL document, a string.")
+    operation_name = parameters.get("operationName")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise refuse_parameter("The parameter operationName must be a string or null.")
+    for name in ("variables", "extensions"):
+        if parameters.get(name) is not None and not isinstance(parameters[name], dict):
+            raise refuse_parameter(f"The parameter {name} must be an object or null.")
+    return Asked(query, operation_name or None, parameters.get("variables") or {})

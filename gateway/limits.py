@@ -1,0 +1,340 @@
+"""What a document may ask for, checked before any SQL: tokens, depth, aliases, fields, and cost in rows.
+
+Each refusal has its own code and says the limit and the value. Documents are parsed and validated once and kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    Node,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    parse,
+    validate,
+)
+
+from gateway.settings import Settings
+from schema.catalogue import Catalogue, Type
+from schema.errors import GatewayError
+from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
+from schema.selection import Operation, Selection
+
+_SHALLOWER = "Ask for the deeper rows in a second query, by their ids."
+
+
+def refuse(code: str, what: str, limit: int, value: int | None, advice: str) -> GatewayError:
+    """A refusal by a limit: the code, the limit and the value go into ``extensions``."""
+    details: dict[str, Any] = {"limit": limit} | ({} if value is None else {"value": value})
+    asked = "" if value is None else f" ({value:,} asked)"
+    return GatewayError(code, f"{what}: the limit is {limit:,}{asked}. {advice}", **details)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed and validated document."""
+
+    ast: DocumentNode
+    operations: dict[str, OperationDefinitionNode]
+    fragments: dict[str, FragmentDefinitionNode]
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation to run.
+
+        Raises:
+            GatewayError: ``OPERATION_NOT_FOUND``: the name is none of the document's, or it is needed and missing.
+        """
+        names = ", ".join(sorted(filter(None, self.operations))) or "none"
+        if name is None:
+            if len(self.operations) != 1:
+                raise GatewayError(
+                    "OPERATION_NOT_FOUND",
+                    f"The document has {len(self.operations)} operations ({names}); say which one in operationName.",
+                )
+            return next(iter(self.operations.values()))
+        if name not in self.operations:
+            raise GatewayError(
+                "OPERATION_NOT_FOUND", f"The document has no operation {name!r}; its operations are: {names}."
+            )
+        return self.operations[name]
+
+
+class Documents:
+    """Parses and validates documents, and keeps the last ones that were valid (bounded by their text)."""
+
+    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 16_000_000) -> None:
+        self._schema = schema
+        self._settings = settings
+        self._capacity = capacity
+        self._size = 0
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    def get(self, text: str) -> Document:
+        """The document of a text.
+
+        Raises:
+            DocumentError: It does not parse, is not valid, or is over a limit.
+        """
+        if kept := self._kept.get(text):
+            self._kept.move_to_end(text)
+            return kept
+        document = self._read(text)
+        self._kept[text] = document
+        self._size += len(text)
+        while self._size > self._capacity:
+            dropped, _ = self._kept.popitem(last=False)
+            self._size -= len(dropped)
+        return document
+
+    def _read(self, text: str) -> Document:
+        limits = self._settings
+        try:
+            ast = parse(text, max_lexical_tokens=limits.max_tokens, max_comments=limits.max_tokens)
+        except GraphQLSyntaxError as error:
+            if f"more than {limits.max_tokens} " in error.message:
+                advice = "Split the document, or pass values as variables."
+                raise DocumentError(
+                    [refuse("TOKEN_LIMIT", "The document has too many tokens", limits.max_tokens, None, advice)]
+                ) from None
+            raise DocumentError([_with_code(error, "GRAPHQL_PARSE_FAILED")]) from None
+        self._count(ast)
+        try:
+            errors = validate(self._schema, ast)
+        except RecursionError:
+            raise DocumentError([self._too_deep(None)]) from None
+        if errors:
+            raise DocumentError([_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors])
+        return Document(
+            ast,
+            {node.name.value if node.name else "": node for node in _of(ast, OperationDefinitionNode)},
+            {node.name.value: node for node in _of(ast, FragmentDefinitionNode)},
+        )
+
+    def _too_deep(self, found: int | None) -> GatewayError:
+        return refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._settings.max_depth, found, _SHALLOWER)
+
+    def _count(self, ast: DocumentNode) -> None:
+        """Counts what validation itself is slow on, before it."""
+        limits = self._settings
+        aliases = directives = 0
+        for node in _walk(ast):
+            aliases += isinstance(node, FieldNode) and node.alias is not None
+            directives += isinstance(node, DirectiveNode)
+        if aliases > limits.max_aliases:
+            raise DocumentError(
+                [
+                    refuse(
+                        "ALIAS_LIMIT",
+                        "The document has too many aliases",
+                        limits.max_aliases,
+                        aliases,
+                        "Use nodes(ids:) or a list with arguments in place of many aliased fields.",
+                    )
+                ]
+            )
+        if directives > limits.max_directives:
+            raise DocumentError(
+                [
+                    refuse(
+                        "DIRECTIVE_LIMIT",
+                        "The document has too many directives",
+                        limits.max_directives,
+                        directives,
+                        "Put @skip and @include on a fragment in place of every field.",
+                    )
+                ]
+            )
+
+
+class DocumentError(Exception):
+    """A document that cannot be run, with an error for each reason."""
+
+    def __init__(self, errors: list[GraphQLError]) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+
+
+def _with_code(error: GraphQLError, code: str) -> GraphQLError:
+    error.extensions = {"code": code, **(error.extensions or {})}
+    return error
+
+
+def _of(ast: DocumentNode, kind: type[Any]) -> Iterator[Any]:
+    return (node for node in ast.definitions if isinstance(node, kind))
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    pending: list[Node] = [node]
+    while pending:
+        current = pending.pop()
+        yield current
+        for key in current.keys:
+            value = getattr(current, key, None)
+            if isinstance(value, Node):
+                pending.append(value)
+            elif isinstance(value, list | tuple):
+                pending.extend(item for item in value if isinstance(item, Node))
+
+
+class Meter:
+    """Measures an operation against the limits and computes its cost in rows."""
+
+    def __init__(self, catalogue: Catalogue, settings: Settings) -> None:
+        self._catalogue = catalogue
+        self._limits = settings
+        self._roots: dict[str, tuple[Type, bool]] = {}
+        for type_ in catalogue:
+            self._roots |= {type_.singular: (type_, False), type_.plural: (type_, True)}
+
+    def measure(self, operation: Operation) -> int:
+        """The cost of an operation: the rows that it can answer with, at least one a field of rows.
+
+        Raises:
+            GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT`` or ``COST_LIMIT``.
+        """
+        limits = self._limits
+        self._check_depth(operation)
+        root = operation.root
+        fields = root.fields
+        if len(fields) > limits.max_root_fields:
+            raise refuse(
+                "ROOT_FIELD_LIMIT",
+                "The operation has too many root fields",
+                limits.max_root_fields,
+                len(fields),
+                "Send several requests.",
+            )
+        walk = _Walk(limits.max_fields)
+        cost = sum(self._root_cost(selection, walk) for selection in fields.values())
+        if cost > limits.max_cost:
+            raise refuse(
+                "COST_LIMIT",
+                "The operation asks for too many rows",
+                limits.max_cost,
+                cost,
+                "Lower `first` on the lists along the path; page on with cursors.",
+            )
+        return cost
+
+    def _root_cost(self, selection: Selection, walk: _Walk) -> int:
+        if selection.name in {"node", "nodes"}:
+            ids = selection.arguments.get("ids")
+            rows = len(ids) if isinstance(ids, list) else 1
+            below = [
+                self._rows_cost(self._catalogue[name], selection, rows, walk)
+                for name in _named_types(selection)
+                if name in self._catalogue.types
+            ]
+            return rows + max(below, default=0)
+        if selection.name not in self._roots:
+            return 0
+        type_, many = self._roots[selection.name]
+        return self._relation_cost(type_, selection, many, 1, ROOT_PAGE, walk)
+
+    def _relation_cost(
+        self,
+        type_: Type,
+        selection: Selection,
+        many: bool,  # noqa: FBT001 - a relation's kind, passed on
+        parents: int,
+        default: int,
+        walk: _Walk,
+    ) -> int:
+        if not many:
+            return parents + self._rows_cost(type_, selection, parents, walk)
+        asked = selection.arguments.get("first")
+        asked = selection.arguments.get("last") if asked is None else asked
+        rows = parents * (default if asked is None else min(max(asked, 0), MAX_PAGE))
+        cost = parents
+        for child in selection.fields.values():
+            walk.step()
+            if child.name == "nodes":
+                cost += rows + self._rows_cost(type_, child, rows, walk)
+            elif child.name == "edges":
+                cost += rows
+                for edge in child.fields.values():
+                    if edge.name == "node":
+                        cost += self._rows_cost(type_, edge, rows, walk)
+        return cost
+
+    def _rows_cost(self, type_: Type, selection: Selection, rows: int, walk: _Walk) -> int:
+        cost = 0
+        for child in selection.on(type_.name).values():
+            walk.step()
+            if relation := type_.relations.get(child.name):
+                target = self._catalogue[relation.target]
+                cost += self._relation_cost(target, child, relation.many, rows, NESTED_PAGE, walk)
+        return cost
+
+    def _check_depth(self, operation: Operation) -> None:
+        depths: dict[str, int] = {}
+
+        def depth(selections: SelectionSetNode) -> int:
+            deepest = 0
+            for node in selections.selections:
+                if isinstance(node, FragmentSpreadNode):
+                    name = node.name.value
+                    if name not in depths:
+                        depths[name] = depth(operation.fragments[name].selection_set)
+                    below = depths[name]
+                else:
+                    inner = getattr(node, "selection_set", None)
+                    below = (depth(inner) if inner else 0) + isinstance(node, FieldNode)
+                deepest = max(deepest, below)
+            return deepest
+
+        found = depth(operation.definition.selection_set)
+        if found > self._limits.max_depth:
+            raise refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._limits.max_depth, found, _SHALLOWER)
+
+
+@dataclass
+class _Walk:
+    """Counts the fields that a walk visits: fragments can make few tokens into millions of fields."""
+
+    limit: int
+    visited: int = 0
+
+    def step(self) -> None:
+        self.visited += 1
+        if self.visited > self.limit:
+            raise refuse(
+                "FIELD_LIMIT",
+                "The operation has too many fields once its fragments are spread",
+                self.limit,
+                None,
+                "Select less, or split the operation.",
+            )
+
+
+def _named_types(selection: Selection) -> set[str]:
+    """The types that the fragments directly below a selection are on."""
+    names: set[str] = set()
+    pending: list[SelectionSetNode] = [node.selection_set for node in selection.nodes if node.selection_set]
+    spread: set[str] = set()
+    while pending:
+        for node in pending.pop().selections:
+            if isinstance(node, FieldNode):
+                continue
+            fragment: Any = node
+            if isinstance(node, FragmentSpreadNode):
+                if node.name.value in spread:
+                    continue
+                spread.add(node.name.value)
+                fragment = selection.operation.fragments[node.name.value]
+            if fragment.type_condition:
+                names.add(fragment.type_condition.name.value)
+            pending.append(fragment.selection_set)
+    return names

@@ -1,0 +1,230 @@
+"""The catalogue: models read once into fields that know their SQL. Both executors and the types are made from it.
+
+A field's SQL is text with ``{row}``-like holes for row aliases, prepared when the catalogue is built; values never
+enter it but as typed binds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from sqlalchemy import Table
+
+import db.models  # noqa: F401 - maps all entities
+from db.base import Entity, Relation, computed_fields, entities, key_columns, plural, relations, table_of
+from schema import ids
+from schema.kinds import Kind, kind_of
+
+
+def camel(name: str) -> str:
+    """``p99_latency_ms`` -> ``p99LatencyMs``."""
+    head, *rest = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+@dataclass(frozen=True)
+class ColumnField:
+    """A leaf: a column, or a SQL expression over the row (``id``, ``rowVersion``, computed fields).
+
+    ``sql`` is its wire expression over the alias ``{row}``; ``columns`` are the table's columns that it reads.
+    """
+
+    name: str
+    description: str
+    kind: Kind
+    sql: str
+    columns: tuple[str, ...]
+    required: bool = False
+
+    def over(self, row: str) -> str:
+        return self.sql.replace("{row}", row)
+
+
+@dataclass(frozen=True)
+class Join:
+    """How a relation finds its rows: a predicate over ``{local}`` and ``{remote}``, and the columns of each side.
+
+    ``equality``: the predicate is equal columns, so that a NULL among the local ones means that there is no row.
+    """
+
+    predicate: str
+    local_columns: tuple[str, ...]
+    remote_columns: tuple[str, ...]
+    equality: bool = True
+
+    def on(self, local: str, remote: str) -> str:
+        return self.predicate.replace("{local}", local).replace("{remote}", remote)
+
+
+@dataclass(frozen=True)
+class RelationField:
+    """A relation as one of its ends sees it: one row of ``target``, or a connection of them where ``many``."""
+
+    name: str
+    description: str
+    target: str
+    join: Join
+    many: bool
+
+
+@dataclass(frozen=True)
+class OrderTerm:
+    """One term of an order; nulls come last in every default order, ascending or descending."""
+
+    column: str
+    descending: bool
+    nulls_first: bool = False
+
+    def reversed(self) -> OrderTerm:
+        return OrderTerm(self.column, not self.descending, not self.nulls_first)
+
+
+@dataclass
+class Type:
+    """A table or view as a type of the graph."""
+
+    name: str
+    plural: str
+    description: str
+    table: Table
+    is_view: bool
+    key: tuple[str, ...]
+    order: tuple[OrderTerm, ...]
+    columns: dict[str, ColumnField] = field(default_factory=dict)
+    relations: dict[str, RelationField] = field(default_factory=dict)
+
+    @property
+    def singular(self) -> str:
+        return self.name[0].lower() + self.name[1:]
+
+    @property
+    def sql_name(self) -> str:
+        """The table as SQL names it, with its schema unless that is the search path's."""
+        return f"{self.table.schema}.{self.table.name}" if self.table.schema else self.table.name
+
+    @property
+    def key_kinds(self) -> tuple[str, ...]:
+        return tuple(self.column_kind(column).name for column in self.key)
+
+    def column_kind(self, column: str) -> Kind:
+        return kind_of(self.table.c[column].type)
+
+    def field_name(self, column: str) -> str:
+        """The GraphQL name of a column: a column called ``id`` is ``rowId``, since ``id`` is the global id."""
+        return "rowId" if column == "id" else camel(column)
+
+
+class Catalogue:
+    """Every type of the graph, by name."""
+
+    def __init__(self, types: dict[str, Type]) -> None:
+        self.types = types
+
+    def __getitem__(self, name: str) -> Type:
+        return self.types[name]
+
+    def __iter__(self) -> Iterator[Type]:
+        return iter(self.types.values())
+
+
+def _leaf_fields(entity: type[Entity], type_: Type) -> Iterator[ColumnField]:
+    key = tuple((type_.column_kind(column).name, f"{{row}}.{column}") for column in type_.key)
+    text = Kind("text", "{c}", "text", "ID")
+    yield ColumnField(
+        "id",
+        "Global id, readable: the type and the key.",
+        text,
+        ids.sql(type_.name, key, nullable=type_.is_view),
+        type_.key,
+        required=True,
+    )
+    if not type_.is_view:
+        version = Kind("text", "{c}", "text", "String")
+        yield ColumnField(
+            "rowVersion",
+            "Version of the row, the database's own: it changes with every update. Opaque text.",
+            version,
+            "{row}.xmin::text",
+            (),
+            required=True,
+        )
+    for column in type_.table.columns:
+        kind = kind_of(column.type)
+        yield ColumnField(
+            type_.field_name(column.name),
+            column.comment or "",
+            kind,
+            kind.sql(f"{{row}}.{column.name}"),
+            (column.name,),
+        )
+    for name, computed in computed_fields(entity).items():
+        kind = kind_of(computed.type)
+        yield ColumnField(camel(name), computed.doc, kind, kind.sql(f"({computed.sql})"), tuple(computed.columns))
+
+
+def _joins(relation: Relation) -> tuple[Join, Join]:
+    """The relation's join as its declaring side sees it, and as the other side does."""
+    if relation.sql is not None:
+        this, that = tuple(relation.this_columns), tuple(relation.that_columns)
+        forward = relation.sql.replace("{this}", "{local}").replace("{that}", "{remote}")
+        backward = (relation.inverse_sql or relation.sql).replace("{this}", "{remote}").replace("{that}", "{local}")
+        return Join(forward, this, that, equality=False), Join(backward, that, this, equality=False)
+    here, there = tuple(relation.on), tuple(relation.on.values())
+
+    def equal(locals_: Sequence[str], remotes: Sequence[str]) -> str:
+        return " AND ".join(f"{{remote}}.{r} = {{local}}.{l}" for l, r in zip(locals_, remotes, strict=True))  # noqa: E741
+
+    return Join(equal(here, there), here, there), Join(equal(there, here), there, here)
+
+
+def _add_relations(types: dict[str, Type], entity: type[Entity]) -> None:
+    this = types[entity.__name__]
+    for name, relation in relations(entity).items():
+        that = types[relation.target]
+        forward, backward = _joins(relation)
+        _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many))
+        if relation.inverse:
+            _add(
+                that,
+                RelationField(
+                    camel(relation.inverse), relation.inverse_doc, this.name, backward, relation.inverse_many
+                ),
+            )
+
+
+def _add(type_: Type, relation: RelationField) -> None:
+    if relation.name in type_.relations or relation.name in type_.columns:
+        raise ValueError(f"{type_.name} has two fields called {relation.name}")
+    type_.relations[relation.name] = relation
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The catalogue of all models.
+
+    Raises:
+        TypeError: A column has a type that the graph cannot carry.
+        ValueError: Two fields of one type have the same name.
+    """
+    types: dict[str, Type] = {}
+    for name, entity in entities().items():
+        key = tuple(key_columns(entity))
+        order = [OrderTerm(entity.__order__, descending=True)] if entity.__order__ else []
+        # a table's key has no nulls; saying NULLS LAST of it would not match its index
+        order += [
+            OrderTerm(column, descending=True, nulls_first=not entity.__is_view__)
+            for column in key
+            if column != entity.__order__
+        ]
+        doc = " ".join((entity.__doc__ or "").split())
+        type_ = Type(name, plural(entity), doc, table_of(entity), entity.__is_view__, key, tuple(order))
+        for leaf in _leaf_fields(entity, type_):
+            if leaf.name in type_.columns:
+                raise ValueError(f"{name} has two fields called {leaf.name}")
+            type_.columns[leaf.name] = leaf
+        types[name] = type_
+    for entity in entities().values():
+        _add_relations(types, entity)
+    return Catalogue(types)

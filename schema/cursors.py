@@ -1,0 +1,49 @@
+"""Keyset cursors: the values of an order at a row, tied to the type and the order, to no parent and no filter."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import orjson
+
+from schema.catalogue import OrderTerm, Type
+from schema.errors import GatewayError
+
+
+def encode(type_: Type, order: Sequence[OrderTerm], values: Sequence[str | None]) -> str:
+    """The cursor of a row; ``values`` are the texts of its order's columns, None for NULL."""
+    return base64.urlsafe_b64encode(orjson.dumps([type_.name, signature(order), list(values)])).decode().rstrip("=")
+
+
+def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) -> tuple[str | None, ...]:
+    """The values that a cursor of this type and order holds.
+
+    Raises:
+        GatewayError: ``INVALID_CURSOR``, for a text that is no cursor, or one of another type or order.
+    """
+    try:
+        decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        type_name, ordering, values = decoded
+        well_formed = isinstance(values, list) and all(v is None or isinstance(v, str) for v in values)
+    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
+        raise invalid(
+            argument, f"is not a cursor; pass an `edges.cursor` or `pageInfo` cursor of {type_.plural}"
+        ) from None
+    if not well_formed or any(v is not None and "\x00" in v for v in values):
+        raise invalid(argument, f"is not a cursor; pass an `edges.cursor` or `pageInfo` cursor of {type_.plural}")
+    if type_name != type_.name:
+        raise invalid(argument, f"is a cursor of {type_name}, and {type_.plural} take cursors of {type_.name}")
+    if ordering != signature(order) or len(values) != len(order):
+        raise invalid(argument, f"belongs to another order ({ordering}) than this list's ({signature(order)})")
+    return tuple(values)
+
+
+def invalid(argument: str, why: str) -> GatewayError:
+    return GatewayError("INVALID_CURSOR", f"{argument}: {why}.", argument=argument)
+
+
+def signature(order: Sequence[OrderTerm]) -> str:
+    """``-created_at,-id!``: what ties a cursor to its order; ``!`` means nulls first."""
+    return ",".join(f"{'-' if term.descending else ''}{term.column}{'!' if term.nulls_first else ''}" for term in order)

@@ -1,0 +1,94 @@
+"""Global ids: ``Type:key``, parts of a composite key joined by ``:``, only ``%`` and ``:`` within them escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+_INTEGER = re.compile(r"-?\d{1,10}")
+
+
+class MalformedIdError(ValueError):
+    """The text is not an id of that type; the message says what would be one."""
+
+
+def escape(part: str) -> str:
+    return part.replace("%", "%25").replace(":", "%3A")
+
+
+def unescape(part: str) -> str:
+    return part.replace("%3A", ":").replace("%3a", ":").replace("%25", "%")
+
+
+def encode(type_name: str, key: Sequence[str]) -> str:
+    """The global id of a row by the text of its key's parts."""
+    return f"{type_name}:{':'.join(escape(part) for part in key)}"
+
+
+def sql(type_name: str, parts: Sequence[tuple[str, str]], *, nullable: bool = False) -> str:
+    """The same as a SQL expression; ``parts`` are ``(kind name, column expression)``.
+
+    ``nullable`` parts (a view promises no key) are empty when null, so that one odd row does not cost the whole list.
+    """
+
+    def part(kind: str, column: str) -> str:
+        text = f"coalesce({column}::text, '')" if nullable else f"{column}::text"
+        return text if kind in {"uuid", "integer"} else f"replace(replace({text}, '%', '%25'), ':', '%3A')"
+
+    return f"'{type_name}:' || " + " || ':' || ".join(part(*one) for one in parts)
+
+
+def decode(value: str, type_name: str, kinds: Sequence[str]) -> tuple[str, ...]:
+    """The parts of a key from a global id of that type, or from the bare key (a bare single key is taken literally).
+
+    Raises:
+        MalformedIdError: The parts are not as many as the key has, or not of its types.
+    """
+    prefix = f"{type_name}:"
+    if not value.startswith(prefix) and len(kinds) == 1:
+        parts: tuple[str, ...] = (value,)
+    else:
+        parts = tuple(unescape(part) for part in value.removeprefix(prefix).split(":"))
+    expected = f"an id of {type_name} looks like {prefix}{':'.join(_EXAMPLES.get(kind, '<text>') for kind in kinds)}"
+    if len(parts) != len(kinds):
+        raise MalformedIdError(f"{_shown(value)} has {len(parts)} parts where the key has {len(kinds)}; {expected}")
+    for part, kind in zip(parts, kinds, strict=True):
+        if not _fits(part, kind):
+            raise MalformedIdError(f"{_shown(value)} is not {_WORDS.get(kind, 'a text without NUL')}; {expected}")
+    return tuple(str(UUID(part)) if kind == "uuid" else part for part, kind in zip(parts, kinds, strict=True))
+
+
+_EXAMPLES = {"uuid": "<UUID>", "integer": "<integer>", "date": "<YYYY-MM-DD>"}
+_WORDS = {"uuid": "a UUID", "integer": "a 32-bit integer", "date": "a date"}
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 80 else value[:77] + "...")
+
+
+def _fits(part: str, kind: str) -> bool:
+    match kind:
+        case "uuid":
+            try:
+                UUID(part)
+            except ValueError:
+                return False
+            return True
+        case "date":
+            try:
+                date.fromisoformat(part)
+            except ValueError:
+                return False
+            return True
+        case "integer":
+            return bool(_INTEGER.fullmatch(part)) and -(2**31) <= int(part) < 2**31
+        case _:
+            return "\x00" not in part
+
+
+def type_of(value: str) -> str | None:
+    """The type that a global id names, or None where it names none."""
+    head, separator, _ = value.partition(":")
+    return head if separator else None

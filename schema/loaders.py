@@ -1,0 +1,425 @@
+"""Executor 1, the reference: one generic batch per kind of question, one statement per relation field and level.
+
+A loader belongs to one place of the query (response path, list indices aside), so all parents that meet there are
+answered by one statement, whatever their number. Rows come as tuples of wire values and become plain dicts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from strawberry.dataloader import DataLoader
+
+from db.engine import InvalidValueError, Reader
+from schema import cursors, ids, sql
+from schema.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
+from schema.errors import bad_argument, missing_object
+from schema.selection import Selection
+
+MAX_PAGE = 1000
+ROOT_PAGE = 50
+NESTED_PAGE = 10
+
+Record = dict[str, Any]
+"""A row as the types' resolvers read it: values by GraphQL field name; ``__typename``; keys of relations by column."""
+
+Key = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What the catalogue names and the connected database does not have."""
+
+    tables: frozenset[str] = frozenset()
+    columns: frozenset[tuple[str, str]] = frozenset()
+
+    def table(self, type_: Type) -> bool:
+        return type_.sql_name in self.tables
+
+    def first(self, type_: Type, columns: Iterable[str]) -> str | None:
+        """The first of a table's columns that is missing, as ``table.column``."""
+        for column in columns:
+            if (type_.sql_name, column) in self.columns:
+                return f"{type_.sql_name}.{column}"
+        return None
+
+
+@dataclass
+class Shape:
+    """What a statement selects of a row, and how a row of its result becomes a record."""
+
+    type: Type
+    select: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    checks: list[tuple[str, Callable[[Any, str], Any], str]] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, expression: str) -> None:
+        if name not in self.names:
+            self.names.append(name)
+            self.select.append(f"{expression} AS f{len(self.select)}")
+
+    def add_leaf(self, leaf: ColumnField) -> None:
+        if leaf.name in self.names:
+            return
+        self.add(leaf.name, leaf.over("t"))
+        if leaf.kind.decode:
+            self.checks.append((leaf.name, leaf.kind.decode, f"{self.type.sql_name}.{'/'.join(leaf.columns)}"))
+
+    def record(self, values: Sequence[Any]) -> Record:
+        record: Record = dict(zip(self.names, values, strict=False))
+        for name, check, column in self.checks:
+            if (value := record[name]) is not None:
+                record[name] = check(value, column)
+        for name, what in self.refused.items():
+            record[name] = missing_object(what)
+        record["__typename"] = self.type.name
+        return record
+
+
+def key_name(column: str) -> str:
+    """Where a record keeps the text of a column that a relation or a cursor reads."""
+    return f"={column}"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The arguments of a connection, checked."""
+
+    limit: int
+    backward: bool
+    order: tuple[OrderTerm, ...]
+    position: tuple[str | None, ...] | None
+
+    @property
+    def page(self) -> sql.Page:
+        """The page to read: one row more than asked tells whether there are more."""
+        order = tuple(term.reversed() for term in self.order) if self.backward else self.order
+        return sql.Page(order, self.limit + 1, self.position)
+
+
+class Loaders:
+    """The loaders of one request."""
+
+    def __init__(self, catalogue: Catalogue, reader: Reader, missing: Missing) -> None:
+        self.catalogue = catalogue
+        self.reader = reader
+        self.missing = missing
+        self._loaders: dict[int, DataLoader[Key, Any]] = {}
+
+    # -- what a selection needs of a row ---------------------------------------------------------------------------
+
+    def shape(self, type_: Type, selections: Iterable[Selection], order: Sequence[OrderTerm] = ()) -> Shape:
+        """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
+        if self.missing.table(type_):
+            raise missing_object(type_.sql_name)
+        shape = Shape(type_)
+        for selection in selections:
+            for child in selection.on(type_.name).values():
+                if leaf := type_.columns.get(child.name):
+                    if what := self.missing.first(type_, leaf.columns):
+                        shape.refused[leaf.name] = what
+                    else:
+                        shape.add_leaf(leaf)
+                elif relation := type_.relations.get(child.name):
+                    self._add_keys(shape, relation)
+        for term in order:
+            shape.add(key_name(term.column), f"t.{term.column}::text")
+        return shape
+
+    def _add_keys(self, shape: Shape, relation: RelationField) -> None:
+        columns = relation.join.local_columns
+        if self.missing.first(shape.type, columns) is None:
+            for column in columns:
+                shape.add(key_name(column), f"t.{column}::text")
+
+    def order(self, type_: Type) -> tuple[OrderTerm, ...]:
+        """The default order of a type, without a column that the database lacks."""
+        return tuple(term for term in type_.order if self.missing.first(type_, [term.column]) is None)
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def slice(self, type_: Type, arguments: Mapping[str, Any], default: int) -> Slice:
+        """Checks a connection's arguments before any SQL.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+        """
+        first, last = arguments.get("first"), arguments.get("last")
+        after, before = arguments.get("after"), arguments.get("before")
+        if first is not None and last is not None:
+            raise bad_argument("last", "pass `first` or `last`, not both: a page is read from one end")
+        if after is not None and before is not None:
+            raise bad_argument("before", "pass `after` (with `first`) or `before` (with `last`), not both")
+        if before is not None and first is not None:
+            raise bad_argument("before", "`before` reads backward: pass it with `last`, or use `after` with `first`")
+        if after is not None and last is not None:
+            raise bad_argument("after", "`after` reads forward: pass it with `first`, or use `before` with `last`")
+        for name, value in (("first", first), ("last", last)):
+            if value is not None and not 0 <= value <= MAX_PAGE:
+                raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
+        backward = last is not None or before is not None
+        order = self.order(type_)
+        cursor = before if backward else after
+        argument = "before" if backward else "after"
+        position = None if cursor is None else cursors.decode(argument, cursor, type_, order)
+        asked = last if backward else first
+        return Slice(default if asked is None else asked, backward, order, position)
+
+    async def root_connection(self, type_: Type, selection: Selection) -> Record:
+        """A page of a whole table."""
+        return (await self._connections(type_, selection, ROOT_PAGE, None, [()]))[0]
+
+    def related_connection(self, parent: Record, relation: RelationField, selection: Selection) -> Any:
+        """A page of a parent's rows, with all parents that meet at this place of the query."""
+        key = self._local_key(parent, relation)
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            target = self.catalogue[relation.target]
+            return await self._connections(target, selection, NESTED_PAGE, (parent["__typename"], relation), keys)
+
+        return self._loader(selection, load).load(key)
+
+    async def _connections(
+        self,
+        type_: Type,
+        selection: Selection,
+        default: int,
+        below: tuple[str, RelationField] | None,
+        keys: Sequence[Key],
+    ) -> list[Record]:
+        """A connection for every parent key; the keys are ``[()]`` at a root."""
+        slice_ = self.slice(type_, selection.arguments, default)
+        fields = {child.name: child for child in selection.fields.values()}
+        wants_rows = bool(fields.keys() & {"nodes", "edges", "pageInfo"})
+        self._refuse_missing(type_, below)
+        pages, totals, others = await asyncio.gather(
+            self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
+            self._facts(below, keys, sql.count(type_, where=_on(below)), sql.Binds())
+            if "totalCount" in fields
+            else _nothing(keys),
+            self._other_side(type_, selection, slice_, below, keys),
+        )
+        return [
+            self._connection(type_, slice_, page or [], total, bool(other))
+            for page, total, other in zip(pages, totals, others, strict=True)
+        ]
+
+    def _refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None) -> None:
+        if self.missing.table(type_):
+            raise missing_object(type_.sql_name)
+        if below:
+            parent, relation = below
+            join = relation.join
+            what = self.missing.first(self.catalogue[parent], join.local_columns) or self.missing.first(
+                type_, join.remote_columns
+            )
+            if what:
+                raise missing_object(what)
+
+    async def _pages(
+        self,
+        type_: Type,
+        selection: Selection,
+        slice_: Slice,
+        below: tuple[str, RelationField] | None,
+        keys: Sequence[Key],
+    ) -> list[list[Record]]:
+        shape = self.shape(type_, _node_selections(selection), slice_.order)
+        bind = sql.Binds()
+        source = self._parents(below, keys, bind)
+        statement = sql.page(type_, shape.select, slice_.page, bind, where=_on(below))
+        pages: list[list[Record]] = [[] for _ in keys]
+        if source is None:
+            pages[0] = [shape.record(row) for row in await self._fetch(statement, bind, slice_)]
+        else:
+            for place, *row in await self._fetch(sql.per_parent(statement, source), bind, slice_):
+                pages[place - 1].append(shape.record(row))
+        return pages
+
+    async def _other_side(
+        self,
+        type_: Type,
+        selection: Selection,
+        slice_: Slice,
+        below: tuple[str, RelationField] | None,
+        keys: Sequence[Key],
+    ) -> list[Any]:
+        """Whether rows lie on the cursor's other side, where that is asked for; without a cursor there are none."""
+        name = "hasNextPage" if slice_.backward else "hasPreviousPage"
+        asked = any(
+            child.name == name
+            for info in selection.fields.values()
+            if info.name == "pageInfo"
+            for child in info.fields.values()
+        )
+        if slice_.position is None or not asked:
+            return await _nothing(keys)
+        bind = sql.Binds()
+        order = slice_.page.order
+        source = self._parents(below, keys, bind)
+        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=_on(below))
+        return await self._facts(below, keys, statement, bind, source)
+
+    async def _facts(
+        self,
+        below: tuple[str, RelationField] | None,
+        keys: Sequence[Key],
+        statement: str,
+        bind: sql.Binds,
+        source: str | None = None,
+    ) -> list[Any]:
+        """One value for every parent."""
+        source = source or self._parents(below, keys, bind)
+        if source is None:
+            return [(await self._fetch(statement, bind))[0][0]]
+        found = {place: value for place, value in await self._fetch(sql.per_parent(statement, source), bind)}  # noqa: C416 - rows
+        return [found[index + 1] for index in range(len(keys))]
+
+    def _parents(self, below: tuple[str, RelationField] | None, keys: Sequence[Key], bind: sql.Binds) -> str | None:
+        if below is None:
+            return None
+        parent, relation = below
+        return sql.parents(self.catalogue[parent], relation.join.local_columns, keys, bind)
+
+    def _connection(self, type_: Type, slice_: Slice, rows: list[Record], total: Any, other: bool) -> Record:  # noqa: FBT001
+        more = len(rows) > slice_.limit
+        rows = rows[: slice_.limit]
+        if slice_.backward:
+            rows.reverse()
+        names = [key_name(term.column) for term in slice_.order]
+        edges = [
+            {"node": row, "cursor": cursors.encode(type_, slice_.order, [row[name] for name in names])} for row in rows
+        ]
+        return {
+            "nodes": rows,
+            "edges": edges,
+            "total_count": total,
+            "page_info": {
+                "has_next_page": other if slice_.backward else more,
+                "has_previous_page": more if slice_.backward else other,
+                "start_cursor": edges[0]["cursor"] if edges else None,
+                "end_cursor": edges[-1]["cursor"] if edges else None,
+            },
+        }
+
+    # -- single rows -----------------------------------------------------------------------------------------------
+
+    def related_row(self, parent: Record, relation: RelationField, selection: Selection) -> Any:
+        """The one row that a relation leads to, or None."""
+        key = self._local_key(parent, relation)
+        if relation.join.equality and None in key:
+            return None
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            target = self.catalogue[relation.target]
+            below = (parent["__typename"], relation)
+            self._refuse_missing(target, below)
+            shape = self.shape(target, [selection])
+            bind = sql.Binds()
+            source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
+            one = sql.Page(self.order(target), 1)
+            statement = sql.page(target, shape.select, one, bind, where=_on(below))
+            rows = await self._fetch(sql.per_parent(statement, source), bind)
+            found = {place: shape.record(row) for place, *row in rows}
+            return [found.get(index + 1) for index in range(len(keys))]
+
+        return self._loader(selection, load).load(key)
+
+    async def by_ids(self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key]) -> list[Record | None]:
+        """The rows with these keys, in that order, None where there is none."""
+        shape = self.shape(type_, selections)
+        bind = sql.Binds()
+        statement = sql.by_keys(type_, shape.select, keys, bind)
+        found = {place: shape.record(row) for place, *row in await self._fetch(statement, bind)}
+        return [found.get(index + 1) for index in range(len(keys))]
+
+    async def root_row(self, type_: Type, selection: Selection, argument: str, value: str) -> Record | None:
+        """The row with that id, global or bare."""
+        key = self.parse_id(argument, value, type_)
+        return (await self.by_ids(type_, [selection], [key]))[0]
+
+    async def nodes(self, argument: str, values: Sequence[str], selection: Selection) -> list[Record | None]:
+        """Rows of any type by their global ids: one statement per type, all types at once."""
+        wanted: dict[str, dict[Key, list[int]]] = {}
+        for place, value in enumerate(values):
+            type_ = self.type_of(argument, value)
+            wanted.setdefault(type_.name, {}).setdefault(self.parse_id(argument, value, type_), []).append(place)
+        groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
+        answers = await asyncio.gather(*(self.by_ids(type_, [selection], keys) for type_, keys in groups))
+        rows: list[Record | None] = [None] * len(values)
+        for (type_, keys), records in zip(groups, answers, strict=True):
+            for key, record in zip(keys, records, strict=True):
+                for place in wanted[type_.name][key]:
+                    rows[place] = record
+        return rows
+
+    def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:
+        """The key in an id of that type, global or bare.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
+        """
+        named = ids.type_of(value)
+        if named != type_.name and named in self.catalogue.types and "text" not in type_.key_kinds:
+            raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
+        try:
+            return ids.decode(value, type_.name, type_.key_kinds)
+        except ids.MalformedIdError as error:
+            raise bad_argument(argument, str(error)) from None
+
+    def type_of(self, argument: str, value: str) -> Type:
+        """The type that a global id names.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``: there is no such type.
+        """
+        name = ids.type_of(value)
+        if name is None or name not in self.catalogue.types:
+            raise bad_argument(argument, f"{value[:80]!r} names no type; a global id looks like Model:<UUID>")
+        return self.catalogue[name]
+
+    # -- common ----------------------------------------------------------------------------------------------------
+
+    def _local_key(self, parent: Record, relation: RelationField) -> Key:
+        columns = relation.join.local_columns
+        if what := self.missing.first(self.catalogue[parent["__typename"]], columns):
+            raise missing_object(what)
+        return tuple(parent[key_name(column)] for column in columns)
+
+    def _loader(self, selection: Selection, load: Callable[[list[Key]], Any]) -> DataLoader[Key, Any]:
+        loader = self._loaders.get(id(selection))
+        if loader is None:
+            loader = self._loaders[id(selection)] = DataLoader(load_fn=load)
+        return loader
+
+    async def _fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:
+        try:
+            return await self.reader.fetch(statement, bind.values)
+        except InvalidValueError as error:
+            if slice_ and slice_.position:
+                argument = "before" if slice_.backward else "after"
+                raise cursors.invalid(argument, "holds values that its columns cannot have") from error
+            raise
+
+
+async def _nothing(keys: Sequence[Key]) -> list[Any]:
+    return [None] * len(keys)
+
+
+def _on(below: tuple[str, RelationField] | None) -> list[str]:
+    return [below[1].join.on("k", "t")] if below else []
+
+
+def _node_selections(connection: Selection) -> list[Selection]:
+    """The selections on a connection's rows: those of ``nodes`` and those of ``edges { node }``."""
+    found = []
+    for child in connection.fields.values():
+        if child.name == "nodes":
+            found.append(child)
+        elif child.name == "edges":
+            found.extend(node for node in child.fields.values() if node.name == "node")
+    return found

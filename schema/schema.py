@@ -1,0 +1,54 @@
+"""Puts the graph together: catalogue, types, what is particular to a group, and the Strawberry schema."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from typing import Any
+
+import strawberry
+from graphql import DocumentNode, ExecutionResult, GraphQLSchema, execute
+from strawberry.execution import optimized_is_awaitable
+from strawberry.schema.config import StrawberryConfig
+
+from schema.catalogue import Catalogue, catalogue
+from schema.scalars import SCALARS
+from schema.types import RequestContext, Types, read
+
+
+class Schema(strawberry.Schema):
+    """The graph's schema, with the catalogue that it was made from."""
+
+    def __init__(self, models: Catalogue) -> None:
+        types = Types(models)
+        super().__init__(
+            query=types.query(),
+            types=list(types.nodes.values()),
+            config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
+        )
+        self.catalogue = models
+
+    @property
+    def graphql(self) -> GraphQLSchema:
+        """The schema as graphql-core has it, for parsing, validation and selections."""
+        return self._schema
+
+    async def run(
+        self, document: DocumentNode, operation_name: str | None, variables: dict[str, Any], context: RequestContext
+    ) -> ExecutionResult:
+        """Runs one operation of a validated document by the loaders (executor 1)."""
+        result = execute(
+            self._schema,
+            document,
+            context_value=context,
+            variable_values=variables,
+            operation_name=operation_name,
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's says bool, not TypeGuard
+        )
+        return await result if inspect.isawaitable(result) else result
+
+
+@cache
+def build() -> Schema:
+    """The schema over all models."""
+    return Schema(catalogue())

@@ -1,0 +1,165 @@
+"""What an operation asks for, as a tree of fields with coerced arguments: one walk for cost, loaders and compiler.
+
+The tree is lazy: the fields of a selection below an abstract type are collected when a concrete type is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLIncludeDirective,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    GraphQLSkipDirective,
+    GraphQLUnionType,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    get_named_type,
+)
+from graphql.execution.values import VariableValues, get_argument_values, get_directive_values
+from graphql.pyutils import Path
+
+
+@dataclass
+class Operation:
+    """One validated operation with its coerced variables."""
+
+    schema: GraphQLSchema
+    definition: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: VariableValues
+    _at: dict[Path | None, Selection] = field(default_factory=dict)
+
+    @cached_property
+    def root(self) -> Selection:
+        """The operation itself as a selection of its root type."""
+        type_ = self.schema.get_root_type(self.definition.operation)
+        assert type_ is not None  # noqa: S101 - validation has refused operations without a root type
+        return Selection(self, "", "", [], GraphQLField(type_), [self.definition])
+
+    def at(self, path: Path, parent_type: str) -> Selection:
+        """The selection of the field at a response path, list indices aside."""
+        keys: list[tuple[str, str]] = []
+        step: Path | None = path
+        while step is not None:
+            if isinstance(step.key, str):
+                keys.append((step.key, step.typename or parent_type))
+            step = step.prev
+        selection = self.root
+        for key, type_name in reversed(keys):
+            selection = selection.on(type_name)[key]
+        return selection
+
+    def included(self, node: SelectionNode) -> bool:
+        """Whether ``@skip`` and ``@include`` leave the selection in."""
+        directives: Sequence[DirectiveNode] = node.directives or ()
+        if not directives:
+            return True
+        skip = get_directive_values(GraphQLSkipDirective, node, self.variables)
+        if skip and skip["if"] is True:
+            return False
+        include = get_directive_values(GraphQLIncludeDirective, node, self.variables)
+        return not (include and include["if"] is False)
+
+
+@dataclass
+class Selection:
+    """One field of the response: its key, its name, its nodes (merged), and what is selected below it."""
+
+    operation: Operation
+    key: str
+    name: str
+    nodes: list[FieldNode]
+    definition: GraphQLField
+    _sources: Sequence[Any]
+    _by_type: dict[str, dict[str, Selection]] = field(default_factory=dict)
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """The coerced arguments by their GraphQL names.
+
+        Raises:
+            GraphQLError: A value does not fit its argument's type.
+        """
+        if not self.nodes:
+            return {}
+        return get_argument_values(self.definition, self.nodes[0], self.operation.variables)
+
+    @property
+    def type_name(self) -> str:
+        """The name of the field's type without list and non-null."""
+        return str(get_named_type(self.definition.type).name)
+
+    def on(self, type_name: str) -> dict[str, Selection]:
+        """The fields selected on a concrete type, by response key, in the order of the response."""
+        found = self._by_type.get(type_name)
+        if found is None:
+            found = self._by_type[type_name] = self._collect(type_name)
+        return found
+
+    @property
+    def fields(self) -> dict[str, Selection]:
+        """The fields selected below, where the type is an object type."""
+        return self.on(self.type_name)
+
+    def concrete_types(self) -> list[str]:
+        """The object types that this selection can meet: its own, or those that an abstract type's conditions name."""
+        named = get_named_type(self.definition.type)
+        if isinstance(named, GraphQLObjectType):
+            return [named.name]
+        if isinstance(named, GraphQLInterfaceType | GraphQLUnionType):
+            return [type_.name for type_ in self.operation.schema.get_possible_types(named)]
+        return []
+
+    def _collect(self, type_name: str) -> dict[str, Selection]:
+        type_ = self.operation.schema.get_type(type_name)
+        assert isinstance(type_, GraphQLObjectType)  # noqa: S101 - only concrete types are resolved
+        merged: dict[str, list[FieldNode]] = {}
+        spread: set[str] = set()
+        for source in self._sources:
+            if source.selection_set:
+                for node in self._fields_of(source.selection_set.selections, type_, spread):
+                    key = node.alias.value if node.alias else node.name.value
+                    merged.setdefault(key, []).append(node)
+        selections = {}
+        for key, nodes in merged.items():
+            definition = self.operation.schema.get_field(type_, nodes[0].name.value)
+            if definition is not None:
+                selections[key] = Selection(self.operation, key, nodes[0].name.value, nodes, definition, nodes)
+        return selections
+
+    def _fields_of(
+        self, selections: Sequence[SelectionNode], type_: GraphQLObjectType, spread: set[str]
+    ) -> Iterator[FieldNode]:
+        for node in selections:
+            if not self.operation.included(node):
+                continue
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                if self._applies(node.type_condition.name.value if node.type_condition else None, type_):
+                    yield from self._fields_of(node.selection_set.selections, type_, spread)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in spread:
+                spread.add(node.name.value)
+                fragment = self.operation.fragments[node.name.value]
+                if self._applies(fragment.type_condition.name.value, type_):
+                    yield from self._fields_of(fragment.selection_set.selections, type_, spread)
+
+    def _applies(self, condition: str | None, type_: GraphQLObjectType) -> bool:
+        if condition is None or condition == type_.name:
+            return True
+        abstract = self.operation.schema.get_type(condition)
+        return isinstance(abstract, GraphQLInterfaceType | GraphQLUnionType) and self.operation.schema.is_sub_type(
+            abstract, type_
+        )

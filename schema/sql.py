@@ -1,0 +1,187 @@
+"""Statements of the graph, put together from the catalogue's fragments: pages, rows by key, counts.
+
+Values enter as typed binds only. The same builders serve the loaders, which bind values, and a compiler, which binds
+places to be filled by each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from schema.catalogue import OrderTerm, Type
+
+
+@dataclass
+class Binds:
+    """The typed parameters of one statement, in order."""
+
+    values: list[Any] = field(default_factory=list)
+
+    def __call__(self, value: Any, pg_type: str) -> str:
+        """Binds a value; returns its placeholder, cast to its type."""
+        self.values.append(value)
+        return f"${len(self.values)}::{pg_type}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A slice of an ordered list: ``limit`` rows after (or before) a position.
+
+    ``position`` holds the texts of the order's values at the cursor, None for a NULL; ``order`` is already turned
+    round when the page is read backward.
+    """
+
+    order: tuple[OrderTerm, ...]
+    limit: int
+    position: tuple[str | None, ...] | None = None
+
+
+def order_by(order: Sequence[OrderTerm], row: str) -> str:
+    """``row.created_at DESC NULLS LAST, row.id DESC``; nulls are said only where they differ from the default."""
+    return ", ".join(f"{row}.{term.column}{' DESC' if term.descending else ''}{_nulls(term)}" for term in order)
+
+
+def _nulls(term: OrderTerm) -> str:
+    if term.descending == term.nulls_first:
+        return ""  # Postgres's own: NULLS FIRST when descending, NULLS LAST when ascending
+    return " NULLS FIRST" if term.nulls_first else " NULLS LAST"
+
+
+def after(type_: Type, order: Sequence[OrderTerm], position: Sequence[str | None], row: str, bind: Binds) -> list[str]:
+    """The predicates of the rows behind a position, as branches that each follow the order's index.
+
+    A row is behind when its first terms are equal and the next one is further; the branches are disjoint. Where all
+    the rest goes one way and no value is null, one row comparison says the same as a branch per term.
+    """
+    values = [
+        None if value is None else _value(type_, term, value, bind) for term, value in zip(order, position, strict=True)
+    ]
+    branches: list[str] = []
+    equal: list[str] = []
+    for index, (term, value) in enumerate(zip(order, values, strict=True)):
+        rest = order[index:]
+        if value is not None and all(v is not None for v in values[index:]) and len({t.descending for t in rest}) == 1:
+            columns = ", ".join(f"{row}.{t.column}" for t in rest)
+            compared = ", ".join(str(v) for v in values[index:])
+            operator = "<" if term.descending else ">"
+            branches.append(_and(equal, f"({columns}) {operator} ({compared})"))
+            branches.extend(_null_branches(type_, rest, values[index:], row, equal))
+            return branches
+        if value is None:
+            if term.nulls_first:
+                branches.append(_and(equal, f"{row}.{term.column} IS NOT NULL"))
+            equal.append(f"{row}.{term.column} IS NULL")
+            continue
+        branches.append(_and(equal, f"{row}.{term.column} {'<' if term.descending else '>'} {value}"))
+        branches.extend(_null_branches(type_, [term], [value], row, equal))
+        equal.append(f"{row}.{term.column} = {value}")
+    return branches
+
+
+def _value(type_: Type, term: OrderTerm, value: str, bind: Binds) -> str:
+    return bind(value, f"text::{type_.column_kind(term.column).pg_type}")
+
+
+def _null_branches(
+    type_: Type, terms: Sequence[OrderTerm], values: Sequence[str | None], row: str, equal: Sequence[str]
+) -> list[str]:
+    """A comparison never finds nulls; where they come last, they are behind every value."""
+    branches = []
+    before = list(equal)
+    for term, value in zip(terms, values, strict=True):
+        if not term.nulls_first and (type_.is_view or term.column not in type_.key):
+            branches.append(_and(before, f"{row}.{term.column} IS NULL"))
+        before.append(f"{row}.{term.column} = {value}")
+    return branches
+
+
+def _and(conditions: Sequence[str], last: str) -> str:
+    return " AND ".join([*conditions, last])
+
+
+def page(type_: Type, select: Sequence[str], page_: Page, bind: Binds, *, where: Sequence[str] = ()) -> str:
+    """The rows of one page, of the whole table or of one parent; ``where`` and ``select`` speak of the alias ``t``."""
+    limit = bind(page_.limit, "bigint")
+    source = f"FROM {type_.sql_name} t"
+    order = order_by(page_.order, "t")
+    if page_.position is None:
+        return f"SELECT {', '.join(select)} {source}{_where(where)} ORDER BY {order} LIMIT {limit}"
+    branches = after(type_, page_.order, page_.position, "t", bind)
+    if len(branches) == 1:
+        return f"SELECT {', '.join(select)} {source}{_where([*where, branches[0]])} ORDER BY {order} LIMIT {limit}"
+    # each branch evaluates the selection itself (a system column is not one of a subquery's), and its order beside it
+    ordering = [f"t.{term.column} AS o{i}" for i, term in enumerate(page_.order)]
+    union = " UNION ALL ".join(
+        f"(SELECT {', '.join([*select, *ordering])} {source}{_where([*where, branch])} ORDER BY {order} LIMIT {limit})"
+        for branch in branches
+    )
+    by = order_by([replace(term, column=f"o{i}") for i, term in enumerate(page_.order)], "u")
+    return f"SELECT * FROM ({union}) u ORDER BY {by} LIMIT {limit}"
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(f'({condition})' for condition in conditions)}" if conditions else ""
+
+
+def parents(type_: Type, columns: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
+    """The parents of a batch as a relation ``k``: these columns of theirs, and ``ord``, each parent's place.
+
+    The keys come as text, as they were selected; a column of text per key, cast to the column's own type.
+    """
+    arrays = ", ".join(bind([key[i] for key in keys], "text[]") for i in range(len(columns)))
+    names = ", ".join(f"c{i}" for i in range(len(columns)))
+    casts = ", ".join(f"c{i}::{type_.column_kind(column).pg_type} AS {column}" for i, column in enumerate(columns))
+    return f"(SELECT ord, {casts} FROM unnest({arrays}) WITH ORDINALITY AS u({names}, ord)) k"
+
+
+def per_parent(statement: str, parents_: str) -> str:
+    """Runs a statement over ``k`` for every parent; its rows come after ``ord`` in the statement's own order.
+
+    Only a nested loop can run a lateral subquery with a limit, so the rows of one parent stay in order.
+    """
+    return f"SELECT k.ord, r.* FROM {parents_} CROSS JOIN LATERAL ({statement}) r"
+
+
+def count(type_: Type, *, where: Sequence[str] = ()) -> str:
+    """How many rows there are, of the whole table or of one parent."""
+    return f"SELECT count(*) AS count FROM {type_.sql_name} t{_where(where)}"
+
+
+def exists_up_to(
+    type_: Type,
+    order: Sequence[OrderTerm],
+    position: Sequence[str | None],
+    bind: Binds,
+    *,
+    where: Sequence[str] = (),
+) -> str:
+    """Whether any row stands at a position or before it in that order: what lies on the other side of a page."""
+    backward = [term.reversed() for term in order]
+    at = " AND ".join(
+        f"t.{term.column} IS NULL" if value is None else f"t.{term.column} = {_value(type_, term, value, bind)}"
+        for term, value in zip(order, position, strict=True)
+    )
+    branches = [at, *after(type_, backward, position, "t", bind)]
+    found = " OR ".join(f"EXISTS (SELECT FROM {type_.sql_name} t{_where([*where, branch])})" for branch in branches)
+    return f"SELECT {found} AS found"
+
+
+def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
+    """The rows with these keys, each with ``ord``, the place of its key in ``keys``.
+
+    Labels of an enum are compared as text: one that the database does not know is no row, not an error.
+    """
+    arrays = ", ".join(bind([key[i] for key in keys], "text[]") for i in range(len(type_.key)))
+    names = ", ".join(f"c{i}" for i in range(len(type_.key)))
+    on = " AND ".join(_same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key))
+    source = f"unnest({arrays}) WITH ORDINALITY AS k({names}, ord)"
+    return f"SELECT k.ord, {', '.join(select)} FROM {source} JOIN {type_.sql_name} t ON {on}"
+
+
+def _same_key(type_: Type, column: str, text: str) -> str:
+    kind = type_.column_kind(column)
+    if kind.pg_type in {"uuid", "integer", "date"}:
+        return f"t.{column} = {text}::{kind.pg_type}"
+    return f"t.{column}::text = {text}"
