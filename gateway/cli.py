@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from db.embedded import EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError

@@ -1,0 +1,78 @@
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
+import { createGraphiQLFetcher, type Storage } from "@graphiql/toolkit";
+import { GraphiQL } from "graphiql";
+import "graphiql/setup-workers/vite";
+import { createRoot } from "react-dom/client";
+import "./page.css";
+
+const ENDPOINT = window.location.pathname;
+const EXAMPLES = ["01-lineage-explorer", "02-llm-agent", "03-analyst"];
+
+/** fetch whose failures are GraphQL errors in words; GraphiQL alone would show "Failed to fetch" or a JSON parse error. */
+async function request(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  const failure = (message: string) => Response.json({ errors: [{ message }] });
+  try {
+    const response = await fetch(input, init);
+    if (response.headers.get("content-type")?.includes("json")) return response;
+    const text = (await response.text()).slice(0, 300);
+    return failure(`The answer is not GraphQL but HTTP ${response.status} ${response.statusText}: ${text}`);
+  } catch (cause) {
+    return failure(`The gateway at ${window.location.origin}${ENDPOINT} cannot be reached. Is it running? (${cause})`);
+  }
+}
+
+// The toolkit asks for application/graphql-response+json, application/json;q=0.9 and sends the header pane over WebSocket too.
+const fetcher = createGraphiQLFetcher({
+  url: ENDPOINT,
+  subscriptionUrl: window.location.origin.replace(/^http/, "ws") + ENDPOINT,
+  enableIncrementalDelivery: false,
+  fetch: request,
+});
+
+const savedKeys = () => Object.keys(localStorage).filter((key) => key.startsWith("graphiql:"));
+
+/** localStorage less request headers: GraphiQL's history would keep every Authorization header that was ever typed. */
+const storage: Storage = {
+  getItem: (key) => localStorage.getItem(key),
+  setItem: (key, value) => {
+    const isHistory = key === "graphiql:queries" || key === "graphiql:favorites";
+    const dropHeaders = (name: string, part: unknown) => (name === "headers" ? undefined : part);
+    localStorage.setItem(key, isHistory ? JSON.stringify(JSON.parse(value), dropHeaders) : value);
+  },
+  removeItem: (key) => localStorage.removeItem(key),
+  clear: () => savedKeys().forEach((key) => localStorage.removeItem(key)),
+  get length() {
+    return savedKeys().length;
+  },
+};
+
+/** The queries of the opening tabs. An example that cannot be read is left out: GraphiQL must open all the same. */
+async function exampleTabs(): Promise<{ query: string }[]> {
+  const read = EXAMPLES.map(async (name) => {
+    const response = await fetch(`static/graphiql-examples/${name}.graphql`);
+    if (!response.ok) throw new Error(`${name}: HTTP ${response.status}`);
+    return { query: await response.text() };
+  });
+  const settled = await Promise.allSettled(read);
+  return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+}
+
+const hasSavedTabs = localStorage.getItem("graphiql:tabState") !== null;
+const tabs = hasSavedTabs ? [] : await exampleTabs();
+await document.fonts.load("15px 'Fira Code'"); // Monaco measures the font once, when an editor opens
+const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
+
+createRoot(document.getElementById("graphiql")!).render(
+  <GraphiQL
+    fetcher={fetcher}
+    plugins={plugins}
+    storage={storage}
+    defaultTabs={tabs.length ? tabs : undefined}
+    shouldPersistHeaders={false}
+    inputValueDeprecation
+    schemaDescription
+  >
+    <GraphiQL.Logo>E2I metadata gateway</GraphiQL.Logo>
+  </GraphiQL>,
+);
