@@ -588,7 +588,11 @@ class ObservabilitySpan(Entity):
         inverse_sql="({this}.deployment_id = ANY (ARRAY("
         "SELECT d.id FROM ml_deployments d WHERE d.model_registry_id = {that}.id)) "
         "OR {this}.deployment_id IS NULL AND {this}.training_run_id = ANY (ARRAY("
-        "SELECT r.id FROM ml_training_runs r WHERE r.model_registry_id = {that}.id)))",
+        "SELECT r.id FROM ml_training_runs r WHERE r.model_registry_id = {that}.id))) "
+        # Always true here. It makes the rows look few to the planner, which otherwise walks all spans in the order of
+        # time to find the few of a model: 190 ms per model in a million spans, where the two indexes take 1 ms.
+        "AND coalesce({this}.deployment_id, {this}.training_run_id) = CASE WHEN {this}.deployment_id IS NULL "
+        "THEN {this}.training_run_id ELSE {this}.deployment_id END",
     )
     parent = belongs_to(
         "ObservabilitySpan",
