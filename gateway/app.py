@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
+from sqlalchemy.engine import URL
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
@@ -17,8 +19,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from db.engine import ShortReader, create_engine
-from gateway.database import opened
+from db.engine import ShortReader, create_engine, translate
+from gateway.database import inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
 from schema.schema import build
@@ -45,25 +47,37 @@ class _Assets(StaticFiles):
         return response
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The application for these settings; its lifespan opens and closes the database."""
+def create_app(settings: Settings, url: URL) -> Starlette:
+    """The application over a database; its lifespan opens and closes the pool of connections.
+
+    A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
+    request gets a typed error.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(opened(settings))
-            engine = create_engine(
-                database.url,
-                read_only=True,
-                pool_size=settings.pool_size,
-                statement_timeout=settings.statement_timeout,
-                prepared_statements=settings.prepared_statements,
-            )
-            stack.push_async_callback(engine.dispose)
-            app.state.engine = engine
-            app.state.graphql = GraphQLEndpoint(build(), engine, database.missing, settings)
-            log.info("serving %s", database.name)
+        engine = create_engine(
+            url,
+            read_only=True,
+            pool_size=settings.pool_size,
+            statement_timeout=settings.statement_timeout,
+            prepared_statements=settings.prepared_statements,
+        )
+        graphql = GraphQLEndpoint(build(), engine, settings)
+        app.state.engine, app.state.graphql = engine, graphql
+        waiting: asyncio.Task[None] | None = None
+        try:
+            graphql.missing = await inspect(engine)
+        except Exception as error:  # noqa: BLE001 - whatever keeps the database away
+            log.warning("the database cannot be reached yet: %s", translate(error))
+            waiting = asyncio.create_task(inspect_when_reached(engine, graphql.learn_missing))
+        log.info("serving the database %s at %s", url.database, url.host or "the embedded server")
+        try:
             yield
+        finally:
+            if waiting:
+                waiting.cancel()
+            await engine.dispose()
 
     return Starlette(
         routes=[

@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from db.demo import DemoError
 from db.embedded import EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError
+from db.setup import SetupError
 from gateway import commands
 from gateway.settings import Settings, SettingsError, load
 from gateway.telemetry import configure
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Command = options.run
     try:
         return run(options, settings)
-    except (commands.CommandError, EmbeddedPostgresError, DatabaseUnavailableError) as error:
+    except (EmbeddedPostgresError, SetupError, DemoError, DatabaseUnavailableError) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import uvicorn
+from sqlalchemy.engine import URL
 
-from db import attach, embedded, setup
+from db import attach, setup
+from db.engine import database_url
+from db.migrations.revise import new_revision
 from gateway.app import create_app
-from gateway.database import DATABASE
+from gateway.database import embedded_database, load_demo
 from gateway.settings import Settings
 from schema.schema import build
 
 
-class CommandError(Exception):
-    """A command cannot do what it was asked; the message says why and what to do."""
-
-
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until SIGINT or SIGTERM; the embedded database stops with the last gateway that uses it."""
-    if options.demo and settings.url is None:
-        settings = settings.model_copy(update={"demo": options.demo})
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has stopped: end by the blocks below
+    if settings.url is not None:
+        return _serve(settings, settings.url)
+    with embedded_database(settings) as (owner, gateway):
+        if (size := options.demo or settings.demo) != "off":
+            asyncio.run(load_demo(owner, size))
+        return _serve(settings, database_url(gateway))
+
+
+def _exit(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _serve(settings: Settings, url: URL) -> int:
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, url),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -74,19 +86,14 @@ def db_attach(_options: argparse.Namespace, settings: Settings) -> int:
 def db_check(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every difference between the database and what the graph expects."""
 
-    async def run(url: str) -> int:
-        differences = await attach.check(url)
-        _say(differences.text())
-        return 1 if differences.breaks_fields else 0
-
-    return _with_owner(settings, run)
+    return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write))
 
 
 def db_demo(options: argparse.Namespace, settings: Settings) -> int:
     """Loads demo data into an empty database."""
 
     async def run(url: str) -> int:
-        loaded = await setup.load_demo(url, options.size)
+        loaded = await load_demo(url, options.size)
         _say("Demo data loaded." if loaded else "The database has rows already; demo data needs an empty one.")
         return 0 if loaded else 1
 
@@ -95,31 +102,17 @@ def db_demo(options: argparse.Namespace, settings: Settings) -> int:
 
 def db_revision(options: argparse.Namespace, settings: Settings) -> int:
     """Writes a migration from the difference between the models and the migrations so far."""
-    path = asyncio.run(setup.new_revision(settings.database_url, options.message))
-    _say(f"Wrote {path}: read it before you commit it.")
+    path = asyncio.run(new_revision(settings.database_url, options.message))
+    _say(f"Wrote {path}: read it before you commit it." if path else "The migrations say what the models say already.")
     return 0
 
 
-def _with_owner(settings: Settings, run: object) -> int:
-    async def with_database() -> int:
-        async with _owner_url(settings) as url:
-            return int(await run(url))  # type: ignore[operator]
-
-    return asyncio.run(with_database())
-
-
-@asynccontextmanager
-async def _owner_url(settings: Settings) -> AsyncIterator[str]:
-    """The database that the settings name, in the role that owns its objects."""
+def _with_owner(settings: Settings, run: Callable[[str], Coroutine[Any, Any, int]]) -> int:
+    """Runs on the database that the settings name, in the role that owns its objects."""
     if settings.database_url:
-        yield settings.database_url
-        return
-    server = await asyncio.to_thread(embedded.start, settings.data / "postgres")
-    try:
-        owner, _ = await setup.prepare_embedded(server, DATABASE)
-        yield owner
-    finally:
-        await asyncio.to_thread(server.stop)
+        return asyncio.run(run(settings.database_url))
+    with embedded_database(settings) as (owner, _):
+        return asyncio.run(run(owner))
 
 
 def _say(text: str) -> None:

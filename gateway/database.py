@@ -4,53 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
 
-from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import attach, embedded, setup
-from db.engine import create_engine, database_url
+from db import attach, demo, embedded, setup
+from db.engine import translate
 from gateway.settings import Settings
 from schema.loaders import Missing
 
 log = logging.getLogger("gateway.database")
 
 DATABASE = "e2i"
+RETRY_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Database:
-    """An open database: where it is, what it is called in logs (without secrets), and what it lacks."""
+@contextmanager
+def embedded_database(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The embedded database, built and up to date: the URLs of its owner and of the gateway.
 
-    url: URL
-    name: str
-    missing: Missing
-
-
-@asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Database]:
-    """Opens the database that the settings name and says what it lacks; closes what it has opened."""
-    if settings.url is not None:
-        yield await _inspected(settings.url, f"{settings.url.host}/{settings.url.database}")
-        return
-    server = await asyncio.to_thread(embedded.start, settings.data / "postgres")
-    try:
-        owner, gateway = await setup.prepare_embedded(server, DATABASE)
-        if settings.demo != "off":
-            await setup.load_demo(owner, settings.demo)
-        yield await _inspected(database_url(gateway), f"the embedded database in {settings.data}")
-    finally:
-        await asyncio.to_thread(server.stop)
+    Its server stops at the end of the block unless another gateway uses the same folder.
+    """
+    with embedded.start(settings.data / "postgres") as server:
+        yield asyncio.run(setup.prepare_embedded(server, DATABASE))
 
 
-async def _inspected(url: URL, name: str) -> Database:
-    engine = create_engine(url, read_only=True, pool_size=1)
-    try:
-        differences = await attach.inspect(engine)
-    finally:
-        await engine.dispose()
-    for difference in differences.notes:
+async def load_demo(url: str, size: Literal["small", "large"]) -> bool:
+    """Loads demo data where there are no rows yet; says whether it did."""
+    if await setup.has_rows(url):
+        return False
+    log.info("loading the %s demo data", size)
+    async with setup.connect(url) as connection, connection.begin():
+        await demo.load(connection, size=size, progress=demo.terminal_progress())
+    return True
+
+
+async def inspect(engine: AsyncEngine) -> Missing:
+    """What the database lacks; every difference that costs fields is logged."""
+    differences = await attach.inspect(engine)
+    for difference in differences.of(attach.Severity.BREAKS):
         log.warning("%s", difference.message)
-    return Database(url, name, Missing(differences.missing_tables, differences.missing_columns))
+    if others := len(differences.notes) - len(differences.of(attach.Severity.BREAKS)):
+        log.info("%d more differences from the data dictionary; `e2i-gateway db check` lists them", others)
+    return Missing(differences.missing_tables, differences.missing_columns)
+
+
+async def inspect_when_reached(engine: AsyncEngine, found: Callable[[Missing], None]) -> None:
+    """Waits for a database that was away when the gateway started, then says what it lacks."""
+    while True:
+        await asyncio.sleep(RETRY_SECONDS)
+        try:
+            found(await inspect(engine))
+        except Exception as error:  # noqa: BLE001 - it stays away, for whatever reason
+            log.debug("still waiting for the database: %s", translate(error))
+        else:
+            log.info("the database can be reached now")
+            return

@@ -69,13 +69,17 @@ class RefusedDocumentError(RefusedError):
 class GraphQLEndpoint:
     """Answers requests to ``/graphql``."""
 
-    def __init__(self, schema: Schema, engine: AsyncEngine, missing: Missing, settings: Settings) -> None:
+    def __init__(self, schema: Schema, engine: AsyncEngine, settings: Settings) -> None:
+        self.missing = Missing()
         self._schema = schema
         self._engine = engine
-        self._missing = missing
         self._settings = settings
         self._documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.catalogue, settings)
+
+    def learn_missing(self, missing: Missing) -> None:
+        """What the database lacks, once it could be asked."""
+        self.missing = missing
 
     async def __call__(self, request: Request) -> Response:
         request_id = uuid4().hex
@@ -146,7 +150,7 @@ class GraphQLEndpoint:
         document, operation, cost = self._prepare(asked, request)
         entry |= {"operation": asked.operation_name, "cost": cost}
         reader = ShortReader(self._engine, self._settings.parallel_statements)
-        loaders = Loaders(self._schema.catalogue, reader, self._missing)
+        loaders = Loaders(self._schema.catalogue, reader, self.missing)
         context = Context(operation, loaders, ANONYMOUS, request_id)
         try:
             async with asyncio.timeout(self._settings.request_timeout):

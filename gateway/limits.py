@@ -108,10 +108,12 @@ class Documents:
                 raise DocumentError(
                     [refuse("TOKEN_LIMIT", "The document has too many tokens", limits.max_tokens, None, advice)]
                 ) from None
+            if "nested too deeply" in error.message:
+                raise DocumentError([self._too_deep(None)]) from None
             raise DocumentError([_with_code(error, "GRAPHQL_PARSE_FAILED")]) from None
         self._count(ast)
         try:
-            errors = validate(self._schema, ast)
+            errors = validate(self._schema, ast, max_errors=20)
         except RecursionError:
             raise DocumentError([self._too_deep(None)]) from None
         if errors:

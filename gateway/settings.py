@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."
     )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Size of a request's body.")
-    max_tokens: int = Field(default=5_000, ge=10, description="Tokens of a document.")
+    max_tokens: int = Field(default=2_000, ge=10, description="Tokens of a document.")
     max_depth: int = Field(default=25, ge=1, description="Levels of nested fields.")
     max_aliases: int = Field(default=200, ge=0, description="Aliases in an operation.")
     max_root_fields: int = Field(default=50, ge=1, description="Fields at the root of an operation.")

@@ -22,7 +22,8 @@ SPEC = Path(__file__).parent / "spec"
 CATALOG = json.loads((SPEC / "catalog.json").read_text())
 DOCUMENT = (SPEC / "ml-pipeline-schema.md").read_text()
 PLATFORM: dict[tuple[str, str], dict[str, str]] = {
-    (row["table"], row["column"]): row for row in csv.DictReader((SPEC / "platform_columns.csv").read_text().splitlines())
+    (row["table"], row["column"]): row
+    for row in csv.DictReader((SPEC / "platform_columns.csv").read_text().splitlines())
 }
 DOCUMENTED: dict[str, dict[str, Any]] = {
     table["name"]: table for group in CATALOG["groups"] for table in group["tables"]
@@ -203,7 +204,9 @@ def test_value_lists_of_text_columns_are_in_their_descriptions() -> None:
             comment = TABLES[name].table.c[column["name"]].comment or ""
             listed = column["description"].split("(")[0]
             if re.search(r"\w+, (\w+, )*or \w+|\w+, \w+, \w+", listed):
-                values += [word for word in re.split(r",\s*(?:or\s+)?|\s+or\s+", listed) if re.fullmatch(r"[\w]+", word)]
+                values += [
+                    word for word in re.split(r",\s*(?:or\s+)?|\s+or\s+", listed) if re.fullmatch(r"[\w]+", word)
+                ]
             for value in values:
                 assert value.lower() in comment.lower(), f"{name}.{column['name']}: {value} not in {comment!r}"
 

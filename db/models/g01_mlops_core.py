@@ -20,8 +20,9 @@ from sqlalchemy import (
     Numeric,
     UniqueConstraint,
     Uuid,
+    text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, ExcludeConstraint
 from sqlalchemy.orm import Mapped
 
 from db.base import (
@@ -119,7 +120,18 @@ class Model(Entity):
     """
 
     __tablename__ = "ml_model_registry"
-    __table_args__ = (UniqueConstraint("model_name", "model_version"),)
+    __table_args__ = (
+        UniqueConstraint("model_name", "model_version"),
+        # the trigger clears the others; this holds at commit, whatever a transaction could not see of another
+        ExcludeConstraint(
+            ("experiment_id", "="),
+            where=text("is_champion"),
+            using="btree",
+            deferrable=True,
+            initially="DEFERRED",
+            name="single_champion",
+        ),
+    )
     __order__ = "registered_at"
 
     id: Mapped[UUID] = column(Uuid(), "Model identifier.", primary_key=True, server_default=NEW_UUID)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
@@ -85,7 +86,17 @@ class DriftRecord(Entity):
     """
 
     __tablename__ = "ml_drift_history"
-    __table_args__ = (CheckConstraint("baseline_end <= current_start", name="valid_period"),)
+    __table_args__ = (
+        CheckConstraint("baseline_end <= current_start", name="valid_period"),
+        # the latest test per type of drift, which the views of this group ask for
+        Index(
+            "ix_ml_drift_history_model_id_drift_type_created_at",
+            "model_id",
+            "drift_type",
+            text("created_at DESC NULLS LAST"),
+            text("id DESC"),
+        ),
+    )
     __order__ = "created_at"
 
     id: Mapped[UUID] = column(Uuid(), "Drift record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -261,6 +272,15 @@ class MonitoringAlert(Entity):
     """
 
     __tablename__ = "ml_monitoring_alerts"
+    __table_args__ = (
+        # the trigger raises one alert a drift record; this holds against whoever writes one by hand
+        Index(
+            "uq_ml_monitoring_alerts_drift_history_id",
+            "drift_history_id",
+            unique=True,
+            postgresql_where=text("alert_type = 'drift'"),
+        ),
+    )
     __order__ = "created_at"
 
     id: Mapped[UUID] = column(Uuid(), "Alert identifier.", primary_key=True, server_default=NEW_UUID)
@@ -575,7 +595,7 @@ class DriftTrend(View):
     drift_type: Mapped[DriftType] = column(
         pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
     )
-    check_date: Mapped[date] = column(Date(), "Day that the tests were recorded on.", primary_key=True)
+    check_date: Mapped[date] = column(Date(), "Day that the tests were recorded on, in UTC.", primary_key=True)
     check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests on the day.")
     drift_count: Mapped[int | None] = column(BigInteger(), "Number of tests on the day that detected drift.")
     avg_drift_score: Mapped[Decimal | None] = column(Numeric(), "Average normalized drift score of the day (0-1).")
@@ -593,55 +613,64 @@ class DriftTrend(View):
 
 
 class ActiveAlertsSummary(View):
-    """Active alerts on a model, counted by severity."""
+    """Open alerts on a model (active, acknowledged or investigating), counted by severity."""
 
     __tablename__ = "ml_active_alerts_summary"
     __order__ = "newest_alert"
 
     model_id: Mapped[UUID] = column(Uuid(), "Affected model.", primary_key=True)
-    total_active: Mapped[int | None] = column(BigInteger(), "Number of active alerts.")
-    critical_count: Mapped[int | None] = column(BigInteger(), "Number of active alerts of critical severity.")
-    high_count: Mapped[int | None] = column(BigInteger(), "Number of active alerts of high severity.")
-    medium_count: Mapped[int | None] = column(BigInteger(), "Number of active alerts of medium severity.")
-    oldest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the oldest active alert was raised.")
-    newest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest active alert was raised.")
+    total_active: Mapped[int | None] = column(BigInteger(), "Number of open alerts.")
+    critical_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of critical severity.")
+    high_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of high severity.")
+    medium_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of medium severity.")
+    oldest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the oldest open alert was raised.")
+    newest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest open alert was raised.")
 
     model = belongs_to(
         "Model",
         "model_id",
         "The affected model.",
         inverse="active_alerts_summary",
-        inverse_doc="Active alerts on the model, counted by severity; null where there are none.",
+        inverse_doc="Open alerts on the model, counted by severity; null where there are none.",
         inverse_many=False,
     )
 
 
 class ModelHealth(View):
-    """Health of a model: its drift, its active alerts and its latest performance, combined in one verdict."""
+    """Health of a production model: its drift, its open alerts and its latest performance, combined in one verdict."""
 
     __tablename__ = "ml_model_health_dashboard"
 
     model_id: Mapped[UUID] = column(Uuid(), "Model that the row is about.", primary_key=True)
     model_name: Mapped[str | None] = column(VARCHAR(), "Model name.")
     model_stage: Mapped[ModelStage | None] = column(pg_enum(ModelStage), "Current lifecycle stage of the model.")
-    has_active_drift: Mapped[bool | None] = column(Boolean(), "Whether a recent drift test detected drift.")
+    has_active_drift: Mapped[bool | None] = column(
+        Boolean(), "Whether the latest test of some type of drift detected drift."
+    )
     max_drift_severity: Mapped[DriftSeverity | None] = column(
-        pg_enum(DriftSeverity), "Greatest severity of the recent drift tests: none, low, medium, high or critical."
+        pg_enum(DriftSeverity),
+        "Greatest severity among the latest tests per type of drift that detected drift; none where no test did, null "
+        "where there was none.",
     )
-    drift_check_count: Mapped[int | None] = column(BigInteger(), "Number of recent drift tests.")
-    active_alerts: Mapped[int | None] = column(BigInteger(), "Number of active alerts on the model.")
-    critical_alerts: Mapped[int | None] = column(BigInteger(), "Number of active alerts of critical severity.")
+    drift_check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests in the last 7 times 24 hours.")
+    active_alerts: Mapped[int | None] = column(
+        BigInteger(), "Number of open alerts on the model: active, acknowledged or investigating."
+    )
+    critical_alerts: Mapped[int | None] = column(BigInteger(), "Number of open alerts of critical severity.")
     latest_metric_value: Mapped[Decimal | None] = column(
-        Numeric(), "Value of the latest performance metric, on the scale of the metric."
+        Numeric(), "Value of the latest performance metric over all segments, on the scale of the metric."
     )
-    primary_metric: Mapped[str | None] = column(VARCHAR(), "Name of the latest performance metric.")
+    primary_metric: Mapped[str | None] = column(
+        VARCHAR(), "Name of that metric; of several measured at once roc_auc, else the first by name."
+    )
     performance_degraded: Mapped[bool | None] = column(
-        Boolean(), "Whether the latest performance metric is below threshold."
+        Boolean(), "Whether that metric is below its threshold; null for a model that was never measured."
     )
     health_status: Mapped[str | None] = column(
         TEXT(),
-        "Verdict: critical (a critical alert is active), warning (a high alert is active, or drift is critical), "
-        "attention (drift, or degraded performance) or healthy.",
+        "Verdict, the first that applies: critical (an open critical alert, or the latest test of some type of drift "
+        "is critical), warning (the latest test of some type found drift, an alert is open, or performance is "
+        "degraded), unknown (never tested for drift and never measured), healthy (otherwise).",
     )
 
     model = belongs_to(

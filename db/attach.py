@@ -1,0 +1,104 @@
+"""Using a database that the platform made: nothing of it is changed, and what is different is said in words."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db.attach_catalog import Found, read
+from db.attach_compare import FUNCTIONS, Difference, Severity, differences
+from db.base import entities, table_of
+from db.embedded import GATEWAY_ROLE
+from db.setup import connect
+
+__all__ = ["Difference", "Differences", "Severity", "attach", "check", "inspect"]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How a database differs from the models; empty when it does not.
+
+    Tables and views are named as the catalogue names them: ``ml_experiments``, ``ml.discovered_dags``.
+    """
+
+    missing_tables: frozenset[str] = frozenset()
+    missing_columns: frozenset[tuple[str, str]] = frozenset()
+    notes: tuple[Difference, ...] = field(default=())
+
+    def of(self, severity: Severity) -> Sequence[Difference]:
+        """The differences of one severity."""
+        return [note for note in self.notes if note.severity is severity]
+
+    @property
+    def breaks(self) -> bool:
+        """Whether any field answers with an error because of a difference."""
+        return bool(self.of(Severity.BREAKS))
+
+    def text(self) -> str:
+        """The differences for the terminal, the gravest first."""
+        if not self.notes:
+            return "The database has everything that the graph needs.\n"
+        lines = []
+        for severity in Severity:
+            if notes := self.of(severity):
+                lines += ["", f"{severity.value} ({len(notes)}):", *(f"  - {note.message}" for note in notes)]
+        if remedies := dict.fromkeys(note.remedy for note in self.notes if note.remedy):
+            lines += ["", "The owner of the tables may run:", *(f"  {remedy};" for remedy in remedies)]
+        return "\n".join(lines[1:]) + "\n"
+
+
+async def inspect(source: AsyncEngine | AsyncConnection) -> Differences:
+    """Compares the models with what the database has. Reads the catalog only; every role may do that.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+    """
+    opened: AbstractAsyncContextManager[AsyncConnection]
+    opened = source.connect() if isinstance(source, AsyncEngine) else nullcontext(source)
+    async with opened as connection:
+        return _judge(await read(connection, list(FUNCTIONS)))
+
+
+def _judge(found: Found) -> Differences:
+    tables = {table_of(entity).fullname: table_of(entity) for entity in entities().values()}
+    return Differences(
+        missing_tables=frozenset(tables.keys() - found.tables.keys()),
+        missing_columns=frozenset(
+            (name, column)
+            for name, there in found.tables.items()
+            for column in tables[name].columns.keys()  # noqa: SIM118 - not a dict
+            if column not in there.columns
+        ),
+        notes=tuple(differences(found)),
+    )
+
+
+async def attach(url: str | URL) -> Differences:
+    """Makes the schema ``gateway`` where the role may, changes nothing else, and says what is different.
+
+    Raises:
+        DatabaseUnavailableError: The database cannot be reached.
+    """
+    async with connect(url) as connection, connection.begin():
+        if await connection.scalar(_MAY_MAKE_SCHEMA):
+            await connection.execute(text("CREATE SCHEMA IF NOT EXISTS gateway"))
+            await connection.execute(text("COMMENT ON SCHEMA gateway IS 'The E2I metadata gateway''s own; no data.'"))
+            role = {"role": GATEWAY_ROLE}
+            if await connection.scalar(text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), role):
+                await connection.execute(text(f"GRANT USAGE ON SCHEMA gateway TO {GATEWAY_ROLE}"))
+        return await inspect(connection)
+
+
+_MAY_MAKE_SCHEMA = text("""
+    SELECT to_regnamespace('gateway') IS NULL AND has_database_privilege(current_database(), 'CREATE')
+""")
+
+
+async def check(url: str | URL, write: Callable[[str], object]) -> int:
+    """Writes what is different, as ``e2i-gateway db check`` prints it; returns 1 if it breaks fields, else 0."""
+    async with connect(url) as connection, connection.begin():
+        found = await inspect(connection)
+    write(found.text())
+    return 1 if found.breaks else 0

@@ -1,0 +1,350 @@
+"""The differences between the models and a database, each in words that say what it costs."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum as PythonEnum
+from typing import cast
+
+from sqlalchemy import CheckConstraint, Enum, ForeignKeyConstraint, Index, Table, UniqueConstraint
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.schema import CreateIndex
+from sqlalchemy.types import ARRAY, TypeEngine
+
+from db.attach_catalog import Found, FoundTable
+from db.attach_fields import by_column, by_lookup, field_of, of_table
+from db.base import Entity, Labels, entities, enum_types, key_columns, plural, table_of
+
+_DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
+
+
+class Severity(PythonEnum):
+    """What a difference means to those who ask the graph; the value is the heading of its group."""
+
+    BREAKS = "Fields that answer with an error"
+    COSTS = "What costs speed or certainty"
+    INFORMS = "Only to know"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that the database has otherwise: what kind of thing, which one, what follows, and what would help."""
+
+    severity: Severity
+    kind: str
+    object: str
+    message: str
+    remedy: str = ""
+    """SQL that the owner of the tables may run, or nothing."""
+
+
+FUNCTIONS = {
+    "get_validation_gate": (1, "the gate decision of a causal estimate cannot be asked"),
+    "is_dag_approved": (2, "it cannot be asked whether a DAG is approved"),
+    "can_use_estimate": (2, "it cannot be asked whether a causal estimate may be used"),
+}
+"""The functions that the dictionary names: the number of their arguments, and what is lost without them."""
+
+_TRIGGERS = {
+    "ml_model_registry": "the database does not keep at most one champion per experiment",
+    "twin_fidelity_tracking": "fidelity and grade are not computed when actual results are recorded",
+    "ml_drift_history": "drift of medium or higher severity raises no alert",
+    "ab_fidelity_comparisons": "prediction errors and fidelity scores are not computed",
+}
+
+_FAMILIES = {
+    "character varying": "text", "character": "text", "text": "text", "smallint": "number", "integer": "number",
+    "bigint": "number", "numeric": "number", "real": "number", "double precision": "number",
+    "timestamp with time zone": "time", "timestamp without time zone": "time",
+}  # fmt: skip
+
+
+def differences(found: Found) -> Iterator[Difference]:
+    """Everything that is different, in the order of the models."""
+    if not found.tables:
+        yield Difference(
+            Severity.BREAKS, "empty database", "",
+            "the database has none of the platform's tables: every field answers with an error; "
+            "`e2i-gateway db migrate` builds them in an empty database",
+        )  # fmt: skip
+        return
+    for entity in entities().values():
+        table = table_of(entity)
+        there = found.tables.get(table.fullname)
+        if there is None:
+            yield _missing_table(entity)
+        elif not there.readable:
+            yield Difference(
+                Severity.BREAKS, "not readable", table.fullname,
+                f"{found.role} may not read {table.fullname}: {_fields(of_table(table.fullname))}",
+                f"GRANT SELECT ON {table.fullname} TO {found.role}",
+            )  # fmt: skip
+        else:
+            yield from _columns(entity, there, found.role)
+            if not entity.__is_view__:
+                yield from _indexes(entity, there)
+                yield from _constraints(table, there)
+                yield from _trigger(table, there)
+    for labels in enum_types():
+        yield from _enum(labels, found)
+    yield from _functions(found)
+    yield from _others(found)
+
+
+def _fields(names: Sequence[str]) -> str:
+    if len(names) > 6:
+        names = [*names[:5], f"{len(names) - 5} more fields"]
+    joined = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return f"{joined} answer{'s' if len(names) == 1 else ''} with an error"
+
+
+def _missing_table(entity: type[Entity]) -> Difference:
+    name = table_of(entity).fullname
+    kind = "view" if entity.__is_view__ else "table"
+    return Difference(
+        Severity.BREAKS, f"missing {kind}", name, f"the {kind} {name} is missing: {_fields(of_table(name))}"
+    )
+
+
+def type_text(type_: TypeEngine[object]) -> str:
+    """A column's type as Postgres itself writes it: ``character varying(255)``, ``numeric(5,4)``."""
+    written = type_.compile(dialect=_DIALECT).lower().replace(", ", ",")
+    return re.sub(r"^varchar", "character varying", written)
+
+
+def _family(type_: str) -> str:
+    if type_.startswith("vector"):
+        return type_  # vectors of different lengths cannot be compared
+    bare = re.sub(r"\([\d,]*\)", "", type_)
+    array = "[]" if bare.endswith("[]") else ""
+    bare = bare.removesuffix("[]")
+    return _FAMILIES.get(bare, bare) + array
+
+
+def _columns(entity: type[Entity], there: FoundTable, role: str) -> Iterator[Difference]:
+    table = table_of(entity)
+    for column in table.columns:
+        name = f"{table.fullname}.{column.name}"
+        has = there.columns.get(column.name)
+        if has is None:
+            fields = by_column()[table.fullname, column.name]
+            order = f"; {plural(entity)} has no order by time" if column.name == entity.__order__ else ""
+            yield Difference(
+                Severity.BREAKS, "missing column", name, f"the column {name} is missing: {_fields(fields)}{order}"
+            )
+            continue
+        wanted, found = type_text(column.type), has.type
+        if found.endswith(f".{wanted}") and wanted.startswith("vector"):
+            schema = found.removesuffix(f".{wanted}")
+            granted = f"GRANT USAGE ON SCHEMA {schema} TO {role}"
+            yield Difference(
+                Severity.BREAKS, "pgvector not found", name,
+                f"{name} is a vector of the schema {schema}, where {role} does not find it: similarity search by "
+                f"{field_of(entity, column.name)} answers with an error",
+                granted if schema == "extensions" else "ALTER EXTENSION vector SET SCHEMA extensions",
+            )  # fmt: skip
+        elif wanted != found:
+            same_family = _family(wanted) == _family(found)
+            follows = (
+                f"{field_of(entity, column.name)} shows what is there"
+                if same_family
+                else f"{field_of(entity, column.name)}, filters on it and lookups by it may answer with an error"
+            )
+            yield Difference(
+                Severity.INFORMS if same_family else Severity.BREAKS, "other type", name,
+                f"{name} is {found}, not {wanted}: {follows}",
+            )  # fmt: skip
+        if not entity.__is_view__ and has.not_null == column.nullable:
+            yield Difference(
+                Severity.INFORMS, "other nullability", name,
+                f"{name} {'refuses' if has.not_null else 'allows'} null, unlike the model: nothing in the graph "
+                f"depends on it",
+            )  # fmt: skip
+
+
+def _serves(there: FoundTable, columns: Sequence[str]) -> bool:
+    return any(
+        index.method == "btree" and not index.partial and set(index.columns[: len(columns)]) == set(columns)
+        for index in there.indexes
+    )
+
+
+def _is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = False) -> bool:
+    return any(
+        index.unique and (partial or not index.partial) and set(index.columns) == set(columns)
+        for index in there.indexes
+    )
+
+
+def _indexes(entity: type[Entity], there: FoundTable) -> Iterator[Difference]:
+    table = table_of(entity)
+    name = table.fullname
+    lookups = by_lookup(entity)
+    keys = {tuple(key.column_keys): [f"deletes of {key.referred_table.fullname}"] for key in _sorted_keys(table)}
+    for columns, fields in (keys | lookups).items():
+        if set(columns) <= there.columns.keys() and not _serves(there, columns):
+            yield Difference(
+                Severity.COSTS, "missing index", f"{name} ({', '.join(columns)})",
+                f"no index of {name} begins with {', '.join(columns)}: the whole table is read for {_joined(fields)}",
+                _create_index(entity, columns),
+            )  # fmt: skip
+    order = entity.__order__
+    if order and order in there.columns and not _serves(there, [order]):
+        yield Difference(
+            Severity.COSTS, "missing index", f"{name} ({order})",
+            f"no index of {name} begins with {order}: the whole table is sorted for a page of {plural(entity)}",
+            _create_index(entity, ()),
+        )  # fmt: skip
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        yield from _special_index(table, index, there)
+
+
+def _sorted_keys(table: Table) -> list[ForeignKeyConstraint]:
+    return sorted(table.foreign_key_constraints, key=lambda key: list(key.column_keys))
+
+
+def _joined(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _create_index(entity: type[Entity], lookup: Sequence[str]) -> str:
+    order = [entity.__order__] if entity.__order__ and entity.__order__ not in lookup else []
+    terms = [*lookup, *(f"{column} DESC NULLS LAST" for column in order)]
+    terms += [f"{column} DESC" for column in key_columns(entity) if column not in {*lookup, *order}]
+    return f"CREATE INDEX CONCURRENTLY ON {table_of(entity).fullname} ({', '.join(terms)})"
+
+
+def _special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Difference]:
+    """Indexes that are more than lookup and order: of lists and documents, of vectors, of what must be unique."""
+    columns = [column.name for column in index.columns]
+    method = index.dialect_options["postgresql"]["using"]
+    what = f"{table.fullname} ({', '.join(columns)})"
+    if not columns or not set(columns) <= there.columns.keys():
+        return
+    if method:
+        methods = {"hnsw", "ivfflat"} if method == "hnsw" else {method}
+        if not any(has.method in methods and has.columns == tuple(columns) for has in there.indexes):
+            purpose = "similarity search" if method == "hnsw" else "what is looked up by its elements"
+            yield Difference(
+                Severity.COSTS, "missing index", what,
+                f"no {method} index on {what}: the whole table is read for {purpose}",
+                str(CreateIndex(index).compile(dialect=_DIALECT)).replace("INDEX", "INDEX CONCURRENTLY", 1),
+            )  # fmt: skip
+    elif index.unique and not _is_unique(there, columns, partial=True):
+        where = index.dialect_options["postgresql"]["where"]
+        yield Difference(
+            Severity.COSTS, "missing constraint", what,
+            f"nothing keeps {what} unique{f' where {where}' if where is not None else ''}: where one row is expected, "
+            f"there may be several",
+        )  # fmt: skip
+
+
+def _constraints(table: Table, there: FoundTable) -> Iterator[Difference]:
+    key = [column.name for column in table.primary_key.columns]
+    unique = [key, *(list(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint))]
+    for columns in sorted(unique):
+        if set(columns) <= there.columns.keys() and not _is_unique(there, columns):
+            what = f"{table.fullname} ({', '.join(columns)})"
+            yield Difference(
+                Severity.COSTS, "missing constraint", what,
+                f"nothing keeps {what} unique, and no unique index serves it: where one row is expected there may be "
+                f"several, and looking for it reads the whole table",
+            )  # fmt: skip
+    for foreign in _sorted_keys(table):
+        if (
+            set(foreign.column_keys) <= there.columns.keys()
+            and frozenset(foreign.column_keys) not in there.foreign_keys
+        ):
+            what = f"{table.fullname} ({', '.join(foreign.column_keys)})"
+            yield Difference(
+                Severity.INFORMS, "missing constraint", what,
+                f"{what} is no foreign key to {foreign.referred_table.fullname}: a row may refer to nothing, and the "
+                f"relation is null then",
+            )  # fmt: skip
+    for check in sorted(str(c.name) for c in table.constraints if isinstance(c, CheckConstraint)):
+        if check not in there.checks:
+            yield Difference(
+                Severity.INFORMS, "missing constraint", f"{table.fullname} ({check})",
+                f"the constraint {check} of {table.fullname} is missing, or has another name: values outside its "
+                f"bounds may occur",
+            )  # fmt: skip
+
+
+def _trigger(table: Table, there: FoundTable) -> Iterator[Difference]:
+    lost = _TRIGGERS.get(table.fullname)
+    # Triggers have no names in the dictionary; those that only keep the time of the last change are not meant.
+    if lost and not any("updated" not in function for function in there.triggers):
+        yield Difference(
+            Severity.COSTS, "missing trigger", table.fullname, f"{table.fullname} has no active trigger: {lost}"
+        )
+
+
+def _enum(labels: type[Labels], found: Found) -> Iterator[Difference]:
+    name = f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
+    fields = [
+        field_of(entity, column.name)
+        for entity in entities().values()
+        for column in table_of(entity).columns
+        if _enum_of(column.type) is labels
+    ]
+    there = found.enums.get(name)
+    if there is None:
+        use = f"{_joined(fields)} cannot be filtered by its labels" if fields else "no column of ours has it"
+        severity = Severity.BREAKS if fields else Severity.INFORMS
+        yield Difference(severity, "missing enum", name, f"the enum {name} is missing: {use}")
+        return
+    known = [member.value for member in labels]
+    if lacks := [label for label in known if label not in there]:
+        asked = bool(fields) and not labels.open_ended
+        them = "it" if len(lacks) == 1 else "them"
+        yield Difference(
+            Severity.BREAKS if asked else Severity.INFORMS, "missing label", name,
+            f"the enum {name} lacks {_joined(lacks)}: no row has {them}"
+            + (f", and asking {_joined(fields)} for {them} is an error" if asked else ""),
+        )  # fmt: skip
+    for label in there:
+        if label not in known:
+            shown = labels.open_ended or not fields
+            follows = "it is shown as text" if shown else f"where a row has it, {_fields(fields)}"
+            yield Difference(
+                Severity.INFORMS if shown else Severity.BREAKS, "unknown label", f"{name}.{label}",
+                f"the enum {name} has a label that the graph does not know, {label}: {follows}",
+            )  # fmt: skip
+
+
+def _enum_of(type_: TypeEngine[object]) -> type[Labels] | None:
+    inner = type_.item_type if isinstance(type_, ARRAY) else type_
+    return cast("type[Labels]", inner.enum_class) if isinstance(inner, Enum) else None
+
+
+def _functions(found: Found) -> Iterator[Difference]:
+    for name, (arguments, lost) in FUNCTIONS.items():
+        there = found.functions.get(name)
+        if not there:
+            yield Difference(Severity.BREAKS, "missing function", name, f"the function {name} is missing: {lost}")
+        elif not any(least <= arguments <= most for least, most in there):
+            yield Difference(
+                Severity.BREAKS, "other function", name,
+                f"the function {name} does not take {arguments} argument{'s' if arguments > 1 else ''}: {lost}",
+            )  # fmt: skip
+
+
+def _others(found: Found) -> Iterator[Difference]:
+    columns = [
+        f"{name}.{column}"
+        for name, there in found.tables.items()
+        for column in there.columns
+        if column not in Entity.metadata.tables[name].columns
+    ]
+    for kind, names in (("unknown column", sorted(columns)), ("unknown table", list(found.other_tables))):
+        if names:
+            several = f"{len(names)} {kind}s that the graph does not show"
+            what = several if len(names) > 1 else f"1 {kind} that the graph does not show"
+            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            yield Difference(Severity.INFORMS, kind, ", ".join(names), f"{what}: {', '.join(names[:8])}{more}")
+    if not found.has_own_schema:
+        yield Difference(
+            Severity.INFORMS, "missing schema", "gateway",
+            "the gateway's own schema is missing: `e2i-gateway db attach` makes it where the role may",
+            f"CREATE SCHEMA gateway AUTHORIZATION {found.role}",
+        )  # fmt: skip

@@ -1,0 +1,149 @@
+"""The world that the demo rows describe: its one source of randomness, its clock, its size and its cast."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, TypeVar
+from uuid import UUID
+
+from db.demo.rows import Rows
+from db.demo.vocabulary import Topic
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many rows there are of everything; per experiment where it says so."""
+
+    experiments: int  # beside those of the stories
+    models: int  # per experiment
+    deployments: int  # per model
+    metrics: int  # per service
+    metric_minutes: int  # between two metrics of a service
+    monitoring_runs: int  # per model in production
+    traces: int  # per experiment
+    trial_units: int  # per A/B test of no story
+    queries: int  # per experiment: classified, some of them composed
+    expected_rows: int  # about, for the progress
+
+
+SIZES = {
+    "small": Size(6, 4, 2, 48, 60, 4, 75, 60, 6, 8_000),
+    "large": Size(200, 5, 3, 336, 30, 14, 84, 100, 8, 1_200_000),
+}
+
+
+@dataclass
+class DeploymentCase:
+    """A deployment and the service that carries it out."""
+
+    id: UUID
+    model: ModelCase
+    name: str
+    environment: str
+    status: str
+    started: datetime
+    ended: datetime | None
+    service: UUID
+
+
+@dataclass
+class ModelCase:
+    """A model version."""
+
+    id: UUID
+    case: Case
+    name: str
+    version: str
+    stage: str
+    algorithm: str
+    auc: float
+    registered: datetime
+    deployments: list[DeploymentCase] = field(default_factory=list)
+    runs: list[UUID] = field(default_factory=list)
+
+
+@dataclass
+class Case:
+    """An experiment with what hangs below it."""
+
+    id: UUID
+    topic: Topic
+    name: str
+    features: list[str]
+    created: datetime
+    models: list[ModelCase] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        return slug(self.name)
+
+    @property
+    def champion(self) -> ModelCase | None:
+        return next((model for model in self.models if model.stage == "production"), None)
+
+
+@dataclass
+class World:
+    """What every story is given."""
+
+    rng: Random
+    now: datetime
+    size: Size
+    tools: dict[str, UUID]
+    rows: Rows
+    cases: list[Case] = field(default_factory=list)
+    alerts: dict[UUID, UUID] = field(default_factory=dict)
+    """Of a drift record that raises an alert: the alert."""
+
+    def ago(self, days: float = 0, hours: float = 0, minutes: float = 0) -> datetime:
+        """That long before now, to the second."""
+        past = self.now - timedelta(days=days, hours=hours, minutes=minutes)
+        return past.replace(microsecond=0)
+
+    def after(self, start: datetime, low: float, high: float) -> datetime:
+        """Some minutes after a time, but never after now."""
+        later = start + timedelta(seconds=round(60 * self.rng.uniform(low, high)))
+        return min(later, self.now)
+
+    def around(self, middle: float, share: float = 0.1, digits: int = 4) -> float:
+        """Near a number, at most so far off as a share of it."""
+        return round(middle * self.rng.uniform(1 - share, 1 + share), digits)
+
+    def between(self, low: float, high: float, digits: int = 4) -> float:
+        return round(self.rng.uniform(low, high), digits)
+
+    def chance(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def pick(self, values: Sequence[T]) -> T:
+        return self.rng.choice(values)
+
+    def hex(self, digits: int) -> str:
+        return f"{self.rng.getrandbits(4 * digits):0{digits}x}"
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def slug(text: str) -> str:
+    """The text as a name that may stand in a URL."""
+    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def seconds(start: datetime, end: datetime) -> int:
+    return int((end - start).total_seconds())
+
+
+def spread(values: Sequence[tuple[T, float]], rng: Random) -> T:
+    """One of the values, each with its weight."""
+    return rng.choices([value for value, _ in values], [weight for _, weight in values])[0]
+
+
+Document = dict[str, Any]

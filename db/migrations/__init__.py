@@ -1,0 +1,1 @@
+"""The migrations: they build the database from nothing. ``python -m db.migrations`` writes and checks them."""

@@ -1,0 +1,163 @@
+"""How models and database are compared, and how the difference is written down as a migration.
+
+What Alembic does not compare by itself is added here: the labels of enums, and the schemas that tables live in.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import MigrateOperation, UpgradeOps
+from alembic.runtime.plugins import Plugin
+from alembic.util import PriorityDispatchResult
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import Connection, Enum, quoted_name, text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.schema import SchemaItem
+
+import db.models  # noqa: F401 - maps all entities
+from db.base import Entity, entities, enum_types, table_of
+
+OWN_SCHEMA = "gateway"
+"""The gateway's own schema in Postgres; everything else belongs to the platform."""
+
+SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))
+"""The schemas of the platform's tables."""
+
+EnumLabels = dict[tuple[str, str], tuple[str, ...]]
+"""(schema, name) of an enum -> its labels, in order."""
+
+
+class ExecuteDifference(MigrateOperation):
+    """One statement of a migration, with what it changes as ``compare_metadata`` reports it."""
+
+    def __init__(self, sql: str, *difference: str) -> None:
+        self.sql = sql
+        self._difference = difference
+
+    def to_diff_tuple(self) -> tuple[str, ...]:
+        return self._difference
+
+    def reverse(self) -> MigrateOperation:
+        return ExecuteDifference("", "nothing")  # migrations go forward only
+
+
+@renderers.dispatch_for(ExecuteDifference)
+def _render_statement(_: AutogenContext, operation: ExecuteDifference) -> str:
+    return f"op.execute({operation.sql!r})"
+
+
+_ENUMS_IN_DATABASE = text("""
+    SELECT n.nspname, t.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+    FROM pg_type AS t
+    JOIN pg_enum AS e ON e.enumtypid = t.oid
+    JOIN pg_namespace AS n ON n.oid = t.typnamespace
+    WHERE n.nspname = ANY (:schemas)
+    GROUP BY n.nspname, t.typname
+""")
+
+
+def enums_of_models() -> EnumLabels:
+    """The enums that the models declare; also those of no column."""
+    return {
+        (labels.pg_schema or "public", labels.pg_name or ""): tuple(member.value for member in labels)
+        for labels in enum_types()
+    }
+
+
+def enums_of_database(connection: Connection) -> EnumLabels:
+    """The enums that the schemas of the platform's tables hold."""
+    rows = connection.execute(_ENUMS_IN_DATABASE, {"schemas": list(SCHEMAS)})
+    return {(schema, name): tuple(labels) for schema, name, labels in rows}
+
+
+def _quote(name: str, schema: str) -> str:
+    quoted = '"' + name.replace('"', '""') + '"' if quoted_name(name, quote=None).quote else name
+    return quoted if schema == "public" else f"{schema}.{quoted}"
+
+
+def _literal(label: str) -> str:
+    return "'" + label.replace("'", "''") + "'"
+
+
+def _enum_changes(wanted: EnumLabels, found: EnumLabels) -> Iterator[MigrateOperation]:
+    for key, labels in wanted.items():
+        schema, name = key
+        type_ = _quote(name, schema)
+        there = found.get(key)
+        if there is None:
+            values = ", ".join(map(_literal, labels))
+            yield ExecuteDifference(f"CREATE TYPE {type_} AS ENUM ({values})", "add_enum", type_)
+            continue
+        if gone := [label for label in there if label not in labels]:
+            raise ValueError(
+                f"the database's enum {type_} has labels that the model lacks ({', '.join(gone)}), and Postgres cannot "
+                f"remove a label: put them back into the model, or rename the label by hand in the migration"
+            )
+        for place, label in enumerate(labels):
+            if label not in there:
+                where = f"AFTER {_literal(labels[place - 1])}" if place else f"BEFORE {_literal(there[0])}"
+                sql = f"ALTER TYPE {type_} ADD VALUE {_literal(label)} {where}"
+                yield ExecuteDifference(sql, "add_enum_label", type_, label)
+    for key in found.keys() - wanted.keys():
+        schema, name = key
+        yield ExecuteDifference(f"DROP TYPE {_quote(name, schema)}", "remove_enum", _quote(name, schema))
+
+
+def _compare_types(
+    context: AutogenContext, operations: UpgradeOps, _schemas: set[str | None]
+) -> PriorityDispatchResult:
+    connection = context.connection
+    assert connection is not None  # noqa: S101 - there is no offline mode
+    there = set(connection.scalars(text("SELECT nspname FROM pg_namespace")))
+    changes: list[MigrateOperation] = [
+        ExecuteDifference(f"CREATE SCHEMA {schema}", "add_schema", schema) for schema in SCHEMAS if schema not in there
+    ]
+    changes += _enum_changes(enums_of_models(), enums_of_database(connection))
+    dropped = [c for c in changes if c.to_diff_tuple()[0] == "remove_enum"]
+    operations.ops[:0] = [c for c in changes if c not in dropped]
+    operations.ops.extend(dropped)
+    return PriorityDispatchResult.CONTINUE
+
+
+Plugin("e2i.types").add_autogenerate_comparator(_compare_types, "schema")
+
+
+def _render(kind: str, item: Any, context: AutogenContext) -> str | bool:
+    """Types as short as they can be said; enums by name, since a migration makes them before their first column."""
+    if kind != "type":
+        return False
+    if isinstance(item, Vector):
+        context.imports.add("from pgvector.sqlalchemy import Vector")
+        return f"Vector({item.dim})"
+    if isinstance(item, Enum | JSONB | TIMESTAMP):
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+    if isinstance(item, Enum):
+        schema = f"schema={item.schema!r}, " if item.schema else ""
+        return f"postgresql.ENUM(name={item.name!r}, {schema}create_type=False)"
+    return "postgresql.JSONB()" if isinstance(item, JSONB) else False
+
+
+def _include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    return kind != "schema" or name is None or name in SCHEMAS
+
+
+def _include_object(item: SchemaItem, _name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:  # noqa: FBT001 - Alembic's signature
+    return kind != "table" or item not in _VIEWS
+
+
+_VIEWS = {table_of(entity) for entity in entities().values() if entity.__is_view__}
+
+OPTIONS: dict[str, Any] = {
+    "target_metadata": Entity.metadata,
+    "version_table_schema": OWN_SCHEMA,
+    "include_schemas": True,
+    "include_name": _include_name,
+    "include_object": _include_object,
+    "render_item": _render,
+    "compare_type": True,
+    "compare_server_default": True,
+    "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", "e2i.types"],
+}
+"""What :func:`alembic.context.configure` is told."""

@@ -1,0 +1,111 @@
+"""Writing a migration, and asking whether one is missing."""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, text
+
+from db import embedded
+from db.base import Entity
+from db.migrations.compare import OPTIONS, OWN_SCHEMA
+from db.setup import connect, migrate
+
+FOLDER = Path(__file__).parent
+
+
+@asynccontextmanager
+async def _temporary_database() -> AsyncIterator[str]:
+    """An empty database with pgvector, on a server of its own that ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="e2i-revision-") as folder:
+        server = await asyncio.to_thread(embedded.start, Path(folder) / "data")
+        try:
+            await embedded.create_database(server, "revision")
+            yield server.url("revision", embedded.OWNER_ROLE)
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def _database_at_head(url: str | URL | None) -> AsyncIterator[str | URL]:
+    if url is not None:
+        await migrate(url)
+        yield url
+        return
+    async with _temporary_database() as temporary:
+        if ScriptDirectory(str(FOLDER)).get_heads():
+            await migrate(temporary)
+        yield temporary
+
+
+async def new_revision(url: str | URL | None, message: str) -> Path | None:
+    """Writes the migration that turns a database at head into what the models say; None if they agree.
+
+    Without a ``url`` a temporary embedded Postgres is started, migrated and compared. With one, that database is
+    migrated first; only one that the migrations made will do.
+
+    Raises:
+        SetupError: The database cannot be migrated.
+    """
+    async with _database_at_head(url) as target, connect(target) as connection, connection.begin():
+        await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}"))
+        return await connection.run_sync(_write, message)
+
+
+def _write(connection: Connection, message: str) -> Path | None:
+    config = Config(cmd_opts=argparse.Namespace(quiet=True))
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    number = sum(1 for _ in ScriptDirectory(str(FOLDER)).walk_revisions()) + 1
+
+    def drop_if_empty(_context: Any, _revision: Any, scripts: list[Any]) -> None:
+        if scripts[0].upgrade_ops.is_empty():
+            scripts.clear()
+
+    script = command.revision(
+        config, message, autogenerate=True, rev_id=f"{number:04d}", process_revision_directives=drop_if_empty
+    )
+    if isinstance(script, list):
+        script = script[0] if script else None
+    if script is None:
+        return None
+    path = Path(script.path)
+    _tidy(path)
+    return path
+
+
+def _tidy(path: Path) -> None:
+    """Makes what Alembic wrote look as if a person had: its remarks, unused imports and unused exemptions go."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("    # ### ")), encoding="utf-8")
+    for step in ("format", "check --fix --exit-zero", "format"):
+        command_line = [sys.executable, "-m", "ruff", *step.split(), "--quiet", str(path)]
+        subprocess.run(command_line, check=True)  # noqa: S603 - a fixed program, no shell
+
+
+async def differences(url: str | URL | None = None) -> list[str]:
+    """How the database differs from the models, a line each; empty when every change of the models has its migration.
+
+    Without a ``url`` a temporary embedded Postgres is started and migrated.
+    """
+    async with _database_at_head(url) as target, connect(target) as connection, connection.begin():
+        return await connection.run_sync(_differences)
+
+
+def _differences(connection: Connection) -> list[str]:
+    options = {key: value for key, value in OPTIONS.items() if key != "target_metadata"}
+    context = MigrationContext.configure(connection, opts=options)
+    return [repr(difference) for difference in compare_metadata(context, Entity.metadata)]

@@ -1,0 +1,52 @@
+"""A client of the gateway for tests: the real application over ASGI, with its lifespan, on a given database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from db.engine import database_url
+from gateway.app import create_app
+from gateway.settings import Settings
+
+
+class Client:
+    """Asks the graph; what it returns is what went over HTTP."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def post(self, query: str, **variables: Any) -> httpx.Response:
+        return await self.http.post("/graphql", json={"query": query, "variables": variables})
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The whole answer, errors included."""
+        answer: dict[str, Any] = (await self.post(query, **variables)).json()
+        return answer
+
+    async def data(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data of an answer that must have no errors."""
+        answer = await self.ask(query, **variables)
+        assert "errors" not in answer, answer["errors"][:3]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    async def error(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The one error of an answer, with ``code`` beside its message."""
+        answer = await self.ask(query, **variables)
+        assert len(answer.get("errors", [])) == 1, answer
+        error: dict[str, Any] = answer["errors"][0]
+        return error | {"code": error["extensions"]["code"]}
+
+
+@asynccontextmanager
+async def serving(url: str, **settings: Any) -> AsyncIterator[Client]:
+    """The application on a database, ready to be asked."""
+    app = create_app(Settings(**settings), database_url(url))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            yield Client(http)

@@ -1,0 +1,226 @@
+"""Databases for the tests: one server of their own, a template built by the migrations, and clones of it.
+
+With TEST_DATABASE_ADMIN_URL (a superuser's URL of any Postgres with pgvector) that server is used instead of an
+embedded one; TEST_POSTGRES_VERSION says which version the embedded one has. DATABASE_URL is never read.
+"""
+
+import importlib
+import os
+import secrets
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+
+import platform_db
+from db import setup
+from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
+from db.engine import database_url
+
+DEMO_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+"""The moment that the demo data end at."""
+
+UNKNOWN_LABEL = ("alert_status_enum", "snoozed")
+UNKNOWN_COLUMN = ("ml_experiments", "internal_note", "text")
+MISSING_COLUMN = ("ml_deployments", "production_metrics")
+MISSING_VIEW = "v_agent_latency_summary"
+"""How ``platform_database`` differs from the dictionary."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Postgres for tests, as its superuser sees it; the owner's and the gateway's role exist."""
+
+    admin_url: str
+    password: str | None
+
+    def url(self, database: str, role: str) -> str:
+        """The URL of a database for a role: the owner's, the gateway's, or another one without a password."""
+        url = make_url(self.admin_url).set(database=database)
+        if role != url.username:
+            url = url.set(username=role, password=self.password)
+        return url.render_as_string(hide_password=False)
+
+    def admin(self, database: str) -> str:
+        """The superuser's URL of a database."""
+        return make_url(self.admin_url).set(database=database).render_as_string(hide_password=False)
+
+    async def connect(self, database: str) -> asyncpg.Connection:
+        """A connection of the superuser's, to be closed by the caller."""
+        return await connect(self.admin(database))
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of the server with its URLs by role."""
+
+    server: Server
+    name: str
+
+    @property
+    def admin_url(self) -> str:
+        return self.server.admin(self.name)
+
+    @property
+    def owner_url(self) -> str:
+        return self.server.url(self.name, OWNER_ROLE)
+
+    @property
+    def gateway_url(self) -> str:
+        return self.server.url(self.name, GATEWAY_ROLE)
+
+
+Clone = Callable[[Database], AbstractAsyncContextManager[Database]]
+"""Makes a copy of a database that nobody is connected to, and drops it at the end of the block."""
+
+
+async def connect(url: str) -> asyncpg.Connection:
+    """An asyncpg connection to a database by its SQLAlchemy URL, to be closed by the caller."""
+    return await asyncpg.connect(database_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+async def execute(url: str, *statements: str) -> None:
+    """Runs statements on a connection of their own, each committed."""
+    connection = await connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _make_roles(server: Server) -> None:
+    connection = await server.connect("postgres")
+    try:
+        there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+        for role in (OWNER_ROLE, GATEWAY_ROLE):
+            await connection.execute(f"{'ALTER' if role in there else 'CREATE'} ROLE {role} LOGIN")
+            if server.password:
+                await connection.execute(f"ALTER ROLE {role} PASSWORD '{server.password}'")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def server() -> AsyncIterator[Server]:
+    """The tests' own Postgres; stopped at the end, and its data thrown away."""
+    given = os.environ.get("TEST_DATABASE_ADMIN_URL")
+    if given:
+        external = Server(database_url(given).render_as_string(hide_password=False), secrets.token_hex(16))
+        await _make_roles(external)
+        yield external
+        return
+    folder = Path(tempfile.mkdtemp(prefix="e2i-tests-"))
+    try:
+        with start(folder / "data", version=int(os.environ.get("TEST_POSTGRES_VERSION", "16"))) as embedded:
+            own = Server(embedded.url("postgres", ADMIN_ROLE), None)
+            await _make_roles(own)
+            fast = ("fsync", "synchronous_commit", "full_page_writes")  # nothing here needs to survive a crash
+            await execute(own.admin("postgres"), *(f"ALTER SYSTEM SET {setting} = off" for setting in fast))
+            await execute(own.admin("postgres"), "SELECT pg_reload_conf()")
+            yield own
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def empty_database(server: Server, *, template: str = "template1") -> AsyncIterator[Database]:
+    """A database that the owner's role owns, without pgvector unless the template has it; dropped after the block."""
+    name = f"e2i_test_{uuid.uuid4().hex}"
+    await execute(server.admin_url, f"CREATE DATABASE {name} OWNER {OWNER_ROLE} TEMPLATE {template}")
+    try:
+        yield Database(server, name)
+    finally:
+        await execute(server.admin_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+async def template(server: Server) -> AsyncIterator[Database]:
+    """The database as the migrations build it, with the default tools in it. Do not connect: clone it."""
+    async with empty_database(server) as database:
+        await execute(database.admin_url, "CREATE EXTENSION vector")
+        await setup.migrate(database.owner_url)
+        yield database
+
+
+@pytest.fixture(scope="session")
+def clone(server: Server) -> Clone:
+    """``async with clone(database) as copy:``."""
+    return lambda source: empty_database(server, template=source.name)
+
+
+@pytest.fixture
+async def database(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """A fresh database of the test's own, with nothing but the default tools in it."""
+    async with clone(template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+async def module_database(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """Like ``database``, shared by the tests of a file."""
+    async with clone(template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="session")
+async def demo_database(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """The small demo data, the same in every run. Only to be read; what writes clones ``template``."""
+    demo = importlib.import_module("db.demo")
+    async with clone(template) as copy:
+        async with setup.connect(copy.owner_url) as connection, connection.begin():
+            await demo.load(connection, size="small", seed=1, now=DEMO_NOW, progress=None)
+        await execute(copy.owner_url, "ANALYZE")
+        yield copy
+
+
+@pytest.fixture(scope="session")
+async def platform_template(server: Server) -> AsyncIterator[Database]:
+    """What ``platform_database`` is cloned from. Do not connect: clone it."""
+    async with empty_database(server) as database:
+        connection = await server.connect(database.name)
+        try:
+            await platform_db.build(
+                connection,
+                rows=True,
+                vector_schema="extensions",
+                extra_label=UNKNOWN_LABEL,
+                extra_column=UNKNOWN_COLUMN,
+                without_column=MISSING_COLUMN,
+                without_view=MISSING_VIEW,
+            )
+            await connection.execute(f"""
+                GRANT USAGE ON SCHEMA public, ml, extensions TO {GATEWAY_ROLE};
+                GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, ml TO {GATEWAY_ROLE};
+                GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, ml TO {GATEWAY_ROLE};
+            """)
+        finally:
+            await connection.close()
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def platform_database(platform_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """A platform's database that we did not make: rows in every table, pgvector in ``extensions``, and a few surprises.
+
+    It belongs to the superuser; the owner's role owns the database but none of its objects.
+    """
+    async with clone(platform_template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_database_of_the_user() -> Iterator[None]:
+    """Whoever runs the tests may have a DATABASE_URL; no test must ever meet it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name == "DATABASE_URL" or name.startswith("PG")]:
+            patch.delenv(name)
+        yield
