@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+import db.models  # noqa: F401 - maps all tables
 from db.base import Entity
 
 SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))

@@ -4,7 +4,6 @@ With TEST_DATABASE_ADMIN_URL (a superuser's URL of any Postgres with pgvector) t
 embedded one; TEST_POSTGRES_VERSION says which version the embedded one has. DATABASE_URL is never read.
 """
 
-import importlib
 import os
 import secrets
 import shutil
@@ -21,9 +20,12 @@ import pytest
 from sqlalchemy.engine import make_url
 
 import platform_db
+from client import Client, serving
 from db import setup
+from db.demo import load
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
 from db.engine import database_url
+from doubling import double
 
 DEMO_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """The moment that the demo data end at."""
@@ -172,14 +174,41 @@ async def module_database(template: Database, clone: Clone) -> AsyncIterator[Dat
 
 
 @pytest.fixture(scope="session")
-async def demo_database(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    """The small demo data, the same in every run. Only to be read; what writes clones ``template``."""
-    demo = importlib.import_module("db.demo")
+async def demo_template(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """The small demo data, the same in every run. Do not connect: clone it."""
     async with clone(template) as copy:
         async with setup.connect(copy.owner_url) as connection, connection.begin():
-            await demo.load(connection, size="small", seed=1, now=DEMO_NOW, progress=None)
+            await load(connection, size="small", seed=1, now=DEMO_NOW)
         await execute(copy.owner_url, "ANALYZE")
         yield copy
+
+
+@pytest.fixture(scope="session")
+async def demo_database(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """The small demo data. Only to be read; what writes clones ``demo_template``."""
+    async with clone(demo_template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="session")
+async def demo(demo_database: Database) -> AsyncIterator[Client]:
+    """The gateway over the demo data."""
+    async with serving(demo_database.gateway_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def doubled(demo_template: Database, clone: Clone) -> AsyncIterator[Client]:
+    """The gateway over twice the demo data: every row has a copy, related as the first ones are."""
+    async with clone(demo_template) as copy:
+        connection = await connect(copy.admin_url)
+        try:
+            await double(connection)
+        finally:
+            await connection.close()
+        await execute(copy.owner_url, "ANALYZE")
+        async with serving(copy.gateway_url) as client:
+            yield client
 
 
 @pytest.fixture(scope="session")

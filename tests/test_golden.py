@@ -44,10 +44,13 @@ async def test_answer_and_statements(path: Path, demo: Client) -> None:
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 async def test_statements_are_relation_fields_whatever_the_rows(path: Path, doubled: Client) -> None:
-    """The same statements over twice the rows: a statement belongs to a field of the query, never to a row."""
+    """No more statements over twice the rows: a statement belongs to a field of the query, never to a row.
+
+    Fewer can be right: the rows of a page may have no reference to follow.
+    """
     answer = await doubled.ask(path.read_text())
     assert "errors" not in answer, answer["errors"]
-    assert answer["extensions"]["cost"]["statements"] == committed_counts()[path.stem]
+    assert answer["extensions"]["cost"]["statements"] <= committed_counts()[path.stem]
     assert rows(answer["data"]) > 0
 
 

@@ -18,22 +18,28 @@ def plain_experiment(world: World, number: int) -> Case:
     age = world.rng.randint(90, 400)
     name = topic.name if number < len(TOPICS) else f"{topic.name}, wave {number}"
     case = experiment(world, topic, world.ago(days=age), name=name)
+    case.calm = number % 4 != 0
     count = world.size.models
     stages = [*STAGES[-count:]]
     if number % 3 == 1:
         stages[-2] = "staging"
     if number % 7 == 6:  # a young experiment: nothing of it serves yet
         stages = ["development"] * (count - 1) + ["staging"]
+    add_models(world, case, age, stages)
+    _unregistered_run(world, case)
+    return case
+
+
+def add_models(world: World, case: Case, age: int, stages: list[str]) -> None:
+    """Models of these stages, oldest first, over the days since the experiment began, with their deployments."""
     for place, stage in enumerate(stages):
-        registered = world.ago(days=age * (1 - (place + 1) / (count + 1)), minutes=world.rng.randint(0, 1200))
+        registered = world.ago(days=age * (1 - (place + 1) / (len(stages) + 1)), minutes=world.rng.randint(0, 1200))
         promoted = registered + timedelta(minutes=world.rng.randint(60, 300))
         made = model(
             world, case, f"1.{place}.0", stage, registered,
             promoted_at=promoted if stage in {"production", "deprecated", "archived"} else None,
         )  # fmt: skip
         _deploy(world, made, world.size.deployments)
-    _unregistered_run(world, case)
-    return case
 
 
 def _topic(number: int) -> Topic:

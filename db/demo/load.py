@@ -31,7 +31,7 @@ from db.demo import (
     twins,
     validation,
 )
-from db.demo.fleet import plain_experiment
+from db.demo.fleet import add_models, plain_experiment
 from db.demo.mlops import experiment
 from db.demo.rows import DemoError, Progress, Rows, Writer
 from db.demo.serving import COLUMNS, serving_metrics
@@ -197,6 +197,7 @@ def _stories(world: World) -> list[twins.TwinCase]:
     told = stories_models.tell(world)
     visits = experiment(world, VISITS, world.ago(days=180), region="midwest")
     emails = experiment(world, EMAILS, world.ago(days=170), region=None)
+    add_models(world, visits, 180, ["deprecated", "production", "development"])
     cast = [plain_experiment(world, number) for number in range(CAST)]
     for case in cast:
         monitoring.watch(world, case)
@@ -204,6 +205,7 @@ def _stories(world: World) -> list[twins.TwinCase]:
         roi.plain(world, case)
     for case in world.cases:
         _observe(world, case)
+    monitoring.every_kind(world, cast[0])
     hpo.unfinished_studies(world, cast[0])
     _causal_stories(world, visits)
     twin_models = _trial_stories(world, emails, cast)
@@ -226,7 +228,7 @@ def _trial_stories(world: World, emails: Case, cast: list[Case]) -> list[twins.T
     twins.tell(world, twin_models, played)
     twins.unfinished(world, twin_models[0])
     trials.mismatches(world, emails)
-    trials.stopped(world, cast[3:])
+    trials.stopped(world, cast[2:])
     return twin_models
 
 

@@ -117,13 +117,15 @@ def _alert_of(world: World, record: Row, moment: datetime) -> None:
     world.rows.raised.append(told | lifecycle(world, moment))
 
 
-def lifecycle(world: World, raised: datetime) -> Document:
-    """Status, times and notes of an alert, as its age suggests."""
-    age = world.now - raised
-    if age < timedelta(days=3):
-        status = spread([("active", 5), ("acknowledged", 2), ("investigating", 2), ("dismissed", 1)], world.rng)
-    else:
-        status = spread([("resolved", 12), ("dismissed", 3), ("investigating", 1), ("acknowledged", 1)], world.rng)
+RECENT = (("active", 5), ("acknowledged", 2), ("investigating", 2), ("dismissed", 1))
+PAST = (("resolved", 40), ("dismissed", 9), ("investigating", 1))
+
+
+def lifecycle(world: World, raised: datetime, status: str | None = None) -> Document:
+    """Status, times and notes of an alert, as its age suggests unless the status is given."""
+    if status is None:
+        recent = world.now - raised < timedelta(days=3)
+        status = spread(RECENT if recent else PAST, world.rng)
     told: Document = {
         "status": status, "acknowledged_at": None, "acknowledged_by": None, "acknowledgement_notes": None,
         "resolved_at": None, "resolved_by": None, "resolution_notes": None, "resolution_action": None,
@@ -178,7 +180,10 @@ def monitoring_run(
 
 
 def watch(world: World, case: Case) -> None:
-    """Monitoring of a plain experiment: its champion is checked at even distances until an hour ago."""
+    """Monitoring of a plain experiment: its champion is checked at even distances until an hour ago.
+
+    Most experiments are calm; in every fourth something drifts now and then.
+    """
     made = case.champion
     if made is None or not made.deployments:
         return
@@ -188,10 +193,13 @@ def watch(world: World, case: Case) -> None:
     for number in range(runs):
         moment = world.ago(days=days * number / runs, hours=1)
         checks = [
-            drift(world, made, deployment, "data", moment, score=_score(world), feature=feature)
+            drift(world, made, deployment, "data", moment, score=_score(world, calm=case.calm), feature=feature)
             for feature in world.rng.sample(case.features, 5)
         ]
-        checks += [drift(world, made, deployment, kind, moment, score=_score(world)) for kind in ("model", "concept")]
+        checks += [
+            drift(world, made, deployment, kind, moment, score=_score(world, calm=case.calm))
+            for kind in ("model", "concept")
+        ]
         run = monitoring_run(
             world, "full", moment, [made], checks, trigger_type=world.pick(("scheduled", "scheduled", "event"))
         )
@@ -200,13 +208,13 @@ def watch(world: World, case: Case) -> None:
         if raised and world.chance(0.25):
             _retrain(world, made, raised[0], run, moment)
     if world.chance(0.5):
-        _other_alert(world, made, deployment)
+        _other_alert(world, made, deployment, world.pick(OTHER_ALERTS))
     if world.chance(0.3):
-        _failed_run(world, made)
+        _failed_run(world, made, "performance", running=False)
 
 
-def _score(world: World) -> float:
-    return round(min(0.95, world.rng.betavariate(1.1, 12.0)), 4)
+def _score(world: World, *, calm: bool) -> float:
+    return round(min(0.95, world.rng.betavariate(1.0, 30.0) if calm else world.rng.betavariate(1.2, 9.0)), 4)
 
 
 def _measure(world: World, made: ModelCase, deployment: DeploymentCase, moment: datetime) -> None:
@@ -281,10 +289,27 @@ OTHER_ALERTS = (
 )
 
 
-def _other_alert(world: World, made: ModelCase, deployment: DeploymentCase) -> None:
-    kind, label, title, action = world.pick(OTHER_ALERTS)
+def every_kind(world: World, case: Case) -> None:
+    """Alerts that are not about drift, in every status and one of them never sent, and runs of every kind and end."""
+    made = case.champion or case.models[-1]
+    for number, (status, _) in enumerate(RECENT):
+        alert = OTHER_ALERTS[number % len(OTHER_ALERTS)]
+        _other_alert(world, made, made.deployments[-1], alert, sent=number != 1, status=status)
+    for number, run_type in enumerate(("data_drift", "model_drift", "concept_drift", "performance")):
+        _failed_run(world, made, run_type, running=number == 0)
+
+
+def _other_alert(
+    world: World,
+    made: ModelCase,
+    deployment: DeploymentCase,
+    alert: tuple[str, str, str, str],
+    *,
+    sent: bool = True,
+    status: str | None = None,
+) -> None:
+    kind, label, title, action = alert
     raised = world.ago(hours=world.rng.randint(2, 400))
-    failed = world.chance(0.2)
     told: Document = {
         "alert_type": kind,
         "title": f"{title}: {made.name} {made.version}",
@@ -298,19 +323,18 @@ def _other_alert(world: World, made: ModelCase, deployment: DeploymentCase) -> N
         "recommended_action": action,
         "recommended_priority": {"critical": "immediate"}.get(label, label),
         "notified_channels": ["email", "slack"],
-        "notification_sent_at": None if failed else raised + timedelta(seconds=30),
-        "notification_error": "SMTP 421: service not available" if failed else None,
+        "notification_sent_at": raised + timedelta(seconds=30) if sent else None,
+        "notification_error": None if sent else "SMTP 421: service not available",
         "created_at": raised,
     }
-    world.rows.add(MonitoringAlert, **(told | lifecycle(world, raised)))
+    world.rows.add(MonitoringAlert, **(told | lifecycle(world, raised, status)))
 
 
-def _failed_run(world: World, made: ModelCase) -> None:
-    running = world.chance(0.4)
+def _failed_run(world: World, made: ModelCase, run_type: str, *, running: bool) -> None:
     moment = world.ago(minutes=3) if running else world.ago(days=world.rng.randint(1, 10))
     monitoring_run(
-        world, world.pick(("data_drift", "model_drift", "concept_drift", "performance")), moment, [made], [],
-        trigger_type="manual", status="running" if running else "failed", created_by=world.pick(PEOPLE),
-        completed_at=None if running else moment, overall_health_score=None,
+        world, run_type, moment, [made], [], trigger_type="manual", created_by=world.pick(PEOPLE),
+        status="running" if running else "failed", completed_at=None if running else moment,
+        duration_seconds=None if running else 12, overall_health_score=None,
         error_message=None if running else "Baseline window has fewer than 500 rows.",
     )  # fmt: skip

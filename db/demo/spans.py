@@ -70,7 +70,7 @@ def _groundwork(world: World, case: Case, begun: datetime) -> None:
         agents = ("scope_definer", "cohort_constructor", "model_selector", "feature_analyzer")
     common: Document = {"experiment_id": case.id, "training_run_id": None if deployment else run}
     common |= {"deployment_id": deployment, "user_id": None, "session_id": None}
-    root = _span(world, trace, None, agents[0], begun, world.rng.randint(8_000, 90_000), common)
+    root = _span(world, trace, None, agents[0], begun, world.rng.randint(12_000, 90_000), common)
     for place, agent in enumerate(agents[1:]):
         _span(world, trace, root, agent, begun + timedelta(seconds=place + 1), world.rng.randint(800, 6_000), common)
 

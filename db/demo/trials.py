@@ -96,7 +96,7 @@ def _enroll(world: World, trial: Trial, arms: dict[str, list[Row]]) -> None:
             consent_timestamp=asked + timedelta(minutes=30),
             consent_method=world.pick(("email", "phone", "in_person", "implied")),
             consent_version="v2.1",
-            withdrawal_timestamp=asked + timedelta(days=world.rng.randint(3, 30)) if gone else None,
+            withdrawal_timestamp=world.after(asked, 4_000, 40_000) if gone else None,
             withdrawal_reason=world.pick(("Changed practice.", "No time for the programme.")) if gone else None,
             withdrawal_initiated_by=world.pick(("subject", "investigator", "sponsor", "system")) if gone else None,
             protocol_deviations=[_deviation(asked + timedelta(days=9))] if world.chance(0.05) else [],
@@ -151,7 +151,7 @@ def _interim(
     )
 
 
-DECISIONS = ("continue", "continue", "continue", "modify_sample")
+DECISIONS = (*["continue"] * 7, "modify_sample")
 
 
 def _result(
@@ -260,7 +260,7 @@ def mismatches(world: World, case: Case) -> None:
 
 
 def stopped(world: World, cases: list[Case]) -> None:
-    """Interim analyses that ended an experiment early."""
+    """Third interim analyses, which ended an experiment early or changed it."""
     for case, (decision, why, effect, p_value) in zip(cases, STOPS, strict=False):
         world.rows.add(
             InterimAnalysis,
@@ -292,5 +292,6 @@ def stopped(world: World, cases: list[Case]) -> None:
 STOPS = (
     ("stop_efficacy", "The O'Brien-Fleming boundary was crossed.", 0.14, 0.0009),
     ("stop_futility", "Conditional power fell to 6%.", 0.006, 0.71),
+    ("modify_sample", "Enrollment was slower than planned.", 0.045, 0.048),
     ("stop_safety", "More adverse event reports in the treatment arm.", 0.02, 0.21),
 )

@@ -254,7 +254,7 @@ def follow(world: World, case: Case, simulation: Row, story: Foretold, started: 
         **common, **actual,
     )  # fmt: skip
     bias = result["effect_estimate"] - simulation["simulated_ate"]
-    applied = world.chance(0.5)
+    applied = abs(bias) > 0.01
     world.rows.add(
         FidelityComparison,
         experiment_id=case.id,

@@ -34,11 +34,11 @@ class Size:
 
 SIZES = {
     "small": Size(6, 4, 2, 48, 60, 4, 75, 60, 6, 8_000),
-    "large": Size(200, 5, 3, 336, 30, 14, 84, 100, 8, 1_200_000),
+    "large": Size(200, 5, 3, 360, 30, 17, 84, 100, 8, 1_200_000),
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class DeploymentCase:
     """A deployment and the service that carries it out."""
 
@@ -52,7 +52,7 @@ class DeploymentCase:
     service: UUID
 
 
-@dataclass
+@dataclass(eq=False)
 class ModelCase:
     """A model version."""
 
@@ -68,7 +68,7 @@ class ModelCase:
     runs: list[UUID] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Case:
     """An experiment with what hangs below it."""
 
@@ -77,6 +77,7 @@ class Case:
     name: str
     features: list[str]
     created: datetime
+    calm: bool = True  # whether its data hardly drift
     models: list[ModelCase] = field(default_factory=list)
 
     @property
