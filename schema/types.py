@@ -12,6 +12,7 @@ from strawberry.schema_directive import Location
 
 from db.base import Labels
 from schema.catalogue import Catalogue, ColumnField, RelationField, Type
+from schema.errors import bad_argument
 from schema.kinds import Kind
 from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders, Record
 from schema.scalars import BY_NAME
@@ -215,6 +216,8 @@ async def _nodes(
         list[strawberry.ID], strawberry.argument(description=f"Global ids of any types, at most {MAX_IDS}.")
     ],
 ) -> list[Node | None]:
+    if len(ids) > MAX_IDS:
+        raise bad_argument("ids", f"{len(ids)} ids are too many; pass at most {MAX_IDS} at once")
     return await info.context.loaders.nodes("ids", ids, selection_of(info))  # type: ignore[return-value]  # records
 
 

@@ -198,6 +198,12 @@ async def demo(demo_database: Database) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
+def serve() -> Callable[[Database], AbstractAsyncContextManager[Client]]:
+    """``async with serve(database) as client:``, in the gateway's role."""
+    return lambda database: serving(database.gateway_url)
+
+
+@pytest.fixture(scope="session")
 async def doubled(demo_template: Database, clone: Clone) -> AsyncIterator[Client]:
     """The gateway over twice the demo data: every row has a copy, related as the first ones are."""
     async with clone(demo_template) as copy:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -14,7 +15,9 @@ import pytest
 from conftest import DEMO_NOW, Clone, Database, connect
 from db import demo, setup
 from db.base import Entity, Labels, Relation, entities, relations, table_of
+from db.demo.load import CAST, CHUNK
 from db.demo.progress import ProgressBar
+from db.demo.world import SIZES
 
 TABLES = {name: entity for name, entity in entities().items() if not entity.__is_view__}
 RELATIONS = [
@@ -340,6 +343,24 @@ CONTRADICTIONS = {
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 async def test_rows_do_not_contradict(current: asyncpg.Connection, name: str) -> None:
     await none_of(current, f"SELECT * FROM {CONTRADICTIONS[name]}")
+
+
+async def test_a_large_load_goes_on_like_a_small_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = replace(SIZES["large"], experiments=CAST + CHUNK + 1, metrics=12, traces=3, trial_units=10, queries=2)
+    monkeypatch.setitem(SIZES, "large", few)
+    counts = await load(database, size="large")
+    assert counts["ml_experiments"] == CAST + CHUNK + 1 + 6
+    connection = await connect(database.admin_url)
+    try:
+        for name, contradiction in CONTRADICTIONS.items():
+            assert not await connection.fetch(f"SELECT * FROM {contradiction} LIMIT 3"), name
+        assert await connection.fetchval(
+            "SELECT count(*) FROM ml_experiments WHERE experiment_name IN ('Remibrutinib CSU adoption', "
+            "'Kisqali NRx propensity', 'Fabhalta PNH switch', 'Fabhalta C3G patient finding', "
+            "'Remibrutinib email cadence', 'Kisqali rep visit effect')"
+        ) == 6  # fmt: skip
+    finally:
+        await connection.close()
 
 
 async def test_nothing_happens_after_now(demo_database: Database) -> None:

@@ -106,7 +106,9 @@ def tell_unfinished(world: World) -> None:
     for number, status in enumerate(phases):
         moment = world.ago(minutes=1 + 40 * (number > 4) * number)
         topic, query = QUERIES[number]
-        logged = classify(world, query, topic, "TOOL_COMPOSER", moment, plan=PLANS[2])
+        logged = classify(
+            world, query, topic, "TOOL_COMPOSER", moment, plan=PLANS[2], was_correct=None if number else False
+        )
         compose(world, query, PLANS[2], logged, moment, status=status)
 
 

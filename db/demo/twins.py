@@ -171,7 +171,7 @@ def simulate(
     started = None if status == "pending" else asked + timedelta(minutes=1)
     done = status in {"completed", "failed"}
     lasted = world.rng.randint(4_000, 90_000)
-    doubtful = world.chance(0.15)
+    doubtful = advice == "refine"
     brand = twin.brand if twin.brand != "All" else world.pick(BRANDS)
     specialty = world.pick(SPECIALTIES.get(brand, ("internist",)))
     known = effect is not None

@@ -1,0 +1,134 @@
+"""A database that is down, goes away in the middle, loses a table or is slow: typed errors, and then service again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client import Client, serving
+from conftest import Clone, Database, connect, execute
+from db import embedded, setup
+
+QUERY = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id } } } } }"
+SLOW = "CREATE OR REPLACE VIEW ml_active_alerts_summary AS SELECT * FROM ml_active_alerts_summary_real, pg_sleep(5)"
+
+
+async def test_a_database_that_is_down_is_503_until_it_is_back(tmp_path: Path) -> None:
+    server = await asyncio.to_thread(embedded.start, tmp_path / "data")
+    try:
+        _, url = await setup.prepare_embedded(server, "e2i")
+        async with serving(url) as client:
+            assert (await client.post(QUERY)).status_code == 200
+            await asyncio.to_thread(server.stop)
+            for _ in range(2):
+                response = await client.post(QUERY)
+                assert response.status_code == 503
+                assert response.headers["retry-after"]
+                assert response.json()["data"] is None
+                assert [e["extensions"]["code"] for e in response.json()["errors"]] == ["DATABASE_UNAVAILABLE"]
+            assert (await client.http.get("/readyz")).status_code == 503
+            assert (await client.http.get("/healthz")).status_code == 200
+            assert (await client.post("{ __typename }")).status_code == 200
+            server = await asyncio.to_thread(embedded.start, tmp_path / "data")
+            assert (await client.post(QUERY)).status_code == 200
+            assert (await client.http.get("/readyz")).status_code == 200
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_starting_before_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.database.RETRY_SECONDS", 0.05)
+    server = await asyncio.to_thread(embedded.start, tmp_path / "data")
+    try:
+        _, url = await setup.prepare_embedded(server, "e2i")
+        await asyncio.to_thread(server.stop)
+        async with serving(url) as client:
+            assert (await client.http.get("/readyz")).status_code == 503
+            server = await asyncio.to_thread(embedded.start, tmp_path / "data")
+            for _ in range(100):
+                if (await client.http.get("/readyz")).status_code == 200:
+                    break
+                await asyncio.sleep(0.05)
+            assert (await client.post(QUERY)).status_code == 200
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_backends_killed_under_load_lose_their_request_only(demo_template: Database, clone: Clone) -> None:
+    async with clone(demo_template) as copy, serving(copy.gateway_url) as client:
+        killer = await connect(copy.admin_url)
+        stop = asyncio.Event()
+        statuses: list[int] = []
+
+        async def ask() -> None:
+            while not stop.is_set():
+                response = await client.post(QUERY)
+                statuses.append(response.status_code)
+                codes = {e["extensions"]["code"] for e in response.json().get("errors", [])}
+                assert codes <= {"DATABASE_UNAVAILABLE"}
+
+        asking = [asyncio.create_task(ask()) for _ in range(4)]
+        try:
+            for _ in range(10):
+                await asyncio.sleep(0.05)
+                await killer.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'e2i-gateway' AND datname = current_database()"
+                )
+        finally:
+            stop.set()
+            await killer.close()
+        await asyncio.gather(*asking)
+        assert set(statuses) <= {200, 503}
+        assert 200 in statuses
+        assert (await client.post(QUERY)).status_code == 200
+
+
+async def test_a_table_that_goes_missing_costs_its_fields(demo_template: Database, clone: Clone) -> None:
+    async with clone(demo_template) as copy, serving(copy.gateway_url) as client:
+        await execute(copy.owner_url, "DROP TABLE ml_training_runs CASCADE")
+        answer = await client.ask(
+            "{ experiments(first: 1) { nodes { trainingRuns { nodes { id } } models(first: 1) { totalCount } } } }"
+        )
+        node = answer["data"]["experiments"]["nodes"][0]
+        assert node["trainingRuns"] is None
+        assert node["models"]["totalCount"] > 0
+        (error,) = answer["errors"]
+        assert error["extensions"]["code"] == "MISSING_IN_DATABASE"
+        assert error["path"] == ["experiments", "nodes", 0, "trainingRuns"]
+        assert "SELECT" not in error["message"]
+
+
+async def test_a_slow_statement_is_cancelled_by_the_database(demo_template: Database, clone: Clone) -> None:
+    async with clone(demo_template) as copy:
+        await execute(
+            copy.owner_url,
+            "ALTER VIEW ml_active_alerts_summary RENAME TO ml_active_alerts_summary_real",
+            SLOW.replace("SELECT *", "SELECT ml_active_alerts_summary_real.*"),
+            "GRANT SELECT ON ml_active_alerts_summary TO e2i_gateway",
+        )
+        async with serving(copy.gateway_url, statement_timeout=0.3) as client:
+            answer = await client.ask(
+                "{ activeAlertsSummaries { nodes { id } } experiments(first: 1) { nodes { id } } }"
+            )
+            assert answer["data"]["activeAlertsSummaries"] is None
+            assert answer["data"]["experiments"]["nodes"]
+            assert answer["errors"][0]["extensions"]["code"] == "STATEMENT_TIMEOUT"
+        async with serving(copy.gateway_url, request_timeout=0.3) as client:
+            response = await client.post("{ activeAlertsSummaries { nodes { id } } }")
+            assert response.status_code == 504
+            assert response.json()["errors"][0]["extensions"]["code"] == "REQUEST_TIMEOUT"
+            assert (await client.post(QUERY)).status_code == 200
+
+
+async def test_the_gateway_only_reads(demo: Client, demo_database: Database) -> None:
+    connection: Any = await connect(demo_database.gateway_url)
+    try:
+        owner = await connection.fetchval("SELECT tableowner FROM pg_tables WHERE tablename = 'ml_experiments'")
+        assert owner != await connection.fetchval("SELECT current_user")
+    finally:
+        await connection.close()
+    assert (await demo.post(QUERY)).status_code == 200
