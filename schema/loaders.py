@@ -16,7 +16,7 @@ from strawberry.dataloader import DataLoader
 from db.engine import InvalidValueError, Reader
 from schema import cursors, ids, sql
 from schema.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
-from schema.errors import bad_argument, missing_object
+from schema.errors import GatewayError, bad_argument, missing_object
 from schema.selection import Selection
 
 MAX_PAGE = 1000
@@ -262,7 +262,7 @@ class Loaders:
         order = slice_.page.order
         source = self._parents(below, keys, bind)
         statement = sql.exists_up_to(type_, order, slice_.position, bind, where=_on(below))
-        return await self._facts(below, keys, statement, bind, source)
+        return await self._facts(below, keys, statement, bind, source, slice_)
 
     async def _facts(
         self,
@@ -271,12 +271,13 @@ class Loaders:
         statement: str,
         bind: sql.Binds,
         source: str | None = None,
+        slice_: Slice | None = None,
     ) -> list[Any]:
         """One value for every parent."""
         source = source or self._parents(below, keys, bind)
         if source is None:
-            return [(await self._fetch(statement, bind))[0][0]]
-        found = {place: value for place, value in await self._fetch(sql.per_parent(statement, source), bind)}  # noqa: C416 - rows
+            return [(await self._fetch(statement, bind, slice_))[0][0]]
+        found = {row[0]: row[1] for row in await self._fetch(sql.per_parent(statement, source), bind, slice_)}
         return [found[index + 1] for index in range(len(keys))]
 
     def _parents(self, below: tuple[str, RelationField] | None, keys: Sequence[Key], bind: sql.Binds) -> str | None:
@@ -342,20 +343,36 @@ class Loaders:
         key = self.parse_id(argument, value, type_)
         return (await self.by_ids(type_, [selection], [key]))[0]
 
-    async def nodes(self, argument: str, values: Sequence[str], selection: Selection) -> list[Record | None]:
-        """Rows of any type by their global ids: one statement per type, all types at once."""
+    async def nodes(
+        self, argument: str, values: Sequence[str], selection: Selection
+    ) -> list[Record | GatewayError | None]:
+        """Rows of any type by their global ids: one statement per type, all types at once.
+
+        An id that cannot be used is an error in its own place; the others are answered.
+        """
+        rows: list[Record | GatewayError | None] = [None] * len(values)
         wanted: dict[str, dict[Key, list[int]]] = {}
         for place, value in enumerate(values):
-            type_ = self.type_of(argument, value)
-            wanted.setdefault(type_.name, {}).setdefault(self.parse_id(argument, value, type_), []).append(place)
+            try:
+                type_ = self.type_of(argument, value)
+                wanted.setdefault(type_.name, {}).setdefault(self.parse_id(argument, value, type_), []).append(place)
+            except GatewayError as error:
+                rows[place] = error
         groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
-        answers = await asyncio.gather(*(self.by_ids(type_, [selection], keys) for type_, keys in groups))
-        rows: list[Record | None] = [None] * len(values)
+        answers = await asyncio.gather(*(self._rows_or_error(type_, selection, keys) for type_, keys in groups))
         for (type_, keys), records in zip(groups, answers, strict=True):
             for key, record in zip(keys, records, strict=True):
                 for place in wanted[type_.name][key]:
                     rows[place] = record
         return rows
+
+    async def _rows_or_error(
+        self, type_: Type, selection: Selection, keys: Sequence[Key]
+    ) -> Sequence[Record | GatewayError | None]:
+        try:
+            return await self.by_ids(type_, [selection], keys)
+        except GatewayError as error:
+            return [error] * len(keys)
 
     def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:
         """The key in an id of that type, global or bare.

@@ -207,7 +207,7 @@ async def _node(
     id: Annotated[strawberry.ID, strawberry.argument(description="A global id, `Model:1f0e...`.")],  # noqa: A002
 ) -> Node | None:
     found = await info.context.loaders.nodes("id", [id], selection_of(info))
-    return found[0]  # type: ignore[return-value]  # records stand for nodes
+    return found[0]  # type: ignore[return-value]  # records stand for nodes, and errors for what cannot be answered
 
 
 async def _nodes(
@@ -215,7 +215,7 @@ async def _nodes(
     ids: Annotated[
         list[strawberry.ID], strawberry.argument(description=f"Global ids of any types, at most {MAX_IDS}.")
     ],
-) -> list[Node | None]:
+) -> list[Node | None] | None:
     if len(ids) > MAX_IDS:
         raise bad_argument("ids", f"{len(ids)} ids are too many; pass at most {MAX_IDS} at once")
     return await info.context.loaders.nodes("ids", ids, selection_of(info))  # type: ignore[return-value]  # records

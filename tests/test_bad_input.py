@@ -77,6 +77,7 @@ async def test_nodes_says_which_ids_name_no_type(demo: Client) -> None:
     for id_ in ("x", "Modl:1", UNKNOWN, ":", "Query:1", "__Type:1"):
         error = await demo.error("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[f"Model:{UNKNOWN}", id_])
         assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "ids")
+        assert error["path"] == ["nodes", 1]
         assert "names no type" in error["message"]
 
 

@@ -30,9 +30,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A composition: its sub-questions with the dependencies between them, and its steps."""
+    """A composition: the query, its sub-questions with the dependencies between them, and its steps."""
 
     topic: str
+    query: str
     questions: tuple[str, ...]
     dependencies: tuple[tuple[str, str, str], ...]
     steps: tuple[Step, ...]
@@ -40,6 +41,7 @@ class Plan:
 
 STORY = Plan(
     "causal",
+    "What do rep visits do for Kisqali TRx, for whom most, and is it worth targeting them?",
     (
         "What is the causal effect of rep visits on Kisqali TRx?",
         "Which segments respond most?",
@@ -57,7 +59,8 @@ STORY = Plan(
 PLANS = (
     STORY,
     Plan(
-        "monitoring", ("Has the payer mix drifted?", "Which features moved with it?"),
+        "monitoring", "Has the payer mix of Kisqali drifted since the formulary change, and what moved with it?",
+        ("Has the payer mix drifted?", "Which features moved with it?"),
         (("Q2", "Q1", "ENTITY_TRANSFORMATION"),),
         (
             Step("psi_calculator", (), "Q1", {"psi": 0.31, "severity": "high"}),
@@ -65,7 +68,8 @@ PLANS = (
         ),
     ),
     Plan(
-        "experiment", ("What is the effect of e-mails on NRx?", "How many HCPs would a test need?"),
+        "experiment", "What do e-mails do for Remibrutinib NRx, and how large a test would show it?",
+        ("What is the effect of e-mails on NRx?", "How many HCPs would a test need?"),
         (("Q2", "Q1", "LOGICAL_SEQUENCE"),),
         (
             Step("propensity_estimator", (), "Q1", {"auc": 0.74, "overlap": 0.93}),
@@ -88,10 +92,9 @@ AGENT_OF = {
 def tell(world: World) -> Row:
     """The composition ``comp-kisqali-midwest``; returns its episode."""
     moment = world.ago(hours=5)
-    question = "What do rep visits do for Kisqali TRx, for whom most, and is it worth targeting them?"
-    logged = classify(world, question, "causal", "TOOL_COMPOSER", moment, plan=STORY, was_correct=True)
+    logged = classify(world, STORY.query, "causal", "TOOL_COMPOSER", moment, plan=STORY, was_correct=True)
     return compose(
-        world, question, STORY, logged, moment, composition_id="comp-kisqali-midwest", status="COMPLETED", success=True,
+        world, STORY, logged, moment, composition_id="comp-kisqali-midwest", status="COMPLETED", success=True,
         user_rating=5, feedback_text="Exactly the segments we meant.", feedback_at=moment + timedelta(hours=1),
         synthesized_response=(
             "One more visit brings 1.42 TRx per quarter (95% CI 1.10 to 1.74), 2.3 among oncologists in deciles 8-10. "
@@ -101,15 +104,14 @@ def tell(world: World) -> Row:
 
 
 def tell_unfinished(world: World) -> None:
-    """Compositions in every phase, one that failed and one that ran out of time."""
+    """Compositions in every phase, one that failed and one that ran out of time; the first was classified wrongly."""
     phases = ("PENDING", "DECOMPOSING", "PLANNING", "EXECUTING", "SYNTHESIZING", "FAILED", "TIMEOUT")
+    plan = PLANS[2]
     for number, status in enumerate(phases):
         moment = world.ago(minutes=1 + 40 * (number > 4) * number)
-        topic, query = QUERIES[number]
-        logged = classify(
-            world, query, topic, "TOOL_COMPOSER", moment, plan=PLANS[2], was_correct=None if number else False
-        )
-        compose(world, query, PLANS[2], logged, moment, status=status)
+        verdict = None if number else False
+        logged = classify(world, plan.query, plan.topic, "TOOL_COMPOSER", moment, plan=plan, was_correct=verdict)
+        compose(world, plan, logged, moment, status=status)
 
 
 def queries(world: World, count: int) -> None:
@@ -120,11 +122,13 @@ def queries(world: World, count: int) -> None:
         hours = world.rng.uniform(0.5, 24) if world.chance(0.5) else world.rng.uniform(24, 700)
         moment = world.ago(hours=hours)
         plan = world.pick(PLANS) if pattern == "TOOL_COMPOSER" else None
+        if plan:
+            topic, query = plan.topic, plan.query
         logged = classify(world, query, topic, pattern, moment, plan=plan)
         if plan:
             failed = world.chance(0.1)
             compose(
-                world, query, plan, logged, moment, status="FAILED" if failed else "COMPLETED",
+                world, plan, logged, moment, status="FAILED" if failed else "COMPLETED",
                 success=world.pick((True, None)) if not failed else False,
             )  # fmt: skip
         else:
@@ -179,7 +183,7 @@ DONE = {"EXECUTING": 2, "SYNTHESIZING": 99, "COMPLETED": 99, "FAILED": 2, "TIMEO
 """How many steps have run, by the status of the composition."""
 
 
-def compose(world: World, query: str, plan: Plan, logged: Row, asked: datetime, *, status: str, **more: Any) -> Row:
+def compose(world: World, plan: Plan, logged: Row, asked: datetime, *, status: str, **more: Any) -> Row:
     """A composition with its steps and tool calls; latencies of the phases add up."""
     identity = world.rows.uuid()
     composition = more.get("composition_id") or f"comp-{world.hex(12)}"
@@ -203,16 +207,22 @@ def compose(world: World, query: str, plan: Plan, logged: Row, asked: datetime, 
     }
     total = round(sum(value or 0 for value in phases.values()), 1)
     error = {"FAILED": "Step 2 failed: no overlap between the arms.", "TIMEOUT": "No result within 120 s."}.get(status)
-    numbers = [[n for n, step in enumerate(plan.steps, 1) if len(step.after) == depth] for depth in (0, 1, 2)]
+    together: dict[tuple[int, ...], list[int]] = {}
+    for number, step in enumerate(plan.steps, 1):
+        together.setdefault(step.after, []).append(number)
     values: Document = {
         "episode_id": identity,
         "composition_id": composition,
-        "query_text": query,
+        "query_text": plan.query,
         "query_embedding": embedding(world.rng, plan.topic),
         "sub_questions": logged["sub_questions"],
         "tool_plan": {"steps": [{"number": n, "tool": step.tool} for n, step in enumerate(plan.steps, 1)]},
-        "parallelizable_groups": [group for group in numbers if len(group) > 1],
-        "tool_outputs": {step.tool: step.output for step in plan.steps[:ran]},
+        "parallelizable_groups": [group for group in together.values() if len(group) > 1],
+        "tool_outputs": {
+            step.tool: step.output
+            for number, step in enumerate(plan.steps, 1)
+            if _status(number, ran, status) == "COMPLETED"
+        },
         "synthesized_response": "See the outputs of the tools." if status == "COMPLETED" else None,
         "total_latency_ms": total,
         "status": status,

@@ -237,7 +237,9 @@ def ab_test(
     for number in range(requests):
         variant = variants[number % 2]
         moment = begun + (until - begun) * number / requests if begun else until
-        seen[variant].append(_observation(world, identity, variant, pair[treated[variant]], moment))
+        seen[variant].append(
+            _observation(world, identity, variant, pair[treated[variant]], moment, success=number % 17 != 16)
+        )
     status = "draft" if begun is None else "running" if ended is None else "stopped" if requests < 20 else "completed"
     done = status == "completed"
     means = [round(fmean(row["score"] for row in rows), 4) if rows else None for rows in seen.values()]
@@ -275,8 +277,9 @@ def ab_test(
     )
 
 
-def _observation(world: World, test: UUID, variant: str, candidate: Candidate, moment: datetime) -> Row:
-    success = world.chance(0.97)
+def _observation(
+    world: World, test: UUID, variant: str, candidate: Candidate, moment: datetime, *, success: bool
+) -> Row:
     return world.rows.add(
         PromptAbTestObservation,
         test_id=test,

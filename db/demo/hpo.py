@@ -132,7 +132,7 @@ def unfinished_studies(world: World, case: Case) -> None:
         world.rows.add(
             HpoTrial, study_id=running, trial_number=number, state=state, **_open(world, state, began, start)
         )
-    failed = _told(case, f"{case.slug}-rmse", "LGBMClassifier")
+    failed = _told(case, f"{case.slug}-rmse", "LGBMClassifier") | {"algorithm_name": "LGBMRegressor"}
     failed |= {"direction": "minimize", "metric": "rmse", "problem_type": "regression", "sampler_name": "CmaEsSampler"}
     world.rows.add(
         HpoStudy, started_at=world.ago(days=3), completed_at=world.ago(days=3, hours=-1), status="failed",

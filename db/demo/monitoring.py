@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from db.demo.rows import Row
-from db.demo.vocabulary import FEATURES_BY_NAME, PEOPLE
+from db.demo.vocabulary import FEATURES_BY_NAME, PEOPLE, FeatureSpec
 from db.demo.world import Case, DeploymentCase, Document, ModelCase, World, seconds, spread
 from db.models.g07_model_monitoring import DriftRecord, MonitoringAlert, MonitoringRun, PerformanceMetric, Retraining
 
@@ -88,13 +88,14 @@ def drift(
 
 def _moments(world: World, feature: str | None, score: float) -> Document:
     spec = FEATURES_BY_NAME.get(feature or "")
-    mean, deviation = (spec.mean, spec.deviation) if spec else (0.21, 0.14)
-    moved = mean + deviation * score * world.pick((-1, 1))
+    spec = spec or FeatureSpec("prediction", "model", "", "numeric", 0.21, 0.14, "The model's own score.")
+    mean, deviation = spec.mean, spec.deviation
+    moved = spec.within(mean + deviation * score * world.pick((-1, 1)))
     found: Document = {}
     for period, middle, count in (("baseline", mean, 24_000), ("current", moved, 1_900)):
         found[f"{period}_mean"] = round(middle, 6)
         found[f"{period}_std"] = round(deviation * world.between(0.95, 1.1), 6)
-        found[f"{period}_min"] = round(middle - 3 * deviation, 6)
+        found[f"{period}_min"] = spec.within(middle - 3 * deviation)
         found[f"{period}_max"] = round(middle + 3 * deviation, 6)
         found[f"{period}_count"] = world.rng.randint(count, count * 2)
     return found

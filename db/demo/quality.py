@@ -64,7 +64,7 @@ def _statistics(world: World, spec: FeatureSpec) -> Document:
     return {
         "mean": spec.mean,
         "std": spec.deviation,
-        "min": round(spec.mean - 2.5 * spec.deviation, 3),
+        "min": spec.within(spec.mean - 2.5 * spec.deviation),
         "max": round(spec.mean + 3.5 * spec.deviation, 3),
         "null_rate": world.between(0.0, 0.06),
         "histogram": [world.rng.randint(20, 4_000) for _ in range(10)],

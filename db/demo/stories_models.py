@@ -50,7 +50,8 @@ def champion(world: World) -> None:
         error_rate=0.0011,
     )  # fmt: skip
     world.rows.row(live.service).update(health_status="healthy", health_check_failures=0)
-    model(world, case, "2.1.0", "development", world.ago(days=4), auc=0.8671)
+    challenger = model(world, case, "2.1.0", "development", world.ago(days=4), auc=0.8671)
+    deploy(world, challenger, "development", "pending", world.ago(hours=2))
 
 
 def drift_and_retraining(world: World) -> None:
@@ -201,7 +202,8 @@ def optimized_study(world: World) -> None:
         start = world.ago(days=29)
         run = training_run(world, case, None, started=start, ended=start + timedelta(minutes=22))
         trial_run(world, run, study, number, best=False)
-    deploy(world, made, "staging", "deploying", world.ago(hours=1))
+    tried = deploy(world, made, "staging", "failed", world.ago(days=27))
+    deploy(world, made, "staging", "deploying", world.ago(hours=1), previous=tried)
 
 
 def tell(world: World) -> list[Case]:

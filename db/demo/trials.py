@@ -43,7 +43,7 @@ def run_trial(world: World, trial: Trial) -> Row | None:
     _result(world, trial, arms, found, "interim", "itt", 5)
     final = _result(world, trial, arms, found, "final", "itt", WEEKS)
     _result(world, trial, arms, found * 1.12, "final", "per_protocol", WEEKS)
-    _result(world, trial, arms, found * 1.06, "post_hoc", world.pick(("as_treated", "cace")), WEEKS + 1)
+    _result(world, trial, arms, found * 1.06, "post_hoc", "cace" if trial.unit == "hcp" else "as_treated", WEEKS + 1)
     return final
 
 

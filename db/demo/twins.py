@@ -192,7 +192,7 @@ def simulate(
         simulation_status=status,
         recommendation=advice,
         recommendation_rationale=RATIONALES.get(advice or ""),
-        recommended_sample_size=world.pick((120, 240, 400)) if advice == "deploy" else None,
+        recommended_sample_size=world.pick((60, 120, 240)) if advice == "deploy" else None,
         recommended_duration_weeks=8 if advice == "deploy" else None,
         simulation_confidence=world.between(0.55, 0.92) if known else None,
         fidelity_warning=doubtful,

@@ -61,6 +61,10 @@ class FeatureSpec:
     deviation: float
     doc: str
 
+    def within(self, value: float) -> float:
+        """The value, but not below the least that the feature can have."""
+        return round(value if self.name == "trx_trend_6m" else max(0.0, value), 6)
+
 
 FEATURES = (
     FeatureSpec("trx_last_90d", "prescriptions", "hcp", "numeric", 14.2, 9.6, "TRx of the brand in the last 90 days."),
