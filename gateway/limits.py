@@ -72,9 +72,12 @@ class Document:
 
 
 class Documents:
-    """Parses and validates documents, and keeps the last ones that were valid (bounded by their text)."""
+    """Parses and validates documents, and keeps the last ones that were valid.
 
-    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 16_000_000) -> None:
+    ``capacity`` bounds the characters of the texts kept; a syntax tree takes about 150 bytes for each of them.
+    """
+
+    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 400_000) -> None:
         self._schema = schema
         self._settings = settings
         self._capacity = capacity
@@ -91,6 +94,8 @@ class Documents:
             self._kept.move_to_end(text)
             return kept
         document = self._read(text)
+        if len(text) > self._capacity // 10:
+            return document
         self._kept[text] = document
         self._size += len(text)
         while self._size > self._capacity:

@@ -419,24 +419,26 @@ class FidelityComparison(Entity):
     actual_ci_lower: Mapped[float | None] = column(Double(), "Lower bound of the real effect's confidence interval.")
     actual_ci_upper: Mapped[float | None] = column(Double(), "Upper bound of the real effect's confidence interval.")
     actual_sample_size: Mapped[int | None] = column(Integer(), "Sample size of the real experiment.")
-    prediction_error: Mapped[float | None] = column(Double(), "Real minus predicted effect; set by a trigger.")
+    prediction_error: Mapped[float | None] = column(Double(), "Predicted minus real effect; set by a trigger.")
     absolute_prediction_error: Mapped[float | None] = column(
         Double(), "Absolute value of the prediction error; set by a trigger."
     )
     relative_prediction_error: Mapped[float | None] = column(
         Double(),
-        "Prediction error as a fraction of the predicted effect's absolute value; set by a trigger, "
-        "null where the prediction is practically zero.",
+        "Prediction error as a fraction of the real effect; set by a trigger, null where the real effect is zero.",
     )
     confidence_interval_coverage: Mapped[bool | None] = column(
         Boolean(), "Whether the real effect fell within the predicted confidence interval; set by a trigger."
     )
     direction_match: Mapped[bool | None] = column(Boolean(), "Whether effect direction matched; set by a trigger.")
     fidelity_score: Mapped[float | None] = column(
-        Double(), "Prediction accuracy (0-1, higher is better); set by a trigger unless given."
+        Double(),
+        "Prediction accuracy (0-1, higher is better), set by a trigger: 0.5 for a small relative error, 0.3 for the right "
+        "direction, 0.2 for a predicted interval that covers the real effect; null where there is nothing to grade.",
     )
     fidelity_grade: Mapped[str | None] = column(
-        VARCHAR(20), "Grade of the fidelity score: excellent, good, fair, poor; set by a trigger."
+        VARCHAR(20),
+        "Grade of the relative error: excellent (below 0.10), good (below 0.20), fair (up to 0.35) or poor.",
     )
     calibration_adjustment: Mapped[Any | None] = column(
         JSONB(),

@@ -4274,7 +4274,7 @@ def upgrade() -> None:
         ),
         sa.Column("actual_sample_size", sa.Integer(), nullable=True, comment="Sample size of the real experiment."),
         sa.Column(
-            "prediction_error", sa.Double(), nullable=True, comment="Real minus predicted effect; set by a trigger."
+            "prediction_error", sa.Double(), nullable=True, comment="Predicted minus real effect; set by a trigger."
         ),
         sa.Column(
             "absolute_prediction_error",
@@ -4286,7 +4286,7 @@ def upgrade() -> None:
             "relative_prediction_error",
             sa.Double(),
             nullable=True,
-            comment="Prediction error as a fraction of the predicted effect's absolute value; set by a trigger, null where the prediction is practically zero.",
+            comment="Prediction error as a fraction of the real effect; set by a trigger, null where the real effect is zero.",
         ),
         sa.Column(
             "confidence_interval_coverage",
@@ -4304,13 +4304,13 @@ def upgrade() -> None:
             "fidelity_score",
             sa.Double(),
             nullable=True,
-            comment="Prediction accuracy (0-1, higher is better); set by a trigger unless given.",
+            comment="Prediction accuracy (0-1, higher is better), set by a trigger: 0.5 for a small relative error, 0.3 for the right direction, 0.2 for a predicted interval that covers the real effect; null where there is nothing to grade.",
         ),
         sa.Column(
             "fidelity_grade",
             sa.VARCHAR(length=20),
             nullable=True,
-            comment="Grade of the fidelity score: excellent, good, fair, poor; set by a trigger.",
+            comment="Grade of the relative error: excellent (below 0.10), good (below 0.20), fair (up to 0.35) or poor.",
         ),
         sa.Column(
             "calibration_adjustment",
