@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -63,13 +65,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     configure(settings.log)
     run: Command = options.run
+    _end_at_signals(serves=run is commands.serve)
     try:
-        return run(options, settings)
-    except (EmbeddedPostgresError, SetupError, DemoError, DatabaseUnavailableError) as error:
+        status = run(options, settings)
+        sys.stdout.flush()
+    except (EmbeddedPostgresError, SetupError, DemoError, commands.AddressError) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except DatabaseUnavailableError as error:
+        print(f"e2i-gateway: the database cannot be reached: {error or 'no answer in time'}", file=sys.stderr)  # noqa: T201
+        return 1
+    except BrokenPipeError:  # as with `e2i-gateway schema print | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        return 128 + signal.SIGPIPE
+    return status
+
+
+def _end_at_signals(*, serves: bool) -> None:
+    """SIGINT, SIGTERM and a closed terminal unwind a command, so that the embedded database stops with it.
+
+    Serving has no other end than these, so its status is 0 then. While a command unwinds, more of them change nothing.
+    """
+    endings = signal.SIGINT, signal.SIGTERM
+
+    def end(number: int, _frame: object) -> None:
+        for ending in endings:
+            signal.signal(ending, signal.SIG_IGN)
+        raise SystemExit(0 if serves else 128 + number)
+
+    def hang_up(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)  # for uvicorn too, which handles SIGTERM itself while it runs
+
+    handlers = dict.fromkeys(endings, end) | {signal.SIGHUP: hang_up}
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

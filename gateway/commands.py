@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
+import errno
+import logging
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -20,27 +22,54 @@ from gateway.database import embedded_database, load_demo
 from gateway.settings import Settings
 from schema.schema import build
 
+log = logging.getLogger("gateway")
+
+
+class AddressError(Exception):
+    """The gateway cannot listen where it should; the message says where, why and what to do."""
+
 
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until SIGINT or SIGTERM; the embedded database stops with the last gateway that uses it."""
-    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has stopped: end by the blocks below
-    if settings.url is not None:
-        return _serve(settings, settings.url)
-    with embedded_database(settings) as (owner, gateway):
-        if (size := options.demo or settings.demo) != "off":
-            asyncio.run(load_demo(owner, size))
-        return _serve(settings, database_url(gateway))
+    with _bind(settings) as listener:  # first of all, since a port that is taken is known at once
+        if settings.url is not None:
+            return _serve(settings, settings.url, listener)
+        with embedded_database(settings) as (owner, gateway):
+            if (size := options.demo or settings.demo) != "off":
+                asyncio.run(load_demo(owner, size))
+            return _serve(settings, database_url(gateway), listener)
 
 
-def _exit(*_: object) -> None:
-    raise SystemExit(0)
+def _bind(settings: Settings) -> socket.socket:
+    """A socket with the address and port of the settings; nobody can connect until it listens."""
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise _address_error(settings, error) from error
+    return listener
 
 
-def _serve(settings: Settings, url: URL) -> int:
+def _address_error(settings: Settings, error: OSError) -> AddressError:
+    what, advice = error.strerror or str(error), "set HOST to an address of this machine and PORT to a free port"
+    if error.errno == errno.EADDRINUSE:
+        what, advice = "another program, perhaps another gateway, has this port", "stop it, or set PORT to a free one"
+    return AddressError(f"cannot listen on {settings.host} port {settings.port}: {what}; {advice}")
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
+
+
+def _serve(settings: Settings, url: URL, listener: socket.socket) -> int:
     config = uvicorn.Config(
         create_app(settings, url),
-        host=settings.host,
-        port=settings.port,
         loop="uvloop",
         http="httptools",
         log_config=None,
@@ -48,8 +77,12 @@ def _serve(settings: Settings, url: URL) -> int:
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
         lifespan="on",
     )
-    server = uvicorn.Server(config)
-    server.run()
+    try:
+        listener.listen(config.backlog)
+    except OSError as error:  # somebody else was bound to the port too, and listened first
+        raise _address_error(settings, error) from error
+    server = _Server(config)
+    server.run([listener])
     return 0 if server.started else 1
 
 

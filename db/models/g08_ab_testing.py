@@ -433,8 +433,8 @@ class FidelityComparison(Entity):
     direction_match: Mapped[bool | None] = column(Boolean(), "Whether effect direction matched; set by a trigger.")
     fidelity_score: Mapped[float | None] = column(
         Double(),
-        "Prediction accuracy (0-1, higher is better), set by a trigger: 0.5 for a small relative error, 0.3 for the right "
-        "direction, 0.2 for a predicted interval that covers the real effect; null where there is nothing to grade.",
+        "Prediction accuracy (0-1, higher is better), set by a trigger: 0.5 for a small relative error, 0.3 for the "
+        "right direction, 0.2 for a predicted interval that covers the real effect; null where nothing can be graded.",
     )
     fidelity_grade: Mapped[str | None] = column(
         VARCHAR(20),

@@ -4304,7 +4304,7 @@ def upgrade() -> None:
             "fidelity_score",
             sa.Double(),
             nullable=True,
-            comment="Prediction accuracy (0-1, higher is better), set by a trigger: 0.5 for a small relative error, 0.3 for the right direction, 0.2 for a predicted interval that covers the real effect; null where there is nothing to grade.",
+            comment="Prediction accuracy (0-1, higher is better), set by a trigger: 0.5 for a small relative error, 0.3 for the right direction, 0.2 for a predicted interval that covers the real effect; null where nothing can be graded.",
         ),
         sa.Column(
             "fidelity_grade",
