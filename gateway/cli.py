@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     configure(settings.log)
     run: Command = options.run
-    _end_at_signals(serves=run is commands.serve)
+    commands.ENDING.listen()
     try:
         status = run(options, settings)
         sys.stdout.flush()
@@ -78,28 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as with `e2i-gateway schema print | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
         return 128 + signal.SIGPIPE
+    except SystemExit:
+        if commands.ENDING.asked_by is None:
+            raise
+        return 0 if run is commands.serve else 128 + commands.ENDING.asked_by  # serving has no other end
     return status
-
-
-def _end_at_signals(*, serves: bool) -> None:
-    """SIGINT, SIGTERM and a closed terminal unwind a command, so that the embedded database stops with it.
-
-    Serving has no other end than these, so its status is 0 then. While a command unwinds, more of them change nothing.
-    """
-    endings = signal.SIGINT, signal.SIGTERM
-
-    def end(number: int, _frame: object) -> None:
-        for ending in endings:
-            signal.signal(ending, signal.SIG_IGN)
-        raise SystemExit(0 if serves else 128 + number)
-
-    def hang_up(*_: object) -> None:
-        signal.raise_signal(signal.SIGTERM)  # for uvicorn too, which handles SIGTERM itself while it runs
-
-    handlers = dict.fromkeys(endings, end) | {signal.SIGHUP: hang_up}
-    for number, handler in handlers.items():
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

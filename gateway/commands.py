@@ -6,10 +6,11 @@ import argparse
 import asyncio
 import errno
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from sqlalchemy.engine import URL
@@ -24,6 +25,62 @@ from schema.schema import build
 
 log = logging.getLogger("gateway")
 
+T = TypeVar("T")
+
+
+class Ending:
+    """SIGINT, SIGTERM or the closing of the terminal unwind a command, so that the embedded database stops with it.
+
+    They take effect once: while a command unwinds, more of them change nothing. Coroutines are cancelled, since an
+    exception that a signal's handler raises inside them can get lost between greenlets and callbacks.
+    """
+
+    def __init__(self) -> None:
+        self.asked_by: signal.Signals | None = None
+        self._runs = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def listen(self) -> None:
+        """Handles the signals from now on; uvicorn has handlers of its own while it serves, and gives them back."""
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine to its end, or to a signal's."""
+
+        async def watched() -> T:
+            self._task = asyncio.current_task()
+            if self._task and self.asked_by is not None:
+                self._task.cancel()
+            return await coroutine
+
+        self._runs = True
+        try:
+            return asyncio.run(watched())
+        finally:
+            self._runs, self._task = False, None
+            self.obey()  # whatever the cancellation became on its way up
+
+    def obey(self) -> None:
+        """Unwinds if a signal has asked for it."""
+        if self.asked_by is not None:
+            raise SystemExit(128 + self.asked_by)
+
+    def _ask(self, number: int, _frame: object) -> None:
+        self.asked_by = signal.Signals(number)
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)
+        if not self._runs:
+            self.obey()
+        elif self._task:
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+
+ENDING = Ending()
+"""The end of this process."""
+
 
 class AddressError(Exception):
     """The gateway cannot listen where it should; the message says where, why and what to do."""
@@ -34,9 +91,9 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
     with _bind(settings) as listener:  # first of all, since a port that is taken is known at once
         if settings.url is not None:
             return _serve(settings, settings.url, listener)
-        with embedded_database(settings) as (owner, gateway):
+        with embedded_database(settings, ENDING.run) as (owner, gateway):
             if (size := options.demo or settings.demo) != "off":
-                asyncio.run(load_demo(owner, size))
+                ENDING.run(load_demo(owner, size))
             return _serve(settings, database_url(gateway), listener)
 
 
@@ -62,6 +119,7 @@ def _address_error(settings: Settings, error: OSError) -> AddressError:
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self.should_exit = self.should_exit or ENDING.asked_by is not None
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
@@ -135,7 +193,7 @@ def db_demo(options: argparse.Namespace, settings: Settings) -> int:
 
 def db_revision(options: argparse.Namespace, settings: Settings) -> int:
     """Writes a migration from the difference between the models and the migrations so far."""
-    path = asyncio.run(new_revision(settings.database_url, options.message))
+    path = ENDING.run(new_revision(settings.database_url, options.message))
     _say(f"Wrote {path}: read it before you commit it." if path else "The migrations say what the models say already.")
     return 0
 
@@ -143,9 +201,9 @@ def db_revision(options: argparse.Namespace, settings: Settings) -> int:
 def _with_owner(settings: Settings, run: Callable[[str], Coroutine[Any, Any, int]]) -> int:
     """Runs on the database that the settings name, in the role that owns its objects."""
     if settings.database_url:
-        return asyncio.run(run(settings.database_url))
-    with embedded_database(settings) as (owner, _):
-        return asyncio.run(run(owner))
+        return ENDING.run(run(settings.database_url))
+    with embedded_database(settings, ENDING.run) as (owner, _):
+        return ENDING.run(run(owner))
 
 
 def _say(text: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,18 +17,26 @@ from schema.loaders import Missing
 
 log = logging.getLogger("gateway.database")
 
+T = TypeVar("T")
+
 DATABASE = "e2i"
 RETRY_SECONDS = 2.0
 
 
+class Run(Protocol):
+    """What ``asyncio.run`` does."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
+
+
 @contextmanager
-def embedded_database(settings: Settings) -> Iterator[tuple[str, str]]:
-    """The embedded database, built and up to date: the URLs of its owner and of the gateway.
+def embedded_database(settings: Settings, run: Run) -> Iterator[tuple[str, str]]:
+    """The embedded database, built (by ``run``) and up to date: the URLs of its owner and of the gateway.
 
     Its server stops at the end of the block unless another gateway uses the same folder.
     """
     with embedded.start(settings.data / "postgres") as server:
-        yield asyncio.run(setup.prepare_embedded(server, DATABASE))
+        yield run(setup.prepare_embedded(server, DATABASE))
 
 
 async def load_demo(url: str, size: Literal["small", "large"]) -> bool:
