@@ -6,9 +6,9 @@ enter it but as typed binds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 from sqlalchemy import Table
 
@@ -28,18 +28,33 @@ def camel(name: str) -> str:
 class ColumnField:
     """A leaf: a column, or a SQL expression over the row (``id``, ``rowVersion``, computed fields).
 
-    ``sql`` is its wire expression over the alias ``{row}``; ``columns`` are the table's columns that it reads.
+    ``value`` is its SQL over the alias ``{row}``, to compare and to order by; ``sql`` writes the same for the wire;
+    ``columns`` are the table's columns that it reads.
     """
 
     name: str
     description: str
     kind: Kind
-    sql: str
+    value: str
     columns: tuple[str, ...]
     required: bool = False
 
+    @cached_property
+    def sql(self) -> str:
+        return self.kind.sql(self.value)
+
     def over(self, row: str) -> str:
+        """The wire expression over a row alias."""
         return self.sql.replace("{row}", row)
+
+    def value_over(self, row: str) -> str:
+        """The value over a row alias, in a form that is compared as the kind's type."""
+        return self.kind.comparable(self.value.replace("{row}", row))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a column or a computed field, not what every type has."""
+        return self.name not in {"id", "rowVersion"}
 
 
 @dataclass(frozen=True)
@@ -71,14 +86,25 @@ class RelationField:
 
 @dataclass(frozen=True)
 class OrderTerm:
-    """One term of an order; nulls come last in every default order, ascending or descending."""
+    """One term of an order: an expression over ``{row}``, compared as ``pg_type``.
 
-    column: str
+    ``columns`` are the table's columns that it reads. A ``nullable`` one may hold nulls, which come last in every
+    default order, ascending or descending.
+    """
+
+    name: str
+    value: str
+    pg_type: str
+    columns: tuple[str, ...]
     descending: bool
     nulls_first: bool = False
+    nullable: bool = True
+
+    def over(self, row: str) -> str:
+        return self.value.replace("{row}", row)
 
     def reversed(self) -> OrderTerm:
-        return OrderTerm(self.column, not self.descending, not self.nulls_first)
+        return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
 
 
 @dataclass
@@ -91,7 +117,7 @@ class Type:
     table: Table
     is_view: bool
     key: tuple[str, ...]
-    order: tuple[OrderTerm, ...]
+    time: str | None
     columns: dict[str, ColumnField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
 
@@ -110,6 +136,35 @@ class Type:
 
     def column_kind(self, column: str) -> Kind:
         return kind_of(self.table.c[column].type)
+
+    @cached_property
+    def order(self) -> tuple[OrderTerm, ...]:
+        """The default order: newest first where the table has a time, then the key descending."""
+        time = [self.order_term(self.leaf(self.time), descending=True)] if self.time else []
+        return (*time, *self.key_order({self.time}, descending=True))
+
+    def order_term(self, leaf: ColumnField, *, descending: bool, nulls_first: bool = False) -> OrderTerm:
+        """A leaf as a term of an order. Keys of tables have no nulls, and naming nulls would not match their index."""
+        nullable = self.is_view or set(leaf.columns) - set(self.key) != set()
+        return OrderTerm(
+            "+".join(leaf.columns) if leaf.is_own and len(leaf.columns) == 1 else leaf.name,
+            leaf.kind.comparable(leaf.value),
+            leaf.kind.compared_as,
+            leaf.columns,
+            descending,
+            nulls_first if nullable else descending,
+            nullable,
+        )
+
+    def key_order(self, without: Collection[str | None], *, descending: bool) -> tuple[OrderTerm, ...]:
+        """The key as the end of an order, which makes every order total."""
+        return tuple(
+            self.order_term(self.leaf(column), descending=descending) for column in self.key if column not in without
+        )
+
+    def leaf(self, column: str) -> ColumnField:
+        """The field of a column."""
+        return self.columns[self.field_name(column)]
 
     def field_name(self, column: str) -> str:
         """The GraphQL name of a column: a column called ``id`` is ``rowId``, since ``id`` is the global id."""
@@ -156,12 +211,12 @@ def _leaf_fields(entity: type[Entity], type_: Type) -> Iterator[ColumnField]:
             type_.field_name(column.name),
             column.comment or "",
             kind,
-            kind.sql(f"{{row}}.{column.name}"),
+            f"{{row}}.{column.name}",
             (column.name,),
         )
     for name, computed in computed_fields(entity).items():
         kind = kind_of(computed.type)
-        yield ColumnField(camel(name), computed.doc, kind, kind.sql(f"({computed.sql})"), tuple(computed.columns))
+        yield ColumnField(camel(name), computed.doc, kind, f"({computed.sql})", tuple(computed.columns))
 
 
 def _joins(relation: Relation) -> tuple[Join, Join]:
@@ -211,15 +266,8 @@ def catalogue() -> Catalogue:
     types: dict[str, Type] = {}
     for name, entity in entities().items():
         key = tuple(key_columns(entity))
-        order = [OrderTerm(entity.__order__, descending=True)] if entity.__order__ else []
-        # a table's key has no nulls; saying NULLS LAST of it would not match its index
-        order += [
-            OrderTerm(column, descending=True, nulls_first=not entity.__is_view__)
-            for column in key
-            if column != entity.__order__
-        ]
         doc = " ".join((entity.__doc__ or "").split())
-        type_ = Type(name, plural(entity), doc, table_of(entity), entity.__is_view__, key, tuple(order))
+        type_ = Type(name, plural(entity), doc, table_of(entity), entity.__is_view__, key, time=entity.__order__)
         for leaf in _leaf_fields(entity, type_):
             if leaf.name in type_.columns:
                 raise ValueError(f"{name} has two fields called {leaf.name}")

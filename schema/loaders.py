@@ -14,9 +14,10 @@ from typing import Any
 from strawberry.dataloader import DataLoader
 
 from db.engine import InvalidValueError, Reader
-from schema import cursors, ids, sql
+from schema import cursors, ids, orders, sql
 from schema.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
 from schema.errors import GatewayError, bad_argument, missing_object
+from schema.filters import Where
 from schema.selection import Selection
 
 MAX_PAGE = 1000
@@ -93,6 +94,7 @@ class Slice:
     backward: bool
     order: tuple[OrderTerm, ...]
     position: tuple[str | None, ...] | None
+    where: Mapping[str, Any] | None
 
     @property
     def page(self) -> sql.Page:
@@ -127,7 +129,7 @@ class Loaders:
                 elif relation := type_.relations.get(child.name):
                     self._add_keys(shape, relation)
         for term in order:
-            shape.add(key_name(term.column), f"t.{term.column}::text")
+            shape.add(key_name(term.name), f"{term.over('t')}::text")
         return shape
 
     def _add_keys(self, shape: Shape, relation: RelationField) -> None:
@@ -138,7 +140,7 @@ class Loaders:
 
     def order(self, type_: Type) -> tuple[OrderTerm, ...]:
         """The default order of a type, without a column that the database lacks."""
-        return tuple(term for term in type_.order if self.missing.first(type_, [term.column]) is None)
+        return tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -162,12 +164,34 @@ class Loaders:
             if value is not None and not 0 <= value <= MAX_PAGE:
                 raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
         backward = last is not None or before is not None
-        order = self.order(type_)
+        order = self._asked_order(type_, arguments.get("orderBy"))
         cursor = before if backward else after
         argument = "before" if backward else "after"
         position = None if cursor is None else cursors.decode(argument, cursor, type_, order)
         asked = last if backward else first
-        return Slice(default if asked is None else asked, backward, order, position)
+        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"))
+
+    def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
+        """The order that is asked for, or the default one."""
+        if not asked:
+            return self.order(type_)
+        terms = orders.order(self.catalogue, type_, asked, "orderBy")
+        for term in terms:
+            if what := self.missing.first(type_, term.columns):
+                raise missing_object(what)
+        return terms
+
+    def _conditions(
+        self, type_: Type, below: tuple[str, RelationField] | None, where: Mapping[str, Any] | None, bind: sql.Binds
+    ) -> list[str]:
+        """What rows must fulfil: to belong to the parent, and the filter."""
+
+        def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
+            what = filtered.sql_name if self.missing.table(filtered) else self.missing.first(filtered, columns)
+            return missing_object(what) if what else None
+
+        on = [below[1].join.on("k", "t")] if below else []
+        return [*on, *Where(self.catalogue, bind, missing).predicates(type_, where, "t")]
 
     async def root_connection(self, type_: Type, selection: Selection) -> Record:
         """A page of a whole table."""
@@ -198,9 +222,7 @@ class Loaders:
         self._refuse_missing(type_, below)
         pages, totals, others = await asyncio.gather(
             self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
-            self._facts(below, keys, sql.count(type_, where=_on(below)), sql.Binds())
-            if "totalCount" in fields
-            else _nothing(keys),
+            self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
             self._other_side(type_, selection, slice_, below, keys),
         )
         return [
@@ -231,7 +253,9 @@ class Loaders:
         shape = self.shape(type_, _node_selections(selection), slice_.order)
         bind = sql.Binds()
         source = self._parents(below, keys, bind)
-        statement = sql.page(type_, shape.select, slice_.page, bind, where=_on(below))
+        statement = sql.page(
+            type_, shape.select, slice_.page, bind, where=self._conditions(type_, below, slice_.where, bind)
+        )
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
             pages[0] = [shape.record(row) for row in await self._fetch(statement, bind, slice_)]
@@ -239,6 +263,13 @@ class Loaders:
             for place, *row in await self._fetch(sql.per_parent(statement, source), bind, slice_):
                 pages[place - 1].append(shape.record(row))
         return pages
+
+    async def _totals(
+        self, type_: Type, slice_: Slice, below: tuple[str, RelationField] | None, keys: Sequence[Key]
+    ) -> list[Any]:
+        bind = sql.Binds()
+        statement = sql.count(type_, where=self._conditions(type_, below, slice_.where, bind))
+        return await self._facts(below, keys, statement, bind, slice_)
 
     async def _other_side(
         self,
@@ -260,9 +291,9 @@ class Loaders:
             return await _nothing(keys)
         bind = sql.Binds()
         order = slice_.page.order
-        source = self._parents(below, keys, bind)
-        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=_on(below))
-        return await self._facts(below, keys, statement, bind, source, slice_)
+        where = self._conditions(type_, below, slice_.where, bind)
+        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=where)
+        return await self._facts(below, keys, statement, bind, slice_)
 
     async def _facts(
         self,
@@ -270,11 +301,10 @@ class Loaders:
         keys: Sequence[Key],
         statement: str,
         bind: sql.Binds,
-        source: str | None = None,
         slice_: Slice | None = None,
     ) -> list[Any]:
         """One value for every parent."""
-        source = source or self._parents(below, keys, bind)
+        source = self._parents(below, keys, bind)
         if source is None:
             return [(await self._fetch(statement, bind, slice_))[0][0]]
         found = {row[0]: row[1] for row in await self._fetch(sql.per_parent(statement, source), bind, slice_)}
@@ -291,7 +321,7 @@ class Loaders:
         rows = rows[: slice_.limit]
         if slice_.backward:
             rows.reverse()
-        names = [key_name(term.column) for term in slice_.order]
+        names = [key_name(term.name) for term in slice_.order]
         edges = [
             {"node": row, "cursor": cursors.encode(type_, slice_.order, [row[name] for name in names])} for row in rows
         ]
@@ -323,7 +353,7 @@ class Loaders:
             bind = sql.Binds()
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.order(target), 1)
-            statement = sql.page(target, shape.select, one, bind, where=_on(below))
+            statement = sql.page(target, shape.select, one, bind, where=[relation.join.on("k", "t")])
             rows = await self._fetch(sql.per_parent(statement, source), bind)
             found = {place: shape.record(row) for place, *row in rows}
             return [found.get(index + 1) for index in range(len(keys))]
@@ -420,15 +450,13 @@ class Loaders:
             if slice_ and slice_.position:
                 argument = "before" if slice_.backward else "after"
                 raise cursors.invalid(argument, "holds values that its columns cannot have") from error
+            if slice_ and slice_.where:
+                raise bad_argument("where", f"the database cannot read one of the values: {error}") from error
             raise
 
 
 async def _nothing(keys: Sequence[Key]) -> list[Any]:
     return [None] * len(keys)
-
-
-def _on(below: tuple[str, RelationField] | None) -> list[str]:
-    return [below[1].join.on("k", "t")] if below else []
 
 
 def _node_selections(connection: Selection) -> list[Selection]:

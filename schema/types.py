@@ -13,6 +13,7 @@ from strawberry.schema_directive import Location
 from db.base import Labels
 from schema.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.errors import bad_argument
+from schema.inputs import Inputs, list_arguments
 from schema.kinds import Kind
 from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders, Record
 from schema.scalars import BY_NAME
@@ -114,6 +115,7 @@ class Types:
         self.catalogue = catalogue
         self.enums: dict[type[Labels], Any] = {}
         self.nodes: dict[str, type] = {type_.name: type(type_.name, (Node,), {}) for type_ in catalogue}
+        self.inputs = Inputs(catalogue, self.enum)
         for type_ in catalogue:
             self._define(type_)
 
@@ -155,12 +157,15 @@ class Types:
             self.enums[labels] = strawberry.enum(cls, name=labels.__name__, description=description)
         return self.enums[labels]
 
+    def _list_arguments(self, name: str, default: int) -> dict[str, Any]:
+        """The annotations of a connection's resolver."""
+        asked = list_arguments(self.inputs.where[name], self.inputs.order[name])
+        return page_arguments(default) | asked | {"return": self.connection(name) | None}
+
     def _relation(self, relation: RelationField) -> Any:
         if relation.many:
             resolver = _connection_resolver(relation)
-            resolver.__annotations__ |= page_arguments(NESTED_PAGE) | {
-                "return": self.connection(relation.target) | None
-            }
+            resolver.__annotations__ |= self._list_arguments(relation.target, NESTED_PAGE)
         else:
             resolver = _row_resolver(relation)
             resolver.__annotations__ |= {"return": self.nodes[relation.target] | None}
@@ -176,7 +181,7 @@ class Types:
         for type_ in self.catalogue:
             one, many = _root_row_resolver(type_), _root_connection_resolver(type_)
             one.__annotations__ |= {"return": self.nodes[type_.name] | None}
-            many.__annotations__ |= page_arguments(ROOT_PAGE) | {"return": self.connection(type_.name) | None}
+            many.__annotations__ |= self._list_arguments(type_.name, ROOT_PAGE)
             setattr(
                 cls,
                 type_.singular,
@@ -233,6 +238,8 @@ def _connection_resolver(relation: RelationField) -> Callable[..., Any]:
         after: Any = UNSET,
         last: Any = UNSET,
         before: Any = UNSET,
+        where: Any = UNSET,
+        order_by: Any = UNSET,
     ) -> Any:
         return info.context.loaders.related_connection(root, relation, selection_of(info))
 
@@ -248,7 +255,13 @@ def _row_resolver(relation: RelationField) -> Callable[..., Any]:
 
 def _root_connection_resolver(type_: Type) -> Callable[..., Any]:
     async def resolve(
-        info: Info, first: Any = UNSET, after: Any = UNSET, last: Any = UNSET, before: Any = UNSET
+        info: Info,
+        first: Any = UNSET,
+        after: Any = UNSET,
+        last: Any = UNSET,
+        before: Any = UNSET,
+        where: Any = UNSET,
+        order_by: Any = UNSET,
     ) -> Any:
         return await info.context.loaders.root_connection(type_, selection_of(info))
 
