@@ -186,4 +186,6 @@ def translate(error: BaseException) -> Exception:
 def _is_connection_error(error: BaseException, cause: BaseException | None) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(cause, OSError | PoolTimeoutError | asyncpg.InterfaceError | asyncpg.ConnectionDoesNotExistError)
+    if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a fault of ours
+        return "closed" in str(cause)
+    return isinstance(cause, OSError | PoolTimeoutError | asyncpg.ConnectionDoesNotExistError)

@@ -10,6 +10,7 @@ import strawberry
 from strawberry import UNSET
 
 from db.base import Labels
+from schema.aggregates import MAX_GROUPS, MAX_KEYS, TimeBucket
 from schema.catalogue import Catalogue, Type
 from schema.filters import LISTS, Operator, filtered, operators
 from schema.kinds import Kind
@@ -55,6 +56,7 @@ class Inputs:
         self.order: dict[str, Any] = {type_.name: type(f"{type_.name}Order", (), {}) for type_ in catalogue}
         self._some: dict[str, Any] = {type_.name: type(f"{type_.name}ListWhere", (), {}) for type_ in catalogue}
         self.fields: dict[str, Any] = {type_.name: self._fields(type_) for type_ in catalogue}
+        self.group_by: dict[str, Any] = {type_.name: self._group_by(type_) for type_ in catalogue}
         for type_ in catalogue:
             self._define_where(type_)
             self._define_some(type_)
@@ -106,6 +108,12 @@ class Inputs:
             cls, name=f"{type_.name}Field", description=f"A field that {type_.name} rows are ordered or grouped by."
         )
 
+    def _group_by(self, type_: Type) -> Any:
+        cls: Any = type(f"{type_.name}GroupBy", (), {"__annotations__": {"field": self.fields[type_.name]}})
+        cls.field = strawberry.field(description="The field whose values make the groups.")
+        fields = {"bucket": (TimeBucket, "Of a time: the length of the intervals; single moments unless said.")}
+        return described(cls, fields, f"One key by which {type_.name} rows are grouped.")
+
     def _filter(self, kind: Kind) -> Any:
         """The filter of a kind; one input serves all columns that are asked the same."""
         base = kind.labels.__name__ if kind.labels else kind.graphql
@@ -144,3 +152,15 @@ def list_arguments(where: Any, order: Any) -> dict[str, Any]:
             ),
         ],
     }
+
+
+def group_argument(group_by: Any) -> Any:
+    """The argument by which an aggregate is grouped."""
+    return Annotated[
+        list[group_by] | None,
+        strawberry.argument(
+            name="groupBy",
+            description=f"The keys of the groups, at most {MAX_KEYS}; one group of all rows unless said. More than "
+            f"{MAX_GROUPS} groups are an error, never a part of them.",
+        ),
+    ]

@@ -14,7 +14,7 @@ from typing import Any
 from strawberry.dataloader import DataLoader
 
 from db.engine import InvalidValueError, Reader
-from schema import cursors, ids, orders, sql
+from schema import aggregates, cursors, ids, orders, sql
 from schema.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.filters import Where
@@ -101,6 +101,15 @@ class Slice:
         """The page to read: one row more than asked tells whether there are more."""
         order = tuple(term.reversed() for term in self.order) if self.backward else self.order
         return sql.Page(order, self.limit + 1, self.position)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The rows of a connection, whatever page of them is read: of a parent or all, filtered."""
+
+    type: Type
+    below: tuple[str, RelationField] | None
+    where: Mapping[str, Any] | None
 
 
 class Loaders:
@@ -225,9 +234,10 @@ class Loaders:
             self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
             self._other_side(type_, selection, slice_, below, keys),
         )
+        scope = Scope(type_, below, slice_.where)
         return [
-            self._connection(type_, slice_, page or [], total, bool(other))
-            for page, total, other in zip(pages, totals, others, strict=True)
+            self._connection(type_, slice_, page or [], total, bool(other)) | {"scope": scope, "key": key}
+            for key, page, total, other in zip(keys, pages, totals, others, strict=True)
         ]
 
     def _refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None) -> None:
@@ -241,6 +251,28 @@ class Loaders:
             )
             if what:
                 raise missing_object(what)
+
+    def aggregate(self, connection: Record, selection: Selection) -> Any:
+        """What the rows of a connection come to, with all connections that meet at this place of the query."""
+        scope: Scope = connection["scope"]
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            asked = aggregates.summary(scope.type, selection)
+            used = {column for leaf, _ in (*asked.keys, *asked.measures) for column in leaf.columns}
+            if what := self.missing.first(scope.type, sorted(used)):
+                raise missing_object(what)
+            bind = sql.Binds()
+            source = self._parents(scope.below, keys, bind)
+            statement = asked.statement(self._conditions(scope.type, scope.below, scope.where, bind), bind)
+            found: list[list[Record]] = [[] for _ in keys]
+            if source is None:
+                found[0] = [asked.record(row) for row in await self._fetch(statement, bind)]
+            else:
+                for place, *row in await self._fetch(sql.per_parent(statement, source), bind):
+                    found[place - 1].append(asked.record(row))
+            return [aggregates.groups(records) for records in found]
+
+        return self._loader(selection, load).load(connection["key"])
 
     async def _pages(
         self,

@@ -105,22 +105,24 @@ def page(type_: Type, select: Sequence[str], page_: Page, bind: Binds, *, where:
     source = f"FROM {type_.sql_name} t"
     order = order_by(page_.order, "t")
     if page_.position is None:
-        return f"SELECT {', '.join(select)} {source}{_where(where)} ORDER BY {order} LIMIT {limit}"
+        return f"SELECT {', '.join(select)} {source}{conditions(where)} ORDER BY {order} LIMIT {limit}"
     branches = after(page_.order, page_.position, "t", bind)
     if len(branches) == 1:
-        return f"SELECT {', '.join(select)} {source}{_where([*where, branches[0]])} ORDER BY {order} LIMIT {limit}"
+        return f"SELECT {', '.join(select)} {source}{conditions([*where, branches[0]])} ORDER BY {order} LIMIT {limit}"
     # each branch evaluates the selection itself (a system column is not one of a subquery's), and its order beside it
     ordering = [f"{term.over('t')} AS o{i}" for i, term in enumerate(page_.order)]
     union = " UNION ALL ".join(
-        f"(SELECT {', '.join([*select, *ordering])} {source}{_where([*where, branch])} ORDER BY {order} LIMIT {limit})"
+        f"(SELECT {', '.join([*select, *ordering])} {source}{conditions([*where, branch])}"
+        f" ORDER BY {order} LIMIT {limit})"
         for branch in branches
     )
     by = order_by([replace(term, value=f"{{row}}.o{i}") for i, term in enumerate(page_.order)], "u")
     return f"SELECT * FROM ({union}) u ORDER BY {by} LIMIT {limit}"
 
 
-def _where(conditions: Sequence[str]) -> str:
-    return f" WHERE {' AND '.join(f'({condition})' for condition in conditions)}" if conditions else ""
+def conditions(where: Sequence[str]) -> str:
+    """The predicates as a WHERE clause, nothing where there are none."""
+    return f" WHERE {' AND '.join(f'({condition})' for condition in where)}" if where else ""
 
 
 def parents(type_: Type, columns: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
@@ -144,7 +146,7 @@ def per_parent(statement: str, parents_: str) -> str:
 
 def count(type_: Type, *, where: Sequence[str] = ()) -> str:
     """How many rows there are, of the whole table or of one parent."""
-    return f"SELECT count(*) AS count FROM {type_.sql_name} t{_where(where)}"
+    return f"SELECT count(*) AS count FROM {type_.sql_name} t{conditions(where)}"
 
 
 def exists_up_to(
@@ -162,7 +164,7 @@ def exists_up_to(
         for term, value in zip(order, position, strict=True)
     )
     branches = [at, *after(backward, position, "t", bind)]
-    found = " OR ".join(f"EXISTS (SELECT FROM {type_.sql_name} t{_where([*where, branch])})" for branch in branches)
+    found = " OR ".join(f"EXISTS (SELECT FROM {type_.sql_name} t{conditions([*where, branch])})" for branch in branches)
     return f"SELECT {found} AS found"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import types
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -11,9 +12,10 @@ from strawberry import UNSET
 from strawberry.schema_directive import Location
 
 from db.base import Labels
+from schema.aggregates import AggregateTypes
 from schema.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.errors import bad_argument
-from schema.inputs import Inputs, list_arguments
+from schema.inputs import Inputs, group_argument, list_arguments
 from schema.kinds import Kind
 from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders, Record
 from schema.scalars import BY_NAME
@@ -116,6 +118,8 @@ class Types:
         self.enums: dict[type[Labels], Any] = {}
         self.nodes: dict[str, type] = {type_.name: type(type_.name, (Node,), {}) for type_ in catalogue}
         self.inputs = Inputs(catalogue, self.enum)
+        self._aggregates = AggregateTypes(self.annotation)
+        self.connections: dict[str, Any] = {type_.name: self._connection(type_) for type_ in catalogue}
         for type_ in catalogue:
             self._define(type_)
 
@@ -135,9 +139,21 @@ class Types:
             directives=[TableDirective(name=type_.sql_name)],
         )
 
-    def connection(self, name: str) -> Any:
-        """The connection type of a type's rows."""
-        return Connection[self.nodes[name]]  # type: ignore[name-defined]  # made at run time
+    def _connection(self, type_: Type) -> Any:
+        """The connection type of a type's rows: a page of them, and what all of them come to."""
+        generic: Any = Connection
+        cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
+        aggregate = self._aggregates.aggregate(type_)
+        resolver = _aggregate_resolver()
+        resolver.__annotations__ |= {
+            "group_by": group_argument(self.inputs.group_by[type_.name]),
+            "return": list[aggregate] | None,
+        }
+        cls.aggregate = strawberry.field(
+            resolver=resolver,
+            description="What all rows of the list come to, whatever the page: counts, sums, percentiles, by groups.",
+        )
+        return strawberry.type(cls, description=f"A page of {type_.name} rows, in a stable order.")
 
     def _leaf_annotation(self, leaf: ColumnField) -> Any:
         annotation = self.annotation(leaf.kind)
@@ -160,7 +176,7 @@ class Types:
     def _list_arguments(self, name: str, default: int) -> dict[str, Any]:
         """The annotations of a connection's resolver."""
         asked = list_arguments(self.inputs.where[name], self.inputs.order[name])
-        return page_arguments(default) | asked | {"return": self.connection(name) | None}
+        return page_arguments(default) | asked | {"return": self.connections[name] | None}
 
     def _relation(self, relation: RelationField) -> Any:
         if relation.many:
@@ -242,6 +258,13 @@ def _connection_resolver(relation: RelationField) -> Callable[..., Any]:
         order_by: Any = UNSET,
     ) -> Any:
         return info.context.loaders.related_connection(root, relation, selection_of(info))
+
+    return resolve
+
+
+def _aggregate_resolver() -> Callable[..., Any]:
+    def resolve(root: strawberry.Parent[Any], info: Info, group_by: Any = UNSET) -> Any:
+        return info.context.loaders.aggregate(root, selection_of(info))
 
     return resolve
 
