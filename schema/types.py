@@ -143,11 +143,11 @@ class Types:
         """The connection type of a type's rows: a page of them, and what all of them come to."""
         generic: Any = Connection
         cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
-        aggregate = self._aggregates.aggregate(type_)
+        aggregate: Any = self._aggregates.aggregate(type_)
         resolver = _aggregate_resolver()
         resolver.__annotations__ |= {
             "group_by": group_argument(self.inputs.group_by[type_.name]),
-            "return": list[aggregate] | None,
+            "return": list[aggregate] | None,  # type: ignore[valid-type]  # made at run time
         }
         cls.aggregate = strawberry.field(
             resolver=resolver,
