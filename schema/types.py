@@ -147,7 +147,7 @@ class Types:
         resolver = _aggregate_resolver()
         resolver.__annotations__ |= {
             "group_by": group_argument(self.inputs.group_by[type_.name]),
-            "return": list[aggregate] | None,  # type: ignore[valid-type]  # made at run time
+            "return": list[aggregate] | None,
         }
         cls.aggregate = strawberry.field(
             resolver=resolver,
