@@ -83,6 +83,7 @@ class Relation:
     inverse: str | None = None
     inverse_doc: str = ""
     inverse_many: bool = True
+    latest: str | None = None
     sql: str | None = None
     inverse_sql: str | None = None
     this_columns: Sequence[str] = ()
@@ -90,14 +91,24 @@ class Relation:
 
 
 def belongs_to(
-    target: str, on: str | Mapping[str, str], doc: str, *, inverse: str, inverse_doc: str, inverse_many: bool = True
+    target: str,
+    on: str | Mapping[str, str],
+    doc: str,
+    *,
+    inverse: str,
+    inverse_doc: str,
+    inverse_many: bool = True,
+    latest: str | None = None,
 ) -> Relation:
     """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
 
-    ``inverse`` names the field on the target: a connection, or one row where ``inverse_many`` is False.
+    ``inverse`` names the field on the target: a connection, or one row where ``inverse_many`` is False. ``latest``
+    names another one there: the first of them in the default order, which is the newest.
     """
     pairs = on if isinstance(on, Mapping) else {on: "id"}
-    return Relation(target, doc, on=pairs, inverse=inverse, inverse_doc=inverse_doc, inverse_many=inverse_many)
+    return Relation(
+        target, doc, on=pairs, inverse=inverse, inverse_doc=inverse_doc, inverse_many=inverse_many, latest=latest
+    )
 
 
 def linked_by(

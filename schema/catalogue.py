@@ -247,6 +247,9 @@ def _add_relations(types: dict[str, Type], entity: type[Entity]) -> None:
                     camel(relation.inverse), relation.inverse_doc, this.name, backward, relation.inverse_many
                 ),
             )
+        if relation.latest:
+            doc = f"The newest of: {relation.inverse_doc}"
+            _add(that, RelationField(camel(relation.latest), doc, this.name, backward, many=False))
 
 
 def _add(type_: Type, relation: RelationField) -> None:

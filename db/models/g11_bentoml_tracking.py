@@ -121,5 +121,6 @@ class ServingMetric(Entity):
         "service_id",
         "The service that the measurement was taken on.",
         inverse="metrics",
+        latest="latest_metric",
         inverse_doc="Serving metrics that the service emits, newest first.",
     )

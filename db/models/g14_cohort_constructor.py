@@ -94,6 +94,7 @@ class CohortExecution(Entity):
         {"cohort_id": "cohort_id"},
         "The cohort definition that was executed.",
         inverse="executions",
+        latest="latest_execution",
         inverse_doc="Executions of the cohort definition.",
     )
 
