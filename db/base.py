@@ -159,6 +159,42 @@ def computed(sql: str, type_: TypeEngine[Any], doc: str, *, columns: Sequence[st
     return Computed(sql, type_, doc, columns)
 
 
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a SQL object: a hole in its SQL, NULL where the query does not give it."""
+
+    type: TypeEngine[Any]
+    doc: str
+
+
+@dataclass(frozen=True)
+class ComputedObject:
+    """A field that is an object of SQL expressions over the row ``{row}``, all from one ``source``.
+
+    ``source`` is what follows the SELECT (``FROM ... WHERE ...``), empty where the row itself is enough. Arguments are
+    holes in it and in the expressions: ``{since}``.
+    """
+
+    doc: str
+    fields: Mapping[str, Computed]
+    source: str
+    columns: Sequence[str]
+    arguments: Mapping[str, Argument]
+
+
+def computed_object(
+    doc: str,
+    fields: Mapping[str, tuple[str, TypeEngine[Any], str]],
+    *,
+    columns: Sequence[str],
+    source: str = "",
+    arguments: Mapping[str, Argument] | None = None,
+) -> ComputedObject:
+    """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are those of the row that it reads."""
+    made = {name: Computed(sql, type_, text_, ()) for name, (sql, type_, text_) in fields.items()}
+    return ComputedObject(doc, made, source, columns, arguments or {})
+
+
 class Entity(DeclarativeBase):
     """A table of the platform, and a type of the graph of the same name.
 
@@ -220,6 +256,11 @@ def relations(entity: type[Entity]) -> dict[str, Relation]:
 def computed_fields(entity: type[Entity]) -> dict[str, Computed]:
     """The SQL fields that a model declares, by name, in order."""
     return {name: value for name, value in vars(entity).items() if isinstance(value, Computed)}
+
+
+def computed_objects(entity: type[Entity]) -> dict[str, ComputedObject]:
+    """The SQL objects that a model declares, by name, in order."""
+    return {name: value for name, value in vars(entity).items() if isinstance(value, ComputedObject)}
 
 
 def entities() -> dict[str, type[Entity]]:
@@ -308,7 +349,9 @@ __all__ = [
     "EMPTY_OBJECT",
     "NEW_UUID",
     "NOW",
+    "Argument",
     "Computed",
+    "ComputedObject",
     "Entity",
     "Labels",
     "Relation",
@@ -319,6 +362,8 @@ __all__ = [
     "column",
     "computed",
     "computed_fields",
+    "computed_object",
+    "computed_objects",
     "entities",
     "enum_types",
     "key_columns",

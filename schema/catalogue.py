@@ -6,14 +6,24 @@ enter it but as typed binds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 from sqlalchemy import Table
 
 import db.models  # noqa: F401 - maps all entities
-from db.base import Entity, Relation, computed_fields, entities, key_columns, plural, relations, table_of
+from db.base import (
+    Entity,
+    Relation,
+    computed_fields,
+    computed_objects,
+    entities,
+    key_columns,
+    plural,
+    relations,
+    table_of,
+)
 from schema import ids
 from schema.kinds import Kind, kind_of
 
@@ -55,6 +65,28 @@ class ColumnField:
     def is_own(self) -> bool:
         """Whether it is a column or a computed field, not what every type has."""
         return self.name not in {"id", "rowVersion"}
+
+
+@dataclass(frozen=True)
+class ObjectField:
+    """An object of SQL expressions: one select item, which Postgres writes as JSON."""
+
+    name: str
+    type_name: str
+    description: str
+    leaves: dict[str, ColumnField]
+    source: str
+    columns: tuple[str, ...]
+    arguments: dict[str, tuple[str, Kind, str]]
+    """By GraphQL name: the hole in the SQL, the kind and the description."""
+
+    def over(self, row: str, leaves: Iterable[ColumnField], values: Mapping[str, str]) -> str:
+        """The select item with these leaves; ``values`` are the SQL of the arguments, by their holes."""
+        pairs = ", ".join(f"'{leaf.name}', {leaf.sql}" for leaf in leaves)
+        item = f"(SELECT json_build_object({pairs}) {self.source})::text".replace("{row}", row)
+        for hole, value in values.items():
+            item = item.replace(f"{{{hole}}}", value)
+        return item
 
 
 @dataclass(frozen=True)
@@ -119,6 +151,7 @@ class Type:
     key: tuple[str, ...]
     time: str | None
     columns: dict[str, ColumnField] = field(default_factory=dict)
+    objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
 
     @property
@@ -219,6 +252,17 @@ def _leaf_fields(entity: type[Entity], type_: Type) -> Iterator[ColumnField]:
         yield ColumnField(camel(name), computed.doc, kind, f"({computed.sql})", tuple(computed.columns))
 
 
+def _object_fields(entity: type[Entity], type_: Type) -> Iterator[ObjectField]:
+    for name, made in computed_objects(entity).items():
+        leaves = {}
+        for part, computed in made.fields.items():
+            kind = kind_of(computed.type)
+            leaves[camel(part)] = ColumnField(camel(part), computed.doc, kind, f"({computed.sql})", ())
+        arguments = {camel(hole): (hole, kind_of(one.type), one.doc) for hole, one in made.arguments.items()}
+        type_name = type_.name + camel(name)[0].upper() + camel(name)[1:]
+        yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, tuple(made.columns), arguments)
+
+
 def _joins(relation: Relation) -> tuple[Join, Join]:
     """The relation's join as its declaring side sees it, and as the other side does."""
     if relation.sql is not None:
@@ -253,7 +297,7 @@ def _add_relations(types: dict[str, Type], entity: type[Entity]) -> None:
 
 
 def _add(type_: Type, relation: RelationField) -> None:
-    if relation.name in type_.relations or relation.name in type_.columns:
+    if relation.name in type_.relations or relation.name in type_.columns or relation.name in type_.objects:
         raise ValueError(f"{type_.name} has two fields called {relation.name}")
     type_.relations[relation.name] = relation
 
@@ -275,6 +319,7 @@ def catalogue() -> Catalogue:
             if leaf.name in type_.columns:
                 raise ValueError(f"{name} has two fields called {leaf.name}")
             type_.columns[leaf.name] = leaf
+        type_.objects.update((made.name, made) for made in _object_fields(entity, type_))
         types[name] = type_
     for entity in entities().values():
         _add_relations(types, entity)

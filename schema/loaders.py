@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from strawberry.dataloader import DataLoader
 
 from db.engine import InvalidValueError, Reader
 from schema import aggregates, cursors, ids, orders, sql
-from schema.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
-from schema.errors import GatewayError, bad_argument, missing_object
-from schema.filters import Where
+from schema.catalogue import Catalogue, ColumnField, ObjectField, OrderTerm, RelationField, Type
+from schema.errors import GatewayError, bad_argument, missing_object, unreadable_value
+from schema.filters import Where, text_of
+from schema.kinds import Kind
 from schema.selection import Selection
 
 MAX_PAGE = 1000
@@ -57,6 +59,7 @@ class Shape:
     names: list[str] = field(default_factory=list)
     checks: list[tuple[str, Callable[[Any, str], Any], str]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    objects: list[tuple[str, ObjectField]] = field(default_factory=list)
 
     def add(self, name: str, expression: str) -> None:
         if name not in self.names:
@@ -75,10 +78,36 @@ class Shape:
         for name, check, column in self.checks:
             if (value := record[name]) is not None:
                 record[name] = check(value, column)
+        for name, made in self.objects:
+            record[name] = _object(made, record[name])
         for name, what in self.refused.items():
             record[name] = missing_object(what)
         record["__typename"] = self.type.name
         return record
+
+
+def _object(made: ObjectField, text: str | None) -> Record | None:
+    """A SQL object as its type's fields read it; null where its source has no row."""
+    if text is None:
+        return None
+    values: Record = orjson.loads(text)
+    for name, value in values.items():
+        kind = made.leaves[name].kind
+        if kind.decode and value is not None:
+            values[name] = _decoded(kind, value, f"{made.name}.{name}")
+    return values
+
+
+def _decoded(kind: Kind, value: Any, what: str) -> Any:
+    if kind.graphql == "Float" and isinstance(value, str):  # how JSON in Postgres says NaN and infinity
+        return unreadable_value(what, f"{value}, which JSON numbers cannot say")
+    assert kind.decode is not None  # noqa: S101 - asked before
+    return kind.decode(value, what)
+
+
+def object_name(selection: Selection) -> str:
+    """Where a record keeps a SQL object: an alias with other arguments is another one."""
+    return f"@{id(selection)}"
 
 
 def key_name(column: str) -> str:
@@ -123,7 +152,9 @@ class Loaders:
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 
-    def shape(self, type_: Type, selections: Iterable[Selection], order: Sequence[OrderTerm] = ()) -> Shape:
+    def shape(
+        self, type_: Type, selections: Iterable[Selection], bind: sql.Binds, order: Sequence[OrderTerm] = ()
+    ) -> Shape:
         """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
         if self.missing.table(type_):
             raise missing_object(type_.sql_name)
@@ -137,9 +168,24 @@ class Loaders:
                         shape.add_leaf(leaf)
                 elif relation := type_.relations.get(child.name):
                     self._add_keys(shape, relation)
+                elif made := type_.objects.get(child.name):
+                    self._add_object(shape, made, child, bind)
         for term in order:
             shape.add(key_name(term.name), f"{term.over('t')}::text")
         return shape
+
+    def _add_object(self, shape: Shape, made: ObjectField, selection: Selection, bind: sql.Binds) -> None:
+        name = object_name(selection)
+        if what := self.missing.first(shape.type, made.columns):
+            shape.refused[name] = what
+            return
+        values = {}
+        for argument, (hole, kind, _) in made.arguments.items():
+            value = selection.arguments.get(argument)
+            values[hole] = bind(None if value is None else text_of(value), f"text::{kind.pg_type}")
+        asked = {child.name for child in selection.fields.values()}
+        shape.add(name, made.over("t", [leaf for leaf in made.leaves.values() if leaf.name in asked], values))
+        shape.objects.append((name, made))
 
     def _add_keys(self, shape: Shape, relation: RelationField) -> None:
         columns = relation.join.local_columns
@@ -282,8 +328,8 @@ class Loaders:
         below: tuple[str, RelationField] | None,
         keys: Sequence[Key],
     ) -> list[list[Record]]:
-        shape = self.shape(type_, _node_selections(selection), slice_.order)
         bind = sql.Binds()
+        shape = self.shape(type_, _node_selections(selection), bind, slice_.order)
         source = self._parents(below, keys, bind)
         statement = sql.page(
             type_, shape.select, slice_.page, bind, where=self._conditions(type_, below, slice_.where, bind)
@@ -381,8 +427,8 @@ class Loaders:
             target = self.catalogue[relation.target]
             below = (parent["__typename"], relation)
             self._refuse_missing(target, below)
-            shape = self.shape(target, [selection])
             bind = sql.Binds()
+            shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.order(target), 1)
             statement = sql.page(target, shape.select, one, bind, where=[relation.join.on("k", "t")])
@@ -394,8 +440,8 @@ class Loaders:
 
     async def by_ids(self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key]) -> list[Record | None]:
         """The rows with these keys, in that order, None where there is none."""
-        shape = self.shape(type_, selections)
         bind = sql.Binds()
+        shape = self.shape(type_, selections, bind)
         statement = sql.by_keys(type_, shape.select, keys, bind)
         found = {place: shape.record(row) for place, *row in await self._fetch(statement, bind)}
         return [found.get(index + 1) for index in range(len(keys))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import types
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
@@ -13,11 +14,11 @@ from strawberry.schema_directive import Location
 
 from db.base import Labels
 from schema.aggregates import AggregateTypes
-from schema.catalogue import Catalogue, ColumnField, RelationField, Type
+from schema.catalogue import Catalogue, ColumnField, ObjectField, RelationField, Type
 from schema.errors import bad_argument
 from schema.inputs import Inputs, group_argument, list_arguments
 from schema.kinds import Kind
-from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders, Record
+from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders, Record, object_name
 from schema.scalars import BY_NAME
 from schema.selection import Operation, Selection
 
@@ -129,6 +130,8 @@ class Types:
         for leaf in type_.columns.values():
             annotations[leaf.name] = self._leaf_annotation(leaf)
             setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+        for made in type_.objects.values():
+            setattr(cls, made.name, self._object(made))
         for relation in type_.relations.values():
             setattr(cls, relation.name, self._relation(relation))
         cls.__annotations__ = annotations
@@ -172,6 +175,19 @@ class Types:
             cls: Any = enum.Enum(labels.__name__, members)  # type: ignore[misc]  # members come from the models
             self.enums[labels] = strawberry.enum(cls, name=labels.__name__, description=description)
         return self.enums[labels]
+
+    def _object(self, made: ObjectField) -> Any:
+        cls: Any = type(made.type_name, (), {})
+        for leaf in made.leaves.values():
+            setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+        cls.__annotations__ = {leaf.name: self.annotation(leaf.kind) | None for leaf in made.leaves.values()}
+        strawberry.type(cls, name=made.type_name, description=made.description)
+        arguments = {
+            name: Annotated[self.annotation(kind) | None, strawberry.argument(name=name, description=doc)]
+            for name, (_, kind, doc) in made.arguments.items()
+        }
+        resolver = _object_resolver(arguments, cls | None)
+        return strawberry.field(resolver=resolver, name=made.name, description=made.description)
 
     def _list_arguments(self, name: str, default: int) -> dict[str, Any]:
         """The annotations of a connection's resolver."""
@@ -266,6 +282,25 @@ def _aggregate_resolver() -> Callable[..., Any]:
     def resolve(root: strawberry.Parent[Any], info: Info, group_by: Any = UNSET) -> Any:
         return info.context.loaders.aggregate(root, selection_of(info))
 
+    return resolve
+
+
+def _object_resolver(arguments: dict[str, Any], returns: Any) -> Callable[..., Any]:
+    """A resolver with these arguments, which differ by the catalogue: Strawberry reads them from its signature."""
+
+    def resolve(root: strawberry.Parent[Any], info: Info, **_arguments: Any) -> Any:
+        return root[object_name(selection_of(info))]
+
+    own = [
+        parameter
+        for parameter in inspect.signature(resolve).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    given = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=UNSET, annotation=annotation)
+        for name, annotation in arguments.items()
+    ]
+    resolve.__signature__ = inspect.Signature([*own, *given], return_annotation=returns)  # type: ignore[attr-defined]
     return resolve
 
 
