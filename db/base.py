@@ -83,6 +83,7 @@ class Relation:
     inverse: str | None = None
     inverse_doc: str = ""
     inverse_many: bool = True
+    latest: str | None = None
     sql: str | None = None
     inverse_sql: str | None = None
     this_columns: Sequence[str] = ()
@@ -90,14 +91,24 @@ class Relation:
 
 
 def belongs_to(
-    target: str, on: str | Mapping[str, str], doc: str, *, inverse: str, inverse_doc: str, inverse_many: bool = True
+    target: str,
+    on: str | Mapping[str, str],
+    doc: str,
+    *,
+    inverse: str,
+    inverse_doc: str,
+    inverse_many: bool = True,
+    latest: str | None = None,
 ) -> Relation:
     """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
 
-    ``inverse`` names the field on the target: a connection, or one row where ``inverse_many`` is False.
+    ``inverse`` names the field on the target: a connection, or one row where ``inverse_many`` is False. ``latest``
+    names another one there: the first of them in the default order, which is the newest.
     """
     pairs = on if isinstance(on, Mapping) else {on: "id"}
-    return Relation(target, doc, on=pairs, inverse=inverse, inverse_doc=inverse_doc, inverse_many=inverse_many)
+    return Relation(
+        target, doc, on=pairs, inverse=inverse, inverse_doc=inverse_doc, inverse_many=inverse_many, latest=latest
+    )
 
 
 def linked_by(
@@ -146,6 +157,42 @@ class Computed:
 def computed(sql: str, type_: TypeEngine[Any], doc: str, *, columns: Sequence[str]) -> Computed:
     """A SQL field; ``columns`` are the columns it reads, so that a missing one makes this field a named error."""
     return Computed(sql, type_, doc, columns)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a SQL object: a hole in its SQL, NULL where the query does not give it."""
+
+    type: TypeEngine[Any]
+    doc: str
+
+
+@dataclass(frozen=True)
+class ComputedObject:
+    """A field that is an object of SQL expressions over the row ``{row}``, all from one ``source``.
+
+    ``source`` is what follows the SELECT (``FROM ... WHERE ...``), empty where the row itself is enough. Arguments are
+    holes in it and in the expressions: ``{since}``.
+    """
+
+    doc: str
+    fields: Mapping[str, Computed]
+    source: str
+    columns: Sequence[str]
+    arguments: Mapping[str, Argument]
+
+
+def computed_object(
+    doc: str,
+    fields: Mapping[str, tuple[str, TypeEngine[Any], str]],
+    *,
+    columns: Sequence[str],
+    source: str = "",
+    arguments: Mapping[str, Argument] | None = None,
+) -> ComputedObject:
+    """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are those of the row that it reads."""
+    made = {name: Computed(sql, type_, text_, ()) for name, (sql, type_, text_) in fields.items()}
+    return ComputedObject(doc, made, source, columns, arguments or {})
 
 
 class Entity(DeclarativeBase):
@@ -209,6 +256,11 @@ def relations(entity: type[Entity]) -> dict[str, Relation]:
 def computed_fields(entity: type[Entity]) -> dict[str, Computed]:
     """The SQL fields that a model declares, by name, in order."""
     return {name: value for name, value in vars(entity).items() if isinstance(value, Computed)}
+
+
+def computed_objects(entity: type[Entity]) -> dict[str, ComputedObject]:
+    """The SQL objects that a model declares, by name, in order."""
+    return {name: value for name, value in vars(entity).items() if isinstance(value, ComputedObject)}
 
 
 def entities() -> dict[str, type[Entity]]:
@@ -297,7 +349,9 @@ __all__ = [
     "EMPTY_OBJECT",
     "NEW_UUID",
     "NOW",
+    "Argument",
     "Computed",
+    "ComputedObject",
     "Entity",
     "Labels",
     "Relation",
@@ -308,6 +362,8 @@ __all__ = [
     "column",
     "computed",
     "computed_fields",
+    "computed_object",
+    "computed_objects",
     "entities",
     "enum_types",
     "key_columns",

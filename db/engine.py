@@ -176,7 +176,7 @@ def translate(error: BaseException) -> Exception:
         return StatementTimeoutError(str(cause))
     if state in {"42P01", "42703", "42704", "42883", "3F000"}:
         return MissingObjectError(str(cause))
-    if state.startswith("22"):
+    if state.startswith("22") or (state == "42601" and "jsonpath" in str(cause)):
         return InvalidValueError(str(cause))
     if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
         return DatabaseUnavailableError(str(cause))
@@ -186,4 +186,6 @@ def translate(error: BaseException) -> Exception:
 def _is_connection_error(error: BaseException, cause: BaseException | None) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(cause, OSError | PoolTimeoutError | asyncpg.InterfaceError | asyncpg.ConnectionDoesNotExistError)
+    if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a fault of ours
+        return "closed" in str(cause)
+    return isinstance(cause, OSError | PoolTimeoutError | asyncpg.ConnectionDoesNotExistError)

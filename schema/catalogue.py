@@ -6,14 +6,24 @@ enter it but as typed binds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 from sqlalchemy import Table
 
 import db.models  # noqa: F401 - maps all entities
-from db.base import Entity, Relation, computed_fields, entities, key_columns, plural, relations, table_of
+from db.base import (
+    Entity,
+    Relation,
+    computed_fields,
+    computed_objects,
+    entities,
+    key_columns,
+    plural,
+    relations,
+    table_of,
+)
 from schema import ids
 from schema.kinds import Kind, kind_of
 
@@ -28,18 +38,55 @@ def camel(name: str) -> str:
 class ColumnField:
     """A leaf: a column, or a SQL expression over the row (``id``, ``rowVersion``, computed fields).
 
-    ``sql`` is its wire expression over the alias ``{row}``; ``columns`` are the table's columns that it reads.
+    ``value`` is its SQL over the alias ``{row}``, to compare and to order by; ``sql`` writes the same for the wire;
+    ``columns`` are the table's columns that it reads.
     """
 
     name: str
     description: str
     kind: Kind
-    sql: str
+    value: str
     columns: tuple[str, ...]
     required: bool = False
 
+    @cached_property
+    def sql(self) -> str:
+        return self.kind.sql(self.value)
+
     def over(self, row: str) -> str:
+        """The wire expression over a row alias."""
         return self.sql.replace("{row}", row)
+
+    def value_over(self, row: str) -> str:
+        """The value over a row alias, in a form that is compared as the kind's type."""
+        return self.kind.comparable(self.value.replace("{row}", row))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a column or a computed field, not what every type has."""
+        return self.name not in {"id", "rowVersion"}
+
+
+@dataclass(frozen=True)
+class ObjectField:
+    """An object of SQL expressions: one select item, which Postgres writes as JSON."""
+
+    name: str
+    type_name: str
+    description: str
+    leaves: dict[str, ColumnField]
+    source: str
+    columns: tuple[str, ...]
+    arguments: dict[str, tuple[str, Kind, str]]
+    """By GraphQL name: the hole in the SQL, the kind and the description."""
+
+    def over(self, row: str, leaves: Iterable[ColumnField], values: Mapping[str, str]) -> str:
+        """The select item with these leaves; ``values`` are the SQL of the arguments, by their holes."""
+        pairs = ", ".join(f"'{leaf.name}', {leaf.sql}" for leaf in leaves)
+        item = f"(SELECT json_build_object({pairs}) {self.source})::text".replace("{row}", row)
+        for hole, value in values.items():
+            item = item.replace(f"{{{hole}}}", value)
+        return item
 
 
 @dataclass(frozen=True)
@@ -71,14 +118,25 @@ class RelationField:
 
 @dataclass(frozen=True)
 class OrderTerm:
-    """One term of an order; nulls come last in every default order, ascending or descending."""
+    """One term of an order: an expression over ``{row}``, compared as ``pg_type``.
 
-    column: str
+    ``columns`` are the table's columns that it reads. A ``nullable`` one may hold nulls, which come last in every
+    default order, ascending or descending.
+    """
+
+    name: str
+    value: str
+    pg_type: str
+    columns: tuple[str, ...]
     descending: bool
     nulls_first: bool = False
+    nullable: bool = True
+
+    def over(self, row: str) -> str:
+        return self.value.replace("{row}", row)
 
     def reversed(self) -> OrderTerm:
-        return OrderTerm(self.column, not self.descending, not self.nulls_first)
+        return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
 
 
 @dataclass
@@ -91,8 +149,9 @@ class Type:
     table: Table
     is_view: bool
     key: tuple[str, ...]
-    order: tuple[OrderTerm, ...]
+    time: str | None
     columns: dict[str, ColumnField] = field(default_factory=dict)
+    objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
 
     @property
@@ -110,6 +169,35 @@ class Type:
 
     def column_kind(self, column: str) -> Kind:
         return kind_of(self.table.c[column].type)
+
+    @cached_property
+    def order(self) -> tuple[OrderTerm, ...]:
+        """The default order: newest first where the table has a time, then the key descending."""
+        time = [self.order_term(self.leaf(self.time), descending=True)] if self.time else []
+        return (*time, *self.key_order({self.time}, descending=True))
+
+    def order_term(self, leaf: ColumnField, *, descending: bool, nulls_first: bool = False) -> OrderTerm:
+        """A leaf as a term of an order. Keys of tables have no nulls, and naming nulls would not match their index."""
+        nullable = self.is_view or set(leaf.columns) - set(self.key) != set()
+        return OrderTerm(
+            "+".join(leaf.columns) if leaf.is_own and len(leaf.columns) == 1 else leaf.name,
+            leaf.kind.comparable(leaf.value),
+            leaf.kind.compared_as,
+            leaf.columns,
+            descending,
+            nulls_first if nullable else descending,
+            nullable,
+        )
+
+    def key_order(self, without: Collection[str | None], *, descending: bool) -> tuple[OrderTerm, ...]:
+        """The key as the end of an order, which makes every order total."""
+        return tuple(
+            self.order_term(self.leaf(column), descending=descending) for column in self.key if column not in without
+        )
+
+    def leaf(self, column: str) -> ColumnField:
+        """The field of a column."""
+        return self.columns[self.field_name(column)]
 
     def field_name(self, column: str) -> str:
         """The GraphQL name of a column: a column called ``id`` is ``rowId``, since ``id`` is the global id."""
@@ -156,12 +244,23 @@ def _leaf_fields(entity: type[Entity], type_: Type) -> Iterator[ColumnField]:
             type_.field_name(column.name),
             column.comment or "",
             kind,
-            kind.sql(f"{{row}}.{column.name}"),
+            f"{{row}}.{column.name}",
             (column.name,),
         )
     for name, computed in computed_fields(entity).items():
         kind = kind_of(computed.type)
-        yield ColumnField(camel(name), computed.doc, kind, kind.sql(f"({computed.sql})"), tuple(computed.columns))
+        yield ColumnField(camel(name), computed.doc, kind, f"({computed.sql})", tuple(computed.columns))
+
+
+def _object_fields(entity: type[Entity], type_: Type) -> Iterator[ObjectField]:
+    for name, made in computed_objects(entity).items():
+        leaves = {}
+        for part, computed in made.fields.items():
+            kind = kind_of(computed.type)
+            leaves[camel(part)] = ColumnField(camel(part), computed.doc, kind, f"({computed.sql})", ())
+        arguments = {camel(hole): (hole, kind_of(one.type), one.doc) for hole, one in made.arguments.items()}
+        type_name = type_.name + camel(name)[0].upper() + camel(name)[1:]
+        yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, tuple(made.columns), arguments)
 
 
 def _joins(relation: Relation) -> tuple[Join, Join]:
@@ -192,10 +291,13 @@ def _add_relations(types: dict[str, Type], entity: type[Entity]) -> None:
                     camel(relation.inverse), relation.inverse_doc, this.name, backward, relation.inverse_many
                 ),
             )
+        if relation.latest:
+            doc = f"The newest of: {relation.inverse_doc}"
+            _add(that, RelationField(camel(relation.latest), doc, this.name, backward, many=False))
 
 
 def _add(type_: Type, relation: RelationField) -> None:
-    if relation.name in type_.relations or relation.name in type_.columns:
+    if relation.name in type_.relations or relation.name in type_.columns or relation.name in type_.objects:
         raise ValueError(f"{type_.name} has two fields called {relation.name}")
     type_.relations[relation.name] = relation
 
@@ -211,19 +313,13 @@ def catalogue() -> Catalogue:
     types: dict[str, Type] = {}
     for name, entity in entities().items():
         key = tuple(key_columns(entity))
-        order = [OrderTerm(entity.__order__, descending=True)] if entity.__order__ else []
-        # a table's key has no nulls; saying NULLS LAST of it would not match its index
-        order += [
-            OrderTerm(column, descending=True, nulls_first=not entity.__is_view__)
-            for column in key
-            if column != entity.__order__
-        ]
         doc = " ".join((entity.__doc__ or "").split())
-        type_ = Type(name, plural(entity), doc, table_of(entity), entity.__is_view__, key, tuple(order))
+        type_ = Type(name, plural(entity), doc, table_of(entity), entity.__is_view__, key, time=entity.__order__)
         for leaf in _leaf_fields(entity, type_):
             if leaf.name in type_.columns:
                 raise ValueError(f"{name} has two fields called {leaf.name}")
             type_.columns[leaf.name] = leaf
+        type_.objects.update((made.name, made) for made in _object_fields(entity, type_))
         types[name] = type_
     for entity in entities().values():
         _add_relations(types, entity)

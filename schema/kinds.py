@@ -54,6 +54,18 @@ class Kind:
     labels: type[Labels] | None = None
     is_list: bool = False
 
+    @property
+    def compared_as(self) -> str:
+        """The type that values of this kind are compared as: enums by their order, agents and other text as text."""
+        if self.graphql == "String":
+            return "text[]" if self.is_list else "text"
+        return self.pg_type
+
+    def comparable(self, column: str) -> str:
+        """``column`` as an expression of that type, plain where it is one already, so that its index serves."""
+        plain = self.pg_type == self.compared_as and not (self.labels and "(" in column)
+        return column if plain else f"{column}::{self.compared_as}"
+
     def sql(self, column: str) -> str:
         """The wire expression of ``column``, a SQL expression."""
         return self.wire.replace("{c}", column)

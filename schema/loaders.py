@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from strawberry.dataloader import DataLoader
 
 from db.engine import InvalidValueError, Reader
-from schema import cursors, ids, sql
-from schema.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
-from schema.errors import GatewayError, bad_argument, missing_object
+from schema import aggregates, cursors, ids, orders, sql
+from schema.catalogue import Catalogue, ColumnField, ObjectField, OrderTerm, RelationField, Type
+from schema.errors import GatewayError, bad_argument, missing_object, unreadable_value
+from schema.filters import Where, text_of
+from schema.kinds import Kind
 from schema.selection import Selection
 
 MAX_PAGE = 1000
@@ -56,6 +59,7 @@ class Shape:
     names: list[str] = field(default_factory=list)
     checks: list[tuple[str, Callable[[Any, str], Any], str]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    objects: list[tuple[str, ObjectField]] = field(default_factory=list)
 
     def add(self, name: str, expression: str) -> None:
         if name not in self.names:
@@ -74,10 +78,36 @@ class Shape:
         for name, check, column in self.checks:
             if (value := record[name]) is not None:
                 record[name] = check(value, column)
+        for name, made in self.objects:
+            record[name] = _object(made, record[name])
         for name, what in self.refused.items():
             record[name] = missing_object(what)
         record["__typename"] = self.type.name
         return record
+
+
+def _object(made: ObjectField, text: str | None) -> Record | None:
+    """A SQL object as its type's fields read it; null where its source has no row."""
+    if text is None:
+        return None
+    values: Record = orjson.loads(text)
+    for name, value in values.items():
+        kind = made.leaves[name].kind
+        if kind.decode and value is not None:
+            values[name] = _decoded(kind, value, f"{made.name}.{name}")
+    return values
+
+
+def _decoded(kind: Kind, value: Any, what: str) -> Any:
+    if kind.graphql == "Float" and isinstance(value, str):  # how JSON in Postgres says NaN and infinity
+        return unreadable_value(what, f"{value}, which JSON numbers cannot say")
+    assert kind.decode is not None  # noqa: S101 - asked before
+    return kind.decode(value, what)
+
+
+def object_name(selection: Selection) -> str:
+    """Where a record keeps a SQL object: an alias with other arguments is another one."""
+    return f"@{id(selection)}"
 
 
 def key_name(column: str) -> str:
@@ -93,12 +123,22 @@ class Slice:
     backward: bool
     order: tuple[OrderTerm, ...]
     position: tuple[str | None, ...] | None
+    where: Mapping[str, Any] | None
 
     @property
     def page(self) -> sql.Page:
         """The page to read: one row more than asked tells whether there are more."""
         order = tuple(term.reversed() for term in self.order) if self.backward else self.order
         return sql.Page(order, self.limit + 1, self.position)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The rows of a connection, whatever page of them is read: of a parent or all, filtered."""
+
+    type: Type
+    below: tuple[str, RelationField] | None
+    where: Mapping[str, Any] | None
 
 
 class Loaders:
@@ -112,7 +152,9 @@ class Loaders:
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 
-    def shape(self, type_: Type, selections: Iterable[Selection], order: Sequence[OrderTerm] = ()) -> Shape:
+    def shape(
+        self, type_: Type, selections: Iterable[Selection], bind: sql.Binds, order: Sequence[OrderTerm] = ()
+    ) -> Shape:
         """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
         if self.missing.table(type_):
             raise missing_object(type_.sql_name)
@@ -126,9 +168,24 @@ class Loaders:
                         shape.add_leaf(leaf)
                 elif relation := type_.relations.get(child.name):
                     self._add_keys(shape, relation)
+                elif made := type_.objects.get(child.name):
+                    self._add_object(shape, made, child, bind)
         for term in order:
-            shape.add(key_name(term.column), f"t.{term.column}::text")
+            shape.add(key_name(term.name), f"{term.over('t')}::text")
         return shape
+
+    def _add_object(self, shape: Shape, made: ObjectField, selection: Selection, bind: sql.Binds) -> None:
+        name = object_name(selection)
+        if what := self.missing.first(shape.type, made.columns):
+            shape.refused[name] = what
+            return
+        values = {}
+        for argument, (hole, kind, _) in made.arguments.items():
+            value = selection.arguments.get(argument)
+            values[hole] = bind(None if value is None else text_of(value), f"text::{kind.pg_type}")
+        asked = {child.name for child in selection.fields.values()}
+        shape.add(name, made.over("t", [leaf for leaf in made.leaves.values() if leaf.name in asked], values))
+        shape.objects.append((name, made))
 
     def _add_keys(self, shape: Shape, relation: RelationField) -> None:
         columns = relation.join.local_columns
@@ -138,7 +195,7 @@ class Loaders:
 
     def order(self, type_: Type) -> tuple[OrderTerm, ...]:
         """The default order of a type, without a column that the database lacks."""
-        return tuple(term for term in type_.order if self.missing.first(type_, [term.column]) is None)
+        return tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -162,12 +219,34 @@ class Loaders:
             if value is not None and not 0 <= value <= MAX_PAGE:
                 raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
         backward = last is not None or before is not None
-        order = self.order(type_)
+        order = self._asked_order(type_, arguments.get("orderBy"))
         cursor = before if backward else after
         argument = "before" if backward else "after"
         position = None if cursor is None else cursors.decode(argument, cursor, type_, order)
         asked = last if backward else first
-        return Slice(default if asked is None else asked, backward, order, position)
+        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"))
+
+    def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
+        """The order that is asked for, or the default one."""
+        if not asked:
+            return self.order(type_)
+        terms = orders.order(self.catalogue, type_, asked, "orderBy")
+        for term in terms:
+            if what := self.missing.first(type_, term.columns):
+                raise missing_object(what)
+        return terms
+
+    def _conditions(
+        self, type_: Type, below: tuple[str, RelationField] | None, where: Mapping[str, Any] | None, bind: sql.Binds
+    ) -> list[str]:
+        """What rows must fulfil: to belong to the parent, and the filter."""
+
+        def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
+            what = filtered.sql_name if self.missing.table(filtered) else self.missing.first(filtered, columns)
+            return missing_object(what) if what else None
+
+        on = [below[1].join.on("k", "t")] if below else []
+        return [*on, *Where(self.catalogue, bind, missing).predicates(type_, where, "t")]
 
     async def root_connection(self, type_: Type, selection: Selection) -> Record:
         """A page of a whole table."""
@@ -198,14 +277,13 @@ class Loaders:
         self._refuse_missing(type_, below)
         pages, totals, others = await asyncio.gather(
             self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
-            self._facts(below, keys, sql.count(type_, where=_on(below)), sql.Binds())
-            if "totalCount" in fields
-            else _nothing(keys),
+            self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
             self._other_side(type_, selection, slice_, below, keys),
         )
+        scope = Scope(type_, below, slice_.where)
         return [
-            self._connection(type_, slice_, page or [], total, bool(other))
-            for page, total, other in zip(pages, totals, others, strict=True)
+            self._connection(type_, slice_, page or [], total, bool(other)) | {"scope": scope, "key": key}
+            for key, page, total, other in zip(keys, pages, totals, others, strict=True)
         ]
 
     def _refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None) -> None:
@@ -220,6 +298,28 @@ class Loaders:
             if what:
                 raise missing_object(what)
 
+    def aggregate(self, connection: Record, selection: Selection) -> Any:
+        """What the rows of a connection come to, with all connections that meet at this place of the query."""
+        scope: Scope = connection["scope"]
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            asked = aggregates.summary(scope.type, selection)
+            used = {column for leaf, _ in (*asked.keys, *asked.measures) for column in leaf.columns}
+            if what := self.missing.first(scope.type, sorted(used)):
+                raise missing_object(what)
+            bind = sql.Binds()
+            source = self._parents(scope.below, keys, bind)
+            statement = asked.statement(self._conditions(scope.type, scope.below, scope.where, bind), bind)
+            found: list[list[Record]] = [[] for _ in keys]
+            if source is None:
+                found[0] = [asked.record(row) for row in await self._fetch(statement, bind)]
+            else:
+                for place, *row in await self._fetch(sql.per_parent(statement, source), bind):
+                    found[place - 1].append(asked.record(row))
+            return [aggregates.groups(records) for records in found]
+
+        return self._loader(selection, load).load(connection["key"])
+
     async def _pages(
         self,
         type_: Type,
@@ -228,10 +328,12 @@ class Loaders:
         below: tuple[str, RelationField] | None,
         keys: Sequence[Key],
     ) -> list[list[Record]]:
-        shape = self.shape(type_, _node_selections(selection), slice_.order)
         bind = sql.Binds()
+        shape = self.shape(type_, _node_selections(selection), bind, slice_.order)
         source = self._parents(below, keys, bind)
-        statement = sql.page(type_, shape.select, slice_.page, bind, where=_on(below))
+        statement = sql.page(
+            type_, shape.select, slice_.page, bind, where=self._conditions(type_, below, slice_.where, bind)
+        )
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
             pages[0] = [shape.record(row) for row in await self._fetch(statement, bind, slice_)]
@@ -239,6 +341,13 @@ class Loaders:
             for place, *row in await self._fetch(sql.per_parent(statement, source), bind, slice_):
                 pages[place - 1].append(shape.record(row))
         return pages
+
+    async def _totals(
+        self, type_: Type, slice_: Slice, below: tuple[str, RelationField] | None, keys: Sequence[Key]
+    ) -> list[Any]:
+        bind = sql.Binds()
+        statement = sql.count(type_, where=self._conditions(type_, below, slice_.where, bind))
+        return await self._facts(below, keys, statement, bind, slice_)
 
     async def _other_side(
         self,
@@ -260,9 +369,9 @@ class Loaders:
             return await _nothing(keys)
         bind = sql.Binds()
         order = slice_.page.order
-        source = self._parents(below, keys, bind)
-        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=_on(below))
-        return await self._facts(below, keys, statement, bind, source, slice_)
+        where = self._conditions(type_, below, slice_.where, bind)
+        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=where)
+        return await self._facts(below, keys, statement, bind, slice_)
 
     async def _facts(
         self,
@@ -270,11 +379,10 @@ class Loaders:
         keys: Sequence[Key],
         statement: str,
         bind: sql.Binds,
-        source: str | None = None,
         slice_: Slice | None = None,
     ) -> list[Any]:
         """One value for every parent."""
-        source = source or self._parents(below, keys, bind)
+        source = self._parents(below, keys, bind)
         if source is None:
             return [(await self._fetch(statement, bind, slice_))[0][0]]
         found = {row[0]: row[1] for row in await self._fetch(sql.per_parent(statement, source), bind, slice_)}
@@ -291,7 +399,7 @@ class Loaders:
         rows = rows[: slice_.limit]
         if slice_.backward:
             rows.reverse()
-        names = [key_name(term.column) for term in slice_.order]
+        names = [key_name(term.name) for term in slice_.order]
         edges = [
             {"node": row, "cursor": cursors.encode(type_, slice_.order, [row[name] for name in names])} for row in rows
         ]
@@ -319,11 +427,11 @@ class Loaders:
             target = self.catalogue[relation.target]
             below = (parent["__typename"], relation)
             self._refuse_missing(target, below)
-            shape = self.shape(target, [selection])
             bind = sql.Binds()
+            shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.order(target), 1)
-            statement = sql.page(target, shape.select, one, bind, where=_on(below))
+            statement = sql.page(target, shape.select, one, bind, where=[relation.join.on("k", "t")])
             rows = await self._fetch(sql.per_parent(statement, source), bind)
             found = {place: shape.record(row) for place, *row in rows}
             return [found.get(index + 1) for index in range(len(keys))]
@@ -332,8 +440,8 @@ class Loaders:
 
     async def by_ids(self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key]) -> list[Record | None]:
         """The rows with these keys, in that order, None where there is none."""
-        shape = self.shape(type_, selections)
         bind = sql.Binds()
+        shape = self.shape(type_, selections, bind)
         statement = sql.by_keys(type_, shape.select, keys, bind)
         found = {place: shape.record(row) for place, *row in await self._fetch(statement, bind)}
         return [found.get(index + 1) for index in range(len(keys))]
@@ -420,15 +528,13 @@ class Loaders:
             if slice_ and slice_.position:
                 argument = "before" if slice_.backward else "after"
                 raise cursors.invalid(argument, "holds values that its columns cannot have") from error
+            if slice_ and slice_.where:
+                raise bad_argument("where", f"the database cannot read one of the values: {error}") from error
             raise
 
 
 async def _nothing(keys: Sequence[Key]) -> list[Any]:
     return [None] * len(keys)
-
-
-def _on(below: tuple[str, RelationField] | None) -> list[str]:
-    return [below[1].join.on("k", "t")] if below else []
 
 
 def _node_selections(connection: Selection) -> list[Selection]:

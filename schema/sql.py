@@ -40,7 +40,7 @@ class Page:
 
 def order_by(order: Sequence[OrderTerm], row: str) -> str:
     """``row.created_at DESC NULLS LAST, row.id DESC``; nulls are said only where they differ from the default."""
-    return ", ".join(f"{row}.{term.column}{' DESC' if term.descending else ''}{_nulls(term)}" for term in order)
+    return ", ".join(f"{term.over(row)}{' DESC' if term.descending else ''}{_nulls(term)}" for term in order)
 
 
 def _nulls(term: OrderTerm) -> str:
@@ -49,51 +49,49 @@ def _nulls(term: OrderTerm) -> str:
     return " NULLS FIRST" if term.nulls_first else " NULLS LAST"
 
 
-def after(type_: Type, order: Sequence[OrderTerm], position: Sequence[str | None], row: str, bind: Binds) -> list[str]:
+def after(order: Sequence[OrderTerm], position: Sequence[str | None], row: str, bind: Binds) -> list[str]:
     """The predicates of the rows behind a position, as branches that each follow the order's index.
 
     A row is behind when its first terms are equal and the next one is further; the branches are disjoint. Where all
     the rest goes one way and no value is null, one row comparison says the same as a branch per term.
     """
-    values = [
-        None if value is None else _value(type_, term, value, bind) for term, value in zip(order, position, strict=True)
-    ]
+    values = [None if value is None else _value(term, value, bind) for term, value in zip(order, position, strict=True)]
     branches: list[str] = []
     equal: list[str] = []
     for index, (term, value) in enumerate(zip(order, values, strict=True)):
         rest = order[index:]
         if value is not None and all(v is not None for v in values[index:]) and len({t.descending for t in rest}) == 1:
-            columns = ", ".join(f"{row}.{t.column}" for t in rest)
+            columns = ", ".join(t.over(row) for t in rest)
             compared = ", ".join(str(v) for v in values[index:])
             operator = "<" if term.descending else ">"
             branches.append(_and(equal, f"({columns}) {operator} ({compared})"))
-            branches.extend(_null_branches(type_, rest, values[index:], row, equal))
+            branches.extend(_null_branches(rest, values[index:], row, equal))
             return branches
         if value is None:
             if term.nulls_first:
-                branches.append(_and(equal, f"{row}.{term.column} IS NOT NULL"))
-            equal.append(f"{row}.{term.column} IS NULL")
+                branches.append(_and(equal, f"{term.over(row)} IS NOT NULL"))
+            equal.append(f"{term.over(row)} IS NULL")
             continue
-        branches.append(_and(equal, f"{row}.{term.column} {'<' if term.descending else '>'} {value}"))
-        branches.extend(_null_branches(type_, [term], [value], row, equal))
-        equal.append(f"{row}.{term.column} = {value}")
+        branches.append(_and(equal, f"{term.over(row)} {'<' if term.descending else '>'} {value}"))
+        branches.extend(_null_branches([term], [value], row, equal))
+        equal.append(f"{term.over(row)} = {value}")
     return branches
 
 
-def _value(type_: Type, term: OrderTerm, value: str, bind: Binds) -> str:
-    return bind(value, f"text::{type_.column_kind(term.column).pg_type}")
+def _value(term: OrderTerm, value: str, bind: Binds) -> str:
+    return bind(value, f"text::{term.pg_type}")
 
 
 def _null_branches(
-    type_: Type, terms: Sequence[OrderTerm], values: Sequence[str | None], row: str, equal: Sequence[str]
+    terms: Sequence[OrderTerm], values: Sequence[str | None], row: str, equal: Sequence[str]
 ) -> list[str]:
     """A comparison never finds nulls; where they come last, they are behind every value."""
     branches = []
     before = list(equal)
     for term, value in zip(terms, values, strict=True):
-        if not term.nulls_first and (type_.is_view or term.column not in type_.key):
-            branches.append(_and(before, f"{row}.{term.column} IS NULL"))
-        before.append(f"{row}.{term.column} = {value}")
+        if term.nullable and not term.nulls_first:
+            branches.append(_and(before, f"{term.over(row)} IS NULL"))
+        before.append(f"{term.over(row)} = {value}")
     return branches
 
 
@@ -107,22 +105,24 @@ def page(type_: Type, select: Sequence[str], page_: Page, bind: Binds, *, where:
     source = f"FROM {type_.sql_name} t"
     order = order_by(page_.order, "t")
     if page_.position is None:
-        return f"SELECT {', '.join(select)} {source}{_where(where)} ORDER BY {order} LIMIT {limit}"
-    branches = after(type_, page_.order, page_.position, "t", bind)
+        return f"SELECT {', '.join(select)} {source}{conditions(where)} ORDER BY {order} LIMIT {limit}"
+    branches = after(page_.order, page_.position, "t", bind)
     if len(branches) == 1:
-        return f"SELECT {', '.join(select)} {source}{_where([*where, branches[0]])} ORDER BY {order} LIMIT {limit}"
+        return f"SELECT {', '.join(select)} {source}{conditions([*where, branches[0]])} ORDER BY {order} LIMIT {limit}"
     # each branch evaluates the selection itself (a system column is not one of a subquery's), and its order beside it
-    ordering = [f"t.{term.column} AS o{i}" for i, term in enumerate(page_.order)]
+    ordering = [f"{term.over('t')} AS o{i}" for i, term in enumerate(page_.order)]
     union = " UNION ALL ".join(
-        f"(SELECT {', '.join([*select, *ordering])} {source}{_where([*where, branch])} ORDER BY {order} LIMIT {limit})"
+        f"(SELECT {', '.join([*select, *ordering])} {source}{conditions([*where, branch])}"
+        f" ORDER BY {order} LIMIT {limit})"
         for branch in branches
     )
-    by = order_by([replace(term, column=f"o{i}") for i, term in enumerate(page_.order)], "u")
+    by = order_by([replace(term, value=f"{{row}}.o{i}") for i, term in enumerate(page_.order)], "u")
     return f"SELECT * FROM ({union}) u ORDER BY {by} LIMIT {limit}"
 
 
-def _where(conditions: Sequence[str]) -> str:
-    return f" WHERE {' AND '.join(f'({condition})' for condition in conditions)}" if conditions else ""
+def conditions(where: Sequence[str]) -> str:
+    """The predicates as a WHERE clause, nothing where there are none."""
+    return f" WHERE {' AND '.join(f'({condition})' for condition in where)}" if where else ""
 
 
 def parents(type_: Type, columns: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
@@ -146,7 +146,7 @@ def per_parent(statement: str, parents_: str) -> str:
 
 def count(type_: Type, *, where: Sequence[str] = ()) -> str:
     """How many rows there are, of the whole table or of one parent."""
-    return f"SELECT count(*) AS count FROM {type_.sql_name} t{_where(where)}"
+    return f"SELECT count(*) AS count FROM {type_.sql_name} t{conditions(where)}"
 
 
 def exists_up_to(
@@ -160,11 +160,11 @@ def exists_up_to(
     """Whether any row stands at a position or before it in that order: what lies on the other side of a page."""
     backward = [term.reversed() for term in order]
     at = " AND ".join(
-        f"t.{term.column} IS NULL" if value is None else f"t.{term.column} = {_value(type_, term, value, bind)}"
+        f"{term.over('t')} IS NULL" if value is None else f"{term.over('t')} = {_value(term, value, bind)}"
         for term, value in zip(order, position, strict=True)
     )
-    branches = [at, *after(type_, backward, position, "t", bind)]
-    found = " OR ".join(f"EXISTS (SELECT FROM {type_.sql_name} t{_where([*where, branch])})" for branch in branches)
+    branches = [at, *after(backward, position, "t", bind)]
+    found = " OR ".join(f"EXISTS (SELECT FROM {type_.sql_name} t{conditions([*where, branch])})" for branch in branches)
     return f"SELECT {found} AS found"
 
 

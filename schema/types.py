@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import inspect
+import types
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -11,10 +13,12 @@ from strawberry import UNSET
 from strawberry.schema_directive import Location
 
 from db.base import Labels
-from schema.catalogue import Catalogue, ColumnField, RelationField, Type
+from schema.aggregates import AggregateTypes
+from schema.catalogue import Catalogue, ColumnField, ObjectField, RelationField, Type
 from schema.errors import bad_argument
+from schema.inputs import Inputs, group_argument, list_arguments
 from schema.kinds import Kind
-from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders, Record
+from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders, Record, object_name
 from schema.scalars import BY_NAME
 from schema.selection import Operation, Selection
 
@@ -114,6 +118,9 @@ class Types:
         self.catalogue = catalogue
         self.enums: dict[type[Labels], Any] = {}
         self.nodes: dict[str, type] = {type_.name: type(type_.name, (Node,), {}) for type_ in catalogue}
+        self.inputs = Inputs(catalogue, self.enum)
+        self._aggregates = AggregateTypes(self.annotation)
+        self.connections: dict[str, Any] = {type_.name: self._connection(type_) for type_ in catalogue}
         for type_ in catalogue:
             self._define(type_)
 
@@ -123,6 +130,8 @@ class Types:
         for leaf in type_.columns.values():
             annotations[leaf.name] = self._leaf_annotation(leaf)
             setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+        for made in type_.objects.values():
+            setattr(cls, made.name, self._object(made))
         for relation in type_.relations.values():
             setattr(cls, relation.name, self._relation(relation))
         cls.__annotations__ = annotations
@@ -133,9 +142,21 @@ class Types:
             directives=[TableDirective(name=type_.sql_name)],
         )
 
-    def connection(self, name: str) -> Any:
-        """The connection type of a type's rows."""
-        return Connection[self.nodes[name]]  # type: ignore[name-defined]  # made at run time
+    def _connection(self, type_: Type) -> Any:
+        """The connection type of a type's rows: a page of them, and what all of them come to."""
+        generic: Any = Connection
+        cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
+        aggregate: Any = self._aggregates.aggregate(type_)
+        resolver = _aggregate_resolver()
+        resolver.__annotations__ |= {
+            "group_by": group_argument(self.inputs.group_by[type_.name]),
+            "return": list[aggregate] | None,
+        }
+        cls.aggregate = strawberry.field(
+            resolver=resolver,
+            description="What all rows of the list come to, whatever the page: counts, sums, percentiles, by groups.",
+        )
+        return strawberry.type(cls, description=f"A page of {type_.name} rows, in a stable order.")
 
     def _leaf_annotation(self, leaf: ColumnField) -> Any:
         annotation = self.annotation(leaf.kind)
@@ -155,12 +176,28 @@ class Types:
             self.enums[labels] = strawberry.enum(cls, name=labels.__name__, description=description)
         return self.enums[labels]
 
+    def _object(self, made: ObjectField) -> Any:
+        cls: Any = type(made.type_name, (), {})
+        for leaf in made.leaves.values():
+            setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+        cls.__annotations__ = {leaf.name: self.annotation(leaf.kind) | None for leaf in made.leaves.values()}
+        strawberry.type(cls, name=made.type_name, description=made.description)
+        arguments = {
+            name: Annotated[self.annotation(kind) | None, strawberry.argument(name=name, description=doc)]
+            for name, (_, kind, doc) in made.arguments.items()
+        }
+        resolver = _object_resolver(arguments, cls | None)
+        return strawberry.field(resolver=resolver, name=made.name, description=made.description)
+
+    def _list_arguments(self, name: str, default: int) -> dict[str, Any]:
+        """The annotations of a connection's resolver."""
+        asked = list_arguments(self.inputs.where[name], self.inputs.order[name])
+        return page_arguments(default) | asked | {"return": self.connections[name] | None}
+
     def _relation(self, relation: RelationField) -> Any:
         if relation.many:
             resolver = _connection_resolver(relation)
-            resolver.__annotations__ |= page_arguments(NESTED_PAGE) | {
-                "return": self.connection(relation.target) | None
-            }
+            resolver.__annotations__ |= self._list_arguments(relation.target, NESTED_PAGE)
         else:
             resolver = _row_resolver(relation)
             resolver.__annotations__ |= {"return": self.nodes[relation.target] | None}
@@ -176,7 +213,7 @@ class Types:
         for type_ in self.catalogue:
             one, many = _root_row_resolver(type_), _root_connection_resolver(type_)
             one.__annotations__ |= {"return": self.nodes[type_.name] | None}
-            many.__annotations__ |= page_arguments(ROOT_PAGE) | {"return": self.connection(type_.name) | None}
+            many.__annotations__ |= self._list_arguments(type_.name, ROOT_PAGE)
             setattr(
                 cls,
                 type_.singular,
@@ -233,9 +270,37 @@ def _connection_resolver(relation: RelationField) -> Callable[..., Any]:
         after: Any = UNSET,
         last: Any = UNSET,
         before: Any = UNSET,
+        where: Any = UNSET,
+        order_by: Any = UNSET,
     ) -> Any:
         return info.context.loaders.related_connection(root, relation, selection_of(info))
 
+    return resolve
+
+
+def _aggregate_resolver() -> Callable[..., Any]:
+    def resolve(root: strawberry.Parent[Any], info: Info, group_by: Any = UNSET) -> Any:
+        return info.context.loaders.aggregate(root, selection_of(info))
+
+    return resolve
+
+
+def _object_resolver(arguments: dict[str, Any], returns: Any) -> Callable[..., Any]:
+    """A resolver with these arguments, which differ by the catalogue: Strawberry reads them from its signature."""
+
+    def resolve(root: strawberry.Parent[Any], info: Info, **_arguments: Any) -> Any:
+        return root[object_name(selection_of(info))]
+
+    own = [
+        parameter
+        for parameter in inspect.signature(resolve).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    given = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=UNSET, annotation=annotation)
+        for name, annotation in arguments.items()
+    ]
+    resolve.__signature__ = inspect.Signature([*own, *given], return_annotation=returns)  # type: ignore[attr-defined]
     return resolve
 
 
@@ -248,7 +313,13 @@ def _row_resolver(relation: RelationField) -> Callable[..., Any]:
 
 def _root_connection_resolver(type_: Type) -> Callable[..., Any]:
     async def resolve(
-        info: Info, first: Any = UNSET, after: Any = UNSET, last: Any = UNSET, before: Any = UNSET
+        info: Info,
+        first: Any = UNSET,
+        after: Any = UNSET,
+        last: Any = UNSET,
+        before: Any = UNSET,
+        where: Any = UNSET,
+        order_by: Any = UNSET,
     ) -> Any:
         return await info.context.loaders.root_connection(type_, selection_of(info))
 

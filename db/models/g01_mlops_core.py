@@ -171,6 +171,17 @@ class Model(Entity):
         inverse="models",
         inverse_doc="Models that the experiment produced.",
     )
+    champion_of = linked_by(
+        "Experiment",
+        "{that}.id = {this}.experiment_id AND {this}.is_champion",
+        "The experiment whose champion the model is; null if it is none's.",
+        this_columns=("experiment_id", "is_champion"),
+        that_columns=("id",),
+        many=False,
+        inverse="champion",
+        inverse_doc="The experiment's champion model; null where it has none.",
+        inverse_many=False,
+    )
 
 
 class TrainingRun(Entity):
@@ -507,6 +518,7 @@ class Deployment(Entity):
         "model_registry_id",
         "The model that is deployed.",
         inverse="deployments",
+        latest="latest_deployment",
         inverse_doc="Deployments of the model.",
     )
     previous_deployment = belongs_to(
@@ -515,6 +527,21 @@ class Deployment(Entity):
         "The deployment that this one replaced, the next link of the rollback chain.",
         inverse="next_deployments",
         inverse_doc="Deployments that replaced this one.",
+    )
+    # UNION, not UNION ALL: a cycle ends where it closes
+    rollback_chain = linked_by(
+        "Deployment",
+        "{that}.id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT {this}.previous_deployment_id UNION "
+        "SELECT d.previous_deployment_id FROM chain AS c JOIN ml_deployments AS d ON d.id = c.id) "
+        "SELECT id FROM chain WHERE id IS NOT NULL))",
+        "Every deployment that this one could be rolled back to, through all previous ones; safe against cycles.",
+        this_columns=("previous_deployment_id",),
+        that_columns=("id",),
+        inverse="succeeding_deployments",
+        inverse_doc="Every deployment in whose rollback chain this one is; safe against cycles.",
+        inverse_sql="{this}.id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT d.id FROM ml_deployments AS d "
+        "WHERE d.previous_deployment_id = {that}.id UNION SELECT d.id FROM chain AS c "
+        "JOIN ml_deployments AS d ON d.previous_deployment_id = c.id) SELECT id FROM chain))",
     )
 
 

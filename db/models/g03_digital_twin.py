@@ -10,7 +10,7 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
 
 
 class TwinType(Labels, pg_name="twin_type"):
@@ -251,4 +251,16 @@ class TwinFidelity(Entity):
         "The experiment that gave the real effect.",
         inverse="twin_fidelity",
         inverse_doc="Twin predictions validated by the experiment's outcome.",
+    )
+    twin_model = linked_by(
+        "TwinModel",
+        "{that}.model_id = (SELECT s.model_id FROM twin_simulations AS s WHERE s.simulation_id = {this}.simulation_id)",
+        "The twin model whose prediction is validated.",
+        this_columns=("simulation_id",),
+        that_columns=("model_id",),
+        many=False,
+        inverse="fidelity_history",
+        inverse_doc="Every validation of the model's simulations, newest first.",
+        inverse_sql="{this}.simulation_id IN "
+        "(SELECT s.simulation_id FROM twin_simulations AS s WHERE s.model_id = {that}.model_id)",
     )

@@ -11,7 +11,7 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, ForeignKey, Integer, Numeric, Uui
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, pg_enum
 from db.models.shared import Brand, Workstream
 
 
@@ -172,6 +172,41 @@ class RoiCalculation(Entity):
         "The experiment that the initiative is tested in.",
         inverse="roi_calculations",
         inverse_doc="ROI calculations of initiatives tested in the experiment.",
+    )
+    breakdown = computed_object(
+        "Totals of the itemised value drivers and costs, beside what the calculation states.",
+        {
+            "value_total": (
+                (
+                    "(SELECT sum(v.total_value) FROM roi_value_driver_details AS v "
+                    "WHERE v.calculation_id = {row}.calculation_id)"
+                ),
+                Numeric(),
+                "Sum of the value drivers, in USD; null where none is itemised.",
+            ),
+            "cost_total": (
+                "(SELECT sum(c.total_cost) FROM roi_cost_details AS c WHERE c.calculation_id = {row}.calculation_id)",
+                Numeric(),
+                "Sum of the costs, in USD; null where none is itemised.",
+            ),
+            "one_time_cost": (
+                (
+                    "(SELECT sum(c.total_cost) FROM roi_cost_details AS c "
+                    "WHERE c.calculation_id = {row}.calculation_id AND c.is_one_time)"
+                ),
+                Numeric(),
+                "Part of the costs that is spent once, in USD.",
+            ),
+            "recurring_cost": (
+                (
+                    "(SELECT sum(c.total_cost) FROM roi_cost_details AS c "
+                    "WHERE c.calculation_id = {row}.calculation_id AND NOT c.is_one_time)"
+                ),
+                Numeric(),
+                "Part of the costs that recurs, in USD.",
+            ),
+        },
+        columns=("calculation_id",),
     )
 
 

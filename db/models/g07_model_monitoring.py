@@ -167,6 +167,7 @@ class DriftRecord(Entity):
         "model_id",
         "The model that was monitored.",
         inverse="drift_history",
+        latest="latest_drift",
         inverse_doc="Drift tests that the model was monitored by, newest first.",
     )
     experiment = belongs_to(
@@ -247,6 +248,7 @@ class PerformanceMetric(Entity):
         "model_id",
         "The model that was measured.",
         inverse="performance_metrics",
+        latest="latest_performance_metric",
         inverse_doc="Performance metrics that the model was measured by, newest first.",
     )
     experiment = belongs_to(
@@ -510,6 +512,7 @@ class Retraining(Entity):
         "alert_id",
         "The alert that triggered the retraining.",
         inverse="retrainings",
+        latest="latest_retraining",
         inverse_doc="Retrainings that the alert triggered.",
     )
     monitoring_run = belongs_to(

@@ -232,6 +232,7 @@ class InterimAnalysis(Entity):
         "experiment_id",
         "The experiment that was analysed.",
         inverse="interim_analyses",
+        latest="latest_interim_analysis",
         inverse_doc="Interim analyses of the experiment, newest first.",
     )
 
@@ -330,6 +331,7 @@ class ExperimentResult(Entity):
         "experiment_id",
         "The experiment that the result was computed for.",
         inverse="results",
+        latest="latest_result",
         inverse_doc="Computed results of the experiment, newest first.",
     )
 
@@ -380,6 +382,7 @@ class SrmCheck(Entity):
         "experiment_id",
         "The experiment that was checked.",
         inverse="srm_checks",
+        latest="latest_srm_check",
         inverse_doc="Sample ratio mismatch checks of the experiment, newest first.",
     )
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TEXT, VARCHAR, Double, ForeignKey, Integer, Uuid
+from sqlalchemy import TEXT, VARCHAR, BigInteger, Double, ForeignKey, Integer, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, pg_enum
+from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Argument, Entity, belongs_to, column, computed_object, pg_enum
 from db.models.g01_mlops_core import DeploymentStatus
 
 
@@ -78,6 +78,41 @@ class BentoService(Entity):
         inverse="services",
         inverse_doc="BentoML services that the deployment is served by.",
     )
+    metrics_summary = computed_object(
+        "What the service's metrics of a period come to; null values where it emitted none.",
+        {
+            "measurements": ("count(*)", BigInteger(), "Number of measurements."),
+            "first_at": ("min(m.recorded_at)", TIMESTAMP(timezone=True), "When the first one was taken."),
+            "last_at": ("max(m.recorded_at)", TIMESTAMP(timezone=True), "When the last one was taken."),
+            "requests_total": ("sum(m.requests_total)", BigInteger(), "Number of requests."),
+            "avg_latency_ms": (
+                (
+                    "sum(m.avg_latency_ms * m.requests_total) / nullif(sum(m.requests_total) "
+                    "FILTER (WHERE m.avg_latency_ms IS NOT NULL), 0)"
+                ),
+                Double(),
+                "Average latency, in milliseconds, weighted by requests.",
+            ),
+            "max_p99_latency_ms": ("max(m.p99_latency_ms)", Double(), "Greatest 99th percentile, in milliseconds."),
+            "error_rate": (
+                (
+                    "sum(m.error_rate * m.requests_total) / nullif(sum(m.requests_total) "
+                    "FILTER (WHERE m.error_rate IS NOT NULL), 0)"
+                ),
+                Double(),
+                "Error percentage (0-100), weighted by requests.",
+            ),
+            "max_memory_mb": ("max(m.memory_mb)", Double(), "Greatest memory usage, in MB."),
+            "avg_cpu_percent": ("avg(m.cpu_percent)", Double(), "Average CPU utilization, in percent."),
+        },
+        source="FROM ml_bentoml_serving_metrics AS m WHERE m.service_id = {row}.id "
+        "AND ({since} IS NULL OR m.recorded_at >= {since}) AND ({until} IS NULL OR m.recorded_at < {until})",
+        columns=("id",),
+        arguments={
+            "since": Argument(TIMESTAMP(timezone=True), "From this time on; from the beginning unless said."),
+            "until": Argument(TIMESTAMP(timezone=True), "Before this time; to the end unless said."),
+        },
+    )
 
 
 class ServingMetric(Entity):
@@ -121,5 +156,6 @@ class ServingMetric(Entity):
         "service_id",
         "The service that the measurement was taken on.",
         inverse="metrics",
+        latest="latest_metric",
         inverse_doc="Serving metrics that the service emits, newest first.",
     )

@@ -87,6 +87,7 @@ class MaterializationJob(Entity):
         "feature_view_id",
         "The feature view that was materialized.",
         inverse="materialization_jobs",
+        latest="latest_materialization_job",
         inverse_doc="Materialization jobs of the feature view, newest first.",
     )
 
@@ -129,5 +130,6 @@ class FeatureFreshness(Entity):
         "feature_view_id",
         "The feature view that was monitored.",
         inverse="freshness",
+        latest="latest_freshness",
         inverse_doc="Freshness readings of the feature view, newest first.",
     )

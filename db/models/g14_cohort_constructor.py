@@ -10,7 +10,7 @@ from sqlalchemy import TEXT, Boolean, Date, ForeignKey, Index, Integer, Numeric,
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import NOW, Entity, belongs_to, column, linked_by
+from db.base import NOW, Entity, belongs_to, column, computed_object, linked_by
 
 
 class CohortDefinition(Entity):
@@ -94,7 +94,17 @@ class CohortExecution(Entity):
         {"cohort_id": "cohort_id"},
         "The cohort definition that was executed.",
         inverse="executions",
+        latest="latest_execution",
         inverse_doc="Executions of the cohort definition.",
+    )
+    sla = computed_object(
+        "Whether the execution met its service level: 120 seconds for each 100,000 patients of the input.",
+        {
+            "target_ms": ("{row}.input_row_count * 1.2", Numeric(), "Time that it may take, in milliseconds."),
+            "actual_ms": ("{row}.execution_time_ms", Integer(), "Time that it took, in milliseconds."),
+            "met": ("{row}.execution_time_ms <= {row}.input_row_count * 1.2", Boolean(), "Whether it was in time."),
+        },
+        columns=("input_row_count", "execution_time_ms"),
     )
 
 
