@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 ASYNCPG = "postgresql+asyncpg"
 
 
-class DatabaseUnavailableError(Exception):
-    """The database cannot be reached, has gone away, or has no connection left; nothing was answered."""
+class DatabaseError(Exception):
+    """A statement has failed for a reason that has a name; the message is the database's own."""
 
 
-class StatementTimeoutError(Exception):
+class DatabaseUnavailableError(DatabaseError):
+    """The database cannot be reached, has gone away, or lets nobody in; nothing was answered."""
+
+
+class OverloadedError(DatabaseError):
+    """Every connection is busy, and none became free in time."""
+
+
+class StatementTimeoutError(DatabaseError):
     """A statement ran longer than the limit and was cancelled by the database."""
 
 
-class MissingObjectError(Exception):
+class MissingObjectError(DatabaseError):
     """A table, column, type or function that a statement names does not exist."""
 
 
-class InvalidValueError(Exception):
+class NotPermittedError(DatabaseError):
+    """The gateway's role has no right to what a statement reads."""
+
+
+class InvalidValueError(DatabaseError):
     """A bound value cannot be read as the type it is compared with."""
+
+
+class DataError(DatabaseError):
+    """The stored data, not the request, make a statement fail: a division by zero in a view, an overflow."""
 
 
 def database_url(text: str) -> URL:
@@ -85,6 +101,7 @@ def create_engine(
         max_overflow=0,
         pool_timeout=connect_timeout,
         pool_reset_on_return=None,
+        hide_parameters=True,  # they are the data's; the log has no need of them
         connect_args=arguments,
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
@@ -106,6 +123,15 @@ class Reader(Protocol):
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]: ...
 
 
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the driver and the pool leave the block with their meaning."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise translate(error) from error
+
+
 class ShortReader:
     """A connection per statement: independent statements run side by side, up to ``parallel`` of one request."""
 
@@ -118,18 +144,26 @@ class ShortReader:
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         self.statements += 1
         async with self._slots:
-            with_connection = self._engine.connect()
-            try:
-                async with with_connection as connection:
-                    rows = await _run(connection, sql, values)
-            except (DBAPIError, PoolTimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                raise translate(error) from error
+            with translated():
+                try:
+                    rows = await self._run(sql, values)
+                except DBAPIError as error:
+                    if not _plan_is_stale(error):
+                        raise
+                    rows = await self._run(sql, values)  # the table was altered meanwhile; a read may be run again
         self.rows += len(rows)
         return rows
 
+    async def _run(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        async with self._engine.connect() as connection:
+            return await _run(connection, sql, values)
+
 
 class HeldReader:
-    """One connection for a whole answer: a snapshot, or the transaction of a mutation. Statements queue."""
+    """One connection for a whole answer: a snapshot, or the transaction of a mutation. Statements queue.
+
+    Each runs in a savepoint, so that one that fails costs the others nothing.
+    """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.statements = 0
@@ -140,52 +174,96 @@ class HeldReader:
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         self.statements += 1
         async with self._turn:
-            try:
-                rows = await _run(self._connection, sql, values)
-            except (DBAPIError, OSError) as error:
-                raise translate(error) from error
+            with translated():
+                async with self._connection.begin_nested():
+                    rows = await _run(self._connection, sql, values)
         self.rows += len(rows)
         return rows
 
 
 async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-    result = await connection.exec_driver_sql(sql, tuple(values))
+    try:
+        result = await connection.exec_driver_sql(sql, tuple(values))
+    except DBAPIError as error:
+        if _refused_by_driver(error):  # which leaves the connection in a transaction
+            await connection.invalidate()
+        raise
     return result.fetchall()
 
 
 @asynccontextmanager
 async def snapshot(engine: AsyncEngine) -> AsyncIterator[HeldReader]:
     """One REPEATABLE READ, read-only transaction: every statement of the block sees the same moment."""
-    async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        async with connection.begin():
-            yield HeldReader(connection)
+    connection = engine.connect()
+    with translated():
+        await connection.start()
+    try:
+        with translated():
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            transaction = await connection.begin()
+        yield HeldReader(connection)
+        with translated():
+            await transaction.commit()
+    except BaseException:
+        if not connection.invalidated:
+            await connection.invalidate()  # given up in the middle; nobody can say what the server still does
+        raise
+    finally:
+        await connection.close()
 
 
-_UNAVAILABLE = ("08", "57P", "53")
-"""Classes of SQLSTATE: connection exceptions, operator intervention (shutdown), insufficient resources."""
+_UNAVAILABLE = ("08", "57P", "53", "28", "3D")
+"""Classes of SQLSTATE: connection, operator intervention, resources, authorization, a database that does not exist."""
+_MISSING = {"42P01", "42703", "42704", "42883", "3F000"}
+_UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05"}
+"""A text that is no value of its type."""
 
 
-def translate(error: BaseException) -> Exception:
-    """The meaning of a driver's error, so that nobody above needs to know the driver."""
+def _cause(error: BaseException) -> BaseException | None:
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
     while cause is not None and not isinstance(cause, asyncpg.PostgresError) and cause.__cause__ is not None:
         cause = cause.__cause__
-    state = getattr(cause, "sqlstate", None) or ""
+    return cause
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(_cause(error), "sqlstate", None) or "")
+
+
+def _refused_by_driver(error: BaseException) -> bool:
+    """A value that asyncpg could not encode; what the server sends has a severity."""
+    cause = _cause(error)
+    return isinstance(cause, asyncpg.DataError) and getattr(cause, "severity", None) is None
+
+
+def _plan_is_stale(error: DBAPIError) -> bool:
+    return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or _sqlstate(error) == "0A000"
+
+
+def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line for each meaning
+    """The meaning of a driver's error, so that nobody above needs to know the driver."""
+    cause = _cause(error)
+    state = _sqlstate(error)
+    if isinstance(cause, PoolTimeoutError):
+        return OverloadedError(str(cause))
     if state == "57014":
         return StatementTimeoutError(str(cause))
-    if state in {"42P01", "42703", "42704", "42883", "3F000"}:
+    if state in _MISSING:
         return MissingObjectError(str(cause))
-    if state.startswith("22") or (state == "42601" and "jsonpath" in str(cause)):
+    if state == "42501":
+        return NotPermittedError(str(cause))
+    if _refused_by_driver(error) or state in _UNREADABLE or (state in {"42601", "2201B"} and "jsonpath" in str(cause)):
         return InvalidValueError(str(cause))
+    if state.startswith("22"):
+        return DataError(str(cause))
     if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
         return DatabaseUnavailableError(str(cause))
     return error if isinstance(error, Exception) else RuntimeError(str(error))
 
 
 def _is_connection_error(error: BaseException, cause: BaseException | None) -> bool:
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
     if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a fault of ours
         return "closed" in str(cause)
-    return isinstance(cause, OSError | PoolTimeoutError | asyncpg.ConnectionDoesNotExistError)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(cause, OSError | asyncpg.ConnectionDoesNotExistError)

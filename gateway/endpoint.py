@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from db.engine import ShortReader
 from gateway.context import ANONYMOUS, Context
-from gateway.errors import DATABASE_UNAVAILABLE, public, request_error
+from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
@@ -75,7 +75,7 @@ class GraphQLEndpoint:
         self._engine = engine
         self._settings = settings
         self._documents = Documents(schema.graphql, settings)
-        self._meter = Meter(schema.catalogue, settings)
+        self._meter = Meter(schema.graphql, schema.catalogue, settings)
 
     def learn_missing(self, missing: Missing) -> None:
         """What the database lacks, once it could be asked."""
@@ -85,22 +85,26 @@ class GraphQLEndpoint:
         request_id = uuid4().hex
         current_request_id.set(request_id)
         started = time.perf_counter()
+        reporter = Reporter(request_id)
         media = GRAPHQL_RESPONSE
         entry: dict[str, Any] = {}
         try:
             media = _negotiate(request)
             asked = await self._asked(request)
-            status, body, headers = await self._answer(asked, request, request_id, entry)
+            status, body, headers = await self._answer(asked, request, reporter, request_id, entry)
         except RefusedError as error:
             status, headers = error.status_as(media), error.headers
-            body = orjson.dumps({"errors": [public(each, request_id) for each in error.errors]})
+            body = orjson.dumps({"errors": [reporter.public(each) for each in error.errors]})
             entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
         except ClientDisconnect:
             status, body, headers = 400, b"", {}
         entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
         log.info("%s %s", request.method, status, extra=entry)
         return Response(
-            body, status, media_type=f"{media}; charset=utf-8", headers={"x-request-id": request_id} | headers
+            body,
+            status,
+            media_type=f"{media}; charset=utf-8",
+            headers={"x-request-id": request_id, "vary": "accept"} | headers,
         )
 
     # -- what is asked ---------------------------------------------------------------------------------------------
@@ -115,13 +119,14 @@ class GraphQLEndpoint:
                 if name in parameters:
                     parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
             return _checked(parameters)
-        content_type, _, options = request.headers.get("content-type", "").partition(";")
+        content_type, *options = request.headers.get("content-type", "").split(";")
         if content_type.strip().lower() != JSON:
             message = f"The content type {content_type or '(none)'!r} is not supported; send {JSON}."
             raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
-        charset = options.strip().lower().removeprefix("charset=").strip('"')
-        if charset and charset not in {"utf-8", "utf8"}:
-            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {charset!r}."))
+        for option in options:
+            name, _, value = option.strip().lower().partition("=")
+            if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
+                raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
         return _checked(_json(await self._body(request), "the body"))
 
     async def _body(self, request: Request) -> bytes:
@@ -145,10 +150,10 @@ class GraphQLEndpoint:
     # -- the answer ------------------------------------------------------------------------------------------------
 
     async def _answer(
-        self, asked: Asked, request: Request, request_id: str, entry: dict[str, Any]
+        self, asked: Asked, request: Request, reporter: Reporter, request_id: str, entry: dict[str, Any]
     ) -> tuple[int, bytes, dict[str, str]]:
         document, operation, cost = self._prepare(asked, request)
-        entry |= {"operation": asked.operation_name, "cost": cost}
+        entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
         reader = ShortReader(self._engine, self._settings.parallel_statements)
         loaders = Loaders(self._schema.catalogue, reader, self.missing)
         context = Context(operation, loaders, ANONYMOUS, request_id)
@@ -160,7 +165,7 @@ class GraphQLEndpoint:
             message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
             raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
         entry |= {"statements": reader.statements, "rows": reader.rows}
-        status, answer = _response(result, request_id)
+        status, answer = _response(result, reporter)
         if result.errors:
             entry["errors"] = sorted({error["extensions"]["code"] for error in answer["errors"]})
         answer["extensions"] = {
@@ -195,34 +200,32 @@ class GraphQLEndpoint:
         return values
 
 
-def _response(result: ExecutionResult, request_id: str) -> tuple[int, dict[str, Any]]:
+def _response(result: ExecutionResult, reporter: Reporter) -> tuple[int, dict[str, Any]]:
     """Status and body: a database that is away for every root is 503, so that proxies and clients try again."""
     if not result.errors:
         return 200, {"data": result.data}
-    errors = [public(error, request_id) for error in result.errors]
+    errors = [reporter.public(error) for error in result.errors]
     answered = result.data is not None and any(value is not None for value in result.data.values())
-    if not answered and {error["extensions"]["code"] for error in errors} == {DATABASE_UNAVAILABLE}:
+    if not answered and {error["extensions"]["code"] for error in errors} <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
         return 503, {"errors": errors[:1], "data": None}
     return 200, {"errors": errors, "data": result.data}
 
 
 def _negotiate(request: Request) -> str:
     """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one."""
-    accept = request.headers.get("accept")
+    accept = ",".join(request.headers.getlist("accept"))
     if not accept:
         return GRAPHQL_RESPONSE
-    accepted: list[tuple[float, int, str]] = []
-    for place, item in enumerate(accept.split(",")):
+    qualities: dict[str, float] = {}
+    for item in accept.split(","):
         media, *options = (part.strip().lower() for part in item.split(";"))
-        quality = next((_quality(option[2:]) for option in options if option.startswith("q=")), 1.0)
-        accepted.append((-quality, place, media))
-    for negative, _, media in sorted(accepted):
-        if negative == 0:
-            continue
-        if media in {GRAPHQL_RESPONSE, "*/*", "application/*"}:
-            return GRAPHQL_RESPONSE
-        if media == JSON:
-            return JSON
+        qualities.setdefault(media, next((_quality(option[2:]) for option in options if option.startswith("q=")), 1.0))
+
+    def quality(media: str) -> float:
+        return next((qualities[name] for name in (media, "application/*", "*/*") if name in qualities), 0.0)
+
+    if max(quality(GRAPHQL_RESPONSE), quality(JSON)) > 0:
+        return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
     message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
     raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
 

@@ -7,7 +7,15 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from db.engine import DatabaseUnavailableError, InvalidValueError, MissingObjectError, StatementTimeoutError
+from db.engine import (
+    DatabaseUnavailableError,
+    DataError,
+    InvalidValueError,
+    MissingObjectError,
+    NotPermittedError,
+    OverloadedError,
+    StatementTimeoutError,
+)
 from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.errors")
@@ -15,46 +23,77 @@ log = logging.getLogger("gateway.errors")
 DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
 
 
-def public(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """An error as it is sent: message, locations, path, and a code in ``extensions``."""
-    formatted: dict[str, Any] = dict(error.formatted)
-    cause = error.original_error
-    while isinstance(cause, GraphQLError) and cause.original_error is not None:
-        cause = cause.original_error
-    extensions: dict[str, Any] = dict(error.extensions or {})
-    if "code" in extensions:
-        pass
-    elif cause is None or isinstance(cause, GraphQLError):
-        extensions["code"] = "BAD_USER_INPUT"  # graphql-core's own: a variable or an argument that does not fit
-    elif known := _known(cause):
-        extensions["code"], formatted["message"] = known
-    else:
-        log.error("unexpected error at %s", error.path, exc_info=cause, extra={"request_id": request_id})
-        extensions |= {"code": "INTERNAL", "requestId": request_id}
-        formatted["message"] = f"Something went wrong here; it is in the gateway's log under request {request_id}."
-    return formatted | {"extensions": extensions}
+class Reporter:
+    """Turns the errors of one answer into what is sent; each cause is logged once, however many fields it cost."""
+
+    def __init__(self, request_id: str) -> None:
+        self._request_id = request_id
+        self._logged: set[int] = set()
+
+    def public(self, error: GraphQLError) -> dict[str, Any]:
+        """An error as it is sent: message, locations, path, and a code in ``extensions``."""
+        formatted: dict[str, Any] = dict(error.formatted)
+        cause = error.original_error
+        while isinstance(cause, GraphQLError) and cause.original_error is not None:
+            cause = cause.original_error
+        extensions: dict[str, Any] = dict(error.extensions or {})
+        if "code" not in extensions:
+            code, message = self._meaning(error, cause)
+            extensions["code"] = code
+            if message:
+                formatted["message"] = message
+            if code == "INTERNAL":
+                extensions["requestId"] = self._request_id
+        return formatted | {"extensions": extensions}
+
+    def _meaning(self, error: GraphQLError, cause: BaseException | None) -> tuple[str, str | None]:
+        if cause is None or isinstance(cause, GraphQLError):
+            # graphql-core's own: with a path a value that does not fit its type, without one a variable or argument
+            return ("UNREPRESENTABLE_VALUE" if error.path and _is_output(error) else "BAD_USER_INPUT"), None
+        first = id(cause) not in self._logged
+        self._logged.add(id(cause))
+        if known := _known(cause):
+            if first and known[0] not in _NORMAL:
+                log.warning("%s at %s: %s", known[0], error.path, cause)
+            return known
+        if first:
+            log.error("unexpected error at %s", error.path, exc_info=cause, extra={"request_id": self._request_id})
+        return "INTERNAL", f"Something went wrong here; it is in the gateway's log under request {self._request_id}."
 
 
-def _known(cause: BaseException) -> tuple[str, str] | None:
+def _is_output(error: GraphQLError) -> bool:
+    return " cannot represent " in error.message
+
+
+_NORMAL = {"STATEMENT_TIMEOUT"}
+
+
+def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - one line for each meaning
     """Code and message of a database's error; SQL and names stay in the log."""
     match cause:
         case DatabaseUnavailableError():
-            log.warning("database unavailable: %s", cause)
             return DATABASE_UNAVAILABLE, "The database cannot be reached at the moment; try again shortly."
+        case OverloadedError():
+            return "OVERLOADED", "All connections to the database are busy at the moment; try again shortly."
         case StatementTimeoutError():
             return (
                 "STATEMENT_TIMEOUT",
                 "The database took too long for this field and stopped. Ask for fewer rows, or fewer levels at once.",
             )
         case MissingObjectError():
-            log.warning("missing in the database: %s", cause)
             return (
                 "MISSING_IN_DATABASE",
                 "The connected database lacks something that this field reads. `e2i-gateway db check` says what.",
             )
+        case NotPermittedError():
+            return (
+                "MISSING_IN_DATABASE",
+                "The gateway's role may not read what this field needs. `e2i-gateway db check` says what to grant.",
+            )
         case InvalidValueError():
-            log.warning("value refused by the database: %s", cause)
             return "BAD_USER_INPUT", "The database cannot read a value of this field's arguments as the right type."
+        case DataError():
+            return "UNREPRESENTABLE_VALUE", "The stored data make this field fail in the database; the log says how."
         case _:
             return None
 

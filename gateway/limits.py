@@ -26,6 +26,7 @@ from graphql import (
     validate,
 )
 
+from gateway.introspection import ROOTS, Introspection
 from gateway.settings import Settings
 from schema.catalogue import Catalogue, Type
 from schema.errors import GatewayError
@@ -121,7 +122,7 @@ class Documents:
             errors = validate(self._schema, ast, max_errors=20)
         except RecursionError:
             raise DocumentError([self._too_deep(None)]) from None
-        if errors:
+        if errors:  # the last one may say that there were too many to go on
             raise DocumentError([_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors])
         return Document(
             ast,
@@ -198,9 +199,10 @@ def _walk(node: Node) -> Iterator[Node]:
 class Meter:
     """Measures an operation against the limits and computes its cost in rows."""
 
-    def __init__(self, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(self, schema: GraphQLSchema, catalogue: Catalogue, settings: Settings) -> None:
         self._catalogue = catalogue
         self._limits = settings
+        self._introspection = Introspection(schema)
         self._roots: dict[str, tuple[Type, bool]] = {}
         for type_ in catalogue:
             self._roots |= {type_.singular: (type_, False), type_.plural: (type_, True)}
@@ -223,6 +225,7 @@ class Meter:
                 len(fields),
                 "Send several requests.",
             )
+        self._check_introspection(root)
         walk = _Walk(limits.max_fields)
         cost = sum(self._root_cost(selection, walk) for selection in fields.values())
         if cost > limits.max_cost:
@@ -234,6 +237,19 @@ class Meter:
                 "Lower `first` on the lists along the path; page on with cursors.",
             )
         return cost
+
+    def _check_introspection(self, root: Selection) -> None:
+        if not any(field.name in ROOTS for field in root.fields.values()):
+            return
+        price = int(self._introspection.price(root))
+        if price > self._introspection.limit:
+            raise refuse(
+                "INTROSPECTION_LIMIT",
+                "The operation asks for too much of the schema, in values",
+                self._introspection.limit,
+                price,
+                "Use the standard introspection query, or __type(name:) for one type.",
+            )
 
     def _root_cost(self, selection: Selection, walk: _Walk) -> int:
         if selection.name in {"node", "nodes"}:

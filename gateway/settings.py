@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         default=4, ge=1, le=50, description="Statements of one request that run side by side."
     )
     statement_timeout: float = Field(
-        default=15.0, gt=0, le=3600, description="Seconds until Postgres cancels a statement."
+        default=15.0, ge=0.001, le=3600, description="Seconds until Postgres cancels a statement."
     )
     request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a request is given up.")
     prepared_statements: bool = Field(

@@ -34,9 +34,13 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
     if not well_formed or any(v is not None and "\x00" in v for v in values):
         raise invalid(argument, f"is not a cursor; pass an `edges.cursor` or `pageInfo` cursor of {type_.plural}")
     if type_name != type_.name:
-        raise invalid(argument, f"is a cursor of {type_name}, and {type_.plural} take cursors of {type_.name}")
+        raise invalid(
+            argument, f"is a cursor of {str(type_name)[:80]}, and {type_.plural} take cursors of {type_.name}"
+        )
     if ordering != signature(order) or len(values) != len(order):
-        raise invalid(argument, f"belongs to another order ({ordering}) than this list's ({signature(order)})")
+        raise invalid(
+            argument, f"belongs to another order ({str(ordering)[:200]}) than this list's ({signature(order)})"
+        )
     return tuple(values)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from uuid import UUID
 
-_INTEGER = re.compile(r"-?\d{1,10}")
+_INTEGER = re.compile(r"-?[0-9]{1,10}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class MalformedIdError(ValueError):
@@ -71,21 +72,21 @@ def _shown(value: str) -> str:
 def _fits(part: str, kind: str) -> bool:
     match kind:
         case "uuid":
-            try:
-                UUID(part)
-            except ValueError:
-                return False
-            return True
+            return _reads(UUID, part)
         case "date":
-            try:
-                date.fromisoformat(part)
-            except ValueError:
-                return False
-            return True
+            return bool(_DATE.fullmatch(part)) and _reads(date.fromisoformat, part)
         case "integer":
             return bool(_INTEGER.fullmatch(part)) and -(2**31) <= int(part) < 2**31
         case _:
             return "\x00" not in part
+
+
+def _reads(reader: Callable[[str], object], part: str) -> bool:
+    try:
+        reader(part)
+    except ValueError:
+        return False
+    return True
 
 
 def type_of(value: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from strawberry.dataloader import DataLoader
 
-from db.engine import InvalidValueError, Reader
+from db.engine import DatabaseError, InvalidValueError, Reader
 from schema import aggregates, cursors, ids, orders, sql
 from schema.catalogue import Catalogue, ColumnField, ObjectField, OrderTerm, RelationField, Type
 from schema.errors import GatewayError, bad_argument, missing_object, unreadable_value
@@ -453,12 +453,12 @@ class Loaders:
 
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
-    ) -> list[Record | GatewayError | None]:
+    ) -> list[Record | Exception | None]:
         """Rows of any type by their global ids: one statement per type, all types at once.
 
         An id that cannot be used is an error in its own place; the others are answered.
         """
-        rows: list[Record | GatewayError | None] = [None] * len(values)
+        rows: list[Record | Exception | None] = [None] * len(values)
         wanted: dict[str, dict[Key, list[int]]] = {}
         for place, value in enumerate(values):
             try:
@@ -476,10 +476,10 @@ class Loaders:
 
     async def _rows_or_error(
         self, type_: Type, selection: Selection, keys: Sequence[Key]
-    ) -> Sequence[Record | GatewayError | None]:
+    ) -> Sequence[Record | Exception | None]:
         try:
             return await self.by_ids(type_, [selection], keys)
-        except GatewayError as error:
+        except (GatewayError, DatabaseError) as error:
             return [error] * len(keys)
 
     def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:

@@ -39,7 +39,6 @@ class Operation:
     definition: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
     variables: VariableValues
-    _at: dict[Path | None, Selection] = field(default_factory=dict)
 
     @cached_property
     def root(self) -> Selection:

@@ -117,7 +117,8 @@ def page(type_: Type, select: Sequence[str], page_: Page, bind: Binds, *, where:
         for branch in branches
     )
     by = order_by([replace(term, value=f"{{row}}.o{i}") for i, term in enumerate(page_.order)], "u")
-    return f"SELECT * FROM ({union}) u ORDER BY {by} LIMIT {limit}"
+    names = ", ".join(f"u.f{i}" for i in range(len(select))) or "NULL"
+    return f"SELECT {names} FROM ({union}) u ORDER BY {by} LIMIT {limit}"
 
 
 def conditions(where: Sequence[str]) -> str:

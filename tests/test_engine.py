@@ -20,6 +20,7 @@ from db.engine import (
     HeldReader,
     InvalidValueError,
     MissingObjectError,
+    OverloadedError,
     ShortReader,
     StatementTimeoutError,
     create_engine,
@@ -171,7 +172,7 @@ async def test_a_snapshot_is_one_transaction(wire: tuple[Wire, URL]) -> None:
             await reader.fetch("SELECT 2", ())
             await reader.fetch("SELECT 3", ())
         await one(engine, "SELECT 4")
-    sent = [text.rstrip(";").upper() for text in proxy.sent]
+    sent = [text.rstrip(";").upper() for text in proxy.sent if "SAVEPOINT" not in text.upper()]
     assert sent == ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT 2", "SELECT 3", "COMMIT", "SELECT 4"]
 
 
@@ -367,7 +368,7 @@ async def test_no_connection_left_in_the_pool(module_database: Database) -> None
     async with engine_on(module_database.gateway_url, pool_size=1, connect_timeout=0.3) as engine:
         busy = asyncio.create_task(one(engine, "SELECT 'done', pg_sleep(1)"))
         await asyncio.sleep(0.1)
-        with pytest.raises(DatabaseUnavailableError):
+        with pytest.raises(OverloadedError):
             await one(engine, "SELECT 1")
         assert await busy == "done"
         assert await one(engine, "SELECT 1") == 1
