@@ -24,7 +24,7 @@ def _postgres(value: str) -> str:
 class Settings(BaseSettings):
     """Every setting of the gateway, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     host: str = Field(default="127.0.0.1", validation_alias="HOST", description="Address that the server binds to.")
     port: int = Field(default=8000, validation_alias="PORT", ge=0, le=65535, description="Port; 0 takes any free one.")
