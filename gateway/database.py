@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import attach, demo, embedded, setup
 from db.engine import translate
 from gateway.settings import Settings
-from schema.loaders import Missing
+from schema.records import Missing
 
 log = logging.getLogger("gateway.database")
 

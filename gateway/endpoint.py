@@ -23,7 +23,8 @@ from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from schema.errors import GatewayError
-from schema.loaders import Loaders, Missing
+from schema.loaders import Loaders
+from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
 

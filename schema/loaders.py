@@ -8,111 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from strawberry.dataloader import DataLoader
 
 from db.engine import DatabaseError, InvalidValueError, Reader
 from schema import aggregates, cursors, ids, orders, sql
-from schema.catalogue import Catalogue, ColumnField, ObjectField, OrderTerm, RelationField, Type
-from schema.errors import GatewayError, bad_argument, missing_object, unreadable_value
+from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Type
+from schema.errors import GatewayError, bad_argument, missing_object
 from schema.filters import Where, text_of
-from schema.kinds import Kind
+from schema.records import Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection
 
 MAX_PAGE = 1000
 ROOT_PAGE = 50
 NESTED_PAGE = 10
-
-Record = dict[str, Any]
-"""A row as the types' resolvers read it: values by GraphQL field name; ``__typename``; keys of relations by column."""
-
-Key = tuple[str | None, ...]
-
-
-@dataclass(frozen=True)
-class Missing:
-    """What the catalogue names and the connected database does not have."""
-
-    tables: frozenset[str] = frozenset()
-    columns: frozenset[tuple[str, str]] = frozenset()
-
-    def table(self, type_: Type) -> bool:
-        return type_.sql_name in self.tables
-
-    def first(self, type_: Type, columns: Iterable[str]) -> str | None:
-        """The first of a table's columns that is missing, as ``table.column``."""
-        for column in columns:
-            if (type_.sql_name, column) in self.columns:
-                return f"{type_.sql_name}.{column}"
-        return None
-
-
-@dataclass
-class Shape:
-    """What a statement selects of a row, and how a row of its result becomes a record."""
-
-    type: Type
-    select: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    checks: list[tuple[str, Callable[[Any, str], Any], str]] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    objects: list[tuple[str, ObjectField]] = field(default_factory=list)
-
-    def add(self, name: str, expression: str) -> None:
-        if name not in self.names:
-            self.names.append(name)
-            self.select.append(f"{expression} AS f{len(self.select)}")
-
-    def add_leaf(self, leaf: ColumnField) -> None:
-        if leaf.name in self.names:
-            return
-        self.add(leaf.name, leaf.over("t"))
-        if leaf.kind.decode:
-            self.checks.append((leaf.name, leaf.kind.decode, f"{self.type.sql_name}.{'/'.join(leaf.columns)}"))
-
-    def record(self, values: Sequence[Any]) -> Record:
-        record: Record = dict(zip(self.names, values, strict=False))
-        for name, check, column in self.checks:
-            if (value := record[name]) is not None:
-                record[name] = check(value, column)
-        for name, made in self.objects:
-            record[name] = _object(made, record[name])
-        for name, what in self.refused.items():
-            record[name] = missing_object(what)
-        record["__typename"] = self.type.name
-        return record
-
-
-def _object(made: ObjectField, text: str | None) -> Record | None:
-    """A SQL object as its type's fields read it; null where its source has no row."""
-    if text is None:
-        return None
-    values: Record = orjson.loads(text)
-    for name, value in values.items():
-        kind = made.leaves[name].kind
-        if kind.decode and value is not None:
-            values[name] = _decoded(kind, value, f"{made.name}.{name}")
-    return values
-
-
-def _decoded(kind: Kind, value: Any, what: str) -> Any:
-    if kind.graphql == "Float" and isinstance(value, str):  # how JSON in Postgres says NaN and infinity
-        return unreadable_value(what, f"{value}, which JSON numbers cannot say")
-    assert kind.decode is not None  # noqa: S101 - asked before
-    return kind.decode(value, what)
-
-
-def object_name(selection: Selection) -> str:
-    """Where a record keeps a SQL object: an alias with other arguments is another one."""
-    return f"@{id(selection)}"
-
-
-def key_name(column: str) -> str:
-    """Where a record keeps the text of a column that a relation or a cursor reads."""
-    return f"={column}"
 
 
 @dataclass(frozen=True)

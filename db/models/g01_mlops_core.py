@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import (
     TEXT,
     VARCHAR,
-    BigInteger,
     Boolean,
     CheckConstraint,
     Double,
@@ -32,7 +31,6 @@ from db.base import (
     NOW,
     Entity,
     Labels,
-    View,
     belongs_to,
     column,
     linked_by,
@@ -646,74 +644,4 @@ class ObservabilitySpan(Entity):
         "Latency and errors of the agent over the last 24 hours; null if it started no span in that time.",
         inverse="spans",
         inverse_doc="The agent's spans, newest first; also those before the last 24 hours.",
-    )
-
-
-class ChampionModel(View):
-    """The active champion model of an experiment, with its metrics.
-
-    Archived and deprecated models are left out even where they kept the champion flag.
-    """
-
-    __tablename__ = "v_champion_models"
-    __order__ = "trained_at"
-
-    experiment_name: Mapped[str | None] = column(VARCHAR(255), "Name of the experiment.")
-    prediction_target: Mapped[str | None] = column(VARCHAR(100), "What the experiment predicts.")
-    brand: Mapped[Brand | None] = column(pg_enum(Brand), "Brand of the experiment: Remibrutinib, Fabhalta, or Kisqali.")
-    region: Mapped[Region | None] = column(pg_enum(Region), "Region of the experiment; null for all regions.")
-    model_name: Mapped[str] = column(VARCHAR(255), "Name of the champion model.", primary_key=True)
-    model_version: Mapped[str] = column(
-        VARCHAR(50), "Semantic version string; unique together with the name.", primary_key=True
-    )
-    algorithm: Mapped[str | None] = column(VARCHAR(100), "Algorithm name (e.g., CausalForestDML).")
-    auc: Mapped[Decimal | None] = column(Numeric(5, 4), "ROC AUC score (0-1).")
-    pr_auc: Mapped[Decimal | None] = column(Numeric(5, 4), "Area under the precision-recall curve (0-1).")
-    stage: Mapped[ModelStage | None] = column(pg_enum(ModelStage), "Lifecycle stage of the model.")
-    trained_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When training finished.")
-
-    model = belongs_to(
-        "Model",
-        {"model_name": "model_name", "model_version": "model_version"},
-        "The champion model itself.",
-        inverse="champion_entry",
-        inverse_doc="The model's row among the active champions; null if it is not one.",
-        inverse_many=False,
-    )
-
-
-class LatestDataQuality(View):
-    """The most recent data quality report of a table and split. Reports that name no table are left out."""
-
-    __tablename__ = "v_latest_data_quality"
-    __order__ = "run_at"
-
-    table_name: Mapped[str] = column(VARCHAR(100), "Validated table.", primary_key=True)
-    data_split: Mapped[DataSplit] = column(pg_enum(DataSplit), "Which split was validated.", primary_key=True)
-    overall_status: Mapped[DataQualityStatus | None] = column(
-        pg_enum(DataQualityStatus), "Outcome of the latest validation: passed, failed, warning or skipped."
-    )
-    success_rate: Mapped[Decimal | None] = column(Numeric(5, 4), "Fraction of expectations passed (0-1).")
-    completeness_score: Mapped[Decimal | None] = column(Numeric(5, 4), "Quality dimension: completeness (0-1).")
-    validity_score: Mapped[Decimal | None] = column(Numeric(5, 4), "Quality dimension: validity (0-1).")
-    leakage_detected: Mapped[bool | None] = column(Boolean(), "Whether train/test leakage was found.")
-    run_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the latest validation ran.")
-
-
-class AgentLatencySummary(View):
-    """Latency percentiles, error rate and token usage of one agent, over its spans of the last 24 hours."""
-
-    __tablename__ = "v_agent_latency_summary"
-
-    agent_name: Mapped[AgentName] = column(pg_enum(AgentName), "Agent that executed the spans.", primary_key=True)
-    agent_tier: Mapped[AgentTier] = column(pg_enum(AgentTier), "Agent tier (0-5).", primary_key=True)
-    total_spans: Mapped[int | None] = column(BigInteger(), "Number of spans started in the last 24 hours.")
-    avg_duration_ms: Mapped[Decimal | None] = column(Numeric(), "Mean execution duration, in milliseconds.")
-    p50_ms: Mapped[float | None] = column(Double(), "50th percentile of the duration, in milliseconds.")
-    p95_ms: Mapped[float | None] = column(Double(), "95th percentile of the duration, in milliseconds.")
-    p99_ms: Mapped[float | None] = column(Double(), "99th percentile of the duration, in milliseconds.")
-    error_rate: Mapped[Decimal | None] = column(Numeric(), "Fraction of spans with the status error (0-1).")
-    fallback_rate: Mapped[Decimal | None] = column(Numeric(), "Fraction of spans that used a fallback model (0-1).")
-    total_tokens_used: Mapped[int | None] = column(
-        BigInteger(), "LLM tokens consumed; null where no span counted them."
     )

@@ -1,0 +1,156 @@
+"""Group 7, views: drift status and trend, open alerts, health of production models."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import (
+    TEXT,
+    VARCHAR,
+    BigInteger,
+    Boolean,
+    Date,
+    Numeric,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import (
+    View,
+    belongs_to,
+    column,
+    pg_enum,
+)
+from db.models.g01_mlops_core import ModelStage
+from db.models.g07_model_monitoring import DriftSeverity, DriftType, StatisticalTest
+
+
+class DriftStatus(View):
+    """Latest drift status of a model for one type of drift: its newest drift record."""
+
+    __tablename__ = "ml_drift_status_latest"
+    __order__ = "last_checked"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
+    drift_type: Mapped[DriftType] = column(
+        pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
+    )
+    feature_name: Mapped[str | None] = column(VARCHAR(255), "Feature of the newest test (null for model and concept).")
+    drift_detected: Mapped[bool | None] = column(Boolean(), "Whether drift threshold was exceeded in the newest test.")
+    severity: Mapped[DriftSeverity | None] = column(
+        pg_enum(DriftSeverity), "Severity in the newest test: none, low, medium, high or critical."
+    )
+    test_type: Mapped[StatisticalTest | None] = column(pg_enum(StatisticalTest), "Statistical test used.")
+    test_statistic: Mapped[Decimal | None] = column(Numeric(12, 6), "Test statistic value, on the scale of the test.")
+    p_value: Mapped[Decimal | None] = column(Numeric(12, 10), "P-value of the newest test (0-1).")
+    drift_score: Mapped[Decimal | None] = column(Numeric(8, 4), "Normalized drift score of the newest test (0-1).")
+    last_checked: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest test was recorded.")
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that was monitored.",
+        inverse="drift_status",
+        inverse_doc="Latest drift status of the model, one row per type of drift.",
+    )
+
+
+class DriftTrend(View):
+    """Drift of a model on one day of the last seven, for one type of drift."""
+
+    __tablename__ = "ml_drift_trend_7d"
+    __order__ = "check_date"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
+    drift_type: Mapped[DriftType] = column(
+        pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
+    )
+    check_date: Mapped[date] = column(Date(), "Day that the tests were recorded on, in UTC.", primary_key=True)
+    check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests on the day.")
+    drift_count: Mapped[int | None] = column(BigInteger(), "Number of tests on the day that detected drift.")
+    avg_drift_score: Mapped[Decimal | None] = column(Numeric(), "Average normalized drift score of the day (0-1).")
+    max_severity: Mapped[str | None] = column(
+        TEXT(), "Greatest severity of the day: none, low, medium, high or critical."
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that was monitored.",
+        inverse="drift_trend_7d",
+        inverse_doc="Drift of the model over the last seven days, one row per day and type of drift.",
+    )
+
+
+class ActiveAlertsSummary(View):
+    """Open alerts on a model (active, acknowledged or investigating), counted by severity."""
+
+    __tablename__ = "ml_active_alerts_summary"
+    __order__ = "newest_alert"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Affected model.", primary_key=True)
+    total_active: Mapped[int | None] = column(BigInteger(), "Number of open alerts.")
+    critical_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of critical severity.")
+    high_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of high severity.")
+    medium_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of medium severity.")
+    oldest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the oldest open alert was raised.")
+    newest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest open alert was raised.")
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The affected model.",
+        inverse="active_alerts_summary",
+        inverse_doc="Open alerts on the model, counted by severity; null where there are none.",
+        inverse_many=False,
+    )
+
+
+class ModelHealth(View):
+    """Health of a production model: its drift, its open alerts and its latest performance, combined in one verdict."""
+
+    __tablename__ = "ml_model_health_dashboard"
+
+    model_id: Mapped[UUID] = column(Uuid(), "Model that the row is about.", primary_key=True)
+    model_name: Mapped[str | None] = column(VARCHAR(), "Model name.")
+    model_stage: Mapped[ModelStage | None] = column(pg_enum(ModelStage), "Current lifecycle stage of the model.")
+    has_active_drift: Mapped[bool | None] = column(
+        Boolean(), "Whether the latest test of some type of drift detected drift."
+    )
+    max_drift_severity: Mapped[DriftSeverity | None] = column(
+        pg_enum(DriftSeverity),
+        "Greatest severity among the latest tests per type of drift that detected drift; none where no test did, null "
+        "where there was none.",
+    )
+    drift_check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests in the last 7 times 24 hours.")
+    active_alerts: Mapped[int | None] = column(
+        BigInteger(), "Number of open alerts on the model: active, acknowledged or investigating."
+    )
+    critical_alerts: Mapped[int | None] = column(BigInteger(), "Number of open alerts of critical severity.")
+    latest_metric_value: Mapped[Decimal | None] = column(
+        Numeric(), "Value of the latest performance metric over all segments, on the scale of the metric."
+    )
+    primary_metric: Mapped[str | None] = column(
+        VARCHAR(), "Name of that metric; of several measured at once roc_auc, else the first by name."
+    )
+    performance_degraded: Mapped[bool | None] = column(
+        Boolean(), "Whether that metric is below its threshold; null for a model that was never measured."
+    )
+    health_status: Mapped[str | None] = column(
+        TEXT(),
+        "Verdict, the first that applies: critical (an open critical alert, or the latest test of some type of drift "
+        "is critical), warning (the latest test of some type found drift, an alert is open, or performance is "
+        "degraded), unknown (never tested for drift and never measured), healthy (otherwise).",
+    )
+
+    model = belongs_to(
+        "Model",
+        "model_id",
+        "The model that the row is about.",
+        inverse="health",
+        inverse_doc="Health of the model: drift, alerts and latest performance; null for a model that is not watched.",
+        inverse_many=False,
+    )
