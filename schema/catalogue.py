@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
-from sqlalchemy import Table
+from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 
 import db.models  # noqa: F401 - maps all entities
 from db.base import (
@@ -114,6 +114,8 @@ class RelationField:
     target: str
     join: Join
     many: bool
+    unique: bool = True
+    """Of one row: whether no more can match. Where more can, it is the first in the default order."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class Type:
         return (*time, *self.key_order({self.time}, descending=True))
 
     def order_term(self, leaf: ColumnField, *, descending: bool, nulls_first: bool = False) -> OrderTerm:
-        """A leaf as a term of an order. Keys of tables have no nulls, and naming nulls would not match their index."""
+        """A leaf as a term of an order. A table's key has no nulls; naming them would not match its index."""
         nullable = self.is_view or set(leaf.columns) - set(self.key) != set()
         return OrderTerm(
             "+".join(leaf.columns) if leaf.is_own and len(leaf.columns) == 1 else leaf.name,
@@ -185,7 +187,7 @@ class Type:
             leaf.kind.compared_as,
             leaf.columns,
             descending,
-            nulls_first if nullable else descending,
+            nulls_first,
             nullable,
         )
 
@@ -283,20 +285,33 @@ def _add_relations(types: dict[str, Type], entity: type[Entity]) -> None:
     for name, relation in relations(entity).items():
         that = types[relation.target]
         forward, backward = _joins(relation)
-        _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many))
+        _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many), that)
         if relation.inverse:
             _add(
                 that,
                 RelationField(
                     camel(relation.inverse), relation.inverse_doc, this.name, backward, relation.inverse_many
                 ),
+                this,
             )
         if relation.latest:
             doc = f"The newest of: {relation.inverse_doc}"
-            _add(that, RelationField(camel(relation.latest), doc, this.name, backward, many=False))
+            _add(that, RelationField(camel(relation.latest), doc, this.name, backward, many=False), this)
 
 
-def _add(type_: Type, relation: RelationField) -> None:
+def _is_unique(target: Type, join: Join) -> bool:
+    """Whether the join can find one row at most: it is equality with the key or with a unique constraint."""
+    uniques = [
+        {column.name for column in constraint.columns}
+        for constraint in target.table.constraints
+        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint)
+    ]
+    uniques += [{column.name} for column in target.table.columns if column.unique]
+    return join.equality and any(names <= set(join.remote_columns) for names in uniques if names)
+
+
+def _add(type_: Type, relation: RelationField, target: Type) -> None:
+    relation = replace(relation, unique=relation.many or _is_unique(target, relation.join))
     if relation.name in type_.relations or relation.name in type_.columns or relation.name in type_.objects:
         raise ValueError(f"{type_.name} has two fields called {relation.name}")
     type_.relations[relation.name] = relation

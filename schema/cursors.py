@@ -49,5 +49,5 @@ def invalid(argument: str, why: str) -> GatewayError:
 
 
 def signature(order: Sequence[OrderTerm]) -> str:
-    """``-created_at,-id!``: what ties a cursor to its order; ``!`` means nulls first."""
+    """``-created_at,-id``: what ties a cursor to its order; ``!`` behind a name means nulls first."""
     return ",".join(f"{'-' if term.descending else ''}{term.name}{'!' if term.nulls_first else ''}" for term in order)

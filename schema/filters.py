@@ -16,7 +16,7 @@ import orjson
 from schema.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.errors import GatewayError, bad_argument
 from schema.kinds import Kind
-from schema.sql import Binds
+from schema.sql import Binds, order_by
 
 MAX_DEPTH = 10
 MAX_LIST = 1000
@@ -243,6 +243,10 @@ class Where:
             inner = self.predicates(target, where, alias, f"{here}#")
             on = relation.join.on(row, alias)
             source = f"SELECT FROM {target.sql_name} {alias} WHERE {on}"
+            if not relation.unique:  # the row that the relation leads to, not any that could be it
+                first = order_by(target.order, alias)
+                one = f"SELECT {alias}.* FROM {target.sql_name} {alias} WHERE {on} ORDER BY {first} LIMIT 1"
+                source = f"SELECT FROM ({one}) {alias} WHERE true"
             match quantifier:
                 case "some":
                     yield f"EXISTS ({source} AND {_all(inner)})"

@@ -8,6 +8,7 @@ from typing import Any
 
 from schema.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
 from schema.errors import bad_argument
+from schema.sql import order_by
 
 MAX_TERMS = 8
 MAX_DEPTH = 4
@@ -55,9 +56,9 @@ def _through(catalogue: Catalogue, relation: RelationField, inner: OrderTerm, de
     """A term of the row that a to-one relation leads to; no row counts as null."""
     target = catalogue[relation.target]
     alias = f"s{depth}"
-    value = (
-        f"(SELECT {inner.over(alias)} FROM {target.sql_name} {alias} WHERE {relation.join.on('{row}', alias)} LIMIT 1)"
-    )
+    first = "" if relation.unique else f" ORDER BY {order_by(target.order, alias)}"
+    on = relation.join.on("{row}", alias)
+    value = f"(SELECT {inner.over(alias)} FROM {target.sql_name} {alias} WHERE {on}{first} LIMIT 1)"
     return replace(
         inner, name=f"{relation.name}.{inner.name}", value=value, columns=relation.join.local_columns, nullable=True
     )

@@ -44,7 +44,7 @@ def order_by(order: Sequence[OrderTerm], row: str) -> str:
 
 
 def _nulls(term: OrderTerm) -> str:
-    if term.descending == term.nulls_first:
+    if not term.nullable or term.descending == term.nulls_first:
         return ""  # Postgres's own: NULLS FIRST when descending, NULLS LAST when ascending
     return " NULLS FIRST" if term.nulls_first else " NULLS LAST"
 

@@ -19,7 +19,7 @@ from process import ROOT, Gateway
 
 PICTURES = ROOT / "gateway" / "docs"
 MAX_PICTURE = 250_000
-EXAMPLES = {"LineageExplorer": "experiments", "LlmAgent": "models", "Analyst": "twinModels"}
+EXAMPLES = {"LineageExplorer": "experiments", "LlmAgent": "models", "Analyst": "models"}
 """The titles of the opening tabs, and the root field that each of them asks for."""
 
 ARGUMENTS = [
