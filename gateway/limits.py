@@ -28,6 +28,7 @@ from graphql import (
 
 from gateway.introspection import ROOTS, Introspection
 from gateway.settings import Settings
+from schema.aggregates import MAX_GROUPS
 from schema.catalogue import Catalogue, Type
 from schema.errors import GatewayError
 from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
@@ -285,6 +286,8 @@ class Meter:
             walk.step()
             if child.name == "nodes":
                 cost += rows + self._rows_cost(type_, child, rows, walk)
+            elif child.name == "aggregate":
+                cost += parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
             elif child.name == "edges":
                 cost += rows
                 for edge in child.fields.values():

@@ -95,7 +95,10 @@ class Loaders:
             value = selection.arguments.get(argument)
             values[hole] = bind(None if value is None else text_of(value), f"text::{kind.pg_type}")
         asked = {child.name for child in selection.fields.values()}
-        shape.add(name, made.over("t", [leaf for leaf in made.leaves.values() if leaf.name in asked], values))
+        leaves = list(made.leaves.values())
+        # without any the source would give a row for each of its rows, and one is wanted
+        chosen = [leaf for leaf in leaves if leaf.name in asked] or leaves[:1]
+        shape.add(name, made.over("t", chosen, values))
         shape.objects.append((name, made))
 
     def _add_keys(self, shape: Shape, relation: RelationField) -> None:

@@ -137,3 +137,18 @@ async def test_bad_keys_name_the_argument(demo: Client, keys: str, argument: str
 async def test_too_many_groups_are_an_error_not_a_part(demo: Client) -> None:
     error = await demo.error("{ servingMetrics { aggregate(groupBy: [{field: ROW_ID}]) { count } } }")
     assert (error["code"], error["extensions"]["limit"]) == ("GROUP_LIMIT", 1000)
+
+
+async def test_groups_of_many_parents_have_a_price(demo: Client) -> None:
+    grouped = "aggregate(groupBy: [{field: ROW_ID}]) { count }"
+    response = await demo.post(
+        f"{{ servingMetrics(first: 1000) {{ nodes {{ service {{ metrics {{ {grouped} }} }} }} }} }}"
+    )
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["code"] == "COST_LIMIT"
+
+
+async def test_an_object_of_which_nothing_is_selected_but_its_type(demo: Client) -> None:
+    data = await demo.data("{ bentoServices(first: 50) { nodes { metricsSummary { __typename } } } }")
+    found = {node["metricsSummary"]["__typename"] for node in data["bentoServices"]["nodes"]}
+    assert found == {"BentoServiceMetricsSummary"}
