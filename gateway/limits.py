@@ -31,7 +31,7 @@ from gateway.settings import Settings
 from schema.aggregates import MAX_GROUPS
 from schema.catalogue import Catalogue, Type
 from schema.errors import GatewayError
-from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
+from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 from schema.selection import Operation, Selection
 
 _SHALLOWER = "Ask for the deeper rows in a second query, by their ids."

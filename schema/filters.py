@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ import orjson
 from schema.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.errors import GatewayError, bad_argument
 from schema.kinds import Kind
+from schema.places import Place, applied
 from schema.sql import Binds, order_by
 
 MAX_DEPTH = 10
@@ -33,16 +35,13 @@ class Bind:
     pg_type: str
 
     def __call__(self, value: Any) -> str:
-        return self.binds(text_of(value), f"text::{self.pg_type}")
+        return self.binds(applied(text_of, value), f"text::{self.pg_type}")
 
-    def many(self, values: list[Any]) -> str:
-        return self.binds([text_of(value) for value in values], f"text[]::{self.pg_type}[]")
+    def many(self, values: list[Any] | Place) -> str:
+        return self.binds(applied(_texts_of, values), f"text[]::{self.pg_type}[]")
 
-    def text(self, value: str, pg_type: str = "text") -> str:
+    def text(self, value: str | Place, pg_type: str = "text") -> str:
         return self.binds(value, "text" if pg_type == "text" else f"text::{pg_type}")
-
-    def texts(self, values: list[str]) -> str:
-        return self.binds(values, "text[]")
 
 
 def text_of(value: Any) -> str:
@@ -60,6 +59,10 @@ def text_of(value: Any) -> str:
             return repr(value)
         case _:
             return str(value.value)
+
+
+def _texts_of(values: list[Any]) -> list[str]:
+    return [text_of(value) for value in values]
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,11 @@ def _compare(operator: str) -> Build:
 
 
 def _like(operator: str, before: str, after: str) -> Build:
-    def build(column: str, value: Any, bind: Bind) -> str:
+    def pattern(value: str) -> str:
         escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"{column} {operator} {bind.text(before + escaped + after)}"
+        return before + escaped + after
 
-    return build
+    return lambda column, value, bind: f"{column} {operator} {bind.text(applied(pattern, value))}"
 
 
 EQUALITY = (
@@ -116,7 +119,7 @@ TEXT = (
     Operator("iContains", "text", "Contains the text, in any case.", _like("ILIKE", "%", "%")),
     Operator("startsWith", "text", "Starts with the text, in this case.", _like("LIKE", "", "%")),
     Operator("like", "text", r"Matches the pattern: `%` any text, `_` any character, `\` escapes.",
-             lambda c, v, bind: f"{c} LIKE {bind.text(_closed(v))}"),
+             lambda c, v, bind: f"{c} LIKE {bind.text(applied(_closed, v))}"),
 )  # fmt: skip
 LISTS = (
     Operator("has", "value", "The list has the value.", lambda c, v, bind: f"{c} @> {bind.many([v])}"),
@@ -128,13 +131,17 @@ LISTS = (
 )  # fmt: skip
 DOCUMENTS = (
     Operator("contains", "json", "Contains this JSON: objects by their given keys, lists by their given items.",
-             lambda c, v, bind: f"{c} @> {bind.text(orjson.dumps(v).decode(), 'jsonb')}"),
+             lambda c, v, bind: f"{c} @> {bind.text(applied(_json, v), 'jsonb')}"),
     Operator("hasKey", "text", "The object has the key, or the list the text.",
              lambda c, v, bind: f"{c} ? {bind.text(v)}"),
     Operator("path", "text", "The SQL/JSON path finds something: `$.roc_auc ? (@ > 0.8)`.",
              lambda c, v, bind: f"{c} @? {bind.text(v, 'jsonpath')}"),
     Operator("isNull", "flag", "Whether there is no value.", _is_null),
 )  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _closed(pattern: str) -> str:
@@ -216,10 +223,10 @@ class Where:
         for name, operand in value.items():
             operator = known[name]
             here = f"{path}.{name}"
-            self._check(operator, operand, here)
-            yield operator.build(leaf.value_over(row), operand, bind)
+            checked = applied(partial(self._checked, operator, here), operand)
+            yield operator.build(leaf.value_over(row), checked, bind)
 
-    def _check(self, operator: Operator, operand: Any, path: str) -> None:
+    def _checked(self, operator: Operator, path: str, operand: Any) -> Any:
         if operand is None and operator.name not in {"eq", "ne"}:
             raise bad_argument(_shown(path), "is null; leave it out, or use `isNull: true`")
         if operator.takes == "list" and len(operand) > MAX_LIST:
@@ -227,6 +234,7 @@ class Where:
         values = operand if isinstance(operand, list) else [operand]
         if any(isinstance(value, str) and "\x00" in value for value in values):
             raise bad_argument(_shown(path), "contains NUL, which no text in the database has")
+        return operand
 
     def _relation(
         self, type_: Type, relation: RelationField, value: Mapping[str, Any], row: str, path: str

@@ -53,6 +53,9 @@ class Kind:
     decode: Decode | None = None
     labels: type[Labels] | None = None
     is_list: bool = False
+    checked: str = ""
+    """The SQL of the wire form in an answer that Postgres writes as a whole, where it differs: names in place of an
+    enum's labels, JSON as JSON. Where ``decode`` would refuse the value, it makes the statement fail."""
 
     @property
     def compared_as(self) -> str:
@@ -70,6 +73,17 @@ class Kind:
         """The wire expression of ``column``, a SQL expression."""
         return self.wire.replace("{c}", column)
 
+    def json(self, column: str) -> str:
+        """The same for JSON that Postgres writes; fails the statement where ``decode`` would refuse the value."""
+        return (self.checked or self.wire).replace("{c}", column)
+
+
+_REFUSED = "('unreadable: ' || {c}::text)::integer"
+"""Fails, naming the value; of NULL it is NULL."""
+
+_FINITE = (
+    "CASE WHEN {c} > '-Infinity' AND {c} < 'Infinity' THEN {c}::float8 ELSE " + _REFUSED + "::float8 END"
+)  # NaN is greater than infinity
 
 # to_char writes neither infinities nor the era, so what it cannot say is sent as text for `decode` to refuse
 _TIME = (
@@ -82,6 +96,27 @@ _DATE = (
 )
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+_TIME_ONLY = _TIME.replace("ELSE {c}::text END", f"ELSE {_REFUSED}::text END")
+_DATE_ONLY = _DATE.replace("ELSE {c}::text END", f"ELSE {_REFUSED}::text END")
+
+
+def _names(labels: type[Labels], text: str) -> str:
+    """The names of an enum's members by its labels, as SQL; fails for a label that it does not know."""
+    pairs = " ".join(f"WHEN '{member.value}' THEN '{member.name}'" for member in labels)
+    return f"CASE {text} {pairs} ELSE {_REFUSED.replace('{c}', text)}::text END"
+
+
+def _names_list(labels: type[Labels]) -> str:
+    names = _names(labels, "e.label")
+    items = f"ARRAY(SELECT {names} FROM unnest({{c}}::text[]) WITH ORDINALITY AS e(label, place) ORDER BY e.place)"
+    return f"CASE WHEN {{c}} IS NOT NULL THEN {items} END"
+
+
+def _flat(wire: str) -> str:
+    """A list of one dimension; fails for one of more."""
+    return f"CASE WHEN array_ndims({{c}}) > 1 THEN ARRAY[{_REFUSED}]::text[]::{{type}} ELSE {wire} END"
 
 
 def _finite(value: Any, column: str) -> Any:
@@ -149,7 +184,7 @@ def _(type_: SqlEnum) -> Kind:
     pg_type = f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
     if labels.open_ended:
         return Kind("text", "{c}::text", pg_type, "String")
-    return Kind("enum", "{c}::text", pg_type, "", _label(labels), labels)
+    return Kind("enum", "{c}::text", pg_type, "", _label(labels), labels, checked=_names(labels, "{c}::text"))
 
 
 @kind_of.register
@@ -157,20 +192,31 @@ def _(type_: ARRAY) -> Kind:  # type: ignore[type-arg]  # singledispatch needs t
     if isinstance(type_.item_type, SqlEnum):
         labels = kind_of(type_.item_type).labels
         assert labels is not None  # noqa: S101 - open-ended enums have no arrays in the dictionary
-        return Kind("enum[]", "{c}::text[]", "text[]", "", _label_list(labels), labels, is_list=True)
+        return Kind(
+            "enum[]",
+            "{c}::text[]",
+            "text[]",
+            "",
+            _label_list(labels),
+            labels,
+            is_list=True,
+            checked=_names_list(labels),
+        )
     item = kind_of(type_.item_type)
-    wire = "{c}::text[]" if item.graphql in {"UUID", "String"} else "{c}"
-    return Kind(f"{item.name}[]", wire, f"{item.pg_type}[]", item.graphql, _one_dimension, is_list=True)
+    is_text = item.graphql in {"UUID", "String"}
+    wire = "{c}::text[]" if is_text else "{c}"
+    flat = _flat(wire).replace("{type}", "text[]" if is_text else f"{item.pg_type}[]")
+    return Kind(f"{item.name}[]", wire, f"{item.pg_type}[]", item.graphql, _one_dimension, is_list=True, checked=flat)
 
 
 @kind_of.register
 def _(type_: Vector) -> Kind:
-    return Kind("vector", "{c}::text", f"vector({type_.dim})", "Vector", _raw_json)
+    return Kind("vector", "{c}::text", f"vector({type_.dim})", "Vector", _raw_json, checked="{c}::text::json")
 
 
 @kind_of.register
 def _(_type: JSON) -> Kind:
-    return Kind("json", "{c}::text", "jsonb", "JSON", _raw_json)
+    return Kind("json", "{c}::text", "jsonb", "JSON", _raw_json, checked="{c}")
 
 
 @kind_of.register
@@ -195,23 +241,24 @@ def _(_type: Integer) -> Kind:
 
 @kind_of.register
 def _(_type: Float) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("double", "{c}", "double precision", "Float", _finite)
+    return Kind("double", "{c}", "double precision", "Float", _finite, checked=_FINITE)
 
 
 @kind_of.register
 def _(_type: Numeric) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("numeric", "{c}::float8", "numeric", "Float", _finite)
+    return Kind("numeric", "{c}::float8", "numeric", "Float", _finite, checked=_FINITE)
 
 
 @kind_of.register
 def _(type_: DateTime) -> Kind:
     utc, pg_type = (" AT TIME ZONE 'UTC'", "timestamptz") if type_.timezone else ("", "timestamp")
-    return Kind("time", _TIME.replace("{utc}", utc), pg_type, "DateTime", _time)
+    wire, checked = _TIME.replace("{utc}", utc), _TIME_ONLY.replace("{utc}", utc)
+    return Kind("time", wire, pg_type, "DateTime", _time, checked=checked)
 
 
 @kind_of.register
 def _(_type: Date) -> Kind:
-    return Kind("date", _DATE, "date", "Date", _date)
+    return Kind("date", _DATE, "date", "Date", _date, checked=_DATE_ONLY)
 
 
 @kind_of.register

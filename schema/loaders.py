@@ -14,33 +14,13 @@ from typing import Any
 from strawberry.dataloader import DataLoader
 
 from db.engine import DatabaseError, InvalidValueError, Reader
-from schema import aggregates, cursors, ids, orders, sql
+from schema import aggregates, cursors, sql
 from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Type
 from schema.errors import GatewayError, bad_argument, missing_object
-from schema.filters import Where, text_of
+from schema.filters import text_of
+from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
 from schema.records import Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection
-
-MAX_PAGE = 1000
-ROOT_PAGE = 50
-NESTED_PAGE = 10
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The arguments of a connection, checked."""
-
-    limit: int
-    backward: bool
-    order: tuple[OrderTerm, ...]
-    position: tuple[str | None, ...] | None
-    where: Mapping[str, Any] | None
-
-    @property
-    def page(self) -> sql.Page:
-        """The page to read: one row more than asked tells whether there are more."""
-        order = tuple(term.reversed() for term in self.order) if self.backward else self.order
-        return sql.Page(order, self.limit + 1, self.position)
 
 
 @dataclass(frozen=True)
@@ -59,6 +39,7 @@ class Loaders:
         self.catalogue = catalogue
         self.reader = reader
         self.missing = missing
+        self.lists = Lists(catalogue, missing)
         self._loaders: dict[int, DataLoader[Key, Any]] = {}
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
@@ -67,8 +48,7 @@ class Loaders:
         self, type_: Type, selections: Iterable[Selection], bind: sql.Binds, order: Sequence[OrderTerm] = ()
     ) -> Shape:
         """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
-        if self.missing.table(type_):
-            raise missing_object(type_.sql_name)
+        self.lists.refuse_missing(type_)
         shape = Shape(type_)
         for selection in selections:
             for child in selection.on(type_.name).values():
@@ -107,60 +87,14 @@ class Loaders:
             for column in columns:
                 shape.add(key_name(column), f"t.{column}::text")
 
-    def order(self, type_: Type) -> tuple[OrderTerm, ...]:
-        """The default order of a type, without a column that the database lacks."""
-        return tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
-
     # -- connections -----------------------------------------------------------------------------------------------
-
-    def slice(self, type_: Type, arguments: Mapping[str, Any], default: int) -> Slice:
-        """Checks a connection's arguments before any SQL.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
-        """
-        first, last = arguments.get("first"), arguments.get("last")
-        after, before = arguments.get("after"), arguments.get("before")
-        if first is not None and last is not None:
-            raise bad_argument("last", "pass `first` or `last`, not both: a page is read from one end")
-        if after is not None and before is not None:
-            raise bad_argument("before", "pass `after` (with `first`) or `before` (with `last`), not both")
-        if before is not None and first is not None:
-            raise bad_argument("before", "`before` reads backward: pass it with `last`, or use `after` with `first`")
-        if after is not None and last is not None:
-            raise bad_argument("after", "`after` reads forward: pass it with `first`, or use `before` with `last`")
-        for name, value in (("first", first), ("last", last)):
-            if value is not None and not 0 <= value <= MAX_PAGE:
-                raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
-        backward = last is not None or before is not None
-        order = self._asked_order(type_, arguments.get("orderBy"))
-        cursor = before if backward else after
-        argument = "before" if backward else "after"
-        position = None if cursor is None else cursors.decode(argument, cursor, type_, order)
-        asked = last if backward else first
-        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"))
-
-    def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
-        """The order that is asked for, or the default one."""
-        if not asked:
-            return self.order(type_)
-        terms = orders.order(self.catalogue, type_, asked, "orderBy")
-        for term in terms:
-            if what := self.missing.first(type_, term.columns):
-                raise missing_object(what)
-        return terms
 
     def _conditions(
         self, type_: Type, below: tuple[str, RelationField] | None, where: Mapping[str, Any] | None, bind: sql.Binds
     ) -> list[str]:
         """What rows must fulfil: to belong to the parent, and the filter."""
-
-        def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
-            what = filtered.sql_name if self.missing.table(filtered) else self.missing.first(filtered, columns)
-            return missing_object(what) if what else None
-
         on = [below[1].join.on("k", "t")] if below else []
-        return [*on, *Where(self.catalogue, bind, missing).predicates(type_, where, "t")]
+        return [*on, *self.lists.filters(type_, where, bind)]
 
     async def root_connection(self, type_: Type, selection: Selection) -> Record:
         """A page of a whole table."""
@@ -185,10 +119,10 @@ class Loaders:
         keys: Sequence[Key],
     ) -> list[Record]:
         """A connection for every parent key; the keys are ``[()]`` at a root."""
-        slice_ = self.slice(type_, selection.arguments, default)
+        slice_ = self.lists.slice(type_, selection.arguments, default)
         fields = {child.name: child for child in selection.fields.values()}
         wants_rows = bool(fields.keys() & {"nodes", "edges", "pageInfo"})
-        self._refuse_missing(type_, below)
+        self.lists.refuse_missing(type_, below)
         pages, totals, others = await asyncio.gather(
             self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
             self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
@@ -199,18 +133,6 @@ class Loaders:
             self._connection(type_, slice_, page or [], total, bool(other)) | {"scope": scope, "key": key}
             for key, page, total, other in zip(keys, pages, totals, others, strict=True)
         ]
-
-    def _refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None) -> None:
-        if self.missing.table(type_):
-            raise missing_object(type_.sql_name)
-        if below:
-            parent, relation = below
-            join = relation.join
-            what = self.missing.first(self.catalogue[parent], join.local_columns) or self.missing.first(
-                type_, join.remote_columns
-            )
-            if what:
-                raise missing_object(what)
 
     def aggregate(self, connection: Record, selection: Selection) -> Any:
         """What the rows of a connection come to, with all connections that meet at this place of the query."""
@@ -340,11 +262,11 @@ class Loaders:
         async def load(keys: list[Key]) -> Sequence[Any]:
             target = self.catalogue[relation.target]
             below = (parent["__typename"], relation)
-            self._refuse_missing(target, below)
+            self.lists.refuse_missing(target, below)
             bind = sql.Binds()
             shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
-            one = sql.Page(self.order(target), 1)
+            one = sql.Page(self.lists.order(target), 1)
             statement = sql.page(target, shape.select, one, bind, where=[relation.join.on("k", "t")])
             rows = await self._fetch(sql.per_parent(statement, source), bind)
             found = {place: shape.record(row) for place, *row in rows}
@@ -362,7 +284,7 @@ class Loaders:
 
     async def root_row(self, type_: Type, selection: Selection, argument: str, value: str) -> Record | None:
         """The row with that id, global or bare."""
-        key = self.parse_id(argument, value, type_)
+        key = self.lists.parse_id(argument, value, type_)
         return (await self.by_ids(type_, [selection], [key]))[0]
 
     async def nodes(
@@ -376,8 +298,10 @@ class Loaders:
         wanted: dict[str, dict[Key, list[int]]] = {}
         for place, value in enumerate(values):
             try:
-                type_ = self.type_of(argument, value)
-                wanted.setdefault(type_.name, {}).setdefault(self.parse_id(argument, value, type_), []).append(place)
+                type_ = self.lists.type_of(argument, value)
+                wanted.setdefault(type_.name, {}).setdefault(self.lists.parse_id(argument, value, type_), []).append(
+                    place
+                )
             except GatewayError as error:
                 rows[place] = error
         groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
@@ -395,31 +319,6 @@ class Loaders:
             return await self.by_ids(type_, [selection], keys)
         except (GatewayError, DatabaseError) as error:
             return [error] * len(keys)
-
-    def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:
-        """The key in an id of that type, global or bare.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
-        """
-        named = ids.type_of(value)
-        if named != type_.name and named in self.catalogue.types and "text" not in type_.key_kinds:
-            raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
-        try:
-            return ids.decode(value, type_.name, type_.key_kinds)
-        except ids.MalformedIdError as error:
-            raise bad_argument(argument, str(error)) from None
-
-    def type_of(self, argument: str, value: str) -> Type:
-        """The type that a global id names.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``: there is no such type.
-        """
-        name = ids.type_of(value)
-        if name is None or name not in self.catalogue.types:
-            raise bad_argument(argument, f"{value[:80]!r} names no type; a global id looks like Model:<UUID>")
-        return self.catalogue[name]
 
     # -- common ----------------------------------------------------------------------------------------------------
 

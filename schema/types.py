@@ -18,7 +18,8 @@ from schema.catalogue import Catalogue, ColumnField, ObjectField, RelationField,
 from schema.errors import bad_argument
 from schema.inputs import Inputs, group_argument, list_arguments
 from schema.kinds import Kind
-from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders
+from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
+from schema.loaders import Loaders
 from schema.records import Record, object_name
 from schema.scalars import BY_NAME
 from schema.selection import Operation, Selection

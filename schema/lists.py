@@ -1,0 +1,139 @@
+"""Lists as both executors read them: what their arguments mean, checked before any SQL, and what the database lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schema import cursors, ids, orders, sql
+from schema.catalogue import Catalogue, OrderTerm, RelationField, Type
+from schema.errors import GatewayError, bad_argument, missing_object
+from schema.filters import Where
+from schema.records import Missing
+
+MAX_PAGE = 1000
+ROOT_PAGE = 50
+NESTED_PAGE = 10
+
+Position = tuple[Any, ...]
+"""The texts of an order's values at a cursor, None for a NULL."""
+
+Decode = Callable[[str, Any, Type, Sequence[OrderTerm]], Position]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The arguments of a connection, checked."""
+
+    limit: int
+    backward: bool
+    order: tuple[OrderTerm, ...]
+    position: Position | None
+    where: Mapping[str, Any] | None
+
+    @property
+    def page(self) -> sql.Page:
+        """The page to read: one row more than asked tells whether there are more."""
+        order = tuple(term.reversed() for term in self.order) if self.backward else self.order
+        return sql.Page(order, self.limit + 1, self.position)
+
+
+class Lists:
+    """What lists of a catalogue's rows are, in a database that may lack some of it."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing) -> None:
+        self.catalogue = catalogue
+        self.missing = missing
+
+    def order(self, type_: Type) -> tuple[OrderTerm, ...]:
+        """The default order of a type, without a column that the database lacks."""
+        return tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
+
+    def slice(self, type_: Type, arguments: Mapping[str, Any], default: int, decode: Decode = cursors.decode) -> Slice:
+        """Checks a connection's arguments before any SQL.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+        """
+        first, last = arguments.get("first"), arguments.get("last")
+        after, before = arguments.get("after"), arguments.get("before")
+        if first is not None and last is not None:
+            raise bad_argument("last", "pass `first` or `last`, not both: a page is read from one end")
+        if after is not None and before is not None:
+            raise bad_argument("before", "pass `after` (with `first`) or `before` (with `last`), not both")
+        if before is not None and first is not None:
+            raise bad_argument("before", "`before` reads backward: pass it with `last`, or use `after` with `first`")
+        if after is not None and last is not None:
+            raise bad_argument("after", "`after` reads forward: pass it with `first`, or use `before` with `last`")
+        for name, value in (("first", first), ("last", last)):
+            if value is not None and not 0 <= value <= MAX_PAGE:
+                raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
+        backward = last is not None or before is not None
+        order = self._asked_order(type_, arguments.get("orderBy"))
+        cursor = before if backward else after
+        argument = "before" if backward else "after"
+        position = None if cursor is None else decode(argument, cursor, type_, order)
+        asked = last if backward else first
+        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"))
+
+    def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
+        """The order that is asked for, or the default one."""
+        if not asked:
+            return self.order(type_)
+        terms = orders.order(self.catalogue, type_, asked, "orderBy")
+        for term in terms:
+            if what := self.missing.first(type_, term.columns):
+                raise missing_object(what)
+        return terms
+
+    def filters(self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
+        """What rows must fulfil, over the alias ``t``."""
+
+        def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
+            what = filtered.sql_name if self.missing.table(filtered) else self.missing.first(filtered, columns)
+            return missing_object(what) if what else None
+
+        return Where(self.catalogue, bind, missing).predicates(type_, where, "t")
+
+    def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:
+        """Whether rows can be read at all: from their table, and along the relation from a parent's type.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``, naming what is.
+        """
+        if self.missing.table(type_):
+            raise missing_object(type_.sql_name)
+        if below:
+            parent, relation = below
+            join = relation.join
+            what = self.missing.first(self.catalogue[parent], join.local_columns) or self.missing.first(
+                type_, join.remote_columns
+            )
+            if what:
+                raise missing_object(what)
+
+    def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:
+        """The key in an id of that type, global or bare.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
+        """
+        named = ids.type_of(value)
+        if named != type_.name and named in self.catalogue.types and "text" not in type_.key_kinds:
+            raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
+        try:
+            return ids.decode(value, type_.name, type_.key_kinds)
+        except ids.MalformedIdError as error:
+            raise bad_argument(argument, str(error)) from None
+
+    def type_of(self, argument: str, value: str) -> Type:
+        """The type that a global id names.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``: there is no such type.
+        """
+        name = ids.type_of(value)
+        if name is None or name not in self.catalogue.types:
+            raise bad_argument(argument, f"{value[:80]!r} names no type; a global id looks like Model:<UUID>")
+        return self.catalogue[name]
