@@ -14,10 +14,11 @@ from typing import Any
 from strawberry.dataloader import DataLoader
 
 from db.engine import DatabaseError, InvalidValueError, Reader
-from schema import aggregates, cursors, ids, orders, sql
-from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Type
+from schema import aggregates, cursors, orders, sql
+from schema.arguments import Given, bound, given, parse_id, type_of
+from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
 from schema.errors import GatewayError, bad_argument, missing_object
-from schema.filters import Where, text_of
+from schema.filters import Where
 from schema.records import Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection
 
@@ -35,6 +36,7 @@ class Slice:
     order: tuple[OrderTerm, ...]
     position: tuple[str | None, ...] | None
     where: Mapping[str, Any] | None
+    given: Given
 
     @property
     def page(self) -> sql.Page:
@@ -50,6 +52,7 @@ class Scope:
     type: Type
     below: tuple[str, RelationField] | None
     where: Mapping[str, Any] | None
+    given: Given
 
 
 class Loaders:
@@ -67,8 +70,8 @@ class Loaders:
         self, type_: Type, selections: Iterable[Selection], bind: sql.Binds, order: Sequence[OrderTerm] = ()
     ) -> Shape:
         """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
-        if self.missing.table(type_):
-            raise missing_object(type_.sql_name)
+        if what := self.missing.table(type_):
+            raise missing_object(what)
         shape = Shape(type_)
         for selection in selections:
             for child in selection.on(type_.name).values():
@@ -90,10 +93,7 @@ class Loaders:
         if what := self.missing.first(shape.type, made.columns):
             shape.refused[name] = what
             return
-        values = {}
-        for argument, (hole, kind, _) in made.arguments.items():
-            value = selection.arguments.get(argument)
-            values[hole] = bind(None if value is None else text_of(value), f"text::{kind.pg_type}")
+        values = bound(given(self.catalogue, made.arguments, selection.arguments), bind)
         asked = {child.name for child in selection.fields.values()}
         leaves = list(made.leaves.values())
         # without any the source would give a row for each of its rows, and one is wanted
@@ -138,7 +138,8 @@ class Loaders:
         argument = "before" if backward else "after"
         position = None if cursor is None else cursors.decode(argument, cursor, type_, order)
         asked = last if backward else first
-        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"))
+        values = given(self.catalogue, type_.arguments, arguments)
+        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"), values)
 
     def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
         """The order that is asked for, or the default one."""
@@ -156,7 +157,7 @@ class Loaders:
         """What rows must fulfil: to belong to the parent, and the filter."""
 
         def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
-            what = filtered.sql_name if self.missing.table(filtered) else self.missing.first(filtered, columns)
+            what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
         on = [below[1].join.on("k", "t")] if below else []
@@ -194,15 +195,15 @@ class Loaders:
             self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
             self._other_side(type_, selection, slice_, below, keys),
         )
-        scope = Scope(type_, below, slice_.where)
+        scope = Scope(type_, below, slice_.where, slice_.given)
         return [
             self._connection(type_, slice_, page or [], total, bool(other)) | {"scope": scope, "key": key}
             for key, page, total, other in zip(keys, pages, totals, others, strict=True)
         ]
 
     def _refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None) -> None:
-        if self.missing.table(type_):
-            raise missing_object(type_.sql_name)
+        if what := self.missing.table(type_):
+            raise missing_object(what)
         if below:
             parent, relation = below
             join = relation.join
@@ -223,7 +224,8 @@ class Loaders:
                 raise missing_object(what)
             bind = sql.Binds()
             source = self._parents(scope.below, keys, bind)
-            statement = asked.statement(self._conditions(scope.type, scope.below, scope.where, bind), bind)
+            rows = scope.type.source(bound(scope.given, bind))
+            statement = asked.statement(rows, self._conditions(scope.type, scope.below, scope.where, bind), bind)
             found: list[list[Record]] = [[] for _ in keys]
             if source is None:
                 found[0] = [asked.record(row) for row in await self._fetch(statement, bind)]
@@ -245,9 +247,9 @@ class Loaders:
         bind = sql.Binds()
         shape = self.shape(type_, _node_selections(selection), bind, slice_.order)
         source = self._parents(below, keys, bind)
-        statement = sql.page(
-            type_, shape.select, slice_.page, bind, where=self._conditions(type_, below, slice_.where, bind)
-        )
+        rows = type_.source(bound(slice_.given, bind))
+        where = self._conditions(type_, below, slice_.where, bind)
+        statement = sql.page(rows, shape.select, slice_.page, bind, where=where)
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
             pages[0] = [shape.record(row) for row in await self._fetch(statement, bind, slice_)]
@@ -260,7 +262,8 @@ class Loaders:
         self, type_: Type, slice_: Slice, below: tuple[str, RelationField] | None, keys: Sequence[Key]
     ) -> list[Any]:
         bind = sql.Binds()
-        statement = sql.count(type_, where=self._conditions(type_, below, slice_.where, bind))
+        rows = type_.source(bound(slice_.given, bind))
+        statement = sql.count(rows, where=self._conditions(type_, below, slice_.where, bind))
         return await self._facts(below, keys, statement, bind, slice_)
 
     async def _other_side(
@@ -284,7 +287,8 @@ class Loaders:
         bind = sql.Binds()
         order = slice_.page.order
         where = self._conditions(type_, below, slice_.where, bind)
-        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=where)
+        rows = type_.source(bound(slice_.given, bind))
+        statement = sql.exists_up_to(rows, order, slice_.position, bind, where=where)
         return await self._facts(below, keys, statement, bind, slice_)
 
     async def _facts(
@@ -345,9 +349,10 @@ class Loaders:
             shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.order(target), 1)
-            statement = sql.page(target, shape.select, one, bind, where=[relation.join.on("k", "t")])
-            rows = await self._fetch(sql.per_parent(statement, source), bind)
-            found = {place: shape.record(row) for place, *row in rows}
+            rows = target.source(bound(given(self.catalogue, target.arguments, selection.arguments), bind))
+            statement = sql.page(rows, shape.select, one, bind, where=[relation.join.on("k", "t")])
+            answer = await self._fetch(sql.per_parent(statement, source), bind)
+            found = {place: shape.record(row) for place, *row in answer}
             return [found.get(index + 1) for index in range(len(keys))]
 
         return self._loader(selection, load).load(key)
@@ -360,10 +365,33 @@ class Loaders:
         found = {place: shape.record(row) for place, *row in await self._fetch(statement, bind)}
         return [found.get(index + 1) for index in range(len(keys))]
 
-    async def root_row(self, type_: Type, selection: Selection, argument: str, value: str) -> Record | None:
-        """The row with that id, global or bare."""
-        key = self.parse_id(argument, value, type_)
-        return (await self.by_ids(type_, [selection], [key]))[0]
+    async def root_row(self, type_: Type, root: Root, selection: Selection) -> Record | None:
+        """The row with the id that is asked for, global or bare, or with what else is unique; or the only one."""
+        asked = {name: value for name, value in selection.arguments.items() if value is not None}
+        if "id" in asked and len(asked) == 1:
+            key = parse_id(self.catalogue, "id", asked["id"], type_)
+            return (await self.by_ids(type_, [selection], [key]))[0]
+        bind = sql.Binds()
+        shape = self.shape(type_, [selection], bind)
+        conditions = []
+        if type_.is_node:
+            columns = _lookup(root, asked)
+            if what := self.missing.first(type_, columns.values()):
+                raise missing_object(what)
+            where = {type_.field_name(column): {"eq": asked[name]} for name, column in columns.items()}
+            conditions = self._conditions(type_, None, where, bind)
+        rows = type_.source(bound(given(self.catalogue, type_.arguments, selection.arguments), bind))
+        statement = sql.page(rows, shape.select, sql.Page(self.order(type_), 1), bind, where=conditions)
+        found = await self._fetch(statement, bind)
+        return shape.record(found[0]) if found else None
+
+    def row(self, type_: Type, selection: Selection, key: Key) -> Any:
+        """The row with a key or None, with all that meet at this place of the query; for fields of Python's own."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            return await self.by_ids(type_, [selection], keys)
+
+        return self._loader(selection, load).load(key)
 
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
@@ -376,8 +404,9 @@ class Loaders:
         wanted: dict[str, dict[Key, list[int]]] = {}
         for place, value in enumerate(values):
             try:
-                type_ = self.type_of(argument, value)
-                wanted.setdefault(type_.name, {}).setdefault(self.parse_id(argument, value, type_), []).append(place)
+                type_ = type_of(self.catalogue, argument, value)
+                key: Key = parse_id(self.catalogue, argument, value, type_)
+                wanted.setdefault(type_.name, {}).setdefault(key, []).append(place)
             except GatewayError as error:
                 rows[place] = error
         groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
@@ -395,31 +424,6 @@ class Loaders:
             return await self.by_ids(type_, [selection], keys)
         except (GatewayError, DatabaseError) as error:
             return [error] * len(keys)
-
-    def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:
-        """The key in an id of that type, global or bare.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
-        """
-        named = ids.type_of(value)
-        if named != type_.name and named in self.catalogue.types and "text" not in type_.key_kinds:
-            raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
-        try:
-            return ids.decode(value, type_.name, type_.key_kinds)
-        except ids.MalformedIdError as error:
-            raise bad_argument(argument, str(error)) from None
-
-    def type_of(self, argument: str, value: str) -> Type:
-        """The type that a global id names.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``: there is no such type.
-        """
-        name = ids.type_of(value)
-        if name is None or name not in self.catalogue.types:
-            raise bad_argument(argument, f"{value[:80]!r} names no type; a global id looks like Model:<UUID>")
-        return self.catalogue[name]
 
     # -- common ----------------------------------------------------------------------------------------------------
 
@@ -449,6 +453,20 @@ class Loaders:
 
 async def _nothing(keys: Sequence[Key]) -> list[Any]:
     return [None] * len(keys)
+
+
+def _lookup(root: Root, asked: Mapping[str, Any]) -> Mapping[str, str]:
+    """The columns that the arguments of a root name, all of one lookup.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, with the ways to ask.
+    """
+    for one in root.lookups:
+        if one.keys() == asked.keys():
+            return one
+    ways = ", or ".join(["`id`", *(" and ".join(f"`{name}`" for name in one) for one in root.lookups)])
+    got = " and ".join(f"`{name}`" for name in asked) or "nothing"
+    raise bad_argument(next(iter(asked), "id"), f"pass {ways} to name one row; {got} was given")
 
 
 def _node_selections(connection: Selection) -> list[Selection]:
