@@ -204,9 +204,6 @@ class Meter:
         self._catalogue = catalogue
         self._limits = settings
         self._introspection = Introspection(schema)
-        self._roots: dict[str, tuple[Type, bool]] = {}
-        for type_ in catalogue:
-            self._roots |= {type_.singular: (type_, False), type_.plural: (type_, True)}
 
     def measure(self, operation: Operation) -> int:
         """The cost of an operation: the rows that it can answer with, at least one a field of rows.
@@ -262,10 +259,10 @@ class Meter:
                 if name in self._catalogue.types
             ]
             return rows + max(below, default=0)
-        if selection.name not in self._roots:
+        root = self._catalogue.roots.get(selection.name)
+        if root is None:
             return 0
-        type_, many = self._roots[selection.name]
-        return self._relation_cost(type_, selection, many, 1, ROOT_PAGE, walk)
+        return self._relation_cost(self._catalogue[root.target], selection, root.many, 1, ROOT_PAGE, walk)
 
     def _relation_cost(
         self,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schema import cursors, ids, orders, sql
-from schema.catalogue import Catalogue, OrderTerm, RelationField, Type
+from schema import cursors, orders, sql
+from schema.arguments import Given, given
+from schema.catalogue import Catalogue, OrderTerm, RelationField, Root, Type
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.filters import Where
 from schema.records import Missing
@@ -31,6 +32,7 @@ class Slice:
     order: tuple[OrderTerm, ...]
     position: Position | None
     where: Mapping[str, Any] | None
+    given: Given
 
     @property
     def page(self) -> sql.Page:
@@ -75,7 +77,8 @@ class Lists:
         argument = "before" if backward else "after"
         position = None if cursor is None else decode(argument, cursor, type_, order)
         asked = last if backward else first
-        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"))
+        values = given(self.catalogue, type_.arguments, arguments)
+        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"), values)
 
     def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
         """The order that is asked for, or the default one."""
@@ -91,7 +94,7 @@ class Lists:
         """What rows must fulfil, over the alias ``t``."""
 
         def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
-            what = filtered.sql_name if self.missing.table(filtered) else self.missing.first(filtered, columns)
+            what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
         return Where(self.catalogue, bind, missing).predicates(type_, where, "t")
@@ -102,8 +105,8 @@ class Lists:
         Raises:
             GatewayError: ``MISSING_IN_DATABASE``, naming what is.
         """
-        if self.missing.table(type_):
-            raise missing_object(type_.sql_name)
+        if what := self.missing.table(type_):
+            raise missing_object(what)
         if below:
             parent, relation = below
             join = relation.join
@@ -113,27 +116,24 @@ class Lists:
             if what:
                 raise missing_object(what)
 
-    def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:
-        """The key in an id of that type, global or bare.
+    def lookup(self, type_: Type, root: Root, asked: Mapping[str, Any], bind: sql.Binds) -> list[str]:
+        """What the one row must fulfil that the arguments of a root name, none of them its id.
 
         Raises:
-            GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
+            GatewayError: ``BAD_USER_INPUT``, with the ways to ask, or ``MISSING_IN_DATABASE``.
         """
-        named = ids.type_of(value)
-        if named != type_.name and named in self.catalogue.types and "text" not in type_.key_kinds:
-            raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
-        try:
-            return ids.decode(value, type_.name, type_.key_kinds)
-        except ids.MalformedIdError as error:
-            raise bad_argument(argument, str(error)) from None
+        columns = _lookup(root, asked)
+        if what := self.missing.first(type_, columns.values()):
+            raise missing_object(what)
+        where = {type_.field_name(column): {"eq": asked[name]} for name, column in columns.items()}
+        return self.filters(type_, where, bind)
 
-    def type_of(self, argument: str, value: str) -> Type:
-        """The type that a global id names.
 
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``: there is no such type.
-        """
-        name = ids.type_of(value)
-        if name is None or name not in self.catalogue.types:
-            raise bad_argument(argument, f"{value[:80]!r} names no type; a global id looks like Model:<UUID>")
-        return self.catalogue[name]
+def _lookup(root: Root, asked: Mapping[str, Any]) -> Mapping[str, str]:
+    """The columns that the arguments of a root name, all of one lookup."""
+    for one in root.lookups:
+        if one.keys() == asked.keys():
+            return one
+    ways = ", or ".join(["`id`", *(" and ".join(f"`{name}`" for name in one) for one in root.lookups)])
+    got = " and ".join(f"`{name}`" for name in asked) or "nothing"
+    raise bad_argument(next(iter(asked), "id"), f"pass {ways} to name one row; {got} was given")

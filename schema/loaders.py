@@ -15,9 +15,9 @@ from strawberry.dataloader import DataLoader
 
 from db.engine import DatabaseError, InvalidValueError, Reader
 from schema import aggregates, cursors, sql
-from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Type
+from schema.arguments import Given, bound, given, parse_id, type_of
+from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
 from schema.errors import GatewayError, bad_argument, missing_object
-from schema.filters import text_of
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
 from schema.records import Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection
@@ -30,6 +30,7 @@ class Scope:
     type: Type
     below: tuple[str, RelationField] | None
     where: Mapping[str, Any] | None
+    given: Given
 
 
 class Loaders:
@@ -70,10 +71,7 @@ class Loaders:
         if what := self.missing.first(shape.type, made.columns):
             shape.refused[name] = what
             return
-        values = {}
-        for argument, (hole, kind, _) in made.arguments.items():
-            value = selection.arguments.get(argument)
-            values[hole] = bind(None if value is None else text_of(value), f"text::{kind.pg_type}")
+        values = bound(given(self.catalogue, made.arguments, selection.arguments), bind)
         asked = {child.name for child in selection.fields.values()}
         leaves = list(made.leaves.values())
         # without any the source would give a row for each of its rows, and one is wanted
@@ -128,7 +126,7 @@ class Loaders:
             self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
             self._other_side(type_, selection, slice_, below, keys),
         )
-        scope = Scope(type_, below, slice_.where)
+        scope = Scope(type_, below, slice_.where, slice_.given)
         return [
             self._connection(type_, slice_, page or [], total, bool(other)) | {"scope": scope, "key": key}
             for key, page, total, other in zip(keys, pages, totals, others, strict=True)
@@ -145,7 +143,8 @@ class Loaders:
                 raise missing_object(what)
             bind = sql.Binds()
             source = self._parents(scope.below, keys, bind)
-            statement = asked.statement(self._conditions(scope.type, scope.below, scope.where, bind), bind)
+            rows = scope.type.source(bound(scope.given, bind))
+            statement = asked.statement(rows, self._conditions(scope.type, scope.below, scope.where, bind), bind)
             found: list[list[Record]] = [[] for _ in keys]
             if source is None:
                 found[0] = [asked.record(row) for row in await self._fetch(statement, bind)]
@@ -167,9 +166,9 @@ class Loaders:
         bind = sql.Binds()
         shape = self.shape(type_, _node_selections(selection), bind, slice_.order)
         source = self._parents(below, keys, bind)
-        statement = sql.page(
-            type_, shape.select, slice_.page, bind, where=self._conditions(type_, below, slice_.where, bind)
-        )
+        rows = type_.source(bound(slice_.given, bind))
+        where = self._conditions(type_, below, slice_.where, bind)
+        statement = sql.page(rows, shape.select, slice_.page, bind, where=where)
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
             pages[0] = [shape.record(row) for row in await self._fetch(statement, bind, slice_)]
@@ -182,7 +181,8 @@ class Loaders:
         self, type_: Type, slice_: Slice, below: tuple[str, RelationField] | None, keys: Sequence[Key]
     ) -> list[Any]:
         bind = sql.Binds()
-        statement = sql.count(type_, where=self._conditions(type_, below, slice_.where, bind))
+        rows = type_.source(bound(slice_.given, bind))
+        statement = sql.count(rows, where=self._conditions(type_, below, slice_.where, bind))
         return await self._facts(below, keys, statement, bind, slice_)
 
     async def _other_side(
@@ -206,7 +206,8 @@ class Loaders:
         bind = sql.Binds()
         order = slice_.page.order
         where = self._conditions(type_, below, slice_.where, bind)
-        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=where)
+        rows = type_.source(bound(slice_.given, bind))
+        statement = sql.exists_up_to(rows, order, slice_.position, bind, where=where)
         return await self._facts(below, keys, statement, bind, slice_)
 
     async def _facts(
@@ -267,9 +268,10 @@ class Loaders:
             shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.lists.order(target), 1)
-            statement = sql.page(target, shape.select, one, bind, where=[relation.join.on("k", "t")])
-            rows = await self._fetch(sql.per_parent(statement, source), bind)
-            found = {place: shape.record(row) for place, *row in rows}
+            rows = target.source(bound(given(self.catalogue, target.arguments, selection.arguments), bind))
+            statement = sql.page(rows, shape.select, one, bind, where=[relation.join.on("k", "t")])
+            answer = await self._fetch(sql.per_parent(statement, source), bind)
+            found = {place: shape.record(row) for place, *row in answer}
             return [found.get(index + 1) for index in range(len(keys))]
 
         return self._loader(selection, load).load(key)
@@ -282,10 +284,27 @@ class Loaders:
         found = {place: shape.record(row) for place, *row in await self._fetch(statement, bind)}
         return [found.get(index + 1) for index in range(len(keys))]
 
-    async def root_row(self, type_: Type, selection: Selection, argument: str, value: str) -> Record | None:
-        """The row with that id, global or bare."""
-        key = self.lists.parse_id(argument, value, type_)
-        return (await self.by_ids(type_, [selection], [key]))[0]
+    async def root_row(self, type_: Type, root: Root, selection: Selection) -> Record | None:
+        """The row with the id that is asked for, global or bare, or with what else is unique; or the only one."""
+        asked = {name: value for name, value in selection.arguments.items() if value is not None}
+        if "id" in asked and len(asked) == 1:
+            key = parse_id(self.catalogue, "id", asked["id"], type_)
+            return (await self.by_ids(type_, [selection], [key]))[0]
+        bind = sql.Binds()
+        shape = self.shape(type_, [selection], bind)
+        conditions = self.lists.lookup(type_, root, asked, bind) if type_.is_node else []
+        rows = type_.source(bound(given(self.catalogue, type_.arguments, selection.arguments), bind))
+        statement = sql.page(rows, shape.select, sql.Page(self.lists.order(type_), 1), bind, where=conditions)
+        found = await self._fetch(statement, bind)
+        return shape.record(found[0]) if found else None
+
+    def row(self, type_: Type, selection: Selection, key: Key) -> Any:
+        """The row with a key or None, with all that meet at this place of the query; for fields of Python's own."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            return await self.by_ids(type_, [selection], keys)
+
+        return self._loader(selection, load).load(key)
 
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
@@ -298,10 +317,9 @@ class Loaders:
         wanted: dict[str, dict[Key, list[int]]] = {}
         for place, value in enumerate(values):
             try:
-                type_ = self.lists.type_of(argument, value)
-                wanted.setdefault(type_.name, {}).setdefault(self.lists.parse_id(argument, value, type_), []).append(
-                    place
-                )
+                type_ = type_of(self.catalogue, argument, value)
+                key: Key = parse_id(self.catalogue, argument, value, type_)
+                wanted.setdefault(type_.name, {}).setdefault(key, []).append(place)
             except GatewayError as error:
                 rows[place] = error
         groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
