@@ -180,6 +180,8 @@ class Root:
     description: str
     many: bool
     lookups: tuple[Mapping[str, str], ...] = ()
+    nearest: Nearest | None = None
+    """The similarity search that it is, where it is one: its rows come in that order."""
 
 
 @dataclass
@@ -200,7 +202,6 @@ class Type:
     reads: tuple[str, ...] = ()
     """The tables and views that it cannot do without, as SQL names them."""
     search: tuple[str, ...] = ()
-    nearest: tuple[Nearest, ...] = ()
     columns: dict[str, ColumnField] = field(default_factory=dict)
     objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
@@ -368,8 +369,7 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
 
 def _is_unique(target: Type, join: Join) -> bool:
     """Whether the join can find one row at most: it is equality with the key or with a unique constraint."""
-    uniques = _unique_constraints(target.table, UniqueConstraint, PrimaryKeyConstraint)
-    uniques += [[column.name] for column in target.table.columns if column.unique]
+    uniques = _unique(target.table, UniqueConstraint, PrimaryKeyConstraint)
     return join.equality and any(set(names) <= set(join.remote_columns) for names in uniques)
 
 
@@ -417,10 +417,10 @@ def _type(entity: RowClass) -> Type:
         entity.__ascending__,
         reads=(table_of(entity).fullname,),
         search=tuple(entity.__search__),
-        nearest=tuple(nearest(entity)),
     )
     if issubclass(entity, Derived):
-        type_.select = entity.__select__
+        columns = (f"d.{c.name}::{kind_of(c.type).pg_type} AS {c.name}" for c in type_.table.columns)
+        type_.select = f"SELECT {', '.join(columns)} FROM ({entity.__select__}) AS d"
         type_.arguments = _arguments(entity.__arguments__)
         type_.reads = tuple(table_of(entities()[name]).fullname for name in entity.__reads__)
     return type_
@@ -436,18 +436,18 @@ def _roots(entity: RowClass, type_: Type) -> Iterator[Root]:
         yield Root(type_.singular, type_.name, doc, many=False, lookups=named)
     if not single:
         yield Root(type_.plural, type_.name, f"All {type_.name} rows. {type_.description}", many=True)
+    for search in nearest(entity):
+        yield Root(camel(search.root), type_.name, search.doc, many=True, nearest=search)
 
 
 def _unique_lookups(type_: Type) -> Iterator[dict[str, str]]:
     """The table's unique columns, alone and together, beside its key."""
-    for column in type_.table.columns:
-        if column.unique:
-            yield {column.name: column.name}
-    for names in _unique_constraints(type_.table, UniqueConstraint):
-        if names != list(type_.key):
+    for names in _unique(type_.table, UniqueConstraint):
+        if names != type_.key:
             yield {name: name for name in names}
 
 
-def _unique_constraints(table: Table, *kinds: type[UniqueConstraint | PrimaryKeyConstraint]) -> list[list[str]]:
-    found = [[c.name for c in constraint.columns] for constraint in table.constraints if isinstance(constraint, kinds)]
+def _unique(table: Table, *kinds: type[UniqueConstraint | PrimaryKeyConstraint]) -> list[tuple[str, ...]]:
+    """The columns that are unique together, by the constraints of these kinds."""
+    found = [tuple(c.name for c in one.columns) for one in table.constraints if isinstance(one, kinds)]
     return sorted(names for names in found if names)

@@ -14,6 +14,7 @@ from typing import Any
 from strawberry.dataloader import DataLoader
 
 from db.engine import DatabaseError, InvalidValueError, Reader
+from db.facts import Facts
 from schema import aggregates, cursors, sql
 from schema.arguments import Given, bound, given, parse_id, type_of
 from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
@@ -36,11 +37,12 @@ class Scope:
 class Loaders:
     """The loaders of one request."""
 
-    def __init__(self, catalogue: Catalogue, reader: Reader, missing: Missing) -> None:
+    def __init__(self, catalogue: Catalogue, reader: Reader, missing: Missing, facts: Facts) -> None:
         self.catalogue = catalogue
         self.reader = reader
         self.missing = missing
         self.lists = Lists(catalogue, missing)
+        self.facts = facts
         self._loaders: dict[int, DataLoader[Key, Any]] = {}
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
@@ -87,7 +89,7 @@ class Loaders:
 
     # -- connections -----------------------------------------------------------------------------------------------
 
-    def _conditions(
+    def conditions(
         self, type_: Type, below: tuple[str, RelationField] | None, where: Mapping[str, Any] | None, bind: sql.Binds
     ) -> list[str]:
         """What rows must fulfil: to belong to the parent, and the filter."""
@@ -144,12 +146,12 @@ class Loaders:
             bind = sql.Binds()
             source = self._parents(scope.below, keys, bind)
             rows = scope.type.source(bound(scope.given, bind))
-            statement = asked.statement(rows, self._conditions(scope.type, scope.below, scope.where, bind), bind)
+            statement = asked.statement(rows, self.conditions(scope.type, scope.below, scope.where, bind), bind)
             found: list[list[Record]] = [[] for _ in keys]
             if source is None:
-                found[0] = [asked.record(row) for row in await self._fetch(statement, bind)]
+                found[0] = [asked.record(row) for row in await self.fetch(statement, bind)]
             else:
-                for place, *row in await self._fetch(sql.per_parent(statement, source), bind):
+                for place, *row in await self.fetch(sql.per_parent(statement, source), bind):
                     found[place - 1].append(asked.record(row))
             return [aggregates.groups(records) for records in found]
 
@@ -164,16 +166,16 @@ class Loaders:
         keys: Sequence[Key],
     ) -> list[list[Record]]:
         bind = sql.Binds()
-        shape = self.shape(type_, _node_selections(selection), bind, slice_.order)
+        shape = self.shape(type_, node_selections(selection), bind, slice_.order)
         source = self._parents(below, keys, bind)
         rows = type_.source(bound(slice_.given, bind))
-        where = self._conditions(type_, below, slice_.where, bind)
+        where = self.conditions(type_, below, slice_.where, bind)
         statement = sql.page(rows, shape.select, slice_.page, bind, where=where)
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
-            pages[0] = [shape.record(row) for row in await self._fetch(statement, bind, slice_)]
+            pages[0] = [shape.record(row) for row in await self.fetch(statement, bind, slice_)]
         else:
-            for place, *row in await self._fetch(sql.per_parent(statement, source), bind, slice_):
+            for place, *row in await self.fetch(sql.per_parent(statement, source), bind, slice_):
                 pages[place - 1].append(shape.record(row))
         return pages
 
@@ -182,7 +184,7 @@ class Loaders:
     ) -> list[Any]:
         bind = sql.Binds()
         rows = type_.source(bound(slice_.given, bind))
-        statement = sql.count(rows, where=self._conditions(type_, below, slice_.where, bind))
+        statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind))
         return await self._facts(below, keys, statement, bind, slice_)
 
     async def _other_side(
@@ -205,7 +207,7 @@ class Loaders:
             return await _nothing(keys)
         bind = sql.Binds()
         order = slice_.page.order
-        where = self._conditions(type_, below, slice_.where, bind)
+        where = self.conditions(type_, below, slice_.where, bind)
         rows = type_.source(bound(slice_.given, bind))
         statement = sql.exists_up_to(rows, order, slice_.position, bind, where=where)
         return await self._facts(below, keys, statement, bind, slice_)
@@ -221,8 +223,8 @@ class Loaders:
         """One value for every parent."""
         source = self._parents(below, keys, bind)
         if source is None:
-            return [(await self._fetch(statement, bind, slice_))[0][0]]
-        found = {row[0]: row[1] for row in await self._fetch(sql.per_parent(statement, source), bind, slice_)}
+            return [(await self.fetch(statement, bind, slice_))[0][0]]
+        found = {row[0]: row[1] for row in await self.fetch(sql.per_parent(statement, source), bind, slice_)}
         return [found[index + 1] for index in range(len(keys))]
 
     def _parents(self, below: tuple[str, RelationField] | None, keys: Sequence[Key], bind: sql.Binds) -> str | None:
@@ -268,9 +270,11 @@ class Loaders:
             shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.lists.order(target), 1)
-            rows = target.source(bound(given(self.catalogue, target.arguments, selection.arguments), bind))
-            statement = sql.page(rows, shape.select, one, bind, where=[relation.join.on("k", "t")])
-            answer = await self._fetch(sql.per_parent(statement, source), bind)
+            values = bound(given(self.catalogue, target.arguments, selection.arguments), bind)
+            if relation.join.remote_columns == target.key:
+                values["keys"] = f"ARRAY[k.{relation.join.local_columns[0]}::text]"
+            statement = sql.page(target.source(values), shape.select, one, bind, where=[relation.join.on("k", "t")])
+            answer = await self.fetch(sql.per_parent(statement, source), bind)
             found = {place: shape.record(row) for place, *row in answer}
             return [found.get(index + 1) for index in range(len(keys))]
 
@@ -281,7 +285,7 @@ class Loaders:
         bind = sql.Binds()
         shape = self.shape(type_, selections, bind)
         statement = sql.by_keys(type_, shape.select, keys, bind)
-        found = {place: shape.record(row) for place, *row in await self._fetch(statement, bind)}
+        found = {place: shape.record(row) for place, *row in await self.fetch(statement, bind)}
         return [found.get(index + 1) for index in range(len(keys))]
 
     async def root_row(self, type_: Type, root: Root, selection: Selection) -> Record | None:
@@ -295,7 +299,7 @@ class Loaders:
         conditions = self.lists.lookup(type_, root, asked, bind) if type_.is_node else []
         rows = type_.source(bound(given(self.catalogue, type_.arguments, selection.arguments), bind))
         statement = sql.page(rows, shape.select, sql.Page(self.lists.order(type_), 1), bind, where=conditions)
-        found = await self._fetch(statement, bind)
+        found = await self.fetch(statement, bind)
         return shape.record(found[0]) if found else None
 
     def row(self, type_: Type, selection: Selection, key: Key) -> Any:
@@ -352,7 +356,8 @@ class Loaders:
             loader = self._loaders[id(selection)] = DataLoader(load_fn=load)
         return loader
 
-    async def _fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:
+    async def fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:
+        """Runs a statement; a value that the database cannot read is an error of the slice's argument."""
         try:
             return await self.reader.fetch(statement, bind.values)
         except InvalidValueError as error:
@@ -368,7 +373,7 @@ async def _nothing(keys: Sequence[Key]) -> list[Any]:
     return [None] * len(keys)
 
 
-def _node_selections(connection: Selection) -> list[Selection]:
+def node_selections(connection: Selection) -> list[Selection]:
     """The selections on a connection's rows: those of ``nodes`` and those of ``edges { node }``."""
     found = []
     for child in connection.fields.values():

@@ -23,6 +23,7 @@ from schema.loaders import Loaders
 from schema.records import Record, object_name
 from schema.scalars import BY_NAME
 from schema.selection import Operation, Selection
+from schema.similarity import SimilaritySearch
 
 
 class RequestContext:
@@ -225,7 +226,12 @@ class Types:
 
     def _root(self, root: Root) -> Any:
         type_ = self.catalogue[root.target]
-        if root.many:
+        if root.nearest:
+            search = SimilaritySearch(type_, root)
+            connection = search.connection(self.nodes[type_.name], PageInfo)
+            taken = search.arguments(self.inputs.where[type_.name])
+            resolver = taking(taken, connection | None, _similar(search))
+        elif root.many:
             returns = self.connections[type_.name] | None
             resolver = taking(self.list_arguments(type_, ROOT_PAGE), returns, _root_connection(type_))
         else:
@@ -310,6 +316,10 @@ def _related_row(relation: RelationField) -> Callable[[Any, Info], Any]:
 
 def _root_connection(type_: Type) -> Callable[[Any, Info], Any]:
     return lambda _root, info: info.context.loaders.root_connection(type_, selection_of(info))
+
+
+def _similar(search: SimilaritySearch) -> Callable[[Any, Info], Any]:
+    return lambda _root, info: search.resolve(info.context.loaders, selection_of(info))
 
 
 def _root_row(type_: Type, root: Root) -> Callable[[Any, Info], Any]:

@@ -2,22 +2,27 @@
 
 from db.base import add_comments, add_indexes
 from db.models import (
+    g01_agent_latency,
     g01_mlops_core,
     g01_mlops_views,
+    g02_causal_gate,
     g02_causal_validation,
     g03_digital_twin,
     g04_tool_composer,
     g05_roi_calculations,
     g06_hpo_studies,
     g07_model_monitoring,
+    g07_model_questions,
     g07_monitoring_views,
     g08_ab_testing,
+    g08_experiment_health,
     g09_self_improvement,
     g10_gepa_optimization,
     g11_bentoml_tracking,
     g12_feast_tracking,
     g13_causal_discovery,
     g14_cohort_constructor,
+    g14_cohort_funnel,
     shared,
 )
 
@@ -25,21 +30,26 @@ add_comments()
 add_indexes()
 
 __all__ = [
+    "g01_agent_latency",
     "g01_mlops_core",
     "g01_mlops_views",
+    "g02_causal_gate",
     "g02_causal_validation",
     "g03_digital_twin",
     "g04_tool_composer",
     "g05_roi_calculations",
     "g06_hpo_studies",
     "g07_model_monitoring",
+    "g07_model_questions",
     "g07_monitoring_views",
     "g08_ab_testing",
+    "g08_experiment_health",
     "g09_self_improvement",
     "g10_gepa_optimization",
     "g11_bentoml_tracking",
     "g12_feast_tracking",
     "g13_causal_discovery",
     "g14_cohort_constructor",
+    "g14_cohort_funnel",
     "shared",
 ]
