@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import strawberry
 
 from schema.catalogue import ColumnField, Type
 from schema.errors import GatewayError, bad_argument
-from schema.kinds import Kind
+from schema.kinds import FINITE, Kind
 from schema.orders import sortable
 from schema.scalars import Date, DateTime
 from schema.selection import Selection
@@ -57,7 +57,7 @@ class DateAggregate:
     max: Date | None = strawberry.field(description="Latest.")
 
 
-_NUMBER = Kind("double", "{c}::float8", "double precision", "Float")
+_NUMBER = Kind("double", "{c}::float8", "double precision", "Float", checked=FINITE)
 _FUNCTIONS = {
     "avg": "avg({v})",
     "sum": "sum({v})",
@@ -91,12 +91,17 @@ class Summary:
     measures: tuple[tuple[ColumnField, str], ...]
     """The leaves that are aggregated, with the name of the function."""
 
-    def statement(self, rows: str, where: Sequence[str], bind: Binds) -> str:
-        """The groups of one list of ``rows`` over the alias ``t``: keys, count, measures."""
+    def statement(
+        self, rows: str, where: Sequence[str], bind: Binds, write: Callable[[Kind, str], str] = Kind.sql
+    ) -> str:
+        """The groups of one list of ``rows`` over the alias ``t``: keys, count, measures, as ``a0``, ``a1`` and so on.
+
+        ``write`` gives a value the form in which it is read: the wire's, or that of JSON.
+        """
         groups = [expression for _, expression in self.keys]
-        select = [leaf.kind.sql(expression) for leaf, expression in self.keys]
+        select = [write(leaf.kind, expression) for leaf, expression in self.keys]
         select.append("count(*)")
-        select += [_measure(leaf, function) for leaf, function in self.measures]
+        select += [_measure(leaf, function, write) for leaf, function in self.measures]
         named = ", ".join(f"{expression} AS a{place}" for place, expression in enumerate(select))
         source = f"SELECT {named} FROM {rows} t{conditions(where)}"
         if not groups:
@@ -125,13 +130,13 @@ def _checked(kind: Kind, value: Any, what: str) -> Any:
     return kind.decode(value, what) if kind.decode and value is not None else value
 
 
-def _measure(leaf: ColumnField, function: str) -> str:
+def _measure(leaf: ColumnField, function: str, write: Callable[[Kind, str], str]) -> str:
     value = leaf.value_over("t")
     if function == "count":
         return f"count({value})"
     if function in {"min", "max"}:
-        return leaf.kind.sql(f"{function}({value})")
-    return _NUMBER.sql(f"({_FUNCTIONS[function].replace('{v}', value)})")
+        return write(leaf.kind, f"{function}({value})")
+    return write(_NUMBER, f"({_FUNCTIONS[function].replace('{v}', value)})")
 
 
 def summary(type_: Type, selection: Selection) -> Summary:

@@ -62,6 +62,11 @@ class ColumnField:
         """The wire expression over a row alias."""
         return self.sql.replace("{row}", row)
 
+    @cached_property
+    def json(self) -> str:
+        """The same for JSON that Postgres writes."""
+        return self.kind.json(self.value)
+
     def value_over(self, row: str) -> str:
         """The value over a row alias, in a form that is compared as the kind's type."""
         return self.kind.comparable(self.value.replace("{row}", row))
@@ -300,7 +305,7 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
             "Version of the row, the database's own: it changes with every update. Opaque text.",
             version,
             "{row}.xmin::text",
-            (),
+            ("xmin",),
             required=True,
         )
     for column in type_.table.columns:

@@ -17,6 +17,23 @@ def encode(type_: Type, order: Sequence[OrderTerm], values: Sequence[str | None]
     return base64.urlsafe_b64encode(orjson.dumps([type_.name, signature(order), list(values)])).decode().rstrip("=")
 
 
+def sql(type_: Type, order: Sequence[OrderTerm], values: Sequence[str]) -> str:
+    """The same cursor as a SQL expression; ``values`` are the SQL of those texts."""
+    start = orjson.dumps([type_.name, signature(order)]).decode()[:-1].replace("'", "''")
+    texts = " || ',' || ".join(f"coalesce(to_json({value})::text, 'null')" for value in values)
+    text = f"'{start},[' || {texts} || ']]'"
+    return f"translate(encode(convert_to({text}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
+
+
+def nulls(cursor: str) -> tuple[bool, ...]:
+    """Which values of a cursor are NULL, on which a statement depends; empty for a text that is no cursor."""
+    try:
+        *_, values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return tuple(value is None for value in values)
+    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
+        return ()
+
+
 def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) -> tuple[str | None, ...]:
     """The values that a cursor of this type and order holds.
 

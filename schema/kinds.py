@@ -81,9 +81,8 @@ class Kind:
 _REFUSED = "('unreadable: ' || {c}::text)::integer"
 """Fails, naming the value; of NULL it is NULL."""
 
-_FINITE = (
-    "CASE WHEN {c} > '-Infinity' AND {c} < 'Infinity' THEN {c}::float8 ELSE " + _REFUSED + "::float8 END"
-)  # NaN is greater than infinity
+FINITE = "CASE WHEN {c} > '-Infinity' AND {c} < 'Infinity' THEN {c}::float8 ELSE " + _REFUSED + "::float8 END"
+"""A number that JSON can say; fails for NaN, which is greater than infinity, and the infinities."""
 
 # to_char writes neither infinities nor the era, so what it cannot say is sent as text for `decode` to refuse
 _TIME = (
@@ -243,12 +242,12 @@ def _(_type: Integer) -> Kind:
 
 @kind_of.register
 def _(_type: Float) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("double", "{c}", "double precision", "Float", _finite, checked=_FINITE)
+    return Kind("double", "{c}", "double precision", "Float", _finite, checked=FINITE)
 
 
 @kind_of.register
 def _(_type: Numeric) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("numeric", "{c}::float8", "numeric", "Float", _finite, checked=_FINITE)
+    return Kind("numeric", "{c}::float8", "numeric", "Float", _finite, checked=FINITE)
 
 
 @kind_of.register

@@ -16,6 +16,7 @@ from schema.records import Missing
 MAX_PAGE = 1000
 ROOT_PAGE = 50
 NESTED_PAGE = 10
+MAX_IDS = 1000
 
 Position = tuple[Any, ...]
 """The texts of an order's values at a cursor, None for a NULL."""
@@ -39,6 +40,17 @@ class Slice:
         """The page to read: one row more than asked tells whether there are more."""
         order = tuple(term.reversed() for term in self.order) if self.backward else self.order
         return sql.Page(order, self.limit + 1, self.position)
+
+
+def few_ids(values: list[str]) -> list[str]:
+    """The ids of a request for rows by id.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``: they are too many.
+    """
+    if len(values) > MAX_IDS:
+        raise bad_argument("ids", f"{len(values)} ids are too many; pass at most {MAX_IDS} at once")
+    return values
 
 
 class Lists:

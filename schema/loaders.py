@@ -21,7 +21,7 @@ from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, R
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
 from schema.records import Key, Missing, Record, Shape, key_name, object_name
-from schema.selection import Selection
+from schema.selection import Selection, node_selections
 
 
 @dataclass(frozen=True)
@@ -371,14 +371,3 @@ class Loaders:
 
 async def _nothing(keys: Sequence[Key]) -> list[Any]:
     return [None] * len(keys)
-
-
-def node_selections(connection: Selection) -> list[Selection]:
-    """The selections on a connection's rows: those of ``nodes`` and those of ``edges { node }``."""
-    found = []
-    for child in connection.fields.values():
-        if child.name == "nodes":
-            found.append(child)
-        elif child.name == "edges":
-            found.extend(node for node in child.fields.values() if node.name == "node")
-    return found

@@ -162,3 +162,14 @@ class Selection:
         return isinstance(abstract, GraphQLInterfaceType | GraphQLUnionType) and self.operation.schema.is_sub_type(
             abstract, type_
         )
+
+
+def node_selections(connection: Selection) -> list[Selection]:
+    """The selections on a connection's rows: those of ``nodes`` and those of ``edges { node }``."""
+    found = []
+    for child in connection.fields.values():
+        if child.name == "nodes":
+            found.append(child)
+        elif child.name == "edges":
+            found.extend(node for node in child.fields.values() if node.name == "node")
+    return found

@@ -20,9 +20,9 @@ from schema.catalogue import OrderTerm, Root, Type, camel
 from schema.errors import bad_argument
 from schema.kinds import Kind
 from schema.lists import MAX_PAGE, ROOT_PAGE
-from schema.loaders import Loaders, node_selections
+from schema.loaders import Loaders
 from schema.records import Record, key_name
-from schema.selection import Selection
+from schema.selection import Selection, node_selections
 
 EF_SEARCH = (100, 1000)
 """Least and greatest size of the index's list of candidates: twice the page within these bounds."""

@@ -15,10 +15,9 @@ from strawberry.schema_directive import Location
 from db.base import Argument, Labels
 from schema.aggregates import AggregateTypes
 from schema.catalogue import ArgumentField, Arguments, Catalogue, ColumnField, ObjectField, RelationField, Root, Type
-from schema.errors import bad_argument
 from schema.inputs import Inputs, group_argument, list_arguments
 from schema.kinds import Kind
-from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
+from schema.lists import MAX_IDS, MAX_PAGE, NESTED_PAGE, ROOT_PAGE, few_ids
 from schema.loaders import Loaders
 from schema.records import Record, object_name
 from schema.scalars import BY_NAME
@@ -265,9 +264,6 @@ def _bounds(argument: Argument) -> str:
     return f"{argument.doc} {argument.least:g} to {argument.most:g}."
 
 
-MAX_IDS = 1000
-
-
 async def _node(
     info: Info,
     id: Annotated[strawberry.ID, strawberry.argument(description="A global id, `Model:1f0e...`.")],  # noqa: A002
@@ -282,9 +278,7 @@ async def _nodes(
         list[strawberry.ID], strawberry.argument(description=f"Global ids of any types, at most {MAX_IDS}.")
     ],
 ) -> list[Node | None] | None:
-    if len(ids) > MAX_IDS:
-        raise bad_argument("ids", f"{len(ids)} ids are too many; pass at most {MAX_IDS} at once")
-    return await info.context.loaders.nodes("ids", ids, selection_of(info))  # type: ignore[return-value]  # records
+    return await info.context.loaders.nodes("ids", few_ids(ids), selection_of(info))  # type: ignore[return-value]  # records
 
 
 # Resolvers read their arguments from the selection, where the request's cost and the compiler read them too. Strawberry

@@ -1,0 +1,510 @@
+"""Executor 2: a selection becomes one statement whose JSON Postgres writes.
+
+It reads the same catalogue, filters, orders and cursors as the loaders, and nests as the selection does. Every place of
+the query that leads to rows is a query of its own with two columns: ``j``, its JSON, and ``n``, how many rows are in it.
+A row's relations are such queries beside it:
+
+    SELECT json_agg(o) AS j, count(*) + sum(l1.n) AS n
+    FROM page r                                                       -- the rows of this place, few columns
+    LEFT JOIN LATERAL (SELECT ... WHERE t.experiment_id = r.id) l1 ON true      -- one for each relation
+    CROSS JOIN LATERAL (SELECT r.name AS "name", l1.j AS "models") o            -- the object, in the query's order
+
+What cannot be answered so is left to the loaders: by `NotCompilableError` when it is known beforehand, by a failure of
+the statement when the data say so (`Kind.json`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from operator import itemgetter
+from typing import Any
+
+from schema import aggregates, cursors, ids, sql
+from schema.arguments import bound, given, parse_id, type_of
+from schema.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
+from schema.errors import GatewayError
+from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice, few_ids
+from schema.places import Place, Variables, applied, filled
+from schema.records import Missing
+from schema.selection import Selection, node_selections
+
+MAX_NAME = 63
+"""Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
+
+EMPTY = "'[]'::json"
+
+
+class NotCompilableError(Exception):
+    """A selection that the loaders have to answer; the message says why."""
+
+
+@dataclass
+class InlineBinds(sql.Binds):
+    """Binds what requests fill in, and writes out what a plan fixes: numbers and plain words, so that the plan of a
+    prepared statement knows limits, labels and flags."""
+
+    def __call__(self, value: Any, pg_type: str) -> str:
+        if isinstance(value, int):
+            return str(value)
+        if value is None:
+            return f"NULL::{pg_type}"
+        if isinstance(value, str) and value.replace("_", "").isalnum() and value.isascii():
+            return f"'{value}'::{pg_type}"
+        return super().__call__(value, pg_type)
+
+
+@dataclass
+class Object:
+    """A JSON object of an answer: SQL by response key, and the queries that stand beside the row."""
+
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    counts: list[str] = field(default_factory=list)
+
+    def add(self, key: str, expression: str) -> None:
+        if len(key) > MAX_NAME:
+            raise NotCompilableError(f"the alias {key[:20]}... is longer than {MAX_NAME} characters")
+        self.fields.append((key, expression))
+
+    def query(self, query: str, alias: str) -> str:
+        """Puts a query beside the row; returns its JSON."""
+        self.beside.append(f" LEFT JOIN LATERAL ({query}) {alias} ON true")
+        self.counts.append(f"{alias}.n")
+        return f"{alias}.j"
+
+    @property
+    def select(self) -> str:
+        """The object as a row, to be written as JSON."""
+        return "SELECT " + ", ".join(f'{expression} AS "{key}"' for key, expression in self.fields)
+
+    @property
+    def below(self) -> str:
+        """How many rows its queries have read, as SQL: what is added to the count of its own."""
+        return "".join(f" + coalesce({one}, 0)" for one in self.counts)
+
+    @property
+    def list(self) -> str:
+        """The select items of a list of such objects, which go by the alias ``o``."""
+        total = f"sum(1{self.below})" if self.counts else "count(*)"
+        return f"coalesce(json_agg(o), {EMPTY}) AS j, coalesce({total}, 0)::int AS n"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A compiled statement: one row of a column of JSON bytes for each root, and the number of rows in them."""
+
+    sql: str
+    binds: tuple[Any, ...]
+    keys: tuple[str, ...]
+
+    def values(self, variables: Variables) -> list[Any]:
+        """The parameters for a request.
+
+        Raises:
+            GatewayError: An argument cannot be used.
+        """
+        return [filled(value, variables) for value in self.binds]
+
+
+class Compiler:
+    """Compiles the roots of one operation; ``pins`` are what else of the variables the SQL depends on."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing, variables: Variables) -> None:
+        self.pins: dict[str, Place] = {}
+        self.bind = InlineBinds()
+        self._catalogue = catalogue
+        self._lists = Lists(catalogue, missing)
+        self._missing = missing
+        self._variables = variables
+        self._numbers = count(1)
+        self._queries: dict[str, str] = {}
+
+    def add(self, selection: Selection) -> bool:
+        """Compiles one root field, and says whether that could be done."""
+        before = len(self.bind.values)
+        try:
+            query = self._root(selection)
+        except (NotCompilableError, GatewayError):  # the loaders say which argument or field is wrong
+            del self.bind.values[before:]
+            return False
+        self._queries[selection.key] = query
+        return True
+
+    def statement(self) -> Statement | None:
+        """The statement of the roots that were added, None where none was."""
+        if not self._queries:
+            return None
+        asked = Object()
+        columns = [
+            f"convert_to({asked.query(query, f'q{place}')}::text, 'UTF8')"
+            for place, query in enumerate(self._queries.values())
+        ]
+        text = f"SELECT {', '.join(columns)}, 0{asked.below} FROM (SELECT) one{''.join(asked.beside)}"
+        return Statement(text, tuple(self.bind.values), tuple(self._queries))
+
+    # -- roots -----------------------------------------------------------------------------------------------------
+
+    def _root(self, selection: Selection) -> str:
+        if selection.name == "node":
+            return self._node(selection)
+        if selection.name == "nodes":
+            return self._nodes(selection)
+        root = self._catalogue.roots.get(selection.name)
+        if root is None or root.nearest:
+            raise NotCompilableError(f"{selection.name} is resolved in Python")
+        type_ = self._catalogue[root.target]
+        if root.many:
+            return self._connection(type_, selection, ROOT_PAGE)
+        return self._one(type_, selection, self._named_row(type_, root, selection))
+
+    def _named_row(self, type_: Type, root: Root, selection: Selection) -> Callable[[Sequence[str]], str]:
+        """The row that the arguments of a root name."""
+        self._lists.refuse_missing(type_)
+        asked = {name: value for name, value in selection.arguments.items() if value is not None}
+        if "id" in asked and len(asked) == 1:
+            return partial(self._row_by_id, type_, self._key("id", asked["id"], type_))
+        rows = type_.source(self._given(type_.arguments, selection))
+        where = self._lists.lookup(type_, root, asked, self.bind) if type_.is_node else []
+        return partial(self._first_row, type_, rows, where)
+
+    def _row_by_id(self, type_: Type, key: Sequence[str], select: Sequence[str]) -> str:
+        rows = type_.source({"keys": f"ARRAY[{key[0]}]"})
+        where = [sql.same_key(type_, column, value) for column, value in zip(type_.key, key, strict=True)]
+        return f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(where)} LIMIT 1"
+
+    def _first_row(self, type_: Type, rows: str, where: Sequence[str], select: Sequence[str]) -> str:
+        order = self._lists.order(type_)
+        return sql.page(rows, select, sql.Page(order, 1), self.bind, where=where)
+
+    def _node(self, selection: Selection) -> str:
+        value = selection.arguments["id"]
+        type_ = self._catalogue[self._pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
+        self._lists.refuse_missing(type_)
+        return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
+
+    def _key(self, argument: str, value: Any, type_: Type) -> list[str]:
+        """Placeholders of the parts of a key."""
+        read = partial(parse_id, self._catalogue, argument, type_=type_)
+        parts = applied(lambda id_: read(value=id_), value)
+        return [self.bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
+
+    def _nodes(self, selection: Selection) -> str:
+        """Rows by ids of any types: a query per type, and each row in its place."""
+        values = selection.arguments["ids"]
+        names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
+        queries = [self._nodes_of(selection, values, name) for name in names]
+        if not queries:
+            return f"SELECT {EMPTY} AS j, 0 AS n"
+        length = self.bind(applied(lambda ids_: len(few_ids(ids_)), values), "int")
+        return (
+            f"SELECT coalesce(json_agg(f.j ORDER BY k.ord), {EMPTY}) AS j, coalesce(sum(f.n), 0)::int AS n "
+            f"FROM generate_series(1, {length}) AS k(ord) LEFT JOIN ({' UNION ALL '.join(queries)}) f ON f.ord = k.ord"
+        )
+
+    def _nodes_of(self, selection: Selection, values: Any, name: str) -> str:
+        type_ = type_of(self._catalogue, "ids", f"{name}:")
+        self._lists.refuse_missing(type_)
+
+        def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
+            """The places and the keys of this type's ids."""
+            mine = [(place, id_) for place, id_ in enumerate(ids_, 1) if ids.type_of(id_) == name]
+            return [(place, parse_id(self._catalogue, "ids", id_, type_)) for place, id_ in mine]
+
+        keys = applied(own, values)
+        places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")
+        arrays = [
+            self.bind(applied(lambda found, i=i: [key[i] for _, key in found], keys), "text[]")
+            for i in range(len(type_.key))
+        ]
+        names = ", ".join(f"c{i}" for i in range(len(type_.key)))
+        on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key)]
+        rows = type_.source({"keys": arrays[0]})
+
+        def row(select: Sequence[str]) -> str:
+            found = f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(on)} LIMIT 1"
+            source = f"unnest({places}, {', '.join(arrays)}) AS k(ord, {names})"
+            return f"SELECT k.ord, t.* FROM {source} CROSS JOIN LATERAL ({found}) t"
+
+        return self._one(type_, selection, row, ordered=True)
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def _one(
+        self, type_: Type, selection: Selection, row: Callable[[Sequence[str]], str], *, ordered: bool = False
+    ) -> str:
+        """The JSON of one row at most; ``row`` makes its query of the select items. ``ordered``: ``ord`` comes along."""
+        alias = self.alias("r")
+        made = self.object(type_, selection, alias)
+        columns = self.columns(type_, [selection])
+        names = ", ".join([*(["ord"] if ordered else []), *columns])
+        source = row([f"t.{column} AS f{place}" for place, column in enumerate(columns)])
+        ord_ = f"{alias}.ord, " if ordered else ""
+        return (
+            f"SELECT {ord_}row_to_json(o) AS j, 1{made.below} AS n FROM ({source}) {alias}({names})"
+            f"{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o"
+        )
+
+    def object(self, type_: Type, selection: Selection, row: str) -> Object:
+        """The fields selected of a row that goes by the alias ``row``."""
+        made = Object()
+        for key, child in selection.on(type_.name).items():
+            if child.name == "__typename":
+                made.add(key, f"'{type_.name}'")
+            elif leaf := type_.columns.get(child.name):
+                self._need(type_, leaf.columns)
+                made.add(key, leaf.json.replace("{row}", row))
+            elif relation := type_.relations.get(child.name):
+                self._lists.refuse_missing(self._catalogue[relation.target], (type_.name, relation))
+                made.add(key, made.query(self._relation(relation, child, row), self.alias("l")))
+            elif field_ := type_.objects.get(child.name):
+                self._need(type_, field_.columns)
+                made.add(key, self._computed_object(field_, child, row))
+            else:
+                raise NotCompilableError(f"{type_.name}.{child.name} is resolved in Python")
+        return made
+
+    def _need(self, type_: Type, columns: Iterable[str]) -> None:
+        if what := self._missing.first(type_, columns):
+            raise NotCompilableError(f"{what} is missing")
+
+    def columns(self, type_: Type, selections: Iterable[Selection]) -> list[str]:
+        """The table's columns that the fields of a row read; one at least, since a query needs one to be named."""
+        used: dict[str, None] = {}
+        for selection in selections:
+            for child in selection.on(type_.name).values():
+                if made := type_.columns.get(child.name) or type_.objects.get(child.name):
+                    used |= dict.fromkeys(made.columns)
+                elif relation := type_.relations.get(child.name):
+                    used |= dict.fromkeys(relation.join.local_columns)
+        return list(used) or list(type_.key[:1])
+
+    def _relation(self, relation: RelationField, selection: Selection, row: str) -> str:
+        target = self._catalogue[relation.target]
+        on = relation.join.on(row, "t")
+        if relation.many:
+            return self._connection(target, selection, NESTED_PAGE, [on])
+        rows = target.source(self._given(target.arguments, selection))
+        if relation.unique:  # no order is needed, and the limit keeps the rows around in theirs
+            return self._one(
+                target, selection, lambda select: f"SELECT {', '.join(select)} FROM {rows} t WHERE {on} LIMIT 1"
+            )
+        return self._one(target, selection, partial(self._first_row, target, rows, [on]))
+
+    def _computed_object(self, field_: ObjectField, selection: Selection, row: str) -> str:
+        asked = {child.name for child in selection.fields.values()}
+        # without any the source would give a row for each of its rows, and one is wanted
+        leaves = [leaf for leaf in field_.leaves.values() if leaf.name in asked] or list(field_.leaves.values())[:1]
+        names = {leaf.name: f"s.f{place}" for place, leaf in enumerate(leaves)}
+        values = ", ".join(f"{leaf.json} AS f{place}" for place, leaf in enumerate(leaves))
+        source = fill(f"SELECT {values} {field_.source}", {"row": row, **self._given(field_.arguments, selection)})
+        made = self._plain(selection, names)
+        return f"(SELECT row_to_json(o) FROM ({source}) s CROSS JOIN LATERAL ({made.select}) o)"
+
+    def _plain(self, selection: Selection, names: dict[str, str]) -> Object:
+        """An object whose fields are all known as SQL, by their names."""
+        made = Object()
+        for key, child in selection.fields.items():
+            made.add(key, f"'{selection.type_name}'" if child.name == "__typename" else names[child.name])
+        return made
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def _connection(self, type_: Type, selection: Selection, default: int, on: Sequence[str] = ()) -> str:
+        """The page of a list, of all rows or of those that fulfil ``on``, and what belongs to it."""
+        slice_ = self._slice(type_, selection, default)
+        self._lists.refuse_missing(type_)
+        rows = type_.source(bound(slice_.given, self.bind))
+        where = [*on, *self._lists.filters(type_, slice_.where, self.bind)]
+        page = _Page(self, type_, selection, slice_, rows, where)
+        made = Object()
+        for key, child in selection.fields.items():
+            match child.name:
+                case "__typename":
+                    made.add(key, f"'{selection.type_name}'")
+                case "nodes":
+                    made.add(key, made.query(page.nodes(child), self.alias("l")))
+                case "edges":
+                    made.add(key, made.query(page.edges(child), self.alias("l")))
+                case "pageInfo":
+                    made.add(key, page.info(child))
+                case "totalCount":
+                    made.add(key, f"({sql.count(rows, where=where)})")
+                case "aggregate":
+                    made.add(key, made.query(self._aggregate(type_, child, rows, where), self.alias("l")))
+                case _:
+                    raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
+        return (
+            f"{page.queries}SELECT row_to_json(c) AS j, 0{made.below} AS n "
+            f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c"
+        )
+
+    def _slice(self, type_: Type, selection: Selection, default: int) -> Slice:
+        arguments = dict(selection.arguments)
+        for name in ("first", "last"):
+            if arguments.get(name) is not None:
+                arguments[name] = self._pinned(arguments[name], lambda value: value, "value")
+        return self._lists.slice(type_, arguments, default, self._position)
+
+    def _position(self, argument: str, cursor: Any, type_: Type, order: Sequence[OrderTerm]) -> tuple[Any, ...]:
+        nulls = self._pinned(cursor, cursors.nulls, "nulls")
+        if len(nulls) != len(order):
+            raise NotCompilableError("the cursor is of another order")
+        values = applied(lambda text: cursors.decode(argument, text, type_, order), cursor)
+        return tuple(None if null else applied(itemgetter(place), values) for place, null in enumerate(nulls))
+
+    def _aggregate(self, type_: Type, selection: Selection, rows: str, where: Sequence[str]) -> str:
+        asked = aggregates.summary(type_, selection)
+        for leaf, _ in (*asked.keys, *asked.measures):
+            self._need(type_, leaf.columns)
+        groups = {leaf.name: f"s.a{place}" for place, (leaf, _) in enumerate(asked.keys)}
+        measures = {
+            (leaf.name, function): f"s.a{place}"
+            for place, (leaf, function) in enumerate(asked.measures, len(asked.keys) + 1)
+        }
+        made = Object()
+        for key, child in selection.fields.items():
+            if child.name == "__typename":
+                made.add(key, f"'{selection.type_name}'")
+            elif child.name == "count":
+                made.add(key, f"s.a{len(asked.keys)}")
+            else:
+                names = {
+                    one.name: groups.get(one.name, "NULL::text")
+                    if child.name == "group"
+                    else measures.get((child.name, one.name), "")
+                    for one in child.fields.values()
+                }
+                made.add(key, f"(SELECT row_to_json(g) FROM ({self._plain(child, names).select}) g)")
+        statement = asked.statement(rows, where, self.bind, lambda kind, value: kind.json(value))
+        refused = f"('groups: ' || count(*))::integer > {aggregates.MAX_GROUPS}"
+        return (
+            f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
+            f"ELSE coalesce(json_agg(o), {EMPTY}) END AS j, count(*)::int AS n "
+            f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o"
+        )
+
+    # -- common ----------------------------------------------------------------------------------------------------
+
+    def _given(self, arguments: Arguments, selection: Selection) -> dict[str, str]:
+        return bound(given(self._catalogue, arguments, selection.arguments), self.bind)
+
+    def alias(self, letter: str) -> str:
+        return f"{letter}{next(self._numbers)}"
+
+    def _pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any:
+        """What a function makes of a value now, as part of what the plan is good for."""
+        made = applied(function, value)
+        if isinstance(made, Place):
+            self.pins[f"{made.name} {what}"] = made
+        return filled(made, self._variables)
+
+
+class _Page:
+    """The page of one connection: the rows as the query ``p``, and what the connection's fields make of them.
+
+    Where the page's ends are asked for, ``p`` has one row more than the page, and ``q`` are the page's rows with their
+    places. Postgres folds a query that is used once into its place.
+    """
+
+    def __init__(
+        self, compiler: Compiler, type_: Type, selection: Selection, slice_: Slice, rows: str, where: Sequence[str]
+    ) -> None:
+        self._compiler = compiler
+        self._type = type_
+        self._slice = slice_
+        self._rows = rows
+        self._where = where
+        self._p, self._q = compiler.alias("p"), compiler.alias("q")
+        fields = list(selection.fields.values())
+        below = {(child.name, one.name) for child in fields for one in child.fields.values()}
+        self._ends = slice_.backward or any(child.name == "pageInfo" for child in fields)
+        self.queries = ""
+        if any(child.name in {"nodes", "edges", "pageInfo"} for child in fields):
+            stand = bool(below & {("edges", "cursor"), ("pageInfo", "startCursor"), ("pageInfo", "endCursor")})
+            self.queries = self._queries(
+                compiler.columns(type_, node_selections(selection)), slice_.order if stand else ()
+            )
+
+    def _queries(self, columns: Sequence[str], order: Sequence[OrderTerm]) -> str:
+        names = [*columns, *(f"o{place}" for place in range(len(order)))]
+        values = [*(f"t.{column}" for column in columns), *(f"{term.over('t')}::text" for term in order)]
+        select = [f"{value} AS f{place}" for place, value in enumerate(values)]
+        page = self._slice.page if self._ends else replace(self._slice.page, limit=self._slice.limit)
+        rows = sql.page(self._rows, select, page, self._compiler.bind, where=self._where)
+        queries = f"WITH {self._p} ({', '.join(names)}) AS ({rows})"
+        if self._ends:
+            first = f"SELECT *, row_number() OVER () AS at_ FROM {self._p} LIMIT {self._slice.limit}"
+            queries += f", {self._q} AS ({first})"
+        return f"{queries} "
+
+    @property
+    def _source(self) -> str:
+        """The page's rows in the order of the answer."""
+        if self._slice.backward:
+            return f"(SELECT * FROM {self._q} ORDER BY at_ DESC)"
+        return self._q if self._ends else self._p
+
+    def nodes(self, selection: Selection) -> str:
+        row = self._compiler.alias("r")
+        made = self._compiler.object(self._type, selection, row)
+        return self._list(made, row)
+
+    def edges(self, selection: Selection) -> str:
+        row = self._compiler.alias("r")
+        made = Object()
+        for key, child in selection.fields.items():
+            if child.name == "__typename":
+                made.add(key, f"'{selection.type_name}'")
+            elif child.name == "cursor":
+                made.add(key, self._cursor(row))
+            elif child.name == "node":
+                node, alias = self._compiler.object(self._type, child, row), self._compiler.alias("n")
+                made.beside += [*node.beside, f" CROSS JOIN LATERAL ({node.select}) {alias}"]
+                made.counts += node.counts
+                made.add(key, f"row_to_json({alias})")
+            else:
+                raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
+        return self._list(made, row)
+
+    def _list(self, made: Object, row: str) -> str:
+        return (
+            f"SELECT {made.list} FROM {self._source} {row}{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o"
+        )
+
+    def info(self, selection: Selection) -> str:
+        """Where the page lies in its list, as JSON."""
+        slice_ = self._slice
+        more = f"(SELECT count(*) > {slice_.limit} FROM {self._p})"
+        first = f"(SELECT {self._cursor(self._q)} FROM {self._q} WHERE at_ = 1)"
+        last = f"(SELECT {self._cursor(self._q)} FROM {self._q} ORDER BY at_ DESC LIMIT 1)"
+        made = Object()
+        for key, child in selection.fields.items():
+            match child.name:
+                case "__typename":
+                    made.add(key, f"'{selection.type_name}'")
+                case "hasNextPage":
+                    made.add(key, self._other_side() if slice_.backward else more)
+                case "hasPreviousPage":
+                    made.add(key, more if slice_.backward else self._other_side())
+                case "startCursor":
+                    made.add(key, last if slice_.backward else first)
+                case "endCursor":
+                    made.add(key, first if slice_.backward else last)
+                case _:
+                    raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
+        return f"(SELECT row_to_json(i) FROM ({made.select}) i)"
+
+    def _other_side(self) -> str:
+        """Whether rows lie on the cursor's other side; without a cursor there are none."""
+        slice_ = self._slice
+        if slice_.position is None:
+            return "false"
+        where, bind = self._where, self._compiler.bind
+        return f"({sql.exists_up_to(self._rows, slice_.page.order, slice_.position, bind, where=where)})"
+
+    def _cursor(self, row: str) -> str:
+        order = self._slice.order
+        return cursors.sql(self._type, order, [f"{row}.o{place}" for place in range(len(order))])
