@@ -92,6 +92,8 @@ def create_engine(
     if read_only:
         settings["default_transaction_read_only"] = "on"
     arguments: dict[str, Any] = {"server_settings": settings, "timeout": connect_timeout}
+    # statements of compiled selections are long, and good for as long as the connection
+    arguments |= {"max_cacheable_statement_size": 0, "max_cached_statement_lifetime": 0}
     if not prepared_statements:
         arguments |= {"prepared_statement_cache_size": 0, "statement_cache_size": 0}
     engine = create_async_engine(
@@ -153,6 +155,21 @@ class ShortReader:
                     rows = await self._run(sql, values)  # the table was altered meanwhile; a read may be run again
         self.rows += len(rows)
         return rows
+
+    async def fetch_one(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        """The one row of a statement, straight from the driver: bytes and numbers need nothing of SQLAlchemy's.
+
+        The caller says how many rows it stands for. A statement whose plan is stale is prepared again by the driver.
+        """
+        self.statements += 1
+        async with self._slots:
+            with translated():
+                connection = await self._engine.raw_connection()
+                try:
+                    row: Sequence[Any] = await connection.driver_connection.fetchrow(sql, *values)  # type: ignore[union-attr]  # asyncpg's
+                finally:
+                    connection.close()
+        return row
 
     async def _run(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         async with self._engine.connect() as connection:

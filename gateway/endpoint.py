@@ -10,8 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
-from graphql.execution.values import get_variable_values
+from graphql import GraphQLError, OperationType
+from graphql.execution.values import VariableValues, get_variable_values
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -24,7 +24,9 @@ from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from schema.errors import GatewayError
+from schema.execution import Execution, Outcome
 from schema.loaders import Loaders
+from schema.plans import KnownOperation, Plans
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
@@ -79,10 +81,13 @@ class GraphQLEndpoint:
         self._settings = settings
         self._documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self.execution = Execution(schema)
+        self.plans = self._no_plans()
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
         self.missing = missing
+        self.plans = self._no_plans()
         self.learn_facts(facts)
 
     def learn_facts(self, facts: Facts) -> None:
@@ -160,18 +165,28 @@ class GraphQLEndpoint:
     async def _answer(
         self, asked: Asked, request: Request, reporter: Reporter, request_id: str, entry: dict[str, Any]
     ) -> tuple[int, bytes, dict[str, str]]:
-        document, operation, cost = self._prepare(asked, request)
+        known, values = self._prepare(asked, request)
+        try:
+            plan, cost = self.plans.get(known, values)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
         entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
         reader = ShortReader(self._engine, self._settings.parallel_statements)
-        loaders = Loaders(self._schema.catalogue, reader, self.missing, self.facts)
-        context = Context(operation, loaders, ANONYMOUS, request_id)
+
+        def context(operation: Operation) -> Context:
+            loaders = Loaders(self._schema.catalogue, reader, self.missing, self.facts)
+            return Context(operation, loaders, ANONYMOUS, request_id)
+
         try:
             async with asyncio.timeout(self._settings.request_timeout):
-                result = await self._schema.run(document.ast, asked.operation_name, asked.variables, context)
+                result = await self.execution.run(known, plan, asked.variables, values, reader, context)
         except TimeoutError:
             seconds = self._settings.request_timeout
             message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
             raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
+        if result.fallback:
+            entry["fallback"] = result.fallback
+        entry["compiled"] = result.compiled
         entry |= {"statements": reader.statements, "rows": reader.rows}
         status, answer = _response(result, reporter)
         if result.errors:
@@ -181,34 +196,34 @@ class GraphQLEndpoint:
         }
         return status, orjson.dumps(answer), {"retry-after": "1"} if status == 503 else {}
 
-    def _prepare(self, asked: Asked, request: Request) -> tuple[Any, Operation, int]:
-        """Parses, validates, checks the variables and measures, before anything runs."""
+    def _prepare(self, asked: Asked, request: Request) -> tuple[KnownOperation, VariableValues]:
+        """Parses, validates and checks the variables, before anything runs."""
         try:
             document = self._documents.get(asked.query)
-            definition = document.operation(asked.operation_name)
+            known = document.asked.get(asked.operation_name)
+            if known is None:
+                definition = document.operation(asked.operation_name)
+                known = self.plans.asked(document.ast, definition, document.fragments)
+                document.asked[asked.operation_name] = known
         except DocumentError as error:
             raise RefusedDocumentError(*error.errors) from None
         except GatewayError as error:
             raise RefusedDocumentError(error) from None
-        if request.method == "GET" and definition.operation is not OperationType.QUERY:
-            message = f"A {definition.operation.value} changes something and cannot be sent by GET; use POST."
+        kind = known.definition.operation
+        if request.method == "GET" and kind is not OperationType.QUERY:
+            message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
             raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
-        operation = Operation(
-            self._schema.graphql, definition, document.fragments, self._variables(definition, asked.variables)
-        )
-        try:
-            return document, operation, self._meter.measure(operation)
-        except GraphQLError as error:
-            raise RefusedDocumentError(error) from None
-
-    def _variables(self, definition: OperationDefinitionNode, given: dict[str, Any]) -> Any:
-        values = get_variable_values(self._schema.graphql, definition.variable_definitions or (), given)
+        values = get_variable_values(self._schema.graphql, known.definition.variable_definitions or (), asked.variables)
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
-        return values
+        return known, values
+
+    def _no_plans(self) -> Plans:
+        missing = self.missing if self._settings.compiler else None
+        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._meter.measure)
 
 
-def _response(result: ExecutionResult, reporter: Reporter) -> tuple[int, dict[str, Any]]:
+def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:
     """Status and body: a database that is away for every root is 503, so that proxies and clients try again."""
     if not result.errors:
         return 200, {"data": result.data}

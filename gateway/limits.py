@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -32,6 +32,7 @@ from schema.aggregates import MAX_GROUPS
 from schema.catalogue import Catalogue, Type
 from schema.errors import GatewayError
 from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
+from schema.plans import KnownOperation
 from schema.selection import Operation, Selection
 
 _SHALLOWER = "Ask for the deeper rows in a second query, by their ids."
@@ -51,6 +52,8 @@ class Document:
     ast: DocumentNode
     operations: dict[str, OperationDefinitionNode]
     fragments: dict[str, FragmentDefinitionNode]
+    asked: dict[str | None, KnownOperation] = field(default_factory=dict)
+    """The operations that were asked for, by the name in the request."""
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation to run.

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."
     )
+    compiler: bool = Field(
+        default=True, description="Whether what can be is answered by one compiled statement; off: by the loaders."
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Size of a request's body.")
     max_tokens: int = Field(default=2_000, ge=10, description="Tokens of a document.")
     max_depth: int = Field(default=25, ge=1, description="Levels of nested fields.")

@@ -1,8 +1,8 @@
 """Executor 2: a selection becomes one statement whose JSON Postgres writes.
 
-It reads the same catalogue, filters, orders and cursors as the loaders, and nests as the selection does. Every place of
-the query that leads to rows is a query of its own with two columns: ``j``, its JSON, and ``n``, how many rows are in it.
-A row's relations are such queries beside it:
+It reads the same catalogue, filters, orders and cursors as the loaders, and nests as the selection does. Every place
+of the query that leads to rows is a query of its own with two columns: ``j``, its JSON, and ``n``, the number of rows
+in it. A row's relations are such queries beside it:
 
     SELECT json_agg(o) AS j, count(*) + sum(l1.n) AS n
     FROM page r                                                       -- the rows of this place, few columns
@@ -194,6 +194,7 @@ class Compiler:
     def _nodes(self, selection: Selection) -> str:
         """Rows by ids of any types: a query per type, and each row in its place."""
         values = selection.arguments["ids"]
+        self._pinned(values, len, "count")  # which the price depends on
         names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
         queries = [self._nodes_of(selection, values, name) for name in names]
         if not queries:
@@ -215,9 +216,9 @@ class Compiler:
 
         keys = applied(own, values)
         places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")
+        columns = applied(lambda found: list(zip(*(key for _, key in found), strict=True)), keys)
         arrays = [
-            self.bind(applied(lambda found, i=i: [key[i] for _, key in found], keys), "text[]")
-            for i in range(len(type_.key))
+            self.bind(applied(list, applied(itemgetter(place), columns)), "text[]") for place in range(len(type_.key))
         ]
         names = ", ".join(f"c{i}" for i in range(len(type_.key)))
         on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key)]
@@ -235,7 +236,7 @@ class Compiler:
     def _one(
         self, type_: Type, selection: Selection, row: Callable[[Sequence[str]], str], *, ordered: bool = False
     ) -> str:
-        """The JSON of one row at most; ``row`` makes its query of the select items. ``ordered``: ``ord`` comes along."""
+        """The JSON of one row at most; ``row`` makes its query of the select items, with ``ord`` where ``ordered``."""
         alias = self.alias("r")
         made = self.object(type_, selection, alias)
         columns = self.columns(type_, [selection])
@@ -419,14 +420,13 @@ class _Page:
         self._where = where
         self._p, self._q = compiler.alias("p"), compiler.alias("q")
         fields = list(selection.fields.values())
-        below = {(child.name, one.name) for child in fields for one in child.fields.values()}
+        below = {one.name for child in fields if child.name in {"edges", "pageInfo"} for one in child.fields.values()}
         self._ends = slice_.backward or any(child.name == "pageInfo" for child in fields)
         self.queries = ""
         if any(child.name in {"nodes", "edges", "pageInfo"} for child in fields):
-            stand = bool(below & {("edges", "cursor"), ("pageInfo", "startCursor"), ("pageInfo", "endCursor")})
-            self.queries = self._queries(
-                compiler.columns(type_, node_selections(selection)), slice_.order if stand else ()
-            )
+            cursor = below & {"cursor", "startCursor", "endCursor"}
+            columns = compiler.columns(type_, node_selections(selection))
+            self.queries = self._queries(columns, slice_.order if cursor else ())
 
     def _queries(self, columns: Sequence[str], order: Sequence[OrderTerm]) -> str:
         names = [*columns, *(f"o{place}" for place in range(len(order)))]

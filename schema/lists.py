@@ -42,7 +42,7 @@ class Slice:
         return sql.Page(order, self.limit + 1, self.position)
 
 
-def few_ids(values: list[str]) -> list[str]:
+def few_ids(values: Sequence[str]) -> Sequence[str]:
     """The ids of a request for rows by id.
 
     Raises:

@@ -1,0 +1,109 @@
+"""Running a plan: one statement for what is compiled, resolvers for the rest beside it.
+
+When data or a missing object fails the statement, the resolvers answer its fields too and say exactly which one is
+wrong. What was given up, lost or refused for lack of resources is never tried twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import ExecutionResult, GraphQLError
+from graphql.execution.values import VariableValues
+
+from db.engine import DatabaseUnavailableError, OverloadedError, ShortReader, StatementTimeoutError
+from schema.errors import GatewayError
+from schema.plans import KnownOperation, Part, Plan
+from schema.schema import Schema
+from schema.selection import Operation
+from schema.types import RequestContext
+
+log = logging.getLogger("gateway.compiler")
+
+NEVER_TWICE = (StatementTimeoutError, DatabaseUnavailableError, OverloadedError)
+
+MakeContext = Callable[[Operation], RequestContext]
+
+
+@dataclass
+class Outcome:
+    """The answer to an operation: values by response key, where compiled ones are JSON already."""
+
+    data: Mapping[str, Any] | None
+    errors: list[GraphQLError] = field(default_factory=list)
+    compiled: int = 0
+    """How many root fields a compiled statement has answered."""
+    fallback: str | None = None
+    """Why the resolvers had to answer what was compiled."""
+
+
+class Execution:
+    """Runs plans; ``fallbacks`` counts why compiled statements were run again by the resolvers."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.fallbacks: Counter[str] = Counter()
+        self._schema = schema
+
+    async def run(
+        self,
+        asked: KnownOperation,
+        plan: Plan,
+        given: dict[str, Any],
+        values: VariableValues,
+        reader: ShortReader,
+        context: MakeContext,
+    ) -> Outcome:
+        """Answers an operation; ``given`` are its variables as they were sent, ``values`` as they are coerced."""
+
+        async def resolve(part: Part) -> ExecutionResult:
+            operation = Operation(self._schema.graphql, part.definition, asked.fragments, values)
+            name = part.definition.name.value if part.definition.name else None
+            return await self._schema.run(part.document, name, given, context(operation))
+
+        if plan.statement is None:
+            result = await resolve(plan.rest or Part(asked.document, asked.definition))
+            return Outcome(result.data, result.errors or [])
+        if plan.rest is None:
+            return await self._compiled(plan, values, reader, resolve)
+        outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(plan.rest))
+        outcome.errors += rest.errors or []
+        both = {**(outcome.data or {}), **(rest.data or {})}
+        outcome.data = {key: both[key] for key in plan.keys}
+        return outcome
+
+    async def _compiled(self, plan: Plan, values: VariableValues, reader: ShortReader, resolve: Any) -> Outcome:
+        statement, part = plan.statement, plan.compiled
+        assert statement is not None and part is not None  # noqa: S101, PT018 - there is something compiled
+        try:
+            *answers, rows = await reader.fetch_one(statement.sql, statement.values(values.coerced))
+        except NEVER_TWICE as error:
+            return Outcome(dict.fromkeys(statement.keys), [self._of_field(error, key, part) for key in statement.keys])
+        except GatewayError as error:
+            reason = error.code
+        except Exception as error:  # noqa: BLE001 - whatever it is, the resolvers find out where it belongs
+            reason = type(error).__name__
+            log.warning("a compiled statement failed and is answered by the loaders: %s", error)
+        else:
+            reader.rows += rows
+            answered = zip(statement.keys, answers, strict=True)
+            data = {key: None if answer is None else orjson.Fragment(answer) for key, answer in answered}
+            return Outcome(data, compiled=len(answers))
+        self.fallbacks[reason] += 1
+        log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
+        result: ExecutionResult = await resolve(part)
+        return Outcome(result.data, result.errors or [], fallback=reason)
+
+    def _of_field(self, error: Exception, key: str, part: Part) -> GraphQLError:
+        """The error as one of a root field."""
+        nodes = [
+            node
+            for node in part.definition.selection_set.selections
+            if (getattr(node, "alias", None) or getattr(node, "name", None)).value == key  # type: ignore[union-attr]
+        ]
+        return GraphQLError(str(error), nodes=nodes, path=[key], original_error=error)

@@ -1,0 +1,240 @@
+"""Plans: how an operation is answered, worked out once for all requests that ask the same in the same shape.
+
+The shape of the variables is what the SQL depends on: which are there, which are null, members of enums and flags, how
+long lists of objects are. Beyond it, a plan is good for what the compiler pinned: page sizes, the types of ids, the
+nulls of a cursor. Everything else of the variables is filled into the statement by each request.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    type_from_ast,
+)
+from graphql.execution.values import VariableValues
+
+from schema.catalogue import Catalogue
+from schema.compiler import Compiler, NotCompilableError, Statement
+from schema.errors import GatewayError
+from schema.places import Place, Variables
+from schema.records import Missing
+from schema.selection import Operation, Selection
+
+CAPACITY = 8_000_000
+"""Characters of SQL that are kept."""
+OVERHEAD = 2_000
+"""What a plan takes beside its SQL, in the same measure."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one operation is answered: its price, what one statement answers, and what the resolvers do.
+
+    The price is None where resolvers take part: it may depend on more of the variables than the statement does.
+    """
+
+    cost: int | None
+    keys: tuple[str, ...]
+    statement: Statement | None
+    rest: Part | None
+    compiled: Part | None
+    """The fields that the statement answers, for the resolvers to run when it fails."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some root fields of an operation as an operation of their own."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+
+
+@dataclass(eq=False)
+class KnownOperation:
+    """One operation of a document, and what its plans have been found to depend on."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    types: Sequence[tuple[str, Any]]
+    """Variables with their input types."""
+    pins: dict[str, Place] = field(default_factory=dict)
+
+    def key(self, variables: Variables, reads: Hashable) -> Hashable:
+        """What a plan is kept by; ``reads``: what the caller may read."""
+        shape = tuple(_shape(type_, variables[name]) if name in variables else ... for name, type_ in self.types)
+        return id(self), reads, shape, tuple((name, _pinned(place, variables)) for name, place in self.pins.items())
+
+
+def _pinned(place: Place, variables: Variables) -> Any:
+    try:
+        return place.read(variables)
+    except (GatewayError, KeyError, IndexError, TypeError):
+        return None  # not there in this shape, or not usable, in which case the loaders say why
+
+
+class Plans:
+    """The plans of a schema's operations, over a database that may lack some of the catalogue."""
+
+    def __init__(
+        self, schema: GraphQLSchema, catalogue: Catalogue, missing: Missing | None, measure: Callable[[Operation], int]
+    ) -> None:
+        """``measure`` gives an operation's price, or refuses it. With None for ``missing`` resolvers answer all."""
+        self.hits = self.misses = self.dropped = 0
+        self._schema = schema
+        self._catalogue = catalogue
+        self._missing = missing
+        self._measure = measure
+        self._size = 0
+        # what is known of an operation stays with its plans, so that its id stays its own
+        self._kept: OrderedDict[Hashable, tuple[KnownOperation, Plan]] = (
+            OrderedDict()
+        )
+
+    def asked(
+        self,
+        document: DocumentNode,
+        definition: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+    ) -> KnownOperation:
+        """An operation, to be kept with its document."""
+        nodes = definition.variable_definitions or ()
+        types = [(node.variable.name.value, type_from_ast(self._schema, node.type)) for node in nodes]
+        return KnownOperation(document, definition, fragments, types)
+
+    def get(self, known: KnownOperation, values: VariableValues, reads: Hashable = None) -> tuple[Plan, int]:
+        """The plan for an operation with these variables, and its price.
+
+        Raises:
+            GraphQLError: A limit refuses the operation, or an argument cannot be read.
+        """
+        key = known.key(values.coerced, reads)
+        if kept := self._kept.get(key):
+            self._kept.move_to_end(key)
+            self.hits += 1
+            _, plan = kept
+            cost = plan.cost
+            return plan, self._measure(self._operation(known, values)) if cost is None else cost
+        self.misses += 1
+        operation = self._operation(known, values)
+        cost = self._measure(operation)
+        plan = self._make(known, operation, cost)
+        self._keep(known.key(values.coerced, reads), known, plan)
+        return plan, cost
+
+    def _operation(self, known: KnownOperation, values: VariableValues) -> Operation:
+        return Operation(self._schema, known.definition, known.fragments, values)
+
+    def _keep(self, key: Hashable, known: KnownOperation, plan: Plan) -> None:
+        self._kept[key] = known, plan
+        self._size += _size(plan)
+        while self._size > CAPACITY:
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._size -= _size(dropped)
+            self.dropped += 1
+
+    def _make(self, known: KnownOperation, operation: Operation, cost: int) -> Plan:
+        roots = operation.root.fields
+        if self._missing is None or known.definition.operation is not OperationType.QUERY:
+            return Plan(None, tuple(roots), None, None, None)
+        values = operation.variables
+        compiler = Compiler(self._catalogue, self._missing, values.coerced)
+        opened = {
+            name: _opened(type_, name, values.coerced[name], _item(lambda variables: variables, name))
+            for name, type_ in known.types
+            if name in values.coerced
+        }
+        open_values = VariableValues(_Sources(values.sources), opened)
+        for selection in self._operation(known, open_values).root.fields.values():
+            compiler.add(selection)
+        known.pins |= compiler.pins
+        statement = compiler.statement()
+        compiled = [roots[key] for key in statement.keys] if statement else []
+        rest = [selection for selection in roots.values() if not statement or selection.key not in statement.keys]
+        return Plan(None if rest else cost, tuple(roots), statement, _part(known, rest), _part(known, compiled))
+
+
+def _size(plan: Plan) -> int:
+    return OVERHEAD + (len(plan.statement.sql) if plan.statement else 0)
+
+
+def _part(known: KnownOperation, fields: Sequence[Selection]) -> Part | None:
+    """The fields as an operation of their own; its fragments stay."""
+    if not fields:
+        return None
+    whole = known.definition
+    definition = OperationDefinitionNode(
+        operation=whole.operation,
+        name=whole.name,
+        variable_definitions=whole.variable_definitions,
+        directives=whole.directives,
+        selection_set=SelectionSetNode(selections=tuple(node for one in fields for node in one.nodes)),
+        loc=whole.loc,
+    )
+    return Part(DocumentNode(definitions=(definition, *known.fragments.values())), definition)
+
+
+class _Sources(dict[str, Any]):
+    """The variables as they were sent, which only literals of JSON read: to compile one would fix what it holds."""
+
+    def get(self, _key: str, _default: Any = None) -> Any:
+        raise NotCompilableError("a variable stands in a JSON literal")
+
+
+# -- shapes of variables -----------------------------------------------------------------------------------------------
+
+
+def _shape(type_: Any, value: Any) -> Hashable:
+    """What of a value a statement depends on."""
+    if value is None:
+        return None
+    if isinstance(type_, GraphQLNonNull):
+        return _shape(type_.of_type, value)
+    if isinstance(type_, GraphQLList):
+        return tuple(_shape(type_.of_type, item) for item in value) if _is_object(type_.of_type) else True
+    if isinstance(type_, GraphQLInputObjectType):
+        return tuple((name, _shape(type_.fields[name].type, item)) for name, item in value.items())
+    return value if _is_fixed(type_) else True
+
+
+def _opened(type_: Any, name: str, value: Any, read: Callable[[Variables], Any]) -> Any:
+    """The value with places for all that a statement does not depend on."""
+    if isinstance(type_, GraphQLNonNull):
+        return _opened(type_.of_type, name, value, read)
+    if value is None or _is_fixed(type_):
+        return value
+    if isinstance(type_, GraphQLList) and _is_object(type_.of_type):
+        return [_opened(type_.of_type, f"{name}.{i}", item, _item(read, i)) for i, item in enumerate(value)]
+    if isinstance(type_, GraphQLInputObjectType):
+        return {
+            key: _opened(type_.fields[key].type, f"{name}.{key}", item, _item(read, key)) for key, item in value.items()
+        }
+    return Place(name, read)
+
+
+def _item(read: Callable[[Variables], Any], key: Any) -> Callable[[Variables], Any]:
+    return lambda variables: read(variables)[key]
+
+
+def _is_object(type_: Any) -> bool:
+    return isinstance(type_.of_type if isinstance(type_, GraphQLNonNull) else type_, GraphQLInputObjectType)
+
+
+def _is_fixed(type_: Any) -> bool:
+    """Whether values are few, and make other statements: members of enums, and flags."""
+    return isinstance(type_, GraphQLEnumType) or type_ is GraphQLBoolean or getattr(type_, "name", "") == "Boolean"
