@@ -57,7 +57,7 @@ class DateAggregate:
     max: Date | None = strawberry.field(description="Latest.")
 
 
-_NUMBER = Kind("double", "{c}::float8", "double precision", "Float", checked=FINITE)
+_NUMBER = Kind("double", "{c}::float8", "double precision", "Float", checked=FINITE.replace("{type}", "float8"))
 _FUNCTIONS = {
     "avg": "avg({v})",
     "sum": "sum({v})",
@@ -114,15 +114,17 @@ class Summary:
         column = self.type.sql_name
         keys = len(self.keys)
         record: dict[str, Any] = {
-            "group": {
+            "group": dict.fromkeys(self.type.columns)
+            | {
                 leaf.name: _checked(leaf.kind, value, f"{column}.{leaf.name}")
                 for (leaf, _), value in zip(self.keys, values, strict=False)
             },
             "count": values[keys],
         }
+        record |= {leaf.name: {} for leaf in self.type.columns.values() if aggregated(leaf) and leaf.name not in record}
         for (leaf, function), value in zip(self.measures, values[keys + 1 :], strict=True):
             kind = leaf.kind if function in {"min", "max"} else _NUMBER
-            record.setdefault(leaf.name, {})[function] = _checked(kind, value, f"{function} of {column}.{leaf.name}")
+            record[leaf.name][function] = _checked(kind, value, f"{function} of {column}.{leaf.name}")
         return record
 
 

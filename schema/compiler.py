@@ -4,10 +4,12 @@ It reads the same catalogue, filters, orders and cursors as the loaders, and nes
 of the query that leads to rows is a query of its own with two columns: ``j``, its JSON, and ``n``, the number of rows
 in it. A row's relations are such queries beside it:
 
-    SELECT json_agg(o) AS j, count(*) + sum(l1.n) AS n
+    SELECT json_agg(o$) AS j, count(*) + sum(l1.n) AS n
     FROM page r                                                       -- the rows of this place, few columns
     LEFT JOIN LATERAL (SELECT ... WHERE t.experiment_id = r.id) l1 ON true      -- one for each relation
-    CROSS JOIN LATERAL (SELECT r.name AS "name", l1.j AS "models") o            -- the object, in the query's order
+    CROSS JOIN LATERAL (SELECT r.name AS "name", l1.j AS "models") o$           -- the object, in the query's order
+
+Aliases of objects end in ``$``, which no response key has: a column goes before a row of the same name.
 
 What cannot be answered so is left to the loaders: by `NotCompilableError` when it is known beforehand, by a failure of
 the statement when the data say so (`Kind.json`).
@@ -15,6 +17,7 @@ the statement when the data say so (`Kind.json`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -35,6 +38,8 @@ MAX_NAME = 63
 """Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
 
 EMPTY = "'[]'::json"
+
+_PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
 
 class NotCompilableError(Exception):
@@ -87,9 +92,9 @@ class Object:
 
     @property
     def list(self) -> str:
-        """The select items of a list of such objects, which go by the alias ``o``."""
+        """The select items of a list of such objects, which go by the alias ``o$``."""
         total = f"sum(1{self.below})" if self.counts else "count(*)"
-        return f"coalesce(json_agg(o), {EMPTY}) AS j, coalesce({total}, 0)::int AS n"
+        return f"coalesce(json_agg(o$), {EMPTY}) AS j, coalesce({total}, 0)::int AS n"
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,9 @@ class Compiler:
             for place, query in enumerate(self._queries.values())
         ]
         text = f"SELECT {', '.join(columns)}, 0{asked.below} FROM (SELECT) one{''.join(asked.beside)}"
-        return Statement(text, tuple(self.bind.values), tuple(self._queries))
+        used = {number: place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
+        text = _PLACEHOLDER.sub(lambda found: f"${used[found[1]]}", text)
+        return Statement(text, tuple(self.bind.values[int(number) - 1] for number in used), tuple(self._queries))
 
     # -- roots -----------------------------------------------------------------------------------------------------
 
@@ -244,8 +251,8 @@ class Compiler:
         source = row([f"t.{column} AS f{place}" for place, column in enumerate(columns)])
         ord_ = f"{alias}.ord, " if ordered else ""
         return (
-            f"SELECT {ord_}row_to_json(o) AS j, 1{made.below} AS n FROM ({source}) {alias}({names})"
-            f"{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o"
+            f"SELECT {ord_}row_to_json(o$) AS j, 1{made.below} AS n FROM ({source}) {alias}({names})"
+            f"{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
         )
 
     def object(self, type_: Type, selection: Selection, row: str) -> Object:
@@ -302,7 +309,7 @@ class Compiler:
         values = ", ".join(f"{leaf.json} AS f{place}" for place, leaf in enumerate(leaves))
         source = fill(f"SELECT {values} {field_.source}", {"row": row, **self._given(field_.arguments, selection)})
         made = self._plain(selection, names)
-        return f"(SELECT row_to_json(o) FROM ({source}) s CROSS JOIN LATERAL ({made.select}) o)"
+        return f"(SELECT row_to_json(o$) FROM ({source}) s CROSS JOIN LATERAL ({made.select}) o$)"
 
     def _plain(self, selection: Selection, names: dict[str, str]) -> Object:
         """An object whose fields are all known as SQL, by their names."""
@@ -338,8 +345,8 @@ class Compiler:
                 case _:
                     raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
         return (
-            f"{page.queries}SELECT row_to_json(c) AS j, 0{made.below} AS n "
-            f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c"
+            f"{page.queries}SELECT row_to_json(c$) AS j, 0{made.below} AS n "
+            f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$"
         )
 
     def _slice(self, type_: Type, selection: Selection, default: int) -> Slice:
@@ -378,13 +385,13 @@ class Compiler:
                     else measures.get((child.name, one.name), "")
                     for one in child.fields.values()
                 }
-                made.add(key, f"(SELECT row_to_json(g) FROM ({self._plain(child, names).select}) g)")
+                made.add(key, f"(SELECT row_to_json(g$) FROM ({self._plain(child, names).select}) g$)")
         statement = asked.statement(rows, where, self.bind, lambda kind, value: kind.json(value))
         refused = f"('groups: ' || count(*))::integer > {aggregates.MAX_GROUPS}"
         return (
             f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
-            f"ELSE coalesce(json_agg(o), {EMPTY}) END AS j, count(*)::int AS n "
-            f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o"
+            f"ELSE coalesce(json_agg(o$), {EMPTY}) END AS j, count(*)::int AS n "
+            f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o$"
         )
 
     # -- common ----------------------------------------------------------------------------------------------------
@@ -461,7 +468,7 @@ class _Page:
             elif child.name == "cursor":
                 made.add(key, self._cursor(row))
             elif child.name == "node":
-                node, alias = self._compiler.object(self._type, child, row), self._compiler.alias("n")
+                node, alias = self._compiler.object(self._type, child, row), f"{self._compiler.alias('n')}$"
                 made.beside += [*node.beside, f" CROSS JOIN LATERAL ({node.select}) {alias}"]
                 made.counts += node.counts
                 made.add(key, f"row_to_json({alias})")
@@ -471,7 +478,7 @@ class _Page:
 
     def _list(self, made: Object, row: str) -> str:
         return (
-            f"SELECT {made.list} FROM {self._source} {row}{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o"
+            f"SELECT {made.list} FROM {self._source} {row}{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
         )
 
     def info(self, selection: Selection) -> str:
@@ -495,7 +502,7 @@ class _Page:
                     made.add(key, first if slice_.backward else last)
                 case _:
                     raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
-        return f"(SELECT row_to_json(i) FROM ({made.select}) i)"
+        return f"(SELECT row_to_json(i$) FROM ({made.select}) i$)"
 
     def _other_side(self) -> str:
         """Whether rows lie on the cursor's other side; without a cursor there are none."""

@@ -81,7 +81,10 @@ class Kind:
 _REFUSED = "('unreadable: ' || {c}::text)::integer"
 """Fails, naming the value; of NULL it is NULL."""
 
-FINITE = "CASE WHEN {c} > '-Infinity' AND {c} < 'Infinity' THEN {c}::float8 ELSE " + _REFUSED + "::float8 END"
+FINITE = (
+    "CASE WHEN {c}::{type} > '-Infinity' AND {c}::{type} < 'Infinity' "
+    f"THEN {{c}}::float8 ELSE {_REFUSED}::float8 END"
+)
 """A number that JSON can say; fails for NaN, which is greater than infinity, and the infinities."""
 
 # to_char writes neither infinities nor the era, so what it cannot say is sent as text for `decode` to refuse
@@ -242,12 +245,12 @@ def _(_type: Integer) -> Kind:
 
 @kind_of.register
 def _(_type: Float) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("double", "{c}", "double precision", "Float", _finite, checked=FINITE)
+    return Kind("double", "{c}", "double precision", "Float", _finite, checked=FINITE.replace("{type}", "float8"))
 
 
 @kind_of.register
 def _(_type: Numeric) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("numeric", "{c}::float8", "numeric", "Float", _finite, checked=FINITE)
+    return Kind("numeric", "{c}::float8", "numeric", "Float", _finite, checked=FINITE.replace("{type}", "numeric"))
 
 
 @kind_of.register

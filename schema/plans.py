@@ -102,9 +102,7 @@ class Plans:
         self._measure = measure
         self._size = 0
         # what is known of an operation stays with its plans, so that its id stays its own
-        self._kept: OrderedDict[Hashable, tuple[KnownOperation, Plan]] = (
-            OrderedDict()
-        )
+        self._kept: OrderedDict[Hashable, tuple[KnownOperation, Plan]] = OrderedDict()
 
     def asked(
         self,

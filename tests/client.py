@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from starlette.applications import Starlette
 
 from db.engine import database_url
 from gateway.app import create_app
@@ -16,8 +17,9 @@ from gateway.settings import Settings
 class Client:
     """Asks the graph; what it returns is what went over HTTP."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, app: Starlette) -> None:
         self.http = http
+        self.app = app
 
     async def post(self, query: str, **variables: Any) -> httpx.Response:
         return await self.http.post("/graphql", json={"query": query, "variables": variables})
@@ -49,4 +51,4 @@ async def serving(url: str, **settings: Any) -> AsyncIterator[Client]:
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
-            yield Client(http)
+            yield Client(http, app)

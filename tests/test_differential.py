@@ -1,0 +1,119 @@
+"""Both executors answer the same: queries made at random, over the demo data and over a database that is not ours.
+
+Equal means equal as JSON: values and the order of keys, and of errors their codes and paths. A query that is answered
+differently is made as small as it can be and printed; as a file in ``golden`` it stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from client import Client, serving
+from conftest import Database
+from gateway.endpoint import GraphQLEndpoint
+from queries import Maker, Query, Samples, smaller
+from schema.catalogue import catalogue
+from schema.filters import filtered
+from schema.schema import build
+
+SEED = 20261124
+ON_DEMO, ON_PLATFORM = 1500, 600
+
+
+@dataclass
+class Pair:
+    """One database behind both executors."""
+
+    compiled: Client
+    loaders: Client
+    samples: Samples
+
+    @property
+    def endpoint(self) -> GraphQLEndpoint:
+        endpoint: GraphQLEndpoint = self.compiled.app.state.graphql
+        return endpoint
+
+    async def differ(self, query: Query) -> str | None:
+        """How the answers differ, with the variables as they are and with others, which meet a plan that is kept."""
+        for other in (False, True):
+            text, variables = query.render(other=other)
+            if other and not variables:
+                break
+            expected = await self.loaders.ask(text, **variables)
+            found = await self.compiled.ask(text, **variables)
+            if not same(found.get("data"), expected.get("data")) or problems(found) != problems(expected):
+                return (
+                    f"{text}\n\nvariables: {json.dumps(variables, ensure_ascii=False)}\n\n"
+                    f"compiled: {json.dumps(found)[:3000]}\n\nloaders: {json.dumps(expected)[:3000]}"
+                )
+        return None
+
+    async def shrink(self, query: Query) -> str | None:
+        """The smallest query found that is still answered differently, with its answers; None if none is."""
+        shown = await self.differ(query)
+        going = shown is not None
+        while going:
+            going = False
+            for candidate in smaller(query):
+                if difference := await self.differ(candidate):
+                    query, shown, going = candidate, difference, True
+                    break
+        return shown
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1 and 1.0 are one number, true is none; keys come in one order."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def problems(answer: dict[str, Any]) -> list[str]:
+    return sorted(f"{error.get('path')} {error['extensions']['code']}" for error in answer.get("errors", []))
+
+
+async def samples_of(client: Client) -> Samples:
+    """A few rows of every type, as the loaders answer them."""
+    samples = Samples()
+    for type_ in catalogue():
+        root = catalogue().roots.get(type_.plural)
+        if root is None or not type_.is_node or type_.arguments:
+            continue
+        leaves = " ".join(leaf.name for leaf in type_.columns.values() if filtered(leaf))
+        query = f"{{ {type_.plural}(first: 6) {{ edges {{ cursor node {{ id {leaves} }} }} }} }}"
+        found = (await client.ask(query))["data"][type_.plural]
+        nodes = [edge["node"] for edge in found["edges"]] if found else []
+        samples.ids[type_.name] = [node["id"] for node in nodes]
+        samples.cursors[type_.name] = [edge["cursor"] for edge in found["edges"]] if found else []
+        samples.values[type_.name] = {
+            leaf.name: [node[leaf.name] for node in nodes] for leaf in type_.columns.values() if filtered(leaf)
+        }
+    return samples
+
+
+@pytest.fixture(scope="module", params=["demo", "platform"])
+async def pair(
+    request: pytest.FixtureRequest, demo_database: Database, platform_database: Database
+) -> AsyncIterator[Pair]:
+    url = {"demo": demo_database, "platform": platform_database}[request.param].gateway_url
+    async with serving(url, compiler=True) as compiled, serving(url, compiler=False) as loaders:
+        yield Pair(compiled, loaders, await samples_of(loaders))
+
+
+async def test_both_executors_answer_the_same(pair: Pair, request: pytest.FixtureRequest) -> None:
+    on_demo = "demo" in request.node.name
+    maker = Maker(build().graphql, catalogue(), pair.samples, SEED + on_demo)
+    count = ON_DEMO if on_demo else ON_PLATFORM
+    for _ in range(count):
+        query = maker.query()
+        if await pair.differ(query):
+            pytest.fail(f"answered differently; as small as it gets:\n\n{await pair.shrink(query)}")
+    fallbacks = pair.endpoint.execution.fallbacks
+    assert sum(fallbacks.values()) < count * (0.02 if on_demo else 0.2), fallbacks
