@@ -164,6 +164,8 @@ class Compiler:
             raise NotCompilableError(f"{selection.name} is resolved in Python")
         type_ = self._catalogue[root.target]
         if root.many:
+            if all(child.name == "__typename" for child in selection.fields.values()):
+                raise NotCompilableError("there is nothing to read")
             return self._connection(type_, selection, ROOT_PAGE)
         return self._one(type_, selection, self._named_row(type_, root, selection))
 
@@ -294,7 +296,10 @@ class Compiler:
         on = relation.join.on(row, "t")
         if relation.many:
             return self._connection(target, selection, NESTED_PAGE, [on])
-        rows = target.source(self._given(target.arguments, selection))
+        values = self._given(target.arguments, selection)
+        if relation.join.remote_columns == target.key:
+            values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
+        rows = target.source(values)
         if relation.unique:  # no order is needed, and the limit keeps the rows around in theirs
             return self._one(
                 target, selection, lambda select: f"SELECT {', '.join(select)} FROM {rows} t WHERE {on} LIMIT 1"

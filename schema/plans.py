@@ -104,6 +104,11 @@ class Plans:
         # what is known of an operation stays with its plans, so that its id stays its own
         self._kept: OrderedDict[Hashable, tuple[KnownOperation, Plan]] = OrderedDict()
 
+    @property
+    def compiles(self) -> bool:
+        """Whether anything is compiled at all."""
+        return self._missing is not None
+
     def asked(
         self,
         document: DocumentNode,

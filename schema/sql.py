@@ -104,6 +104,7 @@ def page(rows: str, select: Sequence[str], page_: Page, bind: Binds, *, where: S
     limit = bind(page_.limit, "bigint")
     source = f"FROM {rows} t"
     order = order_by(page_.order, "t")
+    select = select or ["NULL"]  # rows of no columns would be no rows to the driver
     if page_.position is None:
         return f"SELECT {', '.join(select)} {source}{conditions(where)} ORDER BY {order} LIMIT {limit}"
     branches = after(page_.order, page_.position, "t", bind)

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from db.engine import database_url
 from gateway.app import create_app
+from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
 
 
@@ -20,6 +21,16 @@ class Client:
     def __init__(self, http: httpx.AsyncClient, app: Starlette) -> None:
         self.http = http
         self.app = app
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the gateway answers by compiled statements; ``GATEWAY_COMPILER=off`` runs all tests without."""
+        endpoint: GraphQLEndpoint = self.app.state.graphql
+        return endpoint.plans.compiles
+
+    def statements(self, loaders: int) -> int:
+        """How many statements a query costs that the loaders answer by this many, where all of it is compiled."""
+        return min(loaders, 1) if self.compiles else loaders
 
     async def post(self, query: str, **variables: Any) -> httpx.Response:
         return await self.http.post("/graphql", json={"query": query, "variables": variables})
@@ -52,3 +63,12 @@ async def serving(url: str, **settings: Any) -> AsyncIterator[Client]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
             yield Client(http, app)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1 and 1.0 are one number, true is none; keys come in one order."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

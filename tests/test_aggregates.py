@@ -43,7 +43,7 @@ async def test_one_group_of_all_rows(demo: Client) -> None:
         "{ servingMetrics(first: 1) { aggregate { count group { serviceId } p99LatencyMs { count min max avg sum "
         "stddev p50 p95 p99 } requestsTotal { sum } recordedAt { count min max } } } }"
     )
-    assert answer["extensions"]["cost"]["statements"] == 1
+    assert answer["extensions"]["cost"]["statements"] == demo.statements(1)
     (found,) = answer["data"]["servingMetrics"]["aggregate"]
     values = [row["p99LatencyMs"] for row in all_rows if row["p99LatencyMs"] is not None]
     assert found["count"] == len(all_rows)
@@ -88,7 +88,7 @@ async def test_per_parent_in_one_statement(demo: Client) -> None:
         "aggregate(groupBy: [{field: STATUS}]) { group { status } count } "
         "all: aggregate { count errorRate { avg } } } } } }"
     )
-    assert answer["extensions"]["cost"]["statements"] == 5
+    assert answer["extensions"]["cost"]["statements"] == demo.statements(5)
     for model in answer["data"]["models"]["nodes"]:
         deployments = model["deployments"]
         expected = Counter(node["status"] for node in deployments["nodes"])

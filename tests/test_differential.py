@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from client import Client, serving
+from client import Client, same, serving
 from conftest import Database
 from gateway.endpoint import GraphQLEndpoint
 from queries import Maker, Query, Samples, smaller
@@ -64,15 +64,6 @@ class Pair:
                     query, shown, going = candidate, difference, True
                     break
         return shown
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal as JSON: 1 and 1.0 are one number, true is none; keys come in one order."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def problems(answer: dict[str, Any]) -> list[str]:

@@ -1,18 +1,21 @@
 """Golden queries: query, answer and statement count side by side, on the demo data of one seed and one moment.
 
-``make snapshot`` rewrites answers and counts, to be read as a diff; a plain run compares.
+``make snapshot`` rewrites answers and counts as the loaders give them, to be read as a diff; a plain run compares, with
+the answer of the compiled statement too, which is one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from client import Client
+from client import Client, same, serving
+from conftest import Database
 
 GOLDEN = Path(__file__).parent / "golden"
 QUERIES = sorted(GOLDEN.glob("*.graphql"))
@@ -25,9 +28,16 @@ def committed_counts() -> dict[str, int]:
     return counts
 
 
+@pytest.fixture(scope="module")
+async def loaders(demo_database: Database) -> AsyncIterator[Client]:
+    """The gateway over the demo data without compiled statements."""
+    async with serving(demo_database.gateway_url, compiler=False) as client:
+        yield client
+
+
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-async def test_answer_and_statements(path: Path, demo: Client) -> None:
-    answer = await demo.ask(path.read_text())
+async def test_answer_and_statements(path: Path, loaders: Client) -> None:
+    answer = await loaders.ask(path.read_text())
     assert "errors" not in answer, answer["errors"]
     statements = answer["extensions"]["cost"]["statements"]
     golden = path.with_suffix(".json")
@@ -40,6 +50,15 @@ async def test_answer_and_statements(path: Path, demo: Client) -> None:
         "run `make snapshot`, read the diff"
     )
     assert statements == committed_counts()[path.stem]
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+async def test_one_compiled_statement_answers_the_same(path: Path, demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, compiler=True) as client:
+        answer = await client.ask(path.read_text())
+    golden = json.loads(path.with_suffix(".json").read_text())
+    assert same(answer["data"], golden)
+    assert answer["extensions"]["cost"]["statements"] == 1
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)

@@ -1,0 +1,90 @@
+"""What is measured: eight questions, as the gateway's clients and PostGraphile's would ask them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+LIFECYCLE = """
+  id experimentName brand createdAt
+  models(first: 5) { nodes { id modelName modelVersion stage auc
+    deployments(first: 3) { nodes { id environment status
+      services(first: 1) { nodes { id serviceName healthStatus
+        metrics(first: 5) { nodes { recordedAt requestsTotal p99LatencyMs errorRate } } } } } } } }
+"""
+
+PEER_LIFECYCLE = """
+  id experimentName brand createdAt
+  mlModelRegistriesByExperimentId(first: 5, orderBy: REGISTERED_AT_DESC) { nodes { id modelName modelVersion stage auc
+    mlDeploymentsByModelRegistryId(first: 3, orderBy: CREATED_AT_DESC) { nodes { id environment status
+      mlBentomlServicesByDeploymentId(first: 1, orderBy: CREATED_AT_DESC) { nodes { id serviceName healthStatus
+        mlBentomlServingMetricsByServiceId(first: 5, orderBy: RECORDED_AT_DESC) {
+          nodes { recordedAt requestsTotal p99LatencyMs errorRate } } } } } } } }
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question: the gateway's query with the variables of some requests, and PostGraphile's, None if it cannot ask.
+
+    ``unseen`` queries have another text in every request.
+    """
+
+    name: str
+    query: str
+    variables: list[dict[str, Any]] = field(default_factory=lambda: [{}])
+    peer: str | None = None
+    peer_variables: list[dict[str, Any]] = field(default_factory=lambda: [{}])
+    unseen: bool = False
+
+
+def cases(experiments: list[str], services: list[str], since: str) -> list[Case]:
+    """The questions about some experiments and services, by their bare ids, and a time."""
+    named = [{"id": id_} for id_ in experiments]
+    q2 = f"query($id: ID!) {{ experiment(id: $id) {{ {LIFECYCLE} }} }}"
+    peer_q2 = f"query($id: UUID!) {{ mlExperimentByRowId(rowId: $id) {{ {PEER_LIFECYCLE} }} }}"
+    return [
+        Case(
+            "Q1 one row",
+            "query($id: ID!) { experiment(id: $id) { id experimentName brand } }",
+            named,
+            "query($id: UUID!) { mlExperimentByRowId(rowId: $id) { id experimentName brand } }",
+            named,
+        ),
+        Case("Q2 five levels", q2, named, peer_q2, named),
+        Case(
+            "Q3 fifty of them",
+            f"{{ experiments(first: 50) {{ nodes {{ {LIFECYCLE} }} }} }}",
+            peer=f"{{ allMlExperiments(first: 50, orderBy: CREATED_AT_DESC) {{ nodes {{ {PEER_LIFECYCLE} }} }} }}",
+        ),
+        Case(
+            "Q4 1000 flat rows",
+            "{ servingMetrics(first: 1000) { nodes { id recordedAt requestsTotal avgLatencyMs errorRate } } }",
+            peer="{ allMlBentomlServingMetrics(first: 1000, orderBy: RECORDED_AT_DESC) "
+            "{ nodes { id recordedAt requestsTotal avgLatencyMs errorRate } } }",
+        ),
+        Case(
+            "Q5 simulations",
+            "{ twinSimulations(first: 20) { nodes { id simulatedAte recommendation "
+            "twinModel { modelName fidelityScore } fidelity(first: 5) { nodes "
+            "{ actualAte predictionError fidelityGrade } } } } }",
+            peer="{ allTwinSimulations(first: 20, orderBy: CREATED_AT_DESC) { nodes { id simulatedAte recommendation "
+            "digitalTwinModelByModelId { modelName fidelityScore } twinFidelityTrackingsBySimulationId(first: 5) "
+            "{ nodes { actualAte predictionError fidelityGrade } } } } }",
+        ),
+        Case(
+            "Q6 filter a million",
+            "query($ms: Float!) { servingMetrics(first: 20, where: { p99LatencyMs: { gt: $ms }, errorRate: { lt: 0.01 } }, "
+            "orderBy: [{ field: P99_LATENCY_MS, direction: DESC }]) "
+            "{ totalCount nodes { id recordedAt p99LatencyMs service { serviceName } } } }",
+            [{"ms": 120.0}, {"ms": 130.0}],
+        ),
+        Case(
+            "Q7 service and hour",
+            "query($services: [UUID!], $since: DateTime) { servingMetrics(where: { serviceId: { in: $services }, "
+            "recordedAt: { gte: $since } }) { aggregate(groupBy: [{ field: SERVICE_ID }, { field: RECORDED_AT, "
+            "bucket: HOUR }]) { group { serviceId recordedAt } count requestsTotal { sum } p99LatencyMs { avg p95 } } } }",
+            [{"services": services, "since": since}],
+        ),
+        Case("Q8 unseen text", q2, named, peer_q2, named, unseen=True),
+    ]
