@@ -93,6 +93,7 @@ class GraphQLEndpoint:
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
         self.facts = facts
+        self.plans.forget_prices()
 
     async def __call__(self, request: Request) -> Response:
         request_id = uuid4().hex
@@ -218,9 +219,12 @@ class GraphQLEndpoint:
             raise RefusedDocumentError(*values)
         return known, values
 
+    def _measure(self, operation: Operation) -> int:
+        return self._meter.measure(operation, self.facts)
+
     def _no_plans(self) -> Plans:
         missing = self.missing if self._settings.compiler else None
-        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._meter.measure)
+        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
 
 
 def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:

@@ -114,6 +114,8 @@ class ObjectField:
     source: str
     columns: tuple[str, ...]
     arguments: Arguments
+    sums_up: str | None = None
+    """The type whose rows the source reads, where it reads many."""
 
     def over(self, row: str, leaves: Iterable[ColumnField], values: Mapping[str, str]) -> str:
         """The select item with these leaves; ``values`` are the SQL of the arguments, by their holes."""
@@ -333,9 +335,9 @@ def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
             kind = kind_of(computed.type)
             leaves[camel(part)] = ColumnField(camel(part), computed.doc, kind, f"({computed.sql})", ())
         type_name = type_.name + camel(name)[0].upper() + camel(name)[1:]
-        yield ObjectField(
-            camel(name), type_name, made.doc, leaves, made.source, tuple(made.columns), _arguments(made.arguments)
-        )
+        arguments = _arguments(made.arguments)
+        columns = tuple(made.columns)
+        yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, columns, arguments, made.sums_up)
 
 
 def _joins(relation: Relation) -> tuple[Join, Join]:

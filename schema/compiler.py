@@ -329,6 +329,7 @@ class Compiler:
         """The page of a list, of all rows or of those that fulfil ``on``, and what belongs to it."""
         slice_ = self._slice(type_, selection, default)
         self._lists.refuse_missing(type_)
+        self._pin_patterns(slice_.where)
         rows = type_.source(bound(slice_.given, self.bind))
         where = [*on, *self._lists.filters(type_, slice_.where, self.bind)]
         page = _Page(self, type_, selection, slice_, rows, where)
@@ -353,6 +354,14 @@ class Compiler:
             f"{page.queries}SELECT row_to_json(c$) AS j, 0{made.below} AS n "
             f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$"
         )
+
+    def _pin_patterns(self, where: Any) -> None:
+        """Whether a pattern begins with plain text is part of an operation's price."""
+        for name, value in where.items() if isinstance(where, dict) else ():
+            if name == "like":
+                self._pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
+            for below in value if isinstance(value, list) else [value]:
+                self._pin_patterns(below)
 
     def _slice(self, type_: Type, selection: Selection, default: int) -> Slice:
         arguments = dict(selection.arguments)

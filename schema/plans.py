@@ -43,12 +43,8 @@ OVERHEAD = 2_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How one operation is answered: its price, what one statement answers, and what the resolvers do.
+    """How one operation is answered: what one statement answers, and what the resolvers do."""
 
-    The price is None where resolvers take part: it may depend on more of the variables than the statement does.
-    """
-
-    cost: int | None
     keys: tuple[str, ...]
     statement: Statement | None
     rest: Part | None
@@ -88,6 +84,15 @@ def _pinned(place: Place, variables: Variables) -> Any:
         return None  # not there in this shape, or not usable, in which case the loaders say why
 
 
+@dataclass
+class Kept:
+    """A plan with the operation that it is for, which keeps its id, and its price while that is known."""
+
+    known: KnownOperation
+    plan: Plan
+    cost: int | None
+
+
 class Plans:
     """The plans of a schema's operations, over a database that may lack some of the catalogue."""
 
@@ -101,8 +106,7 @@ class Plans:
         self._missing = missing
         self._measure = measure
         self._size = 0
-        # what is known of an operation stays with its plans, so that its id stays its own
-        self._kept: OrderedDict[Hashable, tuple[KnownOperation, Plan]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
 
     @property
     def compiles(self) -> bool:
@@ -130,31 +134,43 @@ class Plans:
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
             self.hits += 1
-            _, plan = kept
-            cost = plan.cost
-            return plan, self._measure(self._operation(known, values)) if cost is None else cost
+            return kept.plan, self._price(kept, values) if kept.cost is None else kept.cost
         self.misses += 1
         operation = self._operation(known, values)
         cost = self._measure(operation)
-        plan = self._make(known, operation, cost)
-        self._keep(known.key(values.coerced, reads), known, plan)
-        return plan, cost
+        kept = Kept(known, self._make(known, operation), None)
+        self._keep(known.key(values.coerced, reads), kept)
+        return kept.plan, self._priced(kept, cost)
+
+    def forget_prices(self) -> None:
+        """What operations cost has changed with the database."""
+        for kept in self._kept.values():
+            kept.cost = None
+
+    def _price(self, kept: Kept, values: VariableValues) -> int:
+        return self._priced(kept, self._measure(self._operation(kept.known, values)))
+
+    def _priced(self, kept: Kept, cost: int) -> int:
+        """Keeps the price with a plan, unless it may depend on more of the variables than the plan does."""
+        if kept.plan.statement and not kept.plan.rest:
+            kept.cost = cost
+        return cost
 
     def _operation(self, known: KnownOperation, values: VariableValues) -> Operation:
         return Operation(self._schema, known.definition, known.fragments, values)
 
-    def _keep(self, key: Hashable, known: KnownOperation, plan: Plan) -> None:
-        self._kept[key] = known, plan
-        self._size += _size(plan)
+    def _keep(self, key: Hashable, kept: Kept) -> None:
+        self._kept[key] = kept
+        self._size += _size(kept.plan)
         while self._size > CAPACITY:
-            _, (_, dropped) = self._kept.popitem(last=False)
-            self._size -= _size(dropped)
+            _, dropped = self._kept.popitem(last=False)
+            self._size -= _size(dropped.plan)
             self.dropped += 1
 
-    def _make(self, known: KnownOperation, operation: Operation, cost: int) -> Plan:
+    def _make(self, known: KnownOperation, operation: Operation) -> Plan:
         roots = operation.root.fields
         if self._missing is None or known.definition.operation is not OperationType.QUERY:
-            return Plan(None, tuple(roots), None, None, None)
+            return Plan(tuple(roots), None, None, None)
         values = operation.variables
         compiler = Compiler(self._catalogue, self._missing, values.coerced)
         opened = {
@@ -169,7 +185,7 @@ class Plans:
         statement = compiler.statement()
         compiled = [roots[key] for key in statement.keys] if statement else []
         rest = [selection for selection in roots.values() if not statement or selection.key not in statement.keys]
-        return Plan(None if rest else cost, tuple(roots), statement, _part(known, rest), _part(known, compiled))
+        return Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled))
 
 
 def _size(plan: Plan) -> int:

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLScalarType
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    get_nullable_type,
+)
 from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
-from db.base import Labels, entities, table_of
+from db.base import Labels, derived, entities, table_of
 from schema.catalogue import camel, catalogue
 from schema.schema import build
 
@@ -153,7 +161,7 @@ def test_every_column_is_a_described_field(type_: Any) -> None:
         assert name in fields, name
         assert fields[name].description == column.comment
         assert column.comment.endswith("."), f"{name}: {column.comment}"
-    assert "id" in fields
+    assert ("id" in fields) == type_.is_node
     assert ("rowVersion" in fields) != type_.is_view
 
 
@@ -228,7 +236,8 @@ def test_every_relation_has_a_way_back() -> None:
         f"{type_.name}.{relation.name}"
         for type_ in catalogue()
         for relation in type_.relations.values()
-        if not any(back.target == type_.name for back in catalogue()[relation.target].relations.values())
+        if type_.is_node
+        and not any(back.target == type_.name for back in catalogue()[relation.target].relations.values())
     ]
     assert one_way == []
 
@@ -239,5 +248,23 @@ def test_names_of_the_contract() -> None:
     assert types["ml_bentoml_services"] == "BentoService"
     assert types["ab_fidelity_comparisons"] == "FidelityComparison"
     assert camel("p99_latency_ms") == "p99LatencyMs"
-    assert len({type_.plural for type_ in catalogue()}) == len(entities())
+    assert len({type_.plural for type_ in catalogue()}) == len(entities()) + len(derived())
     assert all(table_of(entity).comment for entity in entities().values())
+
+
+def test_every_list_argument_says_its_cap() -> None:
+    uncapped = []
+    for name, type_ in build().graphql.type_map.items():
+        if name.startswith("__") or not isinstance(type_, GraphQLObjectType | GraphQLInputObjectType):
+            continue
+        taken = (
+            {name: type_.fields}
+            if isinstance(type_, GraphQLInputObjectType)
+            else {f"{name}.{field}": one.args for field, one in type_.fields.items()}
+        )
+        for where, inputs in taken.items():
+            for argument, one in inputs.items():
+                said = one.description or ""
+                if isinstance(get_nullable_type(one.type), GraphQLList) and not re.search(r"at most|exactly \d", said):
+                    uncapped.append(f"{where}.{argument}")
+    assert uncapped == []

@@ -74,8 +74,8 @@ def cases(experiments: list[str], services: list[str], since: str) -> list[Case]
         ),
         Case(
             "Q6 filter a million",
-            "query($ms: Float!) { servingMetrics(first: 20, where: { p99LatencyMs: { gt: $ms }, errorRate: { lt: 0.01 } }, "
-            "orderBy: [{ field: P99_LATENCY_MS, direction: DESC }]) "
+            "query($ms: Float!) { servingMetrics(first: 20, where: { p99LatencyMs: { gt: $ms }, "
+            "errorRate: { lt: 0.01 } }, orderBy: [{ field: P99_LATENCY_MS, direction: DESC }]) "
             "{ totalCount nodes { id recordedAt p99LatencyMs service { serviceName } } } }",
             [{"ms": 120.0}, {"ms": 130.0}],
         ),
@@ -83,7 +83,8 @@ def cases(experiments: list[str], services: list[str], since: str) -> list[Case]
             "Q7 service and hour",
             "query($services: [UUID!], $since: DateTime) { servingMetrics(where: { serviceId: { in: $services }, "
             "recordedAt: { gte: $since } }) { aggregate(groupBy: [{ field: SERVICE_ID }, { field: RECORDED_AT, "
-            "bucket: HOUR }]) { group { serviceId recordedAt } count requestsTotal { sum } p99LatencyMs { avg p95 } } } }",
+            "bucket: HOUR }]) { group { serviceId recordedAt } count "
+            "requestsTotal { sum } p99LatencyMs { avg p95 } } } }",
             [{"services": services, "since": since}],
         ),
         Case("Q8 unseen text", q2, named, peer_q2, named, unseen=True),
