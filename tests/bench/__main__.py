@@ -1,139 +1,272 @@
-"""`make bench`: the gateway over HTTP on a database of its own, with a million serving metrics.
+"""`make bench`: the gateway over HTTP on a database of its own, with a million serving metrics, beside its peers.
 
-Prints, for each query, the median over interleaved rounds of requests per second and of latency, with statements and
-the size of the answer. The database is kept in ``.e2i/bench`` for the next run.
+Servers of one worker each answer the same questions in interleaved rounds: the gateway by its loaders and by compiled
+statements, those statements in a bare application (the limit), and PostGraphile 5 if `make bench-peers` has installed
+it. Prints medians and writes ``bench.json`` and ``bench.svg`` into ``gateway/docs``. The database stays in
+``.e2i/bench`` for the next run. ``--memory SECONDS`` measures what a mixed load does to the memory of a worker instead.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any
+from urllib.parse import quote
 
+import asyncpg
 import httpx
+import orjson
+import psutil
+from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
+from graphql.execution.values import VariableValues, get_variable_values
 
-DATA = Path(".e2i/bench")
+from db.embedded_process import Postmaster, postmaster
+from schema.plans import Plans
+from schema.records import Missing
+from schema.schema import build
+from tests.bench import load, report, servers
+from tests.bench.cases import Case, cases
+
 CONNECTIONS = 16
-ROUNDS = 3
-SECONDS = 3.0
+DOCS = servers.ROOT / "gateway" / "docs"
+METRICS, SIMULATIONS = 1_000_000, 1_000
 
-LIFECYCLE = """
-  id experimentName brand createdAt
-  models(first: 5) { nodes { id modelName modelVersion stage auc
-    deployments(first: 3) { nodes { id environment status
-      services(first: 1) { nodes { id serviceName healthStatus
-        metrics(first: 5) { nodes { recordedAt requestsTotal p99LatencyMs errorRate } } } } } } } }
+FILL = """
+    WITH lacking AS (SELECT greatest(0, {most} - count(*)) AS rows FROM {table}),
+         copies AS (SELECT n FROM lacking, generate_series(1, lacking.rows) AS n),
+         numbered AS (SELECT *, row_number() OVER (ORDER BY {key}) AS place, count(*) OVER () AS total FROM {table})
+    INSERT INTO {table} ({columns}) SELECT {values} FROM copies JOIN numbered o ON o.place = 1 + (n - 1) % o.total
 """
 
 
-@dataclass
-class Case:
-    """A query with its variables, and what was measured of it."""
+@dataclass(frozen=True)
+class Subject:
+    """A server with what it is asked: by case, the path and the bodies."""
 
-    name: str
-    query: str
-    variables: dict[str, Any] = field(default_factory=dict)
-    rates: list[float] = field(default_factory=list)
-    latencies: list[float] = field(default_factory=list)
-    statements: int = 0
-    size: int = 0
+    server: servers.Server
+    asked: dict[str, tuple[str, list[bytes]]]
 
 
-def cases(experiment: str) -> list[Case]:
-    return [
-        Case("Q1 one row", "query($id: ID!) { experiment(id: $id) { id experimentName brand } }", {"id": experiment}),
-        Case("Q2 five levels", f"query($id: ID!) {{ experiment(id: $id) {{ {LIFECYCLE} }} }}", {"id": experiment}),
-        Case("Q3 fifty of them", f"{{ experiments(first: 50) {{ nodes {{ {LIFECYCLE} }} }} }}"),
-        Case(
-            "Q4 1000 flat rows",
-            "{ servingMetrics(first: 1000) { nodes { id recordedAt requestsTotal avgLatencyMs errorRate } } }",
-        ),
-        Case(
-            "Q5 simulations",
-            "{ twinSimulations(first: 20) { nodes { id simulatedAte recommendation "
-            "twinModel { modelName fidelityScore } fidelity(first: 5) { nodes "
-            "{ actualAte predictionError fidelityGrade } } } } }",
-        ),
-    ]
+def compiled(case: Case) -> dict[str, Any]:
+    """The case's statement with the parameters of its requests, and what stands around its JSON."""
+    schema = build()
+    document = parse(case.query)
+    (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+    fragments = {n.name.value: n for n in document.definitions if isinstance(n, FragmentDefinitionNode)}
+    plans = Plans(schema.graphql, schema.catalogue, Missing(), lambda _operation: 0)
+    known = plans.asked(document, definition, fragments)
+    coerced = []
+    for one in case.variables:
+        values = get_variable_values(schema.graphql, definition.variable_definitions or (), one)
+        assert isinstance(values, VariableValues), values
+        coerced.append(values)
+    plan, _ = plans.get(known, coerced[0])
+    assert plan.statement, f"{case.name} is not compiled"
+    (key,) = plan.keys
+    parameters = [plan.statement.values(values.coerced) for values in coerced]
+    return {"sql": plan.statement.sql, "values": parameters, "start": f'{{"data":{{"{key}":', "end": "}}"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+async def prepare(url: str) -> tuple[list[str], list[str], str]:
+    """Fills the tables up to the sizes that are promised; some experiments, some services, and a time."""
+    connection = await asyncpg.connect(url)
+    try:
+        await _fill(
+            connection, "ml_bentoml_serving_metrics", "id", METRICS, recorded_at="o.recorded_at - interval '90 days'"
+        )
+        await _fill(connection, "twin_simulations", "simulation_id", SIMULATIONS)
+        await connection.execute("VACUUM ANALYZE")
+        experiments = await connection.fetch(
+            "SELECT e.id::text FROM ml_experiments e JOIN ml_model_registry m ON m.experiment_id = e.id "
+            "GROUP BY e.id HAVING count(*) >= 5 ORDER BY e.id LIMIT 100"
+        )
+        found = await connection.fetch(
+            "SELECT service_id::text AS id, max(recorded_at) - interval '7 days' AS since "
+            "FROM ml_bentoml_serving_metrics GROUP BY 1 ORDER BY max(recorded_at) DESC, 1 LIMIT 5"
+        )
+        since = min(row["since"] for row in found).astimezone(UTC).isoformat()
+        return [row["id"] for row in experiments], [row["id"] for row in found], since
+    finally:
+        await connection.close()
+
+
+async def _fill(connection: asyncpg.Connection, table: str, key: str, most: int, **changed: str) -> None:
+    """Copies rows until there are enough, with keys of their own."""
+    rows = await connection.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND attgenerated = '' "
+        "AND NOT attisdropped ORDER BY attnum",
+        table,
+    )
+    columns = [row["attname"] for row in rows]
+    values = [{key: "gen_random_uuid()", **changed}.get(column, f"o.{column}") for column in columns]
+    await connection.execute(
+        FILL.format(table=table, key=key, most=most, columns=", ".join(columns), values=", ".join(values))
+    )
 
 
 @contextmanager
-def gateway() -> Iterator[str]:
-    """A gateway of one worker on its own data; stopped afterwards."""
-    port = free_port()
-    environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-    environment |= {"PORT": str(port), "GATEWAY_DATA": str(DATA), "GATEWAY_LOG": "warning"}
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--demo", "large"]
-    process = subprocess.Popen(command, env=environment)
-    try:
-        base = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 900
-        while True:
-            if process.poll() is not None:
-                raise SystemExit("the gateway did not start")
-            try:
-                if httpx.get(f"{base}/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.2)
-        yield base
-    finally:
-        process.terminate()
-        process.wait(30)
+def database() -> Iterator[Postmaster]:
+    """The bench's Postgres while a gateway holds it."""
+    found = postmaster(servers.DATA / "postgres" / "pgdata")
+    assert found is not None
+    yield found
 
 
-async def measure(base: str, case: Case) -> None:
-    """One round: as many requests as CONNECTIONS clients get answered in SECONDS."""
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    body = {"query": case.query, "variables": case.variables}
-    async with httpx.AsyncClient(base_url=base, limits=limits, timeout=60) as client:
-        answer = await client.post("/graphql", json=body)
-        assert "errors" not in answer.json(), answer.text[:500]
-        case.size = len(answer.content)
-        case.statements = answer.json()["extensions"]["cost"]["statements"]
-        until = time.perf_counter() + SECONDS
-        taken: list[float] = []
+def address(found: Postmaster, role: str) -> str:
+    """The URL of the database for a role, as libpq and its kin read it."""
+    return f"postgresql://{role}@{quote(str(found.socket_folder), safe='')}/e2i"
 
-        async def ask() -> None:
-            while (started := time.perf_counter()) < until:
-                (await client.post("/graphql", json=body)).raise_for_status()
-                taken.append(time.perf_counter() - started)
 
-        started = time.perf_counter()
-        await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
-        case.rates.append(len(taken) / (time.perf_counter() - started))
-        case.latencies.append(statistics.median(taken) * 1000)
+def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], first: servers.Server) -> dict[str, Subject]:
+    """Every server that is measured."""
+    graph = {
+        case.name: ("/graphql", [load.body(_query(case.query, case), variables) for variables in case.variables])
+        for case in asked
+    }
+    statements = {f"/{case.name[:2].lower()}": compiled(case) for case in asked}
+    hard = {
+        case.name: (f"/{case.name[:2].lower()}", [load.body("", {"n": n}) for n in range(len(case.variables))])
+        for case in asked
+    }
+    made = {
+        "loaders": Subject(stack.enter_context(servers.gateway("loaders", compiler=False)), graph),
+        "compiled": Subject(first, graph),
+        "limit": Subject(
+            stack.enter_context(servers.limit(address(found, "e2i_gateway"), orjson.dumps(statements).decode())), hard
+        ),
+    }
+    if why := servers.has_peers():
+        print(f"PostGraphile is left out: {why}")
+    else:
+        peer = stack.enter_context(servers.postgraphile(address(found, "e2i_gateway")))
+        made["PostGraphile 5"] = Subject(
+            peer,
+            {
+                case.name: (
+                    "/graphql",
+                    [load.body(_query(case.peer, case), variables) for variables in case.peer_variables],
+                )
+                for case in asked
+                if case.peer
+            },
+        )
+    return made
+
+
+def _query(query: str, case: Case) -> str:
+    """The text, with a word in it that the load makes another one in every request, if it shall be unseen."""
+    return query.replace("experimentName", "UNSEEN: experimentName") if case.unseen else query
+
+
+def check(name: str, subject: Subject, case: Case) -> tuple[float, float]:
+    """Asks once: statements, where they are told, and kilobytes."""
+    path, bodies = subject.asked[case.name]
+    headers = {"content-type": "application/json"}
+    answer = httpx.post(subject.server.url(path), content=bodies[0], headers=headers, timeout=60, trust_env=False)
+    found = answer.json()
+    if answer.status_code != 200 or "errors" in found or None in found["data"].values():
+        raise SystemExit(f"{name} answers {case.name} with {answer.text[:800]}")
+    told = found.get("extensions", {}).get("cost", {}).get("statements", 1 if name == "limit" else float("nan"))
+    return float(told), len(answer.content) / 1000
+
+
+def measure(rounds: int, seconds: float) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(servers.gateway("compiled", compiler=True))
+        found = stack.enter_context(database())
+        experiments, services, since = asyncio.run(prepare(address(found, "e2i_admin")))
+        asked = cases(experiments, services, since)
+        measured = subjects(stack, found, asked, first)
+        results: dict[str, dict[str, list[dict[str, float]]]] = {case.name: {} for case in asked}
+        once = {
+            (case.name, name): check(name, one, case)
+            for name, one in measured.items()
+            for case in asked
+            if case.name in one.asked
+        }
+        for turn in range(rounds):
+            for case in asked:
+                for name, subject in measured.items():
+                    if case.name not in subject.asked:
+                        continue
+                    one = _round(subject, case, found.process, seconds)
+                    results[case.name].setdefault(name, []).append(one)
+                    print(f"{turn + 1}/{rounds} {case.name:20} {name:16} {one['rate']:9.1f}/s", file=sys.stderr)
+        medians: report.Results = {}
+        for case_name, by_server in results.items():
+            medians[case_name] = {}
+            for name, all_rounds in by_server.items():
+                statements, kilobytes = once[case_name, name]
+                medians[case_name][name] = {
+                    key: statistics.median(one[key] for one in all_rounds) for key in all_rounds[0]
+                } | {"statements": statements, "kilobytes": kilobytes}
+        rss = {name: round(subject.server.rss) for name, subject in measured.items()}
+    about = {
+        "taken": datetime.now(UTC).date().isoformat(),
+        "connections": CONNECTIONS,
+        "rounds": rounds,
+        "seconds": seconds,
+        "cpus": os.cpu_count(),
+        "rss_mb": rss,
+    }
+    print("\n".join(report.table(medians)))
+    print(f"memory of a worker, MB: {rss}")
+    report.write(DOCS, medians, about)
+
+
+def _round(subject: Subject, case: Case, process: psutil.Process, seconds: float) -> dict[str, float]:
+    path, bodies = subject.asked[case.name]
+    server, data = subject.server.cpu, servers.database_cpu(process)
+    taken = load.run(subject.server.url(path), bodies, CONNECTIONS, seconds)
+    return {
+        "rate": taken.rate,
+        "latency": taken.latency,
+        "server_ms": (subject.server.cpu - server) * 1000 / taken.requests,
+        "database_ms": (servers.database_cpu(process) - data) * 1000 / taken.requests,
+    }
+
+
+def memory(seconds: float) -> None:
+    """A mixed load, and how the memory of the worker goes with it."""
+    with ExitStack() as stack:
+        server = stack.enter_context(servers.gateway("compiled", compiler=True))
+        found = stack.enter_context(database())
+        asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))))
+        samples: list[tuple[float, float]] = []
+        started = time.monotonic()
+        for case in cycle(asked):
+            bodies = [load.body(_query(case.query, case), variables) for variables in case.variables]
+            load.run(server.url(), bodies, CONNECTIONS, 2)
+            samples.append(((time.monotonic() - started) / 60, server.rss))
+            if time.monotonic() - started > seconds:
+                break
+        for minute, megabytes in samples[:: max(1, len(samples) // 20)]:
+            print(f"{minute:6.1f} min {megabytes:8.1f} MB")
+        settled = samples[len(samples) // 2 :]
+        print(f"second half: {report.slope(settled) * 60:+.1f} MB an hour, {settled[-1][1]:.0f} MB at the end")
 
 
 def main() -> None:
-    with gateway() as base:
-        found = httpx.post(f"{base}/graphql", json={"query": "{ experiments(first: 1) { nodes { id } } }"}).json()
-        measured = cases(found["data"]["experiments"]["nodes"][0]["id"])
-        for _ in range(ROUNDS):
-            for case in measured:
-                asyncio.run(measure(base, case))
-    print(f"{'':20} {'req/s':>9} {'median ms':>10} {'statements':>11} {'kB':>8}")
-    for case in measured:
-        rate, latency = statistics.median(case.rates), statistics.median(case.latencies)
-        print(f"{case.name:20} {rate:9.1f} {latency:10.1f} {case.statements:11} {case.size / 1000:8.1f}")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the gateway beside its peers.")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each measurement (3)")
+    parser.add_argument(
+        "--memory", type=float, metavar="SECONDS", help="a mixed load for so long, for the memory alone"
+    )
+    asked = parser.parse_args()
+    if asked.memory:
+        memory(asked.memory)
+    else:
+        measure(asked.rounds, asked.seconds)
 
 
 if __name__ == "__main__":

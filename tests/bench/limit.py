@@ -30,6 +30,10 @@ class Limit:
             body += message["body"]
             if not message.get("more_body"):
                 break
+        if scope["method"] == "GET":  # whether it is there
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            return
         one = self._statements[scope["path"]]
         values = one["values"][orjson.loads(body)["variables"].get("n", 0)]
         async with self._pool.acquire() as connection:

@@ -1,0 +1,141 @@
+"""What is measured, as processes of their own on one database: two gateways, the limit and PostGraphile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / ".e2i" / "bench"
+PEERS = Path(__file__).parent / "peers"
+PATIENCE = 900.0
+
+
+@dataclass
+class Server:
+    """A running server: where it answers, and its process with all below it."""
+
+    name: str
+    base: str
+    process: psutil.Process
+
+    def url(self, path: str = "/graphql") -> str:
+        return f"{self.base}{path}"
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that it has taken."""
+        return _cpu([self.process, *self.process.children(recursive=True)])
+
+    @property
+    def rss(self) -> float:
+        """Megabytes that it holds."""
+        return float(self.process.memory_info().rss) / 1e6
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    total = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def database_cpu(postmaster: psutil.Process) -> float:
+    """Seconds of CPU that the database's processes have taken; those that ended count in their parent."""
+    ended = postmaster.cpu_times()
+    return _cpu([postmaster, *postmaster.children(recursive=True)]) + ended.children_user + ended.children_system
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _running(name: str, command: list[str], port: int, ready: str, **environment: str) -> Iterator[Server]:
+    log = DATA / f"{name.replace(' ', '-')}.log"
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "GATEWAY_", "DATABASE_URL"))}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=clean | environment, stdout=output, stderr=output, cwd=ROOT)
+        try:
+            base = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + PATIENCE
+            while not _answers(base + ready):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{name} did not start; {log} says why")
+                time.sleep(0.2)
+            yield Server(name, base, psutil.Process(process.pid))
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code < 500
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def gateway(name: str, *, compiler: bool) -> Iterator[Server]:
+    """A gateway of one worker with limits and logs on; the first one makes the data."""
+    port = free_port()
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--demo", "large"]
+    settings = {
+        "PORT": str(port),
+        "GATEWAY_DATA": str(DATA),
+        "GATEWAY_COMPILER": "on" if compiler else "off",
+    }
+    with _running(name, command, port, "/readyz", **settings) as server:
+        yield server
+
+
+@contextmanager
+def limit(database: str, statements: str) -> Iterator[Server]:
+    """The hard-coded limit, on the same web server as the gateway."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "uvicorn", "tests.bench.limit:app", "--port", str(port), "--loop", "uvloop",
+        "--http", "httptools", "--no-access-log", "--log-level", "warning",
+    ]  # fmt: skip
+    environment = {"BENCH_STATEMENTS": statements, "BENCH_DATABASE": database}
+    with _running("limit", command, port, "/ready", **environment) as server:
+        yield server
+
+
+def has_peers() -> str | None:
+    """Why PostGraphile cannot be measured, None if it can."""
+    if not shutil.which("node"):
+        return "there is no Node"
+    if not (PEERS / "node_modules" / "postgraphile").exists():
+        return "`make bench-peers` has not installed it"
+    return None
+
+
+@contextmanager
+def postgraphile(database: str) -> Iterator[Server]:
+    """PostGraphile 5, one process."""
+    port = free_port()
+    command = ["node", str(PEERS / "server.mjs"), database, str(port)]
+    with _running(
+        "PostGraphile", command, port, "/graphql", NODE_ENV="production", GRAPHILE_ENV="production"
+    ) as server:
+        yield server
