@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench migration snapshot lock clean
+.PHONY: help run test lint format bench bench-peers migration snapshot lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,12 @@ format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/dev ## Measure the executors on a database of its own
+bench: $(VENV)/dev ## Measure the executors on a database of their own, beside PostGraphile if that is there
 	$(BIN)/python -m tests.bench
+
+bench-peers: ## Install what `make bench` compares with (needs npm)
+	@if command -v npm > /dev/null; then cd tests/bench/peers && npm ci --omit=dev; \
+	else echo "There is no npm, so PostGraphile is left out of the bench; everything else is measured."; fi
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

@@ -233,7 +233,7 @@ class Type:
             return self.sql_name
         return f"({fill(self.select, {'keys': 'NULL', **values})})"
 
-    @property
+    @cached_property
     def key_kinds(self) -> tuple[str, ...]:
         return tuple(self.column_kind(column).name for column in self.key)
 
