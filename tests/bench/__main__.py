@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from typing import Any
 from urllib.parse import quote
@@ -76,8 +76,9 @@ def compiled(case: Case) -> dict[str, Any]:
     return {"sql": plan.statement.sql, "values": parameters, "start": f'{{"data":{{"{key}":', "end": "}}"}
 
 
-async def prepare(url: str) -> tuple[list[str], list[str], str]:
-    """Fills the tables up to the sizes that are promised; some experiments, some services, and a time."""
+async def prepare(url: str) -> tuple[list[str], list[str], str, str]:
+    """Fills the tables up to the sizes that are promised; some experiments and services, and the times
+    of a week and a day before the last metric."""
     connection = await asyncpg.connect(url)
     try:
         await _fill(
@@ -90,11 +91,12 @@ async def prepare(url: str) -> tuple[list[str], list[str], str]:
             "GROUP BY e.id HAVING count(*) >= 5 ORDER BY e.id LIMIT 100"
         )
         found = await connection.fetch(
-            "SELECT service_id::text AS id, max(recorded_at) - interval '7 days' AS since "
-            "FROM ml_bentoml_serving_metrics GROUP BY 1 ORDER BY max(recorded_at) DESC, 1 LIMIT 5"
+            "SELECT service_id::text AS id, max(recorded_at) AS last FROM ml_bentoml_serving_metrics "
+            "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"
         )
-        since = min(row["since"] for row in found).astimezone(UTC).isoformat()
-        return [row["id"] for row in experiments], [row["id"] for row in found], since
+        last = found[0]["last"].astimezone(UTC)
+        ago = [(last - timedelta(days=days)).isoformat() for days in (7, 1)]
+        return [row["id"] for row in experiments], [row["id"] for row in found], ago[0], ago[1]
     finally:
         await connection.close()
 
@@ -183,8 +185,7 @@ def measure(rounds: int, seconds: float) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(servers.gateway("compiled", compiler=True))
         found = stack.enter_context(database())
-        experiments, services, since = asyncio.run(prepare(address(found, "e2i_admin")))
-        asked = cases(experiments, services, since)
+        asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))))
         measured = subjects(stack, found, asked, first)
         results: dict[str, dict[str, list[dict[str, float]]]] = {case.name: {} for case in asked}
         for case in asked:  # nobody is measured while its caches fill

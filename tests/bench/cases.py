@@ -38,8 +38,8 @@ class Case:
     unseen: bool = False
 
 
-def cases(experiments: list[str], services: list[str], since: str) -> list[Case]:
-    """The questions about some experiments and services, by their bare ids, and a time."""
+def cases(experiments: list[str], services: list[str], week: str, day: str) -> list[Case]:
+    """The questions about some experiments and services, by their bare ids, and the times of a week and a day ago."""
     named = [{"id": id_} for id_ in experiments]
     q2 = f"query($id: ID!) {{ experiment(id: $id) {{ {LIFECYCLE} }} }}"
     peer_q2 = f"query($id: UUID!) {{ mlExperimentByRowId(rowId: $id) {{ {PEER_LIFECYCLE} }} }}"
@@ -74,10 +74,10 @@ def cases(experiments: list[str], services: list[str], since: str) -> list[Case]
         ),
         Case(
             "Q6 filter a million",
-            "query($ms: Float!) { servingMetrics(first: 20, where: { p99LatencyMs: { gt: $ms }, "
-            "errorRate: { lt: 0.01 } }, orderBy: [{ field: P99_LATENCY_MS, direction: DESC }]) "
+            "query($since: DateTime!, $ms: Float!) { servingMetrics(first: 20, where: { recordedAt: { gte: $since }, "
+            "p99LatencyMs: { gt: $ms } }, orderBy: [{ field: P99_LATENCY_MS, direction: DESC }]) "
             "{ totalCount nodes { id recordedAt p99LatencyMs service { serviceName } } } }",
-            [{"ms": 120.0}, {"ms": 130.0}],
+            [{"since": day, "ms": 100.0}, {"since": day, "ms": 120.0}],
         ),
         Case(
             "Q7 service and hour",
@@ -85,7 +85,7 @@ def cases(experiments: list[str], services: list[str], since: str) -> list[Case]
             "recordedAt: { gte: $since } }) { aggregate(groupBy: [{ field: SERVICE_ID }, { field: RECORDED_AT, "
             "bucket: HOUR }]) { group { serviceId recordedAt } count "
             "requestsTotal { sum } p99LatencyMs { avg p95 } } } }",
-            [{"services": services, "since": since}],
+            [{"services": services, "since": week}],
         ),
         Case("Q8 unseen text", q2, named, peer_q2, named, unseen=True),
     ]
