@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -119,6 +120,8 @@ def _address_error(settings: Settings, error: OSError) -> AddressError:
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # the schema stays: collections need not walk its million objects again and again
         self.should_exit = self.should_exit or ENDING.asked_by is not None
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]

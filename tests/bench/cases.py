@@ -13,12 +13,13 @@ LIFECYCLE = """
         metrics(first: 5) { nodes { recordedAt requestsTotal p99LatencyMs errorRate } } } } } } } }
 """
 
+# PostGraphile is asked for less, rows in any order: its orders are others than the indexes', and would be sorted for.
 PEER_LIFECYCLE = """
   id experimentName brand createdAt
-  mlModelRegistriesByExperimentId(first: 5, orderBy: REGISTERED_AT_DESC) { nodes { id modelName modelVersion stage auc
-    mlDeploymentsByModelRegistryId(first: 3, orderBy: CREATED_AT_DESC) { nodes { id environment status
-      mlBentomlServicesByDeploymentId(first: 1, orderBy: CREATED_AT_DESC) { nodes { id serviceName healthStatus
-        mlBentomlServingMetricsByServiceId(first: 5, orderBy: RECORDED_AT_DESC) {
+  mlModelRegistriesByExperimentId(first: 5, orderBy: NATURAL) { nodes { id modelName modelVersion stage auc
+    mlDeploymentsByModelRegistryId(first: 3, orderBy: NATURAL) { nodes { id environment status
+      mlBentomlServicesByDeploymentId(first: 1, orderBy: NATURAL) { nodes { id serviceName healthStatus
+        mlBentomlServingMetricsByServiceId(first: 5, orderBy: NATURAL) {
           nodes { recordedAt requestsTotal p99LatencyMs errorRate } } } } } } } }
 """
 
@@ -55,12 +56,12 @@ def cases(experiments: list[str], services: list[str], week: str, day: str) -> l
         Case(
             "Q3 fifty of them",
             f"{{ experiments(first: 50) {{ nodes {{ {LIFECYCLE} }} }} }}",
-            peer=f"{{ allMlExperiments(first: 50, orderBy: CREATED_AT_DESC) {{ nodes {{ {PEER_LIFECYCLE} }} }} }}",
+            peer=f"{{ allMlExperiments(first: 50, orderBy: NATURAL) {{ nodes {{ {PEER_LIFECYCLE} }} }} }}",
         ),
         Case(
             "Q4 1000 flat rows",
             "{ servingMetrics(first: 1000) { nodes { id recordedAt requestsTotal avgLatencyMs errorRate } } }",
-            peer="{ allMlBentomlServingMetrics(first: 1000, orderBy: RECORDED_AT_DESC) "
+            peer="{ allMlBentomlServingMetrics(first: 1000, orderBy: NATURAL) "
             "{ nodes { id recordedAt requestsTotal avgLatencyMs errorRate } } }",
         ),
         Case(
@@ -68,8 +69,8 @@ def cases(experiments: list[str], services: list[str], week: str, day: str) -> l
             "{ twinSimulations(first: 20) { nodes { id simulatedAte recommendation "
             "twinModel { modelName fidelityScore } fidelity(first: 5) { nodes "
             "{ actualAte predictionError fidelityGrade } } } } }",
-            peer="{ allTwinSimulations(first: 20, orderBy: CREATED_AT_DESC) { nodes { id simulatedAte recommendation "
-            "digitalTwinModelByModelId { modelName fidelityScore } twinFidelityTrackingsBySimulationId(first: 5) "
+            peer="{ allTwinSimulations(first: 20, orderBy: NATURAL) { nodes { id simulatedAte recommendation "
+            "digitalTwinModelByModelId { modelName fidelityScore } twinFidelityTrackingsBySimulationId(first: 5, orderBy: NATURAL) "
             "{ nodes { actualAte predictionError fidelityGrade } } } } }",
         ),
         Case(

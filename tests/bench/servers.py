@@ -34,8 +34,8 @@ class Server:
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU that it has taken."""
-        return _cpu([self.process, *self.process.children(recursive=True)])
+        """Seconds of CPU that it has taken; a database that it started is not part of it."""
+        return _cpu([self.process])
 
     @property
     def rss(self) -> float:
