@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from graphql import OperationDefinitionNode, parse
+from graphql.execution.values import VariableValues, get_variable_values
 
 from client import Client, same, serving
 from conftest import Clone, Database, connect, execute
 from gateway.endpoint import GraphQLEndpoint
 from schema import plans
+from schema.records import Missing
+from schema.schema import build
 
 
 def endpoint(client: Client) -> GraphQLEndpoint:
@@ -169,15 +174,95 @@ async def test_keys_that_are_words_of_the_statement(on: Client, off: Client, key
     )
 
 
-async def test_a_level_is_one_more_query_beside_the_row(on: Client) -> None:
-    """However many rows: the statement grows with the selection alone."""
-    schema = endpoint(on).plans
-    assert schema.compiles
-    query = "{ experiments(first: 3) { nodes { id } } }"
-    for _ in range(4):
-        answer = await on.ask(query)
-        assert answer["extensions"]["cost"]["statements"] == 1
-        query = query.replace("{ id }", "{ id models(first: 2) { nodes { experiment { id } } } }")
+# -- what it costs -----------------------------------------------------------------------------------------------------
+
+
+def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
+    """The statement of a query and its parameters."""
+    schema = build()
+    document = parse(query)
+    (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+    values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
+    assert isinstance(values, VariableValues)
+    kept = plans.Plans(schema.graphql, schema.catalogue, Missing(), lambda _operation: 0)
+    plan, _ = kept.get(kept.asked(document, definition, {}), values)
+    assert plan.statement
+    return plan.statement.sql, plan.statement.values(values.coerced)
+
+
+async def rows_read(url: str, query: str, **variables: Any) -> int:
+    """How many rows Postgres touches to answer, where it uses the indexes that there are."""
+    statement, values = compiled(query, **variables)
+    connection = await connect(url)
+    try:
+        # small tables would rather be read and sorted whole
+        for unwanted in ("seqscan", "bitmapscan", "sort"):
+            await connection.execute(f"SET enable_{unwanted} = off")
+        await connection.execute("SET search_path = public, extensions")
+        text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
+    finally:
+        await connection.close()
+    return _touched(json.loads(text)[0]["Plan"])
+
+
+def _touched(node: dict[str, Any]) -> int:
+    own = 0
+    if "Relation Name" in node:
+        own = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return round(own) + sum(_touched(below) for below in node.get("Plans", []))
+
+
+LIFECYCLE = """query($id: ID!) { experiment(id: $id) { experimentName models(first: 2) { nodes { stage
+  deployments(first: 2) { nodes { status services(first: 1) { nodes { metrics(first: 3)
+  { nodes { requestsTotal } } } } } } } } } }"""
+
+
+async def test_a_fixed_answer_costs_the_same_over_more_rows(
+    demo_database: Database, doubled: Client, off: Client
+) -> None:
+    data = await off.data("{ models(where: {stage: {eq: PRODUCTION}}, first: 1) { nodes { experiment { id } } } }")
+    id_ = data["models"]["nodes"][0]["experiment"]["id"]
+    larger = doubled.app.state.engine.url.render_as_string(hide_password=False)
+    read = await rows_read(demo_database.gateway_url, LIFECYCLE, id=id_)
+    assert 0 < read == await rows_read(larger, LIFECYCLE, id=id_)
+    assert read <= 1 + 2 + 4 + 4 + 12
+
+
+def test_a_level_adds_its_own_queries_alone() -> None:
+    """However many rows there are, the statement grows with the selection, by the same for each level."""
+    sizes = []
+    query = "{ experiments { nodes { id } } }"
+    for _ in range(5):
+        statement, _values = compiled(query)
+        sizes.append(statement.count("LATERAL"))
+        query = query.replace("{ id }", "{ id models { nodes { experiment { id } } } }")
+    assert len({after - before for before, after in itertools.pairwise(sizes)}) == 1
+
+
+async def test_many_rows_under_one_node_are_paged(demo_template: Database, clone: Clone) -> None:
+    async with clone(demo_template) as copy:
+        connection = await connect(copy.admin_url)
+        try:
+            id_ = await connection.fetchval("SELECT id::text FROM ml_experiments ORDER BY id LIMIT 1")
+            await connection.execute(
+                "INSERT INTO ml_model_registry (experiment_id, model_name, model_version, algorithm, registered_at) "
+                f"SELECT '{id_}', 'm', 'v' || n, 'a', CASE WHEN n % 3 > 0 THEN now() + (n % 7) * "
+                "interval '1 second' END FROM generate_series(1, 300) n; ANALYZE ml_model_registry"
+            )
+        finally:
+            await connection.close()
+        query = """query($id: ID!, $c: String) { experiment(id: $id) { models(first: 40, after: $c) { totalCount
+          nodes { id } pageInfo { endCursor hasNextPage } } } }"""
+        async with serving(copy.gateway_url, compiler=True) as client:
+            found: list[str] = []
+            cursor, more = None, True
+            while more:
+                page = (await client.data(query, id=id_, c=cursor))["experiment"]["models"]
+                found += [node["id"] for node in page["nodes"]]
+                cursor, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
+                read = await rows_read(copy.gateway_url, query.replace("totalCount", ""), id=id_, c=cursor)
+                assert read <= 2 * 41 + 3
+            assert len(found) == len(set(found)) == page["totalCount"] >= 300
 
 
 # -- when the loaders answer -------------------------------------------------------------------------------------------

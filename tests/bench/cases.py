@@ -70,7 +70,8 @@ def cases(experiments: list[str], services: list[str], week: str, day: str) -> l
             "twinModel { modelName fidelityScore } fidelity(first: 5) { nodes "
             "{ actualAte predictionError fidelityGrade } } } } }",
             peer="{ allTwinSimulations(first: 20, orderBy: NATURAL) { nodes { id simulatedAte recommendation "
-            "digitalTwinModelByModelId { modelName fidelityScore } twinFidelityTrackingsBySimulationId(first: 5, orderBy: NATURAL) "
+            "digitalTwinModelByModelId { modelName fidelityScore } "
+            "twinFidelityTrackingsBySimulationId(first: 5, orderBy: NATURAL) "
             "{ nodes { actualAte predictionError fidelityGrade } } } } }",
         ),
         Case(
