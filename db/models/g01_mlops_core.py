@@ -131,6 +131,7 @@ class Model(Entity):
         ),
     )
     __order__ = "registered_at"
+    __filtered__ = ("stage",)
 
     id: Mapped[UUID] = column(Uuid(), "Model identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID | None] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
@@ -195,6 +196,7 @@ class TrainingRun(Entity):
         ),
     )
     __order__ = "started_at"
+    __filtered__ = ("status",)
 
     id: Mapped[UUID] = column(Uuid(), "Run identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID | None] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
@@ -482,6 +484,7 @@ class Deployment(Entity):
 
     __tablename__ = "ml_deployments"
     __order__ = "created_at"
+    __filtered__ = ("status",)
 
     id: Mapped[UUID] = column(Uuid(), "Deployment identifier.", primary_key=True, server_default=NEW_UUID)
     model_registry_id: Mapped[UUID] = column(Uuid(), "Deployed model.", ForeignKey("ml_model_registry.id"))
@@ -549,6 +552,7 @@ class ObservabilitySpan(Entity):
     __tablename__ = "ml_observability_spans"
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
     __order__ = "started_at"
+    __filtered__ = ("span_id", "status")
 
     id: Mapped[UUID] = column(Uuid(), "Span record identifier.", primary_key=True, server_default=NEW_UUID)
     trace_id: Mapped[str] = column(VARCHAR(100), "Distributed trace ID, Opik's own.")
