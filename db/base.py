@@ -215,7 +215,8 @@ class Rows:
     ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
     the key alone orders. ``__plural__`` is needed only where the plural is not regular. ``__lookups__`` are further
     ways to ask for one row: argument -> column, all of them unique together. ``__search__`` are the columns by which
-    `search` finds a row, its name first.
+    `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
+    tables that are too large to be read: each leads an index.
     """
 
     __order__: ClassVar[str | None] = None
@@ -224,6 +225,7 @@ class Rows:
     __is_view__: ClassVar[bool] = False
     __lookups__: ClassVar[Sequence[Mapping[str, str]]] = ()
     __search__: ClassVar[Sequence[str]] = ()
+    __references__: ClassVar[Sequence[str]] = ()
 
 
 class Entity(Rows, DeclarativeBase):

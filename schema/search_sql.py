@@ -1,0 +1,234 @@
+"""The statement of `search`: every searchable type's hits, scored and merged by Postgres, with nothing but plain SQL.
+
+A value is compared in lower case, its separators as spaces. The words of the text must all be found, in any order,
+beside each other or in several of the row's values. Only where that finds less than a page, words of letters may differ
+by a typo; a regular expression of all words that one letter makes of another says so, so that no extension is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from schema import ids
+from schema.catalogue import OrderTerm, Type
+from schema.sql import Binds, order_by, same_key
+
+MAX_COMPARED = 20_000
+"""Rows of a type whose names are compared, the newest; of all types together less than an operation may cost."""
+
+_SEPARATORS = "-_/:.,;()"
+_TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
+_FUZZY_LENGTHS = range(4, 33)
+_PREFIX_FROM = 5
+_TWICE_FROM = 8
+"""Letters from which a word may have a typo at all, go on in the value, and have a typo in each half."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is searched for."""
+
+    raw: str
+
+    @cached_property
+    def lower(self) -> str:
+        return self.raw.lower()
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What spaces separate, each once, as values are compared: ``disc-risk`` is ``disc risk``."""
+        words = (word.translate(_TO_SPACES).strip() for word in self.lower.split())
+        return tuple(dict.fromkeys(word for word in words if word))
+
+    @cached_property
+    def patterns(self) -> list[str]:
+        """A regular expression for each word with a typo; empty where none can have one."""
+        words = dict.fromkeys(part for word in self.words for part in word.split())
+        if not any(_is_fuzzy(word) for word in words):
+            return []
+        return [_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words]
+
+
+def _is_fuzzy(word: str) -> bool:
+    """Only words of letters: a version or an identifier with a typo is another one."""
+    return word.isalpha() and len(word) in _FUZZY_LENGTHS
+
+
+def _literal(word: str) -> str:
+    return "".join(letter if letter.isalnum() else f"\\{letter}" for letter in word)
+
+
+def _with_typo(word: str) -> str:
+    """Matches the words that differ from this one by a letter (another, one more or less, two exchanged)."""
+    half = len(word) // 2
+    if len(word) < _TWICE_FROM:
+        return f" (?:{_one_typo(word)})" + ("" if len(word) >= _PREFIX_FROM else "(?: |$)")
+    exchanged = word[: half - 1] + word[half] + word[half - 1] + word[half + 1 :]
+    return f" (?:(?:{_one_typo(word[:half])})(?:{_one_typo(word[half:])})|{exchanged})"
+
+
+def _one_typo(part: str) -> str:
+    places = range(len(part))
+    changed = [f"{part[:i]}[^ ]?{part[i + 1 :]}" for i in places]
+    added = [f"{part[:i]}[^ ]{part[i:]}" for i in places]
+    exchanged = [part[: i - 1] + part[i] + part[i - 1] + part[i + 1 :] for i in places[1:]]
+    return "|".join(dict.fromkeys([*changed, *added, *exchanged]))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A type with what of it is searched: names by pattern, references by their exact value, the key.
+
+    ``order`` is its newest first; ``bounded`` says that it has too many rows to compare them all.
+    """
+
+    type: Type
+    names: tuple[str, ...]
+    references: tuple[str, ...]
+    order: tuple[OrderTerm, ...]
+    at: str
+    bounded: bool
+
+    @property
+    def head(self) -> str:
+        """The type, the id and the time of a row ``t``."""
+        return f"'{self.type.name}'::text AS type, {self.type.columns['id'].over('t')} AS id, {self.at} AS at"
+
+    @property
+    def rows(self) -> str:
+        table = self.type.sql_name
+        if not self.bounded:
+            return table
+        return f"(SELECT * FROM {table} t ORDER BY {order_by(self.order, 't')} LIMIT {MAX_COMPARED})"
+
+
+class SearchStatement:
+    """Puts the statement together; the values are binds, so that one text follows from the number of words."""
+
+    def __init__(self, text: Text, first: int) -> None:
+        self.bind = Binds()
+        self._text = text
+        self._raw = self.bind(text.raw, "text")
+        self._low = self.bind(text.lower, "text")
+        whole = text.lower.translate(_TO_SPACES).strip()
+        self._prefix = self.bind(f" {_escaped(whole)}%", "text")
+        self._inside = [self.bind(f"%{_escaped(word)}%", "text") for word in text.words]
+        self._begins = [self.bind(f"% {_escaped(word)}%", "text") for word in text.words]
+        self._typos = [self.bind(pattern, "text") for pattern in text.patterns]
+        self._limit = self.bind(first + 1, "bigint")
+
+    def build(self, searched: Sequence[Searched]) -> str:
+        """Rows of ``(type, id, field, value, score)``, best first, one more than a page has; empty for no types."""
+        exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one))]
+        named = [one for one in searched if one.names]
+        sure = [*exact, *([self._scored([self._named(one) for one in named], self._sure_score())] if named else [])]
+        if not sure:
+            return ""
+        ctes = (
+            "WITH sure AS MATERIALIZED (SELECT * FROM (SELECT DISTINCT ON (type, id) * FROM ("
+            f"{' UNION ALL '.join(sure)}) a ORDER BY type, id, score DESC) b ORDER BY {_ORDER} LIMIT {self._limit})"
+        )
+        found = "SELECT * FROM sure"
+        if self._typos and named:
+            near = self._scored([self._near(one) for one in named], self._near_score())
+            found += f" UNION ALL ({near})"
+        columns = "type, id, field, value, round(score::numeric, 4)::float8"
+        return f"{ctes} SELECT {columns} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
+
+    # -- exact -----------------------------------------------------------------------------------------------------
+
+    def _by_key(self, one: Searched) -> list[str]:
+        """The row whose id the text is, global or bare."""
+        try:
+            key = ids.decode(self._text.raw, one.type.name, one.type.key_kinds)
+        except ids.MalformedIdError:
+            return []
+        parts = [self.bind(part, "text") for part in key]
+        where = " AND ".join(same_key(one.type, column, part) for column, part in zip(one.type.key, parts, strict=True))
+        hit = f"'id' AS field, {one.type.columns['id'].over('t')} AS value, 1.0::float8 AS score"
+        return [f"SELECT {one.head}, {hit} FROM {one.type.sql_name} t WHERE {where}"]
+
+    def _by_reference(self, one: Searched) -> list[str]:
+        arms = []
+        for column in one.references:
+            leaf = one.type.leaf(column)
+            if not ids.fits(self._text.raw, leaf.kind.name):
+                continue
+            value = self.bind(self._text.raw, f"text::{leaf.kind.pg_type}")
+            arms.append(
+                f"(SELECT {one.head}, '{leaf.name}' AS field, t.{column}::text AS value, 0.95::float8 AS score"
+                f" FROM {one.type.sql_name} t WHERE t.{column} = {value}"
+                f" ORDER BY {order_by(one.order, 't')} LIMIT {self._limit})"
+            )
+        return arms
+
+    # -- by name ---------------------------------------------------------------------------------------------------
+
+    def _named(self, one: Searched) -> str:
+        return f"{self._values(one)} WHERE {self._all(_text(one), 'LIKE', self._inside)}"
+
+    def _near(self, one: Searched) -> str:
+        text = _text(one)
+        typo = self._all(text, "~", self._typos)
+        return (
+            f"{self._values(one)} WHERE (SELECT count(*) FROM sure) < {self._limit} AND {typo}"
+            f" AND NOT ({self._all(text, 'LIKE', self._inside)})"
+        )
+
+    def _values(self, one: Searched) -> str:
+        fields = ", ".join(f"'{one.type.leaf(column).name}'" for column in one.names)
+        values = ", ".join(f"t.{column}::text" for column in one.names)
+        return f"SELECT {one.head}, ARRAY[{fields}] AS fields, ARRAY[{values}] AS texts FROM {one.rows} t"
+
+    def _scored(self, arms: Sequence[str], score: str) -> str:
+        """The rows of the arms, each with its best value."""
+        best = (
+            f"SELECT v.field, v.value, {score} AS score FROM unnest(r.fields, r.texts) WITH ORDINALITY"
+            " AS v(field, value, place)"
+            f" CROSS JOIN LATERAL (SELECT lower(v.value) AS low, {_comparable('v.value')} AS n) w"
+            " WHERE v.value IS NOT NULL ORDER BY score DESC, v.place LIMIT 1"
+        )
+        rows = " UNION ALL ".join(arms)
+        return f"SELECT r.type, r.id, r.at, b.field, b.value, b.score FROM ({rows}) r CROSS JOIN LATERAL ({best}) b"
+
+    def _sure_score(self) -> str:
+        return (
+            f"CASE WHEN w.low = {self._low} THEN 0.95 WHEN w.n LIKE {self._prefix} THEN 0.8 + {self._share}"
+            f" WHEN {self._all('w.n', 'LIKE', self._begins)} THEN 0.65 + {self._share}"
+            f" WHEN {self._all('w.n', 'LIKE', self._inside)} THEN 0.5 + {self._share}"
+            f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END::float8"
+        )
+
+    def _near_score(self) -> str:
+        exact, typo = _portion("w.n", "LIKE", self._inside), _portion("w.n", "~", self._typos)
+        return f"(0.05 + 0.15 * {typo} + 0.1 * {exact} + 0.9 * {self._share})::float8"
+
+    @property
+    def _share(self) -> str:
+        """How much of the value the text is, 0 to 0.1: a shorter value is a closer one."""
+        return f"0.1 * least(1.0, length({self._raw})::float8 / greatest(length(v.value), 1))"
+
+    def _all(self, text: str, operator: str, patterns: Sequence[str]) -> str:
+        return " AND ".join(f"{text} {operator} {pattern}" for pattern in patterns)
+
+
+_ORDER = 'score DESC, at DESC NULLS LAST, type COLLATE "C", id COLLATE "C"'
+
+
+def _portion(text: str, operator: str, patterns: Sequence[str]) -> str:
+    found = " + ".join(f"({text} {operator} {pattern})::int" for pattern in patterns)
+    return f"({found})::float8 / {len(patterns)}"
+
+
+def _text(one: Searched) -> str:
+    return _comparable(f"concat_ws(' ', {', '.join(f't.{column}' for column in one.names)})")
+
+
+def _comparable(value: str) -> str:
+    return f"(' ' || translate(lower({value}), '{_SEPARATORS}', '{' ' * len(_SEPARATORS)}'))"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
