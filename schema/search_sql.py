@@ -18,7 +18,7 @@ from schema.sql import Binds, order_by, same_key
 MAX_COMPARED = 20_000
 """Rows of a type whose names are compared, the newest; of all types together less than an operation may cost."""
 
-_SEPARATORS = "-_/:.,;()"
+_SEPARATORS = "-_/:.("
 _TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
 _FUZZY_LENGTHS = range(4, 33)
 _PREFIX_FROM = 5
@@ -48,7 +48,8 @@ class Text:
         words = dict.fromkeys(part for word in self.words for part in word.split())
         if not any(_is_fuzzy(word) for word in words):
             return []
-        return [_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words]
+        patterns = (_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words)
+        return sorted(patterns, key=len)  # the quick ones first: few rows get to the slow ones
 
 
 def _is_fuzzy(word: str) -> bool:
@@ -123,7 +124,7 @@ class SearchStatement:
         """Rows of ``(type, id, field, value, score)``, best first, one more than a page has; empty for no types."""
         exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one))]
         named = [one for one in searched if one.names]
-        sure = [*exact, *([self._scored([self._named(one) for one in named], self._sure_score())] if named else [])]
+        sure = [*exact, *([self._all_sure(named)] if named else [])]
         if not sure:
             return ""
         ctes = (
@@ -132,8 +133,7 @@ class SearchStatement:
         )
         found = "SELECT * FROM sure"
         if self._typos and named:
-            near = self._scored([self._near(one) for one in named], self._near_score())
-            found += f" UNION ALL ({near})"
+            found += f" UNION ALL {self._all_near(named)}"
         columns = "type, id, field, value, round(score::numeric, 4)::float8"
         return f"{ctes} SELECT {columns} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
 
@@ -167,67 +167,84 @@ class SearchStatement:
     # -- by name ---------------------------------------------------------------------------------------------------
 
     def _named(self, one: Searched) -> str:
-        return f"{self._values(one)} WHERE {self._all(_text(one), 'LIKE', self._inside)}"
+        return f"SELECT {one.head}, {_values(one)} FROM {_rows(one)} WHERE {_all('w.n', 'LIKE', self._inside)}"
 
     def _near(self, one: Searched) -> str:
-        text = _text(one)
-        typo = self._all(text, "~", self._typos)
+        """The best rows of a type with typos: those with most words as they are, then the shortest names."""
+        exact = _portion("w.n", "LIKE", self._inside)
+        share = _share(self._raw, f"coalesce(t.{one.names[0]}::text, w.n)")
+        newest = f'at DESC NULLS LAST, ({one.type.columns["id"].over("t")}) COLLATE "C"'
         return (
-            f"{self._values(one)} WHERE (SELECT count(*) FROM sure) < {self._limit} AND {typo}"
-            f" AND NOT ({self._all(text, 'LIKE', self._inside)})"
+            f"(SELECT {one.head}, {_values(one)}, (0.1 + 0.2 * {exact} + 0.9 * {share})::float8 AS score"
+            f" FROM {_rows(one)} WHERE (SELECT count(*) FROM sure) < {self._limit}"
+            f" AND {_all('w.n', '~', self._typos)} AND NOT ({_all('w.n', 'LIKE', self._inside)})"
+            f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
         )
 
-    def _values(self, one: Searched) -> str:
-        fields = ", ".join(f"'{one.type.leaf(column).name}'" for column in one.names)
-        values = ", ".join(f"t.{column}::text" for column in one.names)
-        return f"SELECT {one.head}, ARRAY[{fields}] AS fields, ARRAY[{values}] AS texts FROM {one.rows} t"
-
-    def _scored(self, arms: Sequence[str], score: str) -> str:
-        """The rows of the arms, each with its best value."""
+    def _best_value(self, arms: Sequence[str], score: str) -> str:
+        """The rows of the arms, each with its best value: the one with the highest ``score``."""
         best = (
             f"SELECT v.field, v.value, {score} AS score FROM unnest(r.fields, r.texts) WITH ORDINALITY"
             " AS v(field, value, place)"
             f" CROSS JOIN LATERAL (SELECT lower(v.value) AS low, {_comparable('v.value')} AS n) w"
             " WHERE v.value IS NOT NULL ORDER BY score DESC, v.place LIMIT 1"
         )
-        rows = " UNION ALL ".join(arms)
-        return f"SELECT r.type, r.id, r.at, b.field, b.value, b.score FROM ({rows}) r CROSS JOIN LATERAL ({best}) b"
+        return f"({' UNION ALL '.join(arms)}) r CROSS JOIN LATERAL ({best}) b"
 
-    def _sure_score(self) -> str:
-        return (
-            f"CASE WHEN w.low = {self._low} THEN 0.95 WHEN w.n LIKE {self._prefix} THEN 0.8 + {self._share}"
-            f" WHEN {self._all('w.n', 'LIKE', self._begins)} THEN 0.65 + {self._share}"
-            f" WHEN {self._all('w.n', 'LIKE', self._inside)} THEN 0.5 + {self._share}"
-            f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END::float8"
+    def _all_sure(self, named: Sequence[Searched]) -> str:
+        score = (
+            f"(CASE WHEN w.low = {self._low} THEN 0.95"
+            f" WHEN w.n LIKE {self._prefix} THEN 0.8 + {_share(self._raw, 'v.value')}"
+            f" WHEN {_all('w.n', 'LIKE', self._begins)} THEN 0.65 + {_share(self._raw, 'v.value')}"
+            f" WHEN {_all('w.n', 'LIKE', self._inside)} THEN 0.5 + {_share(self._raw, 'v.value')}"
+            f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END)::float8"
         )
+        rows = self._best_value([self._named(one) for one in named], score)
+        return f"SELECT r.type, r.id, r.at, b.field, b.value, b.score FROM {rows}"
 
-    def _near_score(self) -> str:
-        exact, typo = _portion("w.n", "LIKE", self._inside), _portion("w.n", "~", self._typos)
-        return f"(0.05 + 0.15 * {typo} + 0.1 * {exact} + 0.9 * {self._share})::float8"
-
-    @property
-    def _share(self) -> str:
-        """How much of the value the text is, 0 to 0.1: a shorter value is a closer one."""
-        return f"0.1 * least(1.0, length({self._raw})::float8 / greatest(length(v.value), 1))"
-
-    def _all(self, text: str, operator: str, patterns: Sequence[str]) -> str:
-        return " AND ".join(f"{text} {operator} {pattern}" for pattern in patterns)
+    def _all_near(self, named: Sequence[Searched]) -> str:
+        score = _portion("w.n", "~", self._typos)
+        rows = self._best_value([self._near(one) for one in named], score)
+        return f"SELECT r.type, r.id, r.at, b.field, b.value, r.score FROM {rows}"
 
 
 _ORDER = 'score DESC, at DESC NULLS LAST, type COLLATE "C", id COLLATE "C"'
 
 
+def _rows(one: Searched) -> str:
+    """The rows ``t`` with their values as they are compared, ``w.n``; OFFSET 0 lets that be computed once a row."""
+    names = ", ".join(f"t.{column}" for column in one.names)
+    text = _comparable(f"concat_ws(' ', {names})")
+    return f"{one.rows} t CROSS JOIN LATERAL (SELECT {text} AS n OFFSET 0) w"
+
+
+def _values(one: Searched) -> str:
+    fields = ", ".join(f"'{one.type.leaf(column).name}'" for column in one.names)
+    values = ", ".join(f"t.{column}::text" for column in one.names)
+    return f"ARRAY[{fields}] AS fields, ARRAY[{values}] AS texts"
+
+
+def _share(text: str, value: str) -> str:
+    """How much of a value the text is, 0 to 0.1: a shorter value is a closer one."""
+    return f"0.1 * least(1.0, length({text})::float8 / greatest(length({value}), 1))"
+
+
+def _all(text: str, operator: str, patterns: Sequence[str]) -> str:
+    return " AND ".join(f"{text} {operator} {pattern}" for pattern in patterns)
+
+
 def _portion(text: str, operator: str, patterns: Sequence[str]) -> str:
+    """The share of the patterns that a text fits."""
     found = " + ".join(f"({text} {operator} {pattern})::int" for pattern in patterns)
     return f"({found})::float8 / {len(patterns)}"
 
 
-def _text(one: Searched) -> str:
-    return _comparable(f"concat_ws(' ', {', '.join(f't.{column}' for column in one.names)})")
-
-
 def _comparable(value: str) -> str:
-    return f"(' ' || translate(lower({value}), '{_SEPARATORS}', '{' ' * len(_SEPARATORS)}'))"
+    """A value as it is compared; ``translate()`` would take ten times as long."""
+    spaced = f"lower({value})"
+    for separator in _SEPARATORS:
+        spaced = f"replace({spaced}, '{separator}', ' ')"
+    return f"(' ' || {spaced})"
 
 
 def _escaped(text: str) -> str:

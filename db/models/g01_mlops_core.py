@@ -554,7 +554,10 @@ class ObservabilitySpan(Entity):
     """One Opik span of a distributed trace: an agent's operation, its LLM token usage and its fallback chain."""
 
     __tablename__ = "ml_observability_spans"
-    __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
+    __table_args__ = (
+        UniqueConstraint("trace_id", "span_id"),
+        Index("ix_ml_observability_spans_span_id", "span_id"),
+    )
     __order__ = "started_at"
     __references__ = ("trace_id", "span_id")
 
