@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from string import punctuation
 
 from schema import ids
 from schema.catalogue import OrderTerm, Type
@@ -20,6 +21,7 @@ MAX_COMPARED = 20_000
 
 _SEPARATORS = "-_/:.("
 _TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
+_SPECIAL = frozenset(punctuation)
 _FUZZY_LENGTHS = range(4, 33)
 _PREFIX_FROM = 5
 _TWICE_FROM = 8
@@ -58,7 +60,7 @@ def _is_fuzzy(word: str) -> bool:
 
 
 def _literal(word: str) -> str:
-    return "".join(letter if letter.isalnum() else f"\\{letter}" for letter in word)
+    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in word)
 
 
 def _with_typo(word: str) -> str:
@@ -73,7 +75,7 @@ def _with_typo(word: str) -> str:
 def _one_typo(part: str) -> str:
     places = range(len(part))
     changed = [f"{part[:i]}[^ ]?{part[i + 1 :]}" for i in places]
-    added = [f"{part[:i]}[^ ]{part[i:]}" for i in places]
+    added = [f"{part[:i]}[^ ]{part[i:]}" for i in (*places, len(part))]
     exchanged = [part[: i - 1] + part[i] + part[i - 1] + part[i + 1 :] for i in places[1:]]
     return "|".join(dict.fromkeys([*changed, *added, *exchanged]))
 
@@ -111,19 +113,14 @@ class SearchStatement:
     def __init__(self, text: Text, first: int) -> None:
         self.bind = Binds()
         self._text = text
-        self._raw = self.bind(text.raw, "text")
-        self._low = self.bind(text.lower, "text")
-        whole = text.lower.translate(_TO_SPACES).strip()
-        self._prefix = self.bind(f" {_escaped(whole)}%", "text")
-        self._inside = [self.bind(f"%{_escaped(word)}%", "text") for word in text.words]
-        self._begins = [self.bind(f"% {_escaped(word)}%", "text") for word in text.words]
-        self._typos = [self.bind(pattern, "text") for pattern in text.patterns]
         self._limit = self.bind(first + 1, "bigint")
 
     def build(self, searched: Sequence[Searched]) -> str:
         """Rows of ``(type, id, field, value, score)``, best first, one more than a page has; empty for no types."""
         exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one))]
         named = [one for one in searched if one.names]
+        if named:  # a bind that no part of the statement used would have no type
+            self._bind_words()
         sure = [*exact, *([self._all_sure(named)] if named else [])]
         if not sure:
             return ""
@@ -132,10 +129,19 @@ class SearchStatement:
             f"{' UNION ALL '.join(sure)}) a ORDER BY type, id, score DESC) b ORDER BY {_ORDER} LIMIT {self._limit})"
         )
         found = "SELECT * FROM sure"
-        if self._typos and named:
+        if named and self._typos:
             found += f" UNION ALL {self._all_near(named)}"
         columns = "type, id, field, value, round(score::numeric, 4)::float8"
         return f"{ctes} SELECT {columns} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
+
+    def _bind_words(self) -> None:
+        text = self._text
+        whole = " ".join(text.lower.split()).translate(_TO_SPACES).strip()
+        self._raw, self._low = self.bind(text.raw, "text"), self.bind(text.lower, "text")
+        self._prefix = self.bind(f" {_escaped(whole)}%", "text")
+        self._inside = [self.bind(f"%{_escaped(word)}%", "text") for word in text.words]
+        self._begins = [self.bind(f"% {_escaped(word)}%", "text") for word in text.words]
+        self._typos = [self.bind(pattern, "text") for pattern in text.patterns]
 
     # -- exact -----------------------------------------------------------------------------------------------------
 
