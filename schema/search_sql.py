@@ -131,8 +131,7 @@ class SearchStatement:
         found = "SELECT * FROM sure"
         if named and self._typos:
             found += f" UNION ALL {self._all_near(named)}"
-        columns = "type, id, field, value, round(score::numeric, 4)::float8"
-        return f"{ctes} SELECT {columns} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
+        return f"{ctes} SELECT type, id, field, value, score FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
 
     def _bind_words(self) -> None:
         text = self._text
@@ -179,9 +178,10 @@ class SearchStatement:
         """The best rows of a type with typos: those with most words as they are, then the shortest names."""
         exact = _portion("w.n", "LIKE", self._inside)
         share = _share(self._raw, f"coalesce(t.{one.names[0]}::text, w.n)")
+        score = _rounded(f"0.1 + 0.2 * {exact} + 0.9 * {share}")
         newest = f'at DESC NULLS LAST, ({one.type.columns["id"].over("t")}) COLLATE "C"'
         return (
-            f"(SELECT {one.head}, {_values(one)}, (0.1 + 0.2 * {exact} + 0.9 * {share})::float8 AS score"
+            f"(SELECT {one.head}, {_values(one)}, {score} AS score"
             f" FROM {_rows(one)} WHERE (SELECT count(*) FROM sure) < {self._limit}"
             f" AND {_all('w.n', '~', self._typos)} AND NOT ({_all('w.n', 'LIKE', self._inside)})"
             f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
@@ -198,12 +198,12 @@ class SearchStatement:
         return f"({' UNION ALL '.join(arms)}) r CROSS JOIN LATERAL ({best}) b"
 
     def _all_sure(self, named: Sequence[Searched]) -> str:
-        score = (
-            f"(CASE WHEN w.low = {self._low} THEN 0.95"
+        score = _rounded(
+            f"CASE WHEN w.low = {self._low} THEN 0.95"
             f" WHEN w.n LIKE {self._prefix} THEN 0.8 + {_share(self._raw, 'v.value')}"
             f" WHEN {_all('w.n', 'LIKE', self._begins)} THEN 0.65 + {_share(self._raw, 'v.value')}"
             f" WHEN {_all('w.n', 'LIKE', self._inside)} THEN 0.5 + {_share(self._raw, 'v.value')}"
-            f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END)::float8"
+            f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END"
         )
         rows = self._best_value([self._named(one) for one in named], score)
         return f"SELECT r.type, r.id, r.at, b.field, b.value, b.score FROM {rows}"
@@ -228,6 +228,11 @@ def _values(one: Searched) -> str:
     fields = ", ".join(f"'{one.type.leaf(column).name}'" for column in one.names)
     values = ", ".join(f"t.{column}::text" for column in one.names)
     return f"ARRAY[{fields}] AS fields, ARRAY[{values}] AS texts"
+
+
+def _rounded(score: str) -> str:
+    """As it is answered, so that what looks equal is ordered as equal."""
+    return f"round(({score})::numeric, 4)::float8"
 
 
 def _share(text: str, value: str) -> str:

@@ -269,6 +269,7 @@ async def test_large_tables_are_compared_in_part_and_say_so(
         ({"text": "a", "first": 101}, "first", "pass 1 to 100"),
         ({"text": "a", "first": 2147483647}, "first", "pass 1 to 100"),
         ({"text": "a", "types": []}, "types", "leave it out"),
+        ({"text": "a", "types": ["Tool"] * 101}, "types", "101 types; pass at most 100"),
     ],
 )
 async def test_bad_input(demo: Client, variables: dict[str, Any], argument: str, said: str) -> None:

@@ -322,7 +322,8 @@ def _make(types: Types) -> Any:
         )
 
     described = strawberry.argument(
-        description=f"1 to {MAX_TOOLS} tools, each once: names, or ids, global or bare. A name comes before an id."
+        description=f"At least one and at most {MAX_TOOLS} tools, each once: names, or ids, global or bare. "
+        "What is both is a name."
     )
     taken = {"tools": Annotated[list[str], described]}
     return strawberry.field(

@@ -21,6 +21,7 @@ from schema.types import Info, Node, Types, selection_of, taking
 MAX_TEXT = 300
 MAX_WORDS = 12
 MAX_HITS = 100
+MAX_TYPES = 100
 HITS = 20
 
 
@@ -41,6 +42,8 @@ async def _search(info: Info) -> Record:
     first = HITS if first is None else first
     if not 1 <= first <= MAX_HITS:
         raise bad_argument("first", f"{first} is out of range; pass 1 to {MAX_HITS}")
+    if (asked := len(arguments.get("types") or ())) > MAX_TYPES:
+        raise bad_argument("types", f"has {asked} types; pass at most {MAX_TYPES}")
     types = _types(loaders.catalogue, arguments)
     if not types:
         raise bad_argument("types", "is empty; leave it out to search all types")
@@ -163,7 +166,7 @@ def _make(types: Types) -> Any:
         description=f"A name, an id (global or bare) or an external reference, whole or in part; at most {MAX_TEXT} "
         f"characters and {MAX_WORDS} words, which are found in any order."
     )
-    only = strawberry.argument(description="Search these types alone; all of them unless said.")
+    only = strawberry.argument(description=f"Search these types alone, at most {MAX_TYPES}; all of them unless said.")
     first = strawberry.argument(description=f"How many hits: 1 to {MAX_HITS}.")
     taken = {
         "text": Annotated[str, text],
