@@ -282,6 +282,7 @@ class MonitoringAlert(Entity):
     )
     __order__ = "created_at"
     __filtered__ = ("status",)
+    __search__ = ("title",)
 
     id: Mapped[UUID] = column(Uuid(), "Alert identifier.", primary_key=True, server_default=NEW_UUID)
     alert_type: Mapped[str] = column(VARCHAR(100), "What the alert is about: drift, performance, staleness or error.")
