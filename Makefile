@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers migration snapshot lock clean
+.PHONY: help run test lint format bench bench-peers bench-recall migration snapshot lock clean
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the database of DATABASE_URL
 	$(BIN)/e2i-gateway serve --demo small
@@ -30,6 +30,9 @@ bench: $(VENV)/dev ## Measure the executors on a database of their own, beside P
 bench-peers: ## Install what `make bench` compares with (needs npm)
 	@if command -v npm > /dev/null; then cd tests/bench/peers && npm ci --omit=dev; \
 	else echo "There is no npm, so PostGraphile is left out of the bench; everything else is measured."; fi
+
+bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 vectors, and how fast
+	$(BIN)/python -m tests.bench.recall
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

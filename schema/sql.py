@@ -187,7 +187,7 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
 
 
 def same_key(type_: Type, column: str, text: str) -> str:
-    """Whether the column of a key over ``t`` has the value with that text."""
+    """Whether a column of the row ``t`` is part of a key, given as text."""
     kind = type_.column_kind(column)
     if kind.pg_type in {"uuid", "integer", "date"}:
         return f"t.{column} = {text}::{kind.pg_type}"

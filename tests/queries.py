@@ -379,7 +379,7 @@ class Maker:
         operator = self._random.choice([one for one in fields if one != "path"])
         leaf = type_.columns[name]
         seen = self._samples.values.get(type_.name, {}).get(name, [])
-        seen = [item for value in seen for item in (value if leaf.kind.is_list else [value]) if item is not None]
+        seen = [item for value in seen for item in (value or [] if leaf.kind.is_list else [value]) if item is not None]
         if operator == "isNull":
             return {operator: self._chance(0.5)}
         if operator in {"in", "notIn", "hasAny", "hasAll"}:
