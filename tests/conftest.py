@@ -206,7 +206,7 @@ def serve() -> Callable[[Database], AbstractAsyncContextManager[Client]]:
 
 @pytest.fixture
 def recorded() -> Iterator[list[Statement]]:
-    """Every statement that loaders send, with its values."""
+    """Every statement that is sent, with its values."""
     with recording() as found:
         yield found
 

@@ -17,16 +17,21 @@ Statement = tuple[str, Sequence[Any]]
 
 @contextmanager
 def recording() -> Iterator[list[Statement]]:
-    """Every statement that loaders send within the block, with its values."""
+    """Every statement that is sent within the block, with its values; what is compiled is one."""
     found: list[Statement] = []
-    fetch = ShortReader.fetch
+    fetch, fetch_one = ShortReader.fetch, ShortReader.fetch_one
 
     async def record(self: ShortReader, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         found.append((text, values))
         return await fetch(self, text, values)
 
+    async def record_one(self: ShortReader, text: str, values: Sequence[Any]) -> Sequence[Any]:
+        found.append((text, values))
+        return await fetch_one(self, text, values)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShortReader, "fetch", record)
+        patch.setattr(ShortReader, "fetch_one", record_one)
         yield found
 
 

@@ -20,6 +20,8 @@ from conftest import Database
 GOLDEN = Path(__file__).parent / "golden"
 QUERIES = sorted(GOLDEN.glob("*.graphql"))
 COUNTS = GOLDEN / "statement_counts.json"
+IN_PYTHON = {"search", "tool_plan"}
+"""Queries with roots that are resolved in Python, beside what is compiled."""
 UPDATE = os.environ.get("UPDATE_SNAPSHOTS") == "1"
 
 
@@ -59,7 +61,8 @@ async def test_one_compiled_statement_answers_the_same(path: Path, demo_database
         answer = await client.ask(path.read_text())
     golden = json.loads(path.with_suffix(".json").read_text())
     assert same(answer["data"], golden)
-    assert answer["extensions"]["cost"]["statements"] == 1
+    if path.stem not in IN_PYTHON:
+        assert answer["extensions"]["cost"]["statements"] == 1
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)

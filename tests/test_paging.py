@@ -462,9 +462,14 @@ def sorts_and_scans(nodes: list[dict[str, Any]], relation: str) -> list[str]:
     return [
         node["Node Type"]
         for node in nodes
-        if ("Sort" in node["Node Type"] and not is_nothing(node))
+        if ("Sort" in node["Node Type"] and not is_nothing(node) and not turns_round(node))
         or (node["Node Type"] == "Seq Scan" and node["Relation Name"] == name)
     ]
+
+
+def turns_round(node: dict[str, Any]) -> bool:
+    """Whether a node only turns round a page that was read backward, as compiled statements do."""
+    return all(key.split(".")[-1] == "at_ DESC" for key in node["Sort Key"])
 
 
 def is_nothing(node: dict[str, Any]) -> bool:
@@ -514,7 +519,7 @@ async def test_an_index_serves_every_relation(
         page = "(first: 2) { nodes { id } }" if relation.many else "{ id }"
         recorded.clear()
         await demo.data(f"{{ {type_.plural}(first: 20) {{ nodes {{ {relation.name} {page} }} }} }}")
-        for statement in recorded[1:]:
+        for statement in recorded[1:] or recorded:
             found = sorts_and_scans(await plan(explaining, statement), target.sql_name)
             if relation.many:
                 assert found == [], statement[0]
