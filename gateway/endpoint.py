@@ -24,7 +24,7 @@ from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from schema.errors import GatewayError
-from schema.execution import Execution, Outcome
+from schema.answers import Execution, Outcome
 from schema.loaders import Loaders
 from schema.plans import KnownOperation, Plans
 from schema.records import Missing
