@@ -18,6 +18,7 @@ from db.models import (
     g12_feast_tracking,
     g13_causal_discovery,
     g14_cohort_constructor,
+    gateway,
     shared,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "g12_feast_tracking",
     "g13_causal_discovery",
     "g14_cohort_constructor",
+    "gateway",
     "shared",
 ]
