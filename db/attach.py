@@ -67,6 +67,7 @@ def _judge(found: Found) -> Differences:
         missing_columns=frozenset(
             (name, column)
             for name, there in found.tables.items()
+            if name in tables
             for column in tables[name].columns.keys()  # noqa: SIM118 - not a dict
             if column not in there.columns
         ),

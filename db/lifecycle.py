@@ -50,16 +50,17 @@ class Given:
 
 @dataclass(frozen=True)
 class Step:
-    """What belongs to entering or leaving a state."""
+    """What belongs to entering or leaving a state: what guards it, what comes before and after, what is written."""
 
     guards: Sequence[Guard] = ()
+    before: Sequence[str] = ()
     effects: Sequence[str] = ()
     stamps: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Change:
-    """A mutation that moves a row, to its one state or to one that the client names (``to`` empty: any state).
+    """A mutation that moves a row: to its one state, or to one of several (``to`` empty: any) that the client names.
 
     ``needs`` are the inputs that a move to a state cannot do without; ``checks`` name what is wrong with inputs.
     """
@@ -71,6 +72,8 @@ class Change:
     needs: Mapping[Labels, Sequence[str]] = field(default_factory=dict)
     checks: Sequence[str] = ()
     reason_due: bool = False
+    many: bool = True
+    """Whether there is a form of it for many rows."""
 
     @property
     def target(self) -> Labels | None:
@@ -149,6 +152,15 @@ def lifecycle_of(entity: str, name: str | None = None) -> Lifecycle | None:
     return next((one for one in _lifecycles if one.entity == entity and name in {None, one.name}), None)
 
 
+DURATION = "least(round(extract(epoch FROM now() - {since})::numeric, 2), 99999999)"
+"""Seconds since the time of a column, as far as its column can hold them."""
+
+
+def duration_since(column: str) -> str:
+    """A stamp: the seconds since the time in another column of the row."""
+    return DURATION.replace("{since}", column)
+
+
 def activation(  # noqa: PLR0913 - two mutations have their names and words
     entity: str,
     *,
@@ -159,7 +171,7 @@ def activation(  # noqa: PLR0913 - two mutations have their names and words
     deactivated: str,
     states: type[Labels],
     reason: str | None = None,
-    effects: Sequence[str] = (),
+    before: Sequence[str] = (),
     queue: str | None = None,
 ) -> Lifecycle:
     """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when."""
@@ -173,9 +185,9 @@ def activation(  # noqa: PLR0913 - two mutations have their names and words
         states,
         inactive,
         {inactive: (active,), active: (inactive,)},
-        entering={active: Step(stamps=on, effects=effects), inactive: Step(stamps=off)},
+        entering={active: Step(stamps=on, before=before), inactive: Step(stamps=off)},
         changes=(
-            Change(activate, f"Puts {what} into use.", (active,)),
+            Change(activate, f"Puts {what} into use.", (active,), many=queue is None),
             Change(deactivate, f"Takes {what} out of use.", (inactive,)),
         ),
         stored={active: "true", inactive: "false"},

@@ -56,14 +56,17 @@ def create_app(settings: Settings, url: URL) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine = create_engine(
-            url,
-            read_only=True,
-            pool_size=settings.pool_size,
-            statement_timeout=settings.statement_timeout,
-            prepared_statements=settings.prepared_statements,
+        engine, writer = (
+            create_engine(
+                url,
+                read_only=read_only,
+                pool_size=settings.pool_size,
+                statement_timeout=settings.statement_timeout,
+                prepared_statements=settings.prepared_statements,
+            )
+            for read_only in (True, False)
         )
-        graphql = GraphQLEndpoint(build(), engine, settings)
+        graphql = GraphQLEndpoint(build(), engine, writer, settings)
         app.state.engine, app.state.graphql = engine, graphql
         waiting: asyncio.Task[None] | None = None
         try:
@@ -78,6 +81,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             if waiting:
                 waiting.cancel()
             await engine.dispose()
+            await writer.dispose()
 
     return Starlette(
         routes=[

@@ -81,6 +81,8 @@ class Loaders:
                     self._add_keys(shape, relation)
                 elif made := type_.objects.get(child.name):
                     self._add_object(shape, made, child, bind)
+                elif columns := type_.extras.get(child.name):
+                    self._add_extra(shape, child.name, columns)
         for term in order:
             shape.add(key_name(term.name), f"{term.over('t')}::text")
         return shape
@@ -106,6 +108,13 @@ class Loaders:
         if self.missing.first(shape.type, columns) is None:
             for column in columns:
                 shape.add(key_name(column), f"t.{column}::text")
+
+    def _add_extra(self, shape: Shape, name: str, columns: Sequence[str]) -> None:
+        if what := self.missing.first(shape.type, columns):
+            shape.refused[name] = what
+            return
+        for column in columns:
+            shape.add(key_name(column), f"t.{column}::text")
 
     def order(self, type_: Type) -> tuple[OrderTerm, ...]:
         """The default order of a type, without a column that the database lacks."""
@@ -428,6 +437,10 @@ class Loaders:
         if what := self.missing.first(self.catalogue[parent["__typename"]], columns):
             raise missing_object(what)
         return tuple(parent[key_name(column)] for column in columns)
+
+    def batch(self, selection: Selection, load: Callable[[list[Key]], Any]) -> DataLoader[Key, Any]:
+        """The loader of a place of the query, for a field with a resolver of its own."""
+        return self._loader(selection, load)
 
     def _loader(self, selection: Selection, load: Callable[[list[Key]], Any]) -> DataLoader[Key, Any]:
         loader = self._loaders.get(id(selection))

@@ -12,6 +12,9 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
 from schema.catalogue import Catalogue, catalogue
+from schema.execution import MutationExecutor
+from schema.fields.lifecycle import LifecycleFields
+from schema.mutations import Mutations
 from schema.scalars import SCALARS
 from schema.types import RequestContext, Types, read
 
@@ -20,9 +23,10 @@ class Schema(strawberry.Schema):
     """The graph's schema, with the catalogue that it was made from."""
 
     def __init__(self, models: Catalogue) -> None:
-        types = Types(models)
+        types = Types(models, LifecycleFields())
         super().__init__(
             query=types.query(),
+            mutation=Mutations(types).type(),
             types=list(types.nodes.values()),
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )
@@ -43,6 +47,7 @@ class Schema(strawberry.Schema):
             context_value=context,
             variable_values=variables,
             operation_name=operation_name,
+            executor_class=MutationExecutor if context.operation.changes else None,
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's says bool, not TypeGuard
         )
         return await result if inspect.isawaitable(result) else result

@@ -112,11 +112,16 @@ def page_arguments(default: int) -> dict[str, Any]:
     }
 
 
+Extras = Callable[["Types", Type], dict[str, Any]]
+"""The fields that a type has beside those of the catalogue, from `schema.fields`."""
+
+
 class Types:
     """The Strawberry classes of every type of a catalogue."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, extras: Extras) -> None:
         self.catalogue = catalogue
+        self._extras = extras
         self.enums: dict[type[Labels], Any] = {}
         self.nodes: dict[str, type] = {type_.name: type(type_.name, (Node,), {}) for type_ in catalogue}
         self.inputs = Inputs(catalogue, self.enum)
@@ -135,6 +140,8 @@ class Types:
             setattr(cls, made.name, self._object(made))
         for relation in type_.relations.values():
             setattr(cls, relation.name, self._relation(relation))
+        for name, field in self._extras(self, type_).items():
+            setattr(cls, name, field)
         cls.__annotations__ = annotations
         strawberry.type(
             cls,
@@ -190,7 +197,7 @@ class Types:
         resolver = _object_resolver(arguments, cls | None)
         return strawberry.field(resolver=resolver, name=made.name, description=made.description)
 
-    def _list_arguments(self, name: str, default: int) -> dict[str, Any]:
+    def list_arguments(self, name: str, default: int) -> dict[str, Any]:
         """The annotations of a connection's resolver."""
         asked = list_arguments(self.inputs.where[name], self.inputs.order[name])
         return page_arguments(default) | asked | {"return": self.connections[name] | None}
@@ -198,7 +205,7 @@ class Types:
     def _relation(self, relation: RelationField) -> Any:
         if relation.many:
             resolver = _connection_resolver(relation)
-            resolver.__annotations__ |= self._list_arguments(relation.target, NESTED_PAGE)
+            resolver.__annotations__ |= self.list_arguments(relation.target, NESTED_PAGE)
         else:
             resolver = _row_resolver(relation)
             resolver.__annotations__ |= {"return": self.nodes[relation.target] | None}
@@ -214,7 +221,7 @@ class Types:
         for type_ in self.catalogue:
             one, many = _root_row_resolver(type_), _root_connection_resolver(type_)
             one.__annotations__ |= {"return": self.nodes[type_.name] | None}
-            many.__annotations__ |= self._list_arguments(type_.name, ROOT_PAGE)
+            many.__annotations__ |= self.list_arguments(type_.name, ROOT_PAGE)
             setattr(
                 cls,
                 type_.singular,

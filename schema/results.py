@@ -1,0 +1,145 @@
+"""What a change answers: one shared union of results for all mutations. Failures implement `Problem`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Union
+
+import strawberry
+from strawberry import Private
+
+from schema.types import Info, Node, selection_of
+
+
+async def rows(info: Info, ids: Sequence[str]) -> list[Any]:
+    """Nodes by their global ids, as the transaction of the change sees them."""
+    return await info.context.loaders.nodes("ids", ids, selection_of(info)) if ids else []
+
+
+async def row(info: Info, id_: str | None) -> Any:
+    return (await rows(info, [id_]))[0] if id_ else None
+
+
+@strawberry.type(description="Something that is in the way of a change.")
+class Blocker:
+    code: str = strawberry.field(description="What it is, stable and machine-readable.")
+    message: str = strawberry.field(description="What is in the way, and what would be right.")
+    overridable: bool = strawberry.field(description="Whether `force` with a reason overrides it.")
+    node_id: Private[str | None] = None
+
+    @strawberry.field(description="The row that is in the way, where it is one.")
+    async def node(self, info: Info) -> Node | None:
+        return await row(info, self.node_id)  # type: ignore[no-any-return]  # records stand for nodes
+
+
+@strawberry.interface(description="Why a change was not made. Nothing was changed.")
+class Problem:
+    code: str = strawberry.field(description="What kind of problem it is, stable and machine-readable.")
+    message: str = strawberry.field(description="What was wrong, and what would be right.")
+    path: list[str] = strawberry.field(description="Where in the input, such as `input`, `items`, `3`, `id`.")
+
+
+@strawberry.type(description="The move is not one of the lifecycle's; not even `force` makes it one.")
+class IllegalTransition(Problem):
+    from_: str = strawberry.field(name="from", description="The state that the row is in.")
+    to: str = strawberry.field(description="The state that was asked for.")
+    allowed: list[str] = strawberry.field(description="The states that the row may move to.")
+    node_id: Private[str] = ""
+
+    @strawberry.field(description="The row, as it is.")
+    async def node(self, info: Info) -> Node:
+        return await row(info, self.node_id)  # type: ignore[no-any-return]  # records stand for nodes
+
+
+@strawberry.type(description="Guards are in the way of the move: all of them are named.")
+class TransitionBlocked(Problem):
+    blockers: list[Blocker] = strawberry.field(description="Everything that is in the way.")
+
+
+@strawberry.type(description="The row has changed since the version that was expected.")
+class StaleVersion(Problem):
+    expected: str = strawberry.field(description="The version that was expected.")
+    current_id: Private[str] = ""
+
+    @strawberry.field(description="The row, as it is now; its `rowVersion` is the one to expect.")
+    async def current(self, info: Info) -> Node | None:
+        return await row(info, self.current_id)  # type: ignore[no-any-return]  # records stand for nodes
+
+
+@strawberry.type(description="There is no row with this id.")
+class NotFound(Problem):
+    id: strawberry.ID = strawberry.field(description="The id that was asked for.")
+
+
+@strawberry.type(description="The caller may not do this.")
+class Forbidden(Problem):
+    pass
+
+
+@strawberry.type(description="A value of the input cannot be used.")
+class InvalidInput(Problem):
+    field: str = strawberry.field(description="The field of the input, such as `reason` or `items[3].id`.")
+
+
+@strawberry.type(description="What a dry run found: the change was made, looked at and undone.")
+class TransitionPreview:
+    blockers: list[Blocker] = strawberry.field(description="What is in the way; nothing would change while there is.")
+    would_force: list[str] = strawberry.field(description="Codes of the guards that `force` would override.")
+    subjects: Private[Sequence[str]] = ()
+    others: Private[Sequence[str]] = ()
+
+    @strawberry.field(description="Every row that would change, as it would be; empty while something is in the way.")
+    async def would_change(self, info: Info) -> list[Node]:
+        return await rows(info, [*self.subjects, *self.others])
+
+
+class Results:
+    """The types of all results; ``event_type`` is the type of the recorded events."""
+
+    def __init__(self, event_type: Any) -> None:
+        self.applied = _applied(event_type)
+        members = (
+            self.applied, TransitionPreview, IllegalTransition, TransitionBlocked, StaleVersion, NotFound, Forbidden,
+            InvalidInput,
+        )  # fmt: skip
+        named = strawberry.union("TransitionResult", description="What a change answers.")
+        self.union: Any = Annotated[Union[members], named]  # noqa: UP007 - a tuple of classes
+
+
+def _applied(event_type: Any) -> Any:
+    async def event(root: strawberry.Parent[Any], info: Info) -> Any:
+        return await row(info, root.events_[0])
+
+    async def events(root: strawberry.Parent[Any], info: Info) -> Any:
+        return await rows(info, root.events_)
+
+    event.__annotations__["return"] = event_type
+    events.__annotations__["return"] = list[event_type]
+
+    class TransitionApplied:
+        replayed: bool = strawberry.field(
+            description="Whether it was made before, by a request with the same idempotency key; rows are shown as "
+            "they are now."
+        )
+        subjects: Private[Sequence[str]] = ()
+        others: Private[Sequence[str]] = ()
+        events_: Private[Sequence[str]] = ()
+
+        @strawberry.field(description="The row that the change is about; for a batch the first one.")
+        async def node(self, info: Info) -> Node:
+            return await row(info, self.subjects[0])  # type: ignore[no-any-return]  # records stand for nodes
+
+        @strawberry.field(description="All rows that the change is about, in the order of the input.")
+        async def nodes(self, info: Info) -> list[Node]:
+            return await rows(info, self.subjects)
+
+        @strawberry.field(description="Rows that changed with it.")
+        async def also_changed(self, info: Info) -> list[Node]:
+            return await rows(info, self.others)
+
+    made: Any = TransitionApplied
+    made.event = strawberry.field(resolver=event, description="The record of the change; for a batch the first one.")
+    made.events = strawberry.field(
+        resolver=events, description="All records of the change: of every row that moved, also of those beside it."
+    )
+    return strawberry.type(made, description="The change was made, and recorded in the same transaction.")
