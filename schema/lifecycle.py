@@ -123,7 +123,8 @@ class Work:
     change_id: str = field(default_factory=lambda: str(uuid4()))
     subjects: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
+    recorded: list[tuple[str, str]] = field(default_factory=list)
+    """The node and the id of each event, in the order of what happened."""
     overridden: list[str] = field(default_factory=list)
 
     # -- rows ------------------------------------------------------------------------------------------------------
@@ -338,8 +339,14 @@ class Work:
             f"INSERT INTO {type_.sql_name} ({', '.join(values)}) VALUES ({written}) RETURNING event_id::text",
             bind.values,
         )
-        self.events.append(f"LifecycleEvent:{rows[0][0]}")
+        self.recorded.append((node_id, f"LifecycleEvent:{rows[0][0]}"))
         self.touched(node_id)
+
+    @property
+    def events(self) -> list[str]:
+        """The ids of the events, those of the change's own rows first."""
+        own = {node: place for place, node in enumerate(self.subjects)}
+        return [event for _, event in sorted(self.recorded, key=lambda one: own.get(one[0], len(own)))]
 
     def touched(self, node_id: str) -> None:
         """Remembers a row that changed beside the change's own."""
