@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from db.engine import ShortReader
 from db.transaction import transaction
-from gateway.context import ANONYMOUS, Caller, Context
+from gateway.context import ANONYMOUS, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
@@ -71,17 +71,9 @@ class RefusedDocumentError(RefusedError):
 class GraphQLEndpoint:
     """Answers requests to ``/graphql``."""
 
-    def __init__(
-        self,
-        schema: Schema,
-        engine: AsyncEngine,
-        writer: AsyncEngine,
-        settings: Settings,
-        caller: Caller = ANONYMOUS,
-    ) -> None:
+    def __init__(self, schema: Schema, engine: AsyncEngine, writer: AsyncEngine, settings: Settings) -> None:
         self.missing = Missing()
         self._writer = writer
-        self._caller = caller
         self._schema = schema
         self._engine = engine
         self._settings = settings
@@ -170,7 +162,7 @@ class GraphQLEndpoint:
         context = Context(
             operation,
             loaders,
-            self._caller,
+            ANONYMOUS,
             request_id,
             begin=lambda: transaction(self._writer),
             key_hours=self._settings.idempotency_hours,
