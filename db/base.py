@@ -164,10 +164,19 @@ def computed(sql: str, type_: TypeEngine[Any], doc: str, *, columns: Sequence[st
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a SQL object: a hole in its SQL, NULL where the query does not give it."""
+    """An argument of SQL: a hole in its text, NULL where the query does not give it and there is no ``default``.
+
+    ``least`` and ``most`` bound a number. ``of`` names the type whose id it takes, global or bare.
+    """
 
     type: TypeEngine[Any]
     doc: str
+    _: KW_ONLY
+    required: bool = False
+    default: int | float | bool | None = None
+    least: float | None = None
+    most: float | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -198,17 +207,27 @@ def computed_object(
     return ComputedObject(doc, made, source, columns, arguments or {})
 
 
-class Entity(DeclarativeBase):
-    """A table of the platform, and a type of the graph of the same name.
+class Rows:
+    """What every class of rows says of itself, beside its columns, relations and SQL fields.
 
-    ``__order__`` is the time column of the default order (newest first), None where the table has no time.
-    ``__plural__`` is needed only where the plural is not regular.
+    ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
+    the key alone orders. ``__plural__`` is needed only where the plural is not regular. ``__lookups__`` are further
+    ways to ask for one row: argument -> column, all of them unique together. ``__search__`` are the columns by which
+    `search` finds a row, its name first.
     """
 
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
     __order__: ClassVar[str | None] = None
+    __ascending__: ClassVar[bool] = False
     __plural__: ClassVar[str | None] = None
     __is_view__: ClassVar[bool] = False
+    __lookups__: ClassVar[Sequence[Mapping[str, str]]] = ()
+    __search__: ClassVar[Sequence[str]] = ()
+
+
+class Entity(Rows, DeclarativeBase):
+    """A table of the platform, and a type of the graph of the same name."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -226,6 +245,48 @@ class View(Entity):
     __is_view__ = True
 
 
+class Derived(Rows, DeclarativeBase):
+    """A type of the graph that no table or view stands for: its rows are those of a SELECT of the gateway's own.
+
+    ``__select__`` gives its columns by their names. ``__arguments__`` are holes in it (``{days}``), which every field
+    that leads here takes as arguments; ids cannot carry them, so that such rows are no nodes. A hole ``{keys}`` holds
+    the keys that a row is asked for by, for a SELECT that has a row for every key; NULL otherwise. ``__reads__`` are
+    the entities that it reads. ``__single__``: the SELECT has one row, and the one root is that.
+    """
+
+    metadata = MetaData()
+    __is_view__ = True
+    __select__: ClassVar[str]
+    __arguments__: ClassVar[Mapping[str, Argument]] = {}
+    __reads__: ClassVar[Sequence[str]] = ()
+    __single__: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        cls.__tablename__ = cls.__name__
+        super().__init_subclass__(**kwargs)
+        _derived[cls.__name__] = cls
+
+
+_derived: dict[str, type[Derived]] = {}
+
+RowClass = type[Entity] | type[Derived]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """A root that lists an entity's rows by the similarity of their vectors to a given one, nearest first.
+
+    ``root`` is its name, ``vector`` the column, ``like`` the argument that names a row by whose vector to search, and
+    ``filters`` are flags: ``{argument: (predicate over {row}, description)}``.
+    """
+
+    root: str
+    vector: str
+    like: str
+    doc: str
+    filters: Mapping[str, tuple[str, str]]
+
+
 def column(type_: TypeEngine[Any], comment: str, *args: Any, **kwargs: Any) -> MappedColumn[Any]:
     """A column with its description: the database COMMENT, the GraphQL description and the documentation."""
     return mapped_column(type_, *args, comment=comment, **kwargs)
@@ -237,7 +298,7 @@ EMPTY_OBJECT = text("'{}'::jsonb")
 EMPTY_LIST = text("'[]'::jsonb")
 
 
-def plural(entity: type[Entity]) -> str:
+def plural(entity: RowClass) -> str:
     """The plural of an entity's name in camelCase: ``Model`` -> ``models``, ``ShapAnalysis`` -> ``shapAnalyses``."""
     name = entity.__name__[0].lower() + entity.__name__[1:]
     if entity.__plural__:
@@ -251,17 +312,17 @@ def plural(entity: type[Entity]) -> str:
     return name + "s"
 
 
-def relations(entity: type[Entity]) -> dict[str, Relation]:
+def relations(entity: RowClass) -> dict[str, Relation]:
     """The relations that a model declares itself, by name, in order."""
     return {name: value for name, value in vars(entity).items() if isinstance(value, Relation)}
 
 
-def computed_fields(entity: type[Entity]) -> dict[str, Computed]:
+def computed_fields(entity: RowClass) -> dict[str, Computed]:
     """The SQL fields that a model declares, by name, in order."""
     return {name: value for name, value in vars(entity).items() if isinstance(value, Computed)}
 
 
-def computed_objects(entity: type[Entity]) -> dict[str, ComputedObject]:
+def computed_objects(entity: RowClass) -> dict[str, ComputedObject]:
     """The SQL objects that a model declares, by name, in order."""
     return {name: value for name, value in vars(entity).items() if isinstance(value, ComputedObject)}
 
@@ -271,12 +332,22 @@ def entities() -> dict[str, type[Entity]]:
     return dict(_entities)
 
 
-def key_columns(entity: type[Entity]) -> list[str]:
+def derived() -> dict[str, type[Derived]]:
+    """Every type that is a SELECT, by its name in the graph, in order of declaration."""
+    return dict(_derived)
+
+
+def nearest(entity: RowClass) -> list[Nearest]:
+    """The similarity searches that a model declares."""
+    return [value for value in vars(entity).values() if isinstance(value, Nearest)]
+
+
+def key_columns(entity: RowClass) -> list[str]:
     """The names of the key's columns, in order."""
     return [column.name for column in table_of(entity).primary_key.columns]
 
 
-def table_of(entity: type[Entity]) -> Table:
+def table_of(entity: RowClass) -> Table:
     """The table (or view) behind an entity."""
     table = entity.__table__
     assert isinstance(table, Table)  # noqa: S101 - every entity maps one table, never a join
@@ -361,9 +432,12 @@ __all__ = [
     "Argument",
     "Computed",
     "ComputedObject",
+    "Derived",
     "Entity",
     "Labels",
+    "Nearest",
     "Relation",
+    "RowClass",
     "View",
     "add_comments",
     "add_indexes",
@@ -373,11 +447,13 @@ __all__ = [
     "computed_fields",
     "computed_object",
     "computed_objects",
+    "derived",
     "entities",
     "enum_types",
     "is_own",
     "key_columns",
     "linked_by",
+    "nearest",
     "pg_enum",
     "plural",
     "relations",

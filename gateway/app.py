@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from db.engine import ShortReader, create_engine, translate
-from gateway.database import inspect, inspect_when_reached
+from gateway.database import count_again, inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
 from schema.schema import build
@@ -68,18 +68,18 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         )
         graphql = GraphQLEndpoint(build(), engine, writer, settings)
         app.state.engine, app.state.graphql = engine, graphql
-        waiting: asyncio.Task[None] | None = None
+        tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
-            graphql.missing = await inspect(engine)
+            graphql.learn(*await inspect(engine))
         except Exception as error:  # noqa: BLE001 - whatever keeps the database away
             log.warning("the database cannot be reached yet: %s", translate(error))
-            waiting = asyncio.create_task(inspect_when_reached(engine, graphql.learn_missing))
+            tasks.append(asyncio.create_task(inspect_when_reached(engine, graphql.learn)))
         log.info("serving the database %s at %s", url.database, url.host or "the embedded server")
         try:
             yield
         finally:
-            if waiting:
-                waiting.cancel()
+            for task in tasks:
+                task.cancel()
             await engine.dispose()
             await writer.dispose()
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import attach, demo, embedded, setup
+from db import attach, demo, embedded, facts, setup
 from db.engine import translate
 from gateway.settings import Settings
 from schema.records import Missing
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 DATABASE = "e2i"
 RETRY_SECONDS = 2.0
+COUNT_SECONDS = 300.0
 
 
 class Run(Protocol):
@@ -49,24 +50,34 @@ async def load_demo(url: str, size: Literal["small", "large"]) -> bool:
     return True
 
 
-async def inspect(engine: AsyncEngine) -> Missing:
-    """What the database lacks; every difference that costs fields is logged."""
+async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
+    """What the database lacks, and how large it is; every difference that costs fields is logged."""
     differences = await attach.inspect(engine)
     for difference in differences.of(attach.Severity.BREAKS):
         log.warning("%s", difference.message)
     if others := len(differences.notes) - len(differences.of(attach.Severity.BREAKS)):
         log.info("%d more differences from the data dictionary; `e2i-gateway db check` lists them", others)
-    return Missing(differences.missing_tables, differences.missing_columns)
+    return Missing(differences.missing_tables, differences.missing_columns), await facts.read(engine)
 
 
-async def inspect_when_reached(engine: AsyncEngine, found: Callable[[Missing], None]) -> None:
+async def inspect_when_reached(engine: AsyncEngine, found: Callable[[Missing, facts.Facts], None]) -> None:
     """Waits for a database that was away when the gateway started, then says what it lacks."""
     while True:
         await asyncio.sleep(RETRY_SECONDS)
         try:
-            found(await inspect(engine))
+            found(*await inspect(engine))
         except Exception as error:  # noqa: BLE001 - it stays away, for whatever reason
             log.debug("still waiting for the database: %s", translate(error))
         else:
             log.info("the database can be reached now")
             return
+
+
+async def count_again(engine: AsyncEngine, found: Callable[[facts.Facts], None]) -> None:
+    """Says from time to time how large the database has become."""
+    while True:
+        await asyncio.sleep(COUNT_SECONDS)
+        try:
+            found(await facts.read(engine))
+        except Exception as error:  # noqa: BLE001 - what was known stays
+            log.debug("the rows could not be counted: %s", translate(error))

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from db.engine import ShortReader
+from db.facts import Facts
 from db.transaction import transaction
 from gateway.context import ANONYMOUS, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
@@ -73,6 +74,7 @@ class GraphQLEndpoint:
 
     def __init__(self, schema: Schema, engine: AsyncEngine, writer: AsyncEngine, settings: Settings) -> None:
         self.missing = Missing()
+        self.facts = Facts()
         self._writer = writer
         self._schema = schema
         self._engine = engine
@@ -80,9 +82,14 @@ class GraphQLEndpoint:
         self._documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
 
-    def learn_missing(self, missing: Missing) -> None:
-        """What the database lacks, once it could be asked."""
+    def learn(self, missing: Missing, facts: Facts) -> None:
+        """What the database lacks and how large it is, once it could be asked."""
         self.missing = missing
+        self.learn_facts(facts)
+
+    def learn_facts(self, facts: Facts) -> None:
+        """How large the database is, as it grows."""
+        self.facts = facts
 
     async def __call__(self, request: Request) -> Response:
         request_id = uuid4().hex
@@ -158,7 +165,7 @@ class GraphQLEndpoint:
         document, operation, cost = self._prepare(asked, request)
         entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
         reader = ShortReader(self._engine, self._settings.parallel_statements)
-        loaders = Loaders(self._schema.catalogue, reader, self.missing)
+        loaders = Loaders(self._schema.catalogue, reader, self.missing, self.facts)
         context = Context(
             operation,
             loaders,

@@ -22,6 +22,8 @@ from graphql import (
     Node,
     OperationDefinitionNode,
     SelectionSetNode,
+    get_nullable_type,
+    is_list_type,
     parse,
     validate,
 )
@@ -33,6 +35,9 @@ from schema.catalogue import Catalogue, Type
 from schema.errors import GatewayError
 from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 from schema.selection import Operation, Selection
+
+BESIDE = 10
+"""Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
 _SHALLOWER = "Ask for the deeper rows in a second query, by their ids."
 
@@ -204,9 +209,7 @@ class Meter:
         self._catalogue = catalogue
         self._limits = settings
         self._introspection = Introspection(schema)
-        self._roots: dict[str, tuple[Type, bool]] = {}
-        for type_ in catalogue:
-            self._roots |= {type_.singular: (type_, False), type_.plural: (type_, True)}
+        self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
 
     def measure(self, operation: Operation) -> int:
         """The cost of an operation: the rows that it can answer with, at least one a field of rows.
@@ -228,7 +231,8 @@ class Meter:
             )
         self._check_introspection(root)
         walk = _Walk(limits.max_fields)
-        cost = sum(self._root_cost(selection, walk) for selection in fields.values())
+        price = self._change_cost if operation.changes else self._root_cost
+        cost = sum(price(selection, walk) for selection in fields.values())
         if cost > limits.max_cost:
             raise refuse(
                 "COST_LIMIT",
@@ -255,17 +259,41 @@ class Meter:
     def _root_cost(self, selection: Selection, walk: _Walk) -> int:
         if selection.name in {"node", "nodes"}:
             ids = selection.arguments.get("ids")
-            rows = len(ids) if isinstance(ids, list) else 1
-            below = [
-                self._rows_cost(self._catalogue[name], selection, rows, walk)
-                for name in _named_types(selection)
-                if name in self._catalogue.types
-            ]
-            return rows + max(below, default=0)
-        if selection.name not in self._roots:
+            return self._node_cost(selection, len(ids) if isinstance(ids, list) else 1, walk)
+        root = self._catalogue.roots.get(selection.name)
+        if root is None:
             return 0
-        type_, many = self._roots[selection.name]
-        return self._relation_cost(type_, selection, many, 1, ROOT_PAGE, walk)
+        return self._relation_cost(self._catalogue[root.target], selection, root.many, 1, ROOT_PAGE, walk)
+
+    def _change_cost(self, selection: Selection, walk: _Walk) -> int:
+        """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
+        items = (selection.arguments.get("input") or {}).get("items")
+        return self._below_cost(selection, len(items) if isinstance(items, list) else 1, walk)
+
+    def _node_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
+        below = [
+            self._rows_cost(self._catalogue[name], selection, rows, walk)
+            for name in _named_types(selection)
+            if name in self._catalogue.types
+        ]
+        return rows + max(below, default=0)
+
+    def _below_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
+        """The cost of a field that the catalogue does not know: by the types of what is below it."""
+        if selection.type_name == "Node":
+            return self._node_cost(selection, rows, walk)
+        if type_ := self._catalogue.types.get(selection.type_name):
+            return rows + self._rows_cost(type_, selection, rows, walk)
+        if type_ := self._connections.get(selection.type_name):
+            return self._relation_cost(type_, selection, True, rows, NESTED_PAGE, walk)  # noqa: FBT003
+        cost = 0
+        for name in selection.concrete_types():
+            for child in selection.on(name).values():
+                walk.step()
+                if child.concrete_types():
+                    many = is_list_type(get_nullable_type(child.definition.type))
+                    cost += self._below_cost(child, rows * BESIDE if many else rows, walk)
+        return rows + cost
 
     def _relation_cost(
         self,
@@ -302,6 +330,8 @@ class Meter:
             if relation := type_.relations.get(child.name):
                 target = self._catalogue[relation.target]
                 cost += self._relation_cost(target, child, relation.many, rows, NESTED_PAGE, walk)
+            elif child.name in type_.extras:
+                cost += self._below_cost(child, rows, walk)
         return cost
 
     def _check_depth(self, operation: Operation) -> None:

@@ -91,14 +91,14 @@ class Summary:
     measures: tuple[tuple[ColumnField, str], ...]
     """The leaves that are aggregated, with the name of the function."""
 
-    def statement(self, where: Sequence[str], bind: Binds) -> str:
-        """The groups of one list over the alias ``t``: keys, count, measures."""
+    def statement(self, rows: str, where: Sequence[str], bind: Binds) -> str:
+        """The groups of one list of ``rows`` over the alias ``t``: keys, count, measures."""
         groups = [expression for _, expression in self.keys]
         select = [leaf.kind.sql(expression) for leaf, expression in self.keys]
         select.append("count(*)")
         select += [_measure(leaf, function) for leaf, function in self.measures]
         named = ", ".join(f"{expression} AS a{place}" for place, expression in enumerate(select))
-        source = f"SELECT {named} FROM {self.type.sql_name} t{conditions(where)}"
+        source = f"SELECT {named} FROM {rows} t{conditions(where)}"
         if not groups:
             return source
         by = ", ".join(groups)

@@ -14,12 +14,17 @@ from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 
 import db.models  # noqa: F401 - maps all entities
 from db.base import (
-    Entity,
+    Argument,
+    Derived,
+    Nearest,
     Relation,
+    RowClass,
     computed_fields,
     computed_objects,
+    derived,
     entities,
     key_columns,
+    nearest,
     plural,
     relations,
     table_of,
@@ -69,6 +74,32 @@ class ColumnField:
 
 
 @dataclass(frozen=True)
+class ArgumentField:
+    """An argument that fills a hole in SQL."""
+
+    name: str
+    hole: str
+    kind: Kind
+    argument: Argument
+
+    @property
+    def bound_as(self) -> str:
+        """The type of the placeholder that fills the hole: text, read as the argument's kind."""
+        return f"text::{self.kind.pg_type}"
+
+
+Arguments = Mapping[str, ArgumentField]
+"""Arguments by their GraphQL names."""
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """SQL with its holes filled; ``values`` are SQL by the names of the holes."""
+    for hole, value in values.items():
+        text = text.replace(f"{{{hole}}}", value)
+    return text
+
+
+@dataclass(frozen=True)
 class ObjectField:
     """An object of SQL expressions: one select item, which Postgres writes as JSON."""
 
@@ -78,16 +109,12 @@ class ObjectField:
     leaves: dict[str, ColumnField]
     source: str
     columns: tuple[str, ...]
-    arguments: dict[str, tuple[str, Kind, str]]
-    """By GraphQL name: the hole in the SQL, the kind and the description."""
+    arguments: Arguments
 
     def over(self, row: str, leaves: Iterable[ColumnField], values: Mapping[str, str]) -> str:
         """The select item with these leaves; ``values`` are the SQL of the arguments, by their holes."""
         pairs = ", ".join(f"'{leaf.name}', {leaf.sql}" for leaf in leaves)
-        item = f"(SELECT json_build_object({pairs}) {self.source})::text".replace("{row}", row)
-        for hole, value in values.items():
-            item = item.replace(f"{{{hole}}}", value)
-        return item
+        return fill(f"(SELECT json_build_object({pairs}) {self.source})::text", {"row": row, **values})
 
 
 @dataclass(frozen=True)
@@ -142,9 +169,25 @@ class OrderTerm:
         return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
 
 
+@dataclass(frozen=True)
+class Root:
+    """A field of the query that leads to rows of a type: one row, or a connection where ``many``.
+
+    ``lookups`` are the ways to ask for one row beside its id: GraphQL argument -> column.
+    """
+
+    name: str
+    target: str
+    description: str
+    many: bool
+    lookups: tuple[Mapping[str, str], ...] = ()
+    nearest: Nearest | None = None
+    """The similarity search that it is, where it is one: its rows come in that order."""
+
+
 @dataclass
 class Type:
-    """A table or view as a type of the graph."""
+    """A table, a view or a SELECT as a type of the graph."""
 
     name: str
     plural: str
@@ -152,7 +195,14 @@ class Type:
     table: Table
     is_view: bool
     key: tuple[str, ...]
-    time: str | None
+    ordered_by: str | None
+    ascending: bool = False
+    select: str | None = None
+    """The SELECT whose rows the type has, where no table or view stands for it; with holes."""
+    arguments: Arguments = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    """The tables and views that it cannot do without, as SQL names them."""
+    search: tuple[str, ...] = ()
     columns: dict[str, ColumnField] = field(default_factory=dict)
     objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
@@ -169,6 +219,17 @@ class Type:
         return f"{self.table.schema}.{self.table.name}" if self.table.schema else self.table.name
 
     @property
+    def is_node(self) -> bool:
+        """Whether a row has a global id, which carries no arguments."""
+        return not self.arguments
+
+    def source(self, values: Mapping[str, str]) -> str:
+        """What its rows are selected from; ``values`` are the SQL of the holes."""
+        if self.select is None:
+            return self.sql_name
+        return f"({fill(self.select, {'keys': 'NULL', **values})})"
+
+    @property
     def key_kinds(self) -> tuple[str, ...]:
         return tuple(self.column_kind(column).name for column in self.key)
 
@@ -178,8 +239,9 @@ class Type:
     @cached_property
     def order(self) -> tuple[OrderTerm, ...]:
         """The default order: newest first where the table has a time, then the key descending."""
-        time = [self.order_term(self.leaf(self.time), descending=True)] if self.time else []
-        return (*time, *self.key_order({self.time}, descending=True))
+        down = not self.ascending
+        first = [self.order_term(self.leaf(self.ordered_by), descending=down)] if self.ordered_by else []
+        return (*first, *self.key_order({self.ordered_by}, descending=down))
 
     def order_term(self, leaf: ColumnField, *, descending: bool, nulls_first: bool = False) -> OrderTerm:
         """A leaf as a term of an order. A table's key has no nulls; naming them would not match its index."""
@@ -212,8 +274,9 @@ class Type:
 class Catalogue:
     """Every type of the graph, by name."""
 
-    def __init__(self, types: dict[str, Type]) -> None:
+    def __init__(self, types: dict[str, Type], roots: Iterable[Root]) -> None:
         self.types = types
+        self.roots = {root.name: root for root in roots}
 
     def __getitem__(self, name: str) -> Type:
         return self.types[name]
@@ -222,17 +285,17 @@ class Catalogue:
         return iter(self.types.values())
 
 
-def _leaf_fields(entity: type[Entity], type_: Type) -> Iterator[ColumnField]:
-    key = tuple((type_.column_kind(column).name, f"{{row}}.{column}") for column in type_.key)
-    text = Kind("text", "{c}", "text", "ID")
-    yield ColumnField(
-        "id",
-        "Global id, readable: the type and the key.",
-        text,
-        ids.sql(type_.name, key, nullable=type_.is_view),
-        type_.key,
-        required=True,
-    )
+def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
+    if type_.is_node:
+        key = tuple((type_.column_kind(column).name, f"{{row}}.{column}") for column in type_.key)
+        yield ColumnField(
+            "id",
+            "Global id, readable: the type and the key.",
+            Kind("text", "{c}", "text", "ID"),
+            ids.sql(type_.name, key, nullable=type_.is_view),
+            type_.key,
+            required=True,
+        )
     if not type_.is_view:
         version = Kind("text", "{c}", "text", "String")
         yield ColumnField(
@@ -257,15 +320,20 @@ def _leaf_fields(entity: type[Entity], type_: Type) -> Iterator[ColumnField]:
         yield ColumnField(camel(name), computed.doc, kind, f"({computed.sql})", tuple(computed.columns))
 
 
-def _object_fields(entity: type[Entity], type_: Type) -> Iterator[ObjectField]:
+def _arguments(given: Mapping[str, Argument]) -> dict[str, ArgumentField]:
+    return {camel(hole): ArgumentField(camel(hole), hole, kind_of(one.type), one) for hole, one in given.items()}
+
+
+def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
     for name, made in computed_objects(entity).items():
         leaves = {}
         for part, computed in made.fields.items():
             kind = kind_of(computed.type)
             leaves[camel(part)] = ColumnField(camel(part), computed.doc, kind, f"({computed.sql})", ())
-        arguments = {camel(hole): (hole, kind_of(one.type), one.doc) for hole, one in made.arguments.items()}
         type_name = type_.name + camel(name)[0].upper() + camel(name)[1:]
-        yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, tuple(made.columns), arguments)
+        yield ObjectField(
+            camel(name), type_name, made.doc, leaves, made.source, tuple(made.columns), _arguments(made.arguments)
+        )
 
 
 def _joins(relation: Relation) -> tuple[Join, Join]:
@@ -283,7 +351,7 @@ def _joins(relation: Relation) -> tuple[Join, Join]:
     return Join(equal(here, there), here, there), Join(equal(there, here), there, here)
 
 
-def _add_relations(types: dict[str, Type], entity: type[Entity]) -> None:
+def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
     this = types[entity.__name__]
     for name, relation in relations(entity).items():
         that = types[relation.target]
@@ -304,13 +372,8 @@ def _add_relations(types: dict[str, Type], entity: type[Entity]) -> None:
 
 def _is_unique(target: Type, join: Join) -> bool:
     """Whether the join can find one row at most: it is equality with the key or with a unique constraint."""
-    uniques = [
-        {column.name for column in constraint.columns}
-        for constraint in target.table.constraints
-        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint)
-    ]
-    uniques += [{column.name} for column in target.table.columns if column.unique]
-    return join.equality and any(names <= set(join.remote_columns) for names in uniques if names)
+    uniques = _unique(target.table, UniqueConstraint, PrimaryKeyConstraint)
+    return join.equality and any(set(names) <= set(join.remote_columns) for names in uniques)
 
 
 def _add(type_: Type, relation: RelationField, target: Type) -> None:
@@ -329,10 +392,11 @@ def catalogue() -> Catalogue:
         ValueError: Two fields of one type have the same name.
     """
     types: dict[str, Type] = {}
-    for name, entity in entities().items():
-        key = tuple(key_columns(entity))
-        doc = " ".join((entity.__doc__ or "").split())
-        type_ = Type(name, plural(entity), doc, table_of(entity), entity.__is_view__, key, time=entity.__order__)
+    classes: dict[str, RowClass] = {**entities(), **derived()}
+    roots: list[Root] = []
+    for name, entity in classes.items():
+        type_ = _type(entity)
+        roots += _roots(entity, type_)
         for leaf in _leaf_fields(entity, type_):
             if leaf.name in type_.columns:
                 raise ValueError(f"{name} has two fields called {leaf.name}")
@@ -342,6 +406,54 @@ def catalogue() -> Catalogue:
         if lifecycle := lifecycle_of(name):
             type_.extras["lifecycle"] = (*type_.key, lifecycle.column)
     types["LifecycleEvent"].extras["node"] = ("node_id",)
-    for entity in entities().values():
+    for entity in classes.values():
         _add_relations(types, entity)
-    return Catalogue(types)
+    return Catalogue(types, roots)
+
+
+def _type(entity: RowClass) -> Type:
+    type_ = Type(
+        entity.__name__,
+        plural(entity),
+        " ".join((entity.__doc__ or "").split()),
+        table_of(entity),
+        entity.__is_view__,
+        tuple(key_columns(entity)),
+        entity.__order__,
+        entity.__ascending__,
+        reads=(table_of(entity).fullname,),
+        search=tuple(entity.__search__),
+    )
+    if issubclass(entity, Derived):
+        columns = (f"d.{c.name}::{kind_of(c.type).pg_type} AS {c.name}" for c in type_.table.columns)
+        type_.select = f"SELECT {', '.join(columns)} FROM ({entity.__select__}) AS d"
+        type_.arguments = _arguments(entity.__arguments__)
+        type_.reads = tuple(table_of(entities()[name]).fullname for name in entity.__reads__)
+    return type_
+
+
+def _roots(entity: RowClass, type_: Type) -> Iterator[Root]:
+    """The roots of a type: one row by its id or by what else is unique, and a connection of all rows."""
+    single = issubclass(entity, Derived) and entity.__single__
+    if single or type_.is_node:
+        lookups = [] if single else [*entity.__lookups__, *_unique_lookups(type_)]
+        doc = f"{type_.description}" if single else f"One {type_.name}, null where there is none. {type_.description}"
+        named = tuple({camel(argument): column for argument, column in one.items()} for one in lookups)
+        yield Root(type_.singular, type_.name, doc, many=False, lookups=named)
+    if not single:
+        yield Root(type_.plural, type_.name, f"All {type_.name} rows. {type_.description}", many=True)
+    for search in nearest(entity):
+        yield Root(camel(search.root), type_.name, search.doc, many=True, nearest=search)
+
+
+def _unique_lookups(type_: Type) -> Iterator[dict[str, str]]:
+    """The table's unique columns, alone and together, beside its key."""
+    for names in _unique(type_.table, UniqueConstraint):
+        if names != type_.key:
+            yield {name: name for name in names}
+
+
+def _unique(table: Table, *kinds: type[UniqueConstraint | PrimaryKeyConstraint]) -> list[tuple[str, ...]]:
+    """The columns that are unique together, by the constraints of these kinds."""
+    found = [tuple(c.name for c in one.columns) for one in table.constraints if isinstance(one, kinds)]
+    return sorted(names for names in found if names)

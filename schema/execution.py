@@ -60,7 +60,7 @@ async def _in_transaction(context: Any, answer: Any) -> Any:
     opened: AbstractAsyncContextManager[Transaction] = context.begin()
     async with opened as transaction:
         context.transaction = transaction
-        context.loaders = Loaders(outer.catalogue, transaction.reader, outer.missing)
+        context.loaders = outer.over(transaction.reader)
         try:
             value = await answer()
             if transaction.wanted and value is not None:

@@ -242,10 +242,10 @@ class Where:
             alias = f"w{next(self._aliases)}"
             inner = self.predicates(target, where, alias, f"{here}#")
             on = relation.join.on(row, alias)
-            source = f"SELECT FROM {target.sql_name} {alias} WHERE {on}"
+            source = f"SELECT FROM {target.source({})} {alias} WHERE {on}"
             if not relation.unique:  # the row that the relation leads to, not any that could be it
                 first = order_by(target.order, alias)
-                one = f"SELECT {alias}.* FROM {target.sql_name} {alias} WHERE {on} ORDER BY {first} LIMIT 1"
+                one = f"SELECT {alias}.* FROM {target.source({})} {alias} WHERE {on} ORDER BY {first} LIMIT 1"
                 source = f"SELECT FROM ({one}) {alias} WHERE true"
             match quantifier:
                 case "some":

@@ -11,7 +11,7 @@ from strawberry import UNSET
 
 from db.base import Labels
 from schema.aggregates import MAX_GROUPS, MAX_KEYS, TimeBucket
-from schema.catalogue import Catalogue, Type
+from schema.catalogue import Catalogue, RelationField, Type
 from schema.filters import LISTS, Operator, filtered, operators
 from schema.kinds import Kind
 from schema.orders import sortable
@@ -46,10 +46,16 @@ def upper_snake(name: str) -> str:
     return "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in name)
 
 
+def reached(catalogue: Catalogue, type_: Type) -> list[RelationField]:
+    """The relations that filters and orders go through: those whose rows need no arguments."""
+    return [one for one in type_.relations.values() if not catalogue[one.target].arguments]
+
+
 class Inputs:
     """The input classes of every type of a catalogue."""
 
     def __init__(self, catalogue: Catalogue, enum_of: Callable[[type[Labels]], Any]) -> None:
+        self._catalogue = catalogue
         self._enum_of = enum_of
         self._filters: dict[str, Any] = {}
         self.where: dict[str, Any] = {type_.name: type(f"{type_.name}Where", (), {}) for type_ in catalogue}
@@ -72,7 +78,7 @@ class Inputs:
         for leaf in type_.columns.values():
             if filtered(leaf):
                 fields[leaf.name] = (self._filter(leaf.kind), leaf.description)
-        for relation in type_.relations.values():
+        for relation in reached(self._catalogue, type_):
             target = self._some if relation.many else self.where
             fields[relation.name] = (target[relation.target], relation.description)
         described(own, fields, f"Filters {type_.name} rows: everything that is said must hold.")
@@ -89,7 +95,7 @@ class Inputs:
     def _define_order(self, type_: Type) -> None:
         cls = self.order[type_.name]
         fields: dict[str, tuple[Any, str]] = {"field": (self.fields[type_.name], "The field to order by.")}
-        for relation in type_.relations.values():
+        for relation in reached(self._catalogue, type_):
             if not relation.many:
                 fields[relation.name] = (self.order[relation.target], f"Order by a field of: {relation.description}")
         cls.__annotations__ = {"direction": Direction, "nulls": Nulls}
@@ -141,10 +147,10 @@ def _operand(operator: Operator, scalar: Any) -> Any:
 
 
 def list_arguments(where: Any, order: Any) -> dict[str, Any]:
-    """The arguments by which a list is filtered and ordered, by Python name."""
+    """The arguments by which a list is filtered and ordered."""
     return {
         "where": Annotated[where | None, strawberry.argument(description="Which rows; all of them unless said.")],
-        "order_by": Annotated[
+        "orderBy": Annotated[
             list[order] | None,
             strawberry.argument(
                 name="orderBy",

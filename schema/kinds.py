@@ -146,7 +146,9 @@ def _(type_: SqlEnum) -> Kind:
     labels = type_.enum_class
     if not isinstance(labels, type) or not issubclass(labels, Labels):
         raise TypeError(f"an enum column needs a Labels class: {type_!r}")
-    pg_type = f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
+    if labels.pg_name is None:  # of SQL fields only, where it is text
+        return Kind("enum", "{c}::text", "text", "", _label(labels), labels)
+    pg_type = f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else labels.pg_name
     if labels.open_ended:
         return Kind("text", "{c}::text", pg_type, "String")
     return Kind("enum", "{c}::text", pg_type, "", _label(labels), labels)

@@ -14,10 +14,12 @@ from typing import Any
 from strawberry.dataloader import DataLoader
 
 from db.engine import DatabaseError, InvalidValueError, Reader
-from schema import aggregates, cursors, ids, orders, sql
-from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Type
+from db.facts import Facts
+from schema import aggregates, cursors, orders, sql
+from schema.arguments import Given, bound, given, parse_id, type_of
+from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
 from schema.errors import GatewayError, bad_argument, missing_object
-from schema.filters import Where, text_of
+from schema.filters import Where
 from schema.records import Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection
 
@@ -35,6 +37,7 @@ class Slice:
     order: tuple[OrderTerm, ...]
     position: tuple[str | None, ...] | None
     where: Mapping[str, Any] | None
+    given: Given
 
     @property
     def page(self) -> sql.Page:
@@ -50,16 +53,22 @@ class Scope:
     type: Type
     below: tuple[str, RelationField] | None
     where: Mapping[str, Any] | None
+    given: Given
 
 
 class Loaders:
     """The loaders of one request."""
 
-    def __init__(self, catalogue: Catalogue, reader: Reader, missing: Missing) -> None:
+    def __init__(self, catalogue: Catalogue, reader: Reader, missing: Missing, facts: Facts) -> None:
         self.catalogue = catalogue
         self.reader = reader
         self.missing = missing
+        self.facts = facts
         self._loaders: dict[int, DataLoader[Key, Any]] = {}
+
+    def over(self, reader: Reader) -> Loaders:
+        """The same, over another way to read."""
+        return Loaders(self.catalogue, reader, self.missing, self.facts)
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 
@@ -67,8 +76,8 @@ class Loaders:
         self, type_: Type, selections: Iterable[Selection], bind: sql.Binds, order: Sequence[OrderTerm] = ()
     ) -> Shape:
         """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
-        if self.missing.table(type_):
-            raise missing_object(type_.sql_name)
+        if what := self.missing.table(type_):
+            raise missing_object(what)
         shape = Shape(type_)
         for selection in selections:
             for child in selection.on(type_.name).values():
@@ -92,10 +101,7 @@ class Loaders:
         if what := self.missing.first(shape.type, made.columns):
             shape.refused[name] = what
             return
-        values = {}
-        for argument, (hole, kind, _) in made.arguments.items():
-            value = selection.arguments.get(argument)
-            values[hole] = bind(None if value is None else text_of(value), f"text::{kind.pg_type}")
+        values = bound(given(self.catalogue, made.arguments, selection.arguments), bind)
         asked = {child.name for child in selection.fields.values()}
         leaves = list(made.leaves.values())
         # without any the source would give a row for each of its rows, and one is wanted
@@ -147,7 +153,8 @@ class Loaders:
         argument = "before" if backward else "after"
         position = None if cursor is None else cursors.decode(argument, cursor, type_, order)
         asked = last if backward else first
-        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"))
+        values = given(self.catalogue, type_.arguments, arguments)
+        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"), values)
 
     def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
         """The order that is asked for, or the default one."""
@@ -159,13 +166,13 @@ class Loaders:
                 raise missing_object(what)
         return terms
 
-    def _conditions(
+    def conditions(
         self, type_: Type, below: tuple[str, RelationField] | None, where: Mapping[str, Any] | None, bind: sql.Binds
     ) -> list[str]:
         """What rows must fulfil: to belong to the parent, and the filter."""
 
         def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
-            what = filtered.sql_name if self.missing.table(filtered) else self.missing.first(filtered, columns)
+            what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
         on = [below[1].join.on("k", "t")] if below else []
@@ -197,21 +204,22 @@ class Loaders:
         slice_ = self.slice(type_, selection.arguments, default)
         fields = {child.name: child for child in selection.fields.values()}
         wants_rows = bool(fields.keys() & {"nodes", "edges", "pageInfo"})
-        self._refuse_missing(type_, below)
+        self.refuse_missing(type_, below)
         pages, totals, others = await asyncio.gather(
             self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
             self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
             self._other_side(type_, selection, slice_, below, keys),
         )
-        scope = Scope(type_, below, slice_.where)
+        scope = Scope(type_, below, slice_.where, slice_.given)
         return [
             self._connection(type_, slice_, page or [], total, bool(other)) | {"scope": scope, "key": key}
             for key, page, total, other in zip(keys, pages, totals, others, strict=True)
         ]
 
-    def _refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None) -> None:
-        if self.missing.table(type_):
-            raise missing_object(type_.sql_name)
+    def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None) -> None:
+        """Raises ``MISSING_IN_DATABASE`` where the rows, or what leads to them, are not there."""
+        if what := self.missing.table(type_):
+            raise missing_object(what)
         if below:
             parent, relation = below
             join = relation.join
@@ -232,12 +240,13 @@ class Loaders:
                 raise missing_object(what)
             bind = sql.Binds()
             source = self._parents(scope.below, keys, bind)
-            statement = asked.statement(self._conditions(scope.type, scope.below, scope.where, bind), bind)
+            rows = scope.type.source(bound(scope.given, bind))
+            statement = asked.statement(rows, self.conditions(scope.type, scope.below, scope.where, bind), bind)
             found: list[list[Record]] = [[] for _ in keys]
             if source is None:
-                found[0] = [asked.record(row) for row in await self._fetch(statement, bind)]
+                found[0] = [asked.record(row) for row in await self.fetch(statement, bind)]
             else:
-                for place, *row in await self._fetch(sql.per_parent(statement, source), bind):
+                for place, *row in await self.fetch(sql.per_parent(statement, source), bind):
                     found[place - 1].append(asked.record(row))
             return [aggregates.groups(records) for records in found]
 
@@ -252,16 +261,16 @@ class Loaders:
         keys: Sequence[Key],
     ) -> list[list[Record]]:
         bind = sql.Binds()
-        shape = self.shape(type_, _node_selections(selection), bind, slice_.order)
+        shape = self.shape(type_, node_selections(selection), bind, slice_.order)
         source = self._parents(below, keys, bind)
-        statement = sql.page(
-            type_, shape.select, slice_.page, bind, where=self._conditions(type_, below, slice_.where, bind)
-        )
+        rows = type_.source(bound(slice_.given, bind))
+        where = self.conditions(type_, below, slice_.where, bind)
+        statement = sql.page(rows, shape.select, slice_.page, bind, where=where)
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
-            pages[0] = [shape.record(row) for row in await self._fetch(statement, bind, slice_)]
+            pages[0] = [shape.record(row) for row in await self.fetch(statement, bind, slice_)]
         else:
-            for place, *row in await self._fetch(sql.per_parent(statement, source), bind, slice_):
+            for place, *row in await self.fetch(sql.per_parent(statement, source), bind, slice_):
                 pages[place - 1].append(shape.record(row))
         return pages
 
@@ -269,7 +278,8 @@ class Loaders:
         self, type_: Type, slice_: Slice, below: tuple[str, RelationField] | None, keys: Sequence[Key]
     ) -> list[Any]:
         bind = sql.Binds()
-        statement = sql.count(type_, where=self._conditions(type_, below, slice_.where, bind))
+        rows = type_.source(bound(slice_.given, bind))
+        statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind))
         return await self._facts(below, keys, statement, bind, slice_)
 
     async def _other_side(
@@ -292,8 +302,9 @@ class Loaders:
             return await _nothing(keys)
         bind = sql.Binds()
         order = slice_.page.order
-        where = self._conditions(type_, below, slice_.where, bind)
-        statement = sql.exists_up_to(type_, order, slice_.position, bind, where=where)
+        where = self.conditions(type_, below, slice_.where, bind)
+        rows = type_.source(bound(slice_.given, bind))
+        statement = sql.exists_up_to(rows, order, slice_.position, bind, where=where)
         return await self._facts(below, keys, statement, bind, slice_)
 
     async def _facts(
@@ -307,8 +318,8 @@ class Loaders:
         """One value for every parent."""
         source = self._parents(below, keys, bind)
         if source is None:
-            return [(await self._fetch(statement, bind, slice_))[0][0]]
-        found = {row[0]: row[1] for row in await self._fetch(sql.per_parent(statement, source), bind, slice_)}
+            return [(await self.fetch(statement, bind, slice_))[0][0]]
+        found = {row[0]: row[1] for row in await self.fetch(sql.per_parent(statement, source), bind, slice_)}
         return [found[index + 1] for index in range(len(keys))]
 
     def _parents(self, below: tuple[str, RelationField] | None, keys: Sequence[Key], bind: sql.Binds) -> str | None:
@@ -349,14 +360,17 @@ class Loaders:
         async def load(keys: list[Key]) -> Sequence[Any]:
             target = self.catalogue[relation.target]
             below = (parent["__typename"], relation)
-            self._refuse_missing(target, below)
+            self.refuse_missing(target, below)
             bind = sql.Binds()
             shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.order(target), 1)
-            statement = sql.page(target, shape.select, one, bind, where=[relation.join.on("k", "t")])
-            rows = await self._fetch(sql.per_parent(statement, source), bind)
-            found = {place: shape.record(row) for place, *row in rows}
+            values = bound(given(self.catalogue, target.arguments, selection.arguments), bind)
+            if relation.join.remote_columns == target.key:
+                values["keys"] = f"ARRAY[k.{relation.join.local_columns[0]}::text]"
+            statement = sql.page(target.source(values), shape.select, one, bind, where=[relation.join.on("k", "t")])
+            answer = await self.fetch(sql.per_parent(statement, source), bind)
+            found = {place: shape.record(row) for place, *row in answer}
             return [found.get(index + 1) for index in range(len(keys))]
 
         return self._loader(selection, load).load(key)
@@ -366,13 +380,36 @@ class Loaders:
         bind = sql.Binds()
         shape = self.shape(type_, selections, bind)
         statement = sql.by_keys(type_, shape.select, keys, bind)
-        found = {place: shape.record(row) for place, *row in await self._fetch(statement, bind)}
+        found = {place: shape.record(row) for place, *row in await self.fetch(statement, bind)}
         return [found.get(index + 1) for index in range(len(keys))]
 
-    async def root_row(self, type_: Type, selection: Selection, argument: str, value: str) -> Record | None:
-        """The row with that id, global or bare."""
-        key = self.parse_id(argument, value, type_)
-        return (await self.by_ids(type_, [selection], [key]))[0]
+    async def root_row(self, type_: Type, root: Root, selection: Selection) -> Record | None:
+        """The row with the id that is asked for, global or bare, or with what else is unique; or the only one."""
+        asked = {name: value for name, value in selection.arguments.items() if value is not None}
+        if "id" in asked and len(asked) == 1:
+            key = parse_id(self.catalogue, "id", asked["id"], type_)
+            return (await self.by_ids(type_, [selection], [key]))[0]
+        bind = sql.Binds()
+        shape = self.shape(type_, [selection], bind)
+        conditions = []
+        if type_.is_node:
+            columns = _lookup(root, asked)
+            if what := self.missing.first(type_, columns.values()):
+                raise missing_object(what)
+            where = {type_.field_name(column): {"eq": asked[name]} for name, column in columns.items()}
+            conditions = self.conditions(type_, None, where, bind)
+        rows = type_.source(bound(given(self.catalogue, type_.arguments, selection.arguments), bind))
+        statement = sql.page(rows, shape.select, sql.Page(self.order(type_), 1), bind, where=conditions)
+        found = await self.fetch(statement, bind)
+        return shape.record(found[0]) if found else None
+
+    def row(self, type_: Type, selection: Selection, key: Key) -> Any:
+        """The row with a key or None, with all that meet at this place of the query; for fields of Python's own."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            return await self.by_ids(type_, [selection], keys)
+
+        return self._loader(selection, load).load(key)
 
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
@@ -385,8 +422,9 @@ class Loaders:
         wanted: dict[str, dict[Key, list[int]]] = {}
         for place, value in enumerate(values):
             try:
-                type_ = self.type_of(argument, value)
-                wanted.setdefault(type_.name, {}).setdefault(self.parse_id(argument, value, type_), []).append(place)
+                type_ = type_of(self.catalogue, argument, value)
+                key: Key = parse_id(self.catalogue, argument, value, type_)
+                wanted.setdefault(type_.name, {}).setdefault(key, []).append(place)
             except GatewayError as error:
                 rows[place] = error
         groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
@@ -404,31 +442,6 @@ class Loaders:
             return await self.by_ids(type_, [selection], keys)
         except (GatewayError, DatabaseError) as error:
             return [error] * len(keys)
-
-    def parse_id(self, argument: str, value: str, type_: Type) -> tuple[str, ...]:
-        """The key in an id of that type, global or bare.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
-        """
-        named = ids.type_of(value)
-        if named != type_.name and named in self.catalogue.types and "text" not in type_.key_kinds:
-            raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
-        try:
-            return ids.decode(value, type_.name, type_.key_kinds)
-        except ids.MalformedIdError as error:
-            raise bad_argument(argument, str(error)) from None
-
-    def type_of(self, argument: str, value: str) -> Type:
-        """The type that a global id names.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``: there is no such type.
-        """
-        name = ids.type_of(value)
-        if name is None or name not in self.catalogue.types:
-            raise bad_argument(argument, f"{value[:80]!r} names no type; a global id looks like Model:<UUID>")
-        return self.catalogue[name]
 
     # -- common ----------------------------------------------------------------------------------------------------
 
@@ -448,7 +461,8 @@ class Loaders:
             loader = self._loaders[id(selection)] = DataLoader(load_fn=load)
         return loader
 
-    async def _fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:
+    async def fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:
+        """Runs a statement; a value that the database cannot read is an error of the slice's argument."""
         try:
             return await self.reader.fetch(statement, bind.values)
         except InvalidValueError as error:
@@ -464,7 +478,21 @@ async def _nothing(keys: Sequence[Key]) -> list[Any]:
     return [None] * len(keys)
 
 
-def _node_selections(connection: Selection) -> list[Selection]:
+def _lookup(root: Root, asked: Mapping[str, Any]) -> Mapping[str, str]:
+    """The columns that the arguments of a root name, all of one lookup.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, with the ways to ask.
+    """
+    for one in root.lookups:
+        if one.keys() == asked.keys():
+            return one
+    ways = ", or ".join(["`id`", *(" and ".join(f"`{name}`" for name in one) for one in root.lookups)])
+    got = " and ".join(f"`{name}`" for name in asked) or "nothing"
+    raise bad_argument(next(iter(asked), "id"), f"pass {ways} to name one row; {got} was given")
+
+
+def node_selections(connection: Selection) -> list[Selection]:
     """The selections on a connection's rows: those of ``nodes`` and those of ``edges { node }``."""
     found = []
     for child in connection.fields.values():

@@ -58,7 +58,7 @@ def _through(catalogue: Catalogue, relation: RelationField, inner: OrderTerm, de
     alias = f"s{depth}"
     first = "" if relation.unique else f" ORDER BY {order_by(target.order, alias)}"
     on = relation.join.on("{row}", alias)
-    value = f"(SELECT {inner.over(alias)} FROM {target.sql_name} {alias} WHERE {on}{first} LIMIT 1)"
+    value = f"(SELECT {inner.over(alias)} FROM {target.source({})} {alias} WHERE {on}{first} LIMIT 1)"
     return replace(
         inner, name=f"{relation.name}.{inner.name}", value=value, columns=relation.join.local_columns, nullable=True
     )

@@ -26,8 +26,9 @@ class Missing:
     tables: frozenset[str] = frozenset()
     columns: frozenset[tuple[str, str]] = frozenset()
 
-    def table(self, type_: Type) -> bool:
-        return type_.sql_name in self.tables
+    def table(self, type_: Type) -> str | None:
+        """The first table or view behind a type that is missing."""
+        return next((name for name in type_.reads if name in self.tables), None)
 
     def first(self, type_: Type, columns: Iterable[str]) -> str | None:
         """The first of a table's columns that is missing, as ``table.column``."""

@@ -99,10 +99,10 @@ def _and(conditions: Sequence[str], last: str) -> str:
     return " AND ".join([*conditions, last])
 
 
-def page(type_: Type, select: Sequence[str], page_: Page, bind: Binds, *, where: Sequence[str] = ()) -> str:
-    """The rows of one page, of the whole table or of one parent; ``where`` and ``select`` speak of the alias ``t``."""
+def page(rows: str, select: Sequence[str], page_: Page, bind: Binds, *, where: Sequence[str] = ()) -> str:
+    """One page of ``rows`` (a table, or a SELECT in brackets); ``where`` and ``select`` speak of the alias ``t``."""
     limit = bind(page_.limit, "bigint")
-    source = f"FROM {type_.sql_name} t"
+    source = f"FROM {rows} t"
     order = order_by(page_.order, "t")
     if page_.position is None:
         return f"SELECT {', '.join(select)} {source}{conditions(where)} ORDER BY {order} LIMIT {limit}"
@@ -145,13 +145,13 @@ def per_parent(statement: str, parents_: str) -> str:
     return f"SELECT k.ord, r.* FROM {parents_} CROSS JOIN LATERAL ({statement}) r"
 
 
-def count(type_: Type, *, where: Sequence[str] = ()) -> str:
-    """How many rows there are, of the whole table or of one parent."""
-    return f"SELECT count(*) AS count FROM {type_.sql_name} t{conditions(where)}"
+def count(rows: str, *, where: Sequence[str] = ()) -> str:
+    """How many rows there are, of all or of one parent."""
+    return f"SELECT count(*) AS count FROM {rows} t{conditions(where)}"
 
 
 def exists_up_to(
-    type_: Type,
+    rows: str,
     order: Sequence[OrderTerm],
     position: Sequence[str | None],
     bind: Binds,
@@ -165,7 +165,7 @@ def exists_up_to(
         for term, value in zip(order, position, strict=True)
     )
     branches = [at, *after(backward, position, "t", bind)]
-    found = " OR ".join(f"EXISTS (SELECT FROM {type_.sql_name} t{conditions([*where, branch])})" for branch in branches)
+    found = " OR ".join(f"EXISTS (SELECT FROM {rows} t{conditions([*where, branch])})" for branch in branches)
     return f"SELECT {found} AS found"
 
 
@@ -174,11 +174,15 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
 
     Labels of an enum are compared as text: one that the database does not know is no row, not an error.
     """
-    arrays = ", ".join(bind([key[i] for key in keys], "text[]") for i in range(len(type_.key)))
+    arrays = [bind([key[i] for key in keys], "text[]") for i in range(len(type_.key))]
     names = ", ".join(f"c{i}" for i in range(len(type_.key)))
     on = " AND ".join(_same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key))
-    source = f"unnest({arrays}) WITH ORDINALITY AS k({names}, ord)"
-    return f"SELECT k.ord, {', '.join(select)} FROM {source} JOIN {type_.sql_name} t ON {on}"
+    source = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({names}, ord)"
+    if type_.select is None:
+        return f"SELECT k.ord, {', '.join(select)} FROM {source} JOIN {type_.sql_name} t ON {on}"
+    # a join is not pushed into a SELECT with groups, a condition is: OFFSET 0 keeps the lateral query one of its own
+    rows = f"SELECT {', '.join(select)} FROM {type_.source({'keys': 'ARRAY[k.c0]'})} t WHERE {on} OFFSET 0"
+    return per_parent(rows, source)
 
 
 def _same_key(type_: Type, column: str, text: str) -> str:

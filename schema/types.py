@@ -12,9 +12,9 @@ import strawberry
 from strawberry import UNSET
 from strawberry.schema_directive import Location
 
-from db.base import Labels
+from db.base import Argument, Labels
 from schema.aggregates import AggregateTypes
-from schema.catalogue import Catalogue, ColumnField, ObjectField, RelationField, Type
+from schema.catalogue import ArgumentField, Arguments, Catalogue, ColumnField, ObjectField, RelationField, Root, Type
 from schema.errors import bad_argument
 from schema.inputs import Inputs, group_argument, list_arguments
 from schema.kinds import Kind
@@ -22,6 +22,7 @@ from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE, Loaders
 from schema.records import Record, object_name
 from schema.scalars import BY_NAME
 from schema.selection import Operation, Selection
+from schema.similarity import SimilaritySearch
 
 
 class RequestContext:
@@ -99,7 +100,7 @@ def selection_of(info: Info) -> Selection:
 
 
 def page_arguments(default: int) -> dict[str, Any]:
-    """The arguments of every connection, by Python name."""
+    """The arguments by which every connection is read page by page."""
 
     def argument(type_: Any, description: str) -> Any:
         return Annotated[type_ | None, strawberry.argument(description=description)]
@@ -123,7 +124,9 @@ class Types:
         self.catalogue = catalogue
         self._extras = extras
         self.enums: dict[type[Labels], Any] = {}
-        self.nodes: dict[str, type] = {type_.name: type(type_.name, (Node,), {}) for type_ in catalogue}
+        self.nodes: dict[str, type] = {
+            type_.name: type(type_.name, (Node,) if type_.is_node else (), {}) for type_ in catalogue
+        }
         self.inputs = Inputs(catalogue, self.enum)
         self._aggregates = AggregateTypes(self.annotation)
         self.connections: dict[str, Any] = {type_.name: self._connection(type_) for type_ in catalogue}
@@ -147,7 +150,7 @@ class Types:
             cls,
             name=type_.name,
             description=type_.description,
-            directives=[TableDirective(name=type_.sql_name)],
+            directives=[] if type_.select else [TableDirective(name=type_.sql_name)],
         )
 
     def _connection(self, type_: Type) -> Any:
@@ -155,13 +158,9 @@ class Types:
         generic: Any = Connection
         cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
         aggregate: Any = self._aggregates.aggregate(type_)
-        resolver = _aggregate_resolver()
-        resolver.__annotations__ |= {
-            "group_by": group_argument(self.inputs.group_by[type_.name]),
-            "return": list[aggregate] | None,
-        }
+        arguments = {"groupBy": group_argument(self.inputs.group_by[type_.name])}
         cls.aggregate = strawberry.field(
-            resolver=resolver,
+            resolver=taking(arguments, list[aggregate] | None, _aggregate),
             description="What all rows of the list come to, whatever the page: counts, sums, percentiles, by groups.",
         )
         return strawberry.type(cls, description=f"A page of {type_.name} rows, in a stable order.")
@@ -190,25 +189,33 @@ class Types:
             setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
         cls.__annotations__ = {leaf.name: self.annotation(leaf.kind) | None for leaf in made.leaves.values()}
         strawberry.type(cls, name=made.type_name, description=made.description)
-        arguments = {
-            name: Annotated[self.annotation(kind) | None, strawberry.argument(name=name, description=doc)]
-            for name, (_, kind, doc) in made.arguments.items()
-        }
-        resolver = _object_resolver(arguments, cls | None)
+        resolver = taking(self.own_arguments(made.arguments), cls | None, _object)
         return strawberry.field(resolver=resolver, name=made.name, description=made.description)
 
-    def list_arguments(self, name: str, default: int) -> dict[str, Any]:
-        """The annotations of a connection's resolver."""
-        asked = list_arguments(self.inputs.where[name], self.inputs.order[name])
-        return page_arguments(default) | asked | {"return": self.connections[name] | None}
+    def own_arguments(self, arguments: Arguments) -> dict[str, Any]:
+        """The annotations of arguments that fill holes in SQL, by name."""
+        return {name: self._own_argument(one) for name, one in arguments.items()}
+
+    def _own_argument(self, field: ArgumentField) -> Any:
+        argument = field.argument
+        scalar = strawberry.ID if argument.of else self.annotation(field.kind)
+        taken: Any = scalar if argument.required else scalar | None
+        described = Annotated[taken, strawberry.argument(name=field.name, description=_bounds(argument))]
+        return described if argument.default is None else (described, argument.default)
+
+    def list_arguments(self, type_: Type, default: int) -> dict[str, Any]:
+        """The annotations of the arguments of a connection of these rows, by name."""
+        asked = list_arguments(self.inputs.where[type_.name], self.inputs.order[type_.name])
+        return self.own_arguments(type_.arguments) | page_arguments(default) | asked
 
     def _relation(self, relation: RelationField) -> Any:
+        target = self.catalogue[relation.target]
         if relation.many:
-            resolver = _connection_resolver(relation)
-            resolver.__annotations__ |= self.list_arguments(relation.target, NESTED_PAGE)
+            returns = self.connections[target.name] | None
+            resolver = taking(self.list_arguments(target, NESTED_PAGE), returns, _related_connection(relation))
         else:
-            resolver = _row_resolver(relation)
-            resolver.__annotations__ |= {"return": self.nodes[relation.target] | None}
+            own = self.own_arguments(target.arguments)
+            resolver = taking(own, self.nodes[target.name] | None, _related_row(relation))
         return strawberry.field(resolver=resolver, name=relation.name, description=relation.description)
 
     def query(self) -> type:
@@ -218,30 +225,50 @@ class Types:
         cls.nodes = strawberry.field(
             resolver=_nodes, description="Rows by their global ids, in that order, null where there is none."
         )
-        for type_ in self.catalogue:
-            one, many = _root_row_resolver(type_), _root_connection_resolver(type_)
-            one.__annotations__ |= {"return": self.nodes[type_.name] | None}
-            many.__annotations__ |= self.list_arguments(type_.name, ROOT_PAGE)
-            setattr(
-                cls,
-                type_.singular,
-                strawberry.field(
-                    resolver=one,
-                    name=type_.singular,
-                    description=f"One {type_.name} by its id, null where there is none. {type_.description}",
-                ),
-            )
-            setattr(
-                cls,
-                type_.plural,
-                strawberry.field(
-                    resolver=many,
-                    name=type_.plural,
-                    description=f"All {type_.name} rows. {type_.description}",
-                ),
-            )
+        for root in self.catalogue.roots.values():
+            setattr(cls, root.name, self._root(root))
         query: type = strawberry.type(cls, name="Query", description="Everything that can be read.")
         return query
+
+    def _root(self, root: Root) -> Any:
+        type_ = self.catalogue[root.target]
+        if root.nearest:
+            search = SimilaritySearch(type_, root)
+            connection = search.connection(self.nodes[type_.name], PageInfo)
+            taken = search.arguments(self.inputs.where[type_.name])
+            resolver = taking(taken, connection | None, _similar(search))
+        elif root.many:
+            returns = self.connections[type_.name] | None
+            resolver = taking(self.list_arguments(type_, ROOT_PAGE), returns, _root_connection(type_))
+        else:
+            resolver = taking(self._row_arguments(type_, root), self.nodes[type_.name] | None, _root_row(type_, root))
+        return strawberry.field(resolver=resolver, name=root.name, description=root.description)
+
+    def _row_arguments(self, type_: Type, root: Root) -> dict[str, Any]:
+        """The arguments that name one row: its id, or what else is unique."""
+        arguments = self.own_arguments(type_.arguments)
+        if not type_.is_node:
+            return arguments
+        if not root.lookups:
+            return {"id": Annotated[strawberry.ID, strawberry.argument(description=_ID)]}
+        arguments["id"] = Annotated[strawberry.ID | None, strawberry.argument(description=_ID)]
+        for one in root.lookups:
+            for name, column in one.items():
+                leaf = type_.leaf(column)
+                others = " and ".join(f"`{other}`" for other in one if other != name)
+                doc = f"In place of `id`{f', with {others}' if others else ''}: {leaf.description}"
+                scalar = self.annotation(leaf.kind)
+                arguments.setdefault(name, Annotated[scalar | None, strawberry.argument(name=name, description=doc)])
+        return arguments
+
+
+_ID = "Its global id, or the bare key."
+
+
+def _bounds(argument: Argument) -> str:
+    if argument.least is None or argument.most is None:
+        return argument.doc
+    return f"{argument.doc} {argument.least:g} to {argument.most:g}."
 
 
 MAX_IDS = 1000
@@ -266,79 +293,48 @@ async def _nodes(
     return await info.context.loaders.nodes("ids", ids, selection_of(info))  # type: ignore[return-value]  # records
 
 
-# The resolvers below differ by what they close over. They read their arguments from the selection, where the request's
-# cost and the compiler read them too; Strawberry needs the parameters for the schema. The mapper completes annotations.
+# Resolvers read their arguments from the selection, where the request's cost and the compiler read them too. Strawberry
+# reads them from a signature, which differs by the catalogue.
 
 
-def _connection_resolver(relation: RelationField) -> Callable[..., Any]:
-    def resolve(
-        root: strawberry.Parent[Any],
-        info: Info,
-        first: Any = UNSET,
-        after: Any = UNSET,
-        last: Any = UNSET,
-        before: Any = UNSET,
-        where: Any = UNSET,
-        order_by: Any = UNSET,
-    ) -> Any:
-        return info.context.loaders.related_connection(root, relation, selection_of(info))
+def taking(arguments: dict[str, Any], returns: Any, resolve: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A resolver with these arguments, ``{name: annotation}`` or ``{name: (annotation, default)}``."""
 
-    return resolve
+    def resolver(root: strawberry.Parent[Any], info: Info, **_arguments: Any) -> Any:
+        return resolve(root, info)
 
-
-def _aggregate_resolver() -> Callable[..., Any]:
-    def resolve(root: strawberry.Parent[Any], info: Info, group_by: Any = UNSET) -> Any:
-        return info.context.loaders.aggregate(root, selection_of(info))
-
-    return resolve
+    own = list(inspect.signature(resolver).parameters.values())[:2]
+    given = []
+    for name, asked in arguments.items():
+        annotation, default = asked if isinstance(asked, tuple) else (asked, UNSET)
+        given.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    resolver.__signature__ = inspect.Signature([*own, *given], return_annotation=returns)  # type: ignore[attr-defined]
+    return resolver
 
 
-def _object_resolver(arguments: dict[str, Any], returns: Any) -> Callable[..., Any]:
-    """A resolver with these arguments, which differ by the catalogue: Strawberry reads them from its signature."""
-
-    def resolve(root: strawberry.Parent[Any], info: Info, **_arguments: Any) -> Any:
-        return root[object_name(selection_of(info))]
-
-    own = [
-        parameter
-        for parameter in inspect.signature(resolve).parameters.values()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    given = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=UNSET, annotation=annotation)
-        for name, annotation in arguments.items()
-    ]
-    resolve.__signature__ = inspect.Signature([*own, *given], return_annotation=returns)  # type: ignore[attr-defined]
-    return resolve
+def _related_connection(relation: RelationField) -> Callable[[Any, Info], Any]:
+    return lambda root, info: info.context.loaders.related_connection(root, relation, selection_of(info))
 
 
-def _row_resolver(relation: RelationField) -> Callable[..., Any]:
-    def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
-        return info.context.loaders.related_row(root, relation, selection_of(info))
-
-    return resolve
+def _related_row(relation: RelationField) -> Callable[[Any, Info], Any]:
+    return lambda root, info: info.context.loaders.related_row(root, relation, selection_of(info))
 
 
-def _root_connection_resolver(type_: Type) -> Callable[..., Any]:
-    async def resolve(
-        info: Info,
-        first: Any = UNSET,
-        after: Any = UNSET,
-        last: Any = UNSET,
-        before: Any = UNSET,
-        where: Any = UNSET,
-        order_by: Any = UNSET,
-    ) -> Any:
-        return await info.context.loaders.root_connection(type_, selection_of(info))
-
-    return resolve
+def _root_connection(type_: Type) -> Callable[[Any, Info], Any]:
+    return lambda _root, info: info.context.loaders.root_connection(type_, selection_of(info))
 
 
-def _root_row_resolver(type_: Type) -> Callable[..., Any]:
-    async def resolve(
-        info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Its global id, or the bare key.")],  # noqa: A002
-    ) -> Any:
-        return await info.context.loaders.root_row(type_, selection_of(info), "id", id)
+def _similar(search: SimilaritySearch) -> Callable[[Any, Info], Any]:
+    return lambda _root, info: search.resolve(info.context.loaders, selection_of(info))
 
-    return resolve
+
+def _root_row(type_: Type, root: Root) -> Callable[[Any, Info], Any]:
+    return lambda _root, info: info.context.loaders.root_row(type_, root, selection_of(info))
+
+
+def _aggregate(root: Any, info: Info) -> Any:
+    return info.context.loaders.aggregate(root, selection_of(info))
+
+
+def _object(root: Any, info: Info) -> Any:
+    return root[object_name(selection_of(info))]

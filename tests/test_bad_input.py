@@ -50,7 +50,7 @@ async def test_malformed_ids(demo: Client, id_: str, said: str) -> None:
         ("cohortEligibilityLog", "1.5"),
         ("patientCohortAssignment", "only-one-part"),
         ("patientCohortAssignment", "a:b:c:d"),
-        ("driftTrend", f"{UNKNOWN}:data:2026-02-30"),
+        ("driftTrend7d", f"{UNKNOWN}:data:2026-02-30"),
     ],
 )
 async def test_malformed_ids_of_other_keys(demo: Client, root: str, id_: str) -> None:

@@ -216,8 +216,9 @@ async def bad_everywhere(sql: asyncpg.Connection, *, leaking: bool = False) -> t
         "INSERT INTO ml_training_runs (model_registry_id, algorithm, training_samples) VALUES ($1, 'a', 1) RETURNING id", key
     )
     report = await sql.fetchval(
-        "INSERT INTO ml_data_quality_reports (expectation_suite_name, table_name, overall_status, leakage_detected, "
-        "training_run_id) VALUES ('s', 'patients', 'failed', $2, $1) RETURNING id",
+        "INSERT INTO ml_data_quality_reports (report_name, expectation_suite_name, table_name, overall_status, "
+        "expectations_evaluated, expectations_passed, expectations_failed, leakage_detected, "
+        "training_run_id) VALUES ('r', 's', 'patients', 'failed', 1, 0, 1, $2, $1) RETURNING id",
         run,
         leaking,
     )
@@ -604,10 +605,11 @@ async def test_an_unknown_id(client: Client, mutation: str, input_: dict[str, An
 async def test_what_the_schema_refuses_is_an_error_before_anything_runs(client: Client) -> None:
     error = await client.error(f'mutation {{ promoteModel(input: {{id: "{MISSING}", to: MOON}}) {{ __typename }} }}')
     assert error["code"] == "GRAPHQL_VALIDATION_FAILED"
-    error = await client.error(
+    answer = await client.ask(
         "mutation($i: CompleteSimulationInput!) { completeSimulation(input: $i) { __typename } }", i={"id": MISSING}
     )
-    assert "simulatedAte" in error["message"]
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
+    assert "simulatedAte" in answer["errors"][0]["message"]
 
 
 async def test_a_number_that_the_column_cannot_hold(client: Client, sql: asyncpg.Connection) -> None:

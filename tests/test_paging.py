@@ -66,7 +66,7 @@ LISTS = {
             ("agent_name", "agent_tier"),
         ),
         Listed(
-            "driftTrends", "DriftTrend", "ml_drift_trend_7d", "check_date", ("model_id", "drift_type", "check_date")
+            "driftTrends7d", "DriftTrend7d", "ml_drift_trend_7d", "check_date", ("model_id", "drift_type", "check_date")
         ),
     )
 }
@@ -269,7 +269,7 @@ def query_nodes() -> str:
 @pytest.mark.parametrize("type_", [type_ for type_ in catalogue() if not type_.is_view], ids=lambda type_: type_.name)
 async def test_every_table_of_the_demo(demo: Client, demo_database: Database, type_: Type) -> None:
     """Three pages of each table, forward and backward, in the order that its model declares."""
-    entity_time = type_.time
+    entity_time = type_.ordered_by
     listed = Listed(type_.plural, type_.name, type_.sql_name, entity_time, type_.key)
     expected = await in_order(demo_database, listed)
     assert expected

@@ -63,6 +63,7 @@ class LatestDataQuality(View):
 
     __tablename__ = "v_latest_data_quality"
     __order__ = "run_at"
+    __lookups__ = ({"table": "table_name", "split": "data_split"},)
 
     table_name: Mapped[str] = column(VARCHAR(100), "Validated table.", primary_key=True)
     data_split: Mapped[DataSplit] = column(pg_enum(DataSplit), "Which split was validated.", primary_key=True)

@@ -30,6 +30,7 @@ from db.base import (
     NOW,
     Entity,
     Labels,
+    Nearest,
     belongs_to,
     column,
     computed,
@@ -287,6 +288,13 @@ class ComposerEpisode(Entity):
         "The classification that routed the query to the Tool Composer.",
         inverse="episodes",
         inverse_doc="Compositions that the classified query led to.",
+    )
+    similar = Nearest(
+        "similar_episodes",
+        "query_embedding",
+        "episode_id",
+        "Compositions whose queries are most similar to a given one, by the cosine similarity of their embeddings.",
+        {"only_successful": ("{row}.success", "Only episodes whose feedback is that they were a success.")},
     )
 
 

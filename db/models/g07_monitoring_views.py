@@ -58,11 +58,12 @@ class DriftStatus(View):
     )
 
 
-class DriftTrend(View):
+class DriftTrend7d(View):
     """Drift of a model on one day of the last seven, for one type of drift."""
 
     __tablename__ = "ml_drift_trend_7d"
     __order__ = "check_date"
+    __plural__ = "driftTrends7d"
 
     model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
     drift_type: Mapped[DriftType] = column(

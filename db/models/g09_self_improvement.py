@@ -30,6 +30,7 @@ from db.base import (
     NOW,
     Entity,
     Labels,
+    Nearest,
     belongs_to,
     column,
     computed,
@@ -236,6 +237,21 @@ class PromptConfiguration(Entity):
         inverse="child_prompts",
         inverse_doc="Prompts that were changed from this one.",
     )
+    # UNION, not UNION ALL: a cycle ends where it closes
+    ancestors = linked_by(
+        "PromptConfiguration",
+        "{that}.prompt_id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT {this}.parent_prompt_id UNION "
+        "SELECT p.parent_prompt_id FROM chain AS c JOIN prompt_configurations AS p ON p.prompt_id = c.id) "
+        "SELECT id FROM chain WHERE id IS NOT NULL))",
+        "Every prompt that this one descends from, through all parents; safe against cycles.",
+        this_columns=("parent_prompt_id",),
+        that_columns=("prompt_id",),
+        inverse="descendants",
+        inverse_doc="Every prompt that descends from this one; safe against cycles.",
+        inverse_sql="{this}.prompt_id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT p.prompt_id "
+        "FROM prompt_configurations AS p WHERE p.parent_prompt_id = {that}.prompt_id UNION SELECT p.prompt_id "
+        "FROM chain AS c JOIN prompt_configurations AS p ON p.parent_prompt_id = c.id) SELECT id FROM chain))",
+    )
 
 
 class ImprovementAction(Entity):
@@ -376,4 +392,14 @@ class ExperimentKnowledge(Entity):
         many=False,
         inverse="knowledge",
         inverse_doc="Lessons learned from the experiment.",
+    )
+    similar = Nearest(
+        "similar_knowledge",
+        "embedding",
+        "knowledge_id",
+        "Lessons that are most similar to a given one, by the cosine similarity of their embeddings.",
+        {
+            "only_active": ("{row}.is_active", "Only lessons that are in use."),
+            "only_validated": ("{row}.validated", "Only lessons that have been validated."),
+        },
     )

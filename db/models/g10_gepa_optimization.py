@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
+from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
 
 
 class OptimizerType(Labels, pg_name="optimizer_type"):
@@ -131,6 +131,16 @@ class PromptOptimizationRun(Entity):
         that_columns=("run_id", "candidate_idx"),
         inverse="best_of_run",
         inverse_doc="The run, when the instruction belongs to its best candidate.",
+        inverse_many=False,
+    )
+    active_instructions = linked_by(
+        "OptimizedInstruction",
+        "{that}.run_id = {this}.run_id AND {that}.is_active",
+        "Instructions of the run that are deployed today, one per predictor.",
+        this_columns=("run_id",),
+        that_columns=("run_id", "is_active"),
+        inverse="active_of_run",
+        inverse_doc="The run that produced the instruction, while it is deployed.",
         inverse_many=False,
     )
 
@@ -307,7 +317,47 @@ class PromptAbTest(Entity):
         {"treatment_instruction_id": "instruction_id"},
         "The instruction that is the treatment.",
         inverse="treatment_in_tests",
+        latest="latest_ab_test",
         inverse_doc="A/B tests in which the instruction is the treatment.",
+    )
+    outcome = computed_object(
+        "What the test came to: how the treatment did against the baseline.",
+        {
+            "winner": ("{row}.winner", pg_enum(AbTestVariant), "Which variant won; null while nothing is decided."),
+            "treatment_won": (
+                "{row}.winner IN ('gepa', 'gepa_v2')",
+                Boolean(),
+                "Whether an optimized variant won; null while nothing is decided.",
+            ),
+            "score_lift": (
+                "{row}.treatment_score_avg - {row}.baseline_score_avg",
+                Numeric(),
+                "Average score of the treatment minus that of the baseline.",
+            ),
+            "relative_lift": (
+                "({row}.treatment_score_avg - {row}.baseline_score_avg) / nullif({row}.baseline_score_avg, 0)",
+                Numeric(),
+                "That difference as a fraction of the baseline's score (0.1 is 10 %).",
+            ),
+            "latency_change_ms": (
+                "{row}.treatment_latency_p50 - {row}.baseline_latency_p50",
+                Integer(),
+                "Median latency of the treatment minus that of the baseline, in ms.",
+            ),
+            "p_value": ("{row}.p_value", Numeric(), "P-value of the difference in score (0-1)."),
+            "is_significant": ("{row}.is_significant", Boolean(), "Whether the difference is significant."),
+            "rolled_out": ("{row}.rolled_out", Boolean(), "Whether the winner was promoted."),
+        },
+        columns=(
+            "winner",
+            "treatment_score_avg",
+            "baseline_score_avg",
+            "treatment_latency_p50",
+            "baseline_latency_p50",
+            "p_value",
+            "is_significant",
+            "rolled_out",
+        ),
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from strawberry import UNSET
 
 from db.lifecycle import Lifecycle, lifecycle_of
 from schema import ids
@@ -18,7 +17,7 @@ from schema.loaders import NESTED_PAGE, Loaders
 from schema.records import Key, Record, key_name
 from schema.results import Blocker
 from schema.selection import Selection
-from schema.types import Info, Node, Types, selection_of
+from schema.types import Info, Node, Types, selection_of, taking
 
 FIELD = "lifecycle"
 
@@ -91,8 +90,9 @@ class LifecycleFields:
 
 
 def _lifecycle_type(types: Types) -> Any:
-    history = _history()
-    history.__annotations__ |= types.list_arguments("LifecycleEvent", NESTED_PAGE)
+    events = types.catalogue["LifecycleEvent"]
+    returns = types.connections[events.name] | None
+    history = taking(types.list_arguments(events, NESTED_PAGE), returns, _history)
     cls: Any = type("Lifecycle", (), {"__annotations__": {"state": str}})
     cls.state = strawberry.field(description="The state that the row is in, as mutations take it.")
     cls.allowed_transitions = strawberry.field(
@@ -102,21 +102,8 @@ def _lifecycle_type(types: Types) -> Any:
     return strawberry.type(cls, name="Lifecycle", description="A row's place in its lifecycle.")
 
 
-def _history() -> Any:
-    def resolve(
-        root: strawberry.Parent[Any],
-        info: Info,
-        first: Any = UNSET,
-        after: Any = UNSET,
-        last: Any = UNSET,
-        before: Any = UNSET,
-        where: Any = UNSET,
-        order_by: Any = UNSET,
-    ) -> Any:
-        place: _Place = root
-        return info.context.loaders.related_connection(place.record, history_of(place.type), selection_of(info))
-
-    return resolve
+def _history(place: _Place, info: Info) -> Any:
+    return info.context.loaders.related_connection(place.record, history_of(place.type), selection_of(info))
 
 
 def history_of(type_: Type) -> RelationField:

@@ -1,0 +1,58 @@
+"""Group 1, agent latency over a period of any length."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Double, Integer, Numeric
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import Argument, Derived, column, pg_enum
+from db.models.shared import AgentName, AgentTier
+
+HOURS_OF_A_YEAR = 8784
+
+
+class AgentLatency(Derived):
+    """Latency percentiles, error rate and token usage of one agent, over its spans of the last hours."""
+
+    __select__ = """
+        SELECT
+            s.agent_name,
+            s.agent_tier,
+            count(*) AS total_spans,
+            avg(s.duration_ms) AS avg_duration_ms,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY s.duration_ms) AS p50_ms,
+            percentile_cont(0.95) WITHIN GROUP (ORDER BY s.duration_ms) AS p95_ms,
+            percentile_cont(0.99) WITHIN GROUP (ORDER BY s.duration_ms) AS p99_ms,
+            count(*) FILTER (WHERE s.status = 'error')::numeric / count(*) AS error_rate,
+            count(*) FILTER (WHERE s.fallback_used)::numeric / count(*) AS fallback_rate,
+            sum(s.total_tokens) AS total_tokens_used
+        FROM ml_observability_spans AS s
+        WHERE s.started_at >= coalesce({until}, now()) - make_interval(hours => {window_hours})
+            AND s.started_at < coalesce({until}, 'infinity')
+        GROUP BY s.agent_name, s.agent_tier
+    """
+    __reads__ = ("ObservabilitySpan",)
+    __plural__ = "agentLatency"
+    __arguments__: ClassVar = {
+        "window_hours": Argument(
+            Integer(), "Length of the period, in hours.", default=24, least=1, most=HOURS_OF_A_YEAR
+        ),
+        "until": Argument(TIMESTAMP(timezone=True), "End of the period, itself not in it; now unless said."),
+    }
+
+    agent_name: Mapped[AgentName] = column(pg_enum(AgentName), "Agent that executed the spans.", primary_key=True)
+    agent_tier: Mapped[AgentTier] = column(pg_enum(AgentTier), "Agent tier (0-5).", primary_key=True)
+    total_spans: Mapped[int] = column(BigInteger(), "Number of spans started in the period.")
+    avg_duration_ms: Mapped[Decimal | None] = column(Numeric(), "Mean execution duration, in milliseconds.")
+    p50_ms: Mapped[float | None] = column(Double(), "50th percentile of the duration, in milliseconds.")
+    p95_ms: Mapped[float | None] = column(Double(), "95th percentile of the duration, in milliseconds.")
+    p99_ms: Mapped[float | None] = column(Double(), "99th percentile of the duration, in milliseconds.")
+    error_rate: Mapped[Decimal | None] = column(Numeric(), "Fraction of spans with the status error (0-1).")
+    fallback_rate: Mapped[Decimal | None] = column(Numeric(), "Fraction of spans that used a fallback model (0-1).")
+    total_tokens_used: Mapped[int | None] = column(
+        BigInteger(), "LLM tokens consumed; null where no span counted them."
+    )
