@@ -14,6 +14,9 @@ from schema.catalogue import Type
 Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 Key = tuple[str | None, ...]
 
+ROW = "row_of_change"
+"""The alias of the row that may move: no alias that a guard would choose itself."""
+
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -74,8 +77,8 @@ async def _found(
     for number, (guard, places) in enumerate(wanted):
         rows = sql.by_keys(type_, ["t.*"], [asked[place].key for place in places], bind)
         parts.append(
-            f"SELECT {number}, r.ord, b.message, b.node FROM ({rows}) r "
-            f"CROSS JOIN LATERAL ({guard.sql.replace('{row}', 'r')}) AS b (message, node)"
+            f"SELECT {number}, {ROW}.ord, b.message, b.node FROM ({rows}) {ROW} "
+            f"CROSS JOIN LATERAL ({guard.sql.replace('{row}', ROW)}) AS b (message, node)"
         )
     found: dict[tuple[int, int], list[Obstacle]] = {}
     for number, ord_, message, node in await fetch(" UNION ALL ".join(parts), bind.values):

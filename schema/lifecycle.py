@@ -21,7 +21,7 @@ from schema.catalogue import Catalogue, Type
 from schema.effects import EFFECTS
 from schema.errors import missing_object
 from schema.filters import text_of
-from schema.guards import Ask, Obstacle, obstacles
+from schema.guards import ROW, Ask, Obstacle, obstacles
 from schema.kinds import Kind
 from schema.records import Missing
 from schema.results import Blocker, IllegalTransition, InvalidInput, NotFound, Problem, StaleVersion, TransitionBlocked
@@ -140,7 +140,7 @@ class Work:
         type_ = self.catalogue[lifecycle.entity]
         bind = sql.Binds()
         rows = sql.by_keys(type_, ["t.*"], list(keys), bind)
-        slots = f"SELECT DISTINCT {lifecycle.queue.replace('{row}', 'r')} FROM ({rows}) r"
+        slots = f"SELECT DISTINCT {lifecycle.queue.replace('{row}', ROW)} FROM ({rows}) {ROW}"
         locks = f"SELECT pg_advisory_xact_lock(a, b) FROM ({slots} ORDER BY 1, 2) AS s (a, b)"
         await self.transaction.run(locks, bind.values)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -10,33 +9,20 @@ from typing import Any
 import asyncpg
 import pytest
 
+from changing import (
+    change,
+    deployed,
+    events_of,
+    model_in,
+    rivals,
+    shadowed,
+    state,
+    uuid_of,
+    versions,
+)
 from client import Client, serving
 from conftest import Clone, Database, connect
 from gateway.context import Caller
-
-RESULT = """
-    __typename
-    ... on TransitionApplied {
-      replayed
-      node { id __typename ... on Model { stage isChampion rowVersion lifecycle { state } experiment { champion { id } } } }
-      nodes { id }
-      event { id mutation fromState toState actor reason forced node { id } }
-      events { nodeId lifecycle fromState toState }
-      alsoChanged { id ... on Model { isChampion } }
-    }
-    ... on TransitionPreview {
-      wouldForce
-      wouldChange { id ... on Model { stage isChampion lifecycle { state } } }
-      blockers { code message overridable node { id __typename } }
-    }
-    ... on Problem { code message path }
-    ... on IllegalTransition { from to allowed node { id } }
-    ... on TransitionBlocked { blockers { code message overridable node { id __typename } } }
-    ... on StaleVersion { expected current { id ... on Model { rowVersion stage } } }
-    ... on NotFound { id }
-    ... on InvalidInput { field }
-"""
-
 
 @pytest.fixture(scope="module")
 async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
@@ -55,43 +41,6 @@ async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(own.owner_url)
     yield connection
     await connection.close()
-
-
-async def change(client: Client, mutation: str, **input_: Any) -> dict[str, Any]:
-    """The result of a mutation that must not fail outside its union."""
-    type_ = mutation[0].upper() + mutation[1:]
-    data = await client.data(
-        f"mutation($input: {type_}Input!) {{ change: {mutation}(input: $input) {{ {RESULT} }} }}", input=input_
-    )
-    result: dict[str, Any] = data["change"]
-    return result
-
-
-async def model_in(sql: asyncpg.Connection, stage: str, **columns: Any) -> str:
-    """A model of its own in an experiment of its own, as an id."""
-    experiment = await sql.fetchval(
-        "INSERT INTO ml_experiments (experiment_name, prediction_target, minimum_auc) VALUES ('t', 't', 0.7) RETURNING id"
-    )
-    values = {"model_name": "m", "algorithm": "a", "auc": 0.8} | columns
-    names = ", ".join(values)
-    places = ", ".join(f"${n + 3}" for n in range(len(values)))
-    key = await sql.fetchval(
-        f"INSERT INTO ml_model_registry (experiment_id, stage, model_version, {names}) "
-        f"VALUES ($1, $2, gen_random_uuid()::text, {places}) RETURNING id",
-        experiment,
-        stage,
-        *values.values(),
-    )
-    return f"Model:{key}"
-
-
-async def events_of(sql: asyncpg.Connection, node: str) -> list[tuple[Any, ...]]:
-    rows = await sql.fetch(
-        "SELECT lifecycle, from_state, to_state, mutation, actor, reason, forced FROM gateway.lifecycle_events "
-        "WHERE node_id = $1 ORDER BY occurred_at",
-        node,
-    )
-    return [tuple(row) for row in rows]
 
 
 async def test_a_move_is_applied_recorded_and_read_in_its_transaction(
@@ -128,38 +77,6 @@ async def test_a_forbidden_move_says_what_is_allowed(client: Client, sql: asyncp
     forced = await change(client, "promoteModel", id=model, to="PRODUCTION", force=True, reason="please")
     assert forced["__typename"] == "IllegalTransition"
     assert await events_of(sql, model) == []
-
-
-GOOD_SHADOW = '{"duration_hours": 24, "requests": 1000, "error_rate": 0.01, "latency_p99_ms": 150}'
-
-
-async def shadowed(sql: asyncpg.Connection, **columns: Any) -> str:
-    """A model in shadow with just enough evidence for production."""
-    model = await model_in(sql, "shadow", **columns)
-    await deployed(sql, model, shadow_metrics=GOOD_SHADOW)
-    return model
-
-
-async def deployed(sql: asyncpg.Connection, model: str, **columns: Any) -> str:
-    """A deployment of a model, as an id."""
-    values = {"deployment_name": "d", "environment": "production"} | columns
-    casts = {"status": "::text::deployment_status_enum", "shadow_metrics": "::text::jsonb"}
-    places = ", ".join(f"${n + 2}{casts.get(name, '')}" for n, name in enumerate(values))
-    key = await sql.fetchval(
-        f"INSERT INTO ml_deployments (model_registry_id, {', '.join(values)}) VALUES ($1, {places}) RETURNING id",
-        uuid.UUID(model.removeprefix("Model:")),
-        *values.values(),
-    )
-    return f"Deployment:{key}"
-
-
-def uuid_of(node: str) -> uuid.UUID:
-    return uuid.UUID(node.split(":")[1])
-
-
-async def state(sql: asyncpg.Connection, model: str) -> tuple[str, bool]:
-    row = await sql.fetchrow("SELECT stage::text, is_champion FROM ml_model_registry WHERE id = $1", uuid_of(model))
-    return row["stage"], row["is_champion"]
 
 
 # -- guards ----------------------------------------------------------------------------------------------------------
@@ -217,8 +134,8 @@ async def bad_everywhere(sql: asyncpg.Connection, *, leaking: bool = False) -> t
     )
     report = await sql.fetchval(
         "INSERT INTO ml_data_quality_reports (report_name, expectation_suite_name, table_name, overall_status, "
-        "expectations_evaluated, expectations_passed, expectations_failed, leakage_detected, "
-        "training_run_id) VALUES ('r', 's', 'patients', 'failed', 1, 0, 1, $2, $1) RETURNING id",
+        "expectations_evaluated, expectations_passed, expectations_failed, data_split, leakage_detected, "
+        "training_run_id) VALUES ('r', 's', 'patients', 'failed', 1, 0, 1, 'train', $2, $1) RETURNING id",
         run,
         leaking,
     )
@@ -296,22 +213,6 @@ async def test_an_auc_that_is_no_number_is_not_enough(client: Client, sql: async
 # -- champions -------------------------------------------------------------------------------------------------------
 
 
-async def rivals(sql: asyncpg.Connection, *stages: str) -> list[str]:
-    """Models of one experiment, the first one its champion."""
-    first = await model_in(sql, stages[0], is_champion=True)
-    models = [first]
-    for place, stage in enumerate(stages[1:]):
-        key = await sql.fetchval(
-            "INSERT INTO ml_model_registry (experiment_id, model_name, model_version, algorithm, stage) "
-            "SELECT experiment_id, model_name, $2, 'a', $3 FROM ml_model_registry WHERE id = $1 RETURNING id",
-            uuid_of(first),
-            f"{uuid_of(first)}-{place}",
-            stage,
-        )
-        models.append(f"Model:{key}")
-    return models
-
-
 async def test_a_new_champion_replaces_the_old_one(client: Client, sql: asyncpg.Connection) -> None:
     old, new = await rivals(sql, "production", "shadow")
     result = await change(client, "setChampion", id=new)
@@ -352,11 +253,6 @@ async def test_a_champion_in_shadow_stays_one_in_production(client: Client, sql:
     model = await shadowed(sql, is_champion=True)
     result = await change(client, "promoteModel", id=model, to="PRODUCTION")
     assert (result["node"]["stage"], result["node"]["isChampion"]) == ("PRODUCTION", True)
-
-
-async def versions(client: Client, *models: str) -> list[str]:
-    data = await client.data("query($ids: [ID!]!) { nodes(ids: $ids) { ... on Model { rowVersion } } }", ids=models)
-    return [node["rowVersion"] for node in data["nodes"]]
 
 
 async def test_a_swap_checks_both_versions(client: Client, sql: asyncpg.Connection) -> None:
