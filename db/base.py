@@ -35,7 +35,7 @@ class Labels(enum.Enum):
     """A Postgres enum: the members' values are its labels, each with a description of its own.
 
     Declared as ``class ModelStage(Labels, pg_name="model_stage_enum")`` with members ``STAGING = "staging", "..."``.
-    ``pg_name`` is None for an enum that is no type of the database: of SQL fields, or of states that a column of text holds.
+    ``pg_name`` is None for an enum that is no type of the database: of SQL fields, or of states that text columns hold.
     """
 
     doc: str

@@ -1,7 +1,8 @@
 """Lifecycles as data: states, allowed moves, what guards them, what they write and set off, and their mutations.
 
-A lifecycle is declared beside the enum of its states. The engine (`schema.lifecycle`) knows none by name: guards are SQL
-over the row, so that a page of rows is asked in one statement; effects and checks are named here and written there.
+A lifecycle is declared beside the enum of its states. The engine (`schema.lifecycle`) knows none by name: guards are
+SQL over the row, so that a page of rows is asked in one statement; effects and checks are named here and written in
+`schema.lifecycles`.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Lifecycle:
     column: str
     states: type[Labels]
     initial: Labels
-    moves: Mapping[Labels, Sequence[Labels]]
+    moves: Mapping[Any, Sequence[Labels]]
     _: KW_ONLY
     entering: Mapping[Labels, Step] = field(default_factory=dict)
     leaving: Mapping[Labels, Step] = field(default_factory=dict)
@@ -161,7 +162,7 @@ def duration_since(column: str) -> str:
     return DURATION.replace("{since}", column)
 
 
-def activation(  # noqa: PLR0913 - two mutations have their names and words
+def activation(
     entity: str,
     *,
     what: str,
@@ -175,7 +176,7 @@ def activation(  # noqa: PLR0913 - two mutations have their names and words
     queue: str | None = None,
 ) -> Lifecycle:
     """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when."""
-    active, inactive = states("active"), states("inactive")
+    active, inactive = states["ACTIVE"], states["INACTIVE"]
     off = {deactivated: NOW} | ({reason: REASON} if reason else {})
     on = {activated: NOW, deactivated: NOTHING} | ({reason: NOTHING} if reason else {})
     return Lifecycle(

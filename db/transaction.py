@@ -20,7 +20,7 @@ _FAILED = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceErr
 
 
 class ConflictError(DatabaseError):
-    """A deadlock, a serialization failure or a stale plan: the transaction is undone and may be run again as a whole."""
+    """A deadlock, a serialization failure or a stale plan: the transaction is undone, and may be run again."""
 
 
 class RefusedByDatabaseError(DatabaseError):

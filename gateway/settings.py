@@ -39,7 +39,12 @@ class Settings(BaseSettings):
     )
     log: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
-    pool_size: int = Field(default=10, ge=1, le=200, description="Connections to the database for queries, and as many for changes, per worker.")
+    pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=200,
+        description="Connections to the database for queries, and as many for changes, per worker.",
+    )
     parallel_statements: int = Field(
         default=4, ge=1, le=50, description="Statements of one request that run side by side."
     )

@@ -1,4 +1,4 @@
-"""Mutations as data, and how one is run: asked, judged, made, recorded, and made once whatever the number of requests."""
+"""Mutations as data, and how one is run: asked, judged, made and recorded, once whatever the number of requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.base import Labels
 from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError
 from db.lifecycle import Change, Given, Lifecycle, lifecycles
 from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
-from schema import ids, idempotency
+from schema import idempotency, ids
 from schema.catalogue import Catalogue, camel
 from schema.effects import CHECKS
 from schema.errors import GatewayError
@@ -134,9 +134,11 @@ def _many(name: str) -> str:
 
 def _mover(lifecycle: Lifecycle, change: Change) -> Perform:
     async def move(work: Work) -> None:
-        to = change.target or lifecycle.states(work.given["to"].value)
+        to = change.target or _state(lifecycle, work.given["to"].value)
         if change.to and to not in change.to:
-            raise invalid("to", f"{to.name} is not for this mutation; it takes {', '.join(one.name for one in change.to)}")
+            raise invalid(
+                "to", f"{to.name} is not for this mutation; it takes {', '.join(one.name for one in change.to)}"
+            )
         for name in change.needs.get(to, ()):
             if work.given.get(name) is None:
                 raise invalid(camel(name), f"is needed to become {to.name}")
@@ -148,6 +150,10 @@ def _mover(lifecycle: Lifecycle, change: Change) -> Perform:
         await work.move(lifecycle, rows, to, values)
 
     return move
+
+
+def _state(lifecycle: Lifecycle, label: str) -> Labels:
+    return next(state for state in lifecycle.states if state.value == label)
 
 
 # -- running ---------------------------------------------------------------------------------------------------------
@@ -213,9 +219,7 @@ async def _attempt(
             f"is missing. The database says: {error}",
         ) from error
     if work.request.dry_run:
-        return TransitionPreview(
-            blockers=[], would_force=work.overridden, subjects=work.subjects, others=work.others
-        )
+        return TransitionPreview(blockers=[], would_force=work.overridden, subjects=work.subjects, others=work.others)
     transaction.wanted = True
     return around.applied(replayed=False, subjects=work.subjects, others=work.others, events_=work.events)
 
@@ -257,9 +261,7 @@ def _request(mutation_: Mutation, input_: Mapping[str, Any], around: Surrounding
     if reason is None and (mutation_.reason_due or force):
         why = "overrides guards, and the record must say why" if force else "must be said for this change"
         raise invalid("reason", f"is missing or empty; it {why}")
-    return Request(
-        mutation_.name, around.caller.name, around.request_id, reason, force, bool(input_.get("dryRun"))
-    )
+    return Request(mutation_.name, around.caller.name, around.request_id, reason, force, bool(input_.get("dryRun")))
 
 
 def _key(input_: Mapping[str, Any]) -> str | None:
@@ -280,10 +282,12 @@ def _subjects(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalog
     items = input_["items"]
     if not 1 <= len(items) <= MAX_ITEMS:
         raise invalid("items", f"has {len(items)} items; pass 1 to {MAX_ITEMS} at once")
-    subjects = []
+    subjects: list[Subject] = []
     for place, item in enumerate(items):
         name = f"items[{place}].id"
-        one = Subject(item["id"], key(catalogue, mutation_.subject, item["id"], name), name, item.get("expectedVersion"))
+        one = Subject(
+            item["id"], key(catalogue, mutation_.subject, item["id"], name), name, item.get("expectedVersion")
+        )
         if any(other.key == one.key for other in subjects):
             raise invalid(name, "is in the list a second time")
         subjects.append(one)
@@ -334,4 +338,3 @@ def _check_text(name: str, text: str, length: int) -> None:
         raise invalid(name, "contains NUL, which no text in the database has")
     if len(text) > length:
         raise invalid(name, f"has {len(text)} characters; at most {length} are kept")
-

@@ -1,4 +1,4 @@
-"""State diagrams of all lifecycles as one Markdown document: ``python -m schema.diagrams > gateway/docs/lifecycles.md``."""
+"""State diagrams of all lifecycles as one Markdown document, which ``python -m schema.diagrams`` prints."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from schema.changes import mutations
 _HEAD = """# Lifecycles
 
 Every state change that the gateway makes, generated from the lifecycles in `db/models/` by `make snapshot`. What is not
-drawn is an `IllegalTransition`. A row whose column is null is in the initial state. Guards are named under each diagram;
-those that can be overridden take `force` with a reason.
+drawn is an `IllegalTransition`. A row whose column is null is in the initial state. Guards are named under each
+diagram; those that can be overridden take `force` with a reason.
 """
 
 

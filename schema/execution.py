@@ -22,8 +22,8 @@ class MutationExecutor(Executor[Any]):
     """graphql-core's executor, with begin and commit around each root field.
 
     A stock executor reads the answer after the resolver has returned, when a dry run would be undone already. Here the
-    resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed either, so
-    that null always means that nothing was changed.
+    resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed either,
+    so that null always means that nothing was changed.
     """
 
     def execute_field(
@@ -96,6 +96,7 @@ async def _finish(transaction: Transaction) -> None:
         raise GatewayError(
             "OUTCOME_UNKNOWN",
             "The connection to the database was lost while the change was committed, and the database does not say "
-            "whether it was made. Send it again with the same idempotencyKey: it is made if it was not, and replayed if "
+            "whether it was made. Send it again with the same idempotencyKey: it is made if it was "
+            "not, and replayed if "
             "it was.",
         ) from error

@@ -315,7 +315,7 @@ class Work:
 
     async def record(self, node_id: str, lifecycle: str, origin: str | None, to: str | None) -> None:
         """Writes the event of a change of one row; nothing can change it afterwards."""
-        details = {"given": self.given} if self.given else {}
+        details: dict[str, Any] = {"given": self.given} if self.given else {}
         if self.overridden:
             details["overridden"] = self.overridden
         bind = sql.Binds()

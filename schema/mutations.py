@@ -95,7 +95,7 @@ class Mutations:
             return strawberry.ID
         if isinstance(given.type, type) and issubclass(given.type, Labels):
             return self._types.enum(given.type)
-        return self._types.annotation(kind_of(given.type))  # type: ignore[arg-type]  # what is left is a column type
+        return self._types.annotation(kind_of(given.type))
 
     def _input(self, name: str, description: str, fields: Mapping[str, tuple[Any, str, bool]]) -> Any:
         cls: Any = type(name, (), {})
@@ -115,7 +115,8 @@ _KEY = (
     "and changes nothing again."
 )
 _DESCRIPTION = (
-    "Everything that can be changed. Each change is one transaction: guarded, recorded as a LifecycleEvent, and safe to "
+    "Everything that can be changed. Each change is one transaction: guarded, recorded as a "
+    "LifecycleEvent, and safe to "
     "ask for twice with an idempotency key. The answer is read inside the transaction."
 )
 

@@ -20,6 +20,34 @@ async def row(info: Info, id_: str | None) -> Any:
     return (await rows(info, [id_]))[0] if id_ else None
 
 
+async def _node_or_none(root: strawberry.Parent[Any], info: Info) -> Node | None:
+    return await row(info, root.node_id)  # type: ignore[no-any-return]  # records stand for nodes
+
+
+async def _node(root: strawberry.Parent[Any], info: Info) -> Node:
+    return await row(info, root.node_id)  # type: ignore[no-any-return]
+
+
+async def _current(root: strawberry.Parent[Any], info: Info) -> Node | None:
+    return await row(info, root.current_id)  # type: ignore[no-any-return]
+
+
+async def _would_change(root: strawberry.Parent[Any], info: Info) -> list[Node]:
+    return await rows(info, [*root.subjects, *root.others])
+
+
+async def _first(root: strawberry.Parent[Any], info: Info) -> Node:
+    return await row(info, root.subjects[0])  # type: ignore[no-any-return]
+
+
+async def _subjects(root: strawberry.Parent[Any], info: Info) -> list[Node]:
+    return await rows(info, root.subjects)
+
+
+async def _others(root: strawberry.Parent[Any], info: Info) -> list[Node]:
+    return await rows(info, root.others)
+
+
 @strawberry.type(description="Something that is in the way of a change.")
 class Blocker:
     code: str = strawberry.field(description="What it is, stable and machine-readable.")
@@ -27,9 +55,9 @@ class Blocker:
     overridable: bool = strawberry.field(description="Whether `force` with a reason overrides it.")
     node_id: Private[str | None] = None
 
-    @strawberry.field(description="The row that is in the way, where it is one.")
-    async def node(self, info: Info) -> Node | None:
-        return await row(info, self.node_id)  # type: ignore[no-any-return]  # records stand for nodes
+    node: Node | None = strawberry.field(
+        resolver=_node_or_none, description="The row that is in the way, where it is one."
+    )
 
 
 @strawberry.interface(description="Why a change was not made. Nothing was changed.")
@@ -46,9 +74,7 @@ class IllegalTransition(Problem):
     allowed: list[str] = strawberry.field(description="The states that the row may move to.")
     node_id: Private[str] = ""
 
-    @strawberry.field(description="The row, as it is.")
-    async def node(self, info: Info) -> Node:
-        return await row(info, self.node_id)  # type: ignore[no-any-return]  # records stand for nodes
+    node: Node = strawberry.field(resolver=_node, description="The row, as it is.")
 
 
 @strawberry.type(description="Guards are in the way of the move: all of them are named.")
@@ -61,9 +87,9 @@ class StaleVersion(Problem):
     expected: str = strawberry.field(description="The version that was expected.")
     current_id: Private[str] = ""
 
-    @strawberry.field(description="The row, as it is now; its `rowVersion` is the one to expect.")
-    async def current(self, info: Info) -> Node | None:
-        return await row(info, self.current_id)  # type: ignore[no-any-return]  # records stand for nodes
+    current: Node | None = strawberry.field(
+        resolver=_current, description="The row, as it is now; its `rowVersion` is the one to expect."
+    )
 
 
 @strawberry.type(description="There is no row with this id.")
@@ -88,9 +114,10 @@ class TransitionPreview:
     subjects: Private[Sequence[str]] = ()
     others: Private[Sequence[str]] = ()
 
-    @strawberry.field(description="Every row that would change, as it would be; empty while something is in the way.")
-    async def would_change(self, info: Info) -> list[Node]:
-        return await rows(info, [*self.subjects, *self.others])
+    would_change: list[Node] = strawberry.field(
+        resolver=_would_change,
+        description="Every row that would change, as it would be; empty while something is in the way.",
+    )
 
 
 class Results:
@@ -125,17 +152,13 @@ def _applied(event_type: Any) -> Any:
         others: Private[Sequence[str]] = ()
         events_: Private[Sequence[str]] = ()
 
-        @strawberry.field(description="The row that the change is about; for a batch the first one.")
-        async def node(self, info: Info) -> Node:
-            return await row(info, self.subjects[0])  # type: ignore[no-any-return]  # records stand for nodes
-
-        @strawberry.field(description="All rows that the change is about, in the order of the input.")
-        async def nodes(self, info: Info) -> list[Node]:
-            return await rows(info, self.subjects)
-
-        @strawberry.field(description="Rows that changed with it.")
-        async def also_changed(self, info: Info) -> list[Node]:
-            return await rows(info, self.others)
+        node: Node = strawberry.field(
+            resolver=_first, description="The row that the change is about; for a batch the first one."
+        )
+        nodes: list[Node] = strawberry.field(
+            resolver=_subjects, description="All rows that the change is about, in the order of the input."
+        )
+        also_changed: list[Node] = strawberry.field(resolver=_others, description="Rows that changed with it.")
 
     made: Any = TransitionApplied
     made.event = strawberry.field(resolver=event, description="The record of the change; for a batch the first one.")

@@ -13,7 +13,10 @@ RESULT = """
     __typename
     ... on TransitionApplied {
       replayed
-      node { id __typename ... on Model { stage isChampion rowVersion lifecycle { state } experiment { champion { id } } } }
+      node {
+        id __typename
+        ... on Model { stage isChampion rowVersion lifecycle { state } experiment { champion { id } } }
+      }
       nodes { id }
       event { id mutation fromState toState actor reason forced node { id } }
       events { nodeId lifecycle fromState toState }
@@ -46,7 +49,8 @@ async def change(client: Client, mutation: str, **input_: Any) -> dict[str, Any]
 async def model_in(sql: asyncpg.Connection, stage: str, **columns: Any) -> str:
     """A model of its own in an experiment of its own, as an id."""
     experiment = await sql.fetchval(
-        "INSERT INTO ml_experiments (experiment_name, prediction_target, minimum_auc) VALUES ('t', 't', 0.7) RETURNING id"
+        "INSERT INTO ml_experiments (experiment_name, prediction_target, minimum_auc) VALUES ('t', "
+        "'t', 0.7) RETURNING id"
     )
     values = {"model_name": "m", "algorithm": "a", "auc": 0.8} | columns
     names = ", ".join(values)

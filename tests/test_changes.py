@@ -24,6 +24,7 @@ from client import Client, serving
 from conftest import Clone, Database, connect
 from gateway.context import Caller
 
+
 @pytest.fixture(scope="module")
 async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
     async with clone(demo_template) as copy:
@@ -43,9 +44,7 @@ async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def test_a_move_is_applied_recorded_and_read_in_its_transaction(
-    client: Client, sql: asyncpg.Connection
-) -> None:
+async def test_a_move_is_applied_recorded_and_read_in_its_transaction(client: Client, sql: asyncpg.Connection) -> None:
     model = await model_in(sql, "development")
     result = await change(client, "promoteModel", id=model, to="STAGING", reason="looks good")
     assert result["__typename"] == "TransitionApplied"
@@ -105,7 +104,7 @@ async def test_evidence_at_the_limits_is_enough(client: Client, sql: asyncpg.Con
          "duration_hours missing (must be at least 24), latency_p99_ms missing (must be at most 150)"),
         ('{"duration_hours": 24, "requests": 1000, "error_rate": 1, "latency_p99_ms": 150}',
          "error_rate 1 (must be at most 0.01)"),
-        ('[1, 2]', "duration_hours missing"),
+        ("[1, 2]", "duration_hours missing"),
     ],
 )  # fmt: skip
 async def test_shadow_evidence(client: Client, sql: asyncpg.Connection, metrics: str, words: str) -> None:
@@ -130,7 +129,9 @@ async def bad_everywhere(sql: asyncpg.Connection, *, leaking: bool = False) -> t
         key,
     )
     run = await sql.fetchval(
-        "INSERT INTO ml_training_runs (model_registry_id, algorithm, training_samples) VALUES ($1, 'a', 1) RETURNING id", key
+        "INSERT INTO ml_training_runs (model_registry_id, algorithm, training_samples) VALUES ($1, "
+        "'a', 1) RETURNING id",
+        key,
     )
     report = await sql.fetchval(
         "INSERT INTO ml_data_quality_reports (report_name, expectation_suite_name, table_name, overall_status, "
@@ -162,8 +163,9 @@ async def test_all_blockers_are_named_at_once(client: Client, sql: asyncpg.Conne
 async def test_allowed_transitions_say_the_same(client: Client, sql: asyncpg.Connection) -> None:
     model, nodes = await bad_everywhere(sql)
     data = await client.data(
-        f'{{ model(id: "{model}") {{ lifecycle {{ state allowedTransitions {{ to mutations blockedBy {{ code node {{ id }} }} '
-        "} } } }"
+        "query($id: ID!) { model(id: $id) { lifecycle { state allowedTransitions { to mutations "
+        "blockedBy { code node { id } } } } } }",
+        id=model,
     )
     lifecycle = data["model"]["lifecycle"]
     assert lifecycle["state"] == "SHADOW"
@@ -263,9 +265,7 @@ async def test_a_swap_checks_both_versions(client: Client, sql: asyncpg.Connecti
         assert stale["__typename"] == "StaleVersion"
         assert stale["current"]["id"] == (new if "expectedVersion" in asked else old)
         assert stale["path"] == ["input", "id" if "expectedVersion" in asked else "currentId"]
-    swapped = await change(
-        client, "swapChampion", id=new, currentId=old, expectedVersion=of_new, currentVersion=of_old
-    )
+    swapped = await change(client, "swapChampion", id=new, currentId=old, expectedVersion=of_new, currentVersion=of_old)
     assert swapped["__typename"] == "TransitionApplied"
     assert await state(sql, new) == ("production", True)
     assert await state(sql, old) == ("production", False)
@@ -341,7 +341,8 @@ async def test_an_expired_key_is_new_again(client: Client, sql: asyncpg.Connecti
     await change(client, "promoteModel", **asked)
     await sql.execute("UPDATE gateway.idempotency_keys SET expires_at = now() WHERE key = $1", f"k-{model}")
     await sql.execute(
-        "INSERT INTO gateway.idempotency_keys VALUES ('somebody', 'old', 'm', 'h', '{}', now(), now() - interval '1 day')"
+        "INSERT INTO gateway.idempotency_keys VALUES ('somebody', 'old', 'm', 'h', '{}', now(), "
+        "now() - interval '1 day')"
     )
     result = await change(client, "promoteModel", **asked)
     assert result["__typename"] == "IllegalTransition", "it is asked for anew"
@@ -375,7 +376,9 @@ async def test_root_fields_are_transactions_of_their_own_one_after_the_other(
     model = await model_in(sql, "development")
     data = await client.data(
         """mutation($id: ID!) {
-          a: promoteModel(input: {id: $id, to: STAGING}) { ... on TransitionApplied { node { ... on Model { stage } } } }
+          a: promoteModel(input: {id: $id, to: STAGING}) {
+            ... on TransitionApplied { node { ... on Model { stage } } }
+          }
           b: promoteModel(input: {id: $id, to: PRODUCTION}) { __typename }
           dry: promoteModel(input: {id: $id, to: SHADOW, dryRun: true}) {
             ... on TransitionPreview { wouldChange { ... on Model { stage } } }
@@ -428,12 +431,13 @@ async def test_a_batch_checks_each_version(client: Client, sql: asyncpg.Connecti
 # -- bad input -------------------------------------------------------------------------------------------------------
 
 MISSING = "Model:00000000-0000-4000-8000-000000000000"
+KEY = MISSING.removeprefix("Model:")
 
 
 @pytest.mark.parametrize(
     ("mutation", "input_", "field", "words"),
     [
-        ("promoteModel", {"id": "Deployment:00000000-0000-4000-8000-000000000000", "to": "STAGING"}, "id",
+        ("promoteModel", {"id": f"Deployment:{KEY}", "to": "STAGING"}, "id",
          "is an id of Deployment; an id of Model is expected"),
         ("promoteModel", {"id": "nonsense", "to": "STAGING"}, "id", "an id of Model looks like Model:<UUID>"),
         ("promoteModel", {"id": MISSING, "to": "STAGING", "force": True}, "reason", "is missing or empty"),
@@ -441,32 +445,32 @@ MISSING = "Model:00000000-0000-4000-8000-000000000000"
         ("promoteModel", {"id": MISSING, "to": "STAGING", "reason": "a\x00b"}, "reason", "contains NUL"),
         ("promoteModel", {"id": MISSING, "to": "STAGING", "reason": "x" * 4001}, "reason", "at most 4000"),
         ("promoteModel", {"id": MISSING, "to": "STAGING", "idempotencyKey": ""}, "idempotencyKey", "is empty"),
-        ("promoteModel", {"id": MISSING, "to": "STAGING", "idempotencyKey": "k" * 201}, "idempotencyKey", "at most 200"),
+        ("promoteModel", {"id": KEY, "to": "STAGING", "idempotencyKey": "k" * 201}, "idempotencyKey", "at most 200"),
         ("promoteModels", {"items": [], "to": "STAGING"}, "items", "pass 1 to 100"),
         ("promoteModels", {"items": [{"id": MISSING}] * 10_000, "to": "STAGING"}, "items", "has 10000 items"),
-        ("promoteModels", {"items": [{"id": MISSING}, {"id": MISSING[6:]}], "to": "STAGING"}, "items[1].id", "second time"),
+        ("promoteModels", {"items": [{"id": MISSING}, {"id": KEY}], "to": "STAGING"}, "items[1].id", "second time"),
         ("promoteModels", {"items": [{"id": "x"}], "to": "STAGING"}, "items[0].id", "is not a UUID"),
-        ("rollbackDeployment", {"id": MISSING[6:], "reason": "  "}, "reason", "must be said"),
-        ("withdrawEnrollment", {"id": MISSING[6:]}, "reason", "must be said"),
-        ("completeSimulation", {"id": MISSING[6:], "simulatedAte": 0.5, "simulatedCiLower": 0.9, "simulatedCiUpper": 0.1,
+        ("rollbackDeployment", {"id": KEY, "reason": "  "}, "reason", "must be said"),
+        ("withdrawEnrollment", {"id": KEY}, "reason", "must be said"),
+        ("completeSimulation", {"id": KEY, "simulatedAte": 0.5, "simulatedCiLower": 0.9, "simulatedCiUpper": 0.1,
                                 "recommendation": "DEPLOY"}, "simulatedCiLower", "upside down"),
-        ("completeSimulation", {"id": MISSING[6:], "simulatedAte": 0.5, "simulatedCiLower": 0.6, "simulatedCiUpper": 0.9,
+        ("completeSimulation", {"id": KEY, "simulatedAte": 0.5, "simulatedCiLower": 0.6, "simulatedCiUpper": 0.9,
                                 "recommendation": "DEPLOY"}, "simulatedCiLower", "greater than the effect"),
-        ("completeSimulation", {"id": MISSING[6:], "simulatedAte": 0.5, "simulatedCiLower": 0.1, "simulatedCiUpper": 0.4,
+        ("completeSimulation", {"id": KEY, "simulatedAte": 0.5, "simulatedCiLower": 0.1, "simulatedCiUpper": 0.4,
                                 "recommendation": "DEPLOY"}, "simulatedCiUpper", "less than the effect"),
-        ("recordActualEffect", {"id": MISSING[6:], "actualAte": 0.5, "actualCiLower": 0.9, "actualCiUpper": 0.1},
+        ("recordActualEffect", {"id": KEY, "actualAte": 0.5, "actualCiLower": 0.9, "actualCiUpper": 0.1},
          "actualCiLower", "upside down"),
-        ("approveReview", {"id": MISSING[6:], "validUntil": "2020-01-01"}, "validUntil", "is past"),
-        ("moveTrial", {"id": MISSING[6:], "to": "COMPLETE"}, "value", "is needed to become COMPLETE"),
-        ("moveEpisode", {"id": MISSING[6:], "to": "FAILED"}, "errorMessage", "is needed"),
-        ("moveRetraining", {"id": MISSING[6:], "to": "DEPLOYED"}, "to", "it takes TRAINING, VALIDATING, REJECTED, FAILED"),
-        ("recordEpisodeFeedback", {"id": MISSING[6:], "to": "SUCCESS", "userRating": 6}, "userRating", "pass 1 to 5"),
-        ("recordSrmRootCause", {"id": MISSING[6:], "rootCause": " "}, "rootCause", "is empty"),
-        ("recordSrmRootCause", {"id": MISSING[6:], "rootCause": "x" * 101}, "rootCause", "at most 100"),
-        ("startDeployment", {"modelId": MISSING, "environment": "moon"}, "environment", "development, staging, production"),
-        ("reportHealth", {"id": MISSING[6:], "windowMinutes": 0}, "windowMinutes", "out of range"),
-        ("completeMonitoringRun", {"id": MISSING[6:], "overallHealthScore": 101}, "overallHealthScore", "0 to 100"),
-        ("moveOptimizationRun", {"id": MISSING[6:], "to": "RUNNING", "baselineScore": -0.1}, "baselineScore", "0 to 1"),
+        ("approveReview", {"id": KEY, "validUntil": "2020-01-01"}, "validUntil", "is past"),
+        ("moveTrial", {"id": KEY, "to": "COMPLETE"}, "value", "is needed to become COMPLETE"),
+        ("moveEpisode", {"id": KEY, "to": "FAILED"}, "errorMessage", "is needed"),
+        ("moveRetraining", {"id": KEY, "to": "DEPLOYED"}, "to", "it takes TRAINING, VALIDATING, REJECTED, FAILED"),
+        ("recordEpisodeFeedback", {"id": KEY, "to": "SUCCESS", "userRating": 6}, "userRating", "pass 1 to 5"),
+        ("recordSrmRootCause", {"id": KEY, "rootCause": " "}, "rootCause", "is empty"),
+        ("recordSrmRootCause", {"id": KEY, "rootCause": "x" * 101}, "rootCause", "at most 100"),
+        ("startDeployment", {"modelId": MISSING, "environment": "moon"}, "environment", "staging, production"),
+        ("reportHealth", {"id": KEY, "windowMinutes": 0}, "windowMinutes", "out of range"),
+        ("completeMonitoringRun", {"id": KEY, "overallHealthScore": 101}, "overallHealthScore", "0 to 100"),
+        ("moveOptimizationRun", {"id": KEY, "to": "RUNNING", "baselineScore": -0.1}, "baselineScore", "0 to 1"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )  # fmt: skip
@@ -486,10 +490,10 @@ async def test_input_that_cannot_be_used(
     [
         ("promoteModel", {"id": MISSING, "to": "STAGING"}),
         ("setChampion", {"id": MISSING}),
-        ("rollbackDeployment", {"id": MISSING[6:], "reason": "r"}),
-        ("triggerRetraining", {"id": MISSING[6:]}),
-        ("recordActualEffect", {"id": MISSING[6:], "actualAte": 0.5}),
-        ("reportHealth", {"id": MISSING[6:]}),
+        ("rollbackDeployment", {"id": KEY, "reason": "r"}),
+        ("triggerRetraining", {"id": KEY}),
+        ("recordActualEffect", {"id": KEY, "actualAte": 0.5}),
+        ("reportHealth", {"id": KEY}),
     ],
 )
 async def test_an_unknown_id(client: Client, mutation: str, input_: dict[str, Any]) -> None:
@@ -509,7 +513,9 @@ async def test_what_the_schema_refuses_is_an_error_before_anything_runs(client: 
 
 
 async def test_a_number_that_the_column_cannot_hold(client: Client, sql: asyncpg.Connection) -> None:
-    trial = await sql.fetchval("UPDATE ml_hpo_trials SET state = 'RUNNING' WHERE id = (SELECT id FROM ml_hpo_trials LIMIT 1) RETURNING id")  # noqa: E501
+    trial = await sql.fetchval(
+        "UPDATE ml_hpo_trials SET state = 'RUNNING' WHERE id = (SELECT id FROM ml_hpo_trials LIMIT 1) RETURNING id"
+    )
     result = await change(client, "moveTrial", id=str(trial), to="COMPLETE", value=1e300)
     assert (result["__typename"], result["field"]) == ("InvalidInput", "input")
     assert "the database cannot hold one of the values" in result["message"]
@@ -531,7 +537,11 @@ async def test_the_history_is_a_list_like_any_other(client: Client, sql: asyncpg
     history = found["history"]
     assert history["totalCount"] == 4
     assert [node["toState"] for node in history["nodes"]] == ["ARCHIVED", "STAGING", "SHADOW"]
-    assert {g["group"]["toState"]: g["count"] for g in history["aggregate"]} == {"ARCHIVED": 1, "STAGING": 2, "SHADOW": 1}
+    assert {g["group"]["toState"]: g["count"] for g in history["aggregate"]} == {
+        "ARCHIVED": 1,
+        "STAGING": 2,
+        "SHADOW": 1,
+    }
     rest = (await client.data(query, id=model, after=history["pageInfo"]["endCursor"]))["model"]["lifecycle"]["history"]
     assert [node["toState"] for node in rest["nodes"]] == ["STAGING"]
     listed = await client.data(
@@ -587,7 +597,9 @@ async def test_a_caller_who_may_not(own: Database, sql: asyncpg.Connection, monk
         assert result["event"]["actor"] == "reader"
 
 
-async def test_keys_of_callers_are_their_own(own: Database, client: Client, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: E501
+async def test_keys_of_callers_are_their_own(
+    own: Database, client: Client, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = await model_in(sql, "development")
     key = f"k-{model}"
     await change(client, "promoteModel", id=model, to="STAGING", idempotencyKey=key)
@@ -600,15 +612,18 @@ async def test_keys_of_callers_are_their_own(own: Database, client: Client, sql:
 async def test_mutations_have_a_price_and_limits(client: Client, own: Database, sql: asyncpg.Connection) -> None:
     model = await model_in(sql, "development")
     big = (
-        "mutation($id: ID!) { promoteModel(input: {id: $id, to: STAGING}) { ... on TransitionApplied { node { ... on Model { "
-        "experiment { models(first: 1000) { nodes { deployments(first: 1000) { nodes { services(first: 1000) { nodes { id } } "
+        "mutation($id: ID!) { promoteModel(input: {id: $id, to: STAGING}) { ... on TransitionApplied "
+        "{ node { ... on Model { "
+        "experiment { models(first: 1000) { nodes { deployments(first: 1000) { nodes { "
+        "services(first: 1000) { nodes { id } } "
         "} } } } } } } } } }"
     )
     error = await client.error(big, id=model)
     assert error["code"] == "COST_LIMIT"
     assert await state(sql, model) == ("development", False)
     answer = await client.ask(
-        "mutation($id: ID!) { promoteModel(input: {id: $id, to: STAGING}) { ... on TransitionApplied { node { id } event { id "
+        "mutation($id: ID!) { promoteModel(input: {id: $id, to: STAGING}) { ... on TransitionApplied "
+        "{ node { id } event { id "
         "} } } }",
         id=model,
     )
@@ -618,5 +633,7 @@ async def test_mutations_have_a_price_and_limits(client: Client, own: Database, 
 
 
 async def test_changes_cannot_be_sent_by_get(client: Client) -> None:
-    response = await client.http.get("/graphql", params={"query": "mutation { expireOverdueReviews(input: {}) { __typename } }"})
+    response = await client.http.get(
+        "/graphql", params={"query": "mutation { expireOverdueReviews(input: {}) { __typename } }"}
+    )
     assert response.status_code == 405

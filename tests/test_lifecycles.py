@@ -58,7 +58,7 @@ async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-def sample(given: Given, name: str) -> Any:
+def sample(given: Given, name: str) -> Any:  # noqa: C901, PLR0911 - a value for each type
     """A value that the input takes."""
     if name == "valid_until":
         return "2999-12-31"
@@ -100,20 +100,24 @@ def literal(lifecycle: Lifecycle, state: Labels) -> str:
     return f"'{text}'" if text else "NULL"
 
 
+_ACTIVE = """
+    UPDATE ml_deployments SET status = 'active' WHERE id = (SELECT deployment_id FROM ml_bentoml_services WHERE {row})
+"""
+_VERSION = """
+    INSERT INTO ml_model_registry (model_name, model_version, algorithm)
+    SELECT m.model_name, 'said', 'a' FROM ml_model_registry m JOIN ml_retraining_history r ON r.model_id = m.id
+    WHERE r.{row}
+      AND NOT EXISTS (SELECT FROM ml_model_registry n WHERE (n.model_name, n.model_version) = (m.model_name, 'said'))
+"""
+_WON = """
+    UPDATE prompt_ab_tests SET status = 'completed', winner = 'gepa', treatment_instruction_id =
+        (SELECT instruction_id FROM optimized_instructions ORDER BY instruction_id LIMIT 1)
+    WHERE {row}
+"""
 READY = {
-    "BentoService.status.ACTIVE": [
-        "UPDATE ml_deployments SET status = 'active' WHERE id = (SELECT deployment_id FROM ml_bentoml_services WHERE {row})"
-    ],
-    "Retraining.status.DEPLOYED": [
-        "INSERT INTO ml_model_registry (model_name, model_version, algorithm) SELECT m.model_name, 'said', 'a' "
-        "FROM ml_model_registry m JOIN ml_retraining_history r ON r.model_id = m.id WHERE r.{row} AND NOT EXISTS "
-        "(SELECT FROM ml_model_registry n WHERE (n.model_name, n.model_version) = (m.model_name, 'said'))",
-        "UPDATE ml_retraining_history SET old_metric_value = 0.4 WHERE {row}",
-    ],
-    "PromptAbTest.rollout.ROLLED_OUT": [
-        "UPDATE prompt_ab_tests SET status = 'completed', winner = 'gepa', treatment_instruction_id = "
-        "(SELECT instruction_id FROM optimized_instructions ORDER BY instruction_id LIMIT 1) WHERE {row}"
-    ],
+    "BentoService.status.ACTIVE": [_ACTIVE],
+    "Retraining.status.DEPLOYED": [_VERSION, "UPDATE ml_retraining_history SET old_metric_value = 0.4 WHERE {row}"],
+    "PromptAbTest.rollout.ROLLED_OUT": [_WON],
 }
 """What must hold before a guarded move, by SQL over the row."""
 
@@ -201,10 +205,12 @@ def test_a_column_without_a_value_is_in_the_initial_state() -> None:
 
 async def test_null_moves_as_the_initial_state(client: Client, sql: asyncpg.Connection) -> None:
     key = await sql.fetchval(
-        "INSERT INTO ml_model_registry (model_name, model_version, algorithm, stage) VALUES ('n', '1', 'a', NULL) RETURNING id"
+        "INSERT INTO ml_model_registry (model_name, model_version, algorithm, stage) VALUES ('n', "
+        "'1', 'a', NULL) RETURNING id"
     )
     data = await client.data(
-        f'mutation {{ promoteModel(input: {{id: "{key}", to: STAGING}}) {{ ... on TransitionApplied {{ event {{ fromState }} '
+        "mutation "
+        f'{{ promoteModel(input: {{id: "{key}", to: STAGING}}) {{ ... on TransitionApplied {{ event {{ fromState }} '
         "node { ... on Model { stage lifecycle { allowedTransitions { to } } } } } } }"
     )
     assert data["promoteModel"]["event"]["fromState"] == "DEVELOPMENT"

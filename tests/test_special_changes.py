@@ -38,7 +38,7 @@ async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def status(sql: asyncpg.Connection, node: str) -> str:
-    table = {"Deployment": "ml_deployments", "BentoService": "ml_bentoml_services"}[node.split(":")[0]]
+    table = {"Deployment": "ml_deployments", "BentoService": "ml_bentoml_services"}[node.split(":", maxsplit=1)[0]]
     found: str = await sql.fetchval(f"SELECT status::text FROM {table} WHERE id = $1", uuid_of(node))
     return found
 
@@ -164,9 +164,7 @@ async def test_a_retired_model_is_not_deployed(client: Client, sql: asyncpg.Conn
 
 
 @pytest.mark.parametrize("to", ["draining", "failed", "rolled_back"])
-async def test_services_serve_no_longer_than_their_deployment(
-    client: Client, sql: asyncpg.Connection, to: str
-) -> None:
+async def test_services_serve_no_longer_than_their_deployment(client: Client, sql: asyncpg.Connection, to: str) -> None:
     (live,) = await chain(sql, "active")
     services = [await service_of(sql, live, one) for one in ("active", "pending", "failed")]
     result = await change(client, "moveDeployment", id=live, to=to.upper())
@@ -223,7 +221,8 @@ async def test_health_from_metrics_whose_errors_are_percentages(
     service = await service_of(sql, live, "active")
     for age, (requests, errors, p99) in [("5 minutes", one) for one in metrics] + [("2 hours", (10**6, 100.0, 9e9))]:
         await sql.execute(
-            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at, requests_total, error_rate, p99_latency_ms) "
+            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at, requests_total, "
+            "error_rate, p99_latency_ms) "
             "VALUES ($1, now() - $2::text::interval, $3, $4, $5)",
             uuid_of(service),
             age,
@@ -241,7 +240,13 @@ async def test_health_from_metrics_whose_errors_are_percentages(
 
 async def alert_on(sql: asyncpg.Connection, **columns: Any) -> str:
     model = await model_in(sql, "production")
-    values = {"alert_type": "drift", "title": "t", "severity": "high", "message": "it drifts", "model_id": uuid_of(model)}
+    values = {
+        "alert_type": "drift",
+        "title": "t",
+        "severity": "high",
+        "message": "it drifts",
+        "model_id": uuid_of(model),
+    }
     values |= columns
     casts = {"severity": "::text::drift_severity_enum", "status": "::text::alert_status_enum"}
     places = ", ".join(f"${n + 1}{casts.get(name, '')}" for n, name in enumerate(values))
@@ -338,7 +343,8 @@ async def test_a_retraining_ends_with_its_version_and_metrics(client: Client, sq
 async def test_a_real_outcome_is_graded_by_the_trigger(client: Client, sql: asyncpg.Connection) -> None:
     model = await sql.fetchval("SELECT model_id FROM digital_twin_models LIMIT 1")
     key = await sql.fetchval(
-        "INSERT INTO twin_simulations (model_id, intervention_type, target_population, twin_count, brand, simulation_status) "
+        "INSERT INTO twin_simulations (model_id, intervention_type, target_population, twin_count, "
+        "brand, simulation_status) "
         "VALUES ($1, 'email_campaign', 'hcp', 10, 'Kisqali', 'running') RETURNING simulation_id",
         model,
     )
@@ -354,25 +360,30 @@ async def test_a_real_outcome_is_graded_by_the_trigger(client: Client, sql: asyn
     assert (row["fidelity_grade"], row["ci_coverage"], row["validated_by"]) == ("good", True, "anonymous")
     assert row["prediction_error"] == pytest.approx(0.12)
     assert result["event"]["toState"] == "GOOD"
-    assert {node["id"] for node in result["alsoChanged"]} == {f"TwinFidelity:{row['tracking_id']}", f"TwinModel:{model}"}
+    assert {node["id"] for node in result["alsoChanged"]} == {
+        f"TwinFidelity:{row['tracking_id']}",
+        f"TwinModel:{model}",
+    }
     await change(client, "recordActualEffect", id=simulation, actualAte=0.2)
     assert await sql.fetchval("SELECT count(*) FROM twin_fidelity_tracking WHERE simulation_id = $1", key) == 2
-    await sql.execute(
-        "INSERT INTO twin_fidelity_tracking (simulation_id, simulated_ate) VALUES ($1, 0.11)", key
-    )
+    await sql.execute("INSERT INTO twin_fidelity_tracking (simulation_id, simulated_ate) VALUES ($1, 0.11)", key)
     await change(client, "recordActualEffect", id=simulation, actualAte=0.3)
     assert await sql.fetchval("SELECT count(*) FROM twin_fidelity_tracking WHERE simulation_id = $1", key) == 3
 
 
 async def test_one_retrieval_configuration_is_in_use(client: Client, sql: asyncpg.Connection) -> None:
     keys = [
-        await sql.fetchval("INSERT INTO retrieval_configurations (config_name) VALUES ($1) RETURNING config_id", f"c{n}")
+        await sql.fetchval(
+            "INSERT INTO retrieval_configurations (config_name) VALUES ($1) RETURNING config_id", f"c{n}"
+        )
         for n in range(3)
     ]
     await asyncio.gather(
         *(change(client, "activateRetrievalConfiguration", id=f"RetrievalConfiguration:{key}") for key in keys)
     )
-    rows = await sql.fetch("SELECT config_id, activated_at, deactivated_at FROM retrieval_configurations WHERE is_active")
+    rows = await sql.fetch(
+        "SELECT config_id, activated_at, deactivated_at FROM retrieval_configurations WHERE is_active"
+    )
     assert len(rows) == 1
     assert rows[0]["deactivated_at"] is None
     last = next(key for key in keys if key != rows[0]["config_id"])
@@ -386,11 +397,18 @@ async def test_one_retrieval_configuration_is_in_use(client: Client, sql: asyncp
 async def instruction(sql: asyncpg.Connection, agent: str, run: uuid.UUID | None = None, **columns: Any) -> str:
     if run is None:
         run = await sql.fetchval(
-            "INSERT INTO prompt_optimization_runs (run_name, agent_name, agent_tier, agent_type, trainset_size, status) "
+            "INSERT INTO prompt_optimization_runs (run_name, agent_name, agent_tier, agent_type, "
+            "trainset_size, status) "
             "VALUES ('r', $1, 2, 'standard', 10, 'completed') RETURNING run_id",
             agent,
         )
-    values = {"agent_name": agent, "predictor_name": "p", "version": "v", "instruction_text": "t", "instruction_hash": "h"}
+    values = {
+        "agent_name": agent,
+        "predictor_name": "p",
+        "version": "v",
+        "instruction_text": "t",
+        "instruction_hash": "h",
+    }
     values |= {"run_id": run} | columns
     places = ", ".join(f"${n + 1}" for n in range(len(values)))
     key = await sql.fetchval(
@@ -401,7 +419,9 @@ async def instruction(sql: asyncpg.Connection, agent: str, run: uuid.UUID | None
 
 
 async def active(sql: asyncpg.Connection, agent: str) -> list[str]:
-    rows = await sql.fetch("SELECT instruction_id FROM optimized_instructions WHERE agent_name = $1 AND is_active", agent)
+    rows = await sql.fetch(
+        "SELECT instruction_id FROM optimized_instructions WHERE agent_name = $1 AND is_active", agent
+    )
     return [f"OptimizedInstruction:{row[0]}" for row in rows]
 
 
@@ -427,7 +447,9 @@ async def test_the_winner_of_a_test_is_rolled_out(client: Client, sql: asyncpg.C
     early = await change(client, "rollOutPromptAbTest", id=test)
     assert early["message"] == "the test is draft and has no winner"
     await change(client, "startPromptAbTest", id=test)
-    concluded = await change(client, "concludePromptAbTest", id=test, winner="GEPA", reason="better by far", pValue=0.01)
+    concluded = await change(
+        client, "concludePromptAbTest", id=test, winner="GEPA", reason="better by far", pValue=0.01
+    )
     assert concluded["__typename"] == "TransitionApplied"
     result = await change(client, "rollOutPromptAbTest", id=test)
     assert {node["id"] for node in result["alsoChanged"]} == {baseline, treatment}
@@ -440,7 +462,8 @@ async def test_the_winner_of_a_test_is_rolled_out(client: Client, sql: asyncpg.C
 
 async def test_a_winner_without_an_instruction_cannot_be_rolled_out(client: Client, sql: asyncpg.Connection) -> None:
     key = await sql.fetchval(
-        "INSERT INTO prompt_ab_tests (test_name, agent_name, status, winner) VALUES ('t', 'a3', 'completed', 'baseline') "
+        "INSERT INTO prompt_ab_tests (test_name, agent_name, status, winner) VALUES ('t', 'a3', "
+        "'completed', 'baseline') "
         "RETURNING test_id"
     )
     result = await change(client, "rollOutPromptAbTest", id=f"PromptAbTest:{key}")
@@ -473,7 +496,11 @@ async def test_an_approval_needs_a_complete_checklist(client: Client, sql: async
     approved = await change(client, "approveReview", id=review, checklistJson={"a": True})
     assert approved["__typename"] == "TransitionApplied"
     row = await sql.fetchrow("SELECT * FROM expert_reviews WHERE review_id = $1", uuid_of(review))
-    assert (row["approval_status"], json.loads(row["checklist_json"]), row["valid_until"]) == ("approved", {"a": True}, None)
+    assert (row["approval_status"], json.loads(row["checklist_json"]), row["valid_until"]) == (
+        "approved",
+        {"a": True},
+        None,
+    )
     assert row["approved_at"] is not None
 
 
@@ -485,7 +512,9 @@ async def test_a_new_approval_supersedes_the_old_one(client: Client, sql: asyncp
     new = (await change(client, "requestReview", **REVIEW, dagVersionHash=hash_, supersedesReviewId=old))["node"]["id"]
     result = await change(client, "approveReview", id=new, checklistJson={"a": True})
     assert [node["id"] for node in result["alsoChanged"]] == [old]
-    assert await sql.fetchval("SELECT approval_status FROM expert_reviews WHERE review_id = $1", uuid_of(old)) == "expired"
+    assert (
+        await sql.fetchval("SELECT approval_status FROM expert_reviews WHERE review_id = $1", uuid_of(old)) == "expired"
+    )
     assert await sql.fetchval("SELECT is_dag_approved($1)", hash_)
     missing = await change(client, "requestReview", **REVIEW, supersedesReviewId=str(uuid.uuid4()))
     assert (missing["__typename"], missing["path"]) == ("NotFound", ["input", "supersedesReviewId"])
@@ -530,7 +559,8 @@ async def test_the_end_of_a_step_is_a_measurement_of_its_tool(client: Client, sq
         uuid.uuid4().hex,
     )
     episode = await sql.fetchval(
-        "INSERT INTO composer_episodes (composition_id, query_text, total_latency_ms) VALUES ('c', 'q', 0) RETURNING episode_id"
+        "INSERT INTO composer_episodes (composition_id, query_text, total_latency_ms) VALUES ('c', "
+        "'q', 0) RETURNING episode_id"
     )
     for number, (to, more) in enumerate(
         [("COMPLETED", {"latencyMs": 100.0}), ("FAILED", {"latencyMs": 300.0, "errorMessage": "no"}), ("TIMEOUT", {})]
@@ -566,9 +596,12 @@ async def test_the_best_trial_follows(
         uuid.uuid4().hex,
         direction,
     )
-    for number, (to, value) in enumerate([("COMPLETE", 0.2), ("COMPLETE", 0.9), ("COMPLETE", 0.9), ("PRUNED", 5.0), ("FAIL", None)]):
+    for number, (to, value) in enumerate(
+        [("COMPLETE", 0.2), ("COMPLETE", 0.9), ("COMPLETE", 0.9), ("PRUNED", 5.0), ("FAIL", None)]
+    ):
         key = await sql.fetchval(
-            "INSERT INTO ml_hpo_trials (study_id, trial_number, state, params) VALUES ($1, $2, 'RUNNING', $3) RETURNING id",
+            "INSERT INTO ml_hpo_trials (study_id, trial_number, state, params) VALUES ($1, $2, "
+            "'RUNNING', $3) RETURNING id",
             study,
             number,
             json.dumps({"n": number}),
@@ -622,7 +655,9 @@ async def test_the_cause_of_a_mismatch(client: Client, sql: asyncpg.Connection) 
     first = await change(client, "recordSrmRootCause", id=str(key), rootCause="unknown")
     assert (first["event"]["fromState"], first["event"]["toState"]) == (None, "unknown")
     assert await sql.fetchval("SELECT resolved_at FROM ab_srm_checks WHERE id = $1", key) is None
-    second = await change(client, "recordSrmRootCause", id=str(key), rootCause="bot_traffic", resolutionAction="filtered")
+    second = await change(
+        client, "recordSrmRootCause", id=str(key), rootCause="bot_traffic", resolutionAction="filtered"
+    )
     assert (second["event"]["fromState"], second["event"]["toState"]) == ("unknown", "bot_traffic")
     row = await sql.fetchrow("SELECT * FROM ab_srm_checks WHERE id = $1", key)
     assert (row["root_cause"], row["resolution_action"], row["resolved_by"]) == ("bot_traffic", "filtered", "anonymous")
@@ -645,7 +680,8 @@ async def test_feedback_is_given_once(client: Client, sql: asyncpg.Connection) -
 
 async def test_a_stop_is_final(client: Client, sql: asyncpg.Connection) -> None:
     key = await sql.fetchval(
-        "UPDATE ab_interim_analyses SET decision = 'continue' WHERE id = (SELECT id FROM ab_interim_analyses LIMIT 1) RETURNING id"
+        "UPDATE ab_interim_analyses SET decision = 'continue' WHERE id = (SELECT id FROM "
+        "ab_interim_analyses LIMIT 1) RETURNING id"
     )
     await change(client, "recordInterimDecision", id=str(key), to="CONTINUE", reason="as planned")
     await change(client, "recordInterimDecision", id=str(key), to="MODIFY_SAMPLE", reason="wider", targetSampleSize=900)

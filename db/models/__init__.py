@@ -1,4 +1,4 @@
-"""The models of the platform's tables and their lifecycles, by group of the data dictionary; importing this maps them all."""
+"""The models of the platform's tables and their lifecycles, by group; importing this maps them all."""
 
 from db.base import add_comments, add_indexes
 from db.models import (

@@ -21,9 +21,8 @@ class ChampionState(Labels):
 
 def _number(key: str) -> str:
     """A number of a deployment's shadow metrics; null where it is missing or no number."""
-    return (
-        f"CASE WHEN jsonb_typeof(d.shadow_metrics -> '{key}') = 'number' THEN (d.shadow_metrics ->> '{key}')::numeric END"
-    )
+    value = f"d.shadow_metrics -> '{key}'"
+    return f"CASE WHEN jsonb_typeof({value}) = 'number' THEN ({value})::numeric END"
 
 
 # The error rate of a deployment is a fraction (0-1); that of a serving metric would be a percentage.
@@ -71,7 +70,8 @@ AUC_REACHED = Guard(
     "AUC_BELOW_MINIMUM",
     "The model's AUC must reach the experiment's minimum, where it has one.",
     """
-    SELECT 'its AUC is ' || coalesce({row}.auc::text, 'unknown') || ', and the experiment wants at least ' || e.minimum_auc,
+    SELECT 'its AUC is ' || coalesce({row}.auc::text, 'unknown') || ', and the experiment wants at least '
+            || e.minimum_auc,
         'Experiment:' || e.id
     FROM ml_experiments AS e
     WHERE e.id = {row}.experiment_id AND e.minimum_auc IS NOT NULL
@@ -83,7 +83,8 @@ NO_CRITICAL_ALERT = Guard(
     "CRITICAL_ALERT_OPEN",
     "No critical alert on the model may be open.",
     f"""
-    SELECT 'the critical alert "' || a.title || '" is ' || a.status || '; resolve or dismiss it', 'MonitoringAlert:' || a.id
+    SELECT 'the critical alert "' || a.title || '" is ' || a.status || '; resolve or dismiss it',
+        'MonitoringAlert:' || a.id
     FROM ml_monitoring_alerts AS a
     WHERE a.model_id = {{row}}.id AND a.severity = 'critical' AND a.status::text IN {OPEN}
     ORDER BY a.created_at DESC NULLS LAST, a.id DESC
@@ -170,7 +171,8 @@ CHAMPION = Lifecycle(
                 Guard(
                     "NO_EXPERIMENT",
                     "A champion stands for an experiment.",
-                    "SELECT 'the model belongs to no experiment', 'Model:' || {row}.id WHERE {row}.experiment_id IS NULL",
+                    "SELECT 'the model belongs to no experiment', 'Model:' || {row}.id WHERE "
+                    "{row}.experiment_id IS NULL",
                 ),
             ),
             before=("dethrone_others",),

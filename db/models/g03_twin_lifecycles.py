@@ -64,9 +64,7 @@ SIMULATION = Lifecycle(
                 "simulated_ci_upper": Given(Double(), "95% CI upper bound of the effect.", required=True),
                 "recommendation": Given(SimulationRecommendation, "What the simulation advises.", required=True),
                 "recommendation_rationale": Given(TEXT(), "Why it advises so."),
-                "recommended_sample_size": Given(
-                    Integer(), "Suggested real experiment sample size, in participants."
-                ),
+                "recommended_sample_size": Given(Integer(), "Suggested real experiment sample size, in participants."),
                 "simulation_confidence": Given(Double(), "Confidence in the prediction (0-1)."),
             },
             checks=("effect_within_interval",),

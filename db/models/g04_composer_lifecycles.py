@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -43,7 +45,7 @@ EPISODE = Lifecycle(
     "status",
     CompositionStatus,
     CompositionStatus.PENDING,
-    {phase: (following, *_BROKEN) for phase, following in zip(_PHASES, _PHASES[1:], strict=False)},
+    {phase: (following, *_BROKEN) for phase, following in pairwise(_PHASES)},
     entering={end: Step(stamps={"completed_at": NOW}) for end in _ENDS},
     changes=(
         Change(

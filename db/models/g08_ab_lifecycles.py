@@ -58,7 +58,7 @@ INTERIM_DECISION = Lifecycle(
     "decision",
     InterimDecision,
     InterimDecision.CONTINUE,
-    {going_on: (*_GOES_ON, *_STOPS) for going_on in _GOES_ON},
+    dict.fromkeys(_GOES_ON, (*_GOES_ON, *_STOPS)),
     entering={
         decision: Step(stamps={"decision_rationale": REASON, "approved_by": ACTOR}) for decision in InterimDecision
     },
@@ -66,7 +66,9 @@ INTERIM_DECISION = Lifecycle(
         Change(
             "recordInterimDecision",
             "Records what was decided after an interim analysis, and why. To stop is final.",
-            given={"target_sample_size": Given(Integer(), "Planned number of units, over all arms; for MODIFY_SAMPLE.")},
+            given={
+                "target_sample_size": Given(Integer(), "Planned number of units, over all arms; for MODIFY_SAMPLE.")
+            },
             needs={InterimDecision.MODIFY_SAMPLE: ("target_sample_size",)},
             checks=("sample_size_positive",),
             reason_due=True,

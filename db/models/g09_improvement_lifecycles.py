@@ -35,8 +35,6 @@ ACTION = Lifecycle(
     {ActionStatus.APPLIED: (ActionStatus.ROLLED_BACK,)},
     entering={ActionStatus.ROLLED_BACK: Step(stamps={"rolled_back_at": NOW, "rollback_reason": REASON})},
     changes=(
-        Change(
-            "rollBackImprovement", "Takes an improvement back.", (ActionStatus.ROLLED_BACK,), reason_due=True
-        ),
+        Change("rollBackImprovement", "Takes an improvement back.", (ActionStatus.ROLLED_BACK,), reason_due=True),
     ),
 )

@@ -100,9 +100,7 @@ AB_TEST = Lifecycle(
             (PromptTestStatus.COMPLETED,),
             {
                 "winner": Given(AbTestVariant, "Which variant won.", required=True),
-                "p_value": Given(
-                    Numeric(5, 4), "Statistical significance: p-value of the difference in score (0-1)."
-                ),
+                "p_value": Given(Numeric(5, 4), "Statistical significance: p-value of the difference in score (0-1)."),
             },
             checks=("scores_in_range",),
             reason_due=True,

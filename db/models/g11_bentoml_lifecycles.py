@@ -52,7 +52,8 @@ SERVICE = Lifecycle(
     },
     changes=(Change("moveService", "Moves a service to a status of its lifecycle."),),
     # the queue of its deployment's experiment
-    queue="hashtext('ml_deployments.status'), hashtext(coalesce((SELECT m.experiment_id::text FROM ml_model_registry AS m "
+    queue="hashtext('ml_deployments.status'), hashtext(coalesce((SELECT m.experiment_id::text FROM "
+    "ml_model_registry AS m "
     f"WHERE m.id = {_MODEL}), {_MODEL}::text, {{row}}.id::text))",
 )
 

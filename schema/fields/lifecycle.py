@@ -54,7 +54,9 @@ class _Place:
 class AllowedTransition:
     to: str = strawberry.field(description="The state, as mutations take it.")
     mutations: list[str] = strawberry.field(description="The mutations that move there.")
-    blocked_by: list[Blocker] = strawberry.field(description="What is in the way at the moment; empty where nothing is.")
+    blocked_by: list[Blocker] = strawberry.field(
+        description="What is in the way at the moment; empty where nothing is."
+    )
 
 
 class LifecycleFields:
@@ -96,7 +98,8 @@ def _lifecycle_type(types: Types) -> Any:
     cls: Any = type("Lifecycle", (), {"__annotations__": {"state": str}})
     cls.state = strawberry.field(description="The state that the row is in, as mutations take it.")
     cls.allowed_transitions = strawberry.field(
-        resolver=_allowed_transitions, description="The states that the row may move to, and what is in the way of each."
+        resolver=_allowed_transitions,
+        description="The states that the row may move to, and what is in the way of each.",
     )
     cls.history = strawberry.field(resolver=history, description="Every recorded change of the row, newest first.")
     return strawberry.type(cls, name="Lifecycle", description="A row's place in its lifecycle.")
@@ -131,10 +134,7 @@ def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
             return [[_allowed(lifecycle, state, []) for state in lifecycle.allowed(ask.state)] for ask in asks]
         found = await obstacles(loaders.reader.fetch, place.type, lifecycle, asks)
         return [
-            [
-                _allowed(lifecycle, state, [blocker(obstacle) for obstacle in ways])
-                for state, ways in answer.items()
-            ]
+            [_allowed(lifecycle, state, [blocker(obstacle) for obstacle in ways]) for state, ways in answer.items()]
             for answer in found
         ]
 
@@ -153,5 +153,4 @@ async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:
     async def load(keys: list[Key]) -> Any:
         return await loaders.nodes("node", [str(key[0]) for key in keys], selection)
 
-    found = await loaders.batch(selection, load).load((root[key_name("node_id")],))
-    return found  # type: ignore[no-any-return]  # records stand for nodes
+    return await loaders.batch(selection, load).load((root[key_name("node_id")],))  # type: ignore[no-any-return]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from db.base import Labels
 from db.lifecycle import Given
 from db.models.g01_mlops_core import DeploymentStatus
 from db.models.g01_mlops_lifecycles import DEPLOYMENT, START_DEPLOYMENT
@@ -34,7 +38,7 @@ async def services_follow(work: Work, moved: Moved) -> None:
     await _services(work, moved.row, moved.to)
 
 
-async def _services(work: Work, deployment: Row, to: DeploymentStatus) -> None:
+async def _services(work: Work, deployment: Row, to: Labels) -> None:
     came_from = "'draining'" if to is DeploymentStatus.ACTIVE else "'active', 'draining'"
     serving = f"t.deployment_id = $1::text::uuid AND t.status::text IN ({came_from}) AND t.status::text <> $2::text"
     for row in await work.find("BentoService", serving, deployment["id"], to.value):
@@ -48,7 +52,7 @@ async def _follow(work: Work, deployment: Row, to: DeploymentStatus) -> None:
 
 
 @check
-def known_environment(given: dict[str, str]) -> tuple[str, str] | None:
+def known_environment(given: Mapping[str, Any]) -> tuple[str, str] | None:
     if given["environment"] not in ENVIRONMENTS:
         return "environment", f"{given['environment'][:40]!r} is none of {', '.join(ENVIRONMENTS)}"
     return None
@@ -70,7 +74,8 @@ async def start_deployment(work: Work) -> None:
         raise blocked(Blocker(code="MODEL_RETIRED", message=message, overridable=False, node_id=model.id))
     active = await work.find(
         "Deployment",
-        "t.status = 'active' AND t.environment = $1::text AND t.model_registry_id IN (SELECT m.id FROM ml_model_registry "
+        "t.status = 'active' AND t.environment = $1::text AND t.model_registry_id IN (SELECT m.id "
+        "FROM ml_model_registry "
         "AS m WHERE m.experiment_id = $2::text::uuid OR $2::text IS NULL AND m.model_name = $3::text)",
         given["environment"],
         model["experiment_id"],
@@ -144,7 +149,10 @@ async def _healthy_predecessor(work: Work, row: Row) -> Row:
     """
     chain = await work.fetch(_CHAIN, row["id"], row["environment"], repr(MAX_ERROR_RATE))
     if any(closed for _, closed, _ in chain):
-        code, message = "CHAIN_IS_A_CYCLE", "its rollback chain leads back to itself; correct previousDeploymentId first"
+        code, message = (
+            "CHAIN_IS_A_CYCLE",
+            "its rollback chain leads back to itself; correct previousDeploymentId first",
+        )
     elif not chain:
         code, message = "CHAIN_IS_EMPTY", "it has replaced no other deployment, so there is none to go back to"
     else:
@@ -162,7 +170,7 @@ async def _healthy_predecessor(work: Work, row: Row) -> Row:
 
 
 @check
-def window_in_range(given: dict[str, int]) -> tuple[str, str] | None:
+def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
     if not 1 <= given.get("window_minutes", 60) <= 60 * 24 * 30:
         return "window_minutes", f"{given['window_minutes']} is out of range; pass 1 to {60 * 24 * 30} minutes"
     return None
@@ -170,7 +178,8 @@ def window_in_range(given: dict[str, int]) -> tuple[str, str] | None:
 
 @mutation(
     "reportHealth",
-    "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors are unhealthy; more "
+    "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors "
+    "are unhealthy; more "
     "than 1 % errors or a p99 latency above 250 ms degraded; no metrics unknown.",
     subject="BentoService",
     given=REPORT_HEALTH,
@@ -181,7 +190,7 @@ async def report_health(work: Work) -> None:
     rows = await work.lock(work.catalogue["BentoService"], work.asked)
     work.subjects.append(rows[0].id)
     said = work.given.get("health_status")
-    health = HealthStatus(said.value) if said else await _measured(work, rows[0])
+    health = HealthStatus[said.name] if said else await _measured(work, rows[0])
     await work.move(HEALTH, rows, health)
 
 

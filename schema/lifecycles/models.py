@@ -46,9 +46,7 @@ async def _rows(work: Work, subjects: list[Subject]) -> list[Row]:
     return await work.lock(work.catalogue["Model"], subjects)
 
 
-@mutation(
-    "setChampion", "Makes a model the champion of its experiment, in place of whichever it has.", subject="Model"
-)
+@mutation("setChampion", "Makes a model the champion of its experiment, in place of whichever it has.", subject="Model")
 async def set_champion(work: Work) -> None:
     """Appoints the model; the one that it replaces is among what changed with it."""
     rows = await _rows(work, list(work.asked))

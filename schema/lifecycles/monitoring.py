@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, RetrainingStatus
@@ -13,14 +14,14 @@ from schema.results import Blocker
 
 
 @check
-def health_score_in_range(given: dict[str, Any]) -> tuple[str, str] | None:
+def health_score_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
     if not 0 <= given.get("overall_health_score", 0) <= 100:
         return "overall_health_score", f"{given['overall_health_score']} is out of range; pass 0 to 100"
     return None
 
 
 @check
-def sample_size_positive(given: dict[str, Any]) -> tuple[str, str] | None:
+def sample_size_positive(given: Mapping[str, Any]) -> tuple[str, str] | None:
     if given.get("target_sample_size", 1) < 1:
         return "target_sample_size", f"{given['target_sample_size']} is no sample size; pass 1 or more"
     return None
@@ -60,7 +61,9 @@ async def trigger_retraining(work: Work) -> None:
 async def _require_first(work: Work, alert: Row) -> None:
     blockers = []
     if alert["model_id"] is None:
-        blockers.append(Blocker(code="NO_MODEL", message="the alert names no model", overridable=False, node_id=alert.id))
+        blockers.append(
+            Blocker(code="NO_MODEL", message="the alert names no model", overridable=False, node_id=alert.id)
+        )
     if alert["status"] in {"resolved", "dismissed"}:
         message = f"the alert is {alert['status']}; open it again first"
         blockers.append(Blocker(code="ALERT_CLOSED", message=message, overridable=False, node_id=alert.id))

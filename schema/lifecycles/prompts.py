@@ -38,7 +38,8 @@ async def deactivate_other_instructions(work: Work, moved: Moved) -> None:
 async def _make_room(work: Work, row: Row) -> None:
     for other in await work.find(
         "OptimizedInstruction",
-        "t.is_active AND t.agent_name = $1::text AND t.predictor_name = $2::text AND t.instruction_id <> $3::text::uuid",
+        "t.is_active AND t.agent_name = $1::text AND t.predictor_name = $2::text AND "
+        "t.instruction_id <> $3::text::uuid",
         row["agent_name"],
         row["predictor_name"],
         row["instruction_id"],

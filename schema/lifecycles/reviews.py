@@ -57,7 +57,8 @@ async def expire_overdue_reviews(work: Work) -> None:
     """The sweep; where nothing is overdue it says so, and nothing is changed."""
     found = await work.fetch(
         "SELECT t.review_id::text FROM expert_reviews AS t WHERE t.approval_status = 'approved' "
-        "AND t.valid_until < (now() AT TIME ZONE 'UTC')::date ORDER BY t.valid_until, t.review_id LIMIT $1::text::integer",
+        "AND t.valid_until < (now() AT TIME ZONE 'UTC')::date ORDER BY t.valid_until, t.review_id "
+        "LIMIT $1::text::integer",
         str(SWEPT),
     )
     rows = await work.find(
