@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TEXT, Boolean, Column, Index, Table, Uuid, text
+from sqlalchemy import TEXT, Boolean, Column, Index, Table, Uuid, literal_column, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
@@ -21,7 +21,12 @@ class LifecycleEvent(Entity):
 
     __tablename__ = "lifecycle_events"
     __table_args__ = (
-        Index("ix_lifecycle_events_node_id_occurred_at", "node_id", text("occurred_at DESC NULLS LAST, event_id DESC")),
+        Index(
+            "ix_lifecycle_events_node_id_occurred_at",
+            "node_id",
+            literal_column("occurred_at DESC NULLS LAST"),
+            literal_column("event_id DESC"),
+        ),
         Index("ix_lifecycle_events_change_id", "change_id"),
         {"schema": OWN_SCHEMA},
     )

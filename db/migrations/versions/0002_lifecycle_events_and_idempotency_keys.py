@@ -120,7 +120,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_lifecycle_events_node_id_occurred_at",
         "lifecycle_events",
-        ["node_id", sa.literal_column("occurred_at DESC NULLS LAST, event_id DESC")],
+        ["node_id", sa.literal_column("occurred_at DESC NULLS LAST"), sa.literal_column("event_id DESC")],
         unique=False,
         schema="gateway",
     )
