@@ -192,6 +192,7 @@ class ComputedObject:
     source: str
     columns: Sequence[str]
     arguments: Mapping[str, Argument]
+    sums_up: str | None
 
 
 def computed_object(
@@ -201,10 +202,14 @@ def computed_object(
     columns: Sequence[str],
     source: str = "",
     arguments: Mapping[str, Argument] | None = None,
+    sums_up: str | None = None,
 ) -> ComputedObject:
-    """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are those of the row that it reads."""
+    """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are those of the row that it reads.
+
+    ``sums_up`` names the entity whose rows the source reads, which is what it costs.
+    """
     made = {name: Computed(sql, type_, text_, ()) for name, (sql, type_, text_) in fields.items()}
-    return ComputedObject(doc, made, source, columns, arguments or {})
+    return ComputedObject(doc, made, source, columns, arguments or {}, sums_up)
 
 
 class Rows:

@@ -51,7 +51,7 @@ async def read(engine: AsyncEngine) -> Facts:
         "names": sorted({table.name for table in tables}),
     }
     async with engine.connect() as connection:
-        found: dict[str, str] = dict((await connection.execute(_FACTS, known)).tuples().all())
+        found = {row[0]: row[1] for row in await connection.execute(_FACTS, known)}
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
     return Facts({name: int(rows) for name, rows in found.items()}, parts)

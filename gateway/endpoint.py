@@ -208,7 +208,7 @@ class GraphQLEndpoint:
             self._schema.graphql, definition, document.fragments, self._variables(definition, asked.variables)
         )
         try:
-            return document, operation, self._meter.measure(operation)
+            return document, operation, self._meter.measure(operation, self.facts)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -28,7 +28,9 @@ from graphql import (
     validate,
 )
 
+from db.facts import Facts
 from gateway.introspection import ROOTS, Introspection
+from gateway.scans import ROWS_PER_POINT, Scan, Scans
 from gateway.settings import Settings
 from schema.aggregates import MAX_GROUPS
 from schema.catalogue import Catalogue, Type
@@ -211,8 +213,8 @@ class Meter:
         self._introspection = Introspection(schema)
         self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
 
-    def measure(self, operation: Operation) -> int:
-        """The cost of an operation: the rows that it can answer with, at least one a field of rows.
+    def measure(self, operation: Operation, facts: Facts) -> int:
+        """The cost of an operation: the rows that it can answer with, at least one a field of rows, and what it scans.
 
         Raises:
             GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT`` or ``COST_LIMIT``.
@@ -230,18 +232,32 @@ class Meter:
                 "Send several requests.",
             )
         self._check_introspection(root)
-        walk = _Walk(limits.max_fields)
+        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
         price = self._change_cost if operation.changes else self._root_cost
         cost = sum(price(selection, walk) for selection in fields.values())
         if cost > limits.max_cost:
-            raise refuse(
-                "COST_LIMIT",
-                "The operation asks for too many rows",
-                limits.max_cost,
-                cost,
-                "Lower `first` on the lists along the path; page on with cursors.",
-            )
+            raise self._too_costly(cost, walk)
         return cost
+
+    def _too_costly(self, cost: int, walk: _Walk) -> GatewayError:
+        worst = max(walk.patterns, key=lambda scan: scan.rows, default=None)
+        if worst and worst.rows > self._limits.max_cost // 2:
+            error = refuse(
+                "COST_LIMIT",
+                f"{worst.path} compares about {worst.rows:,} rows with a pattern, which no index serves",
+                self._limits.max_cost,
+                cost,
+                "Narrow the rows by an equality beside it (a key or a reference), or use `startsWith` or `eq`.",
+            )
+            error.extensions = {**(error.extensions or {}), "argument": worst.path}
+            return error
+        return refuse(
+            "COST_LIMIT",
+            "The operation asks for too many rows",
+            self._limits.max_cost,
+            cost,
+            "Lower `first` on the lists along the path, page on with cursors, and count fewer lists at once.",
+        )
 
     def _check_introspection(self, root: Selection) -> None:
         if not any(field.name in ROOTS for field in root.fields.values()):
@@ -263,12 +279,15 @@ class Meter:
         root = self._catalogue.roots.get(selection.name)
         if root is None:
             return 0
-        return self._relation_cost(self._catalogue[root.target], selection, root.many, 1, ROOT_PAGE, walk)
+        type_ = self._catalogue[root.target]
+        if not root.many:
+            return 1 + _read(type_, walk.scans.below(type_, type_, 1)) + self._rows_cost(type_, selection, 1, walk)
+        return self._list_cost(type_, selection, None, 1, ROOT_PAGE, walk)
 
     def _change_cost(self, selection: Selection, walk: _Walk) -> int:
         """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
         items = (selection.arguments.get("input") or {}).get("items")
-        return self._below_cost(selection, len(items) if isinstance(items, list) else 1, walk)
+        return self._below_cost(selection, None, len(items) if isinstance(items, list) else 1, walk)
 
     def _node_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
         below = [
@@ -278,44 +297,39 @@ class Meter:
         ]
         return rows + max(below, default=0)
 
-    def _below_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
+    def _below_cost(self, selection: Selection, parent: Type | None, rows: int, walk: _Walk) -> int:
         """The cost of a field that the catalogue does not know: by the types of what is below it."""
         if selection.type_name == "Node":
             return self._node_cost(selection, rows, walk)
         if type_ := self._catalogue.types.get(selection.type_name):
             return rows + self._rows_cost(type_, selection, rows, walk)
         if type_ := self._connections.get(selection.type_name):
-            return self._relation_cost(type_, selection, True, rows, NESTED_PAGE, walk)  # noqa: FBT003
+            return self._list_cost(type_, selection, parent, rows, NESTED_PAGE, walk)
         cost = 0
         for name in selection.concrete_types():
             for child in selection.on(name).values():
                 walk.step()
                 if child.concrete_types():
                     many = is_list_type(get_nullable_type(child.definition.type))
-                    cost += self._below_cost(child, rows * BESIDE if many else rows, walk)
+                    cost += self._below_cost(child, parent, rows * BESIDE if many else rows, walk)
         return rows + cost
 
-    def _relation_cost(
-        self,
-        type_: Type,
-        selection: Selection,
-        many: bool,  # noqa: FBT001 - a relation's kind, passed on
-        parents: int,
-        default: int,
-        walk: _Walk,
+    def _list_cost(
+        self, type_: Type, selection: Selection, parent: Type | None, parents: int, default: int, walk: _Walk
     ) -> int:
-        if not many:
-            return parents + self._rows_cost(type_, selection, parents, walk)
         asked = selection.arguments.get("first")
         asked = selection.arguments.get("last") if asked is None else asked
         rows = parents * (default if asked is None else min(max(asked, 0), MAX_PAGE))
-        cost = parents
+        listed = walk.scans.below(type_, parent, parents)
+        cost = parents + walk.scan(type_, selection, listed) + _read(type_, listed)
         for child in selection.fields.values():
             walk.step()
             if child.name == "nodes":
                 cost += rows + self._rows_cost(type_, child, rows, walk)
+            elif child.name == "totalCount":
+                cost += listed // ROWS_PER_POINT
             elif child.name == "aggregate":
-                cost += parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
+                cost += listed // ROWS_PER_POINT + parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
             elif child.name == "edges":
                 cost += rows
                 for edge in child.fields.values():
@@ -329,9 +343,15 @@ class Meter:
             walk.step()
             if relation := type_.relations.get(child.name):
                 target = self._catalogue[relation.target]
-                cost += self._relation_cost(target, child, relation.many, rows, NESTED_PAGE, walk)
+                if relation.many:
+                    cost += self._list_cost(target, child, type_, rows, NESTED_PAGE, walk)
+                else:
+                    cost += rows + _read(target, walk.scans.below(target, type_, rows))
+                    cost += self._rows_cost(target, child, rows, walk)
+            elif (made := type_.objects.get(child.name)) and made.sums_up:
+                cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // ROWS_PER_POINT
             elif child.name in type_.extras:
-                cost += self._below_cost(child, rows, walk)
+                cost += self._below_cost(child, type_, rows, walk)
         return cost
 
     def _check_depth(self, operation: Operation) -> None:
@@ -356,12 +376,26 @@ class Meter:
             raise refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._limits.max_depth, found, _SHALLOWER)
 
 
+def _read(type_: Type, rows: int) -> int:
+    """What the rows of a SELECT cost beside their number: it reads what it sums up."""
+    return rows // ROWS_PER_POINT if type_.select else 0
+
+
 @dataclass
 class _Walk:
     """Counts the fields that a walk visits: fragments can make few tokens into millions of fields."""
 
     limit: int
+    scans: Scans
     visited: int = 0
+    patterns: list[Scan] = field(default_factory=list)
+
+    def scan(self, type_: Type, selection: Selection, rows: int) -> int:
+        """The rows that a list's filter compares with patterns."""
+        where = selection.arguments.get("where")
+        found = list(self.scans.patterns(type_, where, f"{selection.key}.where", rows))
+        self.patterns += found
+        return sum(one.rows for one in found)
 
     def step(self) -> None:
         self.visited += 1

@@ -110,6 +110,8 @@ class ObjectField:
     source: str
     columns: tuple[str, ...]
     arguments: Arguments
+    sums_up: str | None = None
+    """The type whose rows the source reads, where it reads many."""
 
     def over(self, row: str, leaves: Iterable[ColumnField], values: Mapping[str, str]) -> str:
         """The select item with these leaves; ``values`` are the SQL of the arguments, by their holes."""

@@ -256,6 +256,19 @@ class Where:
                     yield f"NOT EXISTS ({source} AND ({_all(inner)}) IS NOT TRUE)"
 
 
+def json_paths(where: Any, path: str = "where") -> Iterator[str]:
+    """The arguments of a filter whose text only the database can check."""
+    if isinstance(where, list):
+        for place, one in enumerate(where):
+            yield from json_paths(one, f"{path}[{place}]")
+    elif isinstance(where, Mapping):
+        for name, value in where.items():
+            if name == "path" and isinstance(value, str):
+                yield f"{path}.path"
+            else:
+                yield from json_paths(value, f"{path}.{name}")
+
+
 def _element_type(kind: Kind) -> str:
     return kind.compared_as.removesuffix("[]")
 

@@ -19,7 +19,7 @@ from schema import aggregates, cursors, orders, sql
 from schema.arguments import Given, bound, given, parse_id, type_of
 from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
 from schema.errors import GatewayError, bad_argument, missing_object
-from schema.filters import Where
+from schema.filters import Where, json_paths
 from schema.records import Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection
 
@@ -470,7 +470,8 @@ class Loaders:
                 argument = "before" if slice_.backward else "after"
                 raise cursors.invalid(argument, "holds values that its columns cannot have") from error
             if slice_ and slice_.where:
-                raise bad_argument("where", f"the database cannot read one of the values: {error}") from error
+                where = " or ".join(json_paths(slice_.where)) or "where"
+                raise bad_argument(where, f"the database cannot read the value: {error}") from error
             raise
 
 

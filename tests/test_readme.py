@@ -13,6 +13,11 @@ from gateway.settings import Settings
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 QUERIES = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
+COOKBOOK = re.findall(
+    r"^\| ([^|]+) \| `(.+)` \|$",
+    README.partition("<!-- cookbook -->")[2].partition("<!-- /cookbook -->")[0],
+    re.MULTILINE,
+)
 EXAMPLES = sorted((ROOT / "gateway" / "static" / "graphiql-examples").glob("*.graphql"))
 
 
@@ -33,6 +38,46 @@ def settings_table() -> str:
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 async def test_queries_of_the_readme(query: str, demo: Client) -> None:
     assert await demo.data(query)
+
+
+@pytest.fixture(scope="module")
+async def subjects(demo: Client) -> dict[str, str]:
+    """What the cookbook's variables are: rows of the demo data about which there is something to tell."""
+    data = await demo.data(
+        """{ models(where: { stage: { eq: PRODUCTION }, driftStatus: { some: {} }, performanceMetrics: { some: {} } }) {
+               nodes { id } }
+             experiments(where: { fidelityComparisons: { some: {} }, interimAnalyses: { some: {} } }, first: 1) {
+               nodes { id rowId } }
+             twinModels(where: { fidelityHistory: { some: {} } }, first: 1) { nodes { id } } }"""
+    )
+    (model, other, *_), (experiment,), (twin,) = (one["nodes"] for one in data.values())
+    return {
+        "model: ID!": model["id"],
+        "other: ID!": other["id"],
+        "experiment: ID!": experiment["id"],
+        "experiment: UUID!": experiment["rowId"],
+        "twinModel: ID!": twin["id"],
+    }
+
+
+@pytest.mark.parametrize(("question", "operation"), COOKBOOK, ids=[question for question, _ in COOKBOOK])
+async def test_cookbook(question: str, operation: str, demo: Client, subjects: dict[str, str]) -> None:
+    variables = {named.split(":")[0]: subjects[named] for named in re.findall(r"\$(\w+: \w+!)", operation)}
+    data = await demo.data(operation, **variables)
+    assert leaves(data), "it has something to tell"
+
+
+def leaves(value: object) -> int:
+    """Values in an answer, ids and nulls aside."""
+    if isinstance(value, dict):
+        return sum(leaves(one) for one in value.values())
+    if isinstance(value, list):
+        return sum(leaves(one) for one in value)
+    return value is not None
+
+
+def test_the_cookbook_has_every_read_of_the_platform() -> None:
+    assert len(COOKBOOK) == 20
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -42,6 +42,7 @@ _LATEST = """
 
 _REASON = f"""
     CASE
+        WHEN v.test IS NULL THEN NULL
         WHEN v.status = 'failed' AND v.test IN {REQUIRED} THEN format('The required test %s failed.', v.test)
         WHEN v.status = 'failed' THEN format('The optional test %s failed.', v.test)
         WHEN v.status = 'warning' THEN format('The test %s ended with a warning.', v.test)

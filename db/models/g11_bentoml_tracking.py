@@ -108,6 +108,7 @@ class BentoService(Entity):
         source="FROM ml_bentoml_serving_metrics AS m WHERE m.service_id = {row}.id "
         "AND ({since} IS NULL OR m.recorded_at >= {since}) AND ({until} IS NULL OR m.recorded_at < {until})",
         columns=("id",),
+        sums_up="ServingMetric",
         arguments={
             "since": Argument(TIMESTAMP(timezone=True), "From this time on; from the beginning unless said."),
             "until": Argument(TIMESTAMP(timezone=True), "Before this time; to the end unless said."),
