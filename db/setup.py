@@ -328,7 +328,8 @@ async def make_own(connection: AsyncConnection) -> None:
 
     The connection's role must be allowed to.
     """
-    await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}"))
+    if not await connection.scalar(text(f"SELECT to_regnamespace('{OWN_SCHEMA}') IS NOT NULL")):
+        await connection.execute(text(f"CREATE SCHEMA {OWN_SCHEMA}"))
     await connection.execute(text(f"COMMENT ON SCHEMA {OWN_SCHEMA} IS 'The E2I metadata gateway''s own.'"))
     tables = [table for table in Entity.metadata.tables.values() if is_own(table)]
     await connection.run_sync(lambda sync: Entity.metadata.create_all(sync, tables=tables))

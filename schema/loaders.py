@@ -411,6 +411,14 @@ class Loaders:
 
         return self._loader(selection, load).load(key)
 
+    def node(self, selection: Selection, id_: str) -> Any:
+        """A row of any type by its global id, with all that meet at this place of the query."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            return await self.nodes("id", [str(key[0]) for key in keys], selection)
+
+        return self._loader(selection, load).load((id_,))
+
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
     ) -> list[Record | Exception | None]:

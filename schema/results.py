@@ -17,7 +17,7 @@ async def rows(info: Info, ids: Sequence[str]) -> list[Any]:
 
 
 async def row(info: Info, id_: str | None) -> Any:
-    return (await rows(info, [id_]))[0] if id_ else None
+    return await info.context.loaders.node(selection_of(info), id_) if id_ else None
 
 
 async def _node_or_none(root: strawberry.Parent[Any], info: Info) -> Node | None:

@@ -147,10 +147,4 @@ def _allowed(lifecycle: Lifecycle, state: Any, blockers: list[Blocker]) -> Allow
 
 
 async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:
-    loaders: Loaders = info.context.loaders
-    selection = selection_of(info)
-
-    async def load(keys: list[Key]) -> Any:
-        return await loaders.nodes("node", [str(key[0]) for key in keys], selection)
-
-    return await loaders.batch(selection, load).load((root[key_name("node_id")],))  # type: ignore[no-any-return]
+    return await info.context.loaders.node(selection_of(info), root[key_name("node_id")])  # type: ignore[no-any-return]
