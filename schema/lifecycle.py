@@ -88,6 +88,13 @@ class Row:
         return ids.encode(self.type.name, self.key)
 
     def __getitem__(self, column: str) -> str | None:
+        """A column's text.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``: the database lacks it.
+        """
+        if column not in self.values:
+            raise missing_object(f"{self.type.sql_name}.{column}")
         return self.values[column]
 
 
@@ -150,6 +157,8 @@ class Work:
         Raises:
             Refused: `NotFound` or `StaleVersion`.
         """
+        if what := self.missing.table(type_):
+            raise missing_object(what)
         keys = [subject.key for subject in subjects]
         found = {row.key: row for row in await self._locked(type_, keys)}
         rows = []

@@ -16,7 +16,7 @@ from drill import drill, report
 
 SECONDS = float(os.environ.get("DRILL_SECONDS", "2"))
 CLIENTS = int(os.environ.get("DRILL_CLIENTS", "12"))
-KILL_EVERY = 0.25
+KILL_EVERY = 0.2
 
 
 async def fought(database: Database, name: str, capsys: pytest.CaptureFixture[str]) -> None:
