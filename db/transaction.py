@@ -11,7 +11,14 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
-from db.engine import DatabaseError, DatabaseUnavailableError, HeldReader, NotPermittedError, translate
+from db.engine import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    HeldReader,
+    NotPermittedError,
+    OverloadedError,
+    translate,
+)
 
 OUTCOME_SECONDS = 5.0
 """How long it is asked what became of a commit whose answer was lost."""
@@ -131,13 +138,40 @@ class Transaction:
             await asyncio.sleep(0.05)
 
 
-@asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
-    """A transaction that is undone at the end of the block unless it was committed.
+class Transactions:
+    """Opens transactions, ``at_once`` side by side. Whoever waits for one gets it in the order of asking.
 
-    Raises:
-        DatabaseError: The database cannot be reached or has no connection to spare.
+    The pool alone would not do: it gives a connection to whoever comes at the right moment, and the rows that are
+    changed most are waited for with a connection in hand.
     """
+
+    def __init__(self, engine: AsyncEngine, at_once: int, patience: float) -> None:
+        self._engine = engine
+        self._turns = asyncio.Semaphore(at_once)
+        self._patience = patience
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Transaction]:
+        """A transaction that is undone at the end of the block unless it was committed.
+
+        Raises:
+            OverloadedError: There was no turn in time.
+            DatabaseError: The database cannot be reached.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise OverloadedError(f"no transaction could be begun within {self._patience:g} s") from None
+        try:
+            async with _transaction(self._engine) as one:
+                yield one
+        finally:
+            self._turns.release()
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
     connection = engine.connect()
     try:
         await connection.start()

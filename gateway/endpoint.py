@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from db.engine import ShortReader
 from db.facts import Facts
-from db.transaction import transaction
+from db.transaction import Transactions
 from gateway.context import ANONYMOUS, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter, refuse
@@ -72,10 +72,10 @@ class RefusedDocumentError(RefusedError):
 class GraphQLEndpoint:
     """Answers requests to ``/graphql``."""
 
-    def __init__(self, schema: Schema, engine: AsyncEngine, writer: AsyncEngine, settings: Settings) -> None:
+    def __init__(self, schema: Schema, engine: AsyncEngine, changes: Transactions, settings: Settings) -> None:
         self.missing = Missing()
         self.facts = Facts()
-        self._writer = writer
+        self._changes = changes
         self._schema = schema
         self._engine = engine
         self._settings = settings
@@ -171,7 +171,7 @@ class GraphQLEndpoint:
             loaders,
             ANONYMOUS,
             request_id,
-            begin=lambda: transaction(self._writer),
+            begin=self._changes.open,
             key_hours=self._settings.idempotency_hours,
         )
         try:

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."
     )
+    turn_timeout: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds that a change waits for its turn when many are made at once."
+    )
     idempotency_hours: float = Field(
         default=24.0, gt=0, le=24 * 365, description="Hours for which an idempotency key gives the same result again."
     )

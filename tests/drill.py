@@ -1,4 +1,4 @@
-"""The drill: many clients change the same few rows at once while backends are killed, and nothing may be wrong after it.
+"""The drill: many clients change the same few rows at once while backends are killed; nothing may be wrong after it.
 
 Every client gives each change a key of its own and asks with it until it gets a typed answer, as a client in the field
 would. What holds afterwards is asked of the database by SQL.
@@ -58,15 +58,16 @@ async def prepare(sql: asyncpg.Connection) -> Scene:
         models, deployments, previous = [], [], None
         for place in range(MODELS):
             model = await sql.fetchval(
-                "INSERT INTO ml_model_registry (experiment_id, model_name, model_version, algorithm, stage, is_champion) "
-                "VALUES ($1, $2, '1', 'a', 'production', $3) RETURNING id",
+                "INSERT INTO ml_model_registry (experiment_id, model_name, model_version, algorithm, stage, "
+                "is_champion) VALUES ($1, $2, '1', 'a', 'production', $3) RETURNING id",
                 experiment,
                 f"drill-{uuid.uuid4()}",
                 place == 0,
             )
             previous = await sql.fetchval(
                 "INSERT INTO ml_deployments (model_registry_id, deployment_name, environment, status, "
-                "previous_deployment_id) VALUES ($1, 'd', 'production', $2::text::deployment_status_enum, $3) RETURNING id",
+                "previous_deployment_id) VALUES ($1, 'd', 'production', $2::text::deployment_status_enum, $3) "
+                "RETURNING id",
                 model,
                 "active" if place == MODELS - 1 else "draining",
                 previous,
@@ -77,8 +78,8 @@ async def prepare(sql: asyncpg.Connection) -> Scene:
         scene.deployments.append(deployments)
     for _ in range(ALERTS):
         alert = await sql.fetchval(
-            "INSERT INTO ml_monitoring_alerts (alert_type, title, severity, message) VALUES ('error', 't', 'high', 'm') "
-            "RETURNING id"
+            "INSERT INTO ml_monitoring_alerts (alert_type, title, severity, message) "
+            "VALUES ('error', 't', 'high', 'm') RETURNING id"
         )
         scene.alerts.append(f"MonitoringAlert:{alert}")
     return scene
@@ -223,13 +224,10 @@ async def hold(sql: asyncpg.Connection, score: Score) -> None:
 def report(score: Score, seconds: float) -> str:
     """The figures, for people."""
     taken = sorted(score.taken)
-    settled = sum(score.answers.values())
-    lines = [
-        f"{settled} changes settled in {seconds:g} s ({settled / seconds:.0f}/s), {len(score.acknowledged)} applied, "
-        f"{score.replays} of them answered by a replay; {score.kills} backends killed, {score.retries} retries",
-        f"time to a typed answer: median {taken[len(taken) // 2] * 1000:.0f} ms, "
-        f"p99 {taken[len(taken) * 99 // 100] * 1000:.0f} ms, longest {taken[-1] * 1000:.0f} ms",
-        f"errors on the way: {dict(score.errors)}",
-        *(f"  {name}: {count}" for name, count in sorted(score.answers.items())),
-    ]
-    return "\n".join(lines)
+    median, late = taken[len(taken) // 2], taken[len(taken) * 99 // 100]
+    settled, applied = sum(score.answers.values()), len(score.acknowledged)
+    return f"""{settled} changes settled in {seconds:g} s ({settled / seconds:.0f}/s), {applied} applied
+{score.replays} asked for twice and replayed; {score.kills} backends killed; {score.retries} retries
+time to a typed answer: median {median:.3f} s, p99 {late:.3f} s, longest {taken[-1]:.3f} s
+errors on the way: {dict(score.errors)}
+answers: {dict(sorted(score.answers.items()))}"""

@@ -97,12 +97,13 @@ async def test_in_the_middle_of_the_change(own: Database, sql: asyncpg.Connectio
     await other.close()
 
 
-@pytest.mark.parametrize(("moment", "made"), [("before the commit", False), ("after the commit", True)])
+@pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
 async def test_the_database_is_asked_what_became_of_a_commit(
-    behind: tuple[Proxy, Client], sql: asyncpg.Connection, moment: Moment, made: bool
+    behind: tuple[Proxy, Client], sql: asyncpg.Connection, moment: Moment
 ) -> None:
     """The answer to the commit is lost; another connection finds out, and the client is told the truth at once."""
     proxy, client = behind
+    made = moment == "after the commit"
     model = await model_in(sql, "development")
     asked = {"id": model, "to": "STAGING", "idempotencyKey": "k"}
     proxy.lose = moment
@@ -118,17 +119,17 @@ async def test_the_database_is_asked_what_became_of_a_commit(
     assert len(await events_of(sql, model)) == 1
 
 
-@pytest.mark.parametrize(("moment", "made"), [("before the commit", False), ("after the commit", True)])
+@pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
 async def test_an_outcome_that_nobody_knows_is_said_to_be_unknown_and_the_key_tells_it(
     behind: tuple[Proxy, Client],
     sql: asyncpg.Connection,
     moment: Moment,
-    made: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The database cannot be reached after the commit either."""
     monkeypatch.setattr("db.transaction.OUTCOME_SECONDS", 0.2)
     proxy, client = behind
+    made = moment == "after the commit"
     model = await model_in(sql, "development")
     asked = {"id": model, "to": "STAGING", "idempotencyKey": "k"}
     proxy.lose, proxy.away_then = moment, True
