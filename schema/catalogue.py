@@ -333,9 +333,9 @@ def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
             kind = kind_of(computed.type)
             leaves[camel(part)] = ColumnField(camel(part), computed.doc, kind, f"({computed.sql})", ())
         type_name = type_.name + camel(name)[0].upper() + camel(name)[1:]
-        yield ObjectField(
-            camel(name), type_name, made.doc, leaves, made.source, tuple(made.columns), _arguments(made.arguments)
-        )
+        arguments = _arguments(made.arguments)
+        columns = tuple(made.columns)
+        yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, columns, arguments, made.sums_up)
 
 
 def _joins(relation: Relation) -> tuple[Join, Join]:

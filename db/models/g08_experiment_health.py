@@ -175,7 +175,8 @@ def _object(value: str) -> str:
     return f"CASE jsonb_typeof({value}) WHEN 'object' THEN {value} ELSE '{{}}' END"
 
 
-_NESTED = "jsonb_path_exists({value}, 'strict $.* ? (@.type() == \"object\")', '{}', true)"
+# silent, a value without members is unknown
+_NESTED = "coalesce(jsonb_path_exists({value}, 'strict $.* ? (@.type() == \"object\")', '{}', true), false)"
 
 
 class SegmentResult(Derived):
