@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 
 import db.models  # noqa: F401 - declares all lifecycles
+import schema.lifecycles  # noqa: F401 - the effects and the special mutations
 from db.base import Labels
 from db.lifecycle import Lifecycle, lifecycles
 from schema.changes import mutations
+from schema.effects import EFFECTS
 
 _HEAD = """# Lifecycles
 
@@ -53,8 +55,7 @@ def _steps(lifecycle: Lifecycle) -> Iterator[str]:
             for guard in step.guards:
                 force = " (can be overridden)" if guard.overridable else ""
                 lines.append(f"- {word} `{state.name}`: {guard.doc} `{guard.code}`{force}")
-            if effects := [*step.before, *step.effects]:
-                lines.append(f"- {word} `{state.name}`: also {', '.join(name.replace('_', ' ') for name in effects)}.")
+            lines += [f"- {word} `{state.name}`: {EFFECTS[name].__doc__}" for name in (*step.before, *step.effects)]
     if lines:
         yield from lines
         yield ""
@@ -71,6 +72,4 @@ def _special() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    import schema.lifecycles  # noqa: F401 - the special mutations
-
     sys.stdout.write(document())

@@ -58,6 +58,17 @@ def known_environment(given: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+_ACTIVE = """
+    SELECT d.id::text
+    FROM ml_deployments AS d
+    JOIN ml_model_registry AS m ON m.id = d.model_registry_id
+    WHERE d.status = 'active' AND d.environment = $1::text
+      AND (m.experiment_id = $2::text::uuid OR $2::text IS NULL AND m.model_name = $3::text)
+    ORDER BY d.deployed_at DESC NULLS LAST, d.id DESC
+    LIMIT 1
+"""
+
+
 @mutation(
     "startDeployment",
     "Requests a deployment of a model. It is linked to the active one of that environment, which it is to replace.",
@@ -72,16 +83,7 @@ async def start_deployment(work: Work) -> None:
     if model["stage"] in {"archived", "deprecated"}:
         message = f"the model is {model['stage']}, and such a model is not deployed"
         raise blocked(Blocker(code="MODEL_RETIRED", message=message, overridable=False, node_id=model.id))
-    active = await work.find(
-        "Deployment",
-        "t.status = 'active' AND t.environment = $1::text AND t.model_registry_id IN (SELECT m.id "
-        "FROM ml_model_registry "
-        "AS m WHERE m.experiment_id = $2::text::uuid OR $2::text IS NULL AND m.model_name = $3::text)",
-        given["environment"],
-        model["experiment_id"],
-        model["model_name"],
-        order="t.deployed_at DESC NULLS LAST, t.id DESC",
-    )
+    active = await work.fetch(_ACTIVE, given["environment"], model["experiment_id"], model["model_name"])
     name = f"{model['model_name']}-{model['model_version']}-{given['environment']}"
     row = await work.insert(
         "Deployment",
@@ -92,7 +94,7 @@ async def start_deployment(work: Work) -> None:
             "endpoint_name": given.get("endpoint_name"),
             "status": DeploymentStatus.PENDING.value,
             "deployed_by": work.request.actor[:100],
-            "previous_deployment_id": active[0]["id"] if active else None,
+            "previous_deployment_id": active[0][0] if active else None,
         },
     )
     work.subjects.append(row.id)
