@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench drill migration snapshot lock clean
+.PHONY: help run test lint format bench bench-recall drill migration snapshot lock clean
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the database of DATABASE_URL
 	$(BIN)/e2i-gateway serve --demo small
@@ -26,6 +26,9 @@ format: $(VENV)/dev ## Format the code
 
 bench: $(VENV)/dev ## Measure the executors on a database of its own
 	$(BIN)/python -m tests.bench
+
+bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 vectors, and how fast
+	$(BIN)/python -m tests.bench.recall
 
 drill: $(VENV)/dev ## Let 50 clients change the same rows for 30 seconds while database backends are killed
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py

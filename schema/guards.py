@@ -10,10 +10,9 @@ from db.base import Labels
 from db.lifecycle import Guard, Lifecycle
 from schema import sql
 from schema.catalogue import Type
+from schema.records import Key
 
 Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
-Key = tuple[str | None, ...]
-
 ROW = "row_of_change"
 """The alias of the row that may move: no alias that a guard would choose itself."""
 

@@ -64,7 +64,7 @@ class Loaders:
         self.reader = reader
         self.missing = missing
         self.facts = facts
-        self._loaders: dict[int, DataLoader[Key, Any]] = {}
+        self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
 
     def over(self, reader: Reader) -> Loaders:
         """The same, over another way to read."""
@@ -190,7 +190,7 @@ class Loaders:
             target = self.catalogue[relation.target]
             return await self._connections(target, selection, NESTED_PAGE, (parent["__typename"], relation), keys)
 
-        return self._loader(selection, load).load(key)
+        return self.loader(selection, load).load(key)
 
     async def _connections(
         self,
@@ -250,7 +250,7 @@ class Loaders:
                     found[place - 1].append(asked.record(row))
             return [aggregates.groups(records) for records in found]
 
-        return self._loader(selection, load).load(connection["key"])
+        return self.loader(selection, load).load(connection["key"])
 
     async def _pages(
         self,
@@ -373,7 +373,7 @@ class Loaders:
             found = {place: shape.record(row) for place, *row in answer}
             return [found.get(index + 1) for index in range(len(keys))]
 
-        return self._loader(selection, load).load(key)
+        return self.loader(selection, load).load(key)
 
     async def by_ids(self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key]) -> list[Record | None]:
         """The rows with these keys, in that order, None where there is none."""
@@ -409,7 +409,7 @@ class Loaders:
         async def load(keys: list[Key]) -> Sequence[Any]:
             return await self.by_ids(type_, [selection], keys)
 
-        return self._loader(selection, load).load(key)
+        return self.loader(selection, load, type_.name).load(key)
 
     def node(self, selection: Selection, id_: str) -> Any:
         """A row of any type by its global id, with all that meet at this place of the query."""
@@ -417,7 +417,7 @@ class Loaders:
         async def load(keys: list[Key]) -> Sequence[Any]:
             return await self.nodes("id", [str(key[0]) for key in keys], selection)
 
-        return self._loader(selection, load).load((id_,))
+        return self.loader(selection, load).load((id_,))
 
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
@@ -459,14 +459,14 @@ class Loaders:
             raise missing_object(what)
         return tuple(parent[key_name(column)] for column in columns)
 
-    def batch(self, selection: Selection, load: Callable[[list[Key]], Any]) -> DataLoader[Key, Any]:
-        """The loader of a place of the query, for a field with a resolver of its own."""
-        return self._loader(selection, load)
-
-    def _loader(self, selection: Selection, load: Callable[[list[Key]], Any]) -> DataLoader[Key, Any]:
-        loader = self._loaders.get(id(selection))
+    def loader(
+        self, selection: Selection, load: Callable[[list[Key]], Any], type_name: str = ""
+    ) -> DataLoader[Key, Any]:
+        """The loader of a place of the query; of each type there, where rows of several types can meet."""
+        place = id(selection), type_name
+        loader = self._loaders.get(place)
         if loader is None:
-            loader = self._loaders[id(selection)] = DataLoader(load_fn=load)
+            loader = self._loaders[place] = DataLoader(load_fn=load)
         return loader
 
     async def fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:

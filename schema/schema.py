@@ -13,6 +13,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.catalogue import Catalogue, catalogue
 from schema.execution import MutationExecutor
+from schema.fields import FIELDS
 from schema.fields.lifecycle import LifecycleFields
 from schema.mutations import Mutations
 from schema.scalars import SCALARS
@@ -25,7 +26,7 @@ class Schema(strawberry.Schema):
     def __init__(self, models: Catalogue) -> None:
         types = Types(models, LifecycleFields())
         super().__init__(
-            query=types.query(),
+            query=types.query({name: own.make(types) for name, own in FIELDS.items()}),
             mutation=Mutations(types).type(),
             types=list(types.nodes.values()),
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),

@@ -1,0 +1,13 @@
+"""What no model can say: root fields with resolvers of their own, each one entry here."""
+
+from __future__ import annotations
+
+from schema.fields.g04_tool_composer import TOOL_EXECUTION_PLAN
+from schema.fields.root_field import RootField
+from schema.fields.search import SEARCH
+
+FIELDS: dict[str, RootField] = {
+    "search": SEARCH,
+    "toolExecutionPlan": TOOL_EXECUTION_PLAN,
+}
+"""The root fields beside those of the catalogue, by their GraphQL names."""

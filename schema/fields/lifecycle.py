@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +19,6 @@ from schema.selection import Selection
 from schema.types import Info, Node, Types, selection_of, taking
 
 FIELD = "lifecycle"
-
-
-def columns(entity: str, key: Sequence[str]) -> tuple[str, ...]:
-    """The columns that the field reads of a row; none where the type has no lifecycle."""
-    lifecycle = lifecycle_of(entity)
-    return (*key, lifecycle.column) if lifecycle else ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class LifecycleFields:
             self._type = _lifecycle_type(types)
 
         def resolve(root: strawberry.Parent[Any]) -> Any:
-            for column in columns(type_.name, type_.key):
+            for column in type_.extras[FIELD]:
                 if key_name(column) not in root:
                     return root[FIELD]  # the error that a missing column is answered with
             return _Place(root, type_, lifecycle)
@@ -120,7 +113,7 @@ async def _allowed_transitions(root: strawberry.Parent[Any], info: Info) -> list
     place: _Place = root
     loaders: Loaders = info.context.loaders
     selection = selection_of(info)
-    return await loaders.batch(selection, _ask(loaders, place, selection)).load((*place.key, place.text))  # type: ignore[no-any-return]
+    return await loaders.loader(selection, _ask(loaders, place, selection)).load((*place.key, place.text))  # type: ignore[no-any-return]
 
 
 def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:

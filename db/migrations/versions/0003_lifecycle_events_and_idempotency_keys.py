@@ -6,14 +6,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Changes a database at revision 0001 into one at 0002."""
+    """Changes a database at revision 0002 into one at 0003."""
     op.create_table(
         "idempotency_keys",
         sa.Column("caller", sa.TEXT(), nullable=False, comment="Who gave the key; callers do not share keys."),
