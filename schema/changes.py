@@ -326,11 +326,21 @@ def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue)
             _check_text(camel(name), value, length or 1_000_000)
             if one.required and not value.strip():
                 raise invalid(camel(name), "is empty")
+        elif isinstance(value, list):
+            _check_list(camel(name), value)
         given[name] = value
     for check in mutation_.checks:
         if wrong := CHECKS[check](given):
             raise invalid(camel(wrong[0]), wrong[1])
     return given
+
+
+def _check_list(name: str, values: list[Any]) -> None:
+    if len(values) > MAX_ITEMS:
+        raise invalid(name, f"has {len(values)} items; pass at most {MAX_ITEMS}")
+    for place, value in enumerate(values):
+        if isinstance(value, str):
+            _check_text(f"{name}[{place}]", value, MAX_REASON)
 
 
 def _check_text(name: str, text: str, length: int) -> None:

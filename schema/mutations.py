@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Protocol
 
 import strawberry
+from sqlalchemy import ARRAY
 from strawberry import UNSET
 
 import schema.lifecycles  # noqa: F401 - the special mutations, and the effects that lifecycles name
@@ -72,7 +73,7 @@ class Mutations:
     def _input_of(self, mutation: Mutation) -> Any:
         fields: dict[str, tuple[Any, str, bool]] = {}
         if mutation.subject and mutation.plural:
-            words = f"The {mutation.subject} rows, 1 to {MAX_ITEMS}: all of them change, or none."
+            words = f"The {mutation.subject} rows, at most {MAX_ITEMS}: all of them change, or none."
             fields["items"] = (list[self._item], words, True)  # type: ignore[name-defined]  # made at run time
         elif mutation.subject:
             fields["id"] = (strawberry.ID, f"The {mutation.subject}, by its global id or the bare key.", True)
@@ -80,7 +81,8 @@ class Mutations:
         if mutation.states is not None:
             fields["to"] = (self._types.enum(mutation.states), "The state to move to.", True)
         for name, given in mutation.given.items():
-            fields[camel(name)] = (self._annotation(given), given.doc, given.required)
+            most = f" Pass at most {MAX_ITEMS}." if isinstance(given.type, ARRAY) else ""
+            fields[camel(name)] = (self._annotation(given), given.doc + most, given.required)
         due = " Must be said." if mutation.reason_due else " Must be said with `force`."
         fields["reason"] = (str, f"Why, for the record.{due}", False)
         if mutation.forces:

@@ -465,6 +465,8 @@ KEY = MISSING.removeprefix("Model:")
         ("moveEpisode", {"id": KEY, "to": "FAILED"}, "errorMessage", "is needed"),
         ("moveRetraining", {"id": KEY, "to": "DEPLOYED"}, "to", "it takes TRAINING, VALIDATING, REJECTED, FAILED"),
         ("recordEpisodeFeedback", {"id": KEY, "to": "SUCCESS", "userRating": 6}, "userRating", "pass 1 to 5"),
+        ("rejectReview", {"id": KEY, "reason": "r", "concernsRaised": ["x"] * 101}, "concernsRaised", "at most 100"),
+        ("rejectReview", {"id": KEY, "reason": "r", "concernsRaised": ["a", "\x00"]}, "concernsRaised[1]", "NUL"),
         ("recordSrmRootCause", {"id": KEY, "rootCause": " "}, "rootCause", "is empty"),
         ("recordSrmRootCause", {"id": KEY, "rootCause": "x" * 101}, "rootCause", "at most 100"),
         ("startDeployment", {"modelId": MISSING, "environment": "moon"}, "environment", "staging, production"),
