@@ -196,6 +196,23 @@ async def test_a_lock_that_is_never_let_go(own: Database, sql: asyncpg.Connectio
     await other.close()
 
 
+async def test_a_request_that_is_given_up(own: Database, sql: asyncpg.Connection) -> None:
+    other = await connect(own.admin_url)
+    async with serving(own.gateway_url, request_timeout=0.4) as client:
+        model = await model_in(sql, "development")
+        asked = {"id": model, "to": "STAGING", "idempotencyKey": "k"}
+        async with other.transaction():
+            await other.execute("SELECT FROM ml_model_registry WHERE id = $1 FOR UPDATE", uuid_of(model))
+            response = await client.post(QUERY, i=asked)
+        assert response.status_code == 504
+        assert "the same idempotencyKey tells" in response.json()["errors"][0]["message"]
+        assert await events_of(sql, model) == []
+    async with serving(own.gateway_url) as client:
+        answer = await client.data(QUERY, i=asked)
+        assert answer["promoteModel"] == {"__typename": "TransitionApplied", "replayed": False}
+    await other.close()
+
+
 async def test_a_field_of_the_answer_that_fails_costs_that_field(own: Database, sql: asyncpg.Connection) -> None:
     await sql.execute("DROP VIEW ml_model_health_dashboard CASCADE")
     async with serving(own.gateway_url) as client:
