@@ -185,6 +185,19 @@ async def test_a_service_of_an_inactive_deployment_stays_inactive(
     assert (await change(client, "moveService", id=service, to="ACTIVE"))["__typename"] == "TransitionApplied"
 
 
+async def test_a_service_and_its_deployment_move_at_once(client: Client, sql: asyncpg.Connection) -> None:
+    """Whichever comes first: no service is left active behind a deployment that is not."""
+    for _ in range(15):
+        (live,) = await chain(sql, "active")
+        services = [await service_of(sql, live, "deploying") for _ in range(3)]
+        await asyncio.gather(
+            *(change(client, "moveService", id=service, to="ACTIVE") for service in services),
+            change(client, "moveDeployment", id=live, to="DRAINING"),
+        )
+        assert await status(sql, live) == "draining"
+        assert "active" not in {await status(sql, service) for service in services}
+
+
 @pytest.mark.parametrize("origin", list(HealthStatus))
 @pytest.mark.parametrize("to", list(HealthStatus))
 async def test_every_report_of_health(
