@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 
 from db.engine import (
     DatabaseError,
-    DatabaseUnavailableError,
     HeldReader,
     NotPermittedError,
     OverloadedError,
@@ -95,20 +94,17 @@ class Transaction:
         """Commits. Where the answer is lost, the database is asked on another connection what became of it.
 
         Raises:
-            DatabaseUnavailableError: The connection was lost and nothing was changed.
             OutcomeUnknownError: The connection was lost and nobody knows.
-            DatabaseError: The database refused; nothing was changed.
+            DatabaseError: The connection was lost, or the database refused; nothing was changed.
         """
         assert self._open is not None  # noqa: S101 - begun when it was made
         number = str((await self.run("SELECT pg_current_xact_id()::text"))[0][0])
         try:
             await self._open.commit()
         except _FAILED as error:
-            meaning = _meaning(error)
-            if not isinstance(meaning, DatabaseUnavailableError):
-                raise meaning from error
+            # not every driver's error says whether the server has heard the commit
             if await self._outcome(number) != "committed":
-                raise meaning from error
+                raise _meaning(error) from error
         self._open = None
 
     async def rollback(self) -> None:

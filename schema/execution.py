@@ -13,7 +13,7 @@ from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
-from db.transaction import OutcomeUnknownError, Transaction
+from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabaseError, Transaction
 from schema.errors import GatewayError
 from schema.loaders import Loaders
 
@@ -81,7 +81,7 @@ async def _finish(transaction: Transaction) -> None:
     """Commits. A request that is given up meanwhile does not stop it half-way.
 
     Raises:
-        GatewayError: ``OUTCOME_UNKNOWN``.
+        GatewayError: ``OUTCOME_UNKNOWN``, or ``CONFLICT`` where something was judged at the commit only.
     """
     commit: Awaitable[None] = transaction.commit()
     task = asyncio.ensure_future(commit)
@@ -96,7 +96,8 @@ async def _finish(transaction: Transaction) -> None:
         raise GatewayError(
             "OUTCOME_UNKNOWN",
             "The connection to the database was lost while the change was committed, and the database does not say "
-            "whether it was made. Send it again with the same idempotencyKey: it is made if it was "
-            "not, and replayed if "
-            "it was.",
+            "whether it was made. Send it again with the same idempotencyKey: it is made if it was not, and replayed "
+            "if it was.",
         ) from error
+    except (ConflictError, RefusedByDatabaseError) as error:
+        raise GatewayError("CONFLICT", f"The database refused the commit, and nothing was changed: {error}") from error
