@@ -45,8 +45,8 @@ async def claim(
         Refused: `InvalidInput`: the key was used for something else.
     """
     await transaction.run(
-        "DELETE FROM gateway.idempotency_keys WHERE (caller, key) IN (SELECT caller, key FROM "
-        "gateway.idempotency_keys "
+        "DELETE FROM gateway.idempotency_keys WHERE (caller, key) IN "
+        "(SELECT caller, key FROM gateway.idempotency_keys "
         f"WHERE expires_at <= now() ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)"
     )
     taken = await transaction.run(

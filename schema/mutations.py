@@ -117,9 +117,8 @@ _KEY = (
     "and changes nothing again."
 )
 _DESCRIPTION = (
-    "Everything that can be changed. Each change is one transaction: guarded, recorded as a "
-    "LifecycleEvent, and safe to "
-    "ask for twice with an idempotency key. The answer is read inside the transaction."
+    "Everything that can be changed. Each change is one transaction: guarded, recorded as a LifecycleEvent, and safe "
+    "to ask for twice with an idempotency key. The answer is read inside the transaction."
 )
 
 

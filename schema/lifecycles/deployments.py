@@ -180,9 +180,8 @@ def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 @mutation(
     "reportHealth",
-    "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors "
-    "are unhealthy; more "
-    "than 1 % errors or a p99 latency above 250 ms degraded; no metrics unknown.",
+    "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors are unhealthy; "
+    "more than 1 % errors or a p99 latency above 250 ms degraded; no metrics unknown.",
     subject="BentoService",
     given=REPORT_HEALTH,
     checks=("window_in_range",),

@@ -21,10 +21,9 @@ def _count(state: str) -> Sql:
 
 
 _BEST = (
-    "(SELECT h.{column} FROM ml_hpo_trials AS h WHERE h.study_id = t.id AND h.state = 'COMPLETE' AND "
-    "h.value IS NOT NULL "
-    "AND h.value <> 'NaN' ORDER BY CASE WHEN t.direction = 'minimize' THEN h.value ELSE -h.value END, h.trial_number "
-    "LIMIT 1)"
+    "(SELECT h.{column} FROM ml_hpo_trials AS h WHERE h.study_id = t.id AND h.state = 'COMPLETE' "
+    "AND h.value IS NOT NULL AND h.value <> 'NaN' "
+    "ORDER BY CASE WHEN t.direction = 'minimize' THEN h.value ELSE -h.value END, h.trial_number LIMIT 1)"
 )
 
 
