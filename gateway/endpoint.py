@@ -18,13 +18,14 @@ from starlette.responses import Response
 
 from db.engine import ShortReader
 from db.facts import Facts
+from db.transaction import Transactions
 from gateway.context import ANONYMOUS, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
-from schema.errors import GatewayError
 from schema.answers import Execution, Outcome
+from schema.errors import GatewayError
 from schema.loaders import Loaders
 from schema.plans import KnownOperation, Plans
 from schema.records import Missing
@@ -73,9 +74,10 @@ class RefusedDocumentError(RefusedError):
 class GraphQLEndpoint:
     """Answers requests to ``/graphql``."""
 
-    def __init__(self, schema: Schema, engine: AsyncEngine, settings: Settings) -> None:
+    def __init__(self, schema: Schema, engine: AsyncEngine, changes: Transactions, settings: Settings) -> None:
         self.missing = Missing()
         self.facts = Facts()
+        self._changes = changes
         self._schema = schema
         self._engine = engine
         self._settings = settings
@@ -175,8 +177,14 @@ class GraphQLEndpoint:
         reader = ShortReader(self._engine, self._settings.parallel_statements)
 
         def context(operation: Operation) -> Context:
-            loaders = Loaders(self._schema.catalogue, reader, self.missing, self.facts)
-            return Context(operation, loaders, ANONYMOUS, request_id)
+            return Context(
+                operation,
+                Loaders(self._schema.catalogue, reader, self.missing, self.facts),
+                ANONYMOUS,
+                request_id,
+                begin=self._changes.open,
+                key_hours=self._settings.idempotency_hours,
+            )
 
         try:
             async with asyncio.timeout(self._settings.request_timeout):
@@ -184,6 +192,8 @@ class GraphQLEndpoint:
         except TimeoutError:
             seconds = self._settings.request_timeout
             message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+            if known.definition.operation is OperationType.MUTATION:
+                message += " A change that was being committed may have been made: the same idempotencyKey tells."
             raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
         if result.fallback:
             entry["fallback"] = result.fallback
