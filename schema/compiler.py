@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from operator import itemgetter
@@ -33,85 +33,9 @@ from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice, few_ids
 from schema.places import Place, Variables, applied, filled
 from schema.records import Missing
 from schema.selection import Selection, node_selections
-
-MAX_NAME = 63
-"""Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
-
-EMPTY = "'[]'::json"
+from schema.statements import EMPTY, InlineBinds, NotCompilableError, Object, Statement
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
-
-
-class NotCompilableError(Exception):
-    """A selection that the loaders have to answer; the message says why."""
-
-
-@dataclass
-class InlineBinds(sql.Binds):
-    """Binds what requests fill in, and writes out what a plan fixes: numbers and plain words, so that the plan of a
-    prepared statement knows limits, labels and flags."""
-
-    def __call__(self, value: Any, pg_type: str) -> str:
-        if isinstance(value, int):
-            return str(value)
-        if value is None:
-            return f"NULL::{pg_type}"
-        if isinstance(value, str) and value.replace("_", "").isalnum() and value.isascii():
-            return f"'{value}'::{pg_type}"
-        return super().__call__(value, pg_type)
-
-
-@dataclass
-class Object:
-    """A JSON object of an answer: SQL by response key, and the queries that stand beside the row."""
-
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    beside: list[str] = field(default_factory=list)
-    counts: list[str] = field(default_factory=list)
-
-    def add(self, key: str, expression: str) -> None:
-        if len(key) > MAX_NAME:
-            raise NotCompilableError(f"the alias {key[:20]}... is longer than {MAX_NAME} characters")
-        self.fields.append((key, expression))
-
-    def query(self, query: str, alias: str) -> str:
-        """Puts a query beside the row; returns its JSON."""
-        self.beside.append(f" LEFT JOIN LATERAL ({query}) {alias} ON true")
-        self.counts.append(f"{alias}.n")
-        return f"{alias}.j"
-
-    @property
-    def select(self) -> str:
-        """The object as a row, to be written as JSON."""
-        return "SELECT " + ", ".join(f'{expression} AS "{key}"' for key, expression in self.fields)
-
-    @property
-    def below(self) -> str:
-        """How many rows its queries have read, as SQL: what is added to the count of its own."""
-        return "".join(f" + coalesce({one}, 0)" for one in self.counts)
-
-    @property
-    def list(self) -> str:
-        """The select items of a list of such objects, which go by the alias ``o$``."""
-        total = f"sum(1{self.below})" if self.counts else "count(*)"
-        return f"coalesce(json_agg(o$), {EMPTY}) AS j, coalesce({total}, 0)::int AS n"
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A compiled statement: one row of a column of JSON bytes for each root, and the number of rows in them."""
-
-    sql: str
-    binds: tuple[Any, ...]
-    keys: tuple[str, ...]
-
-    def values(self, variables: Variables) -> list[Any]:
-        """The parameters for a request.
-
-        Raises:
-            GatewayError: An argument cannot be used.
-        """
-        return [filled(value, variables) for value in self.binds]
 
 
 class Compiler:

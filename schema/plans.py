@@ -29,11 +29,12 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 from schema.catalogue import Catalogue
-from schema.compiler import Compiler, NotCompilableError, Statement
+from schema.compiler import Compiler
 from schema.errors import GatewayError
 from schema.places import Place, Variables
 from schema.records import Missing
 from schema.selection import Operation, Selection
+from schema.statements import NotCompilableError, Statement
 
 CAPACITY = 8_000_000
 """Characters of SQL that are kept."""
