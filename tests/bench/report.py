@@ -43,12 +43,12 @@ def picture(results: Results) -> str:
     """Bars of requests per second for each case, on a logarithmic scale."""
     width, left, bar, gap = 900, 150, 14, 18
     names = [name for name in COLOURS if any(name in servers for servers in results.values())]
-    rates = [one["rate"] for servers in results.values() for one in servers.values()]
+    rates = [one["rate"] for servers in results.values() for one in servers.values() if one["rate"]]
     least = 10 ** math.floor(math.log10(min(rates)))
     most = 10 ** math.ceil(math.log10(max(rates)))
 
     def along(rate: float) -> float:
-        return (width - left - 90) * math.log10(rate / least) / math.log10(most / least)
+        return (width - left - 90) * math.log10(max(rate, least) / least) / math.log10(most / least)
 
     parts: list[str] = []
     top = 70
