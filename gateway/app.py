@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from db.engine import ShortReader, create_engine, translate
 from db.transaction import Transactions
@@ -92,7 +92,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
     return Starlette(
         routes=[
             Route("/", _home),
-            Route("/graphql", _graphql(settings), methods=["GET", "POST"]),
+            Route("/graphql", _Graph(settings), methods=["GET", "POST"]),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Mount("/static", GZipMiddleware(_Assets(directory=STATIC))),
@@ -106,17 +106,23 @@ async def _home(_request: Request) -> Response:
     return RedirectResponse("/graphql")
 
 
-def _graphql(settings: Settings) -> Callable[[Request], object]:
-    async def graphql(request: Request) -> Response:
-        if settings.graphiql and _is_browser(request):
-            return FileResponse(
-                STATIC / "graphiql" / "index.html",
-                headers={"content-security-policy": CONTENT_POLICY, "cache-control": "no-cache", "vary": "accept"},
-            )
-        endpoint: GraphQLEndpoint = request.app.state.graphql
-        return await endpoint(request)
+class _Graph:
+    """``/graphql`` as an ASGI application: a route adds nothing to each of its requests."""
 
-    return graphql
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        endpoint: GraphQLEndpoint = request.app.state.graphql
+        answer = self._page() if self._settings.graphiql and _is_browser(request) else await endpoint(request)
+        await answer(scope, receive, send)
+
+    def _page(self) -> Response:
+        return FileResponse(
+            STATIC / "graphiql" / "index.html",
+            headers={"content-security-policy": CONTENT_POLICY, "cache-control": "no-cache", "vary": "accept"},
+        )
 
 
 def _is_browser(request: Request) -> bool:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import orjson
 from graphql import GraphQLError, OperationType
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -27,7 +27,7 @@ from gateway.telemetry import request_id as current_request_id
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
-from schema.plans import KnownOperation, Plans
+from schema.plans import KnownOperation, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
@@ -224,7 +224,7 @@ class GraphQLEndpoint:
         if request.method == "GET" and kind is not OperationType.QUERY:
             message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
             raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
-        values = get_variable_values(self._schema.graphql, known.definition.variable_definitions or (), asked.variables)
+        values = variable_values(self._schema.graphql, known, asked.variables)
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
         return known, values

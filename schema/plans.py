@@ -17,6 +17,7 @@ from graphql import (
     FragmentDefinitionNode,
     GraphQLBoolean,
     GraphQLEnumType,
+    GraphQLError,
     GraphQLInputObjectType,
     GraphQLList,
     GraphQLNonNull,
@@ -24,9 +25,11 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
-    type_from_ast,
 )
-from graphql.execution.values import VariableValues
+from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
+from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
+from graphql.pyutils import Undefined
+from graphql.utilities import coerce_input_value
 
 from schema.catalogue import Catalogue
 from schema.compiler import Compiler
@@ -70,12 +73,29 @@ class KnownOperation:
     fragments: Mapping[str, FragmentDefinitionNode]
     types: Sequence[tuple[str, Any]]
     """Variables with their input types."""
+    signatures: Sequence[GraphQLVariableSignature]
     pins: dict[str, Place] = field(default_factory=dict)
 
     def key(self, variables: Variables, reads: Hashable) -> Hashable:
         """What a plan is kept by; ``reads``: what the caller may read."""
         shape = tuple(_shape(type_, variables[name]) if name in variables else ... for name, type_ in self.types)
         return id(self), reads, shape, tuple((name, _pinned(place, variables)) for name, place in self.pins.items())
+
+
+def variable_values(
+    schema: GraphQLSchema, known: KnownOperation, given: Mapping[str, Any]
+) -> VariableValues | list[GraphQLError]:
+    """The coerced variables, or what is wrong with them; plain values, which are most, take a short way."""
+    sources: dict[str, VariableValueSource] = {}
+    coerced: dict[str, Any] = {}
+    for signature in known.signatures:
+        value = given.get(signature.name)
+        made = coerce_input_value(value, signature.type) if isinstance(value, str | int | float) else Undefined
+        if made is Undefined:
+            return get_variable_values(schema, known.definition.variable_definitions or (), dict(given))
+        sources[signature.name] = VariableValueSource(signature, value)
+        coerced[signature.name] = made
+    return VariableValues(sources, coerced)
 
 
 def _pinned(place: Place, variables: Variables) -> Any:
@@ -122,8 +142,10 @@ class Plans:
     ) -> KnownOperation:
         """An operation, to be kept with its document."""
         nodes = definition.variable_definitions or ()
-        types = [(node.variable.name.value, type_from_ast(self._schema, node.type)) for node in nodes]
-        return KnownOperation(document, definition, fragments, types)
+        found = [get_variable_signature(self._schema, node) for node in nodes]
+        signatures = [one for one in found if not isinstance(one, GraphQLError)]  # a valid document has no others
+        types = [(one.name, one.type) for one in signatures]
+        return KnownOperation(document, definition, fragments, types, signatures)
 
     def get(self, known: KnownOperation, values: VariableValues, reads: Hashable = None) -> tuple[Plan, int]:
         """The plan for an operation with these variables, and its price.
