@@ -70,7 +70,7 @@ async def test_drift_trend(demo: Client) -> None:
         "{ nodes { modelId } } } } }",
         u=UNTIL,
     )
-    assert per_model["extensions"]["cost"]["statements"] == 2
+    assert per_model["extensions"]["cost"]["statements"] == demo.statements(2)
     counts = Counter(model for model, _, _ in expected)
     for model in per_model["data"]["models"]["nodes"]:
         assert len(model["driftTrend"]["nodes"]) == counts[model["rowId"]]
