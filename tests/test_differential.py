@@ -23,6 +23,7 @@ from schema.schema import build
 
 SEED = 20261124
 ON_DEMO, ON_PLATFORM = 1500, 600
+BAD_ARGUMENTS = {"BAD_USER_INPUT", "INVALID_CURSOR"}
 
 
 @dataclass
@@ -107,4 +108,5 @@ async def test_both_executors_answer_the_same(pair: Pair, request: pytest.Fixtur
         if await pair.differ(query):
             pytest.fail(f"answered differently; as small as it gets:\n\n{await pair.shrink(query)}")
     fallbacks = pair.endpoint.execution.fallbacks
-    assert sum(fallbacks.values()) < count * (0.02 if on_demo else 0.2), fallbacks
+    failed = {reason: times for reason, times in fallbacks.items() if reason not in BAD_ARGUMENTS}
+    assert sum(failed.values()) < count * (0.02 if on_demo else 0.2), fallbacks
