@@ -67,12 +67,25 @@ def pg_enum(labels: type[Labels]) -> SqlEnum:
 
 
 @dataclass(frozen=True)
+class Edge:
+    """What a relation is in the lineage: the kind of its edge, and which of its ends is upstream.
+
+    ``closes_loop`` marks the edge by which a loop of the platform comes back to the type that it began with.
+    """
+
+    kind: Labels
+    _: KW_ONLY
+    target_is_upstream: bool
+    closes_loop: bool = False
+
+
+@dataclass(frozen=True)
 class Relation:
     """One relation between two entities, declared once at the side that refers, and a field on both sides.
 
     ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
     instead: a predicate over the row aliases ``{this}`` and ``{that}`` (never NULL-unsafe: NULL means no match), with
-    the columns of each side that it reads.
+    the columns of each side that it reads. ``lineage`` is its edge, or why it is none.
     """
 
     target: str
@@ -88,6 +101,7 @@ class Relation:
     inverse_sql: str | None = None
     this_columns: Sequence[str] = ()
     that_columns: Sequence[str] = ()
+    lineage: Edge | str = ""
 
 
 def belongs_to(
@@ -99,6 +113,7 @@ def belongs_to(
     inverse_doc: str,
     inverse_many: bool = True,
     latest: str | None = None,
+    lineage: Edge | str = "",
 ) -> Relation:
     """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
 
@@ -107,7 +122,14 @@ def belongs_to(
     """
     pairs = on if isinstance(on, Mapping) else {on: "id"}
     return Relation(
-        target, doc, on=pairs, inverse=inverse, inverse_doc=inverse_doc, inverse_many=inverse_many, latest=latest
+        target,
+        doc,
+        on=pairs,
+        inverse=inverse,
+        inverse_doc=inverse_doc,
+        inverse_many=inverse_many,
+        latest=latest,
+        lineage=lineage,
     )
 
 
@@ -123,6 +145,7 @@ def linked_by(
     inverse_doc: str = "",
     inverse_many: bool = True,
     inverse_sql: str | None = None,
+    lineage: Edge | str = "",
 ) -> Relation:
     """A relation by a predicate over ``{this}`` and ``{that}``.
 
@@ -141,6 +164,7 @@ def linked_by(
         inverse_sql=inverse_sql,
         this_columns=this_columns,
         that_columns=that_columns,
+        lineage=lineage,
     )
 
 
@@ -429,6 +453,7 @@ __all__ = [
     "Computed",
     "ComputedObject",
     "Derived",
+    "Edge",
     "Entity",
     "Labels",
     "Nearest",

@@ -37,6 +37,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class RoutingPattern(Labels, pg_name="routing_pattern"):
@@ -146,6 +147,7 @@ class ToolDependency(Entity):
         "The tool that consumes the data.",
         inverse="consumes",
         inverse_doc="Dependencies in which the tool is the consumer: whose output it can take.",
+        lineage=leads_to(LineageKind.CONSUMES),
     )
     producer_tool = belongs_to(
         "Tool",
@@ -153,6 +155,7 @@ class ToolDependency(Entity):
         "The tool that produces the data.",
         inverse="feeds",
         inverse_doc="Dependencies in which the tool is the producer: who can take its output.",
+        lineage=comes_from(LineageKind.FEEDS),
     )
 
 
@@ -288,6 +291,7 @@ class ComposerEpisode(Entity):
         "The classification that routed the query to the Tool Composer.",
         inverse="episodes",
         inverse_doc="Compositions that the classified query led to.",
+        lineage=comes_from(LineageKind.ROUTED_TO),
     )
     similar = Nearest(
         "similar_episodes",
@@ -336,6 +340,7 @@ class CompositionStep(Entity):
         "The composition that the step belongs to.",
         inverse="steps",
         inverse_doc="Steps of the composition.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     tool = belongs_to(
         "Tool",
@@ -343,6 +348,7 @@ class CompositionStep(Entity):
         "The tool that the step executes.",
         inverse="steps",
         inverse_doc="Composition steps that executed the tool.",
+        lineage=comes_from(LineageKind.EXECUTED_AS),
     )
     depends_on = linked_by(
         "CompositionStep",
@@ -352,6 +358,7 @@ class CompositionStep(Entity):
         that_columns=("episode_id", "step_number"),
         inverse="required_by",
         inverse_doc="Steps of the same composition that wait for this one.",
+        lineage=comes_from(LineageKind.CONSUMES),
     )
 
 
@@ -386,6 +393,7 @@ class ToolPerformance(Entity):
         "The tool that was measured.",
         inverse="performance",
         inverse_doc="Measured executions of the tool.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )
     step = belongs_to(
         "CompositionStep",
@@ -393,6 +401,7 @@ class ToolPerformance(Entity):
         "The composition step that made the call.",
         inverse="performance",
         inverse_doc="Measured tool executions of the step.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )
     episode = belongs_to(
         "ComposerEpisode",
@@ -400,4 +409,5 @@ class ToolPerformance(Entity):
         "The composition that the tool was called for, by its composition_id.",
         inverse="tool_performance",
         inverse_doc="Measured tool executions of the composition, by its composition_id.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, pg_enum
+from db.lineage import LineageKind, comes_from, leads_to
 from db.models.shared import Brand, Workstream
 
 
@@ -165,6 +166,7 @@ class RoiCalculation(Entity):
         "The calculation that replaces this one.",
         inverse="supersedes_calculations",
         inverse_doc="Calculations that this one replaces.",
+        lineage=leads_to(LineageKind.SUPERSEDES),
     )
     experiment = belongs_to(
         "Experiment",
@@ -172,6 +174,7 @@ class RoiCalculation(Entity):
         "The experiment that the initiative is tested in.",
         inverse="roi_calculations",
         inverse_doc="ROI calculations of initiatives tested in the experiment.",
+        lineage=comes_from(LineageKind.VALUED_BY),
     )
     breakdown = computed_object(
         "Totals of the itemised value drivers and costs, beside what the calculation states.",
@@ -245,6 +248,7 @@ class RoiValueDriverDetail(Entity):
         "The calculation that the value driver is part of.",
         inverse="value_drivers",
         inverse_doc="Value drivers of the calculation, itemized.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -275,4 +279,5 @@ class RoiCostDetail(Entity):
         "The calculation that the cost is part of.",
         inverse="costs",
         inverse_doc="Costs of the calculation, itemized.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

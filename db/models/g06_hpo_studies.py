@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
+from db.lineage import LineageKind, comes_from
 
 
 class HpoStudy(Entity):
@@ -75,6 +76,7 @@ class HpoStudy(Entity):
         "The experiment that the study optimizes.",
         inverse="hpo_studies",
         inverse_doc="HPO studies that the experiment was optimized by.",
+        lineage=comes_from(LineageKind.OPTIMIZED_BY),
     )
     best_trial = belongs_to(
         "HpoTrial",
@@ -83,6 +85,7 @@ class HpoStudy(Entity):
         inverse="best_of_study",
         inverse_doc="The study that this is the best trial of; null for any other trial.",
         inverse_many=False,
+        lineage="the best trial is one of the study's trials",
     )
 
 
@@ -122,4 +125,5 @@ class HpoTrial(Entity):
         "The study that contains the trial.",
         inverse="trials",
         inverse_doc="Trials that the study contains.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.lineage import LineageKind, comes_from
 
 
 class UnitType(Labels, pg_name="ab_unit_type"):
@@ -116,6 +117,7 @@ class Assignment(Entity):
         "The experiment that the unit was assigned in.",
         inverse="assignments",
         inverse_doc="Assignments of units to the experiment's variants.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -169,6 +171,7 @@ class Enrollment(Entity):
         "The assignment that the unit was enrolled under.",
         inverse="enrollments",
         inverse_doc="Enrollments of the assigned unit, newest first.",
+        lineage=comes_from(LineageKind.ENROLLED_AS),
     )
 
 
@@ -234,6 +237,7 @@ class InterimAnalysis(Entity):
         inverse="interim_analyses",
         latest="latest_interim_analysis",
         inverse_doc="Interim analyses of the experiment, newest first.",
+        lineage=comes_from(LineageKind.ANALYZED_BY),
     )
 
 
@@ -333,6 +337,7 @@ class ExperimentResult(Entity):
         inverse="results",
         latest="latest_result",
         inverse_doc="Computed results of the experiment, newest first.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
 
 
@@ -384,6 +389,7 @@ class SrmCheck(Entity):
         inverse="srm_checks",
         latest="latest_srm_check",
         inverse_doc="Sample ratio mismatch checks of the experiment, newest first.",
+        lineage=comes_from(LineageKind.ANALYZED_BY),
     )
 
 
@@ -465,6 +471,7 @@ class FidelityComparison(Entity):
         "The experiment that the prediction was compared with.",
         inverse="fidelity_comparisons",
         inverse_doc="Comparisons of twin predictions with the experiment's results, newest first.",
+        lineage=comes_from(LineageKind.ACTUAL_RESULTS),
     )
     simulation = belongs_to(
         "TwinSimulation",
@@ -472,6 +479,7 @@ class FidelityComparison(Entity):
         "The digital twin simulation that made the prediction.",
         inverse="fidelity_comparisons",
         inverse_doc="Comparisons of the simulation's prediction with experiment results, newest first.",
+        lineage=comes_from(LineageKind.ALSO_COMPARED_IN),
     )
     result = belongs_to(
         "ExperimentResult",
@@ -479,4 +487,5 @@ class FidelityComparison(Entity):
         "The experiment result that the prediction was compared with.",
         inverse="fidelity_comparisons",
         inverse_doc="Comparisons of twin predictions with this result.",
+        lineage=comes_from(LineageKind.ACTUAL_RESULTS),
     )

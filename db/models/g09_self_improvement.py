@@ -37,6 +37,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class ImprovementType(Labels, pg_name="improvement_type"):
@@ -236,6 +237,7 @@ class PromptConfiguration(Entity):
         "The prompt that this one was changed from.",
         inverse="child_prompts",
         inverse_doc="Prompts that were changed from this one.",
+        lineage=comes_from(LineageKind.EVOLVES_INTO),
     )
     # UNION, not UNION ALL: a cycle ends where it closes
     ancestors = linked_by(
@@ -251,6 +253,7 @@ class PromptConfiguration(Entity):
         inverse_sql="{this}.prompt_id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT p.prompt_id "
         "FROM prompt_configurations AS p WHERE p.parent_prompt_id = {that}.prompt_id UNION SELECT p.prompt_id "
         "FROM chain AS c JOIN prompt_configurations AS p ON p.parent_prompt_id = c.id) SELECT id FROM chain))",
+        lineage="the chain of parents, link by link an edge",
     )
 
 
@@ -308,6 +311,7 @@ class ImprovementAction(Entity):
         "The retrieval configuration that the action put in place.",
         inverse="improvement_actions",
         inverse_doc="Improvement actions that put the configuration in place.",
+        lineage=leads_to(LineageKind.APPLIES),
     )
     prompt_configuration = belongs_to(
         "PromptConfiguration",
@@ -315,6 +319,7 @@ class ImprovementAction(Entity):
         "The prompt configuration that the action put in place.",
         inverse="improvement_actions",
         inverse_doc="Improvement actions that put the prompt in place.",
+        lineage=leads_to(LineageKind.APPLIES),
     )
     evaluations = linked_by(
         "Evaluation",
@@ -324,6 +329,7 @@ class ImprovementAction(Entity):
         that_columns=("learning_signal_id",),
         inverse="improvement_actions",
         inverse_doc="Improvement actions that the evaluation's learning signal triggered.",
+        lineage=comes_from(LineageKind.TRIGGERS),
     )
 
 
@@ -392,6 +398,7 @@ class ExperimentKnowledge(Entity):
         many=False,
         inverse="knowledge",
         inverse_doc="Lessons learned from the experiment.",
+        lineage=comes_from(LineageKind.LEARNED_AS),
     )
     similar = Nearest(
         "similar_knowledge",

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
+from db.lineage import LineageKind, comes_from
 
 
 class OptimizerType(Labels, pg_name="optimizer_type"):
@@ -132,6 +133,7 @@ class PromptOptimizationRun(Entity):
         inverse="best_of_run",
         inverse_doc="The run, when the instruction belongs to its best candidate.",
         inverse_many=False,
+        lineage="the best ones are some of the run's instructions",
     )
     active_instructions = linked_by(
         "OptimizedInstruction",
@@ -142,6 +144,7 @@ class PromptOptimizationRun(Entity):
         inverse="active_of_run",
         inverse_doc="The run that produced the instruction, while it is deployed.",
         inverse_many=False,
+        lineage="the active ones are some of the run's instructions",
     )
 
 
@@ -198,6 +201,7 @@ class OptimizedInstruction(Entity):
         "The optimization run that produced the instruction.",
         inverse="instructions",
         inverse_doc="Instructions that the run produced.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
     parents = linked_by(
         "OptimizedInstruction",
@@ -207,6 +211,7 @@ class OptimizedInstruction(Entity):
         that_columns=("run_id", "candidate_idx"),
         inverse="children",
         inverse_doc="Instructions of the same run that evolved from this one's candidate.",
+        lineage=comes_from(LineageKind.EVOLVES_INTO),
     )
 
 
@@ -244,6 +249,7 @@ class OptimizedToolDescription(Entity):
         "The optimization run that produced the description.",
         inverse="tool_descriptions",
         inverse_doc="Tool descriptions that the run produced.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
     tool = belongs_to(
         "Tool",
@@ -251,6 +257,7 @@ class OptimizedToolDescription(Entity):
         "The registered tool of that name, if there is one.",
         inverse="optimized_descriptions",
         inverse_doc="Optimized descriptions of the tool, by its name.",
+        lineage=comes_from(LineageKind.DESCRIBED_BY),
     )
 
 
@@ -311,6 +318,7 @@ class PromptAbTest(Entity):
         "The instruction that is the baseline.",
         inverse="baseline_in_tests",
         inverse_doc="A/B tests in which the instruction is the baseline.",
+        lineage=comes_from(LineageKind.COMPARED_IN),
     )
     treatment_instruction = belongs_to(
         "OptimizedInstruction",
@@ -319,6 +327,7 @@ class PromptAbTest(Entity):
         inverse="treatment_in_tests",
         latest="latest_ab_test",
         inverse_doc="A/B tests in which the instruction is the treatment.",
+        lineage=comes_from(LineageKind.COMPARED_IN),
     )
     outcome = computed_object(
         "What the test came to: how the treatment did against the baseline.",
@@ -389,4 +398,5 @@ class PromptAbTestObservation(Entity):
         "The A/B test that the observation belongs to.",
         inverse="observations",
         inverse_doc="Requests observed in the test.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

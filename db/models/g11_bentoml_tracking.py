@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Argument, Entity, belongs_to, column, computed_object, pg_enum
+from db.lineage import LineageKind, comes_from
 from db.models.g01_mlops_core import DeploymentStatus
 
 
@@ -70,6 +71,7 @@ class BentoService(Entity):
         "The model that the service serves.",
         inverse="services",
         inverse_doc="BentoML services that serve the model.",
+        lineage=comes_from(LineageKind.SERVED_BY),
     )
     deployment = belongs_to(
         "Deployment",
@@ -77,6 +79,7 @@ class BentoService(Entity):
         "The deployment that the service serves.",
         inverse="services",
         inverse_doc="BentoML services that the deployment is served by.",
+        lineage=comes_from(LineageKind.SERVED_BY),
     )
     metrics_summary = computed_object(
         "What the service's metrics of a period come to; null values where it emitted none.",
@@ -159,4 +162,5 @@ class ServingMetric(Entity):
         inverse="metrics",
         latest="latest_metric",
         inverse_doc="Serving metrics that the service emits, newest first.",
+        lineage=comes_from(LineageKind.EMITS),
     )

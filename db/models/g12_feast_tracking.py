@@ -10,7 +10,8 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, I
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
+from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class FeatureView(Entity):
@@ -45,6 +46,20 @@ class FeatureView(Entity):
     )
     deleted_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When it was retired; null while it is in use."
+    )
+
+    served_features = linked_by(
+        "Feature",
+        "{that}.feature_name = ANY (ARRAY(SELECT coalesce(e ->> 'name', e #>> '{}') FROM jsonb_array_elements("
+        "CASE jsonb_typeof({this}.features) WHEN 'array' THEN {this}.features END) AS e))",
+        "Features of the feature store that the view serves, by name, in every version of theirs.",
+        this_columns=("features",),
+        that_columns=("feature_name",),
+        inverse="feature_views",
+        inverse_doc="Feast feature views that serve the feature, by its name.",
+        inverse_sql="({this}.features @> jsonb_build_array(jsonb_build_object('name', {that}.feature_name)) "
+        "OR {this}.features @> jsonb_build_array({that}.feature_name))",
+        lineage=leads_to(LineageKind.CONTAINS),
     )
 
 
@@ -89,6 +104,7 @@ class MaterializationJob(Entity):
         inverse="materialization_jobs",
         latest="latest_materialization_job",
         inverse_doc="Materialization jobs of the feature view, newest first.",
+        lineage=comes_from(LineageKind.MATERIALIZED_BY),
     )
 
 
@@ -132,4 +148,5 @@ class FeatureFreshness(Entity):
         inverse="freshness",
         latest="latest_freshness",
         inverse_doc="Freshness readings of the feature view, newest first.",
+        lineage=comes_from(LineageKind.MONITORED_BY),
     )

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class DiscoveryAlgorithm(Labels, pg_name="discovery_algorithm", pg_schema="ml"):
@@ -115,6 +116,7 @@ class DiscoveryAlgorithmRun(Entity):
         "The DAG that the algorithm voted on.",
         inverse="algorithm_runs",
         inverse_doc="Runs of the algorithms behind the DAG.",
+        lineage=leads_to(LineageKind.PRODUCES),
     )
 
 
@@ -143,6 +145,7 @@ class DiscoveredEdge(Entity):
         "The DAG that the edge belongs to.",
         inverse="edges",
         inverse_doc="Edges of the DAG.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -184,6 +187,7 @@ class DriverRanking(Entity):
         "The DAG that the causal ranks were taken from.",
         inverse="driver_rankings",
         inverse_doc="Driver rankings taken from the DAG.",
+        lineage=comes_from(LineageKind.RANKED_IN),
     )
 
 
@@ -220,4 +224,5 @@ class FeatureRanking(Entity):
         "The ranking set that the feature's ranks belong to.",
         inverse="feature_rankings",
         inverse_doc="Ranks of the individual features.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NOW, Entity, belongs_to, column, computed_object, linked_by
+from db.lineage import LineageKind, comes_from
 
 
 class CohortDefinition(Entity):
@@ -96,6 +97,7 @@ class CohortExecution(Entity):
         inverse="executions",
         latest="latest_execution",
         inverse_doc="Executions of the cohort definition.",
+        lineage=comes_from(LineageKind.EXECUTED_AS),
     )
     sla = computed_object(
         "Whether the execution met its service level: 120 seconds for each 100,000 patients of the input.",
@@ -134,6 +136,7 @@ class CohortEligibilityLog(Entity):
         "The cohort definition that the criterion belongs to.",
         inverse="eligibility_log",
         inverse_doc="Criteria applied in any execution of the cohort, with their impact.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     execution = belongs_to(
         "CohortExecution",
@@ -141,6 +144,7 @@ class CohortEligibilityLog(Entity):
         "The execution in which the criterion was applied.",
         inverse="eligibility_log",
         inverse_doc="Criteria applied in the execution, with their impact.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -172,6 +176,7 @@ class PatientCohortAssignment(Entity):
         "The cohort that the patient was assessed for.",
         inverse="patient_assignments",
         inverse_doc="Patients assessed for the cohort, in any execution.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     execution = belongs_to(
         "CohortExecution",
@@ -179,6 +184,7 @@ class PatientCohortAssignment(Entity):
         "The execution that assessed the patient.",
         inverse="patient_assignments",
         inverse_doc="Patients that the execution assessed.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
 
 
@@ -220,4 +226,5 @@ class CohortComparison(Entity):
         # The inner query makes the planner ask the GIN index first; alone, a page per cohort walks the order's index.
         inverse_sql="{this}.comparison_id = ANY(ARRAY(SELECT named.comparison_id FROM ml_cohort_comparisons AS named"
         " WHERE named.cohort_ids @> jsonb_build_array({that}.cohort_id)))",
+        lineage=comes_from(LineageKind.COMPARED_IN),
     )
