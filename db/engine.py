@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import asyncpg
@@ -122,6 +122,9 @@ class Reader(Protocol):
 
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]: ...
 
+    def snapshot(self) -> AbstractAsyncContextManager[Reader]:
+        """One moment for all statements of the block, which are counted here too."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -154,6 +157,15 @@ class ShortReader:
         self.rows += len(rows)
         return rows
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        async with self._slots, snapshot(self._engine) as held:
+            try:
+                yield held
+            finally:
+                self.statements += held.statements
+                self.rows += held.rows
+
     async def _run(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         async with self._engine.connect() as connection:
             return await _run(connection, sql, values)
@@ -179,6 +191,11 @@ class HeldReader:
                     rows = await _run(self._connection, sql, values)
         self.rows += len(rows)
         return rows
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """Its own statements see one moment already."""
+        yield self
 
 
 async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:

@@ -6,7 +6,7 @@ Each refusal has its own code and says the limit and the value. Documents are pa
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from gateway.settings import Settings
 from schema.aggregates import MAX_GROUPS
 from schema.catalogue import Catalogue, Type
 from schema.errors import GatewayError
+from schema.fields import FIELDS
 from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 from schema.selection import Operation, Selection
 
@@ -268,13 +269,12 @@ class Meter:
     def _root_cost(self, selection: Selection, walk: _Walk) -> int:
         if selection.name in {"node", "nodes"}:
             ids = selection.arguments.get("ids")
-            rows = len(ids) if isinstance(ids, list) else 1
-            below = [
-                self._rows_cost(self._catalogue[name], selection, rows, walk)
-                for name in _named_types(selection)
-                if name in self._catalogue.types
-            ]
-            return rows + max(below, default=0)
+            return self._nodes_cost(selection, len(ids) if isinstance(ids, list) else 1, walk)
+        if own := FIELDS.get(selection.name):
+            rows = own.rows(selection.arguments)
+            sizes = {type_.name: walk.scans.rows(type_) for type_ in self._catalogue}
+            read = own.reads(self._catalogue, selection.arguments, sizes)
+            return read + sum(rows.values()) + self._own_cost(selection, rows, walk)
         root = self._catalogue.roots.get(selection.name)
         if root is None:
             return 0
@@ -282,6 +282,23 @@ class Meter:
         if not root.many:
             return 1 + _read(type_, walk.scans.below(type_, type_, 1)) + self._rows_cost(type_, selection, 1, walk)
         return self._list_cost(type_, selection, None, 1, ROOT_PAGE, walk)
+
+    def _nodes_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
+        """So many rows of one type or of any."""
+        names = {selection.type_name, *_named_types(selection)} & self._catalogue.types.keys()
+        below = [self._rows_cost(self._catalogue[name], selection, rows, walk) for name in names]
+        return rows + max(below, default=0)
+
+    def _own_cost(self, selection: Selection, rows: Mapping[str, int], walk: _Walk) -> int:
+        """What lies below a field that is not the catalogue's; ``rows`` says which fields hold how many rows."""
+        cost = 0
+        for child in selection.fields.values():
+            walk.step()
+            if child.name in rows:
+                cost += self._nodes_cost(child, rows[child.name], walk)
+            elif child.concrete_types():
+                cost += self._own_cost(child, rows, walk)
+        return cost
 
     def _list_cost(
         self, type_: Type, selection: Selection, parent: Type | None, parents: int, default: int, walk: _Walk

@@ -335,7 +335,7 @@ def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
         yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, columns, arguments, made.sums_up)
 
 
-def _joins(relation: Relation) -> tuple[Join, Join]:
+def joins(relation: Relation) -> tuple[Join, Join]:
     """The relation's join as its declaring side sees it, and as the other side does."""
     if relation.sql is not None:
         this, that = tuple(relation.this_columns), tuple(relation.that_columns)
@@ -354,7 +354,7 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
     this = types[entity.__name__]
     for name, relation in relations(entity).items():
         that = types[relation.target]
-        forward, backward = _joins(relation)
+        forward, backward = joins(relation)
         _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many), that)
         if relation.inverse:
             _add(

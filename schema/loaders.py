@@ -64,7 +64,7 @@ class Loaders:
         self.reader = reader
         self.missing = missing
         self.facts = facts
-        self._loaders: dict[int, DataLoader[Key, Any]] = {}
+        self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 
@@ -396,7 +396,7 @@ class Loaders:
         async def load(keys: list[Key]) -> Sequence[Any]:
             return await self.by_ids(type_, [selection], keys)
 
-        return self._loader(selection, load).load(key)
+        return self._loader(selection, load, type_.name).load(key)
 
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
@@ -438,10 +438,14 @@ class Loaders:
             raise missing_object(what)
         return tuple(parent[key_name(column)] for column in columns)
 
-    def _loader(self, selection: Selection, load: Callable[[list[Key]], Any]) -> DataLoader[Key, Any]:
-        loader = self._loaders.get(id(selection))
+    def _loader(
+        self, selection: Selection, load: Callable[[list[Key]], Any], type_name: str = ""
+    ) -> DataLoader[Key, Any]:
+        """The loader of a place of the query; of each type there, where rows of several types can meet."""
+        place = id(selection), type_name
+        loader = self._loaders.get(place)
         if loader is None:
-            loader = self._loaders[id(selection)] = DataLoader(load_fn=load)
+            loader = self._loaders[place] = DataLoader(load_fn=load)
         return loader
 
     async def fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:

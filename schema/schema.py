@@ -12,6 +12,7 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
 from schema.catalogue import Catalogue, catalogue
+from schema.fields import FIELDS
 from schema.scalars import SCALARS
 from schema.types import RequestContext, Types, read
 
@@ -22,7 +23,7 @@ class Schema(strawberry.Schema):
     def __init__(self, models: Catalogue) -> None:
         types = Types(models)
         super().__init__(
-            query=types.query(),
+            query=types.query({name: own.make(types) for name, own in FIELDS.items()}),
             types=list(types.nodes.values()),
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )

@@ -176,7 +176,7 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
     """
     arrays = [bind([key[i] for key in keys], "text[]") for i in range(len(type_.key))]
     names = ", ".join(f"c{i}" for i in range(len(type_.key)))
-    on = " AND ".join(_same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key))
+    on = " AND ".join(same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key))
     source = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({names}, ord)"
     if type_.select is None:
         return f"SELECT k.ord, {', '.join(select)} FROM {source} JOIN {type_.sql_name} t ON {on}"
@@ -185,8 +185,9 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
     return per_parent(rows, source)
 
 
-def _same_key(type_: Type, column: str, text: str) -> str:
+def same_key(type_: Type, column: str, text: str, row: str = "t") -> str:
+    """Whether a part of a row's key is the one that a text says."""
     kind = type_.column_kind(column)
     if kind.pg_type in {"uuid", "integer", "date"}:
-        return f"t.{column} = {text}::{kind.pg_type}"
-    return f"t.{column}::text = {text}"
+        return f"{row}.{column} = {text}::{kind.pg_type}"
+    return f"{row}.{column}::text = {text}"

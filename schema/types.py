@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
@@ -211,8 +211,8 @@ class Types:
             resolver = taking(own, self.nodes[target.name] | None, _related_row(relation))
         return strawberry.field(resolver=resolver, name=relation.name, description=relation.description)
 
-    def query(self) -> type:
-        """The query type: two roots for every type, ``node`` and ``nodes``."""
+    def query(self, own: Mapping[str, Any]) -> type:
+        """The query type: the catalogue's roots, ``node`` and ``nodes``, and the fields of ``own``, by name."""
         cls: Any = type("Query", (), {})
         cls.node = strawberry.field(resolver=_node, description="Any row by its global id; null where there is none.")
         cls.nodes = strawberry.field(
@@ -220,6 +220,8 @@ class Types:
         )
         for root in self.catalogue.roots.values():
             setattr(cls, root.name, self._root(root))
+        for name, made in own.items():
+            setattr(cls, name, made)
         query: type = strawberry.type(cls, name="Query", description="Everything that can be read.")
         return query
 

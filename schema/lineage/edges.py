@@ -1,0 +1,113 @@
+"""Edges as data: every relation that is one, as each of its ends sees it, and what a node is called and in which state.
+
+Read once from the models; the walk knows no table by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from db.base import Edge, entities, relations
+from db.lineage import LineageKind
+from schema.catalogue import Catalogue, Join, Type, joins
+from schema.records import Missing
+
+
+@dataclass(frozen=True)
+class End:
+    """An edge as one of its ends sees it: from a row of ``type`` to rows of ``target``, found by ``join``.
+
+    ``downstream``: the target is the downstream end. ``name`` is unique: ``Model.experiment``, and with a ``~`` behind
+    it as the other end sees the same.
+    """
+
+    name: str
+    type: str
+    target: str
+    join: Join
+    kind: LineageKind
+    downstream: bool
+    closes_loop: bool
+
+
+class Edges:
+    """The ends of all edges, by the type that they are seen from."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, tuple[End, ...]] = {}
+        self.by_name: dict[str, End] = {}
+        for name, entity in entities().items():
+            if not entity.__is_view__:
+                self.of.setdefault(name, ())
+        for name, entity in entities().items():
+            for field, relation in relations(entity).items():
+                if isinstance(relation.lineage, Edge):
+                    for end in _ends(name, field, relation.target, relation.lineage, joins(relation)):
+                        self.of[end.type] = (*self.of[end.type], end)
+                        self.by_name[end.name] = end
+
+    @property
+    def types(self) -> list[str]:
+        """The types whose rows are nodes of the lineage."""
+        return list(self.of)
+
+
+def _ends(type_: str, field: str, target: str, edge: Edge, ways: tuple[Join, Join]) -> Iterator[End]:
+    kind = edge.kind
+    assert isinstance(kind, LineageKind)  # noqa: S101 - there is no other vocabulary of edges
+    downstream = not edge.target_is_upstream
+    name = f"{type_}.{field}"
+    yield End(name, type_, target, ways[0], kind, downstream, edge.closes_loop)
+    yield End(f"{name}~", target, type_, ways[1], kind, not downstream, edge.closes_loop)
+
+
+@cache
+def edges() -> Edges:
+    """The edges of all models."""
+    return Edges()
+
+
+NAMES = ("name", "title", "metric_name", "test_name", "operation_type")
+STATES = ("stage", "status", "overall_status", "approval_status", "simulation_status", "enrollment_status", "state")
+"""Columns that say in which state a row is, the first of them that a table has."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """What is shown of a type's nodes: SQL over ``{row}`` of the label and of the state, NULL where it has none."""
+
+    label: str
+    state: str
+    state_column: str | None
+
+
+def face(type_: Type, missing: Missing) -> Face:
+    """How nodes of a type are shown, with the columns that the database has."""
+    there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
+    named = [column for column in (*type_.search, *_names(type_)) if column in there]
+    state = next((column for column in STATES if column in there), None)
+    label = f"{{row}}.{named[0]}::text" if named else "NULL::text"
+    return Face(label, f"{{row}}.{state}::text" if state else "NULL::text", state)
+
+
+def _names(type_: Type) -> list[str]:
+    columns = [column.name for column in type_.table.columns if not column.name.startswith("mlflow")]
+    exact = [column for column in NAMES if column in columns]
+    return [*exact, *(column for column in columns if column.endswith("_name"))]
+
+
+def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
+    """A state as the graph names it: the member of its enum, or the text of the column."""
+    if text is None or face_.state_column is None:
+        return None
+    labels = type_.column_kind(face_.state_column).labels
+    if labels is None:
+        return text
+    return next((member.name for member in labels if member.value == text), text)
+
+
+def nodes_of(catalogue: Catalogue) -> list[Type]:
+    """The types whose rows are nodes of the lineage."""
+    return [catalogue[name] for name in edges().types]
