@@ -21,7 +21,7 @@ from schema.lineage import cursors
 from schema.lineage.answer import COUNTED, Answer, Link, cut_branches, degree_branches, fitted, reason
 from schema.lineage.asked import Asked, asked
 from schema.lineage.statements import Branch, Statements, Window
-from schema.lineage.walk import Found, Walk, Walked
+from schema.lineage.walk import Found, Walk, Walked, window
 from schema.loaders import Loaders
 from schema.records import Record
 from schema.scalars import DateTime
@@ -280,8 +280,8 @@ class Reading:
 
     async def _count_remaining(self, answer: Answer, records: Sequence[Record]) -> None:
         branches, places = cut_branches(answer.cuts)
-        question = self._asked.question
-        for number, place, count in await self._count(branches, Window(question.since, question.until)):
+        within = window(self._loaders.catalogue, self._asked.question)
+        for number, place, count in await self._count(branches, within):
             record = records[places[number][place - 1]]
             record |= {"remaining": min(count, COUNTED), "capped": count > COUNTED}
 

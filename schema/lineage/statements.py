@@ -7,7 +7,7 @@ in the order of the index behind the relation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +24,14 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Window:
-    """The moments that reached nodes must lie in, as far as they have a time: from ``since`` to before ``until``."""
+    """The moments that reached nodes must lie in, as far as they have a time: from ``since`` to before ``until``.
+
+    The ``starts``, keys by type, are within it whenever they are.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
+    starts: Mapping[str, Sequence[Key]] = field(default_factory=dict)
 
     def predicates(self, type_: Type, order: Sequence[OrderTerm], bind: sql.Binds) -> list[list[str]]:
         """The ways to be within it, disjoint, each with an index's range; one way without conditions for all."""
@@ -43,7 +47,19 @@ class Window:
             within.append(f"{time} >= {bind(self.since.isoformat(), f'text::timestamptz::{kind}')}")
         if self.until is not None:
             within.append(f"{time} < {bind(self.until.isoformat(), f'text::timestamptz::{kind}')}")
-        return [within, [f"{time} IS NULL"]]
+        ways = [within, [f"{time} IS NULL"]]
+        if starts := self.starts.get(type_.name):
+            ways.append([_one_of(type_, starts, bind), f"NOT ({' AND '.join(within)})"])
+        return ways
+
+
+def _one_of(type_: Type, keys: Sequence[Key], bind: sql.Binds) -> str:
+    """Whether the row ``t`` has one of these keys."""
+    arrays = ", ".join(bind([key[place] for key in keys], "text[]") for place in range(len(type_.key)))
+    names = ", ".join(f"c{place}" for place in range(len(type_.key)))
+    casts = ", ".join(f"c{place}::{type_.column_kind(column).pg_type}" for place, column in enumerate(type_.key))
+    columns = ", ".join(f"t.{column}" for column in type_.key)
+    return f"({columns}) IN (SELECT {casts} FROM unnest({arrays}) AS s({names}))"
 
 
 class _Binds(sql.Binds):
@@ -153,7 +169,7 @@ class Statements:
             numbered = [f"{expression} AS f{place}" for place, expression in enumerate(select)]
             source, position = self._source(branch, bind, arrays)
             for within in window.predicates(target, order, bind):
-                where = [branch.end.join.on("n", "t"), *within]
+                where = [branch.end.join.on("k", "t"), *within]
                 page = sql.page(target.sql_name, numbered, sql.Page(order, limit + 1, position), bind, where=where)
                 selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({page}) r")
         return " UNION ALL ".join(selects), bind.values
@@ -171,7 +187,7 @@ class Statements:
             behind = [[]] if position is None else [[one] for one in sql.after(order, position, "t", bind)]
             found = [
                 f"(SELECT {key} FROM {target.sql_name} t"
-                f"{sql.conditions([end.join.on('n', 't'), *within, *place])} LIMIT {cap})"
+                f"{sql.conditions([end.join.on('k', 't'), *within, *place])} LIMIT {cap})"
                 for end in branch.ends
                 for within in window.predicates(target, order, bind)
                 for place in behind
@@ -182,7 +198,7 @@ class Statements:
         return " UNION ALL ".join(selects), bind.values
 
     def _source(self, branch: Branch, bind: sql.Binds, arrays: dict[Any, str]) -> tuple[str, tuple[Any, ...] | None]:
-        """The nodes of a branch as ``n``, their places as ``q.ord``, and their positions as columns of ``q``."""
+        """The nodes of a branch as ``k``, their places as ``q.ord``, and their positions as columns of ``q``."""
         type_ = self._catalogue[branch.end.type]
 
         def array(values: tuple[str | None, ...]) -> str:
@@ -201,9 +217,9 @@ class Statements:
                 if value is not None:
                     names.append(f"p{place}")
                     bound.append(array(tuple(spot.position[place] for spot in spots if spot.position)))
-        on = " AND ".join(sql.same_key(type_, column, f"q.c{place}", "n") for place, column in enumerate(type_.key))
+        on = " AND ".join(sql.same_key(type_, column, f"q.c{place}", "k") for place, column in enumerate(type_.key))
         source = (
-            f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord) JOIN {type_.sql_name} n ON {on}"
+            f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord) JOIN {type_.sql_name} k ON {on}"
         )
         return source, None if position is None else tuple(position)
 

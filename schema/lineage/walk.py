@@ -94,7 +94,7 @@ class Walk:
         self._reader = reader
         self._question = question
         self._statements = Statements(catalogue, missing)
-        self._window = Window(question.since, question.until)
+        self.window = window(catalogue, question)
         self._ends: dict[str, list[End]] = {}
         self.walked = Walked()
 
@@ -196,7 +196,7 @@ class Walk:
 
     async def _fetch(self, branches: Sequence[Branch], limit: int) -> Sequence[Sequence[Any]]:
         try:
-            return await self._reader.fetch(*self._statements.neighbours(branches, limit, self._window))
+            return await self._reader.fetch(*self._statements.neighbours(branches, limit, self.window))
         except InvalidValueError as error:
             raise invalid("after", "holds values that its columns cannot have") from error
 
@@ -212,6 +212,17 @@ class Walk:
                 node = self._node(neighbour.id, neighbour.label, neighbour.state, depth)
                 walked.found[node.id] = node
                 yield node
+
+
+def window(catalogue: Catalogue, question: Question) -> Window:
+    """The moments that a walk may reach, which its starts are free of."""
+    if question.since is None and question.until is None:
+        return Window()
+    starts: dict[str, list[Key]] = {}
+    for id_ in question.starts:
+        type_, key = key_of(catalogue, id_)
+        starts.setdefault(type_.name, []).append(key)
+    return Window(question.since, question.until, starts)
 
 
 def _resuming(resumed: Sequence[Resumed]) -> Iterator[Branch]:
