@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench migration snapshot lock clean
+.PHONY: help run test lint format bench bench-recall migration snapshot lock clean
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the database of DATABASE_URL
 	$(BIN)/e2i-gateway serve --demo small
@@ -26,6 +26,9 @@ format: $(VENV)/dev ## Format the code
 
 bench: $(VENV)/dev ## Measure the executors on a database of its own
 	$(BIN)/python -m tests.bench
+
+bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 vectors, and how fast
+	$(BIN)/python -m tests.bench.recall
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

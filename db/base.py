@@ -239,7 +239,9 @@ class Rows:
     ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
     the key alone orders. ``__plural__`` is needed only where the plural is not regular. ``__lookups__`` are further
     ways to ask for one row: argument -> column, all of them unique together. ``__search__`` are the columns by which
-    `search` finds a row, its name first.
+    `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
+    tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
+    by which its lists are often filtered: each has an index in the default order.
     """
 
     __order__: ClassVar[str | None] = None
@@ -248,6 +250,8 @@ class Rows:
     __is_view__: ClassVar[bool] = False
     __lookups__: ClassVar[Sequence[Mapping[str, str]]] = ()
     __search__: ClassVar[Sequence[str]] = ()
+    __references__: ClassVar[Sequence[str]] = ()
+    __filtered__: ClassVar[Sequence[str]] = ()
 
 
 class Entity(Rows, DeclarativeBase):
@@ -392,7 +396,7 @@ def add_comments() -> None:
 
 
 def add_indexes() -> None:
-    """An index behind every relation and every default order, so that a page per parent is read from an index.
+    """An index behind every relation, default order and common filter, so that a page is read from an index.
 
     Derived, not declared: (columns of the relation, default order's time DESC NULLS LAST, key DESC). Both ends of a
     relation are looked up by equality, and so is a foreign key when what it refers to is deleted; an end that is a key
@@ -404,6 +408,8 @@ def add_indexes() -> None:
             continue
         if entity.__order__:
             _add_ordered_index(entity, ())
+        for name in entity.__filtered__:
+            _add_ordered_index(entity, (name,))
         for relation in relations(entity).values():
             if relation.on:
                 _add_ordered_index(entity, tuple(relation.on))

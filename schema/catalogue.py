@@ -204,6 +204,9 @@ class Type:
     reads: tuple[str, ...] = ()
     """The tables and views that it cannot do without, as SQL names them."""
     search: tuple[str, ...] = ()
+    """The columns by whose values `search` finds a row."""
+    references: tuple[str, ...] = ()
+    """The columns that it compares with a whole text only."""
     columns: dict[str, ColumnField] = field(default_factory=dict)
     objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
@@ -419,6 +422,7 @@ def _type(entity: RowClass) -> Type:
         entity.__ascending__,
         reads=(table_of(entity).fullname,),
         search=tuple(entity.__search__),
+        references=tuple(entity.__references__),
     )
     if issubclass(entity, Derived):
         columns = (f"d.{c.name}::{kind_of(c.type).pg_type} AS {c.name}" for c in type_.table.columns)

@@ -54,10 +54,10 @@ def decode(value: str, type_name: str, kinds: Sequence[str]) -> tuple[str, ...]:
         parts = tuple(unescape(part) for part in value.removeprefix(prefix).split(":"))
     expected = f"an id of {type_name} looks like {prefix}{':'.join(_EXAMPLES.get(kind, '<text>') for kind in kinds)}"
     if len(parts) != len(kinds):
-        raise MalformedIdError(f"{_shown(value)} has {len(parts)} parts where the key has {len(kinds)}; {expected}")
+        raise MalformedIdError(f"{shown(value)} has {len(parts)} parts where the key has {len(kinds)}; {expected}")
     for part, kind in zip(parts, kinds, strict=True):
-        if not _fits(part, kind):
-            raise MalformedIdError(f"{_shown(value)} is not {_WORDS.get(kind, 'a text without NUL')}; {expected}")
+        if not fits(part, kind):
+            raise MalformedIdError(f"{shown(value)} is not {_WORDS.get(kind, 'a text without NUL')}; {expected}")
     return tuple(str(UUID(part)) if kind == "uuid" else part for part, kind in zip(parts, kinds, strict=True))
 
 
@@ -65,11 +65,13 @@ _EXAMPLES = {"uuid": "<UUID>", "integer": "<integer>", "date": "<YYYY-MM-DD>"}
 _WORDS = {"uuid": "a UUID", "integer": "a 32-bit integer", "date": "a date"}
 
 
-def _shown(value: str) -> str:
+def shown(value: str) -> str:
+    """A client's text as a message quotes it, not longer than 80 characters."""
     return repr(value if len(value) <= 80 else value[:77] + "...")
 
 
-def _fits(part: str, kind: str) -> bool:
+def fits(part: str, kind: str) -> bool:
+    """Whether a text can be a part of a key of that kind."""
     match kind:
         case "uuid":
             return _reads(UUID, part)

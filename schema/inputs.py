@@ -12,9 +12,9 @@ from strawberry import UNSET
 from db.base import Labels
 from schema.aggregates import MAX_GROUPS, MAX_KEYS, TimeBucket
 from schema.catalogue import Catalogue, RelationField, Type
-from schema.filters import LISTS, Operator, filtered, operators
+from schema.filters import LISTS, MAX_LIST, Operator, filtered, operators
 from schema.kinds import Kind
-from schema.orders import sortable
+from schema.orders import MAX_TERMS, sortable
 from schema.scalars import BY_NAME, JSON
 
 
@@ -71,8 +71,8 @@ class Inputs:
     def _define_where(self, type_: Type) -> None:
         own = self.where[type_.name]
         fields: dict[str, tuple[Any, str]] = {
-            "and": (list[own], "All of these hold; an empty list holds."),  # type: ignore[valid-type]  # made at run time
-            "or": (list[own], "One of these holds; an empty list does not."),  # type: ignore[valid-type]
+            "and": (list[own], f"All of these hold (at most {MAX_LIST}); an empty list holds."),  # type: ignore[valid-type]  # made at run time
+            "or": (list[own], f"One of these holds (at most {MAX_LIST}); an empty list does not."),  # type: ignore[valid-type]
             "not": (own, "This does not hold."),
         }
         for leaf in type_.columns.values():
@@ -154,7 +154,8 @@ def list_arguments(where: Any, order: Any) -> dict[str, Any]:
             list[order] | None,
             strawberry.argument(
                 name="orderBy",
-                description="In which order, the first term first; newest first unless said. The key settles ties.",
+                description=f"In which order, the first of at most {MAX_TERMS} terms first; newest first unless said. "
+                "The key settles ties.",
             ),
         ],
     }

@@ -186,7 +186,7 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
 
 
 def same_key(type_: Type, column: str, text: str, row: str = "t") -> str:
-    """Whether a part of a row's key is the one that a text says."""
+    """Whether a column of the row is part of a key, given as text."""
     kind = type_.column_kind(column)
     if kind.pg_type in {"uuid", "integer", "date"}:
         return f"{row}.{column} = {text}::{kind.pg_type}"

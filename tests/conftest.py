@@ -26,6 +26,7 @@ from db.demo import load
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
 from db.engine import database_url
 from doubling import double
+from plans import Statement, recording
 
 DEMO_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """The moment that the demo data end at."""
@@ -201,6 +202,13 @@ async def demo(demo_database: Database) -> AsyncIterator[Client]:
 def serve() -> Callable[[Database], AbstractAsyncContextManager[Client]]:
     """``async with serve(database) as client:``, in the gateway's role."""
     return lambda database: serving(database.gateway_url)
+
+
+@pytest.fixture
+def recorded() -> Iterator[list[Statement]]:
+    """Every statement that loaders send, with its values."""
+    with recording() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from client import Client
 from conftest import Clone, Database, connect
-from db.engine import ShortReader
+from plans import Statement, plan
 from schema import cursors
 from schema.catalogue import Type, catalogue
 
@@ -451,36 +451,6 @@ async def test_times_that_python_cannot_hold(paged_template: Database, clone: Cl
 
 
 # -- plans -------------------------------------------------------------------------------------------------------------
-
-
-Statement = tuple[str, Sequence[Any]]
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
-    """Every statement that loaders send, with its values."""
-    found: list[Statement] = []
-    fetch = ShortReader.fetch
-
-    async def record(self: ShortReader, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        found.append((text, values))
-        return await fetch(self, text, values)
-
-    monkeypatch.setattr(ShortReader, "fetch", record)
-    return found
-
-
-async def plan(connection: asyncpg.Connection, statement: Statement) -> list[dict[str, Any]]:
-    """The nodes of a statement's plan, outermost first."""
-    text, values = statement
-    (tree,) = json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {text}", *values))
-    nodes: list[dict[str, Any]] = []
-    pending = [tree["Plan"]]
-    while pending:
-        node = pending.pop(0)
-        nodes.append(node)
-        pending[:0] = node.get("Plans", [])
-    return nodes
 
 
 def sorts_and_scans(nodes: list[dict[str, Any]], relation: str) -> list[str]:

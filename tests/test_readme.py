@@ -93,7 +93,7 @@ def test_settings_table() -> None:
 
 
 def test_every_code_is_explained() -> None:
-    sources = "".join(path.read_text() for room in ("gateway", "schema") for path in (ROOT / room).glob("*.py"))
+    sources = "".join(path.read_text() for room in ("gateway", "schema") for path in (ROOT / room).rglob("*.py"))
     codes = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|INTERNAL)"', sources))
     explained = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", README))
     environment = {str(f.validation_alias) for f in Settings.model_fields.values() if f.validation_alias}

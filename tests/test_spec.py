@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLScalarType
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    get_nullable_type,
+)
 from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
@@ -242,3 +250,21 @@ def test_names_of_the_contract() -> None:
     assert camel("p99_latency_ms") == "p99LatencyMs"
     assert len({type_.plural for type_ in catalogue()}) == len(entities()) + len(derived())
     assert all(table_of(entity).comment for entity in entities().values())
+
+
+def test_every_list_argument_says_its_cap() -> None:
+    uncapped = []
+    for name, type_ in build().graphql.type_map.items():
+        if name.startswith("__") or not isinstance(type_, GraphQLObjectType | GraphQLInputObjectType):
+            continue
+        taken = (
+            {name: type_.fields}
+            if isinstance(type_, GraphQLInputObjectType)
+            else {f"{name}.{field}": one.args for field, one in type_.fields.items()}
+        )
+        for where, inputs in taken.items():
+            for argument, one in inputs.items():
+                said = one.description or ""
+                if isinstance(get_nullable_type(one.type), GraphQLList) and not re.search(r"at most|exactly \d", said):
+                    uncapped.append(f"{where}.{argument}")
+    assert uncapped == []

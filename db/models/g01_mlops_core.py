@@ -80,6 +80,7 @@ class Experiment(Entity):
     __tablename__ = "ml_experiments"
     __table_args__ = (CheckConstraint("minimum_auc BETWEEN 0.5 AND 1.0", name="valid_auc"),)
     __order__ = "created_at"
+    __search__ = ("experiment_name", "mlflow_experiment_id")
 
     id: Mapped[UUID] = column(Uuid(), "Experiment identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_name: Mapped[str] = column(VARCHAR(255), "Human-readable name.")
@@ -132,6 +133,8 @@ class Model(Entity):
         ),
     )
     __order__ = "registered_at"
+    __filtered__ = ("stage",)
+    __search__ = ("model_name", "model_version", "mlflow_run_id", "mlflow_model_uri")
 
     id: Mapped[UUID] = column(Uuid(), "Model identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID | None] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
@@ -206,6 +209,8 @@ class TrainingRun(Entity):
         ),
     )
     __order__ = "started_at"
+    __filtered__ = ("status",)
+    __search__ = ("run_name", "mlflow_run_id", "optuna_study_name")
 
     id: Mapped[UUID] = column(Uuid(), "Run identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID | None] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
@@ -303,6 +308,7 @@ class Feature(Entity):
     __tablename__ = "ml_feature_store"
     __table_args__ = (UniqueConstraint("feature_name", "feature_version"),)
     __order__ = "created_at"
+    __search__ = ("feature_name", "feature_version", "feature_group")
 
     id: Mapped[UUID] = column(Uuid(), "Feature identifier.", primary_key=True, server_default=NEW_UUID)
     feature_name: Mapped[str] = column(VARCHAR(255), "Feature name.")
@@ -348,6 +354,7 @@ class DataQualityReport(Entity):
 
     __tablename__ = "ml_data_quality_reports"
     __order__ = "run_at"
+    __search__ = ("report_name", "expectation_suite_name", "table_name")
 
     id: Mapped[UUID] = column(Uuid(), "Report identifier.", primary_key=True, server_default=NEW_UUID)
     report_name: Mapped[str] = column(VARCHAR(255), "Human-readable name of the report.")
@@ -423,6 +430,7 @@ class ShapAnalysis(Entity):
 
     __tablename__ = "ml_shap_analyses"
     __order__ = "computed_at"
+    __search__ = ("explanation_id", "segment_name")
 
     id: Mapped[UUID] = column(Uuid(), "Analysis identifier.", primary_key=True, server_default=NEW_UUID)
     model_registry_id: Mapped[UUID] = column(Uuid(), "Model analyzed.", ForeignKey("ml_model_registry.id"))
@@ -501,6 +509,8 @@ class Deployment(Entity):
 
     __tablename__ = "ml_deployments"
     __order__ = "created_at"
+    __filtered__ = ("status",)
+    __search__ = ("deployment_name", "endpoint_name", "endpoint_url")
 
     id: Mapped[UUID] = column(Uuid(), "Deployment identifier.", primary_key=True, server_default=NEW_UUID)
     model_registry_id: Mapped[UUID] = column(Uuid(), "Deployed model.", ForeignKey("ml_model_registry.id"))
@@ -571,6 +581,8 @@ class ObservabilitySpan(Entity):
     __tablename__ = "ml_observability_spans"
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
     __order__ = "started_at"
+    __filtered__ = ("span_id", "status")
+    __references__ = ("trace_id", "span_id")
 
     id: Mapped[UUID] = column(Uuid(), "Span record identifier.", primary_key=True, server_default=NEW_UUID)
     trace_id: Mapped[str] = column(VARCHAR(100), "Distributed trace ID, Opik's own.")

@@ -79,6 +79,7 @@ class CausalValidation(Entity):
         ),
     )
     __order__ = "created_at"
+    __references__ = ("estimate_id",)
 
     validation_id: Mapped[UUID] = column(
         Uuid(), "Validation record identifier.", primary_key=True, server_default=NEW_UUID
@@ -164,6 +165,7 @@ class ExpertReview(Entity):
         ),
     )
     __order__ = "created_at"
+    __search__ = ("dag_version_hash",)
 
     review_id: Mapped[UUID] = column(Uuid(), "Review identifier.", primary_key=True, server_default=NEW_UUID)
     review_type: Mapped[ExpertReviewType] = column(

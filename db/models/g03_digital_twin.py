@@ -57,6 +57,7 @@ class TwinModel(Entity):
 
     __tablename__ = "digital_twin_models"
     __order__ = "created_at"
+    __search__ = ("model_name", "model_version", "mlflow_run_id", "mlflow_model_uri")
 
     model_id: Mapped[UUID] = column(Uuid(), "Model identifier.", primary_key=True, server_default=NEW_UUID)
     model_name: Mapped[str] = column(VARCHAR(200), "Human-readable name.")

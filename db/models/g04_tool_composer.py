@@ -90,6 +90,7 @@ class Tool(Entity):
 
     __tablename__ = "tool_registry"
     __order__ = "created_at"
+    __search__ = ("name", "version")
 
     tool_id: Mapped[UUID] = column(Uuid(), "Tool identifier.", primary_key=True, server_default=NEW_UUID)
     name: Mapped[str] = column(VARCHAR(100), "Tool name (e.g., causal_effect_estimator).", unique=True)
@@ -240,6 +241,7 @@ class ComposerEpisode(Entity):
         ),
     )
     __order__ = "created_at"
+    __search__ = ("composition_id",)
 
     episode_id: Mapped[UUID] = column(Uuid(), "Episode identifier.", primary_key=True, server_default=NEW_UUID)
     composition_id: Mapped[str] = column(

@@ -65,6 +65,7 @@ class RoiCalculation(Entity):
 
     __tablename__ = "roi_calculations"
     __order__ = "calculated_at"
+    __search__ = ("initiative_name", "methodology_version")
 
     calculation_id: Mapped[UUID] = column(Uuid(), "Calculation identifier.", primary_key=True, server_default=NEW_UUID)
     initiative_name: Mapped[str] = column(VARCHAR(200), "Initiative label.")

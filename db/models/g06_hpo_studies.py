@@ -20,6 +20,7 @@ class HpoStudy(Entity):
 
     __tablename__ = "ml_hpo_studies"
     __order__ = "started_at"
+    __search__ = ("study_name",)
 
     id: Mapped[UUID] = column(Uuid(), "Study identifier.", primary_key=True, server_default=NEW_UUID)
     study_name: Mapped[str] = column(VARCHAR(255), "Optuna study name.", unique=True)

@@ -95,6 +95,7 @@ class DriftRecord(Entity):
         ),
     )
     __order__ = "created_at"
+    __filtered__ = ("severity",)
 
     id: Mapped[UUID] = column(Uuid(), "Drift record identifier.", primary_key=True, server_default=NEW_UUID)
     model_id: Mapped[UUID | None] = column(Uuid(), "Model monitored.", ForeignKey("ml_model_registry.id"))
@@ -302,6 +303,8 @@ class MonitoringAlert(Entity):
         ),
     )
     __order__ = "created_at"
+    __filtered__ = ("status",)
+    __search__ = ("title",)
 
     id: Mapped[UUID] = column(Uuid(), "Alert identifier.", primary_key=True, server_default=NEW_UUID)
     alert_type: Mapped[str] = column(VARCHAR(100), "What the alert is about: drift, performance, staleness or error.")

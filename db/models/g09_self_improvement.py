@@ -145,6 +145,7 @@ class RetrievalConfiguration(Entity):
         CheckConstraint("ABS(vector_weight + fulltext_weight + graph_weight - 1.0) < 0.001", name="weights_sum"),
     )
     __order__ = "created_at"
+    __search__ = ("config_name",)
 
     config_id: Mapped[UUID] = column(Uuid(), "Configuration identifier.", primary_key=True, server_default=NEW_UUID)
     config_name: Mapped[str] = column(VARCHAR(100), "Name of the configuration.")
@@ -198,6 +199,7 @@ class PromptConfiguration(Entity):
 
     __tablename__ = "prompt_configurations"
     __order__ = "created_at"
+    __search__ = ("prompt_name",)
 
     prompt_id: Mapped[UUID] = column(Uuid(), "Prompt identifier.", primary_key=True, server_default=NEW_UUID)
     prompt_name: Mapped[str] = column(VARCHAR(100), "Configuration name.")
@@ -352,6 +354,7 @@ class ExperimentKnowledge(Entity):
         ),
     )
     __order__ = "created_at"
+    __search__ = ("title",)
     __plural__ = "experimentKnowledgeEntries"
 
     knowledge_id: Mapped[UUID] = column(Uuid(), "Knowledge identifier.", primary_key=True, server_default=NEW_UUID)

@@ -71,6 +71,7 @@ class PromptOptimizationRun(Entity):
 
     __tablename__ = "prompt_optimization_runs"
     __order__ = "created_at"
+    __search__ = ("run_name", "mlflow_run_id")
 
     run_id: Mapped[UUID] = column(Uuid(), "Run identifier.", primary_key=True, server_default=NEW_UUID)
     run_name: Mapped[str] = column(VARCHAR(255), "Human-readable name of the run.")
@@ -165,6 +166,7 @@ class OptimizedInstruction(Entity):
         ),
     )
     __order__ = "created_at"
+    __search__ = ("predictor_name", "version", "instruction_hash")
 
     instruction_id: Mapped[UUID] = column(Uuid(), "Instruction identifier.", primary_key=True, server_default=NEW_UUID)
     run_id: Mapped[UUID] = column(
@@ -220,6 +222,7 @@ class OptimizedToolDescription(Entity):
 
     __tablename__ = "optimized_tool_descriptions"
     __order__ = "created_at"
+    __search__ = ("tool_name", "version", "description_hash")
 
     tool_description_id: Mapped[UUID] = column(
         Uuid(), "Description identifier.", primary_key=True, server_default=NEW_UUID
@@ -266,6 +269,7 @@ class PromptAbTest(Entity):
 
     __tablename__ = "prompt_ab_tests"
     __order__ = "created_at"
+    __search__ = ("test_name",)
 
     test_id: Mapped[UUID] = column(Uuid(), "Test identifier.", primary_key=True, server_default=NEW_UUID)
     test_name: Mapped[str] = column(VARCHAR(255), "Human-readable name of the test.")

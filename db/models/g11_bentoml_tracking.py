@@ -20,6 +20,8 @@ class BentoService(Entity):
 
     __tablename__ = "ml_bentoml_services"
     __order__ = "created_at"
+    __filtered__ = ("bento_tag",)
+    __search__ = ("service_name", "bento_tag", "bento_version", "serving_endpoint")
 
     id: Mapped[UUID] = column(Uuid(), "Service identifier.", primary_key=True, server_default=NEW_UUID)
     service_name: Mapped[str] = column(VARCHAR(255), "Service name.")

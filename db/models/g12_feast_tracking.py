@@ -20,6 +20,7 @@ class FeatureView(Entity):
     __tablename__ = "ml_feast_feature_views"
     __table_args__ = (UniqueConstraint("name", "project"),)
     __order__ = "created_at"
+    __search__ = ("name", "source_name")
 
     id: Mapped[UUID] = column(Uuid(), "Feature view identifier.", primary_key=True, server_default=NEW_UUID)
     name: Mapped[str] = column(VARCHAR(255), "Feature view name.")
@@ -68,6 +69,7 @@ class MaterializationJob(Entity):
 
     __tablename__ = "ml_feast_materialization_jobs"
     __order__ = "created_at"
+    __search__ = ("job_id",)
 
     id: Mapped[UUID] = column(Uuid(), "Job identifier.", primary_key=True, server_default=NEW_UUID)
     feature_view_id: Mapped[UUID | None] = column(

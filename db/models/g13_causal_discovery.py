@@ -59,6 +59,7 @@ class DiscoveredDag(Entity):
     __tablename__ = "discovered_dags"
     __table_args__ = ({"schema": "ml"},)
     __order__ = "discovery_timestamp"
+    __search__ = ("session_id",)
 
     id: Mapped[UUID] = column(Uuid(), "DAG identifier.", primary_key=True, server_default=NEW_UUID)
     session_id: Mapped[UUID | None] = column(
@@ -155,6 +156,7 @@ class DriverRanking(Entity):
     __tablename__ = "driver_rankings"
     __table_args__ = ({"schema": "ml"},)
     __order__ = "ranking_timestamp"
+    __search__ = ("session_id",)
 
     id: Mapped[UUID] = column(Uuid(), "Ranking set identifier.", primary_key=True, server_default=NEW_UUID)
     dag_id: Mapped[UUID | None] = column(Uuid(), "Source DAG.", ForeignKey("ml.discovered_dags.id"))

@@ -20,6 +20,7 @@ class CohortDefinition(Entity):
     __tablename__ = "ml_cohort_definitions"
     __table_args__ = (UniqueConstraint("brand", "indication", "version"),)
     __order__ = "created_date"
+    __search__ = ("cohort_name", "cohort_id", "version", "config_hash")
 
     cohort_id: Mapped[str] = column(TEXT(), "Cohort identifier.", primary_key=True)
     brand: Mapped[str] = column(TEXT(), "Target brand.")
@@ -61,6 +62,7 @@ class CohortExecution(Entity):
 
     __tablename__ = "ml_cohort_executions"
     __order__ = "execution_timestamp"
+    __search__ = ("execution_id",)
 
     execution_id: Mapped[str] = column(TEXT(), "Execution identifier.", primary_key=True)
     cohort_id: Mapped[str] = column(TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"))
@@ -201,6 +203,7 @@ class CohortComparison(Entity):
         ),
     )
     __order__ = "compared_at"
+    __search__ = ("comparison_name", "comparison_id")
 
     comparison_id: Mapped[str] = column(TEXT(), "Comparison identifier.", primary_key=True)
     comparison_name: Mapped[str] = column(TEXT(), "Human-readable label.")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from schema.fields.g04_tool_composer import TOOL_EXECUTION_PLAN
 from schema.fields.lineage import LINEAGE
 from schema.fields.root_field import RootField
+from schema.fields.search import SEARCH
 
 FIELDS: dict[str, RootField] = {
     "lineage": LINEAGE,
+    "search": SEARCH,
+    "toolExecutionPlan": TOOL_EXECUTION_PLAN,
 }
 """The root fields beside those of the catalogue, by their GraphQL names."""

@@ -1,0 +1,201 @@
+"""`search`: nodes of any type by name, id or external reference, best first.
+
+Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import strawberry
+
+from schema import ids
+from schema.catalogue import Catalogue, Type
+from schema.errors import bad_argument
+from schema.fields.root_field import RootField
+from schema.loaders import Loaders
+from schema.records import Record
+from schema.search_sql import MAX_COMPARED, Searched, SearchStatement, Text
+from schema.types import Info, Node, Types, selection_of, taking
+
+MAX_TEXT = 300
+MAX_WORDS = 12
+MAX_HITS = 100
+MAX_TYPES = 100
+HITS = 20
+
+
+def searchable(types: Catalogue) -> dict[str, Type]:
+    """The types that are searched: every table, since each has ids."""
+    return {type_.name: type_ for type_ in types if not type_.is_view}
+
+
+async def _search(info: Info) -> Record:
+    """The best hits.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the argument.
+    """
+    loaders = info.context.loaders
+    arguments = selection_of(info).arguments
+    text, first = _text(arguments["text"]), arguments.get("first")
+    first = HITS if first is None else first
+    if not 1 <= first <= MAX_HITS:
+        raise bad_argument("first", f"{first} is out of range; pass 1 to {MAX_HITS}")
+    if (asked := len(arguments.get("types") or ())) > MAX_TYPES:
+        raise bad_argument("types", f"has {asked} types; pass at most {MAX_TYPES}")
+    types = _types(loaders.catalogue, arguments)
+    if not types:
+        raise bad_argument("types", "is empty; leave it out to search all types")
+    omissions: list[Record] = []
+    searched = [one for type_ in types if (one := _searched(loaders, type_, omissions))]
+    statement = SearchStatement(text, first)
+    sql = statement.build(searched)
+    rows = await loaders.reader.fetch(sql, statement.bind.values) if sql else []
+    hits = [
+        {"type": type_, "id": id_, "field": field, "text": value, "score": score}
+        for type_, id_, field, value, score in rows[:first]
+    ]
+    complete = len(rows) <= first and not any(one.bounded for one in searched)
+    return {"hits": hits, "complete": complete, "omissions": omissions}
+
+
+def _text(asked: str) -> Text:
+    text = Text(asked.strip())
+    if "\x00" in asked:
+        raise bad_argument("text", "contains NUL, which no text in the database has")
+    if len(text.raw) > MAX_TEXT:
+        raise bad_argument("text", f"has {len(text.raw)} characters; pass at most {MAX_TEXT}")
+    if not text.words:
+        raise bad_argument("text", "has nothing to search for; pass a name, an id or an external reference, or a part")
+    if len(text.words) > MAX_WORDS:
+        raise bad_argument("text", f"has {len(text.words)} words; pass at most {MAX_WORDS}")
+    return text
+
+
+def _types(types: Catalogue, arguments: Mapping[str, Any]) -> list[Type]:
+    asked = arguments.get("types")
+    known = searchable(types)
+    return list(known.values()) if asked is None else [known[name] for name in dict.fromkeys(m.value for m in asked)]
+
+
+def _searched(loaders: Loaders, type_: Type, omissions: list[Record]) -> Searched | None:
+    """What can be searched of a type, or None; what cannot is added to the omissions."""
+
+    def omit(reason: str) -> None:
+        omissions.append({"type": type_.name, "reason": reason})
+
+    def there(columns: tuple[str, ...]) -> tuple[str, ...]:
+        lacking = [column for column in columns if loaders.missing.first(type_, [column])]
+        for column in lacking:
+            omit(f"{type_.sql_name}.{column} does not exist in the connected database.")
+        return tuple(column for column in columns if column not in lacking)
+
+    what = loaders.missing.table(type_) or loaders.missing.first(type_, type_.key)
+    if what:
+        omit(f"{what} does not exist in the connected database.")
+        return None
+    names = there(type_.search)
+    bounded = bool(names) and loaders.facts.rows.get(type_.sql_name, 0) > MAX_COMPARED
+    if bounded:
+        omit(f"There are too many rows to compare; the newest {MAX_COMPARED:,} were, and ids of any.")
+    return Searched(type_, names, there(type_.references), loaders.order(type_), _time(loaders, type_), bounded)
+
+
+def _time(loaders: Loaders, type_: Type) -> str:
+    """The time by which the newest hit comes first."""
+    column = type_.ordered_by
+    if column is None or loaders.missing.first(type_, [column]):
+        return "NULL::timestamptz"
+    return f"t.{column}::timestamptz"
+
+
+def _node(hit: Any, info: Info) -> Any:
+    """The row of a hit; what the hit itself says needs no statement."""
+    selection = selection_of(info)
+    loaders = info.context.loaders
+    if {child.name for child in selection.on(hit["type"]).values()} <= {"id", "__typename"}:
+        return {"__typename": hit["type"], "id": hit["id"]}
+    type_ = loaders.catalogue[hit["type"]]
+    return loaders.row(type_, selection, ids.decode(hit["id"], type_.name, type_.key_kinds))
+
+
+@strawberry.type(description="A node that is found.")
+class SearchHit:
+    score: float = strawberry.field(
+        description="How well the text fits: 1 its id, 0.95 the whole value, 0.8 to 0.9 the value's beginning, 0.65 to "
+        "0.75 beginnings of words, 0.5 to 0.6 any part, from 0.4 words in several of the row's values, below that with "
+        "typos. Within each, a shorter value scores higher."
+    )
+    field: str = strawberry.field(description="The field whose value fits best.")
+    text: str = strawberry.field(description="That value; the global id where the text is an id.")
+    node: Node | None = strawberry.field(
+        resolver=taking({}, Node | None, _node), description="The node; null if it was deleted in this moment."
+    )
+
+
+@strawberry.type(description="Something that was not searched.")
+class SearchOmission:
+    type: str = strawberry.field(description="The type whose rows may be lacking.")
+    reason: str = strawberry.field(description="What was not searched of it, and why.")
+
+
+@strawberry.type(description="What a search finds.")
+class SearchResult:
+    hits: list[SearchHit] = strawberry.field(
+        description="The best hits; equal scores by time, newest first, then by type and id. Each node once."
+    )
+    complete: bool = strawberry.field(
+        description="Whether these are all: false if more nodes fit than `first`, or may fit among rows of a type with "
+        f"more than {MAX_COMPARED:,}. Hits with typos are looked for only where there are not enough others."
+    )
+    omissions: list[SearchOmission] = strawberry.field(
+        description="What was not searched: tables and columns that the connected database lacks, old rows of large "
+        "tables."
+    )
+
+
+def _make(types: Types) -> Any:
+    members: dict[str, Any] = {
+        type_.name: strawberry.enum_value(type_.name, description=_described(type_))
+        for type_ in searchable(types.catalogue).values()
+    }
+    cls: Any = enum.Enum("SearchType", members)  # type: ignore[misc]  # members come from the models
+    search_type: Any = strawberry.enum(cls, description="The types that can be searched, as `__typename` names them.")
+    text = strawberry.argument(
+        description=f"A name, an id (global or bare) or an external reference, whole or in part; at most {MAX_TEXT} "
+        f"characters and {MAX_WORDS} words, which are found in any order."
+    )
+    only = strawberry.argument(description=f"Search these types alone, at most {MAX_TYPES}; all of them unless said.")
+    first = strawberry.argument(description=f"How many hits: 1 to {MAX_HITS}.")
+    taken = {
+        "text": Annotated[str, text],
+        "types": Annotated[list[search_type] | None, only],
+        "first": (Annotated[int | None, first], HITS),
+    }
+    return strawberry.field(
+        resolver=taking(taken, SearchResult | None, lambda _root, info: _search(info)),
+        description="Nodes by name, id or external reference (MLflow, Opik, BentoML, Optuna, DAG hashes), best first. "
+        "Case, separators, the order of words and a typo in a word of four letters or more do not matter.",
+    )
+
+
+def _described(type_: Type) -> str:
+    found_by = [type_.field_name(column) for column in (*type_.search, *type_.references)]
+    return f"By {', '.join(['id', *found_by])}."
+
+
+def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
+    asked = arguments.get("first")
+    return {"node": min(max(HITS if asked is None else asked, 0), MAX_HITS)}
+
+
+def _reads(types: Catalogue, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    """The rows whose names are compared."""
+    compared: Iterator[int] = (
+        min(sizes[type_.name], MAX_COMPARED) for type_ in _types(types, arguments) if type_.search
+    )
+    return sum(compared)
+
+
+SEARCH = RootField(_make, _rows, _reads)

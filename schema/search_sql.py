@@ -1,0 +1,262 @@
+"""The statement of `search`: every searchable type's hits, scored and merged by Postgres, with nothing but plain SQL.
+
+A value is compared in lower case, its separators as spaces. The words of the text must all be found, in any order,
+beside each other or in several of the row's values. Only where that finds less than a page, words of letters may differ
+by a typo; a regular expression of all words that one letter makes of another says so, so that no extension is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from string import punctuation
+
+from schema import ids
+from schema.catalogue import OrderTerm, Type
+from schema.sql import Binds, order_by, same_key
+
+MAX_COMPARED = 20_000
+"""Rows of a type whose names are compared, the newest; of all types together less than an operation may cost."""
+
+_SEPARATORS = "-_/:.("
+_TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
+_SPECIAL = frozenset(punctuation)
+_FUZZY_LENGTHS = range(4, 33)
+_PREFIX_FROM = 5
+_TWICE_FROM = 8
+"""Letters from which a word may have a typo at all, go on in the value, and have a typo in each half."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is searched for."""
+
+    raw: str
+
+    @cached_property
+    def lower(self) -> str:
+        return self.raw.lower()
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What spaces separate, each once, as values are compared: ``disc-risk`` is ``disc risk``."""
+        words = (word.translate(_TO_SPACES).strip() for word in self.lower.split())
+        return tuple(dict.fromkeys(word for word in words if word))
+
+    @cached_property
+    def patterns(self) -> list[str]:
+        """A regular expression for each word with a typo; empty where none can have one."""
+        words = dict.fromkeys(part for word in self.words for part in word.split())
+        if not any(_is_fuzzy(word) for word in words):
+            return []
+        patterns = (_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words)
+        return sorted(patterns, key=len)  # the quick ones first: few rows get to the slow ones
+
+
+def _is_fuzzy(word: str) -> bool:
+    """Only words of letters: a version or an identifier with a typo is another one."""
+    return word.isalpha() and len(word) in _FUZZY_LENGTHS
+
+
+def _literal(word: str) -> str:
+    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in word)
+
+
+def _with_typo(word: str) -> str:
+    """Matches the words that differ from this one by a letter (another, one more or less, two exchanged)."""
+    half = len(word) // 2
+    if len(word) < _TWICE_FROM:
+        return f" (?:{_one_typo(word)})" + ("" if len(word) >= _PREFIX_FROM else "(?: |$)")
+    exchanged = word[: half - 1] + word[half] + word[half - 1] + word[half + 1 :]
+    return f" (?:(?:{_one_typo(word[:half])})(?:{_one_typo(word[half:])})|{exchanged})"
+
+
+def _one_typo(part: str) -> str:
+    places = range(len(part))
+    changed = [f"{part[:i]}[^ ]?{part[i + 1 :]}" for i in places]
+    added = [f"{part[:i]}[^ ]{part[i:]}" for i in (*places, len(part))]
+    exchanged = [part[: i - 1] + part[i] + part[i - 1] + part[i + 1 :] for i in places[1:]]
+    return "|".join(dict.fromkeys([*changed, *added, *exchanged]))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A type with what of it is searched: names by pattern, references by their exact value, the key.
+
+    ``order`` is its newest first; ``bounded`` says that it has too many rows to compare them all.
+    """
+
+    type: Type
+    names: tuple[str, ...]
+    references: tuple[str, ...]
+    order: tuple[OrderTerm, ...]
+    at: str
+    bounded: bool
+
+    @property
+    def head(self) -> str:
+        """The type, the id and the time of a row ``t``."""
+        return f"'{self.type.name}'::text AS type, {self.type.columns['id'].over('t')} AS id, {self.at} AS at"
+
+    @property
+    def rows(self) -> str:
+        table = self.type.sql_name
+        if not self.bounded:
+            return table
+        return f"(SELECT * FROM {table} t ORDER BY {order_by(self.order, 't')} LIMIT {MAX_COMPARED})"
+
+
+class SearchStatement:
+    """Puts the statement together; the values are binds, so that one text follows from the number of words."""
+
+    def __init__(self, text: Text, first: int) -> None:
+        self.bind = Binds()
+        self._text = text
+        self._limit = self.bind(first + 1, "bigint")
+
+    def build(self, searched: Sequence[Searched]) -> str:
+        """Rows of ``(type, id, field, value, score)``, best first, one more than a page has; empty for no types."""
+        exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one))]
+        named = [one for one in searched if one.names]
+        if named:  # a bind that no part of the statement used would have no type
+            self._bind_words()
+        sure = [*exact, *([self._all_sure(named)] if named else [])]
+        if not sure:
+            return ""
+        ctes = (
+            "WITH sure AS MATERIALIZED (SELECT * FROM (SELECT DISTINCT ON (type, id) * FROM ("
+            f"{' UNION ALL '.join(sure)}) a ORDER BY type, id, score DESC) b ORDER BY {_ORDER} LIMIT {self._limit})"
+        )
+        found = "SELECT * FROM sure"
+        if named and self._typos:
+            found += f" UNION ALL {self._all_near(named)}"
+        return f"{ctes} SELECT type, id, field, value, score FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
+
+    def _bind_words(self) -> None:
+        text = self._text
+        whole = " ".join(text.lower.split()).translate(_TO_SPACES).strip()
+        self._raw, self._low = self.bind(text.raw, "text"), self.bind(text.lower, "text")
+        self._prefix = self.bind(f" {_escaped(whole)}%", "text")
+        self._inside = [self.bind(f"%{_escaped(word)}%", "text") for word in text.words]
+        self._begins = [self.bind(f"% {_escaped(word)}%", "text") for word in text.words]
+        self._typos = [self.bind(pattern, "text") for pattern in text.patterns]
+
+    # -- exact -----------------------------------------------------------------------------------------------------
+
+    def _by_key(self, one: Searched) -> list[str]:
+        """The row whose id the text is, global or bare."""
+        try:
+            key = ids.decode(self._text.raw, one.type.name, one.type.key_kinds)
+        except ids.MalformedIdError:
+            return []
+        parts = [self.bind(part, "text") for part in key]
+        where = " AND ".join(same_key(one.type, column, part) for column, part in zip(one.type.key, parts, strict=True))
+        hit = f"'id' AS field, {one.type.columns['id'].over('t')} AS value, 1.0::float8 AS score"
+        return [f"SELECT {one.head}, {hit} FROM {one.type.sql_name} t WHERE {where}"]
+
+    def _by_reference(self, one: Searched) -> list[str]:
+        arms = []
+        for column in one.references:
+            leaf = one.type.leaf(column)
+            if not ids.fits(self._text.raw, leaf.kind.name):
+                continue
+            value = self.bind(self._text.raw, f"text::{leaf.kind.pg_type}")
+            arms.append(
+                f"(SELECT {one.head}, '{leaf.name}' AS field, t.{column}::text AS value, 0.95::float8 AS score"
+                f" FROM {one.type.sql_name} t WHERE t.{column} = {value}"
+                f" ORDER BY {order_by(one.order, 't')} LIMIT {self._limit})"
+            )
+        return arms
+
+    # -- by name ---------------------------------------------------------------------------------------------------
+
+    def _named(self, one: Searched) -> str:
+        return f"SELECT {one.head}, {_values(one)} FROM {_rows(one)} WHERE {_all('w.n', 'LIKE', self._inside)}"
+
+    def _near(self, one: Searched) -> str:
+        """The best rows of a type with typos: those with most words as they are, then the shortest names."""
+        exact = _portion("w.n", "LIKE", self._inside)
+        share = _share(self._raw, f"coalesce(t.{one.names[0]}::text, w.n)")
+        score = _rounded(f"0.1 + 0.2 * {exact} + 0.9 * {share}")
+        newest = f'at DESC NULLS LAST, ({one.type.columns["id"].over("t")}) COLLATE "C"'
+        return (
+            f"(SELECT {one.head}, {_values(one)}, {score} AS score"
+            f" FROM {_rows(one)} WHERE (SELECT count(*) FROM sure) < {self._limit}"
+            f" AND {_all('w.n', '~', self._typos)} AND NOT ({_all('w.n', 'LIKE', self._inside)})"
+            f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
+        )
+
+    def _best_value(self, arms: Sequence[str], score: str) -> str:
+        """The rows of the arms, each with its best value: the one with the highest ``score``."""
+        best = (
+            f"SELECT v.field, v.value, {score} AS score FROM unnest(r.fields, r.texts) WITH ORDINALITY"
+            " AS v(field, value, place)"
+            f" CROSS JOIN LATERAL (SELECT lower(v.value) AS low, {_comparable('v.value')} AS n) w"
+            " WHERE v.value IS NOT NULL ORDER BY score DESC, v.place LIMIT 1"
+        )
+        return f"({' UNION ALL '.join(arms)}) r CROSS JOIN LATERAL ({best}) b"
+
+    def _all_sure(self, named: Sequence[Searched]) -> str:
+        score = _rounded(
+            f"CASE WHEN w.low = {self._low} THEN 0.95"
+            f" WHEN w.n LIKE {self._prefix} THEN 0.8 + {_share(self._raw, 'v.value')}"
+            f" WHEN {_all('w.n', 'LIKE', self._begins)} THEN 0.65 + {_share(self._raw, 'v.value')}"
+            f" WHEN {_all('w.n', 'LIKE', self._inside)} THEN 0.5 + {_share(self._raw, 'v.value')}"
+            f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END"
+        )
+        rows = self._best_value([self._named(one) for one in named], score)
+        return f"SELECT r.type, r.id, r.at, b.field, b.value, b.score FROM {rows}"
+
+    def _all_near(self, named: Sequence[Searched]) -> str:
+        score = _portion("w.n", "~", self._typos)
+        rows = self._best_value([self._near(one) for one in named], score)
+        return f"SELECT r.type, r.id, r.at, b.field, b.value, r.score FROM {rows}"
+
+
+_ORDER = 'score DESC, at DESC NULLS LAST, type COLLATE "C", id COLLATE "C"'
+
+
+def _rows(one: Searched) -> str:
+    """The rows ``t`` with their values as they are compared, ``w.n``; OFFSET 0 lets that be computed once a row."""
+    names = ", ".join(f"t.{column}" for column in one.names)
+    text = _comparable(f"concat_ws(' ', {names})")
+    return f"{one.rows} t CROSS JOIN LATERAL (SELECT {text} AS n OFFSET 0) w"
+
+
+def _values(one: Searched) -> str:
+    fields = ", ".join(f"'{one.type.leaf(column).name}'" for column in one.names)
+    values = ", ".join(f"t.{column}::text" for column in one.names)
+    return f"ARRAY[{fields}] AS fields, ARRAY[{values}] AS texts"
+
+
+def _rounded(score: str) -> str:
+    """As it is answered, so that what looks equal is ordered as equal."""
+    return f"round(({score})::numeric, 4)::float8"
+
+
+def _share(text: str, value: str) -> str:
+    """How much of a value the text is, 0 to 0.1: a shorter value is a closer one."""
+    return f"0.1 * least(1.0, length({text})::float8 / greatest(length({value}), 1))"
+
+
+def _all(text: str, operator: str, patterns: Sequence[str]) -> str:
+    return " AND ".join(f"{text} {operator} {pattern}" for pattern in patterns)
+
+
+def _portion(text: str, operator: str, patterns: Sequence[str]) -> str:
+    """The share of the patterns that a text fits."""
+    found = " + ".join(f"({text} {operator} {pattern})::int" for pattern in patterns)
+    return f"({found})::float8 / {len(patterns)}"
+
+
+def _comparable(value: str) -> str:
+    """A value as it is compared; ``translate()`` would take ten times as long."""
+    spaced = f"lower({value})"
+    for separator in _SEPARATORS:
+        spaced = f"replace({spaced}, '{separator}', ' ')"
+    return f"(' ' || {spaced})"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
