@@ -238,7 +238,8 @@ class Rows:
 
     ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
     the key alone orders. ``__plural__`` is needed only where the plural is not regular. ``__lookups__`` are further
-    ways to ask for one row: argument -> column, all of them unique together. ``__search__`` are the columns by which
+    ways to ask for one row: argument -> column, all of them unique together. ``__label__`` are the columns whose
+    values together name a row, ``__search__``'s first one unless said. ``__search__`` are the columns by which
     `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
     tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
     by which its lists are often filtered: each has an index in the default order.
@@ -249,6 +250,7 @@ class Rows:
     __plural__: ClassVar[str | None] = None
     __is_view__: ClassVar[bool] = False
     __lookups__: ClassVar[Sequence[Mapping[str, str]]] = ()
+    __label__: ClassVar[Sequence[str]] = ()
     __search__: ClassVar[Sequence[str]] = ()
     __references__: ClassVar[Sequence[str]] = ()
     __filtered__: ClassVar[Sequence[str]] = ()

@@ -203,6 +203,8 @@ class Type:
     arguments: Arguments = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     """The tables and views that it cannot do without, as SQL names them."""
+    label: tuple[str, ...] = ()
+    """The columns whose values together name a row."""
     search: tuple[str, ...] = ()
     """The columns by whose values `search` finds a row."""
     references: tuple[str, ...] = ()
@@ -421,6 +423,7 @@ def _type(entity: RowClass) -> Type:
         entity.__order__,
         entity.__ascending__,
         reads=(table_of(entity).fullname,),
+        label=tuple(entity.__label__ or entity.__search__[:1]),
         search=tuple(entity.__search__),
         references=tuple(entity.__references__),
     )

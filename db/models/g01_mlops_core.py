@@ -120,6 +120,7 @@ class Model(Entity):
     """
 
     __tablename__ = "ml_model_registry"
+    __label__ = ("model_name", "model_version")
     __table_args__ = (
         UniqueConstraint("model_name", "model_version"),
         # the trigger clears the others; this holds at commit, whatever a transaction could not see of another
@@ -200,6 +201,7 @@ class TrainingRun(Entity):
     """One training run: hyperparameters, metrics per split and Optuna integration."""
 
     __tablename__ = "ml_training_runs"
+    __label__ = ("run_name", "algorithm")
     __table_args__ = (
         Index(
             "ix_ml_training_runs_feature_names",
@@ -306,6 +308,7 @@ class Feature(Entity):
     """
 
     __tablename__ = "ml_feature_store"
+    __label__ = ("feature_name", "feature_version")
     __table_args__ = (UniqueConstraint("feature_name", "feature_version"),)
     __order__ = "created_at"
     __search__ = ("feature_name", "feature_version", "feature_group")
@@ -429,6 +432,7 @@ class ShapAnalysis(Entity):
     """
 
     __tablename__ = "ml_shap_analyses"
+    __label__ = ("analysis_type", "segment_name")
     __order__ = "computed_at"
     __search__ = ("explanation_id", "segment_name")
 
@@ -579,6 +583,7 @@ class ObservabilitySpan(Entity):
     """One Opik span of a distributed trace: an agent's operation, its LLM token usage and its fallback chain."""
 
     __tablename__ = "ml_observability_spans"
+    __label__ = ("agent_name", "operation_type")
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
     __order__ = "started_at"
     __filtered__ = ("span_id", "status")

@@ -70,6 +70,7 @@ class CausalValidation(Entity):
     """The result of one DoWhy refutation test on one causal estimate."""
 
     __tablename__ = "causal_validations"
+    __label__ = ("test_type",)
     __table_args__ = (
         Index(
             "ix_causal_validations_estimate_id_created_at",
@@ -155,6 +156,7 @@ class ExpertReview(Entity):
     """
 
     __tablename__ = "expert_reviews"
+    __label__ = ("review_type", "reviewer_role")
     __table_args__ = (
         Index("ix_expert_reviews_related_validation_ids", "related_validation_ids", postgresql_using="gin"),
         Index(

@@ -56,6 +56,7 @@ class TwinModel(Entity):
     """
 
     __tablename__ = "digital_twin_models"
+    __label__ = ("model_name", "model_version")
     __order__ = "created_at"
     __search__ = ("model_name", "model_version", "mlflow_run_id", "mlflow_model_uri")
 
@@ -109,6 +110,7 @@ class TwinSimulation(Entity):
     """
 
     __tablename__ = "twin_simulations"
+    __label__ = ("intervention_type",)
     __order__ = "created_at"
 
     simulation_id: Mapped[UUID] = column(Uuid(), "Simulation identifier.", primary_key=True, server_default=NEW_UUID)
@@ -206,6 +208,7 @@ class TwinFidelity(Entity):
     """
 
     __tablename__ = "twin_fidelity_tracking"
+    __label__ = ("fidelity_grade",)
     __order__ = "created_at"
 
     tracking_id: Mapped[UUID] = column(Uuid(), "Tracking record identifier.", primary_key=True, server_default=NEW_UUID)

@@ -118,6 +118,7 @@ class ToolDependency(Entity):
     """One tool can consume the output of another: an edge of the DAGs that the Planner builds."""
 
     __tablename__ = "tool_dependencies"
+    __label__ = ("output_field", "input_field")
     __table_args__ = (
         CheckConstraint("consumer_tool_id <> producer_tool_id", name="no_self_dependency"),
         UniqueConstraint("consumer_tool_id", "producer_tool_id"),
@@ -164,6 +165,7 @@ class ClassificationLog(Entity):
     """One classification decision of the Orchestrator for a query, with the feedback on it."""
 
     __tablename__ = "classification_logs"
+    __label__ = ("query_text",)
     __order__ = "created_at"
 
     classification_id: Mapped[UUID] = column(Uuid(), "Log identifier.", primary_key=True, server_default=NEW_UUID)
@@ -232,6 +234,7 @@ class ComposerEpisode(Entity):
     """
 
     __tablename__ = "composer_episodes"
+    __label__ = ("query_text",)
     __table_args__ = (
         Index(
             "ix_composer_episodes_query_embedding_hnsw",
@@ -308,6 +311,7 @@ class CompositionStep(Entity):
     """One step of a composition: a tool called with its inputs, after the steps that it depends on."""
 
     __tablename__ = "composition_steps"
+    __label__ = ("step_number", "tool_name")
     __order__ = "created_at"
 
     step_id: Mapped[UUID] = column(Uuid(), "Step identifier.", primary_key=True, server_default=NEW_UUID)
@@ -368,6 +372,7 @@ class ToolPerformance(Entity):
     """One execution of a tool: its latency, its outcome and who called it, for the planner's decisions."""
 
     __tablename__ = "tool_performance"
+    __label__ = ("tool_name",)
     __order__ = "executed_at"
 
     performance_id: Mapped[UUID] = column(Uuid(), "Record identifier.", primary_key=True, server_default=NEW_UUID)

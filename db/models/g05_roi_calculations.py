@@ -218,6 +218,7 @@ class RoiValueDriverDetail(Entity):
     """One value driver of an ROI calculation: units, value per unit and what they come to."""
 
     __tablename__ = "roi_value_driver_details"
+    __label__ = ("driver_type",)
     __order__ = "created_at"
 
     detail_id: Mapped[UUID] = column(Uuid(), "Detail identifier.", primary_key=True, server_default=NEW_UUID)
@@ -257,6 +258,7 @@ class RoiCostDetail(Entity):
     """One cost of an ROI calculation, one-time or recurring."""
 
     __tablename__ = "roi_cost_details"
+    __label__ = ("category",)
     __order__ = "created_at"
 
     detail_id: Mapped[UUID] = column(Uuid(), "Detail identifier.", primary_key=True, server_default=NEW_UUID)

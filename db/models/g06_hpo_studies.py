@@ -94,6 +94,7 @@ class HpoTrial(Entity):
     """One trial of an Optuna study: the hyperparameters sampled and the objective value reached."""
 
     __tablename__ = "ml_hpo_trials"
+    __label__ = ("trial_number",)
     __table_args__ = (UniqueConstraint("study_id", "trial_number"),)
     __order__ = "datetime_start"
 

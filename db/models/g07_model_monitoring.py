@@ -83,6 +83,7 @@ class DriftRecord(Entity):
     """
 
     __tablename__ = "ml_drift_history"
+    __label__ = ("drift_type", "feature_name", "severity")
     __table_args__ = (
         CheckConstraint("baseline_end <= current_start", name="valid_period"),
         # the latest test per type of drift, which the views of this group ask for
@@ -206,6 +207,7 @@ class PerformanceMetric(Entity):
     """One measurement of a model's performance, compared with a baseline to detect degradation."""
 
     __tablename__ = "ml_performance_metrics"
+    __label__ = ("metric_name", "data_split")
     __order__ = "measured_at"
 
     id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -412,6 +414,7 @@ class MonitoringRun(Entity):
     """One execution of a monitoring job over some models or deployments: what it checked and what it found."""
 
     __tablename__ = "ml_monitoring_runs"
+    __label__ = ("run_type",)
     __table_args__ = (
         Index("ix_ml_monitoring_runs_model_ids_gin", "model_ids", postgresql_using="gin"),
         Index("ix_ml_monitoring_runs_deployment_ids_gin", "deployment_ids", postgresql_using="gin"),
@@ -483,6 +486,7 @@ class Retraining(Entity):
     """One retraining of a model: what triggered it, the versions before and after, and whether it paid off."""
 
     __tablename__ = "ml_retraining_history"
+    __label__ = ("trigger_type", "new_model_version")
     __order__ = "triggered_at"
 
     id: Mapped[UUID] = column(Uuid(), "Retraining record identifier.", primary_key=True, server_default=NEW_UUID)

@@ -83,6 +83,7 @@ class Assignment(Entity):
     """Assignment of a unit to a variant of an experiment, with randomization metadata and a reproducible hash."""
 
     __tablename__ = "ab_experiment_assignments"
+    __label__ = ("variant", "unit_id")
     __table_args__ = (UniqueConstraint("experiment_id", "unit_id"),)
     __order__ = "assigned_at"
 
@@ -125,6 +126,7 @@ class Enrollment(Entity):
     """Enrollment of an assigned unit through its lifecycle: eligibility, consent and protocol adherence."""
 
     __tablename__ = "ab_experiment_enrollments"
+    __label__ = ("enrolled_at",)
     __order__ = "enrolled_at"
 
     id: Mapped[UUID] = column(Uuid(), "Enrollment identifier.", primary_key=True, server_default=NEW_UUID)
@@ -179,6 +181,7 @@ class InterimAnalysis(Entity):
     """An interim analysis of an experiment: O'Brien-Fleming alpha spending, conditional power and the decision."""
 
     __tablename__ = "ab_interim_analyses"
+    __label__ = ("analysis_number", "decision")
     __order__ = "performed_at"
 
     id: Mapped[UUID] = column(Uuid(), "Analysis identifier.", primary_key=True, server_default=NEW_UUID)
@@ -245,6 +248,7 @@ class ExperimentResult(Entity):
     """A computed result of an experiment: effect estimate, inference and effects by segment."""
 
     __tablename__ = "ab_experiment_results"
+    __label__ = ("analysis_type", "primary_metric")
     __order__ = "computed_at"
 
     id: Mapped[UUID] = column(Uuid(), "Result identifier.", primary_key=True, server_default=NEW_UUID)
@@ -345,6 +349,7 @@ class SrmCheck(Entity):
     """A check of an experiment for sample ratio mismatch, by a chi-squared test."""
 
     __tablename__ = "ab_srm_checks"
+    __label__ = ("severity", "checked_at")
     __order__ = "checked_at"
 
     id: Mapped[UUID] = column(Uuid(), "Check identifier.", primary_key=True, server_default=NEW_UUID)
@@ -400,6 +405,7 @@ class FidelityComparison(Entity):
     """
 
     __tablename__ = "ab_fidelity_comparisons"
+    __label__ = ("fidelity_grade",)
     __order__ = "comparison_timestamp"
 
     id: Mapped[UUID] = column(Uuid(), "Comparison identifier.", primary_key=True, server_default=NEW_UUID)

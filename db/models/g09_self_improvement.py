@@ -73,6 +73,7 @@ class Evaluation(Entity):
     """
 
     __tablename__ = "evaluation_results"
+    __label__ = ("query",)
     __table_args__ = (
         Index(
             "ix_evaluation_results_learning_signal_id_created_at",
@@ -141,6 +142,7 @@ class RetrievalConfiguration(Entity):
     """A version of the RAG retrieval parameters, with the performance measured under it."""
 
     __tablename__ = "retrieval_configurations"
+    __label__ = ("config_name", "config_version")
     __table_args__ = (
         CheckConstraint("ABS(vector_weight + fulltext_weight + graph_weight - 1.0) < 0.001", name="weights_sum"),
     )
@@ -198,6 +200,7 @@ class PromptConfiguration(Entity):
     """A version of a prompt template, with its lineage and the performance measured under it."""
 
     __tablename__ = "prompt_configurations"
+    __label__ = ("prompt_name", "prompt_version")
     __order__ = "created_at"
     __search__ = ("prompt_name",)
 
@@ -263,6 +266,7 @@ class ImprovementAction(Entity):
     """One self-improvement that was applied: what was changed, from what to what, and whether it helped."""
 
     __tablename__ = "improvement_actions"
+    __label__ = ("improvement_type",)
     __table_args__ = (
         Index(
             "ix_improvement_actions_learning_signal_id_created_at",

@@ -70,6 +70,7 @@ class PromptOptimizationRun(Entity):
     """One prompt optimization session (GEPA or another optimizer). Each run optimizes one agent."""
 
     __tablename__ = "prompt_optimization_runs"
+    __label__ = ("agent_name", "run_name")
     __order__ = "created_at"
     __search__ = ("run_name", "mlflow_run_id")
 
@@ -156,6 +157,7 @@ class OptimizedInstruction(Entity):
     """
 
     __tablename__ = "optimized_instructions"
+    __label__ = ("agent_name", "predictor_name", "version")
     __table_args__ = (
         Index(
             "uq_optimized_instructions_active",
@@ -378,6 +380,7 @@ class PromptAbTestObservation(Entity):
     """One request observed in a prompt A/B test: its variant, score and latency."""
 
     __tablename__ = "prompt_ab_test_observations"
+    __label__ = ("variant",)
     __order__ = "created_at"
 
     observation_id: Mapped[UUID] = column(Uuid(), "Observation identifier.", primary_key=True, server_default=NEW_UUID)

@@ -125,6 +125,7 @@ class ServingMetric(Entity):
     """One periodic measurement of a BentoML service: throughput, latency, errors and resource usage."""
 
     __tablename__ = "ml_bentoml_serving_metrics"
+    __label__ = ("recorded_at",)
     __order__ = "recorded_at"
 
     id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)

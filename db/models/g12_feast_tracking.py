@@ -68,6 +68,7 @@ class MaterializationJob(Entity):
     """One materialization of a feature view over a time window, with its resource usage."""
 
     __tablename__ = "ml_feast_materialization_jobs"
+    __label__ = ("feature_view_name", "job_type")
     __order__ = "created_at"
     __search__ = ("job_id",)
 
@@ -114,6 +115,7 @@ class FeatureFreshness(Entity):
     """One reading of a feature view's freshness, judged by staleness thresholds."""
 
     __tablename__ = "ml_feast_feature_freshness"
+    __label__ = ("feature_view_name", "freshness_status")
     __order__ = "recorded_at"
 
     id: Mapped[UUID] = column(Uuid(), "Freshness record identifier.", primary_key=True, server_default=NEW_UUID)

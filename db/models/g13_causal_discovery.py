@@ -57,6 +57,7 @@ class DiscoveredDag(Entity):
     """A causal DAG discovered by an ensemble of algorithms, with the gate's decision about its use."""
 
     __tablename__ = "discovered_dags"
+    __label__ = ("discovery_timestamp",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "discovery_timestamp"
     __search__ = ("session_id",)
@@ -97,6 +98,7 @@ class DiscoveryAlgorithmRun(Entity):
     """The result of one algorithm within a discovery: one vote of the ensemble."""
 
     __tablename__ = "discovery_algorithm_runs"
+    __label__ = ("algorithm",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"
 
@@ -125,6 +127,7 @@ class DiscoveredEdge(Entity):
     """An edge of a discovered DAG, with the ensemble's confidence in it and the algorithms that found it."""
 
     __tablename__ = "discovered_edges"
+    __label__ = ("source_node", "target_node")
     __table_args__ = (UniqueConstraint("dag_id", "source_node", "target_node"), {"schema": "ml"})
     __order__ = "created_at"
 
@@ -154,6 +157,7 @@ class DriverRanking(Entity):
     """Causal against predictive importance of the features for one outcome, with their rank correlation."""
 
     __tablename__ = "driver_rankings"
+    __label__ = ("target_variable",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "ranking_timestamp"
     __search__ = ("session_id",)
@@ -197,6 +201,7 @@ class FeatureRanking(Entity):
     """One feature's causal and predictive rank within a driver ranking."""
 
     __tablename__ = "feature_rankings"
+    __label__ = ("feature_name",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"
 

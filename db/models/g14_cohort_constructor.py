@@ -18,6 +18,7 @@ class CohortDefinition(Entity):
     """A versioned cohort: the inclusion and exclusion criteria for a brand and indication."""
 
     __tablename__ = "ml_cohort_definitions"
+    __label__ = ("cohort_name", "version")
     __table_args__ = (UniqueConstraint("brand", "indication", "version"),)
     __order__ = "created_date"
     __search__ = ("cohort_name", "cohort_id", "version", "config_hash")
@@ -61,6 +62,7 @@ class CohortExecution(Entity):
     """
 
     __tablename__ = "ml_cohort_executions"
+    __label__ = ("execution_id",)
     __order__ = "execution_timestamp"
     __search__ = ("execution_id",)
 
@@ -116,6 +118,7 @@ class CohortEligibilityLog(Entity):
     """One criterion applied in an execution, and how many patients it removed."""
 
     __tablename__ = "ml_cohort_eligibility_log"
+    __label__ = ("criterion_name",)
     __order__ = "applied_at"
 
     log_id: Mapped[int] = column(Integer(), "Log entry identifier.", primary_key=True, autoincrement=True)
@@ -154,6 +157,7 @@ class PatientCohortAssignment(Entity):
     """Whether one patient was eligible for a cohort in one execution, and which criteria failed if not."""
 
     __tablename__ = "ml_patient_cohort_assignments"
+    __label__ = ("patient_journey_id",)
     __order__ = "assigned_at"
 
     patient_journey_id: Mapped[str] = column(TEXT(), "Patient identifier.", primary_key=True)

@@ -69,9 +69,9 @@ def edges() -> Edges:
     return Edges()
 
 
-NAMES = ("name", "title", "metric_name", "test_name", "operation_type")
 STATES = ("stage", "status", "overall_status", "approval_status", "simulation_status", "enrollment_status", "state")
 """Columns that say in which state a row is, the first of them that a table has."""
+LABEL_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,13 @@ class Face:
 def face(type_: Type, missing: Missing) -> Face:
     """How nodes of a type are shown, with the columns that the database has."""
     there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
-    named = [column for column in (*type_.search, *_names(type_)) if column in there]
+    named = ", ".join(type_.leaf(column).sql + "::text" for column in type_.label if column in there)
     state = next((column for column in STATES if column in there), None)
-    label = f"{{row}}.{named[0]}::text" if named else "NULL::text"
-    return Face(label, f"{{row}}.{state}::text" if state else "NULL::text", state)
-
-
-def _names(type_: Type) -> list[str]:
-    columns = [column.name for column in type_.table.columns if not column.name.startswith("mlflow")]
-    exact = [column for column in NAMES if column in columns]
-    return [*exact, *(column for column in columns if column.endswith("_name"))]
+    return Face(
+        f"nullif(left(concat_ws(' ', {named}), {LABEL_LENGTH}), '')" if named else "NULL::text",
+        f"{{row}}.{state}::text" if state else "NULL::text",
+        state,
+    )
 
 
 def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
