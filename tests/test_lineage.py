@@ -153,14 +153,14 @@ async def test_a_limited_answer_is_a_true_part_and_says_so(world: World) -> None
 async def test_the_union_of_the_pages_is_the_whole(world: World) -> None:
     rng = random.Random(10)
     pages = 0
-    for question in questions(rng, world.graph, 40):
-        limits = {"perNodeLimit": rng.choice((1, 2, 5)), "maxNodes": rng.choice((5, 10, 30))}
+    for question in questions(rng, world.graph, 20):
+        limits = {"perNodeLimit": rng.choice((2, 3, 10)), "maxNodes": rng.choice((10, 30))}
         expected = reached(world.graph, question)
         found: dict[str, int] = {}
         among: set[Edge] = set()
         waiting: list[str] | None = None
         while waiting is None or waiting:
-            size = rng.choice((1, 3, 100))
+            size = rng.choice((1, 10, 1000))
             now, waiting = (waiting or [])[:size], (waiting or [])[size:]
             answer = await world.ask(**question, **limits, **({"after": now} if now else {}))
             pages += 1
@@ -172,10 +172,10 @@ async def test_the_union_of_the_pages_is_the_whole(world: World) -> None:
                 for one in answer["frontier"]
                 if one["depth"] < question["maxDepth"] and one["cursor"] not in waiting
             ]
-            assert pages < 20_000, "it ends"
+            assert pages < 5_000, "it ends"
         assert found == expected.depths, question
         assert expected.followed <= among <= expected.edges, question
-    assert pages > 100
+    assert pages > 30
 
 
 async def test_the_frontier_counts_what_remains(world: World) -> None:

@@ -150,6 +150,11 @@ def fitted(
     return assemble(walked, question, types, least)
 
 
+def is_complete(answer: Answer, walked: Walked) -> bool:
+    """Whether nothing is lacking that was asked for."""
+    return not (answer.cuts or answer.omitted or walked.gone or walked.lacking)
+
+
 def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
     """Why the answer is not complete, in one text; None where it is."""
     counts = Counter(cut.limit for cut in answer.cuts)
