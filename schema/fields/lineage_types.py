@@ -140,8 +140,7 @@ def walk_arguments(
     types: Types, *, depth: int = asking.DEPTH, nodes: int = asking.NODES, per_node: int = asking.PER_NODE
 ) -> dict[str, Any]:
     """The arguments that say what is walked, with these defaults."""
-    kind = classes(types).kind
-    kinds: Any = list[kind]  # type: ignore[valid-type]  # an enum of the models
+    kinds: Any = list[classes(types).kind]  # type: ignore[misc]  # an enum of the models
     starts = f"Global ids of the nodes to start from, 1 to {asking.MAX_STARTS}."
     return {
         "from_": argument(list[strawberry.ID], starts, name="from"),
