@@ -250,3 +250,20 @@ def leads_back(edge: Edge, edges: set[Edge]) -> bool:
         level = [other for node in level for other in following[node] if other not in seen]
         seen |= set(level)
     return edge[0] in seen
+
+
+def paths(graph: Graph, start: str, target: str, longest: int) -> set[tuple[Edge, ...]]:
+    """All ways downstream from one node to another on which no node comes twice, as their edges."""
+    found: set[tuple[Edge, ...]] = set()
+
+    def follow(node: str, taken: tuple[Edge, ...]) -> None:
+        if node == target:
+            found.add(taken)
+        elif len(taken) < longest:
+            passed = {start, *(edge[1] for edge in taken)}
+            for edge in graph.edges:
+                if edge[0] == node and edge[1] not in passed:
+                    follow(edge[1], (*taken, edge))
+
+    follow(start, ())
+    return found
