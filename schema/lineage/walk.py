@@ -124,6 +124,7 @@ class Walk:
         question, walked = self._question, self.walked
         depths = dict.fromkeys(question.starts, 0)
         for one in question.resumed:
+            self._check(one)
             depths[one.spot.id] = min(one.depth, depths.get(one.spot.id, one.depth))
         keys: dict[str, list[Key]] = {}
         for id_ in depths:
@@ -141,6 +142,11 @@ class Walk:
             return []
         walked.found = {id_: there[id_] for id_ in depths if id_ in there}
         return list(walked.found.values())
+
+    def _check(self, resumed: Resumed) -> None:
+        order = self._statements.order(self._catalogue[resumed.end.target])
+        if resumed.spot.position is not None and len(resumed.spot.position) != len(order):
+            raise invalid("after", "holds another number of values than its order has")
 
     def _node(self, id_: str, label: str | None, state: str | None, depth: int) -> Found:
         type_, key = key_of(self._catalogue, id_)
