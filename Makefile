@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-recall migration snapshot lock clean
+.PHONY: help run test lint format bench bench-recall bench-lineage migration snapshot lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ bench: $(VENV)/dev ## Measure the executors on a database of its own
 
 bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 vectors, and how fast
 	$(BIN)/python -m tests.bench.recall
+
+bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes against recursive queries by hand
+	$(BIN)/python -m tests.bench.lineage
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

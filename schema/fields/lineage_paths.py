@@ -126,7 +126,9 @@ def _make(types: Types) -> Any:
         "to": argument(strawberry.ID, "Global id of the node that they lead to."),
         "maxLength": argument(int | None, f"How many edges a path may have: 0 to {MAX_LENGTH}.", LENGTH),
         "first": argument(int | None, f"How many paths: 1 to {MAX_FIRST}.", FIRST),
-        "through": argument(kinds | None, "Along edges of these kinds alone; all of them unless said."),
+        "through": argument(
+            kinds | None, f"Along edges of these kinds alone, at most {asking.MAX_NAMES}; all of them unless said."
+        ),
         "direction": argument(
             LineageDirection | None,
             "Which way edges may be followed: downstream unless said.",

@@ -141,15 +141,20 @@ def walk_arguments(
 ) -> dict[str, Any]:
     """The arguments that say what is walked, with these defaults."""
     kinds: Any = list[classes(types).kind]  # type: ignore[misc]  # an enum of the models
-    starts = f"Global ids of the nodes to start from, 1 to {asking.MAX_STARTS}."
+    starts = f"Global ids of the nodes to start from, at most {asking.MAX_STARTS}."
     return {
         "from_": argument(list[strawberry.ID], starts, name="from"),
         "direction": argument(LineageDirection | None, "Which way to walk.", LineageDirection.BOTH),
         "maxDepth": argument(
             int | None, f"How many edges to follow from a start: 0 to {asking.MAX_DEPTH}. 0 shows the starts.", depth
         ),
-        "types": argument(list[str] | None, "Show nodes of these types alone; all types are walked nevertheless."),
-        "through": argument(kinds | None, "Walk edges of these kinds alone; all of them unless said."),
+        "types": argument(
+            list[str] | None,
+            f"Show nodes of these types alone, at most {asking.MAX_NAMES}; all types are walked nevertheless.",
+        ),
+        "through": argument(
+            kinds | None, f"Walk edges of these kinds alone, at most {asking.MAX_NAMES}; all of them unless said."
+        ),
         "since": argument(
             DateTime | None,
             "Reach rows from this moment on: by the time that orders their type, such as createdAt. Rows without one, "

@@ -17,6 +17,8 @@ from schema.lineage.edges import edges
 from schema.lineage.walk import BOTH, Question
 
 MAX_STARTS = 1000
+MAX_NAMES = 100
+"""Types, or kinds, that one question may name."""
 MAX_DEPTH, DEPTH = 100, 3
 MAX_PER_NODE, PER_NODE = 1000, 25
 MAX_NODES, NODES = 10_000, 500
@@ -78,10 +80,16 @@ def kinds(arguments: Mapping[str, Any]) -> frozenset[LineageKind] | None:
     given = arguments.get("through")
     if given is None:
         return None
-    if not given:
-        raise bad_argument("through", "is empty; leave it out to walk edges of all kinds")
+    _few("through", given)
     named = {getattr(one, "value", one) for one in given}
     return frozenset(kind for kind in LineageKind if kind.value in named)
+
+
+def _few(argument: str, given: Sequence[Any]) -> None:
+    if not given:
+        raise bad_argument(argument, "is empty; leave it out for all of them")
+    if len(given) > MAX_NAMES:
+        raise bad_argument(argument, f"has {len(given)} entries; pass at most {MAX_NAMES}")
 
 
 def shown_types(arguments: Mapping[str, Any]) -> frozenset[str] | None:
@@ -93,8 +101,7 @@ def shown_types(arguments: Mapping[str, Any]) -> frozenset[str] | None:
     given = arguments.get("types")
     if given is None:
         return None
-    if not given:
-        raise bad_argument("types", "is empty; leave it out to see nodes of all types")
+    _few("types", given)
     for place, name in enumerate(given):
         if name not in edges().of:
             close = difflib.get_close_matches(name[:80], edges().types, 1)

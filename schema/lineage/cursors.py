@@ -54,7 +54,13 @@ def decode(catalogue: Catalogue, signature: str, place: int, cursor: str) -> Res
     except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
         raise no_cursor from None
     texts = isinstance(position, list) and all(one is None or isinstance(one, str) for one in position)
-    if mark != _MARK or not isinstance(depth, int) or depth < 0 or not isinstance(id_, str) or not (position is None or texts):
+    if (
+        mark != _MARK
+        or not isinstance(depth, int)
+        or depth < 0
+        or not isinstance(id_, str)
+        or not (position is None or texts)
+    ):
         raise no_cursor
     if signed != signature:
         raise invalid(
