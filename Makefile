@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-recall bench-lineage migration snapshot lock clean
+.PHONY: help run test lint format bench bench-recall bench-lineage drill migration snapshot lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,15 @@ bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 
 bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes against recursive queries by hand
 	$(BIN)/python -m tests.bench.lineage
 
+drill: $(VENV)/dev ## Let 50 clients change the same rows for 30 seconds while database backends are killed
+	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
+
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"
 
-snapshot: $(VENV)/dev ## Rewrite the committed schema, statement counts and golden answers, to be read as a diff
+snapshot: $(VENV)/dev ## Rewrite the committed schema, diagrams, statement counts and golden answers, to be read as a diff
 	$(BIN)/e2i-gateway schema print > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+	$(BIN)/python -m schema.diagrams > gateway/docs/lifecycles.md.new && mv gateway/docs/lifecycles.md.new gateway/docs/lifecycles.md
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/test_golden.py
 
 lock: ## Compile the lock files from pyproject.toml (needs uv)

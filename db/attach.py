@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.attach_catalog import Found, read
 from db.attach_compare import FUNCTIONS, Difference, Severity, differences
 from db.base import entities, table_of
-from db.embedded import GATEWAY_ROLE
-from db.setup import connect
+from db.setup import connect, make_own
 
 __all__ = ["Difference", "Differences", "Severity", "attach", "check", "inspect"]
 
@@ -68,6 +67,7 @@ def _judge(found: Found) -> Differences:
         missing_columns=frozenset(
             (name, column)
             for name, there in found.tables.items()
+            if name in tables
             for column in tables[name].columns.keys()  # noqa: SIM118 - not a dict
             if column not in there.columns
         ),
@@ -76,23 +76,25 @@ def _judge(found: Found) -> Differences:
 
 
 async def attach(url: str | URL) -> Differences:
-    """Makes the schema ``gateway`` where the role may, changes nothing else, and says what is different.
+    """Makes the schema ``gateway`` and its tables where the role may, and says what is different.
+
+    Nothing else is changed. A schema that is there and is not the role's own stays as it is.
 
     Raises:
         DatabaseUnavailableError: The database cannot be reached.
     """
     async with connect(url) as connection, connection.begin():
-        if await connection.scalar(_MAY_MAKE_SCHEMA):
-            await connection.execute(text("CREATE SCHEMA IF NOT EXISTS gateway"))
-            await connection.execute(text("COMMENT ON SCHEMA gateway IS 'The E2I metadata gateway''s own; no data.'"))
-            role = {"role": GATEWAY_ROLE}
-            if await connection.scalar(text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), role):
-                await connection.execute(text(f"GRANT USAGE ON SCHEMA gateway TO {GATEWAY_ROLE}"))
+        if await connection.scalar(_MAY_MAKE_OWN):
+            await make_own(connection)
         return await inspect(connection)
 
 
-_MAY_MAKE_SCHEMA = text("""
-    SELECT to_regnamespace('gateway') IS NULL AND has_database_privilege(current_database(), 'CREATE')
+# Where the migrations have built the database, everything is there.
+_MAY_MAKE_OWN = text("""
+    SELECT to_regclass('gateway.alembic_version') IS NULL AND CASE
+        WHEN to_regnamespace('gateway') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'gateway')
+    END
 """)
 
 

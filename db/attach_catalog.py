@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all tables
-from db.base import Entity
+from db.base import OWN_SCHEMA, Entity
 
 SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))
 
@@ -127,7 +127,8 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
     others = []
     for name, readable, column, type_, not_null in await connection.execute(_RELATIONS, known):
         if name not in Entity.metadata.tables:
-            others.append(name)
+            if not name.startswith(f"{OWN_SCHEMA}."):
+                others.append(name)
             continue
         table = tables.setdefault(name, FoundTable(readable))
         if column is not None:

@@ -13,7 +13,7 @@ from sqlalchemy.types import ARRAY, TypeEngine
 
 from db.attach_catalog import Found, FoundTable
 from db.attach_fields import by_column, by_lookup, field_of, of_table
-from db.base import Entity, Labels, entities, enum_types, key_columns, plural, table_of
+from db.base import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 
@@ -71,6 +71,8 @@ def differences(found: Found) -> Iterator[Difference]:
     for entity in entities().values():
         table = table_of(entity)
         there = found.tables.get(table.fullname)
+        if is_own(table):
+            continue
         if there is None:
             yield _missing_table(entity)
         elif not there.readable:
@@ -342,9 +344,27 @@ def _others(found: Found) -> Iterator[Difference]:
             what = several if len(names) > 1 else f"1 {kind} that the graph does not show"
             more = f" and {len(names) - 8} more" if len(names) > 8 else ""
             yield Difference(Severity.INFORMS, kind, ", ".join(names), f"{what}: {', '.join(names[:8])}{more}")
+    yield from _own_tables(found)
+
+
+def _own_tables(found: Found) -> Iterator[Difference]:
+    """The gateway's own tables: without them everything can be read, but for histories, and nothing changed."""
+    own = [table.fullname for table in Entity.metadata.tables.values() if is_own(table)]
+    without = "changes are refused and histories answer with an error"
     if not found.has_own_schema:
         yield Difference(
-            Severity.INFORMS, "missing schema", "gateway",
-            "the gateway's own schema is missing: `e2i-gateway db attach` makes it where the role may",
+            Severity.BREAKS, "missing schema", "gateway",
+            f"the gateway's own schema is missing: {without}; `e2i-gateway db attach` makes it where the role may",
             f"CREATE SCHEMA gateway AUTHORIZATION {found.role}",
+        )  # fmt: skip
+    elif lacks := [name for name in own if name not in found.tables]:
+        yield Difference(
+            Severity.BREAKS, "missing own table", ", ".join(lacks),
+            f"the gateway's own schema lacks {_joined(lacks)}: {without}; run `e2i-gateway db attach` as the schema's "
+            f"owner",
+        )  # fmt: skip
+    elif closed := [name for name in own if not found.tables[name].readable]:
+        yield Difference(
+            Severity.BREAKS, "not readable", ", ".join(closed),
+            f"{found.role} may not use {_joined(closed)}: {without}; run `e2i-gateway db attach` as their owner",
         )  # fmt: skip

@@ -27,12 +27,15 @@ NAMING_CONVENTION = {
 
 _MAX_IDENTIFIER = 63
 
+OWN_SCHEMA = "gateway"
+"""The gateway's own schema in Postgres; everything else belongs to the platform."""
+
 
 class Labels(enum.Enum):
     """A Postgres enum: the members' values are its labels, each with a description of its own.
 
     Declared as ``class ModelStage(Labels, pg_name="model_stage_enum")`` with members ``STAGING = "staging", "..."``.
-    ``pg_name`` is None for an enum that no column has: it exists for SQL fields only.
+    ``pg_name`` is None for an enum that is no type of the database: of SQL fields, or of states that text columns hold.
     """
 
     doc: str
@@ -386,6 +389,11 @@ def table_of(entity: RowClass) -> Table:
     return table
 
 
+def is_own(table: Table) -> bool:
+    """Whether a table is the gateway's own, not the platform's."""
+    return table.schema == OWN_SCHEMA
+
+
 def enum_types() -> list[type[Labels]]:
     """Every enum that is a type of the database, in order of declaration; also those that no column has."""
     return [labels for labels in Labels.__subclasses__() if labels.pg_name is not None]
@@ -457,6 +465,7 @@ __all__ = [
     "EMPTY_OBJECT",
     "NEW_UUID",
     "NOW",
+    "OWN_SCHEMA",
     "Argument",
     "Computed",
     "ComputedObject",
@@ -479,6 +488,7 @@ __all__ = [
     "derived",
     "entities",
     "enum_types",
+    "is_own",
     "key_columns",
     "linked_by",
     "nearest",

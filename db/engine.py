@@ -72,6 +72,7 @@ def create_engine(
     *,
     read_only: bool,
     pool_size: int = 10,
+    overflow: int = 0,
     statement_timeout: float = 30.0,
     connect_timeout: float = 5.0,
     prepared_statements: bool = True,
@@ -98,7 +99,7 @@ def create_engine(
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
-        max_overflow=0,
+        max_overflow=overflow,
         pool_timeout=connect_timeout,
         pool_reset_on_return=None,
         hide_parameters=True,  # they are the data's; the log has no need of them

@@ -18,14 +18,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all entities
-from db.base import entities, enum_types, table_of
+from db.base import OWN_SCHEMA, Entity, entities, enum_types, is_own, table_of
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
 from db.engine import create_engine, database_url, translate
 from db.seed import SEED, seed_tools
 
 __all__ = [
-    "SetupError", "connect", "defined_in_sql", "has_rows", "is_empty", "migrate", "platform_tables", "platform_views",
-    "prepare_embedded",
+    "OWN_RIGHTS", "SetupError", "connect", "defined_in_sql", "grant_own", "has_rows", "is_empty", "make_own", "migrate",
+    "platform_tables", "platform_views", "prepare_embedded",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent
@@ -39,7 +39,8 @@ class SetupError(Exception):
 
 def platform_tables() -> list[str]:
     """The tables that the models map, in order of declaration, named ``ml_experiments`` or ``ml.driver_rankings``."""
-    return [table_of(entity).fullname for entity in entities().values() if not entity.__is_view__]
+    tables = [table_of(entity) for entity in entities().values() if not entity.__is_view__]
+    return [table.fullname for table in tables if not is_own(table)]
 
 
 def platform_views() -> list[str]:
@@ -57,6 +58,11 @@ def defined_in_sql(kind: str) -> frozenset[str]:
     """The names, with their schemas, of what ``db/sql`` defines; ``kind`` is FUNCTION or VIEW."""
     found = re.compile(rf"^CREATE (?:OR REPLACE )?{kind} (\w+\.\w+)", re.MULTILINE)
     return frozenset(name for sql in _sql_files().values() for name in found.findall(sql))
+
+
+@cache
+def _own_sql() -> str:
+    return (_FOLDER / "sql" / "own.sql").read_text(encoding="utf-8")
 
 
 @asynccontextmanager
@@ -122,9 +128,10 @@ async def migrate(url: str | URL) -> None:
             await _lock(connection)
             if await _is_up_to_date(connection):
                 return
-            await _run_script(connection, "\n".join([*_sql_files().values(), *_comments(), _BUILT]))
+            await _run_script(connection, "\n".join([*_sql_files().values(), _own_sql(), *_comments(), _BUILT]))
             await seed_tools(connection)
             granted = await _grant(connection)
+            await grant_own(connection)
             values = {"fingerprint": _fingerprint(), "granted": granted}
             await connection.execute(text("INSERT INTO gateway.built VALUES (:fingerprint, :granted)"), values)
 
@@ -149,7 +156,7 @@ async def _lock(connection: AsyncConnection) -> None:
 def _fingerprint() -> str:
     versions = sorted((_MIGRATIONS / "versions").glob("[0-9]*.py"))
     content = [file.read_bytes() for file in [*versions, *sorted(SEED.glob("*.json")), Path(__file__)]]
-    content += [sql.encode() for sql in [*_sql_files().values(), *_comments()]]
+    content += [sql.encode() for sql in [*_sql_files().values(), _own_sql(), *_comments()]]
     return hashlib.sha256(b"\0".join(content)).hexdigest()
 
 
@@ -300,6 +307,34 @@ async def _grant(connection: AsyncConnection) -> bool:
         if objects:
             await connection.execute(text(f"GRANT {right} {', '.join(objects)} TO {GATEWAY_ROLE}"))
     return True
+
+
+OWN_RIGHTS = {"lifecycle_events": "SELECT, INSERT", "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE"}
+"""What the gateway's role may do with its own tables: events can be read and added, nothing else."""
+
+
+async def grant_own(connection: AsyncConnection) -> None:
+    """Gives the gateway's role its rights on the gateway's own tables, where there is that role."""
+    exists = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+    if await connection.scalar(exists, {"role": GATEWAY_ROLE}):
+        await connection.execute(text(f"GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO {GATEWAY_ROLE}"))
+        for table, rights in OWN_RIGHTS.items():
+            await connection.execute(text(f"REVOKE ALL ON {OWN_SCHEMA}.{table} FROM {GATEWAY_ROLE}"))
+            await connection.execute(text(f"GRANT {rights} ON {OWN_SCHEMA}.{table} TO {GATEWAY_ROLE}"))
+
+
+async def make_own(connection: AsyncConnection) -> None:
+    """Makes the gateway's own schema and tables on a database that it did not make; what is there stays.
+
+    The connection's role must be allowed to.
+    """
+    if not await connection.scalar(text(f"SELECT to_regnamespace('{OWN_SCHEMA}') IS NOT NULL")):
+        await connection.execute(text(f"CREATE SCHEMA {OWN_SCHEMA}"))
+    await connection.execute(text(f"COMMENT ON SCHEMA {OWN_SCHEMA} IS 'The E2I metadata gateway''s own.'"))
+    tables = [table for table in Entity.metadata.tables.values() if is_own(table)]
+    await connection.run_sync(lambda sync: Entity.metadata.create_all(sync, tables=tables))
+    await _run_script(connection, _own_sql())
+    await grant_own(connection)
 
 
 async def prepare_embedded(server: EmbeddedPostgres, database: str = "e2i") -> tuple[str, str]:

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from db.engine import ShortReader, create_engine, translate
+from db.transaction import Transactions
 from gateway.database import count_again, inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
@@ -33,6 +34,9 @@ CONTENT_POLICY = (
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
+
+_FOR_OUTCOMES = 2
+"""Connections beside those of the changes under way, to ask what became of one whose own was lost."""
 
 
 class _Assets(StaticFiles):
@@ -56,14 +60,19 @@ def create_app(settings: Settings, url: URL) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine = create_engine(
-            url,
-            read_only=True,
-            pool_size=settings.pool_size,
-            statement_timeout=settings.statement_timeout,
-            prepared_statements=settings.prepared_statements,
+        engine, writer = (
+            create_engine(
+                url,
+                read_only=read_only,
+                pool_size=settings.pool_size,
+                overflow=overflow,
+                statement_timeout=settings.statement_timeout,
+                prepared_statements=settings.prepared_statements,
+            )
+            for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
         )
-        graphql = GraphQLEndpoint(build(), engine, settings)
+        changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
+        graphql = GraphQLEndpoint(build(), engine, changes, settings)
         app.state.engine, app.state.graphql = engine, graphql
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
@@ -78,6 +87,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for task in tasks:
                 task.cancel()
             await engine.dispose()
+            await writer.dispose()
 
     return Starlette(
         routes=[

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 
+from db.transaction import Transaction
 from schema.loaders import Loaders
 from schema.selection import Operation
 from schema.types import RequestContext
@@ -14,6 +17,12 @@ class Caller:
     """Who asks. Everybody is anonymous until the gateway knows how to tell callers apart."""
 
     name: str = "anonymous"
+    denied: frozenset[str] = frozenset()
+    """What the caller may not do: names of mutations, or `force`."""
+
+    def may(self, right: str) -> bool:
+        """Whether the caller may use a mutation, or override guards (`force`)."""
+        return right not in self.denied
 
 
 ANONYMOUS = Caller()
@@ -27,3 +36,9 @@ class Context(RequestContext):
     loaders: Loaders
     caller: Caller
     request_id: str
+    begin: Callable[[], AbstractAsyncContextManager[Transaction]]
+    """Opens the transaction of a mutation's root field."""
+    key_hours: float
+    """How long an idempotency key is kept."""
+    transaction: Transaction = field(init=False)
+    """The transaction of the mutation's root field that is being executed."""

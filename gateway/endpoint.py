@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from db.engine import ShortReader
 from db.facts import Facts
+from db.transaction import Transactions
 from gateway.context import ANONYMOUS, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter, refuse
@@ -71,9 +72,10 @@ class RefusedDocumentError(RefusedError):
 class GraphQLEndpoint:
     """Answers requests to ``/graphql``."""
 
-    def __init__(self, schema: Schema, engine: AsyncEngine, settings: Settings) -> None:
+    def __init__(self, schema: Schema, engine: AsyncEngine, changes: Transactions, settings: Settings) -> None:
         self.missing = Missing()
         self.facts = Facts()
+        self._changes = changes
         self._schema = schema
         self._engine = engine
         self._settings = settings
@@ -164,13 +166,22 @@ class GraphQLEndpoint:
         entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
         reader = ShortReader(self._engine, self._settings.parallel_statements)
         loaders = Loaders(self._schema.catalogue, reader, self.missing, self.facts)
-        context = Context(operation, loaders, ANONYMOUS, request_id)
+        context = Context(
+            operation,
+            loaders,
+            ANONYMOUS,
+            request_id,
+            begin=self._changes.open,
+            key_hours=self._settings.idempotency_hours,
+        )
         try:
             async with asyncio.timeout(self._settings.request_timeout):
                 result = await self._schema.run(document.ast, asked.operation_name, asked.variables, context)
         except TimeoutError:
             seconds = self._settings.request_timeout
             message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+            if operation.changes:
+                message += " A change that was being committed may have been made: the same idempotencyKey tells."
             raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
         entry |= {"statements": reader.statements, "rows": reader.rows}
         status, answer = _response(result, reporter)

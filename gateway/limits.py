@@ -22,6 +22,8 @@ from graphql import (
     Node,
     OperationDefinitionNode,
     SelectionSetNode,
+    get_nullable_type,
+    is_list_type,
     parse,
     validate,
 )
@@ -36,6 +38,9 @@ from schema.errors import GatewayError
 from schema.fields import FIELDS
 from schema.loaders import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 from schema.selection import Operation, Selection
+
+BESIDE = 10
+"""Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
 _SHALLOWER = "Ask for the deeper rows in a second query, by their ids."
 
@@ -207,6 +212,7 @@ class Meter:
         self._catalogue = catalogue
         self._limits = settings
         self._introspection = Introspection(schema)
+        self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
 
     def measure(self, operation: Operation, facts: Facts) -> int:
         """The cost of an operation: the rows that it can answer with, at least one a field of rows, and what it scans.
@@ -228,7 +234,8 @@ class Meter:
             )
         self._check_introspection(root)
         walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
-        cost = sum(self._root_cost(selection, walk) for selection in fields.values())
+        price = self._change_cost if operation.changes else self._root_cost
+        cost = sum(price(selection, walk) for selection in fields.values())
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
         return cost
@@ -300,6 +307,28 @@ class Meter:
                 cost += self._own_cost(child, rows, walk)
         return cost
 
+    def _change_cost(self, selection: Selection, walk: _Walk) -> int:
+        """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
+        items = (selection.arguments.get("input") or {}).get("items")
+        return self._below_cost(selection, None, len(items) if isinstance(items, list) else 1, walk)
+
+    def _below_cost(self, selection: Selection, parent: Type | None, rows: int, walk: _Walk) -> int:
+        """The cost of a field that the catalogue does not know: by the types of what is below it."""
+        if selection.type_name == "Node":
+            return self._nodes_cost(selection, rows, walk)
+        if type_ := self._catalogue.types.get(selection.type_name):
+            return rows + self._rows_cost(type_, selection, rows, walk)
+        if type_ := self._connections.get(selection.type_name):
+            return self._list_cost(type_, selection, parent, rows, NESTED_PAGE, walk)
+        cost = 0
+        for name in selection.concrete_types():
+            for child in selection.on(name).values():
+                walk.step()
+                if child.concrete_types():
+                    many = is_list_type(get_nullable_type(child.definition.type))
+                    cost += self._below_cost(child, parent, rows * BESIDE if many else rows, walk)
+        return rows + cost
+
     def _list_cost(
         self, type_: Type, selection: Selection, parent: Type | None, parents: int, default: int, walk: _Walk
     ) -> int:
@@ -336,6 +365,8 @@ class Meter:
                     cost += self._rows_cost(target, child, rows, walk)
             elif (made := type_.objects.get(child.name)) and made.sums_up:
                 cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // ROWS_PER_POINT
+            elif child.name in type_.extras:
+                cost += self._below_cost(child, type_, rows, walk)
         return cost
 
     def _check_depth(self, operation: Operation) -> None:

@@ -39,7 +39,12 @@ class Settings(BaseSettings):
     )
     log: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
-    pool_size: int = Field(default=10, ge=1, le=200, description="Connections to the database, per worker.")
+    pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=200,
+        description="Connections to the database for queries, and as many for changes, per worker.",
+    )
     parallel_statements: int = Field(
         default=4, ge=1, le=50, description="Statements of one request that run side by side."
     )
@@ -49,6 +54,12 @@ class Settings(BaseSettings):
     request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a request is given up.")
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."
+    )
+    turn_timeout: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds that a change waits for its turn when many are made at once."
+    )
+    idempotency_hours: float = Field(
+        default=24.0, gt=0, le=24 * 365, description="Hours for which an idempotency key gives the same result again."
     )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Size of a request's body.")
     max_tokens: int = Field(default=2_000, ge=10, description="Tokens of a document.")

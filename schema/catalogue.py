@@ -29,6 +29,7 @@ from db.base import (
     relations,
     table_of,
 )
+from db.lifecycle import lifecycle_of
 from schema import ids
 from schema.kinds import Kind, kind_of
 
@@ -212,6 +213,8 @@ class Type:
     columns: dict[str, ColumnField] = field(default_factory=dict)
     objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
+    extras: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Fields with a resolver of their own, by name: the columns that they read."""
 
     @property
     def singular(self) -> str:
@@ -407,6 +410,9 @@ def catalogue() -> Catalogue:
             type_.columns[leaf.name] = leaf
         type_.objects.update((made.name, made) for made in _object_fields(entity, type_))
         types[name] = type_
+        if lifecycle := lifecycle_of(name):
+            type_.extras["lifecycle"] = (*type_.key, lifecycle.column)
+    types["LifecycleEvent"].extras["node"] = ("node_id",)
     for entity in classes.values():
         _add_relations(types, entity)
     return Catalogue(types, roots)

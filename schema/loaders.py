@@ -66,6 +66,10 @@ class Loaders:
         self.facts = facts
         self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
 
+    def over(self, reader: Reader) -> Loaders:
+        """The same, over another way to read."""
+        return Loaders(self.catalogue, reader, self.missing, self.facts)
+
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 
     def shape(
@@ -86,6 +90,8 @@ class Loaders:
                     self._add_keys(shape, relation)
                 elif made := type_.objects.get(child.name):
                     self._add_object(shape, made, child, bind)
+                elif columns := type_.extras.get(child.name):
+                    self._add_extra(shape, child.name, columns)
         for term in order:
             shape.add(key_name(term.name), f"{term.over('t')}::text")
         return shape
@@ -108,6 +114,13 @@ class Loaders:
         if self.missing.first(shape.type, columns) is None:
             for column in columns:
                 shape.add(key_name(column), f"t.{column}::text")
+
+    def _add_extra(self, shape: Shape, name: str, columns: Sequence[str]) -> None:
+        if what := self.missing.first(shape.type, columns):
+            shape.refused[name] = what
+            return
+        for column in columns:
+            shape.add(key_name(column), f"t.{column}::text")
 
     def order(self, type_: Type) -> tuple[OrderTerm, ...]:
         """The default order of a type, without a column that the database lacks."""
@@ -177,7 +190,7 @@ class Loaders:
             target = self.catalogue[relation.target]
             return await self._connections(target, selection, NESTED_PAGE, (parent["__typename"], relation), keys)
 
-        return self._loader(selection, load).load(key)
+        return self.loader(selection, load).load(key)
 
     async def _connections(
         self,
@@ -237,7 +250,7 @@ class Loaders:
                     found[place - 1].append(asked.record(row))
             return [aggregates.groups(records) for records in found]
 
-        return self._loader(selection, load).load(connection["key"])
+        return self.loader(selection, load).load(connection["key"])
 
     async def _pages(
         self,
@@ -360,7 +373,7 @@ class Loaders:
             found = {place: shape.record(row) for place, *row in answer}
             return [found.get(index + 1) for index in range(len(keys))]
 
-        return self._loader(selection, load).load(key)
+        return self.loader(selection, load).load(key)
 
     async def by_ids(self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key]) -> list[Record | None]:
         """The rows with these keys, in that order, None where there is none."""
@@ -396,7 +409,15 @@ class Loaders:
         async def load(keys: list[Key]) -> Sequence[Any]:
             return await self.by_ids(type_, [selection], keys)
 
-        return self._loader(selection, load, type_.name).load(key)
+        return self.loader(selection, load, type_.name).load(key)
+
+    def node(self, selection: Selection, id_: str) -> Any:
+        """A row of any type by its global id, with all that meet at this place of the query."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            return await self.nodes("id", [str(key[0]) for key in keys], selection)
+
+        return self.loader(selection, load).load((id_,))
 
     async def nodes(
         self, argument: str, values: Sequence[str], selection: Selection
@@ -438,7 +459,7 @@ class Loaders:
             raise missing_object(what)
         return tuple(parent[key_name(column)] for column in columns)
 
-    def _loader(
+    def loader(
         self, selection: Selection, load: Callable[[list[Key]], Any], type_name: str = ""
     ) -> DataLoader[Key, Any]:
         """The loader of a place of the query; of each type there, where rows of several types can meet."""

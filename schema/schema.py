@@ -12,7 +12,10 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
 from schema.catalogue import Catalogue, catalogue
+from schema.execution import MutationExecutor
 from schema.fields import FIELDS
+from schema.fields.lifecycle import LifecycleFields
+from schema.mutations import Mutations
 from schema.scalars import SCALARS
 from schema.types import RequestContext, Types, read
 
@@ -21,9 +24,10 @@ class Schema(strawberry.Schema):
     """The graph's schema, with the catalogue that it was made from."""
 
     def __init__(self, models: Catalogue) -> None:
-        types = Types(models)
+        types = Types(models, LifecycleFields())
         super().__init__(
             query=types.query({name: own.make(types) for name, own in FIELDS.items()}),
+            mutation=Mutations(types).type(),
             types=list(types.nodes.values()),
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )
@@ -44,6 +48,7 @@ class Schema(strawberry.Schema):
             context_value=context,
             variable_values=variables,
             operation_name=operation_name,
+            executor_class=MutationExecutor if context.operation.changes else None,
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's says bool, not TypeGuard
         )
         return await result if inspect.isawaitable(result) else result

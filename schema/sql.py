@@ -179,7 +179,7 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
     on = " AND ".join(same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key))
     source = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({names}, ord)"
     if type_.select is None:
-        return f"SELECT k.ord, {', '.join(select)} FROM {source} JOIN {type_.sql_name} t ON {on}"
+        return f"SELECT {', '.join(['k.ord', *select])} FROM {source} JOIN {type_.sql_name} t ON {on}"
     # a join is not pushed into a SELECT with groups, a condition is: OFFSET 0 keeps the lateral query one of its own
     rows = f"SELECT {', '.join(select)} FROM {type_.source({'keys': 'ARRAY[k.c0]'})} t WHERE {on} OFFSET 0"
     return per_parent(rows, source)

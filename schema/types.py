@@ -113,11 +113,16 @@ def page_arguments(default: int) -> dict[str, Any]:
     }
 
 
+Extras = Callable[["Types", Type], dict[str, Any]]
+"""The fields that a type has beside those of the catalogue, from `schema.fields`."""
+
+
 class Types:
     """The Strawberry classes of every type of a catalogue."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, extras: Extras) -> None:
         self.catalogue = catalogue
+        self._extras = extras
         self.enums: dict[type[Labels], Any] = {}
         self.nodes: dict[str, type] = {
             type_.name: type(type_.name, (Node,) if type_.is_node else (), {}) for type_ in catalogue
@@ -138,6 +143,8 @@ class Types:
             setattr(cls, made.name, self._object(made))
         for relation in type_.relations.values():
             setattr(cls, relation.name, self._relation(relation))
+        for name, field in self._extras(self, type_).items():
+            setattr(cls, name, field)
         cls.__annotations__ = annotations
         strawberry.type(
             cls,

@@ -21,7 +21,7 @@ from typing import Any
 import asyncpg
 
 SPEC = Path(__file__).parent / "spec"
-SQL_FILES = sorted((Path(__file__).parents[1] / "db" / "sql").glob("*.sql"))
+SQL_FILES = sorted((Path(__file__).parents[1] / "db" / "sql").glob("g*.sql"))
 ROWS = 3
 
 # The dictionary names these types and leaves their labels to other chapters.

@@ -75,12 +75,50 @@ async def test_attaching_changes_nothing_but_makes_its_schema(platform: Database
     before = await snapshot(platform)
     await attach(platform.admin_url)
     after = await snapshot(platform)
-    changed = {name: after[name] ^ before[name] for name in SNAPSHOT if after[name] != before[name]}
-    assert set(changed) == {"pg_namespace", "pg_description"}
-    assert all(len(rows) == 1 for rows in changed.values())
-    assert '"nspname": "gateway"' in next(iter(changed["pg_namespace"]))
+    assert {name: before[name] - after[name] for name in SNAPSHOT} == {name: set() for name in SNAPSHOT}
+    schemas = after["pg_namespace"] - before["pg_namespace"]
+    assert len(schemas) == 1
+    assert '"nspname": "gateway"' in next(iter(schemas))
     await attach(platform.admin_url)
     assert await snapshot(platform) == after
+    await execute(platform.admin_url, "DROP SCHEMA gateway CASCADE")
+    assert await snapshot(platform) == before, "everything that was added is in that schema"
+
+
+OWN = """
+    SELECT 'column', a.attrelid::regclass::text || '.' || a.attname,
+        concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+            col_description(a.attrelid, a.attnum))
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r'
+    LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relnamespace = 'gateway'::regnamespace AND a.attnum > 0 AND c.relname = ANY ($1)
+    UNION ALL
+    SELECT 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid
+    WHERE c.relnamespace = 'gateway'::regnamespace AND c.relname = ANY ($1)
+    UNION ALL
+    SELECT 'trigger', tgname, pg_get_triggerdef(t.oid) || t.tgenabled::text
+    FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = 'gateway'::regnamespace
+    UNION ALL
+    SELECT 'function', p.proname, pg_get_functiondef(p.oid) || obj_description(p.oid)
+    FROM pg_proc AS p WHERE p.pronamespace = 'gateway'::regnamespace
+    UNION ALL
+    SELECT 'right', table_name, privilege_type
+    FROM information_schema.role_table_grants
+    WHERE table_schema = 'gateway' AND grantee = 'e2i_gateway' AND table_name = ANY ($1)
+"""
+
+
+async def test_attaching_makes_what_the_migrations_make(platform: Database, database: Database) -> None:
+    await attach(platform.admin_url)
+    found = []
+    for one in (platform, database):
+        connection = await connect(one.admin_url)
+        rows = await connection.fetch(OWN, ["lifecycle_events", "idempotency_keys"])
+        found.append({tuple(row) for row in rows})
+        await connection.close()
+    assert found[0] == found[1]
+    assert {row[2] for row in found[0] if row[:2] == ("right", "lifecycle_events")} == {"SELECT", "INSERT"}
 
 
 async def test_inspecting_changes_nothing_at_all(platform: Database) -> None:
@@ -91,7 +129,7 @@ async def test_inspecting_changes_nothing_at_all(platform: Database) -> None:
 
 async def test_what_is_missing_is_named_for_the_catalogue(platform_database: Database) -> None:
     found = await inspect_as(platform_database.gateway_url)
-    assert found.missing_tables == {MISSING_VIEW}
+    assert found.missing_tables == {MISSING_VIEW, "gateway.lifecycle_events"}
     assert found.missing_columns == {MISSING_COLUMN}
     assert found.breaks
 
@@ -116,7 +154,9 @@ async def test_each_surprise_is_told_in_words(platform_database: Database) -> No
     indexes = of(found, "missing index")
     assert "the whole table is read for Experiment.models" in indexes["ml_model_registry (experiment_id)"]
     assert "is sorted for a page of trainingRuns" in indexes["ml_training_runs (started_at)"]
-    assert {note.kind for note in found.of(Severity.BREAKS)} == {"missing column", "missing view", "unknown label"}
+    assert {note.kind for note in found.of(Severity.BREAKS)} == {
+        "missing column", "missing view", "unknown label", "missing schema",
+    }  # fmt: skip
 
 
 async def test_the_text_has_the_gravest_first_and_what_would_help_last(platform_database: Database) -> None:
@@ -166,6 +206,10 @@ CHANGES: list[tuple[str, Severity, str, str, str]] = [
      "it cannot be asked whether a causal estimate may be used"),
     ("REVOKE SELECT ON ml_model_registry FROM e2i_gateway", Severity.BREAKS, "not readable", "ml_model_registry",
      "e2i_gateway may not read ml_model_registry: model, models"),
+    ("DROP TABLE gateway.lifecycle_events", Severity.BREAKS, "missing own table", "gateway.lifecycle_events",
+     "changes are refused and histories answer with an error; run `e2i-gateway db attach`"),
+    ("REVOKE ALL ON gateway.idempotency_keys FROM e2i_gateway", Severity.BREAKS, "not readable",
+     "gateway.idempotency_keys", "e2i_gateway may not use gateway.idempotency_keys: changes are refused"),
     ("CREATE TABLE of_somebody_else (id int)", Severity.INFORMS, "unknown table", "of_somebody_else",
      "1 unknown table that the graph does not show"),
 ]  # fmt: skip
@@ -198,6 +242,11 @@ async def test_a_remedy_helps(database: Database) -> None:
     found = await inspect_as(database.gateway_url)
     assert len(found.notes) == 6
     await execute(database.admin_url, *(note.remedy for note in found.notes))
+    (lacking,) = (await inspect_as(database.gateway_url)).notes
+    assert (lacking.kind, lacking.object) == (
+        "missing own table", "gateway.lifecycle_events, gateway.idempotency_keys",
+    )  # fmt: skip
+    assert await attach(database.gateway_url) == Differences(), "the schema is the role's own now"
     assert await inspect_as(database.gateway_url) == Differences()
 
 
@@ -249,7 +298,7 @@ async def test_an_empty_database_is_one_difference(server: Server) -> None:
     async with empty_database(server) as database:
         found = await inspect_as(database.admin_url)
     assert [note.kind for note in found.notes] == ["empty database"]
-    assert found.missing_tables == {*platform_tables(), *platform_views()}
+    assert found.missing_tables == {*platform_tables(), *platform_views(), "gateway.lifecycle_events"}
     assert "e2i-gateway db migrate" in found.text()
 
 
@@ -262,4 +311,4 @@ async def test_check_prints_and_its_status_says_whether_fields_break(
     await execute(database.owner_url, "DROP INDEX ix_ml_deployments_created_at")
     assert await check(database.owner_url, written.append) == 0
     assert await check(platform_database.gateway_url, written.append) == 1
-    assert written[-1].startswith("Fields that answer with an error (3):")
+    assert written[-1].startswith("Fields that answer with an error (4):")

@@ -80,6 +80,18 @@ def test_the_cookbook_has_every_read_of_the_platform() -> None:
     assert len(COOKBOOK) == 20
 
 
+async def test_the_change_of_the_readme(demo: Client) -> None:
+    """The dry run of a promotion, on a model of the demo that has an AUC in its way; the answer is the README's."""
+    (change,) = re.findall(r"```graphql change\n(.*?)```", README, re.DOTALL)
+    found = await demo.data("{ models(where: { stage: { eq: SHADOW }, auc: { lt: 0.745 } }) { nodes { id } } }")
+    (model,) = found["models"]["nodes"]
+    data = await demo.data(change.replace("Model:1f0e...", model["id"]))
+    preview = data["promoteModel"]
+    assert preview["__typename"] == "TransitionPreview"
+    assert preview["wouldForce"] == ["AUC_BELOW_MINIMUM"]
+    assert preview["blockers"][0]["message"] in README
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 async def test_example_tabs_of_graphiql(path: Path, demo: Client) -> None:
     data = await demo.data(path.read_text())

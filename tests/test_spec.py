@@ -22,7 +22,7 @@ from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
-from db.base import Labels, derived, entities, table_of
+from db.base import Labels, derived, entities, is_own, table_of
 from schema.catalogue import camel, catalogue
 from schema.schema import build
 
@@ -39,7 +39,7 @@ DOCUMENTED: dict[str, dict[str, Any]] = {
 DIALECT = postgresql.dialect()
 
 TYPES = {type_.sql_name: type_ for type_ in catalogue()}
-TABLES = {name: type_ for name, type_ in TYPES.items() if not type_.is_view}
+TABLES = {name: type_ for name, type_ in TYPES.items() if not type_.is_view and not is_own(type_.table)}
 LABELS = {
     (f"{cls.pg_schema}." if cls.pg_schema else "") + str(cls.pg_name): cls
     for cls in Labels.__subclasses__()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from db.demo.history import record
 from db.demo.hpo import finished_study, trial_run
 from db.demo.mlops import deploy, experiment, model, serving, shadow, training_run
 from db.demo.monitoring import drift, monitoring_run
@@ -50,6 +51,17 @@ def champion(world: World) -> None:
         error_rate=0.0011,
     )  # fmt: skip
     world.rows.row(live.service).update(health_status="healthy", health_check_failures=0)
+    record(
+        world, ("Model", best.id), "stage", "promoteModel", "s.iyer",
+        (
+            (world.ago(days=34), "DEVELOPMENT", "STAGING", "AUC of 0.8642 on the test split."),
+            (world.ago(days=26), "STAGING", "SHADOW", "Reviewed; to be compared with 1.1.0 on live requests."),
+            (world.ago(days=17), "SHADOW", "PRODUCTION", "168 hours in shadow: 0.12 % errors, p99 of 118 ms."),
+        ),
+    )  # fmt: skip
+    appointed = world.ago(days=17, minutes=-1)
+    taken_over = ((appointed, "CONTENDER", "CHAMPION", "In production, and better than 1.1.0."),)
+    record(world, ("Model", best.id), "champion", "setChampion", "s.iyer", taken_over)
     challenger = model(world, case, "2.1.0", "development", world.ago(days=4), auc=0.8671)
     deploy(world, challenger, "development", "pending", world.ago(hours=2))
 
@@ -137,6 +149,14 @@ def _resolve(world: World, drifts: list[object], found: datetime, ended: datetim
                 "auto_action_details": {"action": "retraining", "result": "deployed", "version": "1.4.0"},
                 "updated_at": ended + timedelta(hours=2),
             }
+            record(
+                world, ("MonitoringAlert", alert["id"]), "status", "acknowledgeAlert", "s.iyer",
+                ((found + timedelta(minutes=25), "ACTIVE", "ACKNOWLEDGED", "Same week as the formulary change."),),
+            )  # fmt: skip
+            record(
+                world, ("MonitoringAlert", alert["id"]), "status", "resolveAlert", "s.iyer",
+                ((ended + timedelta(hours=2), "ACKNOWLEDGED", "RESOLVED", "Version 1.4.0 is in production."),),
+            )  # fmt: skip
 
 
 def _performance(world: World, made: ModelCase, values: tuple[float, ...], start: datetime, *, step_days: int) -> None:
@@ -182,6 +202,10 @@ def rollback(world: World) -> None:
         world, bad, "production", "rolled_back", world.ago(days=10), undone, previous=two, rolled_back_at=undone,
         rollback_reason="Error rate of 4.1% in the first hours: LDH in a new unit was out of the model's range.",
         error_rate=0.0412, latency_p99_ms=612,
+    )  # fmt: skip
+    record(
+        world, ("Deployment", three.id), "status", "moveDeployment", "model_deployer",
+        ((undone, "ACTIVE", "ROLLED_BACK", "Error rate of 4.1% in the first hours."),),
     )  # fmt: skip
     deploy(
         world, good, "production", "active", undone, previous=three, deployment_name=f"{good.name}-1.1.0-rollback",

@@ -17,12 +17,12 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.schema import SchemaItem
 
 import db.models  # noqa: F401 - maps all entities
-from db.base import Entity, entities, enum_types, table_of
+from db.base import OWN_SCHEMA, Entity, entities, enum_types, is_own, table_of
 
-OWN_SCHEMA = "gateway"
-"""The gateway's own schema in Postgres; everything else belongs to the platform."""
-
-SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))
+SCHEMAS = (
+    "public",
+    *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema and not is_own(table)}),
+)
 """The schemas of the platform's tables."""
 
 EnumLabels = dict[tuple[str, str], tuple[str, ...]]
@@ -139,14 +139,17 @@ def _render(kind: str, item: Any, context: AutogenContext) -> str | bool:
     return "postgresql.JSONB()" if isinstance(item, JSONB) else False
 
 
-def _include_name(name: str | None, kind: str, _parents: Any) -> bool:
-    return kind != "schema" or name is None or name in SCHEMAS
+def _include_name(name: str | None, kind: str, parents: Any) -> bool:
+    if kind == "table" and parents["schema_name"] == OWN_SCHEMA:
+        return name in _OWN_TABLES  # beside what builds the database, which keeps its books there
+    return kind != "schema" or name is None or name in (*SCHEMAS, OWN_SCHEMA)
 
 
 def _include_object(item: SchemaItem, _name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:  # noqa: FBT001 - Alembic's signature
     return kind != "table" or item not in _VIEWS
 
 
+_OWN_TABLES = {table.name for table in Entity.metadata.tables.values() if is_own(table)}
 _VIEWS = {table_of(entity) for entity in entities().values() if entity.__is_view__}
 
 OPTIONS: dict[str, Any] = {

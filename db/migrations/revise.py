@@ -18,8 +18,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, text
 
 from db import embedded
-from db.base import Entity
-from db.migrations.compare import OPTIONS, OWN_SCHEMA
+from db.base import OWN_SCHEMA, Entity
+from db.migrations.compare import OPTIONS
 from db.setup import connect, migrate
 
 FOLDER = Path(__file__).parent

@@ -1,0 +1,196 @@
+"""Lifecycles as data: states, allowed moves, what guards them, what they write and set off, and their mutations.
+
+A lifecycle is declared beside the enum of its states. The engine (`schema.lifecycle`) knows none by name: guards are
+SQL over the row, so that a page of rows is asked in one statement; effects and checks are named here and written in
+`schema.lifecycles`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from sqlalchemy.types import TypeEngine
+
+from db.base import Labels
+
+NOW = "now()"
+ACTOR = "{actor}"
+REASON = "{reason}"
+NOTHING = "NULL"
+"""What a stamp writes into a column: SQL, with the holes of who and why."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must not be so for a move: a SELECT of (message, global id of the node in the way), a row per blocker.
+
+    ``{row}`` is the row that would move. An ``overridable`` guard yields to ``force`` with a reason.
+    """
+
+    code: str
+    doc: str
+    sql: str
+    overridable: bool = False
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input of a change. It is written to the column of its name unless ``stored`` is False.
+
+    ``type`` is a column type, an enum that a text column holds, or the name of the entity whose id is expected.
+    """
+
+    type: TypeEngine[Any] | type[Labels] | str
+    doc: str
+    _: KW_ONLY
+    required: bool = False
+    stored: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """What belongs to entering or leaving a state: what guards it, what comes before and after, what is written."""
+
+    guards: Sequence[Guard] = ()
+    before: Sequence[str] = ()
+    effects: Sequence[str] = ()
+    stamps: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A mutation that moves a row: to its one state, or to one of several (``to`` empty: any) that the client names.
+
+    ``needs`` are the inputs that a move to a state cannot do without; ``checks`` name what is wrong with inputs.
+    """
+
+    name: str
+    doc: str
+    to: Sequence[Labels] = ()
+    given: Mapping[str, Given] = field(default_factory=dict)
+    needs: Mapping[Labels, Sequence[str]] = field(default_factory=dict)
+    checks: Sequence[str] = ()
+    reason_due: bool = False
+    many: bool = True
+    """Whether there is a form of it for many rows."""
+
+    @property
+    def target(self) -> Labels | None:
+        """The one state that it leads to, or None where the client names it."""
+        return self.to[0] if len(self.to) == 1 else None
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """The states of a column and the moves between them.
+
+    ``stored`` says how a state stands in the column where that is not its label (booleans). A column without a value is
+    in the ``initial`` state. ``queue`` are the arguments of an advisory lock over ``{row}``: changes that share it are
+    made one after the other, since what they keep true is not of one row alone.
+    """
+
+    name: str
+    entity: str
+    column: str
+    states: type[Labels]
+    initial: Labels
+    moves: Mapping[Any, Sequence[Labels]]
+    _: KW_ONLY
+    entering: Mapping[Labels, Step] = field(default_factory=dict)
+    leaving: Mapping[Labels, Step] = field(default_factory=dict)
+    changes: Sequence[Change] = ()
+    stored: Mapping[Labels, str] = field(default_factory=dict)
+    queue: str | None = None
+
+    def __post_init__(self) -> None:
+        _lifecycles.append(self)
+
+    @property
+    def key(self) -> str:
+        """Its name among all lifecycles: ``Model.stage``."""
+        return f"{self.entity}.{self.name}"
+
+    def text(self, state: Labels) -> str:
+        """How a state stands in the column."""
+        return self.stored.get(state, state.value)
+
+    def state(self, text: str | None) -> Labels | None:
+        """The state that a column's text means; None for a label that is not one of its states."""
+        if text is None:
+            return self.initial
+        return next((state for state in self.states if self.text(state) == text), None)
+
+    def shown(self, text: str | None) -> str:
+        """A state as the graph names it."""
+        state = self.state(text)
+        return state.name if state else str(text)
+
+    def allowed(self, state: Labels | None) -> Sequence[Labels]:
+        """The states that a row in this one may move to."""
+        return self.moves.get(state, ()) if state else ()
+
+    def steps(self, origin: Labels, to: Labels) -> list[Step]:
+        """What a move consists of: leaving one state and entering the other."""
+        return [step for step in (self.leaving.get(origin), self.entering.get(to)) if step]
+
+    def guards(self, origin: Labels, to: Labels) -> list[Guard]:
+        """Everything that may be in the way of a move."""
+        return [guard for step in self.steps(origin, to) for guard in step.guards]
+
+
+_lifecycles: list[Lifecycle] = []
+
+
+def lifecycles() -> Sequence[Lifecycle]:
+    """Every lifecycle, in order of declaration."""
+    return tuple(_lifecycles)
+
+
+def lifecycle_of(entity: str, name: str | None = None) -> Lifecycle | None:
+    """An entity's lifecycle by its name; the one that the graph shows, which is declared first, unless named."""
+    return next((one for one in _lifecycles if one.entity == entity and name in {None, one.name}), None)
+
+
+DURATION = "least(round(extract(epoch FROM now() - {since})::numeric, 2), 99999999)"
+"""Seconds since the time of a column, as far as its column can hold them."""
+
+
+def duration_since(column: str) -> str:
+    """A stamp: the seconds since the time in another column of the row."""
+    return DURATION.replace("{since}", column)
+
+
+def activation(
+    entity: str,
+    *,
+    what: str,
+    activate: str,
+    deactivate: str,
+    activated: str,
+    deactivated: str,
+    states: type[Labels],
+    reason: str | None = None,
+    before: Sequence[str] = (),
+    queue: str | None = None,
+) -> Lifecycle:
+    """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when."""
+    active, inactive = states["ACTIVE"], states["INACTIVE"]
+    off = {deactivated: NOW} | ({reason: REASON} if reason else {})
+    on = {activated: NOW, deactivated: NOTHING} | ({reason: NOTHING} if reason else {})
+    return Lifecycle(
+        "activation",
+        entity,
+        "is_active",
+        states,
+        inactive,
+        {inactive: (active,), active: (inactive,)},
+        entering={active: Step(stamps=on, before=before), inactive: Step(stamps=off)},
+        changes=(
+            Change(activate, f"Puts {what} into use.", (active,), many=queue is None),
+            Change(deactivate, f"Takes {what} out of use.", (inactive,)),
+        ),
+        stored={active: "true", inactive: "false"},
+        queue=queue,
+    )

@@ -1,0 +1,229 @@
+"""Group 1, lifecycles: the stage of a model, who is champion, and the status of a deployment."""
+
+from __future__ import annotations
+
+from sqlalchemy import VARCHAR
+
+from db.base import Labels
+from db.lifecycle import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step
+from db.models.g01_mlops_core import DeploymentStatus, ModelStage
+
+OPEN = "('active', 'acknowledged', 'investigating')"
+"""Alerts that nobody has closed."""
+
+
+class ChampionState(Labels):
+    """Whether a model is the champion of its experiment."""
+
+    CONTENDER = "contender", "One of the experiment's models."
+    CHAMPION = "champion", "The one model that the experiment stands for."
+
+
+def _number(key: str) -> str:
+    """A number of a deployment's shadow metrics; null where it is missing or no number."""
+    value = f"d.shadow_metrics -> '{key}'"
+    return f"CASE WHEN jsonb_typeof({value}) = 'number' THEN ({value})::numeric END"
+
+
+# The error rate of a deployment is a fraction (0-1); that of a serving metric would be a percentage.
+_EVIDENCE = (
+    f"coalesce({_number('duration_hours')} >= 24 AND {_number('requests')} >= 1000 AND {_number('error_rate')} <= 0.01 "
+    f"AND {_number('latency_p99_ms')} <= 150, false)"
+)
+_SHORT = ", ".join(
+    f"CASE WHEN ({_number(key)} {operator} {limit}) IS NOT TRUE "
+    f"THEN '{key} ' || coalesce(({_number(key)})::text, 'missing') || ' (must be {words} {limit})' END"
+    for key, operator, limit, words in (
+        ("duration_hours", ">=", "24", "at least"),
+        ("requests", ">=", "1000", "at least"),
+        ("error_rate", "<=", "0.01", "at most"),
+        ("latency_p99_ms", "<=", "150", "at most"),
+    )
+)
+
+SHADOW_EVIDENCE = Guard(
+    "NO_SHADOW_EVIDENCE",
+    "One of the model's deployments must have been in shadow for 24 hours and 1000 requests, with an error rate of at "
+    "most 0.01 and a p99 latency of at most 150 ms.",
+    f"""
+    SELECT
+        CASE WHEN latest.id IS NULL
+            THEN 'no deployment of the model has been in shadow mode: 24 hours and 1000 requests are needed'
+            ELSE 'the shadow test of its deployments is not enough; of the latest: ' || latest.short
+        END,
+        'Deployment:' || latest.id
+    FROM (SELECT NOT EXISTS (
+        SELECT FROM ml_deployments AS d WHERE d.model_registry_id = {{row}}.id AND {_EVIDENCE}
+    ) AS lacks) AS evidence
+    LEFT JOIN LATERAL (
+        SELECT d.id::text AS id, concat_ws(', ', {_SHORT}) AS short
+        FROM ml_deployments AS d
+        WHERE d.model_registry_id = {{row}}.id AND d.shadow_metrics <> '{{}}'::jsonb
+        ORDER BY d.created_at DESC NULLS LAST, d.id DESC
+        LIMIT 1
+    ) AS latest ON true
+    WHERE evidence.lacks
+    """,
+    overridable=True,
+)
+AUC_REACHED = Guard(
+    "AUC_BELOW_MINIMUM",
+    "The model's AUC must reach the experiment's minimum, where it has one.",
+    """
+    SELECT 'its AUC is ' || coalesce({row}.auc::text, 'unknown') || ', and the experiment wants at least '
+            || e.minimum_auc,
+        'Experiment:' || e.id
+    FROM ml_experiments AS e
+    WHERE e.id = {row}.experiment_id AND e.minimum_auc IS NOT NULL
+      AND ({row}.auc >= e.minimum_auc AND {row}.auc <> 'NaN') IS NOT TRUE
+    """,
+    overridable=True,
+)
+NO_CRITICAL_ALERT = Guard(
+    "CRITICAL_ALERT_OPEN",
+    "No critical alert on the model may be open.",
+    f"""
+    SELECT 'the critical alert "' || a.title || '" is ' || a.status || '; resolve or dismiss it',
+        'MonitoringAlert:' || a.id
+    FROM ml_monitoring_alerts AS a
+    WHERE a.model_id = {{row}}.id AND a.severity = 'critical' AND a.status::text IN {OPEN}
+    ORDER BY a.created_at DESC NULLS LAST, a.id DESC
+    LIMIT 20
+    """,
+    overridable=True,
+)
+GOOD_DATA = Guard(
+    "DATA_QUALITY_FAILED",
+    "No data quality report of the model's training runs may have failed.",
+    """
+    SELECT 'the data quality report of ' || coalesce(q.table_name, 'a table') || ' for its training run has failed',
+        'DataQualityReport:' || q.id
+    FROM ml_data_quality_reports AS q
+    JOIN ml_training_runs AS r ON r.id = q.training_run_id
+    WHERE r.model_registry_id = {row}.id AND q.overall_status = 'failed'
+    ORDER BY q.id
+    LIMIT 20
+    """,
+    overridable=True,
+)
+NO_LEAKAGE = Guard(
+    "DATA_LEAKAGE",
+    "No data quality report of the model's training runs may have found leakage; this cannot be overridden.",
+    """
+    SELECT 'leakage was detected in ' || coalesce(q.table_name, 'a table') || ' of its training run',
+        'DataQualityReport:' || q.id
+    FROM ml_data_quality_reports AS q
+    JOIN ml_training_runs AS r ON r.id = q.training_run_id
+    WHERE r.model_registry_id = {row}.id AND q.leakage_detected
+    ORDER BY q.id
+    LIMIT 20
+    """,
+)
+
+STAGE = Lifecycle(
+    "stage",
+    "Model",
+    "stage",
+    ModelStage,
+    ModelStage.DEVELOPMENT,
+    {
+        ModelStage.DEVELOPMENT: (ModelStage.STAGING, ModelStage.ARCHIVED),
+        ModelStage.STAGING: (ModelStage.DEVELOPMENT, ModelStage.SHADOW, ModelStage.ARCHIVED),
+        ModelStage.SHADOW: (ModelStage.STAGING, ModelStage.PRODUCTION, ModelStage.ARCHIVED),
+        ModelStage.PRODUCTION: (ModelStage.DEPRECATED, ModelStage.ARCHIVED),
+        ModelStage.DEPRECATED: (ModelStage.ARCHIVED,),
+    },
+    entering={
+        ModelStage.PRODUCTION: Step(
+            guards=(SHADOW_EVIDENCE, AUC_REACHED, NO_CRITICAL_ALERT, GOOD_DATA, NO_LEAKAGE), stamps={"promoted_at": NOW}
+        )
+    },
+    # a champion is in shadow or in production; whoever goes elsewhere is none
+    leaving={
+        ModelStage.PRODUCTION: Step(effects=("clear_champion",)),
+        ModelStage.SHADOW: Step(effects=("clear_champion_unless_promoted",)),
+    },
+    changes=(Change("promoteModel", "Moves a model to a stage of its lifecycle, forward or back."),),
+)
+
+CHAMPION = Lifecycle(
+    "champion",
+    "Model",
+    "is_champion",
+    ChampionState,
+    ChampionState.CONTENDER,
+    {
+        ChampionState.CONTENDER: (ChampionState.CHAMPION,),
+        ChampionState.CHAMPION: (ChampionState.CONTENDER,),
+    },
+    entering={
+        ChampionState.CHAMPION: Step(
+            guards=(
+                Guard(
+                    "NOT_SERVING",
+                    "A champion must be in shadow or in production.",
+                    """
+                    SELECT 'the model is in ' || coalesce({row}.stage::text, 'development')
+                        || '; a champion is in shadow or production', 'Model:' || {row}.id
+                    WHERE ({row}.stage::text IN ('shadow', 'production')) IS NOT TRUE
+                    """,
+                ),
+                Guard(
+                    "NO_EXPERIMENT",
+                    "A champion stands for an experiment.",
+                    "SELECT 'the model belongs to no experiment', 'Model:' || {row}.id WHERE "
+                    "{row}.experiment_id IS NULL",
+                ),
+            ),
+            before=("dethrone_others",),
+        )
+    },
+    stored={ChampionState.CONTENDER: "false", ChampionState.CHAMPION: "true"},
+    # the lock that the database's own trigger takes, where it has ours
+    queue="hashtext('ml_model_registry.is_champion'), (hashtextextended({row}.experiment_id::text, 0) & 1023)::integer",
+)
+
+DEPLOYMENT_QUEUE = (
+    "hashtext('ml_deployments.status'), hashtext(coalesce((SELECT m.experiment_id::text FROM ml_model_registry AS m "
+    "WHERE m.id = {row}.model_registry_id), {row}.model_registry_id::text, {row}.id::text))"
+)
+"""Deployments and services of one experiment change one after the other: rolling back concerns several of them."""
+
+ROLLOUT = {
+    DeploymentStatus.PENDING: (DeploymentStatus.DEPLOYING, DeploymentStatus.FAILED),
+    DeploymentStatus.DEPLOYING: (DeploymentStatus.ACTIVE, DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK),
+    DeploymentStatus.ACTIVE: (DeploymentStatus.DRAINING, DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK),
+    DeploymentStatus.DRAINING: (DeploymentStatus.ACTIVE, DeploymentStatus.ROLLED_BACK),
+    DeploymentStatus.FAILED: (DeploymentStatus.PENDING,),
+}
+"""The moves of deployments and of services."""
+
+_ENDED = {"deactivated_at": NOW}
+
+DEPLOYMENT = Lifecycle(
+    "status",
+    "Deployment",
+    "status",
+    DeploymentStatus,
+    DeploymentStatus.PENDING,
+    ROLLOUT,
+    entering={
+        DeploymentStatus.ACTIVE: Step(
+            stamps={"deployed_at": NOW, "deactivated_at": NOTHING}, effects=("drain_predecessor", "services_follow")
+        ),
+        DeploymentStatus.DRAINING: Step(stamps=_ENDED, effects=("services_follow",)),
+        DeploymentStatus.FAILED: Step(stamps=_ENDED, effects=("services_follow",)),
+        DeploymentStatus.ROLLED_BACK: Step(
+            stamps={**_ENDED, "rolled_back_at": NOW, "rollback_reason": REASON}, effects=("services_follow",)
+        ),
+    },
+    changes=(Change("moveDeployment", "Moves a deployment to a status of its lifecycle."),),
+    queue=DEPLOYMENT_QUEUE,
+)
+
+START_DEPLOYMENT = {
+    "deployment_name": Given(VARCHAR(255), "Deployment label; the model's name, version and environment unless said."),
+    "environment": Given(VARCHAR(50), "Target environment: development, staging, or production.", required=True),
+    "endpoint_name": Given(VARCHAR(255), "Name of the endpoint that answers requests."),
+}
+"""What a new deployment takes."""

@@ -1,0 +1,98 @@
+"""Group 2, lifecycles: expert reviews."""
+
+from __future__ import annotations
+
+from sqlalchemy import TEXT, VARCHAR, Date
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from db.base import Labels
+from db.lifecycle import NOW, Change, Given, Guard, Lifecycle, Step
+from db.models.g02_causal_validation import ExpertReviewType
+
+
+class ReviewStatus(Labels):
+    """Where an expert review stands."""
+
+    PENDING = "pending", "Asked for; nothing has been decided."
+    APPROVED = "approved", "The expert approves."
+    REJECTED = "rejected", "The expert does not approve."
+    EXPIRED = "expired", "The approval has run out, or a newer one has replaced it."
+
+
+REVIEW = Lifecycle(
+    "status",
+    "ExpertReview",
+    "approval_status",
+    ReviewStatus,
+    ReviewStatus.PENDING,
+    {
+        ReviewStatus.PENDING: (ReviewStatus.APPROVED, ReviewStatus.REJECTED),
+        ReviewStatus.APPROVED: (ReviewStatus.EXPIRED,),
+    },
+    entering={
+        ReviewStatus.APPROVED: Step(
+            guards=(
+                Guard(
+                    "CHECKLIST_INCOMPLETE",
+                    "Every item of the checklist must be true, and there must be some.",
+                    """
+                    SELECT CASE WHEN items.open IS NULL THEN 'the checklist is missing or empty'
+                        ELSE 'the checklist is not complete: ' || items.open END, 'ExpertReview:' || {row}.review_id
+                    FROM (
+                        SELECT string_agg(i.key, ', ' ORDER BY i.key) FILTER (WHERE i.value <> 'true'::jsonb) AS open,
+                            count(*) AS total
+                        FROM jsonb_each(CASE jsonb_typeof({row}.checklist_json) WHEN 'object'
+                            THEN {row}.checklist_json ELSE '{}'::jsonb END) AS i
+                    ) AS items
+                    WHERE items.total = 0 OR items.open IS NOT NULL
+                    """,
+                ),
+                Guard(
+                    "VALIDITY_ENDED",
+                    "An approval ends in the future, or never.",
+                    """
+                    SELECT 'it would be valid until ' || {row}.valid_until || ', which is past', NULL
+                    WHERE {row}.valid_until < (now() AT TIME ZONE 'UTC')::date
+                    """,
+                ),
+            ),
+            stamps={"approved_at": NOW},
+            effects=("expire_superseded",),
+        ),
+    },
+    changes=(
+        Change(
+            "approveReview",
+            "Approves what was reviewed; a review that it supersedes expires.",
+            (ReviewStatus.APPROVED,),
+            {
+                "checklist_json": Given(JSONB(), "Completed review checklist: items, each true."),
+                "valid_until": Given(Date(), "Last valid day of the approval; without end unless said."),
+                "conditions": Given(TEXT(), "Conditions on which the approval depends."),
+            },
+            checks=("valid_until_ahead",),
+            many=False,
+        ),
+        Change(
+            "rejectReview",
+            "Does not approve what was reviewed.",
+            (ReviewStatus.REJECTED,),
+            {"concerns_raised": Given(ARRAY(TEXT()), "Concerns that the reviewer raised, one by one.")},
+            reason_due=True,
+            many=False,
+        ),
+        Change("expireReview", "Ends an approval.", (ReviewStatus.EXPIRED,)),
+    ),
+)
+
+REQUEST_REVIEW = {
+    "review_type": Given(ExpertReviewType, "Type of review.", required=True),
+    "reviewer_id": Given(VARCHAR(100), "Reviewer user ID.", required=True),
+    "reviewer_name": Given(VARCHAR(200), "Reviewer's display name."),
+    "reviewer_role": Given(VARCHAR(100), "Reviewer's role: commercial_ops, medical_affairs, data_science."),
+    "dag_version_hash": Given(VARCHAR(64), "SHA256 hash of the DAG that is to be reviewed."),
+    "brand": Given(VARCHAR(50), "Brand that the review is about; every brand unless said."),
+    "analysis_context": Given(TEXT(), "Analysis that the review covers, in prose."),
+    "supersedes_review_id": Given("ExpertReview", "The review that this one is to replace."),
+}
+"""What a new review takes."""

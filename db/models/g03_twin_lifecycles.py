@@ -1,0 +1,101 @@
+"""Group 3, lifecycles: simulations, and which twin models are in use."""
+
+from __future__ import annotations
+
+from sqlalchemy import TEXT, Double, Integer
+
+from db.base import Labels
+from db.lifecycle import NOW, Change, Given, Guard, Lifecycle, Step, activation
+from db.models.g03_digital_twin import SimulationRecommendation, SimulationStatus
+
+
+class Activation(Labels):
+    """Whether something is in use."""
+
+    INACTIVE = "inactive", "Kept, not used."
+    ACTIVE = "active", "In use."
+
+
+SIMULATION = Lifecycle(
+    "status",
+    "TwinSimulation",
+    "simulation_status",
+    SimulationStatus,
+    SimulationStatus.PENDING,
+    {
+        SimulationStatus.PENDING: (SimulationStatus.RUNNING,),
+        SimulationStatus.RUNNING: (SimulationStatus.COMPLETED, SimulationStatus.FAILED),
+    },
+    entering={
+        SimulationStatus.RUNNING: Step(stamps={"started_at": NOW}),
+        SimulationStatus.COMPLETED: Step(
+            guards=(
+                Guard(
+                    "RESULT_INCOMPLETE",
+                    "A result has an effect within its interval, and a recommendation.",
+                    """
+                    SELECT 'the result lacks ' || concat_ws(', ',
+                            CASE WHEN {row}.simulated_ate IS NULL THEN 'the effect' END,
+                            CASE WHEN ({row}.simulated_ci_lower <= {row}.simulated_ate
+                                AND {row}.simulated_ate <= {row}.simulated_ci_upper) IS NOT TRUE
+                                THEN 'an interval around the effect' END,
+                            CASE WHEN {row}.recommendation IS NULL THEN 'a recommendation' END
+                        ), NULL
+                    WHERE ({row}.simulated_ci_lower <= {row}.simulated_ate
+                        AND {row}.simulated_ate <= {row}.simulated_ci_upper) IS NOT TRUE OR {row}.recommendation IS NULL
+                    """,
+                ),
+            ),
+            stamps={"completed_at": NOW},
+        ),
+        SimulationStatus.FAILED: Step(stamps={"completed_at": NOW}),
+    },
+    changes=(
+        Change("startSimulation", "Starts a simulation.", (SimulationStatus.RUNNING,)),
+        Change(
+            "completeSimulation",
+            "Ends a simulation with its result.",
+            (SimulationStatus.COMPLETED,),
+            {
+                "simulated_ate": Given(
+                    Double(), "Average Treatment Effect of the intervention, in units of the outcome.", required=True
+                ),
+                "simulated_ci_lower": Given(Double(), "95% CI lower bound of the effect.", required=True),
+                "simulated_ci_upper": Given(Double(), "95% CI upper bound of the effect.", required=True),
+                "recommendation": Given(SimulationRecommendation, "What the simulation advises.", required=True),
+                "recommendation_rationale": Given(TEXT(), "Why it advises so."),
+                "recommended_sample_size": Given(Integer(), "Suggested real experiment sample size, in participants."),
+                "simulation_confidence": Given(Double(), "Confidence in the prediction (0-1)."),
+            },
+            checks=("effect_within_interval",),
+            many=False,
+        ),
+        Change(
+            "failSimulation",
+            "Ends a simulation by an error.",
+            (SimulationStatus.FAILED,),
+            {"error_message": Given(TEXT(), "Why the simulation failed.", required=True)},
+        ),
+    ),
+)
+
+TWIN_MODEL = activation(
+    "TwinModel",
+    what="a twin model",
+    activate="activateTwinModel",
+    deactivate="deactivateTwinModel",
+    activated="activation_date",
+    deactivated="deactivation_date",
+    reason="deactivation_reason",
+    states=Activation,
+)
+
+RECORD_ACTUAL_EFFECT = {
+    "actual_ate": Given(Double(), "Real experiment effect, in units of the outcome.", required=True, stored=False),
+    "actual_ci_lower": Given(Double(), "95% CI lower bound of the real effect.", stored=False),
+    "actual_ci_upper": Given(Double(), "95% CI upper bound of the real effect.", stored=False),
+    "actual_sample_size": Given(Integer(), "Number of participants of the real experiment.", stored=False),
+    "actual_experiment_id": Given("Experiment", "Experiment that gave the real effect.", stored=False),
+    "validation_notes": Given(TEXT(), "Remarks of whoever validated it.", stored=False),
+}
+"""What the record of a real outcome takes."""

@@ -1,0 +1,147 @@
+"""Group 4, lifecycles: compositions and their steps, and the feedback on classifications and compositions."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from sqlalchemy import TEXT, Double, Integer
+from sqlalchemy.dialects.postgresql import JSONB
+
+from db.base import Labels
+from db.lifecycle import NOW, Change, Given, Lifecycle, Step
+from db.models.g04_tool_composer import CompositionStatus, RoutingPattern
+
+
+class RoutingFeedback(Labels):
+    """Whether a query was routed rightly."""
+
+    PENDING = "pending", "Nobody has said yet."
+    CORRECT = "correct", "The routing was right."
+    INCORRECT = "incorrect", "Another routing would have been right."
+
+
+class EpisodeFeedback(Labels):
+    """Whether a composition served its user."""
+
+    PENDING = "pending", "Nobody has said yet."
+    SUCCESS = "success", "It was a success."
+    FAILURE = "failure", "It was none."
+
+
+_PHASES = (
+    CompositionStatus.PENDING,
+    CompositionStatus.DECOMPOSING,
+    CompositionStatus.PLANNING,
+    CompositionStatus.EXECUTING,
+    CompositionStatus.SYNTHESIZING,
+    CompositionStatus.COMPLETED,
+)
+_BROKEN = (CompositionStatus.FAILED, CompositionStatus.TIMEOUT)
+_ENDS = (CompositionStatus.COMPLETED, *_BROKEN)
+
+EPISODE = Lifecycle(
+    "status",
+    "ComposerEpisode",
+    "status",
+    CompositionStatus,
+    CompositionStatus.PENDING,
+    {phase: (following, *_BROKEN) for phase, following in pairwise(_PHASES)},
+    entering={end: Step(stamps={"completed_at": NOW}) for end in _ENDS},
+    changes=(
+        Change(
+            "moveEpisode",
+            "Moves a composition to its next phase, or ends it.",
+            given={
+                "sub_questions": Given(JSONB(), "Decomposed sub-questions (array), the result of phase 1."),
+                "tool_plan": Given(JSONB(), "Execution plan, the result of phase 2."),
+                "tool_outputs": Given(JSONB(), "Outputs of the tools, the result of phase 3."),
+                "synthesized_response": Given(TEXT(), "The response, the result of phase 4."),
+                "total_latency_ms": Given(Double(), "End-to-end latency, in ms."),
+                "error_message": Given(TEXT(), "Why the composition failed; needed for FAILED."),
+            },
+            needs={CompositionStatus.FAILED: ("error_message",)},
+            checks=("latency_not_negative",),
+            many=False,
+        ),
+    ),
+)
+
+STEP = Lifecycle(
+    "status",
+    "CompositionStep",
+    "status",
+    CompositionStatus,
+    CompositionStatus.PENDING,
+    {
+        CompositionStatus.PENDING: (CompositionStatus.EXECUTING, *_BROKEN),
+        CompositionStatus.EXECUTING: _ENDS,
+    },
+    entering={
+        CompositionStatus.EXECUTING: Step(stamps={"started_at": NOW}),
+        **{end: Step(stamps={"completed_at": NOW}, effects=("measure_tool",)) for end in _ENDS},
+    },
+    changes=(
+        Change(
+            "moveStep",
+            "Starts or ends a step of a composition; its end is a measurement of its tool.",
+            given={
+                "output_result": Given(JSONB(), "Output data."),
+                "latency_ms": Given(Double(), "Step execution time, in ms; the time since its start unless said."),
+                "error_message": Given(TEXT(), "Why the step failed; needed for FAILED."),
+            },
+            needs={CompositionStatus.FAILED: ("error_message",)},
+            checks=("latency_not_negative",),
+            many=False,
+        ),
+    ),
+)
+
+CLASSIFICATION_FEEDBACK = Lifecycle(
+    "feedback",
+    "ClassificationLog",
+    "was_correct",
+    RoutingFeedback,
+    RoutingFeedback.PENDING,
+    {RoutingFeedback.PENDING: (RoutingFeedback.CORRECT, RoutingFeedback.INCORRECT)},
+    changes=(
+        Change(
+            "recordClassificationFeedback",
+            "Says whether a query was routed rightly.",
+            (RoutingFeedback.CORRECT, RoutingFeedback.INCORRECT),
+            {
+                "correct_pattern": Given(RoutingPattern, "The routing that would have been right."),
+                "feedback_notes": Given(TEXT(), "The feedback, in prose."),
+            },
+            checks=("correct_pattern_of_a_wrong_routing",),
+            many=False,
+        ),
+    ),
+    stored={RoutingFeedback.PENDING: "", RoutingFeedback.CORRECT: "true", RoutingFeedback.INCORRECT: "false"},
+)
+
+EPISODE_FEEDBACK = Lifecycle(
+    "feedback",
+    "ComposerEpisode",
+    "success",
+    EpisodeFeedback,
+    EpisodeFeedback.PENDING,
+    {EpisodeFeedback.PENDING: (EpisodeFeedback.SUCCESS, EpisodeFeedback.FAILURE)},
+    entering={
+        EpisodeFeedback.SUCCESS: Step(stamps={"feedback_at": NOW}),
+        EpisodeFeedback.FAILURE: Step(stamps={"feedback_at": NOW}),
+    },
+    changes=(
+        Change(
+            "recordEpisodeFeedback",
+            "Says whether a composition served its user.",
+            (EpisodeFeedback.SUCCESS, EpisodeFeedback.FAILURE),
+            {
+                "user_rating": Given(Integer(), "The user's rating of the response (1-5)."),
+                "feedback_text": Given(TEXT(), "The user's feedback, in prose."),
+            },
+            checks=("rating_in_range",),
+            many=False,
+        ),
+    ),
+    stored={EpisodeFeedback.PENDING: "", EpisodeFeedback.SUCCESS: "true", EpisodeFeedback.FAILURE: "false"},
+)

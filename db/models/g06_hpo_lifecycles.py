@@ -1,0 +1,55 @@
+"""Group 6, lifecycles: the trials of a study."""
+
+from __future__ import annotations
+
+from sqlalchemy import Numeric
+
+from db.base import Labels
+from db.lifecycle import NOW, Change, Given, Lifecycle, Step, duration_since
+
+
+class TrialState(Labels):
+    """State of an Optuna trial."""
+
+    WAITING = "WAITING", "Queued; has not started yet."
+    RUNNING = "RUNNING", "Being evaluated."
+    COMPLETE = "COMPLETE", "Ended with a value."
+    PRUNED = "PRUNED", "Stopped early, since others were better."
+    FAIL = "FAIL", "Ended by an error."
+
+
+_ENDED = {"datetime_complete": NOW, "duration_seconds": f"least({duration_since('datetime_start')}, 9999999)"}
+
+TRIAL = Lifecycle(
+    "state",
+    "HpoTrial",
+    "state",
+    TrialState,
+    TrialState.WAITING,
+    {
+        TrialState.WAITING: (TrialState.RUNNING,),
+        TrialState.RUNNING: (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL),
+    },
+    entering={
+        TrialState.RUNNING: Step(stamps={"datetime_start": NOW}),
+        **{
+            end: Step(stamps=_ENDED, effects=("count_trials",))
+            for end in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        },
+    },
+    changes=(
+        Change(
+            "moveTrial",
+            "Starts or ends a trial; its study's counts and best trial follow.",
+            given={
+                "value": Given(
+                    Numeric(10, 6), "Objective function value, on the scale of the study's metric; needed for COMPLETE."
+                )
+            },
+            needs={TrialState.COMPLETE: ("value",)},
+            many=False,
+        ),
+    ),
+    # the trials of one study end one after the other, so that none is left out of its counts
+    queue="hashtext('ml_hpo_trials.state'), hashtext({row}.study_id::text)",
+)

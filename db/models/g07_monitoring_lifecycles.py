@@ -1,0 +1,204 @@
+"""Group 7, lifecycles: alerts, retrainings and monitoring runs."""
+
+from __future__ import annotations
+
+from sqlalchemy import TEXT, VARCHAR, Boolean, Numeric
+
+from db.base import Labels
+from db.lifecycle import ACTOR, NOTHING, NOW, Change, Given, Guard, Lifecycle, Step, duration_since
+from db.models.g07_model_monitoring import AlertStatus
+
+
+class ResolutionAction(Labels):
+    """What resolved an alert."""
+
+    RETRAINED = "retrained", "The model was retrained."
+    ROLLED_BACK = "rolled_back", "An earlier deployment was put back."
+    DISMISSED = "dismissed", "Nothing had to be done."
+    FIXED_DATA = "fixed_data", "The data were corrected."
+
+
+class RetrainingStatus(Labels):
+    """Where a retraining stands."""
+
+    PENDING = "pending", "Asked for; has not started yet."
+    TRAINING = "training", "The new version is being trained."
+    VALIDATING = "validating", "The new version is being compared with the old one."
+    DEPLOYED = "deployed", "The new version took over."
+    FAILED = "failed", "Ended by an error."
+    REJECTED = "rejected", "The new version was not good enough."
+
+
+class RunStatus(Labels):
+    """Where a monitoring run stands."""
+
+    RUNNING = "running", "Checking."
+    COMPLETED = "completed", "Every check was made."
+    FAILED = "failed", "Ended by an error."
+
+
+_CLOSED = {"resolved_at": NOW, "resolved_by": ACTOR}
+_NOTES = {"resolution_notes": Given(TEXT(), "Note on how it was resolved or why it was dismissed.")}
+
+ALERT = Lifecycle(
+    "status",
+    "MonitoringAlert",
+    "status",
+    AlertStatus,
+    AlertStatus.ACTIVE,
+    {
+        AlertStatus.ACTIVE: (
+            AlertStatus.ACKNOWLEDGED, AlertStatus.INVESTIGATING, AlertStatus.RESOLVED, AlertStatus.DISMISSED,
+        ),
+        AlertStatus.ACKNOWLEDGED: (AlertStatus.INVESTIGATING, AlertStatus.RESOLVED, AlertStatus.DISMISSED),
+        AlertStatus.INVESTIGATING: (AlertStatus.RESOLVED, AlertStatus.DISMISSED),
+        AlertStatus.RESOLVED: (AlertStatus.ACTIVE,),
+        AlertStatus.DISMISSED: (AlertStatus.ACTIVE,),
+    },
+    entering={
+        AlertStatus.ACKNOWLEDGED: Step(stamps={"acknowledged_at": NOW, "acknowledged_by": ACTOR}),
+        AlertStatus.RESOLVED: Step(stamps=_CLOSED),
+        AlertStatus.DISMISSED: Step(stamps=_CLOSED | {"resolution_action": "'dismissed'"}),
+        AlertStatus.ACTIVE: Step(
+            stamps=dict.fromkeys(
+                ("acknowledged_at", "acknowledged_by", "resolved_at", "resolved_by", "resolution_action"), NOTHING
+            )
+        ),
+    },
+    changes=(
+        Change(
+            "acknowledgeAlert",
+            "Takes notice of an alert.",
+            (AlertStatus.ACKNOWLEDGED,),
+            {"acknowledgement_notes": Given(TEXT(), "Note left when acknowledging.")},
+        ),
+        Change("investigateAlert", "Begins to look for the cause of an alert.", (AlertStatus.INVESTIGATING,)),
+        Change(
+            "resolveAlert",
+            "Closes an alert whose cause has been dealt with.",
+            (AlertStatus.RESOLVED,),
+            {"resolution_action": Given(ResolutionAction, "What resolved it.", required=True)} | _NOTES,
+        ),
+        Change("dismissAlert", "Closes an alert as no issue.", (AlertStatus.DISMISSED,), _NOTES),
+        Change("reopenAlert", "Opens a closed alert again.", (AlertStatus.ACTIVE,), reason_due=True),
+    ),
+)  # fmt: skip
+
+_ENDED = {"completed_at": NOW, "duration_seconds": duration_since("triggered_at")}
+_FAILED = {RetrainingStatus.FAILED}
+
+RETRAINING = Lifecycle(
+    "status",
+    "Retraining",
+    "status",
+    RetrainingStatus,
+    RetrainingStatus.PENDING,
+    {
+        RetrainingStatus.PENDING: (RetrainingStatus.TRAINING, RetrainingStatus.FAILED),
+        RetrainingStatus.TRAINING: (RetrainingStatus.VALIDATING, RetrainingStatus.FAILED),
+        RetrainingStatus.VALIDATING: (RetrainingStatus.DEPLOYED, RetrainingStatus.REJECTED, RetrainingStatus.FAILED),
+    },
+    entering={
+        RetrainingStatus.DEPLOYED: Step(
+            guards=(
+                Guard(
+                    "NEW_VERSION_UNKNOWN",
+                    "The new version must be registered under the retrained model's name.",
+                    """
+                    SELECT CASE WHEN {row}.new_model_version IS NULL THEN 'no new version is linked'
+                        ELSE 'no model of that name has the version ' || {row}.new_model_version END,
+                        'Model:' || {row}.model_id
+                    WHERE NOT EXISTS (
+                        SELECT FROM ml_model_registry AS old
+                        JOIN ml_model_registry AS new ON new.model_name = old.model_name AND new.id <> old.id
+                        WHERE old.id = {row}.model_id AND new.model_version = {row}.new_model_version
+                    )
+                    """,
+                ),
+                Guard(
+                    "METRICS_MISSING",
+                    "The metric before and after the retraining must be known.",
+                    """
+                    SELECT 'the metric ' || concat_ws(' and ',
+                            CASE WHEN {row}.old_metric_value IS NULL THEN 'before' END,
+                            CASE WHEN {row}.new_metric_value IS NULL THEN 'after' END
+                        ) || ' the retraining is missing', NULL
+                    WHERE {row}.old_metric_value IS NULL OR {row}.new_metric_value IS NULL
+                    """,
+                ),
+            ),
+            stamps=_ENDED | {
+                "deployed_at": NOW,
+                "improvement": "CASE WHEN abs(new_metric_value - old_metric_value) < 10000 "
+                "THEN new_metric_value - old_metric_value END",
+            },
+        ),
+        RetrainingStatus.REJECTED: Step(stamps=_ENDED),
+        RetrainingStatus.FAILED: Step(stamps=_ENDED),
+    },
+    changes=(
+        Change(
+            "moveRetraining",
+            "Moves a retraining on, or ends it without a new version.",
+            (
+                RetrainingStatus.TRAINING, RetrainingStatus.VALIDATING, RetrainingStatus.REJECTED,
+                RetrainingStatus.FAILED,
+            ),
+            {
+                "training_run_id": Given("TrainingRun", "Training run that carries it out."),
+                "new_model_version": Given(VARCHAR(100), "New version, of the same model name."),
+                "notes": Given(TEXT(), "Remarks on the retraining."),
+            },
+            many=False,
+        ),
+        Change(
+            "completeRetraining",
+            "Ends a retraining whose new version takes over: links the version and the metric before and after.",
+            (RetrainingStatus.DEPLOYED,),
+            {
+                "new_model_version": Given(VARCHAR(100), "New version, of the same model name.", required=True),
+                "new_metric_value": Given(Numeric(12, 6), "Metric after retraining, on its own scale.", required=True),
+                "old_metric_value": Given(
+                    Numeric(12, 6), "Metric before retraining, on its own scale; needed unless it is known already."
+                ),
+                "deployment_id": Given("Deployment", "Deployment of the new version."),
+                "auto_deployed": Given(Boolean(), "Whether the new version was auto-promoted to production."),
+                "notes": Given(TEXT(), "Remarks on the retraining."),
+            },
+            many=False,
+        ),
+    ),
+)  # fmt: skip
+
+_RUN_ENDED = {"completed_at": NOW, "duration_seconds": duration_since("started_at")}
+
+MONITORING_RUN = Lifecycle(
+    "status",
+    "MonitoringRun",
+    "status",
+    RunStatus,
+    RunStatus.RUNNING,
+    {RunStatus.RUNNING: (RunStatus.COMPLETED, RunStatus.FAILED)},
+    entering={RunStatus.COMPLETED: Step(stamps=_RUN_ENDED), RunStatus.FAILED: Step(stamps=_RUN_ENDED)},
+    changes=(
+        Change(
+            "completeMonitoringRun",
+            "Ends a monitoring run that made every check.",
+            (RunStatus.COMPLETED,),
+            {"overall_health_score": Given(Numeric(5, 2), "Health score (0-100, higher is better).")},
+            checks=("health_score_in_range",),
+            many=False,
+        ),
+        Change(
+            "failMonitoringRun",
+            "Ends a monitoring run by an error.",
+            (RunStatus.FAILED,),
+            {"error_message": Given(TEXT(), "Why the run failed.", required=True)},
+        ),
+    ),
+)
+
+TRIGGER_RETRAINING = {
+    "trigger_reason": Given(TEXT(), "Why the model is retrained; the alert's own words unless said."),
+}
+"""What a retraining that an alert triggers takes."""

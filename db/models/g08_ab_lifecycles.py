@@ -1,0 +1,87 @@
+"""Group 8, lifecycles: enrollments, and the decisions of interim analyses."""
+
+from __future__ import annotations
+
+from sqlalchemy import TEXT, VARCHAR, Integer
+
+from db.base import Labels
+from db.lifecycle import ACTOR, NOW, REASON, Change, Given, Lifecycle, Step
+from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision
+
+
+class WithdrawalInitiator(Labels):
+    """Who initiated a withdrawal."""
+
+    SUBJECT = "subject", "The unit itself."
+    INVESTIGATOR = "investigator", "Whoever conducts the experiment."
+    SPONSOR = "sponsor", "Whoever pays for it."
+    SYSTEM = "system", "The platform."
+
+
+_STOPS = (InterimDecision.STOP_EFFICACY, InterimDecision.STOP_FUTILITY, InterimDecision.STOP_SAFETY)
+_GOES_ON = (InterimDecision.CONTINUE, InterimDecision.MODIFY_SAMPLE)
+
+ENROLLMENT = Lifecycle(
+    "status",
+    "Enrollment",
+    "enrollment_status",
+    EnrollmentStatus,
+    EnrollmentStatus.ACTIVE,
+    {
+        EnrollmentStatus.ACTIVE: (
+            EnrollmentStatus.WITHDRAWN, EnrollmentStatus.EXCLUDED, EnrollmentStatus.COMPLETED,
+            EnrollmentStatus.LOST_TO_FOLLOWUP,
+        )
+    },
+    entering={
+        EnrollmentStatus.WITHDRAWN: Step(stamps={"withdrawal_timestamp": NOW, "withdrawal_reason": REASON}),
+    },
+    changes=(
+        Change(
+            "withdrawEnrollment",
+            "Records that a unit no longer takes part; the reason is kept with it.",
+            (EnrollmentStatus.WITHDRAWN,),
+            {"withdrawal_initiated_by": Given(WithdrawalInitiator, "Who initiated the withdrawal.")},
+            reason_due=True,
+        ),
+        Change("excludeEnrollment", "Excludes a unit.", (EnrollmentStatus.EXCLUDED,), reason_due=True),
+        Change("completeEnrollment", "Records that a unit took part to the end.", (EnrollmentStatus.COMPLETED,)),
+        Change(
+            "loseEnrollment", "Records that a unit can no longer be followed.", (EnrollmentStatus.LOST_TO_FOLLOWUP,)
+        ),
+    ),
+)  # fmt: skip
+
+INTERIM_DECISION = Lifecycle(
+    "decision",
+    "InterimAnalysis",
+    "decision",
+    InterimDecision,
+    InterimDecision.CONTINUE,
+    dict.fromkeys(_GOES_ON, (*_GOES_ON, *_STOPS)),
+    entering={
+        decision: Step(stamps={"decision_rationale": REASON, "approved_by": ACTOR}) for decision in InterimDecision
+    },
+    changes=(
+        Change(
+            "recordInterimDecision",
+            "Records what was decided after an interim analysis, and why. To stop is final.",
+            given={
+                "target_sample_size": Given(Integer(), "Planned number of units, over all arms; for MODIFY_SAMPLE.")
+            },
+            needs={InterimDecision.MODIFY_SAMPLE: ("target_sample_size",)},
+            checks=("sample_size_positive",),
+            reason_due=True,
+            many=False,
+        ),
+    ),
+)
+
+RECORD_ROOT_CAUSE = {
+    "root_cause": Given(
+        VARCHAR(100), "Investigation finding: bot_traffic, tracking_bug, assignment_bug, unknown, etc.", required=True
+    ),
+    "investigation_notes": Given(TEXT(), "What the investigation went through, in prose."),
+    "resolution_action": Given(TEXT(), "What was done about the mismatch; it counts as resolved then."),
+}
+"""What the finding of an investigation takes."""

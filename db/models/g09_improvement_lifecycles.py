@@ -1,0 +1,40 @@
+"""Group 9, lifecycles: improvement actions, and which retrieval configuration is in use."""
+
+from __future__ import annotations
+
+from db.base import Labels
+from db.lifecycle import NOW, REASON, Change, Lifecycle, Step, activation
+from db.models.g03_twin_lifecycles import Activation
+
+
+class ActionStatus(Labels):
+    """Whether an improvement is in place."""
+
+    APPLIED = "applied", "In place."
+    ROLLED_BACK = "rolled_back", "Taken back."
+
+
+RETRIEVAL = activation(
+    "RetrievalConfiguration",
+    what="a retrieval configuration, in place of the one that is in use,",
+    activate="activateRetrievalConfiguration",
+    deactivate="deactivateRetrievalConfiguration",
+    activated="activated_at",
+    deactivated="deactivated_at",
+    states=Activation,
+    before=("deactivate_other_configurations",),
+    queue="hashtext('retrieval_configurations.is_active'), 0",
+)
+
+ACTION = Lifecycle(
+    "status",
+    "ImprovementAction",
+    "status",
+    ActionStatus,
+    ActionStatus.APPLIED,
+    {ActionStatus.APPLIED: (ActionStatus.ROLLED_BACK,)},
+    entering={ActionStatus.ROLLED_BACK: Step(stamps={"rolled_back_at": NOW, "rollback_reason": REASON})},
+    changes=(
+        Change("rollBackImprovement", "Takes an improvement back.", (ActionStatus.ROLLED_BACK,), reason_due=True),
+    ),
+)

@@ -1,0 +1,158 @@
+"""Group 10, lifecycles: optimization runs, which instructions are in use, and prompt A/B tests."""
+
+from __future__ import annotations
+
+from sqlalchemy import TEXT, Numeric
+
+from db.base import Labels
+from db.lifecycle import NOW, REASON, Change, Given, Guard, Lifecycle, Step, activation, duration_since
+from db.models.g03_twin_lifecycles import Activation
+from db.models.g10_gepa_optimization import AbTestVariant, OptimizationStatus
+
+
+class PromptTestStatus(Labels):
+    """Where a prompt A/B test stands."""
+
+    DRAFT = "draft", "Planned; gets no traffic."
+    RUNNING = "running", "Gets its share of the traffic."
+    COMPLETED = "completed", "Ended with a winner."
+    STOPPED = "stopped", "Ended without one."
+
+
+class Rollout(Labels):
+    """Whether the winner of a test has been promoted."""
+
+    PENDING = "pending", "Not yet."
+    ROLLED_OUT = "rolled_out", "Its instruction is the active one."
+
+
+_ENDED = {"completed_at": NOW, "duration_seconds": f"least({duration_since('started_at')}, 2147483647)::integer"}
+
+OPTIMIZATION_RUN = Lifecycle(
+    "status",
+    "PromptOptimizationRun",
+    "status",
+    OptimizationStatus,
+    OptimizationStatus.PENDING,
+    {
+        OptimizationStatus.PENDING: (OptimizationStatus.RUNNING,),
+        OptimizationStatus.RUNNING: (
+            OptimizationStatus.COMPLETED, OptimizationStatus.FAILED, OptimizationStatus.CANCELLED,
+        ),
+        OptimizationStatus.COMPLETED: (OptimizationStatus.ROLLED_BACK,),
+    },
+    entering={
+        OptimizationStatus.RUNNING: Step(stamps={"started_at": NOW}),
+        OptimizationStatus.COMPLETED: Step(stamps=_ENDED),
+        OptimizationStatus.FAILED: Step(stamps=_ENDED),
+        OptimizationStatus.CANCELLED: Step(stamps=_ENDED),
+        OptimizationStatus.ROLLED_BACK: Step(effects=("take_back_instructions",)),
+    },
+    changes=(
+        Change(
+            "moveOptimizationRun",
+            "Moves an optimization run to a status of its lifecycle. Rolled back, the versions before its instructions "
+            "are active again.",
+            given={
+                "baseline_score": Given(Numeric(5, 4), "Score before optimization (0-1)."),
+                "optimized_score": Given(Numeric(5, 4), "Score after optimization (0-1)."),
+                "error_message": Given(TEXT(), "Why the run failed; needed for FAILED."),
+            },
+            needs={OptimizationStatus.FAILED: ("error_message",)},
+            checks=("scores_in_range",),
+            many=False,
+        ),
+    ),
+)  # fmt: skip
+
+INSTRUCTION = activation(
+    "OptimizedInstruction",
+    what="an instruction, in place of the one that its agent and predictor use,",
+    activate="activateOptimizedInstruction",
+    deactivate="deactivateOptimizedInstruction",
+    activated="activated_at",
+    deactivated="deactivated_at",
+    states=Activation,
+    before=("deactivate_other_instructions",),
+    queue="hashtext('optimized_instructions.is_active'), hashtext({row}.agent_name || ' ' || {row}.predictor_name)",
+)
+
+AB_TEST = Lifecycle(
+    "status",
+    "PromptAbTest",
+    "status",
+    PromptTestStatus,
+    PromptTestStatus.DRAFT,
+    {
+        PromptTestStatus.DRAFT: (PromptTestStatus.RUNNING,),
+        PromptTestStatus.RUNNING: (PromptTestStatus.COMPLETED, PromptTestStatus.STOPPED),
+    },
+    entering={
+        PromptTestStatus.RUNNING: Step(stamps={"started_at": NOW}),
+        PromptTestStatus.COMPLETED: Step(stamps={"ended_at": NOW, "decision_reason": REASON}),
+        PromptTestStatus.STOPPED: Step(stamps={"ended_at": NOW, "decision_reason": REASON}),
+    },
+    changes=(
+        Change("startPromptAbTest", "Starts a prompt A/B test.", (PromptTestStatus.RUNNING,)),
+        Change(
+            "concludePromptAbTest",
+            "Ends a prompt A/B test with its winner.",
+            (PromptTestStatus.COMPLETED,),
+            {
+                "winner": Given(AbTestVariant, "Which variant won.", required=True),
+                "p_value": Given(Numeric(5, 4), "Statistical significance: p-value of the difference in score (0-1)."),
+            },
+            checks=("scores_in_range",),
+            reason_due=True,
+            many=False,
+        ),
+        Change("stopPromptAbTest", "Ends a prompt A/B test without a winner.", (PromptTestStatus.STOPPED,)),
+    ),
+)
+
+_WINNER = (
+    "CASE WHEN {row}.winner IN ('baseline', 'control') THEN {row}.baseline_instruction_id "
+    "ELSE {row}.treatment_instruction_id END"
+)
+
+ROLLOUT_OF_WINNER = Lifecycle(
+    "rollout",
+    "PromptAbTest",
+    "rolled_out",
+    Rollout,
+    Rollout.PENDING,
+    {Rollout.PENDING: (Rollout.ROLLED_OUT,)},
+    entering={
+        Rollout.ROLLED_OUT: Step(
+            guards=(
+                Guard(
+                    "NOT_CONCLUDED",
+                    "A test must have ended with a winner.",
+                    """
+                    SELECT 'the test is ' || coalesce({row}.status, 'draft') || CASE WHEN {row}.winner IS NULL
+                        THEN ' and has no winner' ELSE '' END, 'PromptAbTest:' || {row}.test_id
+                    WHERE ({row}.status = 'completed') IS NOT TRUE OR {row}.winner IS NULL
+                    """,
+                ),
+                Guard(
+                    "NO_INSTRUCTION",
+                    "The winner must have an instruction that can be activated.",
+                    f"""
+                    SELECT 'the winner ' || {{row}}.winner || ' has no instruction', 'PromptAbTest:' || {{row}}.test_id
+                    WHERE {{row}}.winner IS NOT NULL AND ({_WINNER}) IS NULL
+                    """,
+                ),
+            ),
+            effects=("activate_winner",),
+        )
+    },
+    changes=(
+        Change(
+            "rollOutPromptAbTest",
+            "Activates the instruction of a test's winner.",
+            (Rollout.ROLLED_OUT,),
+            many=False,
+        ),
+    ),
+    stored={Rollout.PENDING: "false", Rollout.ROLLED_OUT: "true"},
+)

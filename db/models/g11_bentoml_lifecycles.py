@@ -1,0 +1,90 @@
+"""Group 11, lifecycles: the status of a service, and its health."""
+
+from __future__ import annotations
+
+from sqlalchemy import Integer
+
+from db.base import Labels
+from db.lifecycle import NOTHING, NOW, Change, Given, Guard, Lifecycle, Step
+from db.models.g01_mlops_core import DeploymentStatus
+from db.models.g01_mlops_lifecycles import ROLLOUT
+
+
+class HealthStatus(Labels):
+    """Health of a service."""
+
+    HEALTHY = "healthy", "Answers, in time and without errors."
+    DEGRADED = "degraded", "Answers, but with more than 1 % errors or a p99 latency above 250 ms."
+    UNHEALTHY = "unhealthy", "More than 5 % of the requests fail."
+    UNKNOWN = "unknown", "Nothing has been measured of late."
+
+
+_MODEL = (
+    "coalesce((SELECT d.model_registry_id FROM ml_deployments AS d WHERE d.id = {row}.deployment_id), "
+    "{row}.model_registry_id)"
+)
+
+SERVICE = Lifecycle(
+    "status",
+    "BentoService",
+    "status",
+    DeploymentStatus,
+    DeploymentStatus.PENDING,
+    ROLLOUT,
+    entering={
+        DeploymentStatus.ACTIVE: Step(
+            guards=(
+                Guard(
+                    "DEPLOYMENT_INACTIVE",
+                    "A service of an inactive deployment cannot be active.",
+                    """
+                    SELECT 'its deployment is ' || coalesce(d.status::text, 'pending') || '; activate that first',
+                        'Deployment:' || d.id
+                    FROM ml_deployments AS d
+                    WHERE d.id = {row}.deployment_id AND (d.status = 'active') IS NOT TRUE
+                    """,
+                ),
+            ),
+            stamps={"started_at": NOW, "stopped_at": NOTHING},
+        ),
+        DeploymentStatus.FAILED: Step(stamps={"stopped_at": NOW}),
+        DeploymentStatus.ROLLED_BACK: Step(stamps={"stopped_at": NOW}),
+    },
+    changes=(Change("moveService", "Moves a service to a status of its lifecycle."),),
+    # the queue of its deployment's experiment
+    queue="hashtext('ml_deployments.status'), hashtext(coalesce((SELECT m.experiment_id::text FROM "
+    "ml_model_registry AS m "
+    f"WHERE m.id = {_MODEL}), {_MODEL}::text, {{row}}.id::text))",
+)
+
+_EVERY = tuple(HealthStatus)
+
+HEALTH = Lifecycle(
+    "health",
+    "BentoService",
+    "health_status",
+    HealthStatus,
+    HealthStatus.UNKNOWN,
+    dict.fromkeys(_EVERY, _EVERY),
+    entering={
+        state: Step(
+            stamps={
+                "last_health_check": NOW,
+                "health_check_failures": "0"
+                if state is HealthStatus.HEALTHY
+                else "health_check_failures"
+                if state is HealthStatus.UNKNOWN
+                else "coalesce(health_check_failures, 0) + 1",
+            }
+        )
+        for state in HealthStatus
+    },
+)
+
+REPORT_HEALTH = {
+    "health_status": Given(
+        HealthStatus, "The health, as somebody found it; computed from the recent metrics unless said.", stored=False
+    ),
+    "window_minutes": Given(Integer(), "How recent the metrics must be, 60 minutes unless said.", stored=False),
+}
+"""What a health report takes."""

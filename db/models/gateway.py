@@ -1,0 +1,76 @@
+"""The gateway's own tables, in the Postgres schema `gateway`: what was changed through it, and by which request."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TEXT, Boolean, Column, Index, Table, Uuid, literal_column, text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped
+
+from db.base import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column
+
+
+class LifecycleEvent(Entity):
+    """One change that was made through the gateway: what moved, from which state to which, by whom and why.
+
+    Written in the transaction of the change, and never changed or removed.
+    """
+
+    __tablename__ = "lifecycle_events"
+    __table_args__ = (
+        Index(
+            "ix_lifecycle_events_node_id_occurred_at",
+            "node_id",
+            literal_column("occurred_at DESC NULLS LAST"),
+            literal_column("event_id DESC"),
+        ),
+        Index("ix_lifecycle_events_change_id", "change_id"),
+        {"schema": OWN_SCHEMA},
+    )
+    __order__ = "occurred_at"
+
+    event_id: Mapped[UUID] = column(Uuid(), "Event identifier.", primary_key=True, server_default=NEW_UUID)
+    change_id: Mapped[UUID] = column(
+        Uuid(), "The change that the event belongs to: all events of one mutation have the same."
+    )
+    mutation: Mapped[str] = column(TEXT(), "Mutation that made the change, such as promoteModel.")
+    node_id: Mapped[str] = column(TEXT(), "Global id of the row that changed, such as Model:1f0e....")
+    node_type: Mapped[str] = column(TEXT(), "Type of the row that changed, such as Model.")
+    lifecycle: Mapped[str] = column(TEXT(), "Lifecycle that the row moved in, such as stage, status or champion.")
+    from_state: Mapped[str | None] = column(
+        TEXT(), "State before the change, as the graph names it, such as STAGING; null for a row that was made."
+    )
+    to_state: Mapped[str | None] = column(TEXT(), "State after the change, as the graph names it, such as SHADOW.")
+    actor: Mapped[str] = column(TEXT(), "Who asked for the change.")
+    reason: Mapped[str | None] = column(TEXT(), "Why, in the words of whoever asked.")
+    forced: Mapped[bool] = column(
+        Boolean(), "Whether guards were overridden; details name them.", server_default="false"
+    )
+    details: Mapped[Any] = column(
+        JSONB(), "What else was given, and the guards that were overridden.", server_default=EMPTY_OBJECT
+    )
+    request_id: Mapped[str | None] = column(TEXT(), "Request that made the change, as the gateway's log names it.")
+    occurred_at: Mapped[datetime] = column(
+        TIMESTAMP(timezone=True), "When the change was made.", server_default=text("clock_timestamp()")
+    )
+
+
+IDEMPOTENCY_KEYS = Table(
+    "idempotency_keys",
+    Entity.metadata,
+    Column("caller", TEXT(), primary_key=True, comment="Who gave the key; callers do not share keys."),
+    Column("key", TEXT(), primary_key=True, comment="The key, as the caller chose it."),
+    Column("mutation", TEXT(), nullable=False, comment="Mutation that the key was given to."),
+    Column("input_hash", TEXT(), nullable=False, comment="SHA-256 of the input, without the key itself."),
+    Column("result", JSONB(), comment="The result by the ids of its nodes and events."),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was used."),
+    Column(
+        "expires_at", TIMESTAMP(timezone=True), nullable=False, comment="Until when it gives the same result again."
+    ),
+    Index("ix_idempotency_keys_expires_at", "expires_at"),
+    schema=OWN_SCHEMA,
+    comment="Keys by which a change is made once, however often it is asked for; applied changes only.",
+)

@@ -1,0 +1,350 @@
+"""Mutations as data, and how one is run: asked, judged, made and recorded, once whatever the number of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.types import String
+
+from db.base import Labels
+from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError
+from db.lifecycle import Change, Given, Lifecycle, lifecycles
+from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
+from schema import idempotency, ids
+from schema.catalogue import Catalogue, camel
+from schema.effects import CHECKS
+from schema.errors import GatewayError
+from schema.lifecycle import MAX_ITEMS, Refused, Request, Subject, Work, blocked, invalid
+from schema.records import Missing
+from schema.results import Blocker, Forbidden, TransitionPreview
+
+MAX_REASON = 4000
+ATTEMPTS = 5
+"""How often a change is run that others got in the way of."""
+
+Perform = Callable[[Work], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mutation: what it is about, what it takes, and the function that does it inside the transaction.
+
+    ``subject`` is the type whose id it takes, None for one that makes a row; ``plural`` takes many.
+    """
+
+    name: str
+    doc: str
+    perform: Perform
+    subject: str | None
+    given: Mapping[str, Given] = field(default_factory=dict)
+    states: type[Labels] | None = None
+    plural: bool = False
+    reason_due: bool = False
+    checks: Sequence[str] = ()
+    forces: bool = False
+    """Whether there are guards that can be overridden."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a name for the record, and what he may do."""
+
+    name: str
+    may: Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a change needs of its request."""
+
+    transaction: Transaction
+    catalogue: Catalogue
+    missing: Missing
+    caller: Caller
+    request_id: str
+    key_hours: float
+    applied: Any
+    """The type of the result of an applied change."""
+
+
+_MUTATIONS: dict[str, Mutation] = {}
+
+
+def mutation(
+    name: str,
+    doc: str,
+    *,
+    subject: str | None = None,
+    given: Mapping[str, Given] | None = None,
+    reason_due: bool = False,
+    checks: Sequence[str] = (),
+    forces: bool = False,
+) -> Callable[[Perform], Perform]:
+    """Makes a function a mutation that is more than a move."""
+
+    def register(perform: Perform) -> Perform:
+        _MUTATIONS[name] = Mutation(
+            name, doc, perform, subject, given or {}, reason_due=reason_due, checks=checks, forces=forces
+        )
+        return perform
+
+    return register
+
+
+def mutations() -> dict[str, Mutation]:
+    """Every mutation by name: those of the lifecycles' moves, one row and many, and the special ones."""
+    found = {one.name: one for lifecycle in lifecycles() for one in _moves(lifecycle)}
+    return found | _MUTATIONS
+
+
+def _moves(lifecycle: Lifecycle) -> Iterator[Mutation]:
+    for change in lifecycle.changes:
+        forces = any(
+            guard.overridable
+            for step in (*lifecycle.entering.values(), *lifecycle.leaving.values())
+            for guard in step.guards
+        )
+        one = Mutation(
+            change.name,
+            change.doc,
+            _mover(lifecycle, change),
+            lifecycle.entity,
+            change.given,
+            None if change.target else lifecycle.states,
+            reason_due=change.reason_due,
+            checks=change.checks,
+            forces=forces,
+        )
+        yield one
+        if change.many:
+            doc = f"{change.doc} All of the rows or none, at most {MAX_ITEMS}."
+            yield Mutation(
+                _many(change.name), doc, one.perform, one.subject, one.given, one.states, plural=True,
+                reason_due=one.reason_due, checks=one.checks, forces=forces,
+            )  # fmt: skip
+
+
+def _many(name: str) -> str:
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
+def _mover(lifecycle: Lifecycle, change: Change) -> Perform:
+    async def move(work: Work) -> None:
+        to = change.target or _state(lifecycle, work.given["to"].value)
+        if change.to and to not in change.to:
+            raise invalid(
+                "to", f"{to.name} is not for this mutation; it takes {', '.join(one.name for one in change.to)}"
+            )
+        for name in change.needs.get(to, ()):
+            if work.given.get(name) is None:
+                raise invalid(camel(name), f"is needed to become {to.name}")
+        type_ = work.catalogue[lifecycle.entity]
+        await work.queue(lifecycle, [subject.key for subject in work.asked])
+        rows = await work.lock(type_, work.asked)
+        work.subjects += [row.id for row in rows]
+        values = {name: work.given[name] for name, one in change.given.items() if one.stored and name in work.given}
+        await work.move(lifecycle, rows, to, values)
+
+    return move
+
+
+def _state(lifecycle: Lifecycle, label: str) -> Labels:
+    return next(state for state in lifecycle.states if state.value == label)
+
+
+# -- running ---------------------------------------------------------------------------------------------------------
+
+
+async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> Any:
+    """Makes a change in the transaction that surrounds it, and says what came of it.
+
+    The transaction's ``wanted`` says whether it is to be committed, after the answer was read inside it.
+
+    Raises:
+        GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT``, or ``MISSING_IN_DATABASE``.
+        DatabaseError: The database failed otherwise; nothing was changed.
+    """
+    try:
+        _check_caller(mutation_, input_, around.caller)
+        asked = _subjects(mutation_, input_, around.catalogue)
+        given = _given(mutation_, input_, around.catalogue)
+        request = _request(mutation_, input_, around)
+        key = _key(input_)
+    except Refused as refused:
+        return refused.problem
+    for attempt in range(ATTEMPTS):
+        work = Work(around.transaction, around.catalogue, around.missing, request, given, asked)
+        try:
+            return await _attempt(mutation_, input_, around, work, key)
+        except Refused as refused:
+            await around.transaction.restart()  # what a part of it had changed is undone before the answer is read
+            return _refusal(refused, work)
+        except ConflictError:
+            await around.transaction.restart()
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - so that the two do not meet again
+    raise GatewayError(
+        "CONFLICT", "Other changes of the same rows kept getting in the way, and nothing was changed; try again."
+    )
+
+
+async def _attempt(
+    mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings, work: Work, key: str | None
+) -> Any:
+    transaction, caller = around.transaction, around.caller.name
+    try:
+        if key is not None:
+            hash_ = idempotency.digest(mutation_.name, input_)
+            if before := await idempotency.claim(transaction, caller, key, mutation_.name, hash_, around.key_hours):
+                return around.applied(
+                    replayed=True, subjects=before.subjects, others=before.others, events_=before.events
+                )
+        await mutation_.perform(work)
+        await transaction.run("SET CONSTRAINTS ALL IMMEDIATE")  # what would fail at the commit fails here, in words
+        if key is not None:
+            stored = idempotency.Stored(work.subjects, work.others, work.events)
+            await idempotency.store(transaction, caller, key, stored)
+    except RefusedByDatabaseError as error:
+        raise blocked(Blocker(code="REFUSED_BY_DATABASE", message=_refused(error), overridable=False)) from error
+    except (DataError, InvalidValueError) as error:
+        raise invalid("input", f"the database cannot hold one of the values: {error}") from error
+    except (NotPermittedError, MissingObjectError) as error:
+        raise GatewayError(
+            "CHANGES_UNAVAILABLE",
+            "Nothing can be changed here: the gateway's own tables are missing from this database, or its role may not "
+            "write what this change writes. `e2i-gateway db attach` makes the tables, `e2i-gateway db check` says what "
+            f"is missing. The database says: {error}",
+        ) from error
+    if work.request.dry_run:
+        return TransitionPreview(blockers=[], would_force=work.overridden, subjects=work.subjects, others=work.others)
+    transaction.wanted = True
+    return around.applied(replayed=False, subjects=work.subjects, others=work.others, events_=work.events)
+
+
+def _refusal(refused: Refused, work: Work) -> Any:
+    """The problem; a dry run is told what would be in the way."""
+    blockers = getattr(refused.problem, "blockers", None)
+    if work.request.dry_run and blockers:
+        return TransitionPreview(blockers=blockers, would_force=[one.code for one in blockers if one.overridable])
+    return refused.problem
+
+
+def _refused(error: RefusedByDatabaseError) -> str:
+    if error.column and error.table:
+        return (
+            f"the database wants a value in {error.table}.{error.column}, which the gateway does not know; nothing was "
+            f"changed"
+        )
+    return f"the database does not allow it: {error}"
+
+
+# -- the input, before any SQL ---------------------------------------------------------------------------------------
+
+
+def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], caller: Caller) -> None:
+    wanted = [mutation_.name, *(["force"] if input_.get("force") else [])]
+    for right in wanted:
+        if not caller.may(right):
+            message = f"{caller.name} may not {'override guards' if right == 'force' else f'use {right}'}."
+            raise Refused(Forbidden(code="FORBIDDEN", message=message, path=["input"]))
+
+
+def _request(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> Request:
+    reason = input_.get("reason")
+    if reason is not None:
+        _check_text("reason", reason, MAX_REASON)
+        reason = reason.strip() or None
+    force = bool(input_.get("force"))
+    if reason is None and (mutation_.reason_due or force):
+        why = "overrides guards, and the record must say why" if force else "must be said for this change"
+        raise invalid("reason", f"is missing or empty; it {why}")
+    return Request(mutation_.name, around.caller.name, around.request_id, reason, force, bool(input_.get("dryRun")))
+
+
+def _key(input_: Mapping[str, Any]) -> str | None:
+    key: str | None = input_.get("idempotencyKey")
+    if key is not None:
+        _check_text("idempotencyKey", key, idempotency.MAX_KEY)
+        if not key.strip():
+            raise invalid("idempotencyKey", "is empty; leave it out, or pass a text of your own such as a UUID")
+    return key
+
+
+def _subjects(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue) -> list[Subject]:
+    if mutation_.subject is None:
+        return []
+    if not mutation_.plural:
+        version = input_.get("expectedVersion")
+        return [Subject(input_["id"], key(catalogue, mutation_.subject, input_["id"], "id"), "id", version)]
+    items = input_["items"]
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise invalid("items", f"has {len(items)} items; pass 1 to {MAX_ITEMS} at once")
+    subjects: list[Subject] = []
+    for place, item in enumerate(items):
+        name = f"items[{place}].id"
+        one = Subject(
+            item["id"], key(catalogue, mutation_.subject, item["id"], name), name, item.get("expectedVersion")
+        )
+        if any(other.key == one.key for other in subjects):
+            raise invalid(name, "is in the list a second time")
+        subjects.append(one)
+    return subjects
+
+
+def key(catalogue: Catalogue, type_name: str, value: str, name: str) -> tuple[str, ...]:
+    """The key in an id of the input.
+
+    Raises:
+        Refused: `InvalidInput`: it is an id of another type, or none.
+    """
+    type_ = catalogue[type_name]
+    named = ids.type_of(value)
+    if named != type_.name and named in catalogue.types:
+        raise invalid(name, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
+    try:
+        return ids.decode(value, type_.name, type_.key_kinds)
+    except ids.MalformedIdError as error:
+        raise invalid(name, str(error)) from None
+
+
+def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
+    """The values of the mutation's own inputs by their names, checked; ids as bare keys."""
+    given: dict[str, Any] = {}
+    if mutation_.states is not None:
+        given["to"] = input_["to"]
+    for name, one in mutation_.given.items():
+        value = input_.get(camel(name))
+        if value is None:
+            continue
+        if isinstance(one.type, str):
+            value = key(catalogue, one.type, value, camel(name))[0]
+        elif isinstance(value, str):
+            length = getattr(one.type, "length", None) if isinstance(one.type, String) else None
+            _check_text(camel(name), value, length or 1_000_000)
+            if one.required and not value.strip():
+                raise invalid(camel(name), "is empty")
+        elif isinstance(value, list):
+            _check_list(camel(name), value)
+        given[name] = value
+    for check in mutation_.checks:
+        if wrong := CHECKS[check](given):
+            raise invalid(camel(wrong[0]), wrong[1])
+    return given
+
+
+def _check_list(name: str, values: list[Any]) -> None:
+    if len(values) > MAX_ITEMS:
+        raise invalid(name, f"has {len(values)} items; pass at most {MAX_ITEMS}")
+    for place, value in enumerate(values):
+        if isinstance(value, str):
+            _check_text(f"{name}[{place}]", value, MAX_REASON)
+
+
+def _check_text(name: str, text: str, length: int) -> None:
+    if "\x00" in text:
+        raise invalid(name, "contains NUL, which no text in the database has")
+    if len(text) > length:
+        raise invalid(name, f"has {len(text)} characters; at most {length} are kept")

@@ -1,0 +1,103 @@
+"""How mutations are executed: each root field in a transaction of its own, its whole answer read before the commit."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from graphql import GraphQLObjectType
+from graphql.execution import Executor
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
+
+from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabaseError, Transaction
+from schema.errors import GatewayError
+from schema.loaders import Loaders
+
+
+class MutationExecutor(Executor[Any]):
+    """graphql-core's executor, with begin and commit around each root field.
+
+    A stock executor reads the answer after the resolver has returned, when a dry run would be undone already. Here the
+    resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed either,
+    so that null always means that nothing was changed.
+    """
+
+    def execute_field(
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        position_context: Any,
+    ) -> Any:
+        run = super().execute_field
+        name = field_details_list[0].node.name.value
+        if path.prev is not None or name.startswith("__"):
+            return run(parent_type, source, field_details_list, path, position_context)
+
+        async def answer() -> Any:
+            found = run(parent_type, source, field_details_list, path, position_context)
+            return await found if inspect.isawaitable(found) else found
+
+        async def in_transaction() -> Any:
+            try:
+                return await _in_transaction(self.context_value, answer)
+            except Exception as error:  # noqa: BLE001 - it becomes the error of this field
+                field = self.schema.get_field(parent_type, name)
+                assert field is not None  # noqa: S101 - validation has refused unknown fields
+                self.handle_field_error(error, field.type, field_details_list, path)
+                return None
+
+        return in_transaction()
+
+
+async def _in_transaction(context: Any, answer: Any) -> Any:
+    outer: Loaders = context.loaders
+    opened: AbstractAsyncContextManager[Transaction] = context.begin()
+    async with opened as transaction:
+        context.transaction = transaction
+        context.loaders = outer.over(transaction.reader)
+        try:
+            value = await answer()
+            if transaction.wanted and value is not None:
+                await _finish(transaction)
+            else:
+                await transaction.rollback()
+        finally:
+            context.loaders = outer
+            outer.reader.statements += transaction.reader.statements
+            outer.reader.rows += transaction.reader.rows
+    return value
+
+
+_committing: set[asyncio.Task[None]] = set()
+
+
+async def _finish(transaction: Transaction) -> None:
+    """Commits. A request that is given up meanwhile does not stop it half-way.
+
+    Raises:
+        GatewayError: ``OUTCOME_UNKNOWN``, or ``CONFLICT`` where something was judged at the commit only.
+    """
+    commit: Awaitable[None] = transaction.commit()
+    task = asyncio.ensure_future(commit)
+    _committing.add(task)
+    task.add_done_callback(_committing.discard)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+    except OutcomeUnknownError as error:
+        raise GatewayError(
+            "OUTCOME_UNKNOWN",
+            "The connection to the database was lost while the change was committed, and the database does not say "
+            "whether it was made. Send it again with the same idempotencyKey: it is made if it was not, and replayed "
+            "if it was.",
+        ) from error
+    except (ConflictError, RefusedByDatabaseError) as error:
+        raise GatewayError("CONFLICT", f"The database refused the commit, and nothing was changed: {error}") from error

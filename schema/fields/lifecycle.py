@@ -1,0 +1,143 @@
+"""`lifecycle` on every type that has one: the state, what a row may become, what is in the way, and what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+
+from db.lifecycle import Lifecycle, lifecycle_of
+from schema import ids
+from schema.catalogue import Join, RelationField, Type
+from schema.guards import Ask, obstacles
+from schema.lifecycle import blocker
+from schema.loaders import NESTED_PAGE, Loaders
+from schema.records import Key, Record, key_name
+from schema.results import Blocker
+from schema.selection import Selection
+from schema.types import Info, Node, Types, selection_of, taking
+
+FIELD = "lifecycle"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A row's place in its lifecycle: what the fields below `lifecycle` are read from."""
+
+    record: Record
+    type: Type
+    lifecycle: Lifecycle
+
+    @property
+    def key(self) -> Key:
+        return tuple(self.record[key_name(column)] for column in self.type.key)
+
+    @property
+    def text(self) -> str | None:
+        text: str | None = self.record[key_name(self.lifecycle.column)]
+        return text
+
+    @property
+    def state(self) -> str:
+        return self.lifecycle.shown(self.text)
+
+
+@strawberry.type(description="A state that a row may move to.")
+class AllowedTransition:
+    to: str = strawberry.field(description="The state, as mutations take it.")
+    mutations: list[str] = strawberry.field(description="The mutations that move there.")
+    blocked_by: list[Blocker] = strawberry.field(
+        description="What is in the way at the moment; empty where nothing is."
+    )
+
+
+class LifecycleFields:
+    """Makes the `lifecycle` field of each type; the types below it are shared."""
+
+    def __init__(self) -> None:
+        self._type: Any = None
+
+    def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
+        """The fields that a type has beside those of the catalogue."""
+        if type_.name == "LifecycleEvent":
+            return {"node": strawberry.field(resolver=_node, description="The row that changed; null if it is gone.")}
+        lifecycle = lifecycle_of(type_.name)
+        if lifecycle is None:
+            return {}
+        if self._type is None:
+            self._type = _lifecycle_type(types)
+
+        def resolve(root: strawberry.Parent[Any]) -> Any:
+            for column in type_.extras[FIELD]:
+                if key_name(column) not in root:
+                    return root[FIELD]  # the error that a missing column is answered with
+            return _Place(root, type_, lifecycle)
+
+        resolve.__annotations__["return"] = self._type | None
+        return {
+            FIELD: strawberry.field(
+                resolver=resolve,
+                name=FIELD,
+                description=f"Where the row stands in its lifecycle ({lifecycle.name}), and what it may become.",
+            )
+        }
+
+
+def _lifecycle_type(types: Types) -> Any:
+    events = types.catalogue["LifecycleEvent"]
+    returns = types.connections[events.name] | None
+    history = taking(types.list_arguments(events, NESTED_PAGE), returns, _history)
+    cls: Any = type("Lifecycle", (), {"__annotations__": {"state": str}})
+    cls.state = strawberry.field(description="The state that the row is in, as mutations take it.")
+    cls.allowed_transitions = strawberry.field(
+        resolver=_allowed_transitions,
+        description="The states that the row may move to, and what is in the way of each.",
+    )
+    cls.history = strawberry.field(resolver=history, description="Every recorded change of the row, newest first.")
+    return strawberry.type(cls, name="Lifecycle", description="A row's place in its lifecycle.")
+
+
+def _history(place: _Place, info: Info) -> Any:
+    return info.context.loaders.related_connection(place.record, history_of(place.type), selection_of(info))
+
+
+def history_of(type_: Type) -> RelationField:
+    """The events of a row, as a relation by its global id."""
+    key = [(type_.column_kind(column).name, f"{{local}}.{column}") for column in type_.key]
+    join = Join(f"{{remote}}.node_id = {ids.sql(type_.name, key)}", type_.key, ("node_id",), equality=False)
+    return RelationField("history", "Every recorded change of the row.", "LifecycleEvent", join, many=True)
+
+
+async def _allowed_transitions(root: strawberry.Parent[Any], info: Info) -> list[AllowedTransition]:
+    place: _Place = root
+    loaders: Loaders = info.context.loaders
+    selection = selection_of(info)
+    return await loaders.loader(selection, _ask(loaders, place, selection)).load((*place.key, place.text))  # type: ignore[no-any-return]
+
+
+def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
+    """The loader's function: rows by key and state, all of them in one statement."""
+    wants_blockers = any(child.name == "blockedBy" for child in selection.fields.values())
+    lifecycle = place.lifecycle
+
+    async def load(keys: list[Key]) -> list[list[AllowedTransition]]:
+        asks = [Ask(key[:-1], lifecycle.state(key[-1])) for key in keys]
+        if not wants_blockers:
+            return [[_allowed(lifecycle, state, []) for state in lifecycle.allowed(ask.state)] for ask in asks]
+        found = await obstacles(loaders.reader.fetch, place.type, lifecycle, asks)
+        return [
+            [_allowed(lifecycle, state, [blocker(obstacle) for obstacle in ways]) for state, ways in answer.items()]
+            for answer in found
+        ]
+
+    return load
+
+
+def _allowed(lifecycle: Lifecycle, state: Any, blockers: list[Blocker]) -> AllowedTransition:
+    names = [change.name for change in lifecycle.changes if not change.to or state in change.to]
+    return AllowedTransition(to=state.name, mutations=names, blocked_by=blockers)
+
+
+async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:
+    return await info.context.loaders.node(selection_of(info), root[key_name("node_id")])  # type: ignore[no-any-return]

@@ -1,0 +1,86 @@
+"""What is in the way of moves, asked for many rows at once: one statement, whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from db.base import Labels
+from db.lifecycle import Guard, Lifecycle
+from schema import sql
+from schema.catalogue import Type
+from schema.records import Key
+
+Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
+ROW = "row_of_change"
+"""The alias of the row that may move: no alias that a guard would choose itself."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A guard that is in the way of a row, as its SQL says it."""
+
+    guard: Guard
+    message: str
+    node_id: str | None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A row that may move: its key and the state that it is in."""
+
+    key: Key
+    state: Labels | None
+
+
+async def obstacles(
+    fetch: Fetch, type_: Type, lifecycle: Lifecycle, asked: Sequence[Ask], to: Labels | None = None
+) -> list[dict[Labels, list[Obstacle]]]:
+    """For each row and each state that it may move to (or ``to`` alone): what is in the way."""
+    wanted: dict[int, tuple[Guard, list[int]]] = {}
+    for place, one in enumerate(asked):
+        for guard in _guards(lifecycle, one.state, to):
+            wanted.setdefault(id(guard), (guard, []))[1].append(place)
+    found = await _found(fetch, type_, asked, list(wanted.values())) if wanted else {}
+    answers: list[dict[Labels, list[Obstacle]]] = []
+    for place, one in enumerate(asked):
+        targets = [to] if to else lifecycle.allowed(one.state)
+        answers.append(
+            {
+                target: [
+                    obstacle
+                    for guard in (lifecycle.guards(one.state, target) if one.state else [])
+                    for obstacle in found.get((id(guard), place), [])
+                ]
+                for target in targets
+            }
+        )
+    return answers
+
+
+def _guards(lifecycle: Lifecycle, state: Labels | None, to: Labels | None) -> list[Guard]:
+    """The guards of every move that is asked for, each once."""
+    if state is None:
+        return []
+    targets = [to] if to else lifecycle.allowed(state)
+    every = {id(guard): guard for target in targets for guard in lifecycle.guards(state, target)}
+    return list(every.values())
+
+
+async def _found(
+    fetch: Fetch, type_: Type, asked: Sequence[Ask], wanted: Sequence[tuple[Guard, list[int]]]
+) -> dict[tuple[int, int], list[Obstacle]]:
+    bind = sql.Binds()
+    parts = []
+    for number, (guard, places) in enumerate(wanted):
+        rows = sql.by_keys(type_, ["t.*"], [asked[place].key for place in places], bind)
+        parts.append(
+            f"SELECT {number}, {ROW}.ord, b.message, b.node FROM ({rows}) {ROW} "
+            f"CROSS JOIN LATERAL ({guard.sql.replace('{row}', ROW)}) AS b (message, node)"
+        )
+    found: dict[tuple[int, int], list[Obstacle]] = {}
+    for number, ord_, message, node in await fetch(" UNION ALL ".join(parts), bind.values):
+        guard, places = wanted[number]
+        found.setdefault((id(guard), places[ord_ - 1]), []).append(Obstacle(guard, message, node))
+    return found

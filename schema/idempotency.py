@@ -1,0 +1,79 @@
+"""Idempotency: a change that is asked for twice with one key is made once, and answers the same both times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from db.transaction import Transaction
+from schema.filters import text_of
+from schema.lifecycle import invalid
+
+MAX_KEY = 200
+_SWEPT = 100
+"""Expired keys that one use of a key clears away."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The result of an applied change, by ids."""
+
+    subjects: list[str]
+    others: list[str]
+    events: list[str]
+
+
+def digest(mutation: str, input_: Mapping[str, Any]) -> str:
+    """The hash of what is asked for: the same whatever the key, and whether it is a dry run."""
+    asked = {name: value for name, value in input_.items() if name not in {"idempotencyKey", "dryRun"}}
+    text = orjson.dumps([mutation, asked], default=text_of, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()
+
+
+async def claim(
+    transaction: Transaction, caller: str, key: str, mutation: str, hash_: str, hours: float
+) -> Stored | None:
+    """Takes the key for this transaction, or gives the result that it stands for.
+
+    A request with the same key that is still under way is waited for.
+
+    Raises:
+        Refused: `InvalidInput`: the key was used for something else.
+    """
+    await transaction.run(
+        "DELETE FROM gateway.idempotency_keys WHERE (caller, key) IN "
+        "(SELECT caller, key FROM gateway.idempotency_keys "
+        f"WHERE expires_at <= now() ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)"
+    )
+    taken = await transaction.run(
+        "INSERT INTO gateway.idempotency_keys AS k (caller, key, mutation, input_hash, expires_at) "
+        "VALUES ($1::text, $2::text, $3::text, $4::text, now() + make_interval(secs => $5::text::float8)) "
+        "ON CONFLICT (caller, key) DO UPDATE SET mutation = excluded.mutation, input_hash = excluded.input_hash, "
+        "result = NULL, created_at = excluded.created_at, expires_at = excluded.expires_at WHERE k.expires_at <= now() "
+        "RETURNING key",
+        (caller, key, mutation, hash_, repr(hours * 3600)),
+    )
+    if taken:
+        return None
+    rows = await transaction.run(
+        "SELECT mutation, input_hash, result::text FROM gateway.idempotency_keys "
+        "WHERE caller = $1::text AND key = $2::text",
+        (caller, key),
+    )
+    before, hash_before, result = rows[0]
+    if hash_before != hash_:
+        what = "another input" if before == mutation else f"the mutation {before}"
+        raise invalid("idempotencyKey", f"was used for {what}; a new change needs a new key")
+    return Stored(**orjson.loads(result))
+
+
+async def store(transaction: Transaction, caller: str, key: str, result: Stored) -> None:
+    """Keeps the result with its key, in the transaction of the change."""
+    await transaction.run(
+        "UPDATE gateway.idempotency_keys SET result = $3::text::jsonb WHERE caller = $1::text AND key = $2::text",
+        (caller, key, orjson.dumps(result).decode()),
+    )

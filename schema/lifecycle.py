@@ -1,0 +1,382 @@
+"""The engine of all changes: rows locked, then judged, moved and recorded, in the one transaction of a mutation.
+
+Nothing here knows a lifecycle by name. What a change needs beside its data are small functions in `schema.lifecycles`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from pgvector.sqlalchemy import Vector
+
+from db.base import Labels
+from db.lifecycle import ACTOR, REASON, Lifecycle
+from db.transaction import Transaction
+from schema import ids, sql
+from schema.catalogue import Catalogue, Type
+from schema.effects import EFFECTS
+from schema.errors import missing_object
+from schema.filters import text_of
+from schema.guards import ROW, Ask, Obstacle, obstacles
+from schema.kinds import Kind
+from schema.records import Missing
+from schema.results import Blocker, IllegalTransition, InvalidInput, NotFound, Problem, StaleVersion, TransitionBlocked
+
+MAX_ITEMS = 100
+"""Rows that one change may be about."""
+
+
+class Refused(Exception):  # noqa: N818 - not a failure of the gateway: the answer to the client
+    """The change cannot be made; ``problem`` is what the client is told."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def invalid(field_: str, message: str) -> Refused:
+    """A value of the input cannot be used; ``field_`` is its path in the input, ``items[3].id``."""
+    path = ["input", *field_.replace("[", ".").replace("]", "").split(".")]
+    return Refused(InvalidInput(code="INVALID_INPUT", message=f"{field_}: {message}", path=path, field=field_))
+
+
+def blocked(*blockers: Blocker) -> Refused:
+    """Something is in the way."""
+    message = "; ".join(blocker.message for blocker in blockers)
+    return Refused(
+        TransitionBlocked(code="TRANSITION_BLOCKED", message=message, path=["input"], blockers=list(blockers))
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for a change, and how."""
+
+    mutation: str
+    actor: str
+    request_id: str
+    reason: str | None = None
+    force: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A row that a change is asked for: its id as the client wrote it, its key, and where it stands in the input."""
+
+    id: str
+    key: tuple[str, ...]
+    field: str = "id"
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A locked row: its columns as texts, without embeddings."""
+
+    type: Type
+    key: tuple[str, ...]
+    version: str
+    values: Mapping[str, str | None]
+
+    @property
+    def id(self) -> str:
+        return ids.encode(self.type.name, self.key)
+
+    def __getitem__(self, column: str) -> str | None:
+        """A column's text.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``: the database lacks it.
+        """
+        if column not in self.values:
+            raise missing_object(f"{self.type.sql_name}.{column}")
+        return self.values[column]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A move that has been made, as its effects see it."""
+
+    lifecycle: Lifecycle
+    row: Row
+    origin: Labels
+    to: Labels
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sql:
+    """A value that the database computes."""
+
+    text: str
+
+
+@dataclass
+class Work:
+    """One change in the making: what it has moved and recorded so far."""
+
+    transaction: Transaction
+    catalogue: Catalogue
+    missing: Missing
+    request: Request
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The input of the mutation, by the names of its ``Given``s; what the client left out is not in it."""
+    asked: Sequence[Subject] = ()
+    change_id: str = field(default_factory=lambda: str(uuid4()))
+    subjects: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    recorded: list[tuple[str, str]] = field(default_factory=list)
+    """The node and the id of each event, in the order of what happened."""
+    overridden: list[str] = field(default_factory=list)
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Runs a statement of an effect's own; values are texts, lists of texts, or None."""
+        return await self.transaction.run(statement, values)
+
+    async def queue(self, lifecycle: Lifecycle, keys: Iterable[tuple[str, ...]]) -> None:
+        """Waits for its turn among the changes that keep the same thing true."""
+        if lifecycle.queue is None:
+            return
+        type_ = self.catalogue[lifecycle.entity]
+        bind = sql.Binds()
+        rows = sql.by_keys(type_, ["t.*"], list(keys), bind)
+        slots = f"SELECT DISTINCT {lifecycle.queue.replace('{row}', ROW)} FROM ({rows}) {ROW}"
+        locks = f"SELECT pg_advisory_xact_lock(a, b) FROM ({slots} ORDER BY 1, 2) AS s (a, b)"
+        await self.transaction.run(locks, bind.values)
+
+    async def lock(self, type_: Type, subjects: Sequence[Subject]) -> list[Row]:
+        """Locks rows and then reads them, in the order of the input.
+
+        Raises:
+            Refused: `NotFound` or `StaleVersion`.
+        """
+        if what := self.missing.table(type_):
+            raise missing_object(what)
+        keys = [subject.key for subject in subjects]
+        found = {row.key: row for row in await self._locked(type_, keys)}
+        rows = []
+        for subject in subjects:
+            row = found.get(subject.key)
+            path = ["input", *subject.field.replace("[", ".").replace("]", "").split(".")]
+            if row is None:
+                message = f"There is no {type_.name} with the id {subject.id[:80]!r}."
+                raise Refused(NotFound(code="NOT_FOUND", message=message, path=path, id=subject.id))  # type: ignore[arg-type]
+            if subject.version is not None and subject.version != row.version:
+                message = f"{row.id} has changed: its version is {row.version}, not {subject.version[:40]}."
+                raise Refused(
+                    StaleVersion(
+                        code="STALE_VERSION", message=message, path=path, expected=subject.version, current_id=row.id
+                    )
+                )
+            rows.append(row)
+        return rows
+
+    async def _locked(self, type_: Type, keys: Sequence[tuple[str, ...]]) -> list[Row]:
+        bind = sql.Binds()
+        order = ", ".join(f"t.{column}" for column in type_.key)
+        lock = f"{sql.by_keys(type_, ['true'], keys, bind)} ORDER BY {order} FOR NO KEY UPDATE OF t"
+        await self.transaction.run(lock, bind.values)
+        # a statement later than the lock, which sees what whoever held it has committed
+        columns = [
+            column.name
+            for column in type_.table.columns
+            if not isinstance(column.type, Vector) and not self.missing.first(type_, (column.name,))
+        ]
+        bind = sql.Binds()
+        select = ["t.xmin::text", *(f"t.{column}::text" for column in columns)]
+        rows = await self.transaction.run(sql.by_keys(type_, select, keys, bind), bind.values)
+        places = {ord_: (version, dict(zip(columns, values, strict=True))) for ord_, version, *values in rows}
+        return [Row(type_, keys[ord_ - 1], version, values) for ord_, (version, values) in sorted(places.items())]
+
+    async def find(self, type_name: str, where: str, *values: Any, order: str | None = None) -> list[Row]:
+        """Locks and reads the rows ``t`` that fulfil a predicate, in the order of their keys or in ``order``."""
+        type_ = self.catalogue[type_name]
+        key = ", ".join(f"t.{column}::text" for column in type_.key)
+        by = order or ", ".join(f"t.{column}" for column in type_.key)
+        found = await self.fetch(f"SELECT {key} FROM {type_.sql_name} AS t WHERE {where} ORDER BY {by}", *values)
+        return await self._locked(type_, [tuple(one) for one in found]) if found else []
+
+    async def again(self, row: Row) -> Row:
+        """A row of this change as it is now."""
+        return (await self._locked(row.type, [row.key]))[0]
+
+    async def write(self, row: Row, values: Mapping[str, Any]) -> None:
+        """Writes columns of a locked row.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``: the database lacks one of the columns.
+        """
+        bind = sql.Binds()
+        assigned = [f"{column} = {self._value(row.type, column, value, bind)}" for column, value in values.items()]
+        where = " AND ".join(
+            f"t.{column} = {bind(part, f'text::{row.type.column_kind(column).pg_type}')}"
+            for column, part in zip(row.type.key, row.key, strict=True)
+        )
+        if assigned:
+            await self.transaction.run(
+                f"UPDATE {row.type.sql_name} AS t SET {', '.join(assigned)} WHERE {where}", bind.values
+            )
+
+    async def insert(self, type_name: str, values: Mapping[str, Any]) -> Row:
+        """Adds a row; columns that the database lacks are left out where there is nothing to say in them."""
+        type_ = self.catalogue[type_name]
+        bind = sql.Binds()
+        said = {
+            column: value
+            for column, value in values.items()
+            if value is not None or not self.missing.first(type_, (column,))
+        }
+        written = ", ".join(self._value(type_, column, value, bind) for column, value in said.items())
+        key = ", ".join(f"{column}::text" for column in type_.key)
+        rows = await self.transaction.run(
+            f"INSERT INTO {type_.sql_name} ({', '.join(said)}) VALUES ({written}) RETURNING {key}", bind.values
+        )
+        return (await self._locked(type_, [tuple(rows[0])]))[0]
+
+    def _value(self, type_: Type, column: str, value: Any, bind: sql.Binds) -> str:
+        if what := self.missing.first(type_, (column,)):
+            raise missing_object(what)
+        return bound(type_.column_kind(column), value, bind)
+
+    # -- moves -----------------------------------------------------------------------------------------------------
+
+    async def move(
+        self, lifecycle: Lifecycle, rows: Sequence[Row], to: Labels, values: Mapping[str, Any] | None = None
+    ) -> None:
+        """Moves locked rows to a state: the one way for a subject of a change.
+
+        ``values`` are columns that are written first, so that guards judge the row as it would be with them.
+
+        Raises:
+            Refused: `IllegalTransition` for the first row that may not, or `TransitionBlocked` with all that is in
+                the way of all of them.
+        """
+        origins = [self._origin(lifecycle, row, to) for row in rows]
+        if values:
+            for row in rows:
+                await self.write(row, values)
+        await self._guard(lifecycle, rows, origins, to)
+        for row, origin in zip(rows, origins, strict=True):
+            steps = lifecycle.steps(origin, to)
+            moved = Moved(lifecycle, row, origin, to, self.given)
+            for name in (name for step in steps for name in step.before):
+                await EFFECTS[name](self, moved)
+            await self.shift(lifecycle, row, to)
+            for name in (name for step in steps for name in step.effects):
+                await EFFECTS[name](self, moved)
+
+    async def _guard(self, lifecycle: Lifecycle, rows: Sequence[Row], origins: Sequence[Labels], to: Labels) -> None:
+        asked = [Ask(row.key, origin) for row, origin in zip(rows, origins, strict=True)]
+        found = await obstacles(self.transaction.run, self.catalogue[lifecycle.entity], lifecycle, asked, to)
+        self.judge([blocker(obstacle) for answer in found for obstacle in answer[to]])
+
+    def judge(self, blockers: Sequence[Blocker]) -> None:
+        """Lets the change go on if nothing is in the way, or all of it is overridden.
+
+        Raises:
+            Refused: `TransitionBlocked`.
+        """
+        standing = [one for one in blockers if not (self.request.force and one.overridable)]
+        if standing:
+            raise blocked(*blockers)
+        self.overridden += [one.code for one in blockers if one.code not in self.overridden]
+
+    def _origin(self, lifecycle: Lifecycle, row: Row, to: Labels) -> Labels:
+        text = row[lifecycle.column]
+        origin = lifecycle.state(text)
+        allowed = lifecycle.allowed(origin)
+        if origin is None or to not in allowed:
+            names = [state.name for state in allowed]
+            may = f"it may become {', '.join(names)}" if names else "it stays so"
+            raise Refused(
+                IllegalTransition(
+                    code="ILLEGAL_TRANSITION",
+                    message=f"{row.id} is {lifecycle.shown(text)} and cannot become {to.name}; {may}.",
+                    path=["input"],
+                    from_=lifecycle.shown(text),
+                    to=to.name,
+                    allowed=names,
+                    node_id=row.id,
+                )
+            )
+        return origin
+
+    async def shift(self, lifecycle: Lifecycle, row: Row, to: Labels) -> None:
+        """Writes a row's new state with its stamps and records it, unguarded: for what a change brings with it."""
+        written: dict[str, Any] = {lifecycle.column: lifecycle.text(to)}
+        origin = lifecycle.state(row[lifecycle.column])
+        for step in lifecycle.steps(origin, to) if origin else ():
+            for column, stamp in step.stamps.items():
+                if not self.missing.first(row.type, (column,)):
+                    written[column] = self._stamp(stamp)
+        await self.write(row, written)
+        await self.record(row.id, lifecycle.name, lifecycle.shown(row[lifecycle.column]), to.name)
+
+    def _stamp(self, stamp: str) -> Any:
+        return {ACTOR: self.request.actor, REASON: self.request.reason}.get(stamp, Sql(stamp))
+
+    async def record(self, node_id: str, lifecycle: str, origin: str | None, to: str | None) -> None:
+        """Writes the event of a change of one row; nothing can change it afterwards."""
+        details: dict[str, Any] = {"given": self.given} if self.given else {}
+        if self.overridden:
+            details["overridden"] = self.overridden
+        bind = sql.Binds()
+        values = {
+            "change_id": self.change_id,
+            "mutation": self.request.mutation,
+            "node_id": node_id,
+            "node_type": node_id.split(":", 1)[0],
+            "lifecycle": lifecycle,
+            "from_state": origin,
+            "to_state": to,
+            "actor": self.request.actor,
+            "reason": self.request.reason,
+            "forced": bool(self.overridden),
+            "details": details,
+            "request_id": self.request.request_id,
+        }
+        type_ = self.catalogue["LifecycleEvent"]
+        written = ", ".join(bound(type_.column_kind(column), value, bind) for column, value in values.items())
+        rows = await self.transaction.run(
+            f"INSERT INTO {type_.sql_name} ({', '.join(values)}) VALUES ({written}) RETURNING event_id::text",
+            bind.values,
+        )
+        self.recorded.append((node_id, f"LifecycleEvent:{rows[0][0]}"))
+        self.touched(node_id)
+
+    @property
+    def events(self) -> list[str]:
+        """The ids of the events, those of the change's own rows first."""
+        own = {node: place for place, node in enumerate(self.subjects)}
+        return [event for _, event in sorted(self.recorded, key=lambda one: own.get(one[0], len(own)))]
+
+    def touched(self, node_id: str) -> None:
+        """Remembers a row that changed beside the change's own."""
+        if node_id not in self.subjects and node_id not in self.others:
+            self.others.append(node_id)
+
+
+def blocker(obstacle: Obstacle) -> Blocker:
+    """An obstacle as the graph shows it."""
+    guard = obstacle.guard
+    return Blocker(code=guard.code, message=obstacle.message, overridable=guard.overridable, node_id=obstacle.node_id)
+
+
+def bound(kind: Kind, value: Any, bind: sql.Binds) -> str:
+    """A value as a typed placeholder of a column's kind; SQL as it is."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, Sql):
+        return value.text
+    if kind.graphql == "JSON":
+        return bind(orjson.dumps(value, default=text_of).decode(), "text::jsonb")
+    if kind.is_list:
+        return bind([text_of(item) for item in value], f"text[]::{kind.pg_type}")
+    return bind(text_of(value), f"text::{kind.pg_type}")

@@ -1,0 +1,78 @@
+"""Compositions: the end of a step is a measurement of its tool, and the tool's rolling figures follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from db.models.g04_tool_composer import CompositionStatus
+from schema.effects import check, effect
+from schema.lifecycle import Moved, Sql, Work
+
+ROLLING = 100
+"""Measurements that a tool's rolling figures are of."""
+
+
+@check
+def latency_not_negative(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    for name in ("latency_ms", "total_latency_ms"):
+        if given.get(name, 0) < 0:
+            return name, f"{given[name]} is negative"
+    return None
+
+
+@check
+def rating_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    if not 1 <= given.get("user_rating", 1) <= 5:
+        return "user_rating", f"{given['user_rating']} is out of range; pass 1 to 5"
+    return None
+
+
+@check
+def correct_pattern_of_a_wrong_routing(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    if given.get("correct_pattern") is not None and given["to"].value == "correct":
+        return "correct_pattern", "is for a routing that was not correct"
+    return None
+
+
+@effect
+async def measure_tool(work: Work, moved: Moved) -> None:
+    """Adds the step's end to `tool_performance` and refreshes the tool's latency and success rate."""
+    step = await work.again(moved.row)
+    if step["latency_ms"] is None:
+        since = Sql("coalesce(extract(epoch FROM completed_at - started_at) * 1000, 0)")
+        await work.write(step, {"latency_ms": since})
+        step = await work.again(step)
+    # the tool first, so that two steps that end at once count each other
+    tools = await work.find("Tool", "t.tool_id = $1::text::uuid", step["tool_id"])
+    episodes = await work.fetch(
+        "SELECT composition_id FROM composer_episodes WHERE episode_id = $1::text::uuid", step["episode_id"]
+    )
+    broken = None if moved.to is CompositionStatus.COMPLETED else moved.to.value.lower()
+    measured = await work.insert(
+        "ToolPerformance",
+        {
+            "tool_id": step["tool_id"],
+            "tool_name": step["tool_name"],
+            "latency_ms": step["latency_ms"],
+            "success": "false" if broken else "true",
+            "error_type": broken,
+            "composition_id": episodes[0][0] if episodes else None,
+            "step_id": step["step_id"],
+            "called_by": "composer",
+        },
+    )
+    work.touched(measured.id)
+    for tool in tools:
+        recent = (
+            "(SELECT avg({what}) FROM (SELECT p.latency_ms, p.success FROM tool_performance AS p WHERE p.tool_id = "
+            f"t.tool_id ORDER BY p.executed_at DESC, p.performance_id DESC LIMIT {ROLLING}) AS recent)"
+        )
+        await work.write(
+            tool,
+            {
+                "avg_latency_ms": Sql(recent.replace("{what}", "latency_ms")),
+                "success_rate": Sql(recent.replace("{what}", "success::integer::float8")),
+            },
+        )
+        work.touched(tool.id)

@@ -1,0 +1,213 @@
+"""Deployments and services: what follows from a roll-out, rolling back along the chain, and reports of health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from db.base import Labels
+from db.lifecycle import Given
+from db.models.g01_mlops_core import DeploymentStatus
+from db.models.g01_mlops_lifecycles import DEPLOYMENT, START_DEPLOYMENT
+from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, SERVICE, HealthStatus
+from schema.changes import mutation
+from schema.effects import check, effect
+from schema.lifecycle import Moved, Row, Subject, Work, blocked
+from schema.results import Blocker
+
+ENVIRONMENTS = ("development", "staging", "production")
+MAX_ERROR_RATE = 0.01
+"""Of a deployment, a fraction (0-1)."""
+DEGRADED_PERCENT, UNHEALTHY_PERCENT = 1.0, 5.0
+"""Of a serving metric, percentages (0-100)."""
+DEGRADED_P99_MS = 250.0
+
+
+@effect
+async def drain_predecessor(work: Work, moved: Moved) -> None:
+    """The deployment that an active one replaces finishes its requests and takes no new ones."""
+    previous = moved.row["previous_deployment_id"]
+    if previous is not None and moved.origin is DeploymentStatus.DEPLOYING:
+        for row in await work.find("Deployment", "t.id = $1::text::uuid AND t.status = 'active'", previous):
+            await _follow(work, row, DeploymentStatus.DRAINING)
+
+
+@effect
+async def services_follow(work: Work, moved: Moved) -> None:
+    """A service serves no longer than its deployment, and again when that does."""
+    await _services(work, moved.row, moved.to)
+
+
+async def _services(work: Work, deployment: Row, to: Labels) -> None:
+    came_from = "'draining'" if to is DeploymentStatus.ACTIVE else "'active', 'draining'"
+    serving = f"t.deployment_id = $1::text::uuid AND t.status::text IN ({came_from}) AND t.status::text <> $2::text"
+    for row in await work.find("BentoService", serving, deployment["id"], to.value):
+        await work.shift(SERVICE, row, to)
+
+
+async def _follow(work: Work, deployment: Row, to: DeploymentStatus) -> None:
+    """Moves a deployment that another one's change concerns, with its services."""
+    await work.shift(DEPLOYMENT, deployment, to)
+    await _services(work, deployment, to)
+
+
+@check
+def known_environment(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    if given["environment"] not in ENVIRONMENTS:
+        return "environment", f"{given['environment'][:40]!r} is none of {', '.join(ENVIRONMENTS)}"
+    return None
+
+
+_ACTIVE = """
+    SELECT d.id::text
+    FROM ml_deployments AS d
+    JOIN ml_model_registry AS m ON m.id = d.model_registry_id
+    WHERE d.status = 'active' AND d.environment = $1::text
+      AND (m.experiment_id = $2::text::uuid OR $2::text IS NULL AND m.model_name = $3::text)
+    ORDER BY d.deployed_at DESC NULLS LAST, d.id DESC
+    LIMIT 1
+"""
+
+
+@mutation(
+    "startDeployment",
+    "Requests a deployment of a model. It is linked to the active one of that environment, which it is to replace.",
+    given={"model_id": Given("Model", "The model to deploy.", required=True)} | START_DEPLOYMENT,
+    checks=("known_environment",),
+)
+async def start_deployment(work: Work) -> None:
+    """Adds a pending deployment behind the newest active one of the model's experiment (or name)."""
+    given = work.given
+    subject = Subject(given["model_id"], (given["model_id"],), "modelId")
+    (model,) = await work.lock(work.catalogue["Model"], [subject])
+    if model["stage"] in {"archived", "deprecated"}:
+        message = f"the model is {model['stage']}, and such a model is not deployed"
+        raise blocked(Blocker(code="MODEL_RETIRED", message=message, overridable=False, node_id=model.id))
+    active = await work.fetch(_ACTIVE, given["environment"], model["experiment_id"], model["model_name"])
+    name = f"{model['model_name']}-{model['model_version']}-{given['environment']}"
+    row = await work.insert(
+        "Deployment",
+        {
+            "model_registry_id": model["id"],
+            "deployment_name": given.get("deployment_name", name[:255]),
+            "environment": given["environment"],
+            "endpoint_name": given.get("endpoint_name"),
+            "status": DeploymentStatus.PENDING.value,
+            "deployed_by": work.request.actor[:100],
+            "previous_deployment_id": active[0][0] if active else None,
+        },
+    )
+    work.subjects.append(row.id)
+    await work.record(row.id, DEPLOYMENT.name, None, DeploymentStatus.PENDING.name)
+
+
+@mutation(
+    "rollbackDeployment",
+    "Rolls a deployment back: the newest healthy one on its chain becomes active, in the same step.",
+    subject="Deployment",
+    reason_due=True,
+)
+async def rollback_deployment(work: Work) -> None:
+    """Takes a deployment out and puts the newest one back that can serve.
+
+    Healthy is a deployment of the same environment that drains (or still serves), with an error rate of at most 1 % and
+    no unhealthy service.
+    """
+    await work.queue(DEPLOYMENT, [subject.key for subject in work.asked])
+    rows = await work.lock(work.catalogue["Deployment"], work.asked)
+    (row,) = rows
+    work.subjects.append(row.id)
+    await work.move(DEPLOYMENT, rows, DeploymentStatus.ROLLED_BACK)
+    target = await _healthy_predecessor(work, row)
+    if target["status"] != DeploymentStatus.ACTIVE.value:
+        await _follow(work, target, DeploymentStatus.ACTIVE)
+
+
+_CHAIN = """
+    WITH RECURSIVE chain (id, depth, path, closed) AS (
+        SELECT d.previous_deployment_id, 1, ARRAY[d.id], d.previous_deployment_id = d.id
+        FROM ml_deployments AS d WHERE d.id = $1::text::uuid AND d.previous_deployment_id IS NOT NULL
+        UNION ALL
+        SELECT d.previous_deployment_id, c.depth + 1, c.path || d.id, d.previous_deployment_id = ANY (c.path || d.id)
+        FROM chain AS c JOIN ml_deployments AS d ON d.id = c.id
+        WHERE NOT c.closed AND d.previous_deployment_id IS NOT NULL
+    )
+    SELECT c.id::text, c.closed,
+        (d.status::text IN ('active', 'draining') AND d.environment = $2::text
+        AND (d.error_rate IS NULL OR d.error_rate <= $3::text::numeric)
+        AND NOT EXISTS (
+            SELECT FROM ml_bentoml_services AS s WHERE s.deployment_id = d.id AND s.health_status = 'unhealthy'
+        )) IS TRUE
+    FROM chain AS c LEFT JOIN ml_deployments AS d ON d.id = c.id
+    ORDER BY c.depth
+"""
+
+
+async def _healthy_predecessor(work: Work, row: Row) -> Row:
+    """Locks and returns the first healthy deployment on the chain.
+
+    Raises:
+        Refused: `TransitionBlocked`: there is none, or the chain is a cycle.
+    """
+    chain = await work.fetch(_CHAIN, row["id"], row["environment"], repr(MAX_ERROR_RATE))
+    if any(closed for _, closed, _ in chain):
+        code, message = (
+            "CHAIN_IS_A_CYCLE",
+            "its rollback chain leads back to itself; correct previousDeploymentId first",
+        )
+    elif not chain:
+        code, message = "CHAIN_IS_EMPTY", "it has replaced no other deployment, so there is none to go back to"
+    else:
+        code = "NO_HEALTHY_PREDECESSOR"
+        message = (
+            f"none of the {len(chain)} deployments on its rollback chain is healthy: active or draining in this "
+            f"environment, with an error rate of at most {MAX_ERROR_RATE} and no unhealthy service"
+        )
+        if healthy := next((id_ for id_, _, is_healthy in chain if is_healthy), None):
+            return (await work.find("Deployment", "t.id = $1::text::uuid", healthy))[0]
+    raise blocked(Blocker(code=code, message=message, overridable=False, node_id=row.id))
+
+
+# -- health ----------------------------------------------------------------------------------------------------------
+
+
+@check
+def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    if not 1 <= given.get("window_minutes", 60) <= 60 * 24 * 30:
+        return "window_minutes", f"{given['window_minutes']} is out of range; pass 1 to {60 * 24 * 30} minutes"
+    return None
+
+
+@mutation(
+    "reportHealth",
+    "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors are unhealthy; "
+    "more than 1 % errors or a p99 latency above 250 ms degraded; no metrics unknown.",
+    subject="BentoService",
+    given=REPORT_HEALTH,
+    checks=("window_in_range",),
+)
+async def report_health(work: Work) -> None:
+    """Writes the health, given or measured."""
+    rows = await work.lock(work.catalogue["BentoService"], work.asked)
+    work.subjects.append(rows[0].id)
+    said = work.given.get("health_status")
+    health = HealthStatus[said.name] if said else await _measured(work, rows[0])
+    await work.move(HEALTH, rows, health)
+
+
+async def _measured(work: Work, service: Row) -> HealthStatus:
+    """What the metrics of the window say; their error rate is a percentage (0-100)."""
+    ((measurements, errors, p99),) = await work.fetch(
+        "SELECT count(*), sum(m.error_rate * m.requests_total) / nullif(sum(m.requests_total) FILTER "
+        "(WHERE m.error_rate IS NOT NULL), 0), max(m.p99_latency_ms) FROM ml_bentoml_serving_metrics AS m "
+        "WHERE m.service_id = $1::text::uuid AND m.recorded_at > now() - make_interval(mins => $2::text::integer)",
+        service["id"],
+        str(work.given.get("window_minutes", 60)),
+    )
+    if measurements == 0 or (errors is None and p99 is None):
+        return HealthStatus.UNKNOWN
+    if errors is not None and errors > UNHEALTHY_PERCENT:
+        return HealthStatus.UNHEALTHY
+    if (errors is not None and errors > DEGRADED_PERCENT) or (p99 is not None and p99 > DEGRADED_P99_MS):
+        return HealthStatus.DEGRADED
+    return HealthStatus.HEALTHY

@@ -1,0 +1,85 @@
+"""Champions: exactly one model per experiment, whatever the number of those who appoint one."""
+
+from __future__ import annotations
+
+from sqlalchemy import TEXT
+
+from db.lifecycle import Given
+from db.models.g01_mlops_core import ModelStage
+from db.models.g01_mlops_lifecycles import CHAMPION, ChampionState
+from schema.changes import mutation
+from schema.effects import effect
+from schema.lifecycle import Moved, Row, Subject, Work, blocked, invalid
+from schema.results import Blocker
+
+
+@effect
+async def clear_champion(work: Work, moved: Moved) -> None:
+    """A model that leaves production is nobody's champion."""
+    if moved.row["is_champion"] == "true":
+        await work.shift(CHAMPION, moved.row, ChampionState.CONTENDER)
+
+
+@effect
+async def clear_champion_unless_promoted(work: Work, moved: Moved) -> None:
+    """A champion in shadow stays one in production only."""
+    if moved.to is not ModelStage.PRODUCTION:
+        await clear_champion(work, moved)
+
+
+@effect
+async def dethrone_others(work: Work, moved: Moved) -> None:
+    """The experiment's champions make room before the new one is appointed."""
+    others = await work.find(
+        "Model",
+        "t.experiment_id = $1::text::uuid AND t.is_champion AND t.id <> $2::text::uuid",
+        moved.row["experiment_id"],
+        moved.row["id"],
+    )
+    for other in others:
+        await work.shift(CHAMPION, other, ChampionState.CONTENDER)
+
+
+async def _rows(work: Work, subjects: list[Subject]) -> list[Row]:
+    """Locks models, after everybody else who appoints a champion in their experiments."""
+    await work.queue(CHAMPION, [subject.key for subject in subjects])
+    return await work.lock(work.catalogue["Model"], subjects)
+
+
+@mutation("setChampion", "Makes a model the champion of its experiment, in place of whichever it has.", subject="Model")
+async def set_champion(work: Work) -> None:
+    """Appoints the model; the one that it replaces is among what changed with it."""
+    rows = await _rows(work, list(work.asked))
+    work.subjects.append(rows[0].id)
+    await work.move(CHAMPION, rows, ChampionState.CHAMPION)
+
+
+@mutation(
+    "swapChampion",
+    "Makes a model the champion of its experiment in place of the one that is named: both in one step, or neither.",
+    subject="Model",
+    given={
+        "current_id": Given("Model", "The champion that is to be replaced.", required=True),
+        "current_version": Given(TEXT(), "Its `rowVersion` as it was read: if it is another now, nothing changes."),
+    },
+)
+async def swap_champion(work: Work) -> None:
+    """Appoints the model if the other one is the champion that the client takes it for."""
+    challenger = work.asked[0]
+    current = work.given["current_id"]
+    champion = Subject(current, (current,), "currentId", work.given.get("current_version"))
+    if champion.key == challenger.key:
+        raise invalid("currentId", "is the model that is to become champion; name the one that it replaces")
+    new, old = await _rows(work, [challenger, champion])
+    if old["is_champion"] != "true" or old["experiment_id"] != new["experiment_id"]:
+        where = "the champion of another experiment" if old["is_champion"] == "true" else "not a champion"
+        raise blocked(
+            Blocker(
+                code="NOT_THE_CHAMPION",
+                message=f"{old.id} is {where}; read the experiment's champion again",
+                overridable=False,
+                node_id=old.id,
+            )
+        )
+    work.subjects.append(new.id)
+    await work.move(CHAMPION, [new], ChampionState.CHAMPION)

@@ -1,0 +1,100 @@
+"""Monitoring: the retraining that an alert triggers, the findings of an investigation, and what is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, RetrainingStatus
+from db.models.g08_ab_lifecycles import RECORD_ROOT_CAUSE
+from schema.changes import mutation
+from schema.effects import check
+from schema.lifecycle import Row, Sql, Work, blocked
+from schema.results import Blocker
+
+
+@check
+def health_score_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    if not 0 <= given.get("overall_health_score", 0) <= 100:
+        return "overall_health_score", f"{given['overall_health_score']} is out of range; pass 0 to 100"
+    return None
+
+
+@check
+def sample_size_positive(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    if given.get("target_sample_size", 1) < 1:
+        return "target_sample_size", f"{given['target_sample_size']} is no sample size; pass 1 or more"
+    return None
+
+
+@mutation(
+    "triggerRetraining",
+    "Asks for a retraining of an alert's model, once: creates it and marks the alert.",
+    subject="MonitoringAlert",
+    given=TRIGGER_RETRAINING,
+)
+async def trigger_retraining(work: Work) -> None:
+    """Adds a pending retraining; the alert is the subject, the retraining what changed with it."""
+    (alert,) = await work.lock(work.catalogue["MonitoringAlert"], work.asked)
+    work.subjects.append(alert.id)
+    await _require_first(work, alert)
+    rows = await work.find("Model", "t.id = $1::text::uuid", alert["model_id"])
+    kind = alert["alert_type"] if alert["alert_type"] in {"drift", "performance"} else "manual"
+    retraining = await work.insert(
+        "Retraining",
+        {
+            "trigger_type": kind,
+            "alert_id": alert["id"],
+            "model_id": alert["model_id"],
+            "old_model_version": rows[0]["model_version"],
+            "trigger_reason": work.given.get("trigger_reason") or work.request.reason or alert["message"],
+            "drift_severity": alert["severity"] if kind == "drift" else None,
+            "status": RetrainingStatus.PENDING.value,
+            "created_by": work.request.actor[:100],
+        },
+    )
+    await work.write(alert, {"triggered_retraining": Sql("true"), "retraining_job_id": retraining["id"]})
+    await work.record(alert.id, "retraining", None, "TRIGGERED")
+    await work.record(retraining.id, RETRAINING.name, None, RetrainingStatus.PENDING.name)
+
+
+async def _require_first(work: Work, alert: Row) -> None:
+    blockers = []
+    if alert["model_id"] is None:
+        blockers.append(
+            Blocker(code="NO_MODEL", message="the alert names no model", overridable=False, node_id=alert.id)
+        )
+    if alert["status"] in {"resolved", "dismissed"}:
+        message = f"the alert is {alert['status']}; open it again first"
+        blockers.append(Blocker(code="ALERT_CLOSED", message=message, overridable=False, node_id=alert.id))
+    before = await work.fetch(
+        "SELECT id::text FROM ml_retraining_history WHERE alert_id = $1::text::uuid ORDER BY triggered_at DESC LIMIT 1",
+        alert["id"],
+    )
+    if alert["triggered_retraining"] == "true" or before:
+        node = f"Retraining:{before[0][0] if before else alert['retraining_job_id']}"
+        message = "the alert has triggered a retraining already"
+        known = before or alert["retraining_job_id"]
+        blockers.append(
+            Blocker(code="ALREADY_TRIGGERED", message=message, overridable=False, node_id=node if known else None)
+        )
+    if blockers:
+        raise blocked(*blockers)
+
+
+@mutation(
+    "recordSrmRootCause",
+    "Records what an investigation of a sample ratio mismatch found, and what was done about it.",
+    subject="SrmCheck",
+    given=RECORD_ROOT_CAUSE,
+)
+async def record_srm_root_cause(work: Work) -> None:
+    """Writes the finding; a later one replaces it, and both are recorded."""
+    (check_,) = await work.lock(work.catalogue["SrmCheck"], work.asked)
+    work.subjects.append(check_.id)
+    if check_["is_srm_detected"] != "true":
+        message = "the check found no mismatch, so there is no cause to record"
+        raise blocked(Blocker(code="NO_MISMATCH", message=message, overridable=False, node_id=check_.id))
+    resolved = {"resolved_at": Sql("now()"), "resolved_by": work.request.actor[:100]}
+    await work.write(check_, {**work.given, **(resolved if work.given.get("resolution_action") else {})})
+    await work.record(check_.id, "root cause", check_["root_cause"], work.given["root_cause"])

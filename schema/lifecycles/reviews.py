@@ -1,0 +1,74 @@
+"""Expert reviews: a new one that supersedes an old one, and approvals whose time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from db.models.g02_validation_lifecycles import REQUEST_REVIEW, REVIEW, ReviewStatus
+from schema.changes import mutation
+from schema.effects import check, effect
+from schema.lifecycle import Moved, Subject, Work, blocked
+from schema.results import Blocker
+
+SWEPT = 500
+"""Approvals that one sweep ends."""
+
+
+@check
+def valid_until_ahead(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    until = given.get("valid_until")
+    if until is not None and until < datetime.now(UTC).date():
+        return "valid_until", f"{until} is past; pass a day from today on, or nothing for an approval without end"
+    return None
+
+
+@effect
+async def expire_superseded(work: Work, moved: Moved) -> None:
+    """An approval ends when the one that supersedes it is given."""
+    old = moved.row["supersedes_review_id"]
+    if old is not None:
+        approved = "t.review_id = $1::text::uuid AND t.approval_status = 'approved' AND t.review_id <> $2::text::uuid"
+        for row in await work.find("ExpertReview", approved, old, moved.row["review_id"]):
+            await work.shift(REVIEW, row, ReviewStatus.EXPIRED)
+
+
+@mutation(
+    "requestReview",
+    "Asks for an expert review, which may supersede an earlier one once it is approved.",
+    given=REQUEST_REVIEW,
+)
+async def request_review(work: Work) -> None:
+    """Adds a pending review."""
+    superseded = work.given.get("supersedes_review_id")
+    if superseded is not None:
+        await work.lock(work.catalogue["ExpertReview"], [Subject(superseded, (superseded,), "supersedesReviewId")])
+    row = await work.insert("ExpertReview", {**work.given, "approval_status": ReviewStatus.PENDING.value})
+    work.subjects.append(row.id)
+    await work.record(row.id, REVIEW.name, None, ReviewStatus.PENDING.name)
+
+
+@mutation(
+    "expireOverdueReviews",
+    f"Ends every approval whose last valid day is past (UTC), at most {SWEPT} at once, the longest overdue first.",
+)
+async def expire_overdue_reviews(work: Work) -> None:
+    """The sweep; where nothing is overdue it says so, and nothing is changed."""
+    found = await work.fetch(
+        "SELECT t.review_id::text FROM expert_reviews AS t WHERE t.approval_status = 'approved' "
+        "AND t.valid_until < (now() AT TIME ZONE 'UTC')::date ORDER BY t.valid_until, t.review_id "
+        "LIMIT $1::text::integer",
+        str(SWEPT),
+    )
+    rows = await work.find(
+        "ExpertReview",
+        "t.review_id = ANY ($1::text[]::uuid[]) AND t.approval_status = 'approved' "
+        "AND t.valid_until < (now() AT TIME ZONE 'UTC')::date",
+        [id_ for (id_,) in found],
+    )
+    if not rows:
+        raise blocked(Blocker(code="NOTHING_OVERDUE", message="no approval is overdue", overridable=False))
+    work.subjects += [row.id for row in rows]
+    for row in rows:
+        await work.shift(REVIEW, row, ReviewStatus.EXPIRED)

@@ -1,0 +1,46 @@
+"""Studies: their counts and their best trial follow the trials. And what jobs may report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from schema.effects import check, effect
+from schema.lifecycle import Moved, Sql, Work
+
+
+@check
+def rows_not_negative(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    if given.get("rows_materialized", 0) < 0:
+        return "rows_materialized", f"{given['rows_materialized']} is negative"
+    return None
+
+
+def _count(state: str) -> Sql:
+    return Sql(f"(SELECT count(*) FROM ml_hpo_trials AS h WHERE h.study_id = t.id AND h.state = '{state}')")
+
+
+_BEST = (
+    "(SELECT h.{column} FROM ml_hpo_trials AS h WHERE h.study_id = t.id AND h.state = 'COMPLETE' "
+    "AND h.value IS NOT NULL AND h.value <> 'NaN' "
+    "ORDER BY CASE WHEN t.direction = 'minimize' THEN h.value ELSE -h.value END, h.trial_number LIMIT 1)"
+)
+
+
+@effect
+async def count_trials(work: Work, moved: Moved) -> None:
+    """Counts the study's trials again and finds its best one, by the direction of the study; the first of equals."""
+    for study in await work.find("HpoStudy", "t.id = $1::text::uuid", moved.row["study_id"]):
+        best = {
+            f"best_{name}": Sql(_BEST.replace("{column}", column))
+            for name, column in (("trial_number", "trial_number"), ("value", "value"), ("params", "params"))
+        }
+        counts = {
+            "n_trials": Sql("(SELECT count(*) FROM ml_hpo_trials AS h WHERE h.study_id = t.id AND h.state IN "
+                            "('COMPLETE', 'PRUNED', 'FAIL'))"),
+            "n_completed": _count("COMPLETE"),
+            "n_pruned": _count("PRUNED"),
+            "n_failed": _count("FAIL"),
+        }  # fmt: skip
+        await work.write(study, {**counts, **best})
+        work.touched(study.id)

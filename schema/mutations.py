@@ -1,0 +1,139 @@
+"""The mutation type: each mutation takes one `input`, made from its data, and answers the shared union of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol
+
+import strawberry
+from sqlalchemy import ARRAY
+from strawberry import UNSET
+
+import schema.lifecycles  # noqa: F401 - the special mutations, and the effects that lifecycles name
+from db.base import Labels
+from db.lifecycle import Given
+from db.transaction import Transaction
+from schema.catalogue import camel
+from schema.changes import Caller, Mutation, Surroundings, mutations, run
+from schema.kinds import kind_of
+from schema.lifecycle import MAX_ITEMS
+from schema.results import Results
+from schema.types import Info, Types, selection_of
+
+
+class ChangeContext(Protocol):
+    """What a mutation needs of a request beside what queries do; the executor sets the transaction."""
+
+    transaction: Transaction
+    caller: Caller
+    request_id: str
+    key_hours: float
+
+
+def _field(annotation: Any, description: str, *, required: bool, name: str) -> tuple[Any, Any]:
+    if required:
+        return annotation, strawberry.field(name=name, description=description)
+    return annotation | None, strawberry.field(name=name, description=description, default=UNSET)
+
+
+class Mutations:
+    """The Strawberry classes of all mutations, by the types of a catalogue."""
+
+    def __init__(self, types: Types) -> None:
+        self._types = types
+        self.results = Results(types.nodes["LifecycleEvent"])
+        self._item = self._input(
+            "ChangeItem",
+            "A row that a change is about.",
+            {
+                "id": (strawberry.ID, "Its global id, or the bare key.", True),
+                "expectedVersion": (str, _EXPECTED, False),
+            },
+        )
+
+    def type(self) -> type:
+        """The mutation type."""
+        cls: Any = type("Mutation", (), {})
+        for mutation in sorted(mutations().values(), key=lambda one: one.name):
+            resolver = _resolver(mutation, self.results.applied)
+            resolver.__annotations__ |= {
+                "input": Annotated[
+                    self._input_of(mutation), strawberry.argument(description="What is to change, why, and how.")
+                ],
+                "return": self.results.union | None,
+            }
+            setattr(
+                cls,
+                mutation.name,
+                strawberry.field(resolver=resolver, name=mutation.name, description=mutation.doc),
+            )
+        made: type = strawberry.type(cls, name="Mutation", description=_DESCRIPTION)
+        return made
+
+    def _input_of(self, mutation: Mutation) -> Any:
+        fields: dict[str, tuple[Any, str, bool]] = {}
+        if mutation.subject and mutation.plural:
+            words = f"The {mutation.subject} rows, at most {MAX_ITEMS}: all of them change, or none."
+            fields["items"] = (list[self._item], words, True)  # type: ignore[name-defined]  # made at run time
+        elif mutation.subject:
+            fields["id"] = (strawberry.ID, f"The {mutation.subject}, by its global id or the bare key.", True)
+            fields["expectedVersion"] = (str, _EXPECTED, False)
+        if mutation.states is not None:
+            fields["to"] = (self._types.enum(mutation.states), "The state to move to.", True)
+        for name, given in mutation.given.items():
+            most = f" Pass at most {MAX_ITEMS}." if isinstance(given.type, ARRAY) else ""
+            fields[camel(name)] = (self._annotation(given), given.doc + most, given.required)
+        due = " Must be said." if mutation.reason_due else " Must be said with `force`."
+        fields["reason"] = (str, f"Why, for the record.{due}", False)
+        if mutation.forces:
+            fields["force"] = (bool, "Overrides the guards that can be overridden; recorded as forced.", False)
+        fields["idempotencyKey"] = (str, _KEY, False)
+        fields["dryRun"] = (bool, "Makes the change, answers a `TransitionPreview`, and undoes it.", False)
+        name = mutation.name[0].upper() + mutation.name[1:]
+        return self._input(f"{name}Input", f"Input of `{mutation.name}`.", fields)
+
+    def _annotation(self, given: Given) -> Any:
+        if isinstance(given.type, str):
+            return strawberry.ID
+        if isinstance(given.type, type) and issubclass(given.type, Labels):
+            return self._types.enum(given.type)
+        return self._types.annotation(kind_of(given.type))
+
+    def _input(self, name: str, description: str, fields: Mapping[str, tuple[Any, str, bool]]) -> Any:
+        cls: Any = type(name, (), {})
+        annotations: dict[str, Any] = {}
+        ordered = sorted(fields.items(), key=lambda item: not item[1][2])  # a dataclass has its defaults last
+        for field_name, (annotation, words, required) in ordered:
+            attribute = f"{field_name}_"
+            annotations[attribute], made = _field(annotation, words, required=required, name=field_name)
+            setattr(cls, attribute, made)
+        cls.__annotations__ = annotations
+        return strawberry.input(cls, name=name, description=description)
+
+
+_EXPECTED = "Its `rowVersion` as it was read: if it is another now, nothing is changed."
+_KEY = (
+    "A text of your own, such as a UUID: a second request with the same key and input answers what the first one did, "
+    "and changes nothing again."
+)
+_DESCRIPTION = (
+    "Everything that can be changed. Each change is one transaction: guarded, recorded as a LifecycleEvent, and safe "
+    "to ask for twice with an idempotency key. The answer is read inside the transaction."
+)
+
+
+def _resolver(mutation: Mutation, applied: Any) -> Callable[..., Any]:
+    async def resolve(info: Info, input: Any) -> Any:  # noqa: A002, ARG001 - read from the selection
+        context: Any = info.context
+        around = Surroundings(
+            context.transaction,
+            context.loaders.catalogue,
+            context.loaders.missing,
+            context.caller,
+            context.request_id,
+            context.key_hours,
+            applied,
+        )
+        return await run(mutation, selection_of(info).arguments["input"], around)
+
+    return resolve

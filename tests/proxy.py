@@ -1,0 +1,91 @@
+"""Something between the gateway and Postgres that loses connections where it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from db.engine import database_url
+
+Moment = Literal["before the commit", "after the commit"]
+
+
+class Proxy:
+    """Passes bytes on. ``lose`` says at which moment the next commit loses its connection; ``away`` lets nobody in."""
+
+    def __init__(self, upstream: str) -> None:
+        url = database_url(upstream)
+        self._host = str(url.query.get("host") or url.host)
+        self._port = int(str(url.query.get("port") or url.port or 5432))
+        self.lose: Moment | None = None
+        self.away_then = False
+        self.away = False
+        self.lost = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
+        return await asyncio.open_connection(self._host, self._port)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.away:
+            writer.close()
+            return
+        up_reader, up_writer = await self.connect()
+        answer_is_lost = asyncio.Event()
+        back = asyncio.ensure_future(self._answers(up_reader, up_writer, writer, answer_is_lost))
+        self._tasks.add(back)
+        back.add_done_callback(self._tasks.discard)
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if b"COMMIT;" in data and self.lose is not None:
+                    moment, self.lose, self.away = self.lose, None, self.away_then
+                    self.lost += 1
+                    if moment == "before the commit":
+                        break
+                    answer_is_lost.set()
+                up_writer.write(data)
+                await up_writer.drain()
+        if not answer_is_lost.is_set():
+            up_writer.close()
+        writer.close()
+
+    async def _answers(
+        self,
+        reader: asyncio.StreamReader,
+        up_writer: asyncio.StreamWriter,
+        writer: asyncio.StreamWriter,
+        lost: asyncio.Event,
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if lost.is_set():  # the server has committed, and nobody is told
+                    break
+                writer.write(data)
+                await writer.drain()
+        for one in (up_writer, writer):
+            one.close()
+            with suppress(ConnectionError):
+                await one.wait_closed()
+
+
+@asynccontextmanager
+async def proxied(url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy in front of the database of a URL, and the URL through it."""
+    proxy = Proxy(url)
+    folder = Path(tempfile.mkdtemp(prefix="e2i-proxy-"))
+    server = await asyncio.start_unix_server(proxy.serve, folder / ".s.PGSQL.5432")
+    through = database_url(url).set(host=None, port=None, query={})
+    text = through.render_as_string(hide_password=False)
+    try:
+        yield proxy, f"{text}?host={quote(str(folder))}&port=5432"
+    finally:
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
