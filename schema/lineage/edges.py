@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from db.base import Edge, entities, relations
+from db.base import Edge, entities, is_own, relations, table_of
+from db.lifecycle import Lifecycle, lifecycle_of
 from db.lineage import LineageKind
-from schema.catalogue import Catalogue, Join, Type, joins
+from schema.catalogue import Join, Type, joins
 from schema.records import Missing
 
 
@@ -39,7 +40,7 @@ class Edges:
         self.of: dict[str, tuple[End, ...]] = {}
         self.by_name: dict[str, End] = {}
         for name, entity in entities().items():
-            if not entity.__is_view__:
+            if not entity.__is_view__ and not is_own(table_of(entity)):
                 self.of.setdefault(name, ())
         for name, entity in entities().items():
             for field, relation in relations(entity).items():
@@ -69,8 +70,8 @@ def edges() -> Edges:
     return Edges()
 
 
-STATES = ("stage", "status", "overall_status", "approval_status", "simulation_status", "enrollment_status", "state")
-"""Columns that say in which state a row is, the first of them that a table has."""
+STATES = ("status", "overall_status", "state")
+"""Columns that say in which state a row without a lifecycle is, the first of them that a table has."""
 LABEL_LENGTH = 120
 
 
@@ -81,30 +82,33 @@ class Face:
     label: str
     state: str
     state_column: str | None
+    lifecycle: Lifecycle | None
 
 
 def face(type_: Type, missing: Missing) -> Face:
     """How nodes of a type are shown, with the columns that the database has."""
     there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
     named = ", ".join(type_.leaf(column).sql + "::text" for column in type_.label if column in there)
-    state = next((column for column in STATES if column in there), None)
+    lifecycle = lifecycle_of(type_.name)
+    state = next((column for column in ((lifecycle.column,) if lifecycle else STATES) if column in there), None)
     return Face(
         f"nullif(left(concat_ws(' ', {named}), {LABEL_LENGTH}), '')" if named else "NULL::text",
         f"{{row}}.{state}::text" if state else "NULL::text",
         state,
+        lifecycle,
     )
 
 
 def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
-    """A state as the graph names it: the member of its enum, or the text of the column."""
-    if text is None or face_.state_column is None:
+    """A state as the graph names it: that of its lifecycle, the member of its enum, or the text of the column."""
+    if face_.state_column is None:
+        return None
+    if face_.lifecycle is not None:
+        return face_.lifecycle.shown(text)
+    if text is None:
         return None
     labels = type_.column_kind(face_.state_column).labels
     if labels is None:
         return text
     return next((member.name for member in labels if member.value == text), text)
 
-
-def nodes_of(catalogue: Catalogue) -> list[Type]:
-    """The types whose rows are nodes of the lineage."""
-    return [catalogue[name] for name in edges().types]
