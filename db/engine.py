@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
@@ -115,13 +115,20 @@ def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError
 
 
+NO_SETTINGS: Mapping[str, str] = {}
+
+
 class Reader(Protocol):
     """Something that runs reading statements and counts them."""
 
     statements: int
     rows: int
 
-    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]: ...
+    async def fetch(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Sequence[Any]]:
+        """Runs a statement. ``settings`` of the database hold for it, from its planning on."""
+        ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Reader]:
         """One moment for all statements of the block, which are counted here too."""
@@ -145,16 +152,19 @@ class ShortReader:
         self._engine = engine
         self._slots = asyncio.Semaphore(parallel)
 
-    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    async def fetch(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Sequence[Any]]:
         self.statements += 1
         async with self._slots:
             with translated():
                 try:
-                    rows = await self._run(sql, values)
+                    rows = await self._run(sql, values, settings)
                 except DBAPIError as error:
                     if not _plan_is_stale(error):
                         raise
-                    rows = await self._run(sql, values)  # the table was altered meanwhile; a read may be run again
+                    # the table was altered meanwhile; a read may be run again
+                    rows = await self._run(sql, values, settings)
         self.rows += len(rows)
         return rows
 
@@ -167,9 +177,14 @@ class ShortReader:
                 self.statements += held.statements
                 self.rows += held.rows
 
-    async def _run(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
         async with self._engine.connect() as connection:
-            return await _run(connection, sql, values)
+            if not settings:
+                return await _run(connection, sql, values)
+            await connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
+            async with connection.begin():
+                await _set(connection, settings)
+                return await _run(connection, sql, values)
 
 
 class HeldReader:
@@ -184,12 +199,18 @@ class HeldReader:
         self._connection = connection
         self._turn = asyncio.Lock()
 
-    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    async def fetch(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Sequence[Any]]:
         self.statements += 1
         async with self._turn:
             with translated():
-                async with self._connection.begin_nested():
+                async with self._connection.begin_nested() as savepoint:
+                    if settings:
+                        await _set(self._connection, settings)
                     rows = await _run(self._connection, sql, values)
+                    if settings:  # which undoes them, and a read has nothing else to undo
+                        await savepoint.rollback()
         self.rows += len(rows)
         return rows
 
@@ -197,6 +218,12 @@ class HeldReader:
     async def snapshot(self) -> AsyncIterator[Reader]:
         """Its own statements see one moment already."""
         yield self
+
+
+async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
+    """Settings to the end of the transaction; not a statement of the graph's."""
+    made = ", ".join(f"set_config(${2 * n + 1}::text, ${2 * n + 2}::text, true)" for n in range(len(settings)))
+    await _run(connection, f"SELECT {made}", [part for setting in settings.items() for part in setting])
 
 
 async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:

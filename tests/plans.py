@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
 
-from db.engine import ShortReader
+from db.engine import NO_SETTINGS, ShortReader
 
-Statement = tuple[str, Sequence[Any]]
+
+class Statement(NamedTuple):
+    """A statement with its values, and the settings that hold for it."""
+
+    text: str
+    values: Sequence[Any]
+    settings: Mapping[str, str] = NO_SETTINGS
 
 
 @contextmanager
@@ -21,9 +27,11 @@ def recording() -> Iterator[list[Statement]]:
     found: list[Statement] = []
     fetch = ShortReader.fetch
 
-    async def record(self: ShortReader, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        found.append((text, values))
-        return await fetch(self, text, values)
+    async def record(
+        self: ShortReader, text: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Sequence[Any]]:
+        found.append(Statement(text, values, settings))
+        return await fetch(self, text, values, settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShortReader, "fetch", record)
@@ -32,8 +40,11 @@ def recording() -> Iterator[list[Statement]]:
 
 async def plan(connection: asyncpg.Connection, statement: Statement, *, options: str = "") -> list[dict[str, Any]]:
     """The nodes of a statement's plan, outermost first."""
-    text, values = statement
-    (tree,) = json.loads(await connection.fetchval(f"EXPLAIN ({options}FORMAT JSON) {text}", *values))
+    text, values, settings = statement
+    async with connection.transaction():
+        for name, value in settings.items():
+            await connection.execute("SELECT set_config($1, $2, true)", name, value)
+        (tree,) = json.loads(await connection.fetchval(f"EXPLAIN ({options}FORMAT JSON) {text}", *values))
     nodes: list[dict[str, Any]] = []
     pending = [tree["Plan"]]
     while pending:
