@@ -111,4 +111,3 @@ def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
     if labels is None:
         return text
     return next((member.name for member in labels if member.value == text), text)
-
