@@ -6,8 +6,8 @@ import base64
 import json
 import random
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,9 +18,12 @@ import pytest
 from client import Client
 from conftest import Clone, Database, connect, execute
 from db.base import Edge, entities, relations
+from db.engine import HeldReader
 from db.lineage import LineageKind
+from plans import Statement, plan
 from schema.catalogue import catalogue
 from schema.lineage.edges import edges
+from schema.lineage.walk import Walk
 
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 
@@ -223,6 +226,101 @@ async def test_a_node_is_named_and_has_a_state(demo: Client) -> None:
     (node,) = data["lineage"]["nodes"]
     assert node["label"] == f"{model['modelName']} {model['modelVersion']}"
     assert node["state"] == model["stage"]
+
+
+async def test_an_answer_is_of_one_moment(
+    demo_template: Database, clone: Clone, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that comes while the walk is under way is in the next answer."""
+    async with clone(demo_template) as database, serve(database) as client:
+        data = await client.data(
+            "{ deployments(first: 1, where: {services: {some: {}}}) { nodes { id services { nodes { id } } } } }"
+        )
+        (deployment,) = data["deployments"]["nodes"]
+        service = deployment["services"]["nodes"][0]["id"].split(":")[1]
+        came: list[str] = []
+
+        async def come() -> None:
+            key = UUID(int=77)
+            await execute(
+                database.admin_url,
+                "INSERT INTO ml_bentoml_serving_metrics (id, service_id, recorded_at) "
+                f"VALUES ('{key}', '{service}', '2027-01-01')",
+            )
+            came.append(f"ServingMetric:{key}")
+
+        expand = Walk._expand
+
+        async def slowly(self: Walk, *given: Any) -> Any:
+            found = await expand(self, *given)
+            if not came:
+                await come()
+            return found
+
+        monkeypatch.setattr(Walk, "_expand", slowly)
+        question = {"from": [deployment["id"]], "direction": "DOWNSTREAM", "depth": 2}
+        first = await client.data(LINEAGE, **question)
+        second = await client.data(LINEAGE, **question)
+        assert came
+        assert came[0] not in {node["id"] for node in first["lineage"]["nodes"]}
+        assert came[0] in {node["id"] for node in second["lineage"]["nodes"]}
+        assert first["lineage"]["asOf"] < second["lineage"]["asOf"]
+
+
+async def test_no_more_is_read_of_a_hot_node_than_is_answered(template: Database, clone: Clone, serve: Serve) -> None:
+    """However many children there are: a page of them is read, and none of the others."""
+    async with clone(template) as database:
+        key = UUID(int=5)
+        await execute(
+            database.admin_url,
+            f"INSERT INTO ml_model_registry (id, model_name, model_version, algorithm) VALUES ('{key}', 'm', '1', 'a')",
+            "INSERT INTO ml_performance_metrics (model_id, metric_name, metric_value, data_split, measured_at) "
+            f"SELECT '{key}', 'auc', 0.8, 'production', now() - n * interval '1 min' FROM generate_series(1, 20000) n",
+            "INSERT INTO ml_model_registry (model_name, model_version, algorithm) SELECT 'n', n::text, 'a' "
+            "FROM generate_series(1, 500) n",
+            "INSERT INTO ml_performance_metrics (model_id, metric_name, metric_value, data_split, measured_at) "
+            "SELECT m.id, 'auc', 0.8, 'production', now() - n * interval '1 min' FROM ml_model_registry m, "
+            "generate_series(1, 40) n WHERE m.model_name = 'n'",
+            "ANALYZE",
+        )
+        with recording_held() as statements:
+            async with serve(database) as client:
+                for since in (None, "2020-01-01T00:00:00Z"):
+                    data = await client.data(LINEAGE, **{"from": [f"Model:{key}"]}, perNode=10, since=since)
+                    assert len(data["lineage"]["nodes"]) == 11
+                    (cut,) = data["lineage"]["frontier"]
+                    assert (cut["remaining"], cut["capped"]) == (1000, True)
+                    again = await client.data(
+                        LINEAGE, **{"from": [f"Model:{key}"]}, perNode=10, since=since, after=[cut["cursor"]]
+                    )
+                    assert len(again["lineage"]["nodes"]) == 10
+        connection = await connect(database.admin_url)
+        try:
+            touched = 0
+            for statement in statements:
+                for node in await plan(connection, statement, options="ANALYZE, "):
+                    if node.get("Relation Name") == "ml_performance_metrics":
+                        touched += 1
+                        read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+                        assert read * node["Actual Loops"] <= 1001, node
+            assert touched >= 8
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def recording_held() -> Iterator[list[Statement]]:
+    """Every statement that is sent in a snapshot within the block, with its values."""
+    found: list[Statement] = []
+    fetch = HeldReader.fetch
+
+    async def record(self: HeldReader, text: str, values: Any, *more: Any) -> Any:
+        found.append(Statement(text, values))
+        return await fetch(self, text, values, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HeldReader, "fetch", record)
+        yield found
 
 
 # -- bad input -------------------------------------------------------------------------------------------------------

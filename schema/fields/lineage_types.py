@@ -108,8 +108,9 @@ def classes(types: Types) -> Classes:
     class Lineage:
         nodes: list[LineageNode] = strawberry.field(description="The nodes, nearest first, each once.")
         edges: list[LineageEdge] = strawberry.field(
-            description="All edges among the nodes, each once; on a page that reads on, also those to nodes of the "
-            "pages before."
+            description="All edges among the nodes, each once, but for those that `frontier` says were not followed. A "
+            "page that reads on also has those to the starts and to the nodes of its cursors; of two nodes at "
+            "`maxDepth` that came on different pages no page has the edge."
         )
         complete: bool = strawberry.field(
             description="Whether nothing was cut: no limit, no lacking table, no node that does not exist."

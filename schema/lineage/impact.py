@@ -31,7 +31,7 @@ REACH: Mapping[str, Sequence[Sequence[str]]] = {
     "deactivate_other_configurations": [],
     "deactivate_other_instructions": [],
 }
-"""The ways that an effect goes from the row that moves, each a chain of ends of edges; what it changes is at the end."""
+"""Where an effect goes from the row that moves: chains of ends of edges, at whose ends it changes rows."""
 
 _OTHER_INSTRUCTION = "The instruction that the agent and predictor use makes room: no edge leads there."
 
