@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, Integer, UniqueConstraint, Uuid
+from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, Index, Integer, UniqueConstraint, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
@@ -18,7 +18,10 @@ class FeatureView(Entity):
     """A Feast feature view: its features, entities, source, time-to-live and online serving."""
 
     __tablename__ = "ml_feast_feature_views"
-    __table_args__ = (UniqueConstraint("name", "project"),)
+    __table_args__ = (
+        UniqueConstraint("name", "project"),
+        Index("ix_ml_feast_feature_views_features", "features", postgresql_using="gin"),
+    )
     __order__ = "created_at"
     __search__ = ("name", "source_name")
 

@@ -1,4 +1,4 @@
-"""index behind the MLflow runs of models"""
+"""indexes behind edges of the lineage"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,13 @@ depends_on = None
 
 def upgrade() -> None:
     """Changes a database at revision 0003 into one at 0004."""
+    op.create_index(
+        "ix_ml_feast_feature_views_features",
+        "ml_feast_feature_views",
+        ["features"],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.create_index(
         "ix_ml_model_registry_mlflow_run_id_registered_at",
         "ml_model_registry",
