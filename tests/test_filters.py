@@ -421,7 +421,7 @@ async def test_cursors_follow_any_order_both_ways(demo: Client, world: World) ->
         ({"modelName": {"eq": "a\x00b"}}, "where.modelName.eq"),
         ({"modelName": {"in": ["x"] * 1001}}, "where.modelName.in"),
         ({"experiment": {"models": {"some": {"auc": {"gt": None}}}}}, "where.experiment.models.some.auc.gt"),
-        ({"hyperparameters": {"path": "$["}}, "where"),
+        ({"hyperparameters": {"path": "$["}}, "where.hyperparameters.path"),
     ],
 )
 async def test_bad_filters_name_the_path(demo: Client, where: dict[str, Any], argument: str) -> None:
