@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers bench-recall drill migration snapshot lock clean
+.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill migration snapshot lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench-peers: ## Install what `make bench` compares with (needs npm)
 
 bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 vectors, and how fast
 	$(BIN)/python -m tests.bench.recall
+
+bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes against recursive queries by hand
+	$(BIN)/python -m tests.bench.lineage
 
 drill: $(VENV)/dev ## Let 50 clients change the same rows for 30 seconds while database backends are killed
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py

@@ -70,12 +70,25 @@ def pg_enum(labels: type[Labels]) -> SqlEnum:
 
 
 @dataclass(frozen=True)
+class Edge:
+    """What a relation is in the lineage: the kind of its edge, and which of its ends is upstream.
+
+    ``closes_loop`` marks the edge by which a loop of the platform comes back to the type that it began with.
+    """
+
+    kind: Labels
+    _: KW_ONLY
+    target_is_upstream: bool
+    closes_loop: bool = False
+
+
+@dataclass(frozen=True)
 class Relation:
     """One relation between two entities, declared once at the side that refers, and a field on both sides.
 
     ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
     instead: a predicate over the row aliases ``{this}`` and ``{that}`` (never NULL-unsafe: NULL means no match), with
-    the columns of each side that it reads.
+    the columns of each side that it reads. ``lineage`` is its edge, or why it is none.
     """
 
     target: str
@@ -91,6 +104,7 @@ class Relation:
     inverse_sql: str | None = None
     this_columns: Sequence[str] = ()
     that_columns: Sequence[str] = ()
+    lineage: Edge | str = ""
 
 
 def belongs_to(
@@ -102,6 +116,7 @@ def belongs_to(
     inverse_doc: str,
     inverse_many: bool = True,
     latest: str | None = None,
+    lineage: Edge | str = "",
 ) -> Relation:
     """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
 
@@ -110,7 +125,14 @@ def belongs_to(
     """
     pairs = on if isinstance(on, Mapping) else {on: "id"}
     return Relation(
-        target, doc, on=pairs, inverse=inverse, inverse_doc=inverse_doc, inverse_many=inverse_many, latest=latest
+        target,
+        doc,
+        on=pairs,
+        inverse=inverse,
+        inverse_doc=inverse_doc,
+        inverse_many=inverse_many,
+        latest=latest,
+        lineage=lineage,
     )
 
 
@@ -126,6 +148,7 @@ def linked_by(
     inverse_doc: str = "",
     inverse_many: bool = True,
     inverse_sql: str | None = None,
+    lineage: Edge | str = "",
 ) -> Relation:
     """A relation by a predicate over ``{this}`` and ``{that}``.
 
@@ -144,6 +167,7 @@ def linked_by(
         inverse_sql=inverse_sql,
         this_columns=this_columns,
         that_columns=that_columns,
+        lineage=lineage,
     )
 
 
@@ -217,7 +241,8 @@ class Rows:
 
     ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
     the key alone orders. ``__plural__`` is needed only where the plural is not regular. ``__lookups__`` are further
-    ways to ask for one row: argument -> column, all of them unique together. ``__search__`` are the columns by which
+    ways to ask for one row: argument -> column, all of them unique together. ``__label__`` are the columns whose
+    values together name a row, ``__search__``'s first one unless said. ``__search__`` are the columns by which
     `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
     tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
     by which its lists are often filtered: each has an index in the default order.
@@ -228,6 +253,7 @@ class Rows:
     __plural__: ClassVar[str | None] = None
     __is_view__: ClassVar[bool] = False
     __lookups__: ClassVar[Sequence[Mapping[str, str]]] = ()
+    __label__: ClassVar[Sequence[str]] = ()
     __search__: ClassVar[Sequence[str]] = ()
     __references__: ClassVar[Sequence[str]] = ()
     __filtered__: ClassVar[Sequence[str]] = ()
@@ -444,6 +470,7 @@ __all__ = [
     "Computed",
     "ComputedObject",
     "Derived",
+    "Edge",
     "Entity",
     "Labels",
     "Nearest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import asyncpg
@@ -132,6 +132,9 @@ class Reader(Protocol):
         """Runs a statement. ``settings`` of the database hold for it, from its planning on."""
         ...
 
+    def snapshot(self) -> AbstractAsyncContextManager[Reader]:
+        """One moment for all statements of the block, which are counted here too."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -182,6 +185,15 @@ class ShortReader:
                     connection.close()
         return row
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        async with self._slots, snapshot(self._engine) as held:
+            try:
+                yield held
+            finally:
+                self.statements += held.statements
+                self.rows += held.rows
+
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
         async with self._engine.connect() as connection:
             if not settings:
@@ -218,6 +230,11 @@ class HeldReader:
                         await savepoint.rollback()
         self.rows += len(rows)
         return rows
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """Its own statements see one moment already."""
+        yield self
 
 
 async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> None:

@@ -302,7 +302,7 @@ class Meter:
     def _own_cost(self, selection: Selection, rows: Mapping[str, int], walk: _Walk) -> int:
         """What lies below a field that is not the catalogue's; ``rows`` says which fields hold how many rows."""
         cost = 0
-        for child in selection.fields.values():
+        for child in selection.fields.values() if selection.concrete_types() else ():
             walk.step()
             if child.name in rows:
                 cost += self._nodes_cost(child, rows[child.name], walk)

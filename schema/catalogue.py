@@ -209,6 +209,8 @@ class Type:
     arguments: Arguments = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     """The tables and views that it cannot do without, as SQL names them."""
+    label: tuple[str, ...] = ()
+    """The columns whose values together name a row."""
     search: tuple[str, ...] = ()
     """The columns by whose values `search` finds a row."""
     references: tuple[str, ...] = ()
@@ -346,7 +348,7 @@ def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
         yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, columns, arguments, made.sums_up)
 
 
-def _joins(relation: Relation) -> tuple[Join, Join]:
+def joins(relation: Relation) -> tuple[Join, Join]:
     """The relation's join as its declaring side sees it, and as the other side does."""
     if relation.sql is not None:
         this, that = tuple(relation.this_columns), tuple(relation.that_columns)
@@ -365,7 +367,7 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
     this = types[entity.__name__]
     for name, relation in relations(entity).items():
         that = types[relation.target]
-        forward, backward = _joins(relation)
+        forward, backward = joins(relation)
         _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many), that)
         if relation.inverse:
             _add(
@@ -432,6 +434,7 @@ def _type(entity: RowClass) -> Type:
         entity.__order__,
         entity.__ascending__,
         reads=(table_of(entity).fullname,),
+        label=tuple(entity.__label__ or entity.__search__[:1]),
         search=tuple(entity.__search__),
         references=tuple(entity.__references__),
     )

@@ -186,9 +186,9 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
     return per_parent(rows, source)
 
 
-def same_key(type_: Type, column: str, text: str) -> str:
-    """Whether a column of the row ``t`` is part of a key, given as text."""
+def same_key(type_: Type, column: str, text: str, row: str = "t") -> str:
+    """Whether a column of the row is part of a key, given as text."""
     kind = type_.column_kind(column)
     if kind.pg_type in {"uuid", "integer", "date"}:
-        return f"t.{column} = {text}::{kind.pg_type}"
-    return f"t.{column}::text = {text}"
+        return f"{row}.{column} = {text}::{kind.pg_type}"
+    return f"{row}.{column}::text = {text}"

@@ -20,9 +20,12 @@ def copied(table: Table, column: Any, linked: set[str]) -> str:
     if isinstance(column.type, ARRAY) and isinstance(column.type.item_type, Uuid):
         return f"ARRAY(SELECT md5(x::text || '2')::uuid FROM unnest({name}) x)"
     if name in linked and isinstance(column.type, JSONB):
-        return f"(SELECT jsonb_agg(x #>> '{{}}' || '~2') FROM jsonb_array_elements({name}) x)"
+        named = "x || jsonb_build_object('name', x ->> 'name' || '~2')"
+        item = f"CASE jsonb_typeof(x) WHEN 'object' THEN {named} ELSE to_jsonb(x #>> '{{}}' || '~2') END"
+        return f"(SELECT jsonb_agg({item}) FROM jsonb_array_elements({name}) x)"
     if name in linked and isinstance(column.type, String) and not isinstance(column.type, SqlEnum):
-        return f"{name} || '~2'"
+        room = (column.type.length or 1000) - 2
+        return f"CASE WHEN length({name}) > {room} THEN '~2' || substr({name}, 3) ELSE {name} || '~2' END"
     if column.primary_key and isinstance(column.type, Integer):
         return f"{name} + 1000000"
     return str(name)

@@ -36,6 +36,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.lineage import LineageKind, comes_from, leads_to
 from db.models.shared import AgentName, AgentTier, Brand, DataSplit, Region
 
 
@@ -119,6 +120,7 @@ class Model(Entity):
     """
 
     __tablename__ = "ml_model_registry"
+    __label__ = ("model_name", "model_version")
     __table_args__ = (
         UniqueConstraint("model_name", "model_version"),
         # the trigger clears the others; this holds at commit, whatever a transaction could not see of another
@@ -171,6 +173,7 @@ class Model(Entity):
         "The experiment that produced the model.",
         inverse="models",
         inverse_doc="Models that the experiment produced.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
     champion_of = linked_by(
         "Experiment",
@@ -182,6 +185,15 @@ class Model(Entity):
         inverse="champion",
         inverse_doc="The experiment's champion model; null where it has none.",
         inverse_many=False,
+        lineage="the champion is one of the experiment's models",
+    )
+    mlflow_training_run = belongs_to(
+        "TrainingRun",
+        {"mlflow_run_id": "mlflow_run_id"},
+        "The training run that MLflow says produced the model.",
+        inverse="mlflow_models",
+        inverse_doc="Models that MLflow says the run produced.",
+        lineage=comes_from(LineageKind.LINKED_TO),
     )
 
 
@@ -189,6 +201,7 @@ class TrainingRun(Entity):
     """One training run: hyperparameters, metrics per split and Optuna integration."""
 
     __tablename__ = "ml_training_runs"
+    __label__ = ("run_name", "algorithm")
     __table_args__ = (
         Index(
             "ix_ml_training_runs_feature_names",
@@ -241,6 +254,7 @@ class TrainingRun(Entity):
         "The experiment that contains the run.",
         inverse="training_runs",
         inverse_doc="Training runs that the experiment contains.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     model = belongs_to(
         "Model",
@@ -248,6 +262,7 @@ class TrainingRun(Entity):
         "The model that the run is linked to.",
         inverse="training_runs",
         inverse_doc="Training runs linked to the model.",
+        lineage=leads_to(LineageKind.LINKED_TO),
     )
     hpo_study = belongs_to(
         "HpoStudy",
@@ -255,6 +270,7 @@ class TrainingRun(Entity):
         "The Optuna study that the run was a trial of, by its name.",
         inverse="training_runs",
         inverse_doc="Training runs that were trials of the study.",
+        lineage=comes_from(LineageKind.OPTIMIZED_BY),
     )
     hpo_trial = linked_by(
         "HpoTrial",
@@ -268,6 +284,7 @@ class TrainingRun(Entity):
         inverse_doc="Training runs that carried out the trial.",
         inverse_sql="{this}.optuna_trial_number = {that}.trial_number AND {this}.optuna_study_name = "
         "(SELECT s.study_name FROM ml_hpo_studies s WHERE s.id = {that}.study_id)",
+        lineage=comes_from(LineageKind.CARRIED_OUT_AS),
     )
     features = linked_by(
         "Feature",
@@ -280,6 +297,7 @@ class TrainingRun(Entity):
         inverse="training_runs",
         inverse_doc="Training runs that used a feature of this name.",
         inverse_sql="{this}.feature_names @> jsonb_build_array({that}.feature_name)",
+        lineage=comes_from(LineageKind.CONSUMES),
     )
 
 
@@ -290,6 +308,7 @@ class Feature(Entity):
     """
 
     __tablename__ = "ml_feature_store"
+    __label__ = ("feature_name", "feature_version")
     __table_args__ = (UniqueConstraint("feature_name", "feature_version"),)
     __order__ = "created_at"
     __search__ = ("feature_name", "feature_version", "feature_group")
@@ -394,6 +413,7 @@ class DataQualityReport(Entity):
         "The training run that the data was checked for.",
         inverse="data_quality_reports",
         inverse_doc="Data quality reports on the data of the run.",
+        lineage=leads_to(LineageKind.VALIDATES),
     )
     latest = belongs_to(
         "LatestDataQuality",
@@ -401,6 +421,7 @@ class DataQualityReport(Entity):
         "The most recent result for the same table and split.",
         inverse="reports",
         inverse_doc="All data quality reports of the table and split, newest first.",
+        lineage="a view of the reports themselves",
     )
 
 
@@ -411,6 +432,7 @@ class ShapAnalysis(Entity):
     """
 
     __tablename__ = "ml_shap_analyses"
+    __label__ = ("analysis_type", "segment_name")
     __order__ = "computed_at"
     __search__ = ("explanation_id", "segment_name")
 
@@ -482,6 +504,7 @@ class ShapAnalysis(Entity):
         "The model that the analysis explains.",
         inverse="shap_analyses",
         inverse_doc="SHAP analyses that the model is explained by.",
+        lineage=comes_from(LineageKind.EXPLAINED_BY),
     )
 
 
@@ -528,6 +551,7 @@ class Deployment(Entity):
         inverse="deployments",
         latest="latest_deployment",
         inverse_doc="Deployments of the model.",
+        lineage=comes_from(LineageKind.DEPLOYED_AS),
     )
     previous_deployment = belongs_to(
         "Deployment",
@@ -535,6 +559,7 @@ class Deployment(Entity):
         "The deployment that this one replaced, the next link of the rollback chain.",
         inverse="next_deployments",
         inverse_doc="Deployments that replaced this one.",
+        lineage=comes_from(LineageKind.ROLLS_BACK_TO),
     )
     # UNION, not UNION ALL: a cycle ends where it closes
     rollback_chain = linked_by(
@@ -550,6 +575,7 @@ class Deployment(Entity):
         inverse_sql="{this}.id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT d.id FROM ml_deployments AS d "
         "WHERE d.previous_deployment_id = {that}.id UNION SELECT d.id FROM chain AS c "
         "JOIN ml_deployments AS d ON d.previous_deployment_id = c.id) SELECT id FROM chain))",
+        lineage="the chain of previous deployments, link by link an edge",
     )
 
 
@@ -557,6 +583,7 @@ class ObservabilitySpan(Entity):
     """One Opik span of a distributed trace: an agent's operation, its LLM token usage and its fallback chain."""
 
     __tablename__ = "ml_observability_spans"
+    __label__ = ("agent_name", "operation_type")
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
     __order__ = "started_at"
     __filtered__ = ("span_id", "status")
@@ -608,6 +635,7 @@ class ObservabilitySpan(Entity):
         "The experiment that the operation was for.",
         inverse="spans",
         inverse_doc="Spans of operations for the experiment.",
+        lineage=comes_from(LineageKind.TRACED_BY),
     )
     training_run = belongs_to(
         "TrainingRun",
@@ -615,6 +643,7 @@ class ObservabilitySpan(Entity):
         "The training run that the operation was part of.",
         inverse="spans",
         inverse_doc="Spans of the run's operations.",
+        lineage=comes_from(LineageKind.TRACED_BY),
     )
     deployment = belongs_to(
         "Deployment",
@@ -622,6 +651,7 @@ class ObservabilitySpan(Entity):
         "The deployment that carried out the operation.",
         inverse="spans",
         inverse_doc="Spans of operations that the deployment carried out.",
+        lineage=comes_from(LineageKind.TRACED_BY),
     )
     model = linked_by(
         "Model",
@@ -642,6 +672,7 @@ class ObservabilitySpan(Entity):
         # time to find the few of a model: 190 ms per model in a million spans, where the two indexes take 1 ms.
         "AND coalesce({this}.deployment_id, {this}.training_run_id) = CASE WHEN {this}.deployment_id IS NULL "
         "THEN {this}.training_run_id ELSE {this}.deployment_id END",
+        lineage=comes_from(LineageKind.TRACED_BY),
     )
     parent = belongs_to(
         "ObservabilitySpan",
@@ -649,6 +680,7 @@ class ObservabilitySpan(Entity):
         "The span that this one is nested in.",
         inverse="children",
         inverse_doc="Spans nested directly in this one.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     agent_latency = belongs_to(
         "AgentLatencySummary",
@@ -656,4 +688,5 @@ class ObservabilitySpan(Entity):
         "Latency and errors of the agent over the last 24 hours; null if it started no span in that time.",
         inverse="spans",
         inverse_doc="The agent's spans, newest first; also those before the last 24 hours.",
+        lineage="a view that sums spans up",
     )

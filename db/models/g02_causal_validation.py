@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
+from db.lineage import LineageKind, comes_from
 
 
 class RefutationTest(Labels, pg_name="refutation_test_type"):
@@ -69,6 +70,7 @@ class CausalValidation(Entity):
     """The result of one DoWhy refutation test on one causal estimate."""
 
     __tablename__ = "causal_validations"
+    __label__ = ("test_type",)
     __table_args__ = (
         Index(
             "ix_causal_validations_estimate_id_created_at",
@@ -142,6 +144,7 @@ class CausalValidation(Entity):
         many=False,
         inverse="causal_validations",
         inverse_doc="Refutation tests of the experiment's causal estimate.",
+        lineage=comes_from(LineageKind.VALIDATED_BY),
     )
 
 
@@ -153,6 +156,7 @@ class ExpertReview(Entity):
     """
 
     __tablename__ = "expert_reviews"
+    __label__ = ("review_type", "reviewer_role")
     __table_args__ = (
         Index("ix_expert_reviews_related_validation_ids", "related_validation_ids", postgresql_using="gin"),
         Index(
@@ -216,6 +220,26 @@ class ExpertReview(Entity):
         "The previous review that this one replaces.",
         inverse="superseded_by",
         inverse_doc="Later reviews that replace this one.",
+        lineage=comes_from(LineageKind.SUPERSEDES),
+    )
+    previous_of_dag = linked_by(
+        "ExpertReview",
+        "{that}.review_id = (SELECT p.review_id FROM expert_reviews AS p "
+        "WHERE p.dag_version_hash = {this}.dag_version_hash "
+        "AND (p.created_at, p.review_id) < ({this}.created_at, {this}.review_id) "
+        "ORDER BY p.created_at DESC, p.review_id DESC LIMIT 1)",
+        "The review of the same DAG, by its hash, that came before this one.",
+        this_columns=("dag_version_hash", "created_at", "review_id"),
+        that_columns=("review_id", "dag_version_hash", "created_at"),
+        many=False,
+        inverse="next_of_dag",
+        inverse_doc="The next review of the same DAG, by its hash.",
+        inverse_many=False,
+        inverse_sql="{this}.review_id = (SELECT n.review_id FROM expert_reviews AS n "
+        "WHERE n.dag_version_hash = {that}.dag_version_hash "
+        "AND (n.created_at, n.review_id) > ({that}.created_at, {that}.review_id) "
+        "ORDER BY n.created_at, n.review_id LIMIT 1)",
+        lineage=comes_from(LineageKind.REVIEWED_AGAIN_IN),
     )
     related_validations = linked_by(
         "CausalValidation",
@@ -226,4 +250,5 @@ class ExpertReview(Entity):
         inverse="related_reviews",
         inverse_doc="Expert reviews that are about the validation.",
         inverse_sql="{this}.related_validation_ids @> ARRAY[{that}.validation_id]",
+        lineage=comes_from(LineageKind.REVIEWED_BY),
     )

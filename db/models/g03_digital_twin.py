@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class TwinType(Labels, pg_name="twin_type"):
@@ -55,6 +56,7 @@ class TwinModel(Entity):
     """
 
     __tablename__ = "digital_twin_models"
+    __label__ = ("model_name", "model_version")
     __order__ = "created_at"
     __search__ = ("model_name", "model_version", "mlflow_run_id", "mlflow_model_uri")
 
@@ -108,6 +110,7 @@ class TwinSimulation(Entity):
     """
 
     __tablename__ = "twin_simulations"
+    __label__ = ("intervention_type",)
     __order__ = "created_at"
 
     simulation_id: Mapped[UUID] = column(Uuid(), "Simulation identifier.", primary_key=True, server_default=NEW_UUID)
@@ -176,6 +179,7 @@ class TwinSimulation(Entity):
         "The twin model that generated the simulated population.",
         inverse="simulations",
         inverse_doc="Simulations that the twin model generated.",
+        lineage=comes_from(LineageKind.GENERATES),
     )
     experiment = belongs_to(
         "Experiment",
@@ -183,6 +187,17 @@ class TwinSimulation(Entity):
         "The experiment that the simulation screens.",
         inverse="simulations",
         inverse_doc="Digital twin simulations that screen the experiment.",
+        lineage=leads_to(LineageKind.RECOMMENDS),
+    )
+    recommended_assignments = linked_by(
+        "Assignment",
+        "{that}.experiment_id = {this}.experiment_design_id AND {this}.recommendation = 'deploy'",
+        "Assignments of the experiment that the simulation recommended to deploy.",
+        this_columns=("experiment_design_id", "recommendation"),
+        that_columns=("experiment_id",),
+        inverse="recommending_simulations",
+        inverse_doc="Digital twin simulations that recommended the experiment of the assignment.",
+        lineage=leads_to(LineageKind.RECOMMENDS),
     )
 
 
@@ -193,6 +208,7 @@ class TwinFidelity(Entity):
     """
 
     __tablename__ = "twin_fidelity_tracking"
+    __label__ = ("fidelity_grade",)
     __order__ = "created_at"
 
     tracking_id: Mapped[UUID] = column(Uuid(), "Tracking record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -245,6 +261,7 @@ class TwinFidelity(Entity):
         "The simulation that is validated.",
         inverse="fidelity",
         inverse_doc="How the simulation's prediction compares with real outcomes.",
+        lineage=comes_from(LineageKind.PREDICTED_VS_ACTUAL),
     )
     actual_experiment = belongs_to(
         "Experiment",
@@ -252,6 +269,7 @@ class TwinFidelity(Entity):
         "The experiment that gave the real effect.",
         inverse="twin_fidelity",
         inverse_doc="Twin predictions validated by the experiment's outcome.",
+        lineage=comes_from(LineageKind.ACTUAL_RESULTS),
     )
     twin_model = linked_by(
         "TwinModel",
@@ -264,4 +282,5 @@ class TwinFidelity(Entity):
         inverse_doc="Every validation of the model's simulations, newest first.",
         inverse_sql="{this}.simulation_id IN "
         "(SELECT s.simulation_id FROM twin_simulations AS s WHERE s.model_id = {that}.model_id)",
+        lineage=leads_to(LineageKind.FIDELITY_GRADE, closes_loop=True),
     )

@@ -37,6 +37,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class RoutingPattern(Labels, pg_name="routing_pattern"):
@@ -117,6 +118,7 @@ class ToolDependency(Entity):
     """One tool can consume the output of another: an edge of the DAGs that the Planner builds."""
 
     __tablename__ = "tool_dependencies"
+    __label__ = ("output_field", "input_field")
     __table_args__ = (
         CheckConstraint("consumer_tool_id <> producer_tool_id", name="no_self_dependency"),
         UniqueConstraint("consumer_tool_id", "producer_tool_id"),
@@ -147,6 +149,7 @@ class ToolDependency(Entity):
         "The tool that consumes the data.",
         inverse="consumes",
         inverse_doc="Dependencies in which the tool is the consumer: whose output it can take.",
+        lineage=leads_to(LineageKind.CONSUMES),
     )
     producer_tool = belongs_to(
         "Tool",
@@ -154,6 +157,7 @@ class ToolDependency(Entity):
         "The tool that produces the data.",
         inverse="feeds",
         inverse_doc="Dependencies in which the tool is the producer: who can take its output.",
+        lineage=comes_from(LineageKind.FEEDS),
     )
 
 
@@ -161,6 +165,7 @@ class ClassificationLog(Entity):
     """One classification decision of the Orchestrator for a query, with the feedback on it."""
 
     __tablename__ = "classification_logs"
+    __label__ = ("query_text",)
     __order__ = "created_at"
 
     classification_id: Mapped[UUID] = column(Uuid(), "Log identifier.", primary_key=True, server_default=NEW_UUID)
@@ -229,6 +234,7 @@ class ComposerEpisode(Entity):
     """
 
     __tablename__ = "composer_episodes"
+    __label__ = ("query_text",)
     __table_args__ = (
         Index(
             "ix_composer_episodes_query_embedding_hnsw",
@@ -290,6 +296,7 @@ class ComposerEpisode(Entity):
         "The classification that routed the query to the Tool Composer.",
         inverse="episodes",
         inverse_doc="Compositions that the classified query led to.",
+        lineage=comes_from(LineageKind.ROUTED_TO),
     )
     similar = Nearest(
         "similar_episodes",
@@ -304,6 +311,7 @@ class CompositionStep(Entity):
     """One step of a composition: a tool called with its inputs, after the steps that it depends on."""
 
     __tablename__ = "composition_steps"
+    __label__ = ("step_number", "tool_name")
     __order__ = "created_at"
 
     step_id: Mapped[UUID] = column(Uuid(), "Step identifier.", primary_key=True, server_default=NEW_UUID)
@@ -338,6 +346,7 @@ class CompositionStep(Entity):
         "The composition that the step belongs to.",
         inverse="steps",
         inverse_doc="Steps of the composition.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     tool = belongs_to(
         "Tool",
@@ -345,6 +354,7 @@ class CompositionStep(Entity):
         "The tool that the step executes.",
         inverse="steps",
         inverse_doc="Composition steps that executed the tool.",
+        lineage=comes_from(LineageKind.EXECUTED_AS),
     )
     depends_on = linked_by(
         "CompositionStep",
@@ -354,6 +364,7 @@ class CompositionStep(Entity):
         that_columns=("episode_id", "step_number"),
         inverse="required_by",
         inverse_doc="Steps of the same composition that wait for this one.",
+        lineage=comes_from(LineageKind.CONSUMES),
     )
 
 
@@ -361,6 +372,7 @@ class ToolPerformance(Entity):
     """One execution of a tool: its latency, its outcome and who called it, for the planner's decisions."""
 
     __tablename__ = "tool_performance"
+    __label__ = ("tool_name",)
     __order__ = "executed_at"
 
     performance_id: Mapped[UUID] = column(Uuid(), "Record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -388,6 +400,7 @@ class ToolPerformance(Entity):
         "The tool that was measured.",
         inverse="performance",
         inverse_doc="Measured executions of the tool.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )
     step = belongs_to(
         "CompositionStep",
@@ -395,6 +408,7 @@ class ToolPerformance(Entity):
         "The composition step that made the call.",
         inverse="performance",
         inverse_doc="Measured tool executions of the step.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )
     episode = belongs_to(
         "ComposerEpisode",
@@ -402,4 +416,5 @@ class ToolPerformance(Entity):
         "The composition that the tool was called for, by its composition_id.",
         inverse="tool_performance",
         inverse_doc="Measured tool executions of the composition, by its composition_id.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )

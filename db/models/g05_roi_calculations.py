@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, pg_enum
+from db.lineage import LineageKind, comes_from, leads_to
 from db.models.shared import Brand, Workstream
 
 
@@ -166,6 +167,7 @@ class RoiCalculation(Entity):
         "The calculation that replaces this one.",
         inverse="supersedes_calculations",
         inverse_doc="Calculations that this one replaces.",
+        lineage=leads_to(LineageKind.SUPERSEDES),
     )
     experiment = belongs_to(
         "Experiment",
@@ -173,6 +175,7 @@ class RoiCalculation(Entity):
         "The experiment that the initiative is tested in.",
         inverse="roi_calculations",
         inverse_doc="ROI calculations of initiatives tested in the experiment.",
+        lineage=comes_from(LineageKind.VALUED_BY),
     )
     breakdown = computed_object(
         "Totals of the itemised value drivers and costs, beside what the calculation states.",
@@ -215,6 +218,7 @@ class RoiValueDriverDetail(Entity):
     """One value driver of an ROI calculation: units, value per unit and what they come to."""
 
     __tablename__ = "roi_value_driver_details"
+    __label__ = ("driver_type",)
     __order__ = "created_at"
 
     detail_id: Mapped[UUID] = column(Uuid(), "Detail identifier.", primary_key=True, server_default=NEW_UUID)
@@ -246,6 +250,7 @@ class RoiValueDriverDetail(Entity):
         "The calculation that the value driver is part of.",
         inverse="value_drivers",
         inverse_doc="Value drivers of the calculation, itemized.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -253,6 +258,7 @@ class RoiCostDetail(Entity):
     """One cost of an ROI calculation, one-time or recurring."""
 
     __tablename__ = "roi_cost_details"
+    __label__ = ("category",)
     __order__ = "created_at"
 
     detail_id: Mapped[UUID] = column(Uuid(), "Detail identifier.", primary_key=True, server_default=NEW_UUID)
@@ -276,4 +282,5 @@ class RoiCostDetail(Entity):
         "The calculation that the cost is part of.",
         inverse="costs",
         inverse_doc="Costs of the calculation, itemized.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
+from db.lineage import LineageKind, comes_from
 
 
 class HpoStudy(Entity):
@@ -76,6 +77,7 @@ class HpoStudy(Entity):
         "The experiment that the study optimizes.",
         inverse="hpo_studies",
         inverse_doc="HPO studies that the experiment was optimized by.",
+        lineage=comes_from(LineageKind.OPTIMIZED_BY),
     )
     best_trial = belongs_to(
         "HpoTrial",
@@ -84,6 +86,7 @@ class HpoStudy(Entity):
         inverse="best_of_study",
         inverse_doc="The study that this is the best trial of; null for any other trial.",
         inverse_many=False,
+        lineage="the best trial is one of the study's trials",
     )
 
 
@@ -91,6 +94,7 @@ class HpoTrial(Entity):
     """One trial of an Optuna study: the hyperparameters sampled and the objective value reached."""
 
     __tablename__ = "ml_hpo_trials"
+    __label__ = ("trial_number",)
     __table_args__ = (UniqueConstraint("study_id", "trial_number"),)
     __order__ = "datetime_start"
 
@@ -123,4 +127,5 @@ class HpoTrial(Entity):
         "The study that contains the trial.",
         inverse="trials",
         inverse_doc="Trials that the study contains.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

@@ -33,6 +33,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class DriftType(Labels, pg_name="drift_type_enum"):
@@ -82,6 +83,7 @@ class DriftRecord(Entity):
     """
 
     __tablename__ = "ml_drift_history"
+    __label__ = ("drift_type", "feature_name", "severity")
     __table_args__ = (
         CheckConstraint("baseline_end <= current_start", name="valid_period"),
         # the latest test per type of drift, which the views of this group ask for
@@ -166,6 +168,7 @@ class DriftRecord(Entity):
         inverse="drift_history",
         latest="latest_drift",
         inverse_doc="Drift tests that the model was monitored by, newest first.",
+        lineage=comes_from(LineageKind.MONITORED_BY),
     )
     experiment = belongs_to(
         "Experiment",
@@ -173,6 +176,7 @@ class DriftRecord(Entity):
         "The experiment of the monitored model.",
         inverse="drift_history",
         inverse_doc="Drift tests of the experiment's models, newest first.",
+        lineage=comes_from(LineageKind.MONITORED_BY),
     )
     deployment = belongs_to(
         "Deployment",
@@ -180,6 +184,22 @@ class DriftRecord(Entity):
         "The deployment whose traffic was tested.",
         inverse="drift_history",
         inverse_doc="Drift tests of the deployment's traffic, newest first.",
+        lineage=comes_from(LineageKind.MONITORED_BY),
+    )
+    serving_metrics = linked_by(
+        "ServingMetric",
+        "{that}.service_id = ANY (ARRAY(SELECT s.id FROM ml_bentoml_services AS s "
+        "WHERE s.deployment_id = {this}.deployment_id)) "
+        "AND {that}.recorded_at BETWEEN {this}.current_start AND {this}.current_end",
+        "Serving metrics of the deployment's services from the period that the drift was looked for in.",
+        this_columns=("deployment_id", "current_start", "current_end"),
+        that_columns=("service_id", "recorded_at"),
+        inverse="drift_history",
+        inverse_doc="Drift that was looked for in the deployment's current period, which the measurement lies in.",
+        inverse_sql="{this}.deployment_id = (SELECT s.deployment_id FROM ml_bentoml_services AS s "
+        "WHERE s.id = {that}.service_id) "
+        "AND {this}.current_start <= {that}.recorded_at AND {this}.current_end >= {that}.recorded_at",
+        lineage=comes_from(LineageKind.FEEDS),
     )
 
 
@@ -187,6 +207,7 @@ class PerformanceMetric(Entity):
     """One measurement of a model's performance, compared with a baseline to detect degradation."""
 
     __tablename__ = "ml_performance_metrics"
+    __label__ = ("metric_name", "data_split")
     __order__ = "measured_at"
 
     id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -247,6 +268,7 @@ class PerformanceMetric(Entity):
         inverse="performance_metrics",
         latest="latest_performance_metric",
         inverse_doc="Performance metrics that the model was measured by, newest first.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )
     experiment = belongs_to(
         "Experiment",
@@ -254,6 +276,7 @@ class PerformanceMetric(Entity):
         "The experiment of the measured model.",
         inverse="performance_metrics",
         inverse_doc="Performance metrics of the experiment's models, newest first.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )
     deployment = belongs_to(
         "Deployment",
@@ -261,6 +284,7 @@ class PerformanceMetric(Entity):
         "The deployment whose predictions were measured.",
         inverse="performance_metrics",
         inverse_doc="Performance metrics of the deployment's predictions, newest first.",
+        lineage=comes_from(LineageKind.MEASURED_BY),
     )
 
 
@@ -350,6 +374,7 @@ class MonitoringAlert(Entity):
         "The affected model.",
         inverse="alerts",
         inverse_doc="Monitoring alerts on the model, newest first.",
+        lineage=comes_from(LineageKind.ALERTS_ON),
     )
     experiment = belongs_to(
         "Experiment",
@@ -357,6 +382,7 @@ class MonitoringAlert(Entity):
         "The experiment of the affected model.",
         inverse="alerts",
         inverse_doc="Monitoring alerts on the experiment's models, newest first.",
+        lineage=comes_from(LineageKind.ALERTS_ON),
     )
     deployment = belongs_to(
         "Deployment",
@@ -364,6 +390,7 @@ class MonitoringAlert(Entity):
         "The affected deployment.",
         inverse="alerts",
         inverse_doc="Monitoring alerts on the deployment, newest first.",
+        lineage=comes_from(LineageKind.ALERTS_ON),
     )
     drift_record = belongs_to(
         "DriftRecord",
@@ -371,6 +398,7 @@ class MonitoringAlert(Entity):
         "The drift record that raised the alert.",
         inverse="alerts",
         inverse_doc="Alerts that the drift record raised.",
+        lineage=comes_from(LineageKind.RAISES),
     )
     retraining_job = belongs_to(
         "Retraining",
@@ -378,6 +406,7 @@ class MonitoringAlert(Entity):
         "The retraining that the alert names as the one it triggered.",
         inverse="requesting_alerts",
         inverse_doc="Alerts that name this retraining as the one they triggered.",
+        lineage=leads_to(LineageKind.TRIGGERS),
     )
 
 
@@ -385,6 +414,7 @@ class MonitoringRun(Entity):
     """One execution of a monitoring job over some models or deployments: what it checked and what it found."""
 
     __tablename__ = "ml_monitoring_runs"
+    __label__ = ("run_type",)
     __table_args__ = (
         Index("ix_ml_monitoring_runs_model_ids_gin", "model_ids", postgresql_using="gin"),
         Index("ix_ml_monitoring_runs_deployment_ids_gin", "deployment_ids", postgresql_using="gin"),
@@ -437,6 +467,7 @@ class MonitoringRun(Entity):
         inverse="monitoring_runs",
         inverse_doc="Monitoring runs that checked the model, newest first.",
         inverse_sql="{this}.model_ids @> ARRAY[{that}.id]",
+        lineage=comes_from(LineageKind.MONITORED_BY),
     )
     deployments = linked_by(
         "Deployment",
@@ -447,6 +478,7 @@ class MonitoringRun(Entity):
         inverse="monitoring_runs",
         inverse_doc="Monitoring runs that checked the deployment, newest first.",
         inverse_sql="{this}.deployment_ids @> ARRAY[{that}.id]",
+        lineage=comes_from(LineageKind.MONITORED_BY),
     )
 
 
@@ -454,6 +486,7 @@ class Retraining(Entity):
     """One retraining of a model: what triggered it, the versions before and after, and whether it paid off."""
 
     __tablename__ = "ml_retraining_history"
+    __label__ = ("trigger_type", "new_model_version")
     __order__ = "triggered_at"
 
     id: Mapped[UUID] = column(Uuid(), "Retraining record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -513,6 +546,7 @@ class Retraining(Entity):
         inverse="retrainings",
         latest="latest_retraining",
         inverse_doc="Retrainings that the alert triggered.",
+        lineage=comes_from(LineageKind.TRIGGERS),
     )
     monitoring_run = belongs_to(
         "MonitoringRun",
@@ -520,6 +554,7 @@ class Retraining(Entity):
         "The monitoring run that led to the retraining.",
         inverse="retrainings",
         inverse_doc="Retrainings that the run led to.",
+        lineage=comes_from(LineageKind.TRIGGERS),
     )
     model = belongs_to(
         "Model",
@@ -527,6 +562,7 @@ class Retraining(Entity):
         "The model that was retrained, in its previous version.",
         inverse="retrainings",
         inverse_doc="Retrainings of the model, newest first.",
+        lineage=comes_from(LineageKind.RETRAINED_AS),
     )
     new_model = linked_by(
         "Model",
@@ -540,6 +576,7 @@ class Retraining(Entity):
         inverse_doc="Retrainings that produced this model version.",
         inverse_sql="{this}.new_model_version = {that}.model_version AND {this}.model_id IN "
         "(SELECT old.id FROM ml_model_registry old WHERE old.model_name = {that}.model_name)",
+        lineage=leads_to(LineageKind.PRODUCES, closes_loop=True),
     )
     training_run = belongs_to(
         "TrainingRun",
@@ -547,6 +584,7 @@ class Retraining(Entity):
         "The training run that carried out the retraining.",
         inverse="retrainings",
         inverse_doc="Retrainings that the run carried out.",
+        lineage=leads_to(LineageKind.CARRIED_OUT_AS),
     )
     deployment = belongs_to(
         "Deployment",
@@ -554,4 +592,5 @@ class Retraining(Entity):
         "The deployment of the new version.",
         inverse="retrainings",
         inverse_doc="Retrainings whose new version the deployment put in place.",
+        lineage=leads_to(LineageKind.DEPLOYED_AS),
     )

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.lineage import LineageKind, comes_from
 
 
 class UnitType(Labels, pg_name="ab_unit_type"):
@@ -82,6 +83,7 @@ class Assignment(Entity):
     """Assignment of a unit to a variant of an experiment, with randomization metadata and a reproducible hash."""
 
     __tablename__ = "ab_experiment_assignments"
+    __label__ = ("variant", "unit_id")
     __table_args__ = (UniqueConstraint("experiment_id", "unit_id"),)
     __order__ = "assigned_at"
 
@@ -116,6 +118,7 @@ class Assignment(Entity):
         "The experiment that the unit was assigned in.",
         inverse="assignments",
         inverse_doc="Assignments of units to the experiment's variants.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -123,6 +126,7 @@ class Enrollment(Entity):
     """Enrollment of an assigned unit through its lifecycle: eligibility, consent and protocol adherence."""
 
     __tablename__ = "ab_experiment_enrollments"
+    __label__ = ("enrolled_at",)
     __order__ = "enrolled_at"
 
     id: Mapped[UUID] = column(Uuid(), "Enrollment identifier.", primary_key=True, server_default=NEW_UUID)
@@ -169,6 +173,7 @@ class Enrollment(Entity):
         "The assignment that the unit was enrolled under.",
         inverse="enrollments",
         inverse_doc="Enrollments of the assigned unit, newest first.",
+        lineage=comes_from(LineageKind.ENROLLED_AS),
     )
 
 
@@ -176,6 +181,7 @@ class InterimAnalysis(Entity):
     """An interim analysis of an experiment: O'Brien-Fleming alpha spending, conditional power and the decision."""
 
     __tablename__ = "ab_interim_analyses"
+    __label__ = ("analysis_number", "decision")
     __order__ = "performed_at"
 
     id: Mapped[UUID] = column(Uuid(), "Analysis identifier.", primary_key=True, server_default=NEW_UUID)
@@ -234,6 +240,7 @@ class InterimAnalysis(Entity):
         inverse="interim_analyses",
         latest="latest_interim_analysis",
         inverse_doc="Interim analyses of the experiment, newest first.",
+        lineage=comes_from(LineageKind.ANALYZED_BY),
     )
 
 
@@ -241,6 +248,7 @@ class ExperimentResult(Entity):
     """A computed result of an experiment: effect estimate, inference and effects by segment."""
 
     __tablename__ = "ab_experiment_results"
+    __label__ = ("analysis_type", "primary_metric")
     __order__ = "computed_at"
 
     id: Mapped[UUID] = column(Uuid(), "Result identifier.", primary_key=True, server_default=NEW_UUID)
@@ -333,6 +341,7 @@ class ExperimentResult(Entity):
         inverse="results",
         latest="latest_result",
         inverse_doc="Computed results of the experiment, newest first.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
 
 
@@ -340,6 +349,7 @@ class SrmCheck(Entity):
     """A check of an experiment for sample ratio mismatch, by a chi-squared test."""
 
     __tablename__ = "ab_srm_checks"
+    __label__ = ("severity", "checked_at")
     __order__ = "checked_at"
 
     id: Mapped[UUID] = column(Uuid(), "Check identifier.", primary_key=True, server_default=NEW_UUID)
@@ -384,6 +394,7 @@ class SrmCheck(Entity):
         inverse="srm_checks",
         latest="latest_srm_check",
         inverse_doc="Sample ratio mismatch checks of the experiment, newest first.",
+        lineage=comes_from(LineageKind.ANALYZED_BY),
     )
 
 
@@ -394,6 +405,7 @@ class FidelityComparison(Entity):
     """
 
     __tablename__ = "ab_fidelity_comparisons"
+    __label__ = ("fidelity_grade",)
     __order__ = "comparison_timestamp"
 
     id: Mapped[UUID] = column(Uuid(), "Comparison identifier.", primary_key=True, server_default=NEW_UUID)
@@ -465,6 +477,7 @@ class FidelityComparison(Entity):
         "The experiment that the prediction was compared with.",
         inverse="fidelity_comparisons",
         inverse_doc="Comparisons of twin predictions with the experiment's results, newest first.",
+        lineage=comes_from(LineageKind.ACTUAL_RESULTS),
     )
     simulation = belongs_to(
         "TwinSimulation",
@@ -472,6 +485,7 @@ class FidelityComparison(Entity):
         "The digital twin simulation that made the prediction.",
         inverse="fidelity_comparisons",
         inverse_doc="Comparisons of the simulation's prediction with experiment results, newest first.",
+        lineage=comes_from(LineageKind.ALSO_COMPARED_IN),
     )
     result = belongs_to(
         "ExperimentResult",
@@ -479,4 +493,5 @@ class FidelityComparison(Entity):
         "The experiment result that the prediction was compared with.",
         inverse="fidelity_comparisons",
         inverse_doc="Comparisons of twin predictions with this result.",
+        lineage=comes_from(LineageKind.ACTUAL_RESULTS),
     )

@@ -37,6 +37,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class ImprovementType(Labels, pg_name="improvement_type"):
@@ -72,6 +73,7 @@ class Evaluation(Entity):
     """
 
     __tablename__ = "evaluation_results"
+    __label__ = ("query",)
     __table_args__ = (
         Index(
             "ix_evaluation_results_learning_signal_id_created_at",
@@ -140,6 +142,7 @@ class RetrievalConfiguration(Entity):
     """A version of the RAG retrieval parameters, with the performance measured under it."""
 
     __tablename__ = "retrieval_configurations"
+    __label__ = ("config_name", "config_version")
     __table_args__ = (
         CheckConstraint("ABS(vector_weight + fulltext_weight + graph_weight - 1.0) < 0.001", name="weights_sum"),
     )
@@ -197,6 +200,7 @@ class PromptConfiguration(Entity):
     """A version of a prompt template, with its lineage and the performance measured under it."""
 
     __tablename__ = "prompt_configurations"
+    __label__ = ("prompt_name", "prompt_version")
     __order__ = "created_at"
     __search__ = ("prompt_name",)
 
@@ -238,6 +242,7 @@ class PromptConfiguration(Entity):
         "The prompt that this one was changed from.",
         inverse="child_prompts",
         inverse_doc="Prompts that were changed from this one.",
+        lineage=comes_from(LineageKind.EVOLVES_INTO),
     )
     # UNION, not UNION ALL: a cycle ends where it closes
     ancestors = linked_by(
@@ -253,6 +258,7 @@ class PromptConfiguration(Entity):
         inverse_sql="{this}.prompt_id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT p.prompt_id "
         "FROM prompt_configurations AS p WHERE p.parent_prompt_id = {that}.prompt_id UNION SELECT p.prompt_id "
         "FROM chain AS c JOIN prompt_configurations AS p ON p.parent_prompt_id = c.id) SELECT id FROM chain))",
+        lineage="the chain of parents, link by link an edge",
     )
 
 
@@ -260,6 +266,7 @@ class ImprovementAction(Entity):
     """One self-improvement that was applied: what was changed, from what to what, and whether it helped."""
 
     __tablename__ = "improvement_actions"
+    __label__ = ("improvement_type",)
     __table_args__ = (
         Index(
             "ix_improvement_actions_learning_signal_id_created_at",
@@ -310,6 +317,7 @@ class ImprovementAction(Entity):
         "The retrieval configuration that the action put in place.",
         inverse="improvement_actions",
         inverse_doc="Improvement actions that put the configuration in place.",
+        lineage=leads_to(LineageKind.APPLIES),
     )
     prompt_configuration = belongs_to(
         "PromptConfiguration",
@@ -317,6 +325,7 @@ class ImprovementAction(Entity):
         "The prompt configuration that the action put in place.",
         inverse="improvement_actions",
         inverse_doc="Improvement actions that put the prompt in place.",
+        lineage=leads_to(LineageKind.APPLIES),
     )
     evaluations = linked_by(
         "Evaluation",
@@ -326,6 +335,7 @@ class ImprovementAction(Entity):
         that_columns=("learning_signal_id",),
         inverse="improvement_actions",
         inverse_doc="Improvement actions that the evaluation's learning signal triggered.",
+        lineage=comes_from(LineageKind.TRIGGERS),
     )
 
 
@@ -395,6 +405,7 @@ class ExperimentKnowledge(Entity):
         many=False,
         inverse="knowledge",
         inverse_doc="Lessons learned from the experiment.",
+        lineage=comes_from(LineageKind.LEARNED_AS),
     )
     similar = Nearest(
         "similar_knowledge",

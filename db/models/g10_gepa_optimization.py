@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
+from db.lineage import LineageKind, comes_from
 
 
 class OptimizerType(Labels, pg_name="optimizer_type"):
@@ -69,6 +70,7 @@ class PromptOptimizationRun(Entity):
     """One prompt optimization session (GEPA or another optimizer). Each run optimizes one agent."""
 
     __tablename__ = "prompt_optimization_runs"
+    __label__ = ("agent_name", "run_name")
     __order__ = "created_at"
     __search__ = ("run_name", "mlflow_run_id")
 
@@ -133,6 +135,7 @@ class PromptOptimizationRun(Entity):
         inverse="best_of_run",
         inverse_doc="The run, when the instruction belongs to its best candidate.",
         inverse_many=False,
+        lineage="the best ones are some of the run's instructions",
     )
     active_instructions = linked_by(
         "OptimizedInstruction",
@@ -143,6 +146,7 @@ class PromptOptimizationRun(Entity):
         inverse="active_of_run",
         inverse_doc="The run that produced the instruction, while it is deployed.",
         inverse_many=False,
+        lineage="the active ones are some of the run's instructions",
     )
 
 
@@ -153,6 +157,7 @@ class OptimizedInstruction(Entity):
     """
 
     __tablename__ = "optimized_instructions"
+    __label__ = ("agent_name", "predictor_name", "version")
     __table_args__ = (
         Index(
             "uq_optimized_instructions_active",
@@ -200,6 +205,7 @@ class OptimizedInstruction(Entity):
         "The optimization run that produced the instruction.",
         inverse="instructions",
         inverse_doc="Instructions that the run produced.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
     parents = linked_by(
         "OptimizedInstruction",
@@ -209,6 +215,7 @@ class OptimizedInstruction(Entity):
         that_columns=("run_id", "candidate_idx"),
         inverse="children",
         inverse_doc="Instructions of the same run that evolved from this one's candidate.",
+        lineage=comes_from(LineageKind.EVOLVES_INTO),
     )
 
 
@@ -247,6 +254,7 @@ class OptimizedToolDescription(Entity):
         "The optimization run that produced the description.",
         inverse="tool_descriptions",
         inverse_doc="Tool descriptions that the run produced.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
     tool = belongs_to(
         "Tool",
@@ -254,6 +262,7 @@ class OptimizedToolDescription(Entity):
         "The registered tool of that name, if there is one.",
         inverse="optimized_descriptions",
         inverse_doc="Optimized descriptions of the tool, by its name.",
+        lineage=comes_from(LineageKind.DESCRIBED_BY),
     )
 
 
@@ -315,6 +324,7 @@ class PromptAbTest(Entity):
         "The instruction that is the baseline.",
         inverse="baseline_in_tests",
         inverse_doc="A/B tests in which the instruction is the baseline.",
+        lineage=comes_from(LineageKind.COMPARED_IN),
     )
     treatment_instruction = belongs_to(
         "OptimizedInstruction",
@@ -323,6 +333,7 @@ class PromptAbTest(Entity):
         inverse="treatment_in_tests",
         latest="latest_ab_test",
         inverse_doc="A/B tests in which the instruction is the treatment.",
+        lineage=comes_from(LineageKind.COMPARED_IN),
     )
     outcome = computed_object(
         "What the test came to: how the treatment did against the baseline.",
@@ -369,6 +380,7 @@ class PromptAbTestObservation(Entity):
     """One request observed in a prompt A/B test: its variant, score and latency."""
 
     __tablename__ = "prompt_ab_test_observations"
+    __label__ = ("variant",)
     __order__ = "created_at"
 
     observation_id: Mapped[UUID] = column(Uuid(), "Observation identifier.", primary_key=True, server_default=NEW_UUID)
@@ -393,4 +405,5 @@ class PromptAbTestObservation(Entity):
         "The A/B test that the observation belongs to.",
         inverse="observations",
         inverse_doc="Requests observed in the test.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

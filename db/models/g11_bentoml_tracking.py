@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Argument, Entity, belongs_to, column, computed_object, pg_enum
+from db.lineage import LineageKind, comes_from
 from db.models.g01_mlops_core import DeploymentStatus
 
 
@@ -72,6 +73,7 @@ class BentoService(Entity):
         "The model that the service serves.",
         inverse="services",
         inverse_doc="BentoML services that serve the model.",
+        lineage=comes_from(LineageKind.SERVED_BY),
     )
     deployment = belongs_to(
         "Deployment",
@@ -79,6 +81,7 @@ class BentoService(Entity):
         "The deployment that the service serves.",
         inverse="services",
         inverse_doc="BentoML services that the deployment is served by.",
+        lineage=comes_from(LineageKind.SERVED_BY),
     )
     metrics_summary = computed_object(
         "What the service's metrics of a period come to; null values where it emitted none.",
@@ -122,6 +125,7 @@ class ServingMetric(Entity):
     """One periodic measurement of a BentoML service: throughput, latency, errors and resource usage."""
 
     __tablename__ = "ml_bentoml_serving_metrics"
+    __label__ = ("recorded_at",)
     __order__ = "recorded_at"
 
     id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -161,4 +165,5 @@ class ServingMetric(Entity):
         inverse="metrics",
         latest="latest_metric",
         inverse_doc="Serving metrics that the service emits, newest first.",
+        lineage=comes_from(LineageKind.EMITS),
     )

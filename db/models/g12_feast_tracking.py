@@ -6,18 +6,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, Integer, UniqueConstraint, Uuid
+from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, Index, Integer, UniqueConstraint, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
+from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class FeatureView(Entity):
     """A Feast feature view: its features, entities, source, time-to-live and online serving."""
 
     __tablename__ = "ml_feast_feature_views"
-    __table_args__ = (UniqueConstraint("name", "project"),)
+    __table_args__ = (
+        UniqueConstraint("name", "project"),
+        Index("ix_ml_feast_feature_views_features", "features", postgresql_using="gin"),
+    )
     __order__ = "created_at"
     __search__ = ("name", "source_name")
 
@@ -48,11 +52,26 @@ class FeatureView(Entity):
         TIMESTAMP(timezone=True), "When it was retired; null while it is in use."
     )
 
+    served_features = linked_by(
+        "Feature",
+        "{that}.feature_name = ANY (ARRAY(SELECT coalesce(e ->> 'name', e #>> '{}') FROM jsonb_array_elements("
+        "CASE jsonb_typeof({this}.features) WHEN 'array' THEN {this}.features END) AS e))",
+        "Features of the feature store that the view serves, by name, in every version of theirs.",
+        this_columns=("features",),
+        that_columns=("feature_name",),
+        inverse="feature_views",
+        inverse_doc="Feast feature views that serve the feature, by its name.",
+        inverse_sql="({this}.features @> jsonb_build_array(jsonb_build_object('name', {that}.feature_name)) "
+        "OR {this}.features @> jsonb_build_array({that}.feature_name))",
+        lineage=leads_to(LineageKind.CONTAINS),
+    )
+
 
 class MaterializationJob(Entity):
     """One materialization of a feature view over a time window, with its resource usage."""
 
     __tablename__ = "ml_feast_materialization_jobs"
+    __label__ = ("feature_view_name", "job_type")
     __order__ = "created_at"
     __search__ = ("job_id",)
 
@@ -91,6 +110,7 @@ class MaterializationJob(Entity):
         inverse="materialization_jobs",
         latest="latest_materialization_job",
         inverse_doc="Materialization jobs of the feature view, newest first.",
+        lineage=comes_from(LineageKind.MATERIALIZED_BY),
     )
 
 
@@ -98,6 +118,7 @@ class FeatureFreshness(Entity):
     """One reading of a feature view's freshness, judged by staleness thresholds."""
 
     __tablename__ = "ml_feast_feature_freshness"
+    __label__ = ("feature_view_name", "freshness_status")
     __order__ = "recorded_at"
 
     id: Mapped[UUID] = column(Uuid(), "Freshness record identifier.", primary_key=True, server_default=NEW_UUID)
@@ -134,4 +155,5 @@ class FeatureFreshness(Entity):
         inverse="freshness",
         latest="latest_freshness",
         inverse_doc="Freshness readings of the feature view, newest first.",
+        lineage=comes_from(LineageKind.MONITORED_BY),
     )

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class DiscoveryAlgorithm(Labels, pg_name="discovery_algorithm", pg_schema="ml"):
@@ -56,6 +57,7 @@ class DiscoveredDag(Entity):
     """A causal DAG discovered by an ensemble of algorithms, with the gate's decision about its use."""
 
     __tablename__ = "discovered_dags"
+    __label__ = ("discovery_timestamp",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "discovery_timestamp"
     __search__ = ("session_id",)
@@ -96,6 +98,7 @@ class DiscoveryAlgorithmRun(Entity):
     """The result of one algorithm within a discovery: one vote of the ensemble."""
 
     __tablename__ = "discovery_algorithm_runs"
+    __label__ = ("algorithm",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"
 
@@ -116,6 +119,7 @@ class DiscoveryAlgorithmRun(Entity):
         "The DAG that the algorithm voted on.",
         inverse="algorithm_runs",
         inverse_doc="Runs of the algorithms behind the DAG.",
+        lineage=leads_to(LineageKind.PRODUCES),
     )
 
 
@@ -123,6 +127,7 @@ class DiscoveredEdge(Entity):
     """An edge of a discovered DAG, with the ensemble's confidence in it and the algorithms that found it."""
 
     __tablename__ = "discovered_edges"
+    __label__ = ("source_node", "target_node")
     __table_args__ = (UniqueConstraint("dag_id", "source_node", "target_node"), {"schema": "ml"})
     __order__ = "created_at"
 
@@ -144,6 +149,7 @@ class DiscoveredEdge(Entity):
         "The DAG that the edge belongs to.",
         inverse="edges",
         inverse_doc="Edges of the DAG.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -151,6 +157,7 @@ class DriverRanking(Entity):
     """Causal against predictive importance of the features for one outcome, with their rank correlation."""
 
     __tablename__ = "driver_rankings"
+    __label__ = ("target_variable",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "ranking_timestamp"
     __search__ = ("session_id",)
@@ -186,6 +193,7 @@ class DriverRanking(Entity):
         "The DAG that the causal ranks were taken from.",
         inverse="driver_rankings",
         inverse_doc="Driver rankings taken from the DAG.",
+        lineage=comes_from(LineageKind.RANKED_IN),
     )
 
 
@@ -193,6 +201,7 @@ class FeatureRanking(Entity):
     """One feature's causal and predictive rank within a driver ranking."""
 
     __tablename__ = "feature_rankings"
+    __label__ = ("feature_name",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"
 
@@ -222,4 +231,5 @@ class FeatureRanking(Entity):
         "The ranking set that the feature's ranks belong to.",
         inverse="feature_rankings",
         inverse_doc="Ranks of the individual features.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )

@@ -11,12 +11,14 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NOW, Entity, belongs_to, column, computed_object, linked_by
+from db.lineage import LineageKind, comes_from
 
 
 class CohortDefinition(Entity):
     """A versioned cohort: the inclusion and exclusion criteria for a brand and indication."""
 
     __tablename__ = "ml_cohort_definitions"
+    __label__ = ("cohort_name", "version")
     __table_args__ = (UniqueConstraint("brand", "indication", "version"),)
     __order__ = "created_date"
     __search__ = ("cohort_name", "cohort_id", "version", "config_hash")
@@ -60,6 +62,7 @@ class CohortExecution(Entity):
     """
 
     __tablename__ = "ml_cohort_executions"
+    __label__ = ("execution_id",)
     __order__ = "execution_timestamp"
     __search__ = ("execution_id",)
 
@@ -98,6 +101,7 @@ class CohortExecution(Entity):
         inverse="executions",
         latest="latest_execution",
         inverse_doc="Executions of the cohort definition.",
+        lineage=comes_from(LineageKind.EXECUTED_AS),
     )
     sla = computed_object(
         "Whether the execution met its service level: 120 seconds for each 100,000 patients of the input.",
@@ -114,6 +118,7 @@ class CohortEligibilityLog(Entity):
     """One criterion applied in an execution, and how many patients it removed."""
 
     __tablename__ = "ml_cohort_eligibility_log"
+    __label__ = ("criterion_name",)
     __order__ = "applied_at"
 
     log_id: Mapped[int] = column(Integer(), "Log entry identifier.", primary_key=True, autoincrement=True)
@@ -136,6 +141,7 @@ class CohortEligibilityLog(Entity):
         "The cohort definition that the criterion belongs to.",
         inverse="eligibility_log",
         inverse_doc="Criteria applied in any execution of the cohort, with their impact.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     execution = belongs_to(
         "CohortExecution",
@@ -143,6 +149,7 @@ class CohortEligibilityLog(Entity):
         "The execution in which the criterion was applied.",
         inverse="eligibility_log",
         inverse_doc="Criteria applied in the execution, with their impact.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
 
 
@@ -150,6 +157,7 @@ class PatientCohortAssignment(Entity):
     """Whether one patient was eligible for a cohort in one execution, and which criteria failed if not."""
 
     __tablename__ = "ml_patient_cohort_assignments"
+    __label__ = ("patient_journey_id",)
     __order__ = "assigned_at"
 
     patient_journey_id: Mapped[str] = column(TEXT(), "Patient identifier.", primary_key=True)
@@ -174,6 +182,7 @@ class PatientCohortAssignment(Entity):
         "The cohort that the patient was assessed for.",
         inverse="patient_assignments",
         inverse_doc="Patients assessed for the cohort, in any execution.",
+        lineage=comes_from(LineageKind.CONTAINS),
     )
     execution = belongs_to(
         "CohortExecution",
@@ -181,6 +190,7 @@ class PatientCohortAssignment(Entity):
         "The execution that assessed the patient.",
         inverse="patient_assignments",
         inverse_doc="Patients that the execution assessed.",
+        lineage=comes_from(LineageKind.PRODUCES),
     )
 
 
@@ -223,4 +233,5 @@ class CohortComparison(Entity):
         # The inner query makes the planner ask the GIN index first; alone, a page per cohort walks the order's index.
         inverse_sql="{this}.comparison_id = ANY(ARRAY(SELECT named.comparison_id FROM ml_cohort_comparisons AS named"
         " WHERE named.cohort_ids @> jsonb_build_array({that}.cohort_id)))",
+        lineage=comes_from(LineageKind.COMPARED_IN),
     )

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from schema.fields.g04_tool_composer import TOOL_EXECUTION_PLAN
+from schema.fields.lineage import LINEAGE
+from schema.fields.lineage_diff import LINEAGE_DIFF
+from schema.fields.lineage_impact import IMPACT
+from schema.fields.lineage_paths import PATHS
+from schema.fields.lineage_text import LINEAGE_COUNTS, LINEAGE_TEXT
 from schema.fields.root_field import RootField
 from schema.fields.search import SEARCH
 
 FIELDS: dict[str, RootField] = {
+    "impact": IMPACT,
+    "lineage": LINEAGE,
+    "lineageCounts": LINEAGE_COUNTS,
+    "lineageDiff": LINEAGE_DIFF,
+    "lineageText": LINEAGE_TEXT,
+    "paths": PATHS,
     "search": SEARCH,
     "toolExecutionPlan": TOOL_EXECUTION_PLAN,
 }

@@ -1,0 +1,152 @@
+"""`lineage`: what feeds rows and what came of them, as two flat lists that say where they were cut.
+
+Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+"""
+
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import strawberry
+
+from db.engine import Reader
+from schema.fields.lineage_types import (
+    Filling,
+    LineageDirection,
+    argument,
+    below,
+    classes,
+    edge_record,
+    node_record,
+    node_rows,
+    walk_arguments,
+    walked_rows,
+)
+from schema.fields.root_field import RootField
+from schema.lineage import asked as asking
+from schema.lineage import cursors
+from schema.lineage.answer import COUNTED, Answer, cut_branches, fitted, is_complete, reason
+from schema.lineage.asked import Asked, asked
+from schema.lineage.walk import Walk, Walked, window
+from schema.loaders import Loaders
+from schema.records import Record
+from schema.selection import Selection
+from schema.types import Info, Types, selection_of, taking
+
+
+def _taken(types: Types) -> dict[str, Any]:
+    return walk_arguments(types) | {
+        "maxBytes": argument(
+            int | None,
+            "How many bytes of JSON the answer may have, aside from what is selected below `node`; nearest nodes "
+            f"first. {asking.LEAST_BYTES} to {asking.MAX_BYTES}.",
+        ),
+        "after": argument(
+            list[str] | None,
+            f"Read on from these cursors of a `frontier`, at most {cursors.MAX_CURSORS}, with the same arguments; "
+            "limits may differ. A node can come again; its lesser depth holds.",
+        ),
+    }
+
+
+# -- the answer ------------------------------------------------------------------------------------------------------
+
+
+async def _lineage(info: Info) -> Record:
+    """A part of the lineage.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+    """
+    loaders, selection = info.context.loaders, selection_of(info)
+    question = asked(loaders.catalogue, selection.arguments)
+    async with loaders.reader.snapshot() as reader:
+        return await Reading(loaders, reader, question, selection).record()
+
+
+class Reading:
+    """One answer, made on one snapshot."""
+
+    def __init__(self, loaders: Loaders, reader: Reader, asked_: Asked, selection: Selection) -> None:
+        self._catalogue, self._missing = loaders.catalogue, loaders.missing
+        self._reader = reader
+        self._asked = asked_
+        self._selection = selection
+        self._filling = Filling(loaders, reader, selection)
+
+    async def record(self) -> Record:
+        """The answer as its types' fields read it."""
+        question = self._asked.question
+        walked = await Walk(self._catalogue, self._missing, self._reader, question).run()
+
+        def size(answer: Answer) -> int:
+            return len(orjson.dumps(_projected(self._selection, self._record(answer, walked))))
+
+        answer = fitted(walked, question, self._asked.types, size, self._asked.max_bytes)
+        record = self._record(answer, walked)
+        await self._filling.fill(answer.nodes, record["nodes"])
+        if any(below(self._selection, "LineageFrontier", name) for name in ("remaining", "capped")):
+            await self._count_remaining(answer, record["frontier"])
+        return record
+
+    def _record(self, answer: Answer, walked: Walked) -> Record:
+        """The answer before anything is counted: numbers as long as they can become."""
+        return {
+            "nodes": [node_record(node) for node in answer.nodes],
+            "edges": [edge_record(link, closes=closes) for link, closes in answer.links.items()],
+            "complete": is_complete(answer, walked),
+            "reason": reason(answer, walked, self._asked.question),
+            "as_of": walked.as_of,
+            "frontier": [
+                {
+                    "node": cut.spot.id,
+                    "direction": LineageDirection.DOWNSTREAM if cut.end.downstream else LineageDirection.UPSTREAM,
+                    "kind": cut.end.kind.value,
+                    "type": cut.end.target,
+                    "depth": cut.depth,
+                    "remaining": COUNTED,
+                    "capped": False,
+                    "cursor": cursors.encode(self._asked.signature, cut.end, cut.spot.id, cut.depth, cut.spot.position),
+                }
+                for cut in answer.cuts
+            ],
+            "omitted": [{"type": name, "count": count} for name, count in sorted(answer.omitted.items())],
+            "missing": walked.gone,
+        }
+
+    async def _count_remaining(self, answer: Answer, records: Sequence[Record]) -> None:
+        branches, places = cut_branches(answer.cuts)
+        within = window(self._catalogue, self._asked.question)
+        for number, place, count in await self._filling.count(branches, within):
+            record = records[places[number][place - 1]]
+            record |= {"remaining": min(count, COUNTED), "capped": count > COUNTED}
+
+
+_ATTRIBUTES = {"from": "from_", "closesCycle": "closes_cycle", "asOf": "as_of"}
+
+
+def _projected(selection: Selection, value: Any) -> Any:
+    """A value as it is sent: what is selected, under its aliases; rows of the catalogue aside."""
+    if isinstance(value, list):
+        return [_projected(selection, one) for one in value]
+    if not isinstance(value, dict):
+        return value.value if isinstance(value, enum.Enum) else value
+    return {key: _field(child, value) for key, child in selection.fields.items()}
+
+
+def _field(child: Selection, record: Record) -> Any:
+    if child.name == "__typename":
+        return child.type_name
+    return _projected(child, record[_ATTRIBUTES.get(child.name, child.name)])
+
+
+def _make(types: Types) -> Any:
+    return strawberry.field(
+        resolver=taking(_taken(types), classes(types).lineage | None, lambda _root, info: _lineage(info)),
+        description="What rows came from and what came of them, to any depth: nodes and edges as flat lists from one "
+        "snapshot, complete or saying where they were cut, with cursors to read on.",
+    )
+
+
+LINEAGE = RootField(_make, node_rows, walked_rows)

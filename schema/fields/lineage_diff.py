@@ -1,0 +1,139 @@
+"""`lineageDiff`: what happened to a lineage between two moments.
+
+Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+"""
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import strawberry
+
+from schema.errors import bad_argument
+from schema.fields.lineage_types import (
+    Filling,
+    LineageNode,
+    argument,
+    classes,
+    edge_record,
+    node_record,
+    node_rows,
+    walk_arguments,
+    walked_rows,
+)
+from schema.fields.root_field import RootField
+from schema.lineage.answer import assemble, is_complete, reason
+from schema.lineage.asked import asked
+from schema.lineage.diff import Change, Differences
+from schema.lineage.walk import Walk
+from schema.records import Record
+from schema.scalars import DateTime
+from schema.types import Info, Types, selection_of, taking
+
+
+def _between(moments: list[datetime]) -> tuple[datetime, datetime]:
+    if len(moments) != 2:
+        raise bad_argument("between", f"has {len(moments)} moments; pass two, the earlier one first")
+    since, until = moments
+    if since >= until:
+        raise bad_argument("between", f"{since.isoformat()} is not before {until.isoformat()}")
+    return since, until
+
+
+async def _diff(info: Info) -> Record:
+    """The difference.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the argument.
+    """
+    loaders, selection = info.context.loaders, selection_of(info)
+    since, until = _between(selection.arguments["between"])
+    question = asked(loaders.catalogue, selection.arguments)
+    async with loaders.reader.snapshot() as reader:
+        walked = await Walk(loaders.catalogue, loaders.missing, reader, question.question).run()
+        answer = assemble(walked, question.question, question.types)
+        found = await Differences(loaders.catalogue, loaders.missing, reader).between(answer, since, until)
+        changed = [change.node for change in found.changes]
+        nodes = {node.id: node for node in (*found.added, *found.removed, *changed)}
+        records = {id_: node_record(node) for id_, node in nodes.items()}
+        await Filling(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
+
+    def change(one: Change) -> Record:
+        return {
+            "node": records[one.node.id],
+            "at": one.at,
+            "lifecycle": one.lifecycle,
+            "from_": one.origin,
+            "to": one.to,
+            "actor": one.actor,
+        }
+
+    return {
+        "added": {
+            "nodes": [records[node.id] for node in found.added],
+            "edges": [edge_record(link, closes=answer.links[link]) for link in found.added_links],
+        },
+        "removed": {
+            "nodes": [records[node.id] for node in found.removed],
+            "edges": [edge_record(link, closes=answer.links[link]) for link in found.removed_links],
+        },
+        "changed": [change(one) for one in found.changes],
+        "unknown": found.unknown,
+        "complete": is_complete(answer, walked),
+        "reason": reason(answer, walked, question.question),
+        "as_of": walked.as_of,
+        "missing": walked.gone,
+    }
+
+
+@strawberry.type(description="A change of a node between two moments.")
+class LineageChange:
+    node: LineageNode = strawberry.field(description="The node, as it is now.")
+    at: DateTime = strawberry.field(description="When it changed; of several unrecorded changes the last.")
+    lifecycle: str | None = strawberry.field(
+        description="The lifecycle that it moved in; null for an update of which nothing is recorded."
+    )
+    from_: str | None = strawberry.field(name="from", description="The state before.")
+    to: str | None = strawberry.field(description="The state after.")
+    actor: str | None = strawberry.field(description="Who asked for the change.")
+
+
+@cache
+def _result(types: Types) -> Any:
+    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
+
+    @strawberry.type(description="A part of a lineage that came or went.")
+    class LineagePart:
+        nodes: list[LineageNode] = strawberry.field(description="The nodes, nearest first.")
+        edges: edges_ = strawberry.field(description="The edges, those between these nodes and older ones among them.")
+
+    @strawberry.type(description="What happened to a lineage between two moments, and what cannot be known of it.")
+    class LineageDiff:
+        added: LineagePart = strawberry.field(description="Rows that came to be in that time, and their edges.")
+        removed: LineagePart = strawberry.field(
+            description="Rows that went out of use in that time (deactivated, retired), and their edges."
+        )
+        changed: list[LineageChange] = strawberry.field(
+            description="Changes that the gateway has recorded, in order; then rows that were updated otherwise."
+        )
+        unknown: list[str] = strawberry.field(description="What the rows' times and the record cannot tell.")
+        complete: bool = strawberry.field(description="Whether the whole lineage was compared.")
+        reason: str | None = strawberry.field(description="What was cut of it; null if nothing was.")
+        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
+        missing: list[strawberry.ID] = strawberry.field(description="Ids of `from` that do not exist.")
+
+    return LineageDiff
+
+
+def _make(types: Types) -> Any:
+    two = "The moments, exactly 2, the earlier first: what happened after the first, up to the second."
+    moments: Any = list[DateTime]
+    taken = {"between": argument(moments, two)} | walk_arguments(types)
+    return strawberry.field(
+        resolver=taking(taken, _result(types) | None, lambda _root, info: _diff(info)),
+        description="What happened to a lineage, as it stands now, between two moments: from the rows' times and from "
+        "the changes that the gateway has recorded.",
+    )
+
+
+LINEAGE_DIFF = RootField(_make, node_rows, walked_rows)

@@ -1,0 +1,239 @@
+"""`impact`: what a change of state would touch, without changing anything.
+
+Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import strawberry
+
+from db.base import Labels
+from db.engine import Reader
+from db.lifecycle import Lifecycle, lifecycle_of, lifecycles
+from db.lineage import LineageKind
+from schema import sql
+from schema.catalogue import Type
+from schema.errors import bad_argument, missing_object
+from schema.fields.lineage_types import (
+    Filling,
+    LineageNode,
+    argument,
+    classes,
+    edge_record,
+    node_record,
+    node_rows,
+)
+from schema.fields.root_field import RootField
+from schema.guards import Ask, obstacles
+from schema.lifecycle import blocker
+from schema.lineage import asked as asking
+from schema.lineage import impact
+from schema.lineage.answer import assemble, is_complete, reason
+from schema.lineage.edges import edges
+from schema.lineage.statements import Branch, Spot, Statements, Window, key_of
+from schema.lineage.walk import DOWNSTREAM, UPSTREAM, Question, Walk
+from schema.loaders import Loaders
+from schema.records import Record
+from schema.results import Blocker
+from schema.scalars import DateTime
+from schema.types import Info, Types, selection_of, taking
+
+DEPTH = 10
+NEIGHBOURS = 100
+"""How many rows an effect is followed to from one row."""
+
+
+@strawberry.input(description="A change of state.")
+class LineageTransition:
+    to: str = strawberry.field(description="The state that the row would move to, as the graph names it: PRODUCTION.")
+    lifecycle: str | None = strawberry.field(
+        default=None,
+        description="The lifecycle that it moves in; the type's own, such as stage or status, unless said.",
+    )
+
+
+@dataclass(frozen=True)
+class Move:
+    """The change that is asked about."""
+
+    id: str
+    type: Type
+    lifecycle: Lifecycle
+    to: Labels
+
+
+def _move(loaders: Loaders, arguments: Mapping[str, Any]) -> Move:
+    id_ = asking.node_id(loaders.catalogue, "of", arguments["of"])
+    type_, _ = key_of(loaders.catalogue, id_)
+    asked = arguments["if"]
+    names = [one.name for one in lifecycles() if one.entity == type_.name]
+    if not names:
+        raise bad_argument("of", f"{type_.name} has no lifecycle; nothing moves there")
+    lifecycle = lifecycle_of(type_.name, asked.get("lifecycle"))
+    if lifecycle is None:
+        raise bad_argument("if.lifecycle", f"{type_.name} has none of that name; it has {', '.join(names)}")
+    if asked["to"] not in lifecycle.states.__members__:
+        states = ", ".join(state.name for state in lifecycle.states)
+        raise bad_argument("if.to", f"{asked['to'][:80]!r} is no state of {lifecycle.key}; its states are {states}")
+    return Move(id_, type_, lifecycle, lifecycle.states[asked["to"]])
+
+
+class Impact:
+    """The impact of one change, read on one snapshot."""
+
+    def __init__(self, loaders: Loaders, reader: Reader, move: Move) -> None:
+        self._loaders = loaders
+        self._reader = reader
+        self._move = move
+        self._statements = Statements(loaders.catalogue, loaders.missing)
+
+    async def origin(self) -> Labels | None:
+        """The state that the row is in.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``: there is no such row; ``MISSING_IN_DATABASE``: nor such a column.
+        """
+        move = self._move
+        if what := self._loaders.missing.first(move.type, [move.lifecycle.column]):
+            raise missing_object(what)
+        bind = sql.Binds()
+        select = [f"t.{move.lifecycle.column}::text"]
+        rows = await self._reader.fetch(
+            sql.by_keys(move.type, select, [key_of_move(self._loaders, move)], bind), bind.values
+        )
+        if not rows:
+            raise bad_argument("of", f"{move.id} does not exist")
+        return move.lifecycle.state(rows[0][1])
+
+    async def blockers(self, origin: Labels) -> list[Blocker]:
+        """What is in the way of the move."""
+        move = self._move
+        ask = [Ask(key_of_move(self._loaders, move), origin)]
+        found = await obstacles(self._reader.fetch, move.type, move.lifecycle, ask, move.to)
+        return [blocker(obstacle) for obstacle in found[0][move.to]]
+
+    async def concerned(self, origin: Labels) -> list[str]:
+        """The ids of the rows that the effects of the move would change, or would look at to decide."""
+        move = self._move
+        found: dict[str, None] = {}
+        for way in impact.ways(move.lifecycle, origin, move.to):
+            found |= dict.fromkeys(await self._follow([move.id], way))
+        if (move.type.name, move.lifecycle.name, move.to.name) == impact.ROLLBACK:
+            through = frozenset({LineageKind.ROLLS_BACK_TO})
+            chain = Question([move.id], UPSTREAM, asking.MAX_DEPTH, NEIGHBOURS, asking.NODES, through)
+            walked = await Walk(self._loaders.catalogue, self._loaders.missing, self._reader, chain).run()
+            found |= dict.fromkeys(
+                [*walked.found, *await self._follow(list(walked.found), ["BentoService.deployment~"])]
+            )
+        found.pop(move.id, None)
+        return list(found)
+
+    async def _follow(self, ids: Sequence[str], way: Sequence[str]) -> list[str]:
+        """Where a chain of edges leads from nodes."""
+        for name in way:
+            end = edges().by_name[name]
+            if not ids or self._statements.lacking(end):
+                return []
+            spots = [Spot(id_, key_of(self._loaders.catalogue, id_)[1]) for id_ in ids]
+            rows = await self._reader.fetch(*self._statements.neighbours([Branch((end,), spots)], NEIGHBOURS, Window()))
+            ids = list(dict.fromkeys(row[2] for row in rows))
+        return list(ids)
+
+
+def key_of_move(loaders: Loaders, move: Move) -> tuple[str, ...]:
+    """The key of the row that would move."""
+    return key_of(loaders.catalogue, move.id)[1]
+
+
+async def _impact(info: Info) -> Record:
+    """What a change would touch.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the argument.
+    """
+    loaders, selection = info.context.loaders, selection_of(info)
+    move = _move(loaders, selection.arguments)
+    room = asking.number(selection.arguments, "maxNodes", asking.NODES, 1, asking.MAX_NODES)
+    async with loaders.reader.snapshot() as reader:
+        asked = Impact(loaders, reader, move)
+        origin = await asked.origin()
+        allowed = origin is not None and move.to in move.lifecycle.allowed(origin)
+        blockers = await asked.blockers(origin) if origin is not None and allowed else []
+        concerned = await asked.concerned(origin) if origin is not None and allowed else []
+        starts = [move.id, *concerned][:room]
+        question = Question(starts, DOWNSTREAM, DEPTH, NEIGHBOURS, room, frozenset(impact.SERVING))
+        walked = await Walk(loaders.catalogue, loaders.missing, reader, question).run()
+        answer = assemble(walked, question, None)
+        records = {node.id: node_record(node) for node in answer.nodes}
+        await Filling(loaders, reader, selection).fill(answer.nodes, list(records.values()))
+    cut = len(starts) <= len(concerned)
+    return {
+        "node": records[move.id],
+        "lifecycle": move.lifecycle.name,
+        "from_": origin.name if origin is not None else None,
+        "to": move.to.name,
+        "allowed": allowed,
+        "blocked_by": blockers,
+        "changes": [records[id_] for id_ in concerned if id_ in records],
+        "nodes": list(records.values()),
+        "edges": [edge_record(link, closes=closes) for link, closes in answer.links.items()],
+        "unknown": impact.unknown(move.lifecycle, origin, move.to) if origin is not None and allowed else [],
+        "complete": not cut and is_complete(answer, walked),
+        "reason": f"maxNodes: the change concerns more than {room} rows." if cut else reason(answer, walked, question),
+        "as_of": walked.as_of,
+    }
+
+
+@cache
+def _result(types: Types) -> Any:
+    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
+
+    @strawberry.type(description="What a change of state would touch. Nothing is changed.")
+    class LineageImpact:
+        node: LineageNode = strawberry.field(description="The row that would move, in the state that it is in.")
+        lifecycle: str = strawberry.field(description="The lifecycle that it would move in.")
+        from_: str | None = strawberry.field(name="from", description="The state that it is in.")
+        to: str = strawberry.field(description="The state that it would move to.")
+        allowed: bool = strawberry.field(
+            description="Whether its lifecycle has that move; if not, nothing is followed."
+        )
+        blocked_by: list[Blocker] = strawberry.field(
+            description="What is in the way at the moment; empty where nothing is."
+        )
+        changes: list[LineageNode] = strawberry.field(
+            description="Other rows that the move would change: those that its effects look at, of which they change "
+            "what is in a state to be changed. A dry run of the mutation says which."
+        )
+        nodes: list[LineageNode] = strawberry.field(
+            description="All of these, and what is served by them, downstream: what depends on the change."
+        )
+        edges: edges_ = strawberry.field(description="The edges among them.")
+        unknown: list[str] = strawberry.field(description="What the move would change that no edge leads to.")
+        complete: bool = strawberry.field(description="Whether everything was followed.")
+        reason: str | None = strawberry.field(description="What was cut; null if nothing was.")
+        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
+
+    return LineageImpact
+
+
+def _make(types: Types) -> Any:
+    taken = {
+        "of": argument(strawberry.ID, "Global id of the row that would move."),
+        "if_": argument(LineageTransition, "The change of state.", name="if"),
+        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {asking.MAX_NODES}.", asking.NODES),
+    }
+    return strawberry.field(
+        resolver=taking(taken, _result(types) | None, lambda _root, info: _impact(info)),
+        description="What a change of state, such as a promotion or a rollback, would touch: what is in its way, the "
+        "rows that change with it, and what depends on them.",
+    )
+
+
+def _reads(_types: object, arguments: Mapping[str, Any], _sizes: Mapping[str, int]) -> int:
+    return node_rows(arguments)["node"] * NEIGHBOURS // 10
+
+
+IMPACT = RootField(_make, node_rows, _reads)

@@ -1,0 +1,155 @@
+"""`paths`: the ways from one node to another.
+
+Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import strawberry
+
+from schema.fields.lineage_types import (
+    Filling,
+    LineageDirection,
+    LineageNode,
+    argument,
+    classes,
+    edge_record,
+    node_record,
+)
+from schema.fields.root_field import RootField
+from schema.lineage import asked as asking
+from schema.lineage.answer import assemble
+from schema.lineage.paths import STEPS, GivenUpError, Path, paths
+from schema.lineage.statements import Statements, key_of
+from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Question, Walk
+from schema.records import Record
+from schema.scalars import DateTime
+from schema.types import Info, Types, selection_of, taking
+
+MAX_LENGTH, LENGTH = 20, 8
+MAX_FIRST, FIRST = 100, 10
+NODES, PER_NODE = 5000, 1000
+"""How much of what leads to the target is read, at most."""
+
+_BACK = {DOWNSTREAM: UPSTREAM, UPSTREAM: DOWNSTREAM, BOTH: BOTH}
+
+
+async def _paths(info: Info) -> Record:
+    """The paths.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the argument.
+    """
+    loaders, selection = info.context.loaders, selection_of(info)
+    arguments = selection.arguments
+    start = asking.node_id(loaders.catalogue, "from", arguments["from"])
+    target = asking.node_id(loaders.catalogue, "to", arguments["to"])
+    longest = asking.number(arguments, "maxLength", LENGTH, 0, MAX_LENGTH)
+    first = asking.number(arguments, "first", FIRST, 1, MAX_FIRST)
+    way = asking.direction(arguments, DOWNSTREAM)
+    question = Question([target], _BACK[way], longest, PER_NODE, NODES, asking.kinds(arguments))
+    async with loaders.reader.snapshot() as reader:
+        walked = await Walk(loaders.catalogue, loaders.missing, reader, question).run()
+        if start not in walked.found:
+            type_, key = key_of(loaders.catalogue, start)
+            statement = Statements(loaders.catalogue, loaders.missing).nodes({type_.name: [key]})
+            if len(await reader.fetch(*statement)) < 2:  # one row is the moment
+                walked.gone.append(start)
+        answer = assemble(walked, question, None)
+        found: list[Path] = []
+        reasons = []
+        away = {node.id: node.depth for node in walked.found.values()}
+        try:
+            for path in paths(start, target, answer.links, away, longest, way):
+                if len(found) == first:
+                    reasons.append(f"first: there are more than {first} paths")
+                    break
+                found.append(path)
+        except GivenUpError:
+            reasons.append(f"there are too many ways to try: {STEPS} edges were")
+        if any(cut.limit != "maxDepth" for cut in answer.cuts):
+            reasons.append(f"more than {NODES} nodes, or {PER_NODE} neighbours of one, lead to the target")
+        if walked.gone:
+            reasons.append(f"{' and '.join(walked.gone)} does not exist")
+        if walked.lacking:
+            reasons.append(f"the connected database lacks {', '.join(sorted(walked.lacking))}")
+        nodes = {id_: walked.found[id_] for path in found for id_ in path.nodes}
+        records = {id_: node_record(node) for id_, node in nodes.items()}
+        await Filling(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
+    return {
+        "paths": [
+            {
+                "length": len(path.links),
+                "nodes": [records[id_] for id_ in path.nodes],
+                "edges": [edge_record(link, closes=answer.links[link]) for link in path.links],
+            }
+            for path in found
+        ],
+        "complete": not reasons,
+        "reason": "; ".join(reasons) + "." if reasons else None,
+        "as_of": walked.as_of,
+        "missing": walked.gone,
+    }
+
+
+@cache
+def _result(types: Types) -> Any:
+    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
+
+    @strawberry.type(description="A way from one node to another, on which no node comes twice.")
+    class LineagePath:
+        length: int = strawberry.field(description="How many edges it has.")
+        nodes: list[LineageNode] = strawberry.field(
+            description="Its nodes, from the one end to the other; `depth` is the distance to the target."
+        )
+        edges: edges_ = strawberry.field(description="Its edges in that order; `from` is the upstream end.")
+
+    @strawberry.type(description="The ways from one node to another.")
+    class LineagePaths:
+        paths: list[LineagePath] = strawberry.field(
+            description="The paths, shortest first; edges of two kinds make two."
+        )
+        complete: bool = strawberry.field(description="Whether these are all paths of at most `maxLength` edges.")
+        reason: str | None = strawberry.field(description="Why there may be more; null if these are all.")
+        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
+        missing: list[strawberry.ID] = strawberry.field(description="Which of the two nodes does not exist.")
+
+    return LineagePaths
+
+
+def _make(types: Types) -> Any:
+    kinds: Any = list[classes(types).kind]  # type: ignore[misc]  # an enum of the models
+    taken = {
+        "from_": argument(strawberry.ID, "Global id of the node that the paths begin at.", name="from"),
+        "to": argument(strawberry.ID, "Global id of the node that they lead to."),
+        "maxLength": argument(int | None, f"How many edges a path may have: 0 to {MAX_LENGTH}.", LENGTH),
+        "first": argument(int | None, f"How many paths: 1 to {MAX_FIRST}.", FIRST),
+        "through": argument(
+            kinds | None, f"Along edges of these kinds alone, at most {asking.MAX_NAMES}; all of them unless said."
+        ),
+        "direction": argument(
+            LineageDirection | None,
+            "Which way edges may be followed: downstream unless said.",
+            LineageDirection.DOWNSTREAM,
+        ),
+    }
+    return strawberry.field(
+        resolver=taking(taken, _result(types) | None, lambda _root, info: _paths(info)),
+        description="The paths from one node to another, shortest first, from one snapshot.",
+    )
+
+
+def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
+    first, length = arguments.get("first"), arguments.get("maxLength")
+    first = FIRST if first is None else min(max(first, 0), MAX_FIRST)
+    length = LENGTH if length is None else min(max(length, 0), MAX_LENGTH)
+    return {"node": first * (length + 1)}
+
+
+def _reads(*_given: object) -> int:
+    return NODES
+
+
+PATHS = RootField(_make, _rows, _reads)

@@ -1,0 +1,131 @@
+"""`lineageText` and `lineageCounts`: a lineage in a few words, and in numbers.
+
+Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import strawberry
+
+from schema.fields.lineage_types import argument, node_rows, walk_arguments, walked_rows
+from schema.fields.root_field import RootField
+from schema.lineage import asked as asking
+from schema.lineage.answer import Answer, assemble, fitted, is_complete, reason
+from schema.lineage.asked import Asked, asked
+from schema.lineage.text import outline
+from schema.lineage.walk import Walk, Walked
+from schema.records import Record
+from schema.scalars import DateTime
+from schema.types import Info, Types, selection_of, taking
+
+TEXT_BYTES, LEAST_TEXT = 20_000, 2_000
+COUNTED_NODES, COUNTED_NEIGHBOURS = 5_000, 1_000
+
+
+async def _walked(info: Info, question: Asked) -> Walked:
+    loaders = info.context.loaders
+    async with loaders.reader.snapshot() as reader:
+        return await Walk(loaders.catalogue, loaders.missing, reader, question.question).run()
+
+
+async def _text(info: Info) -> str:
+    """The outline.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the argument.
+    """
+    arguments = selection_of(info).arguments
+    room = asking.number(arguments, "maxBytes", TEXT_BYTES, LEAST_TEXT, asking.MAX_BYTES)
+    question = asked(info.context.loaders.catalogue, {**arguments, "maxBytes": None})
+    walked = await _walked(info, question)
+    walk = question.question
+
+    def written(answer: Answer) -> str:
+        head = f"lineage {walk.direction} to depth {walk.max_depth}, as of {walked.as_of}"
+        foot = "complete" if is_complete(answer, walked) else f"NOT COMPLETE: {reason(answer, walked, walk)}"
+        gone = (
+            [f"missing: {', '.join(walked.gone[:10])}{' ...' if len(walked.gone) > 10 else ''}"] if walked.gone else []
+        )
+        return "\n".join([outline(answer, head, foot), *gone])
+
+    def size(answer: Answer) -> int:
+        return len(written(answer).encode())
+
+    return written(fitted(walked, walk, question.types, size, room))
+
+
+async def _counts(info: Info) -> Record:
+    """The counts.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the argument.
+    """
+    arguments = selection_of(info).arguments
+    question = asked(info.context.loaders.catalogue, arguments, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS)
+    walked = await _walked(info, question)
+    answer = assemble(walked, question.question, question.types)
+    counts = Counter((node.depth, node.type) for node in answer.nodes)
+    return {
+        "counts": [{"type": name, "depth": depth, "count": count} for (depth, name), count in sorted(counts.items())],
+        "total": len(answer.nodes),
+        "edges": len(answer.links),
+        "complete": is_complete(answer, walked),
+        "reason": reason(answer, walked, question.question),
+        "as_of": walked.as_of,
+        "missing": walked.gone,
+    }
+
+
+@strawberry.type(description="How many nodes of a type a lineage has at a depth.")
+class LineageCount:
+    type: str = strawberry.field(description="The type.")
+    depth: int = strawberry.field(description="How many edges the nodes are from the nearest start.")
+    count: int = strawberry.field(description="How many nodes.")
+
+
+@strawberry.type(description="A lineage in numbers.")
+class LineageCounts:
+    counts: list[LineageCount] = strawberry.field(description="Nodes by depth and type.")
+    total: int = strawberry.field(description="How many nodes there are, the starts among them.")
+    edges: int = strawberry.field(description="How many edges there are among them.")
+    complete: bool = strawberry.field(description="Whether all were counted; where not, there are at least so many.")
+    reason: str | None = strawberry.field(description="What was cut, and by which limit; null if nothing was.")
+    as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was counted in.")
+    missing: list[strawberry.ID] = strawberry.field(description="Ids of `from` that do not exist.")
+
+
+def _make_text(types: Types) -> Any:
+    room = f"How many bytes the text may have, nearest nodes first: {LEAST_TEXT} to {asking.MAX_BYTES}."
+    taken = walk_arguments(types) | {"maxBytes": argument(int | None, room, TEXT_BYTES)}
+    return strawberry.field(
+        resolver=taking(taken, str | None, lambda _root, info: _text(info)),
+        description="A lineage as an outline for agents: ids, labels, states and kinds of edges, each node on one line "
+        "below the node that it was reached from; what was left out and whether it is complete at the end.",
+    )
+
+
+def _make_counts(types: Types) -> Any:
+    taken = walk_arguments(types, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS)
+    return strawberry.field(
+        resolver=taking(taken, LineageCounts | None, lambda _root, info: _counts(info)),
+        description="How many nodes a lineage has, by type and depth, without their rows.",
+    )
+
+
+def _no_rows(_arguments: Mapping[str, Any]) -> dict[str, int]:
+    return {}
+
+
+def _counted_rows(_types: object, arguments: Mapping[str, Any], _sizes: Mapping[str, int]) -> int:
+    value = arguments.get("maxNodes")
+    return min(max(COUNTED_NODES if value is None else value, 0), asking.MAX_NODES) * 10
+
+
+def _written_rows(types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    return node_rows(arguments)["node"] + walked_rows(types, arguments, sizes)
+
+
+LINEAGE_TEXT = RootField(_make_text, _no_rows, _written_rows)
+LINEAGE_COUNTS = RootField(_make_counts, _no_rows, _counted_rows)

@@ -1,0 +1,274 @@
+"""What lineage fields share: their types, the arguments of a walk, and how nodes are counted and read.
+
+Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+
+import strawberry
+
+from db.engine import DatabaseError, Reader
+from db.lineage import LineageKind
+from schema.errors import GatewayError
+from schema.lineage import asked as asking
+from schema.lineage.answer import COUNTED, Link, degree_branches
+from schema.lineage.statements import Branch, Statements, Window
+from schema.lineage.walk import Found
+from schema.loaders import Loaders
+from schema.records import Record
+from schema.scalars import DateTime
+from schema.selection import Selection
+from schema.types import Node, Types
+
+
+@strawberry.enum(description="Which way a lineage is walked.")
+class LineageDirection(enum.Enum):
+    UPSTREAM = strawberry.enum_value("UPSTREAM", description="To what rows came from, and what that came from.")
+    DOWNSTREAM = strawberry.enum_value("DOWNSTREAM", description="To what came of rows, and what came of that.")
+    BOTH = strawberry.enum_value("BOTH", description="Along every edge, whichever way it leads.")
+
+
+@strawberry.type(description="How many edges a node has, whatever was walked.")
+class LineageDegree:
+    upstream: int = strawberry.field(description=f"Edges to what it came from, counted up to {COUNTED} a kind.")
+    downstream: int = strawberry.field(description=f"Edges to what came of it, counted up to {COUNTED} a kind.")
+    capped: bool = strawberry.field(description=f"Whether it has more: a kind of which there are over {COUNTED}.")
+
+
+@strawberry.type(description="A row in a lineage.")
+class LineageNode:
+    id: strawberry.ID = strawberry.field(description="Global id.")
+    type: str = strawberry.field(description="Its type, as `__typename` names it.")
+    label: str = strawberry.field(description="The best name that the row has; its type and key where it has none.")
+    state: str | None = strawberry.field(
+        description="Its lifecycle state or status, as the graph's enum names it; null where the type has none."
+    )
+    depth: int = strawberry.field(
+        description="How many edges it is away from the nearest start, along what was walked."
+    )
+    degree: LineageDegree = strawberry.field(description="How many edges it has. Costs a statement when selected.")
+    node: Node | None = strawberry.field(
+        description="The row itself, read in the same snapshot; relations below it are read when they are resolved."
+    )
+
+
+@strawberry.type(description="How many nodes of a type were left out to fit `maxBytes`.")
+class LineageOmission:
+    type: str = strawberry.field(description="The type.")
+    count: int = strawberry.field(description="How many of its nodes were found and left out.")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The Strawberry classes of lineages that name enums of the models."""
+
+    kind: Any
+    edge: Any
+    lineage: Any
+
+
+@cache
+def classes(types: Types) -> Classes:
+    """The classes of one set of types."""
+    kind_: Any = types.enum(LineageKind)
+
+    @strawberry.type(description="An edge of a lineage.")
+    class LineageEdge:
+        from_: strawberry.ID = strawberry.field(name="from", description="Id of the upstream node.")
+        to: strawberry.ID = strawberry.field(description="Id of the downstream node.")
+        kind: kind_ = strawberry.field(description="What the edge means.")
+        closes_cycle: bool = strawberry.field(
+            description="Whether it leads back: it ends a loop of the platform (a retraining's model, a fidelity "
+            "grade), or closes a cycle among the edges of this answer. Without such edges the answer has no cycle."
+        )
+
+    @strawberry.type(description="Where a lineage was cut: a node whose edges of a kind were not all followed.")
+    class LineageFrontier:
+        node: strawberry.ID = strawberry.field(description="Id of the node.")
+        direction: LineageDirection = strawberry.field(description="Which way its edges lead: UPSTREAM or DOWNSTREAM.")
+        kind: kind_ = strawberry.field(description="What the edges mean.")
+        type: str = strawberry.field(description="The type of the rows that they lead to.")
+        depth: int = strawberry.field(
+            description="Depth of the node. At `maxDepth` a greater one is needed to read on from here."
+        )
+        remaining: int = strawberry.field(
+            description=f"How many rows follow, counted up to {COUNTED}; some of them may be in the answer by other "
+            "edges. Costs a statement when selected."
+        )
+        capped: bool = strawberry.field(description=f"Whether more than {COUNTED} rows follow.")
+        cursor: str = strawberry.field(description="Where it stopped; pass it in `after` to read on.")
+
+    @strawberry.type(
+        description="A part of the lineage at one moment: nodes by depth, all edges among them, and what is not there."
+    )
+    class Lineage:
+        nodes: list[LineageNode] = strawberry.field(description="The nodes, nearest first, each once.")
+        edges: list[LineageEdge] = strawberry.field(
+            description="All edges among the nodes, each once, but for those that `frontier` says were not followed. A "
+            "page that reads on also has those to the starts and to the nodes of its cursors; of two nodes at "
+            "`maxDepth` that came on different pages no page has the edge."
+        )
+        complete: bool = strawberry.field(
+            description="Whether nothing was cut: no limit, no lacking table, no node that does not exist."
+        )
+        reason: str | None = strawberry.field(description="What was cut, and by which limit; null if nothing was.")
+        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
+        frontier: list[LineageFrontier] = strawberry.field(
+            description="Where it was cut. The pages that their cursors lead to, together with this one, are the whole."
+        )
+        omitted: list[LineageOmission] = strawberry.field(description="What `maxBytes` left out, by type.")
+        missing: list[strawberry.ID] = strawberry.field(
+            description="Ids of `from`, and nodes of cursors, that do not exist (any more)."
+        )
+
+    return Classes(kind_, LineageEdge, Lineage)
+
+
+# -- arguments -------------------------------------------------------------------------------------------------------
+
+
+def argument(annotation: Any, description: str, default: Any = strawberry.UNSET, name: str | None = None) -> Any:
+    """An argument as `taking` takes it; ``name`` is given where Python cannot say it."""
+    described = Annotated[annotation, strawberry.argument(name=name, description=description)]
+    return described if default is strawberry.UNSET else (described, default)
+
+
+def walk_arguments(
+    types: Types, *, depth: int = asking.DEPTH, nodes: int = asking.NODES, per_node: int = asking.PER_NODE
+) -> dict[str, Any]:
+    """The arguments that say what is walked, with these defaults."""
+    kinds: Any = list[classes(types).kind]  # type: ignore[misc]  # an enum of the models
+    starts = f"Global ids of the nodes to start from, at most {asking.MAX_STARTS}."
+    return {
+        "from_": argument(list[strawberry.ID], starts, name="from"),
+        "direction": argument(LineageDirection | None, "Which way to walk.", LineageDirection.BOTH),
+        "maxDepth": argument(
+            int | None, f"How many edges to follow from a start: 0 to {asking.MAX_DEPTH}. 0 shows the starts.", depth
+        ),
+        "types": argument(
+            list[str] | None,
+            f"Show nodes of these types alone, at most {asking.MAX_NAMES}; all types are walked nevertheless.",
+        ),
+        "through": argument(
+            kinds | None, f"Walk edges of these kinds alone, at most {asking.MAX_NAMES}; all of them unless said."
+        ),
+        "since": argument(
+            DateTime | None,
+            "Reach rows from this moment on: by the time that orders their type, such as createdAt. Rows without one, "
+            "and the starts, count as within.",
+        ),
+        "until": argument(DateTime | None, "Reach rows from before this moment."),
+        "perNodeLimit": argument(
+            int | None,
+            f"How many neighbours of a node to follow along one kind of edge to one type: 1 to {asking.MAX_PER_NODE}, "
+            "newest first.",
+            per_node,
+        ),
+        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {asking.MAX_NODES}.", nodes),
+    }
+
+
+def _bounded(arguments: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    value = arguments.get(name)
+    return min(max(default if value is None else value, 0), most)
+
+
+def node_rows(arguments: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows a lineage can answer with: its price, before its arguments are checked."""
+    return {"node": _bounded(arguments, "maxNodes", asking.NODES, asking.MAX_NODES)}
+
+
+def walked_rows(_types: object, arguments: Mapping[str, Any], _sizes: Mapping[str, int]) -> int:
+    """About how many neighbours a walk reads to see whether they are new."""
+    per_node = _bounded(arguments, "perNodeLimit", asking.PER_NODE, asking.MAX_PER_NODE)
+    return node_rows(arguments)["node"] * per_node // 10
+
+
+# -- nodes -----------------------------------------------------------------------------------------------------------
+
+
+class Filling:
+    """Counts and reads nodes of an answer, as far as it is selected, on one snapshot."""
+
+    def __init__(self, loaders: Loaders, reader: Reader, selection: Selection) -> None:
+        self._loaders = Loaders(loaders.catalogue, reader, loaders.missing, loaders.facts)
+        self._reader = reader
+        self._selection = selection
+        self.statements = Statements(loaders.catalogue, loaders.missing)
+
+    async def fill(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
+        """Puts degrees and rows into the records of nodes, where they are asked for."""
+        if any(below(self._selection, "LineageNode", "degree")):
+            await self._count_degrees(nodes, records)
+        if selections := list(below(self._selection, "LineageNode", "node")):
+            await self._read_nodes(nodes, records, selections)
+
+    async def count(self, branches: Sequence[Branch], window: Window) -> Sequence[Sequence[Any]]:
+        """Rows (branch, place, count), counted one further than `COUNTED`."""
+        if not branches:
+            return []
+        return await self._reader.fetch(*self.statements.counts(branches, COUNTED + 1, window))
+
+    async def _count_degrees(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
+        branches = degree_branches(nodes, self.statements.lacking)
+        by_id = {record["id"]: record["degree"] for record in records}
+        for degree in by_id.values():
+            degree |= {"upstream": 0, "downstream": 0}
+        for number, place, count in await self.count(branches, Window()):
+            branch = branches[number]
+            degree = by_id[branch.spots[place - 1].id]
+            degree["downstream" if branch.end.downstream else "upstream"] += min(count, COUNTED)
+            degree["capped"] |= count > COUNTED
+
+    async def _read_nodes(
+        self, nodes: Sequence[Found], records: Sequence[Record], selections: Sequence[Selection]
+    ) -> None:
+        """The rows themselves, a statement per type; one that fails is an error of its nodes."""
+        by_type: dict[str, list[int]] = {}
+        for place, node in enumerate(nodes):
+            by_type.setdefault(node.type, []).append(place)
+        for name, places in by_type.items():
+            asked_for = {child.name for one in selections for child in one.on(name).values()}
+            if asked_for <= {"id", "__typename"}:
+                rows: Sequence[Any] = [{"__typename": name, "id": nodes[place].id} for place in places]
+            else:
+                rows = await self._rows(name, selections, [nodes[place].key for place in places])
+            for place, row in zip(places, rows, strict=True):
+                records[place]["node"] = row
+
+    async def _rows(self, name: str, selections: Sequence[Selection], keys: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return await self._loaders.by_ids(self._loaders.catalogue[name], selections, keys)
+        except (GatewayError, DatabaseError) as error:
+            return [error] * len(keys)
+
+
+def below(selection: Selection, type_name: str, name: str) -> Iterator[Selection]:
+    """The selections of a field of one of the lineage's types, wherever below and under whatever aliases."""
+    for child in selection.fields.values():
+        if child.type_name == type_name:
+            yield from (one for one in child.fields.values() if one.name == name)
+        elif child.type_name.startswith("Lineage") and child.name != "node" and child.concrete_types():
+            yield from below(child, type_name, name)
+
+
+def node_record(node: Found) -> Record:
+    """A node as its type's fields read it, uncounted."""
+    return {
+        "id": node.id,
+        "type": node.type,
+        "label": node.label,
+        "state": node.state,
+        "depth": node.depth,
+        "degree": {"upstream": COUNTED * 10, "downstream": COUNTED * 10, "capped": False},
+        "node": None,
+    }
+
+
+def edge_record(link: Link, *, closes: bool) -> Record:
+    """An edge as its type's fields read it."""
+    return {"from_": link.upstream, "to": link.downstream, "kind": link.kind.value, "closes_cycle": closes}

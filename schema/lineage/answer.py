@@ -1,0 +1,196 @@
+"""What a walk comes to: nodes, the edges among them, and where it was cut, with a cursor for each cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from db.lineage import LineageKind
+from schema.lineage.edges import End, edges
+from schema.lineage.statements import Branch, Spot, nulls
+from schema.lineage.walk import UPSTREAM, Expansion, Found, Question, Walked
+
+COUNTED = 1000
+"""How far degrees and what remains are counted; more is said to be more."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """An edge of the answer."""
+
+    upstream: str
+    downstream: str
+    kind: LineageKind
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the walk stopped: a node's neighbours along an edge from a position on, and which limit stopped it."""
+
+    end: End
+    spot: Spot
+    depth: int
+    limit: str
+
+
+@dataclass
+class Answer:
+    """Nodes by depth, edges, and what is not there."""
+
+    nodes: list[Found]
+    links: dict[Link, bool]
+    """The edges, and whether each closes a cycle."""
+    cuts: list[Cut]
+    omitted: Counter[str] = field(default_factory=Counter)
+    """What was left out to fit a size, by type."""
+
+
+def assemble(walked: Walked, question: Question, types: Collection[str] | None, keep: int | None = None) -> Answer:
+    """The answer with the first ``keep`` nodes of the walk (all unless said), of these types."""
+    found = list(walked.found.values())
+    kept = found[:keep]
+    ids = {node.id for node in kept}
+    links: dict[Link, bool] = {}
+    cuts: list[Cut] = []
+    for expansion in walked.expansions:
+        if expansion.spot.id not in ids and expansion.spot.id not in walked.known:
+            continue
+        cut_at: int | None = len(expansion.neighbours) if expansion.more else None
+        for place, neighbour in reversed(list(enumerate(expansion.neighbours))):
+            earlier = neighbour.id not in walked.found and walked.has(neighbour.id, expansion.depth + 1)
+            if neighbour.id not in ids and not earlier:
+                cut_at = place
+        for neighbour in expansion.neighbours:
+            if neighbour.id in ids or neighbour.id in walked.known:
+                links.setdefault(_link(expansion.end, expansion.spot.id, neighbour.id), expansion.end.closes_loop)
+        if cut_at is not None:
+            cuts.append(_cut(walked, question, expansion, cut_at))
+    _mark_cycles(links, [node.id for node in kept], against=question.direction == UPSTREAM)
+    shown = [node for node in kept if types is None or node.type in types]
+    visible = {node.id for node in shown}
+    visible |= {id_ for id_ in walked.known if types is None or id_.split(":", 1)[0] in types}
+    return Answer(
+        shown,
+        {link: closes for link, closes in links.items() if link.upstream in visible and link.downstream in visible},
+        cuts,
+        Counter(node.type for node in found[len(kept) :] if types is None or node.type in types),
+    )
+
+
+def _link(end: End, id_: str, other: str) -> Link:
+    return Link(id_, other, end.kind) if end.downstream else Link(other, id_, end.kind)
+
+
+def _cut(walked: Walked, question: Question, expansion: Expansion, place: int) -> Cut:
+    position = expansion.neighbours[place - 1].position if place else expansion.spot.position
+    if place == len(expansion.neighbours):
+        limit = "perNodeLimit"
+    elif expansion.depth >= question.max_depth:
+        limit = "maxDepth"
+    else:
+        limit = "maxBytes" if expansion.neighbours[place].id in walked.found else "maxNodes"
+    spot = Spot(expansion.spot.id, expansion.spot.key, position)
+    return Cut(expansion.end, spot, expansion.depth, limit)
+
+
+def _mark_cycles(links: dict[Link, bool], roots: Sequence[str], *, against: bool) -> None:
+    """Marks the edges that lead back onto the path, depth first from the starts; without them there is no cycle.
+
+    ``against``: edges are followed from their downstream end, as an upstream walk does. Edges that close a loop of the
+    platform are marked already.
+    """
+    following: dict[str, list[tuple[str, Link]]] = {}
+    for link, closes in links.items():
+        here, there = (link.downstream, link.upstream) if against else (link.upstream, link.downstream)
+        following.setdefault(here, [])
+        following.setdefault(there, [])
+        if not closes:
+            following[here].append((there, link))
+    done: set[str] = set()
+    on_path: set[str] = set()
+    for root in [*roots, *following]:
+        if root in done or root not in following:
+            continue
+        path: list[tuple[str, Iterator[tuple[str, Link]]]] = [(root, iter(following[root]))]
+        on_path.add(root)
+        while path:
+            node, rest = path[-1]
+            step = next(rest, None)
+            if step is None:
+                path.pop()
+                on_path.discard(node)
+                done.add(node)
+            elif step[0] in on_path:
+                links[step[1]] = True
+            elif step[0] not in done:
+                on_path.add(step[0])
+                path.append((step[0], iter(following[step[0]])))
+
+
+def fitted(
+    walked: Walked,
+    question: Question,
+    types: Collection[str] | None,
+    size: Callable[[Answer], int],
+    max_bytes: int | None,
+) -> Answer:
+    """The answer that fits: whole, or with as many nodes of the walk, nearest first, as have room."""
+    whole = assemble(walked, question, types)
+    if max_bytes is None or size(whole) <= max_bytes:
+        return whole
+    least, most = 0, len(walked.found)  # the first fits, the second does not
+    while most - least > 1:
+        middle = (least + most) // 2
+        if size(assemble(walked, question, types, middle)) <= max_bytes:
+            least = middle
+        else:
+            most = middle
+    return assemble(walked, question, types, least)
+
+
+def is_complete(answer: Answer, walked: Walked) -> bool:
+    """Whether nothing is lacking that was asked for."""
+    return not (answer.cuts or answer.omitted or walked.gone or walked.lacking)
+
+
+def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
+    """Why the answer is not complete, in one text; None where it is."""
+    counts = Counter(cut.limit for cut in answer.cuts)
+    said = {
+        "maxDepth": f"maxDepth: edges lead on from nodes at depth {question.max_depth}",
+        "perNodeLimit": f"perNodeLimit: nodes have more than {question.per_node} neighbours of a kind",
+        "maxNodes": f"maxNodes: there is no room for more than {question.max_nodes} nodes",
+        "maxBytes": "maxBytes: there is no room for all that was found",
+    }
+    parts = [text for limit, text in said.items() if counts[limit] or (limit == "maxBytes" and answer.omitted)]
+    if walked.gone:
+        parts.append(f"missing: {len(walked.gone)} of the nodes asked for do not exist")
+    if walked.lacking:
+        parts.append(f"the connected database lacks {', '.join(sorted(walked.lacking))}")
+    return "; ".join(parts) + "." if parts else None
+
+
+def degree_branches(nodes: Sequence[Found], lacking: Callable[[End], str | None]) -> list[Branch]:
+    """What is counted for the degrees of nodes: a branch per type, side and kind of neighbour."""
+    by_type: dict[str, list[Spot]] = {}
+    for node in nodes:
+        by_type.setdefault(node.type, []).append(Spot(node.id, node.key))
+    branches = []
+    for type_name, spots in by_type.items():
+        alike: dict[Any, list[End]] = {}
+        for end in edges().of[type_name]:
+            if not lacking(end):
+                alike.setdefault((end.downstream, end.kind, end.target), []).append(end)
+        branches += [Branch(tuple(ends), spots) for ends in alike.values()]
+    return branches
+
+
+def cut_branches(cuts: Sequence[Cut]) -> tuple[list[Branch], list[list[int]]]:
+    """What is counted for the frontier, and which cut each spot is."""
+    groups: dict[Any, list[int]] = {}
+    for place, cut in enumerate(cuts):
+        groups.setdefault((cut.end.name, nulls(cut.spot.position)), []).append(place)
+    places = list(groups.values())
+    return [Branch((cuts[group[0]].end,), [cuts[place].spot for place in group]) for group in places], places

@@ -1,0 +1,150 @@
+"""The arguments of lineage fields, checked before any SQL."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from db.lineage import LineageKind
+from schema import ids
+from schema.arguments import parse_id, type_of
+from schema.catalogue import Catalogue
+from schema.errors import bad_argument
+from schema.lineage import cursors
+from schema.lineage.edges import edges
+from schema.lineage.walk import BOTH, Question
+
+MAX_STARTS = 1000
+MAX_NAMES = 100
+"""Types, or kinds, that one question may name."""
+MAX_DEPTH, DEPTH = 100, 3
+MAX_PER_NODE, PER_NODE = 1000, 25
+MAX_NODES, NODES = 10_000, 500
+LEAST_BYTES, MAX_BYTES = 4_000, 10_000_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a lineage field is asked: the walk, what is shown of it, and what ties its cursors to it."""
+
+    question: Question
+    types: frozenset[str] | None
+    max_bytes: int | None
+    signature: str
+
+
+def node_id(catalogue: Catalogue, argument: str, value: str) -> str:
+    """A global id of a node of the lineage, in its one form.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``: it is none.
+    """
+    type_ = type_of(catalogue, argument, value)
+    if type_.name not in edges().of:
+        raise bad_argument(argument, f"{type_.name} rows are no nodes of the lineage; tables are, views are not")
+    return ids.encode(type_.name, parse_id(catalogue, argument, value, type_))
+
+
+def start_ids(catalogue: Catalogue, values: Sequence[str]) -> list[str]:
+    """The start ids, each once.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the one that is wrong.
+    """
+    if not 1 <= len(values) <= MAX_STARTS:
+        raise bad_argument("from", f"has {len(values)} ids; pass 1 to {MAX_STARTS}")
+    return list(dict.fromkeys(node_id(catalogue, f"from[{place}]", value) for place, value in enumerate(values)))
+
+
+def number(arguments: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
+    """A number within its bounds.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``.
+    """
+    value = arguments.get(name)
+    value = default if value is None else value
+    if not least <= value <= most:
+        raise bad_argument(name, f"{value} is out of range; pass {least:,} to {most:,}")
+    return int(value)
+
+
+def kinds(arguments: Mapping[str, Any]) -> frozenset[LineageKind] | None:
+    """The kinds that are walked, None for all.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``: there are none.
+    """
+    given = arguments.get("through")
+    if given is None:
+        return None
+    _few("through", given)
+    named = {getattr(one, "value", one) for one in given}
+    return frozenset(kind for kind in LineageKind if kind.value in named)
+
+
+def _few(argument: str, given: Sequence[Any]) -> None:
+    if not given:
+        raise bad_argument(argument, "is empty; leave it out for all of them")
+    if len(given) > MAX_NAMES:
+        raise bad_argument(argument, f"has {len(given)} entries; pass at most {MAX_NAMES}")
+
+
+def shown_types(arguments: Mapping[str, Any]) -> frozenset[str] | None:
+    """The types that are shown, None for all.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``: there are none, or one of them is no type of the lineage.
+    """
+    given = arguments.get("types")
+    if given is None:
+        return None
+    _few("types", given)
+    for place, name in enumerate(given):
+        if name not in edges().of:
+            close = difflib.get_close_matches(name[:80], edges().types, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise bad_argument(f"types[{place}]", f"{name[:80]!r} is no type of the lineage{hint}")
+    return frozenset(given)
+
+
+def direction(arguments: Mapping[str, Any], default: str = BOTH) -> str:
+    """Which way the walk goes."""
+    value = arguments.get("direction")
+    return default if value is None else str(getattr(value, "value", value))
+
+
+def asked(catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NODES, per_node: int = PER_NODE) -> Asked:
+    """The arguments of a walk; ``nodes`` and ``per_node`` are the limits unless the query gives others.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+    """
+    starts = start_ids(catalogue, arguments["from"])
+    way, through = direction(arguments), kinds(arguments)
+    since, until = arguments.get("since"), arguments.get("until")
+    if since is not None and until is not None and since >= until:
+        raise bad_argument("since", f"{since.isoformat()} is not before `until` ({until.isoformat()})")
+    depth = number(arguments, "maxDepth", DEPTH, 0, MAX_DEPTH)
+    per = number(arguments, "perNodeLimit", per_node, 1, MAX_PER_NODE)
+    room = number(arguments, "maxNodes", nodes, 1, MAX_NODES)
+    signature = cursors.walk_signature(
+        [sorted(starts), way, None if through is None else sorted(kind.name for kind in through), since, until]
+    )
+    given = arguments.get("after")
+    if given is not None and not 1 <= len(given) <= cursors.MAX_CURSORS:
+        raise bad_argument("after", f"has {len(given)} cursors; pass 1 to {cursors.MAX_CURSORS} at once")
+    resumed = [cursors.decode(catalogue, signature, place, one) for place, one in enumerate(given or ())]
+    for place, one in enumerate(resumed):
+        if one.depth >= depth:
+            advice = f"pass a greater maxDepth than {one.depth} to read on there"
+            raise bad_argument(f"after[{place}]", f"stands at depth {one.depth}, where this walk ends; {advice}")
+    if not resumed and len(starts) > room:
+        raise bad_argument("maxNodes", f"{room} is less than the {len(starts)} nodes of `from`; pass more")
+    max_bytes = arguments.get("maxBytes")
+    if max_bytes is not None:
+        max_bytes = number(arguments, "maxBytes", 0, LEAST_BYTES, MAX_BYTES)
+    question = Question(starts, way, depth, per, room, through, since, until, resumed)
+    return Asked(question, shown_types(arguments), max_bytes, signature)

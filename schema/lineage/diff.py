@@ -1,0 +1,167 @@
+"""What happened to a lineage between two moments, as far as the rows' times and the recorded changes tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.engine import Reader
+from schema import sql
+from schema.catalogue import Catalogue, Type
+from schema.lineage.answer import Answer, Link
+from schema.lineage.walk import Found
+from schema.records import Missing
+
+ENDED = ("deactivated_at", "deactivation_date", "deleted_at")
+"""Columns that say when a row went out of use."""
+UPDATED = ("updated_at",)
+EVENTS = "LifecycleEvent"
+MAX_EVENTS = 1000
+
+
+@dataclass(frozen=True)
+class Change:
+    """A node that changed: a recorded move, or an update of which nothing else is known."""
+
+    node: Found
+    at: str
+    lifecycle: str | None = None
+    origin: str | None = None
+    to: str | None = None
+    actor: str | None = None
+
+
+@dataclass
+class Difference:
+    """What was added, went out of use and changed; ``unknown`` says what cannot be told."""
+
+    added: list[Found]
+    removed: list[Found]
+    added_links: list[Link]
+    removed_links: list[Link]
+    changes: list[Change]
+    unknown: list[str]
+
+
+@dataclass(frozen=True)
+class _Times:
+    """Of a row: when it came to be relative to the interval, and when within it it was updated or went out of use."""
+
+    came: str | None
+    updated: str | None
+    ended: str | None
+
+
+class Differences:
+    """Differences read on one snapshot."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing, reader: Reader) -> None:
+        self._catalogue = catalogue
+        self._missing = missing
+        self._reader = reader
+
+    async def between(self, answer: Answer, since: datetime, until: datetime) -> Difference:
+        """What happened to the nodes and edges of an answer after ``since``, up to ``until``."""
+        times = await self._times(answer.nodes, since, until)
+        added = [node for node in answer.nodes if times[node.id].came == "within"]
+        removed = [node for node in answer.nodes if times[node.id].ended is not None]
+        came = {node.id for node in added}
+        gone = {node.id for node in removed}
+        later = {id_ for id_, one in times.items() if one.came == "after"}
+        links = [link for link in answer.links if not {link.upstream, link.downstream} & later]
+        recorded = await self._events([node for node in answer.nodes if node.id not in later], since, until)
+        moved = {change.node.id for change in recorded or ()}
+        updates = [
+            Change(node, str(times[node.id].updated))
+            for node in answer.nodes
+            if times[node.id].updated and node.id not in came | gone | moved | later
+        ]
+        return Difference(
+            added,
+            removed,
+            [link for link in links if {link.upstream, link.downstream} & came],
+            [link for link in links if {link.upstream, link.downstream} & gone],
+            [*(recorded or ()), *updates],
+            _unknown(answer.nodes, times, told=recorded is not None),
+        )
+
+    async def _times(self, nodes: Sequence[Found], since: datetime, until: datetime) -> Mapping[str, _Times]:
+        """The times of nodes, in one statement."""
+        by_type: dict[str, list[Found]] = {}
+        for node in nodes:
+            by_type.setdefault(node.type, []).append(node)
+        bind = sql.Binds()
+        interval = tuple(bind(moment.isoformat(), "text::timestamptz") for moment in (since, until))
+        branches = []
+        for name, of_type in by_type.items():
+            type_ = self._catalogue[name]
+            select = [f"'{name}'", *self._columns(type_, interval)]
+            rows = sql.by_keys(type_, select, [node.key for node in of_type], bind)
+            branches.append(f"SELECT r.* FROM ({rows}) AS r (ord, type, came, updated, ended)")
+        times: dict[str, _Times] = {}
+        if branches:
+            for place, name, *of_row in await self._reader.fetch(" UNION ALL ".join(branches), bind.values):
+                times[by_type[name][place - 1].id] = _Times(*of_row)
+        return times
+
+    def _columns(self, type_: Type, interval: tuple[str, ...]) -> list[str]:
+        since, until = interval
+
+        def first(names: Sequence[str | None]) -> str | None:
+            there = (name for name in names if name is not None and name in type_.table.columns)
+            column = next((name for name in there if not self._missing.first(type_, [name])), None)
+            timed = column is not None and type_.column_kind(column).graphql in {"DateTime", "Date"}
+            return f"t.{column}::timestamptz" if timed else None
+
+        def within(time: str | None) -> str:
+            if time is None:
+                return "NULL::text"
+            return f"CASE WHEN {time} > {since} AND {time} <= {until} THEN {_WIRE.replace('{c}', time)} END"
+
+        came = first(("created_at", type_.ordered_by))
+        when = (
+            f"CASE WHEN {came} > {until} THEN 'after' WHEN {came} > {since} THEN 'within' "
+            f"WHEN {came} IS NOT NULL THEN 'before' END"
+        )
+        return [when if came else "NULL::text", within(first(UPDATED)), within(first(ENDED))]
+
+    async def _events(self, nodes: Sequence[Found], since: datetime, until: datetime) -> list[Change] | None:
+        """The changes of nodes that the gateway has recorded; None where it keeps no record here."""
+        type_ = self._catalogue.types.get(EVENTS)
+        if type_ is None or self._missing.table(type_):
+            return None
+        bind = sql.Binds()
+        by_id = {node.id: node for node in nodes}
+        ids = bind(list(by_id), "text[]")
+        after, to = (bind(moment.isoformat(), "text::timestamptz") for moment in (since, until))
+        when = _WIRE.replace("{c}", "t.occurred_at")
+        rows = await self._reader.fetch(
+            f"SELECT t.node_id, {when}, t.lifecycle, t.from_state, t.to_state, t.actor "
+            f"FROM {type_.sql_name} AS t WHERE t.node_id = ANY ({ids}) AND t.occurred_at > {after} "
+            f"AND t.occurred_at <= {to} ORDER BY t.occurred_at, t.event_id LIMIT {MAX_EVENTS}",
+            bind.values,
+        )
+        return [Change(by_id[row[0]], *row[1:]) for row in rows]
+
+
+_WIRE = "to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+def _unknown(nodes: Sequence[Found], times: Mapping[str, _Times], *, told: bool) -> list[str]:
+    """What the database does not tell."""
+    said = [
+        "Rows that were deleted leave no trace: what is not there today is neither in `added` nor in `removed`.",
+        "When an edge between two older rows was set is not recorded: edges are as old as their younger end.",
+        "Of a row that was updated several times only the last time is known, and not what was changed.",
+    ]
+    if told:
+        said.append(f"Changes made past the gateway are not recorded; of recorded ones at most {MAX_EVENTS} are told.")
+    else:
+        said.append("The gateway keeps no record of changes here: states may have changed without being told.")
+    untimed = Counter(node.type for node in nodes if times[node.id].came is None)
+    said += [
+        f"{count} {name} rows have no time: when they came to be is unknown." for name, count in sorted(untimed.items())
+    ]
+    return said

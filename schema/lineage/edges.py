@@ -1,0 +1,113 @@
+"""Edges as data: every relation that is one, as each of its ends sees it, and what a node is called and in which state.
+
+Read once from the models; the walk knows no table by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from db.base import Edge, entities, is_own, relations, table_of
+from db.lifecycle import Lifecycle, lifecycle_of
+from db.lineage import LineageKind
+from schema.catalogue import Join, Type, joins
+from schema.records import Missing
+
+
+@dataclass(frozen=True)
+class End:
+    """An edge as one of its ends sees it: from a row of ``type`` to rows of ``target``, found by ``join``.
+
+    ``downstream``: the target is the downstream end. ``name`` is unique: ``Model.experiment``, and with a ``~`` behind
+    it as the other end sees the same.
+    """
+
+    name: str
+    type: str
+    target: str
+    join: Join
+    kind: LineageKind
+    downstream: bool
+    closes_loop: bool
+
+
+class Edges:
+    """The ends of all edges, by the type that they are seen from."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, tuple[End, ...]] = {}
+        self.by_name: dict[str, End] = {}
+        for name, entity in entities().items():
+            if not entity.__is_view__ and not is_own(table_of(entity)):
+                self.of.setdefault(name, ())
+        for name, entity in entities().items():
+            for field, relation in relations(entity).items():
+                if isinstance(relation.lineage, Edge):
+                    for end in _ends(name, field, relation.target, relation.lineage, joins(relation)):
+                        self.of[end.type] = (*self.of[end.type], end)
+                        self.by_name[end.name] = end
+
+    @property
+    def types(self) -> list[str]:
+        """The types whose rows are nodes of the lineage."""
+        return list(self.of)
+
+
+def _ends(type_: str, field: str, target: str, edge: Edge, ways: tuple[Join, Join]) -> Iterator[End]:
+    kind = edge.kind
+    assert isinstance(kind, LineageKind)  # noqa: S101 - there is no other vocabulary of edges
+    downstream = not edge.target_is_upstream
+    name = f"{type_}.{field}"
+    yield End(name, type_, target, ways[0], kind, downstream, edge.closes_loop)
+    yield End(f"{name}~", target, type_, ways[1], kind, not downstream, edge.closes_loop)
+
+
+@cache
+def edges() -> Edges:
+    """The edges of all models."""
+    return Edges()
+
+
+STATES = ("status", "overall_status", "state")
+"""Columns that say in which state a row without a lifecycle is, the first of them that a table has."""
+LABEL_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class Face:
+    """What is shown of a type's nodes: SQL over ``{row}`` of the label and of the state, NULL where it has none."""
+
+    label: str
+    state: str
+    state_column: str | None
+    lifecycle: Lifecycle | None
+
+
+def face(type_: Type, missing: Missing) -> Face:
+    """How nodes of a type are shown, with the columns that the database has."""
+    there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
+    named = ", ".join(type_.leaf(column).sql + "::text" for column in type_.label if column in there)
+    lifecycle = lifecycle_of(type_.name)
+    state = next((column for column in ((lifecycle.column,) if lifecycle else STATES) if column in there), None)
+    return Face(
+        f"nullif(left(concat_ws(' ', {named}), {LABEL_LENGTH}), '')" if named else "NULL::text",
+        f"{{row}}.{state}::text" if state else "NULL::text",
+        state,
+        lifecycle,
+    )
+
+
+def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
+    """A state as the graph names it: that of its lifecycle, the member of its enum, or the text of the column."""
+    if face_.state_column is None:
+        return None
+    if face_.lifecycle is not None:
+        return face_.lifecycle.shown(text)
+    if text is None:
+        return None
+    labels = type_.column_kind(face_.state_column).labels
+    if labels is None:
+        return text
+    return next((member.name for member in labels if member.value == text), text)

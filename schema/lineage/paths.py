@@ -1,0 +1,81 @@
+"""Paths between two nodes: shortest first, each node once, found among what leads to the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from schema.lineage.answer import Link
+
+STEPS = 200_000
+"""How many edges are tried before the search is given up, where many of them lead nowhere."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way from one node to another: its nodes, and the edge between each two."""
+
+    nodes: Sequence[str]
+    links: Sequence[Link]
+
+
+class GivenUpError(Exception):
+    """Too many edges were tried."""
+
+
+Following = Mapping[str, Sequence[tuple[str, Link]]]
+"""The edges that a path may take from a node, with where they lead."""
+
+
+def paths(
+    start: str, target: str, links: Iterable[Link], away: Mapping[str, int], longest: int, direction: str
+) -> Iterator[Path]:
+    """All paths of at most ``longest`` edges in the order of their lengths; ``away`` are least distances to the target.
+
+    Raises:
+        GivenUpError: There are too many edges to try.
+    """
+    if start not in away:
+        return
+    if start == target:
+        yield Path([start], [])
+        return
+    following = _following(links, direction)
+    steps = iter(range(STEPS))
+    for length in range(away[start], longest + 1):
+        yield from _of_length(start, target, following, away, length, steps)
+
+
+def _following(links: Iterable[Link], direction: str) -> Following:
+    following: dict[str, list[tuple[str, Link]]] = {}
+    for link in sorted(links, key=lambda one: (one.upstream, one.downstream, one.kind.name)):
+        if direction != "UPSTREAM":
+            following.setdefault(link.upstream, []).append((link.downstream, link))
+        if direction != "DOWNSTREAM":
+            following.setdefault(link.downstream, []).append((link.upstream, link))
+    return following
+
+
+def _of_length(
+    start: str, target: str, following: Following, away: Mapping[str, int], length: int, steps: Iterator[int]
+) -> Iterator[Path]:
+    """The paths of exactly so many edges, depth first; a path ends where it first meets the target."""
+    nodes, taken = [start], list[Link]()
+    choices = [iter(following.get(start, ()))]
+    while choices:
+        step = next(choices[-1], None)
+        if step is None:
+            choices.pop()
+            nodes.pop()
+            del taken[-1:]
+            continue
+        if next(steps, None) is None:
+            raise GivenUpError
+        node, link = step
+        rest = length - len(nodes)
+        if node == target and rest == 0:
+            yield Path([*nodes, node], [*taken, link])
+        elif node != target and node not in nodes and away.get(node, length) <= rest:
+            nodes.append(node)
+            taken.append(link)
+            choices.append(iter(following.get(node, ())))

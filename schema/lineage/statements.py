@@ -1,0 +1,239 @@
+"""Statements of a walk: the starts, a level's neighbours and how many there are, each one UNION ALL over the edges.
+
+Every branch asks for all nodes of one type along one edge: keys as arrays, a page of neighbours per node by LATERAL,
+in the order of the index behind the relation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from schema import ids, sql
+from schema.catalogue import Catalogue, OrderTerm, Type
+from schema.kinds import Kind
+from schema.lineage.edges import End, Face, face
+from schema.records import Missing
+
+Position = tuple[str | None, ...]
+"""Where a neighbour stands among the others of its node and edge: the texts of its order's values."""
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The moments that reached nodes must lie in, as far as they have a time: from ``since`` to before ``until``.
+
+    The ``starts``, keys by type, are within it whenever they are.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    starts: Mapping[str, Sequence[Key]] = field(default_factory=dict)
+
+    def predicates(self, type_: Type, order: Sequence[OrderTerm], bind: sql.Binds) -> list[list[str]]:
+        """The ways to be within it, disjoint, each with an index's range; one way without conditions for all."""
+        if self.since is None and self.until is None:
+            return [[]]
+        timed = [term for term in order if term.name == type_.ordered_by]
+        if not timed or type_.column_kind(timed[0].name).graphql not in {"DateTime", "Date"}:
+            return [[]]
+        time = timed[0].over("t")
+        kind = timed[0].pg_type
+        within = []
+        if self.since is not None:
+            within.append(f"{time} >= {bind(self.since.isoformat(), f'text::timestamptz::{kind}')}")
+        if self.until is not None:
+            within.append(f"{time} < {bind(self.until.isoformat(), f'text::timestamptz::{kind}')}")
+        ways = [within, [f"{time} IS NULL"]]
+        if starts := self.starts.get(type_.name):
+            ways.append([_one_of(type_, starts, bind), f"NOT ({' AND '.join(within)})"])
+        return ways
+
+
+def _one_of(type_: Type, keys: Sequence[Key], bind: sql.Binds) -> str:
+    """Whether the row ``t`` has one of these keys."""
+    arrays = ", ".join(bind([key[place] for key in keys], "text[]") for place in range(len(type_.key)))
+    names = ", ".join(f"c{place}" for place in range(len(type_.key)))
+    casts = ", ".join(f"c{place}::{type_.column_kind(column).pg_type}" for place, column in enumerate(type_.key))
+    columns = ", ".join(f"t.{column}" for column in type_.key)
+    return f"({columns}) IN (SELECT {casts} FROM unnest({arrays}) AS s({names}))"
+
+
+class _Binds(sql.Binds):
+    """Binds in which a value can be a column of the statement itself."""
+
+    def __call__(self, value: Any, pg_type: str) -> str:
+        return f"{value.name}::{pg_type}" if isinstance(value, _Column) else super().__call__(value, pg_type)
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A node that is asked for its neighbours along an edge, from the first or behind a position."""
+
+    id: str
+    key: Key
+    position: Position | None = None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch of a statement: spots of one type, asked along one edge, or to be counted along several to one type.
+
+    The positions of its spots, where they have any, have their nulls at the same places.
+    """
+
+    ends: tuple[End, ...]
+    spots: Sequence[Spot]
+
+    @property
+    def end(self) -> End:
+        return self.ends[0]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A row that an edge leads to, as a statement answers it."""
+
+    id: str
+    label: str | None
+    state: str | None
+    position: Position
+
+
+class Statements:
+    """The statements of one walk over a database that may lack some of what the models know."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing) -> None:
+        self._catalogue = catalogue
+        self._missing = missing
+        self._faces: dict[str, Face] = {}
+
+    def face(self, type_: Type) -> Face:
+        """How nodes of a type are shown."""
+        if type_.name not in self._faces:
+            self._faces[type_.name] = face(type_, self._missing)
+        return self._faces[type_.name]
+
+    def lacking(self, end: End) -> str | None:
+        """What the database lacks of what an edge reads."""
+        here, there = self._catalogue[end.type], self._catalogue[end.target]
+        return (
+            self._missing.table(there)
+            or self._missing.first(there, (*end.join.remote_columns, *there.key))
+            or self._missing.first(here, end.join.local_columns)
+        )
+
+    def order(self, type_: Type) -> tuple[OrderTerm, ...]:
+        return tuple(term for term in type_.order if not self._missing.first(type_, term.columns))
+
+    # -- nodes by their keys ---------------------------------------------------------------------------------------
+
+    def nodes(self, keys: Mapping[str, Sequence[Key]]) -> tuple[str, list[Any]]:
+        """Rows (type, place of the key, id, label, state), and a row without a type whose id is the moment."""
+        bind = sql.Binds()
+        now = Kind("time", _NOW, "timestamptz", "DateTime").sql("statement_timestamp()")
+        branches = [f"SELECT NULL::text, 0::bigint, {now}, NULL::text, NULL::text"]
+        for name, of_type in keys.items():
+            type_ = self._catalogue[name]
+            select = [f"'{name}'", *self._shown(type_)]
+            rows = sql.by_keys(type_, select, of_type, bind)
+            branches.append(f"SELECT r.type, r.ord, r.id, r.label, r.state FROM ({rows}) AS r ({_SHOWN})")
+        return " UNION ALL ".join(branches), bind.values
+
+    def _shown(self, type_: Type) -> list[str]:
+        shown = self.face(type_)
+        return [
+            expression.replace("{row}", "t") for expression in (type_.columns["id"].value, shown.label, shown.state)
+        ]
+
+    # -- neighbours ------------------------------------------------------------------------------------------------
+
+    def neighbours(self, branches: Sequence[Branch], limit: int, window: Window) -> tuple[str, list[Any]]:
+        """Rows (branch, place of the spot in it, id, label, state, position), up to ``limit`` and one more a spot."""
+        bind = _Binds()
+        arrays: dict[Any, str] = {}
+        selects: list[str] = []
+        for number, branch in enumerate(branches):
+            target = self._catalogue[branch.end.target]
+            order = self.order(target)
+            position_ = ", ".join(f"{term.over('t')}::text" for term in order)
+            select = [*self._shown(target), f"ARRAY[{position_}]"]
+            numbered = [f"{expression} AS f{place}" for place, expression in enumerate(select)]
+            source, position = self._source(branch, bind, arrays)
+            for within in window.predicates(target, order, bind):
+                where = [branch.end.join.on("k", "t"), *within]
+                page = sql.page(target.sql_name, numbered, sql.Page(order, limit + 1, position), bind, where=where)
+                selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({page}) r")
+        return " UNION ALL ".join(selects), bind.values
+
+    def counts(self, branches: Sequence[Branch], cap: int, window: Window) -> tuple[str, list[Any]]:
+        """Rows (branch, place of the spot in it, count): its different neighbours, counted up to ``cap``."""
+        bind = _Binds()
+        arrays: dict[Any, str] = {}
+        selects: list[str] = []
+        for number, branch in enumerate(branches):
+            target = self._catalogue[branch.end.target]
+            order = self.order(target)
+            source, position = self._source(branch, bind, arrays)
+            key = ", ".join(f"t.{column}" for column in target.key)
+            behind = [[]] if position is None else [[one] for one in sql.after(order, position, "t", bind)]
+            found = [
+                f"(SELECT {key} FROM {target.sql_name} t"
+                f"{sql.conditions([end.join.on('k', 't'), *within, *place])} LIMIT {cap})"
+                for end in branch.ends
+                for within in window.predicates(target, order, bind)
+                for place in behind
+            ]
+            union = " UNION " if len(branch.ends) > 1 else " UNION ALL "
+            count = f"SELECT count(*) FROM (SELECT FROM ({union.join(found)}) AS f LIMIT {cap}) AS c"
+            selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({count}) r")
+        return " UNION ALL ".join(selects), bind.values
+
+    def _source(self, branch: Branch, bind: sql.Binds, arrays: dict[Any, str]) -> tuple[str, tuple[Any, ...] | None]:
+        """The nodes of a branch as ``k``, their places as ``q.ord``, and their positions as columns of ``q``."""
+        type_ = self._catalogue[branch.end.type]
+
+        def array(values: tuple[str | None, ...]) -> str:
+            if values not in arrays:  # the same nodes are asked along many edges
+                arrays[values] = bind(list(values), "text[]")
+            return arrays[values]
+
+        spots = branch.spots
+        bound = [array(tuple(spot.key[place] for spot in spots)) for place in range(len(type_.key))]
+        names = [f"c{place}" for place in range(len(type_.key))]
+        position: list[_Column | None] | None = None
+        if spots[0].position is not None:
+            position = []
+            for place, value in enumerate(spots[0].position):
+                position.append(None if value is None else _Column(f"q.p{place}"))
+                if value is not None:
+                    names.append(f"p{place}")
+                    bound.append(array(tuple(spot.position[place] for spot in spots if spot.position)))
+        on = " AND ".join(sql.same_key(type_, column, f"q.c{place}", "k") for place, column in enumerate(type_.key))
+        source = (
+            f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord) JOIN {type_.sql_name} k ON {on}"
+        )
+        return source, None if position is None else tuple(position)
+
+
+_SHOWN = "ord, type, id, label, state"
+_NOW = "to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+def nulls(position: Position | None) -> tuple[bool, ...] | None:
+    """Where a position has nulls; those with the same can be asked together."""
+    return None if position is None else tuple(value is None for value in position)
+
+
+def key_of(catalogue: Catalogue, id_: str) -> tuple[Type, Key]:
+    """The type and key of a global id that the database or an earlier answer gave."""
+    type_ = catalogue[id_.split(":", 1)[0]]
+    return type_, ids.decode(id_, type_.name, type_.key_kinds)

@@ -1,0 +1,75 @@
+"""A lineage as text: an outline of nodes below the nodes that they were reached from, the same for the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from schema.lineage.answer import Answer, Link
+from schema.lineage.walk import Found
+
+INDENT = "  "
+
+
+def outline(answer: Answer, head: str, foot: str) -> str:
+    """The outline: each node once, below the nearest one that it is linked to; all other edges as references.
+
+    ``->`` leads downstream, ``<-`` upstream; ``=`` marks an edge to a node that has its line elsewhere.
+    """
+    nodes = {node.id: node for node in answer.nodes}
+    around = _around(answer)
+    tops, below = _placed(answer, around)
+    told = {link for children in below.values() for _, link in children}
+    lines = [head]
+    pending = [(id_, "", 0) for id_ in reversed(tops)]
+    while pending:
+        id_, lead, level = pending.pop()
+        lines.append(f"{INDENT * level}{lead}{_line(nodes[id_])}")
+        for there, link in around[id_]:
+            if link.upstream == id_ and link not in told:
+                told.add(link)
+                lines.append(f"{INDENT * (level + 1)}= -> {_words(answer.links, link)} {there}")
+        for there, link in reversed(below[id_]):
+            arrow = "->" if link.upstream == id_ else "<-"
+            pending.append((there, f"{arrow} {_words(answer.links, link)} ", level + 1))
+    if answer.omitted:
+        left_out = ", ".join(f"{count} {name}" for name, count in sorted(answer.omitted.items()))
+        lines.append(f"left out: {left_out}")
+    lines.append(foot)
+    return "\n".join(lines)
+
+
+Around = dict[str, list[tuple[str, Link]]]
+"""The edges of each node, with the node at the other end."""
+
+
+def _around(answer: Answer) -> Around:
+    around: Around = {node.id: [] for node in answer.nodes}
+    for link in answer.links:
+        for here, there in ((link.upstream, link.downstream), (link.downstream, link.upstream)):
+            if here in around and there in around:
+                around[here].append((there, link))
+    return around
+
+
+def _placed(answer: Answer, around: Around) -> tuple[list[str], Around]:
+    """The nodes at the top, and what hangs below each node: nearest first, so that the one above has its place."""
+    depths: dict[str, int] = {}
+    below: Around = {node.id: [] for node in answer.nodes}
+    tops = []
+    for node in answer.nodes:
+        above = next((at for at in around[node.id] if depths.get(at[0], node.depth) < node.depth), None)
+        if above is None:
+            tops.append(node.id)
+        else:
+            below[above[0]].append((node.id, above[1]))
+        depths[node.id] = node.depth
+    return tops, below
+
+
+def _line(node: Found) -> str:
+    label = " ".join(node.label.split())
+    return f"{node.id} {label!r}" + (f" [{node.state}]" if node.state else "")
+
+
+def _words(links: Mapping[Link, bool], link: Link) -> str:
+    return f"{link.kind.value}{' (closes a cycle)' if links[link] else ''}"

@@ -1,0 +1,240 @@
+"""The walk: breadth first by sets on one snapshot, one statement per level, minimal depths, every cut remembered.
+
+Nodes of the last level are asked for their neighbours too, of which none is added: that finds the edges among the
+nodes of the answer, and what lies beyond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from db.engine import InvalidValueError, Reader
+from db.lineage import LineageKind
+from schema.catalogue import Catalogue
+from schema.cursors import invalid
+from schema.lineage.cursors import Resumed
+from schema.lineage.edges import End, edges, state_name
+from schema.lineage.statements import Branch, Key, Neighbour, Spot, Statements, Window, key_of, nulls
+from schema.records import Missing
+
+UPSTREAM, DOWNSTREAM, BOTH = "UPSTREAM", "DOWNSTREAM", "BOTH"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a walk is asked: where it starts, which way and how far it goes, and what it may read."""
+
+    starts: Sequence[str]
+    direction: str = BOTH
+    max_depth: int = 3
+    per_node: int = 25
+    max_nodes: int = 500
+    through: frozenset[LineageKind] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    resumed: Sequence[Resumed] = ()
+
+    def follows(self, end: End) -> bool:
+        """Whether an edge is walked from this end."""
+        if self.through is not None and end.kind not in self.through:
+            return False
+        return self.direction == BOTH or (self.direction == DOWNSTREAM) == end.downstream
+
+
+@dataclass
+class Found:
+    """A node that was reached, at its least depth."""
+
+    id: str
+    type: str
+    key: Key
+    label: str
+    state: str | None
+    depth: int
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What was read of a node's neighbours along one edge: some of them in order, and whether there are more."""
+
+    end: End
+    spot: Spot
+    depth: int
+    neighbours: Sequence[Neighbour]
+    more: bool
+
+
+@dataclass
+class Walked:
+    """What a walk has found. ``known`` are the nodes of earlier pages, with their depths."""
+
+    as_of: str = ""
+    found: dict[str, Found] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
+    expansions: list[Expansion] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    lacking: set[str] = field(default_factory=set)
+
+    def has(self, id_: str, depth: int) -> bool:
+        """Whether a node is in this answer or an earlier one, at that depth or nearer."""
+        if id_ in self.found:
+            return self.found[id_].depth <= depth
+        return id_ in self.known and self.known[id_] <= depth
+
+
+class Walk:
+    """One walk over a snapshot."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing, reader: Reader, question: Question) -> None:
+        self._catalogue = catalogue
+        self._missing = missing
+        self._reader = reader
+        self._question = question
+        self._statements = Statements(catalogue, missing)
+        self.window = window(catalogue, question)
+        self._ends: dict[str, list[End]] = {}
+        self.walked = Walked()
+
+    async def run(self) -> Walked:
+        """Walks.
+
+        Raises:
+            GatewayError: ``INVALID_CURSOR``: a position of a cursor holds what no row can have.
+        """
+        question, walked = self._question, self.walked
+        level = await self._begin()
+        pending: dict[int, list[Resumed]] = {}
+        for one in dict.fromkeys(question.resumed):
+            if one.spot.id in walked.known:
+                pending.setdefault(one.depth, []).append(one)
+        depth = 0 if level else min(pending, default=0)
+        while level or pending:
+            resumed = [one for one in pending.pop(depth, []) if one.spot.id not in walked.found]
+            expansions = await self._expand([*_resuming(resumed), *self._branches(level)], depth)
+            walked.expansions += expansions
+            level = list(self._grow(expansions, depth + 1)) if depth < question.max_depth else []
+            depth += 1
+        return walked
+
+    async def _begin(self) -> list[Found]:
+        """Reads the starts, and the nodes of the cursors where the walk goes on. The first level, unless it goes on."""
+        question, walked = self._question, self.walked
+        depths = dict.fromkeys(question.starts, 0)
+        for one in question.resumed:
+            self._check(one)
+            depths[one.spot.id] = min(one.depth, depths.get(one.spot.id, one.depth))
+        keys: dict[str, list[Key]] = {}
+        for id_ in depths:
+            type_, key = key_of(self._catalogue, id_)
+            keys.setdefault(type_.name, []).append(key)
+        there: dict[str, Found] = {}
+        for type_name, _place, id_, label, state in await self._reader.fetch(*self._statements.nodes(keys)):
+            if type_name is None:
+                walked.as_of = id_
+            else:
+                there[id_] = self._node(id_, label, state, depths[id_])
+        walked.gone = [id_ for id_ in depths if id_ not in there]
+        if question.resumed:
+            walked.known = {id_: depth for id_, depth in depths.items() if id_ in there}
+            return []
+        walked.found = {id_: there[id_] for id_ in depths if id_ in there}
+        return list(walked.found.values())
+
+    def _check(self, resumed: Resumed) -> None:
+        order = self._statements.order(self._catalogue[resumed.end.target])
+        if resumed.spot.position is not None and len(resumed.spot.position) != len(order):
+            raise invalid("after", "holds another number of values than its order has")
+
+    def _node(self, id_: str, label: str | None, state: str | None, depth: int) -> Found:
+        type_, key = key_of(self._catalogue, id_)
+        shown = self._statements.face(type_)
+        name = label or f"{type_.name} {':'.join(key)[:8]}"
+        return Found(id_, type_.name, key, name, state_name(type_, shown, state), depth)
+
+    def _branches(self, level: Sequence[Found]) -> Iterator[Branch]:
+        """All nodes of a level, along all their edges."""
+        by_type: dict[str, list[Spot]] = {}
+        for node in level:
+            by_type.setdefault(node.type, []).append(Spot(node.id, node.key))
+        for type_name, spots in by_type.items():
+            for end in self._ends_of(type_name):
+                yield Branch((end,), spots)
+
+    def _ends_of(self, type_name: str) -> list[End]:
+        """The ends that are walked from nodes of a type; what the database lacks is remembered."""
+        if type_name not in self._ends:
+            walked = []
+            for end in edges().of[type_name]:
+                if self._question.follows(end):
+                    if what := self._statements.lacking(end):
+                        self.walked.lacking.add(what)
+                    else:
+                        walked.append(end)
+            self._ends[type_name] = walked
+        return self._ends[type_name]
+
+    async def _expand(self, branches: Sequence[Branch], depth: int) -> list[Expansion]:
+        """Reads the neighbours; in the order of the nodes, and of the edges of each."""
+        if not branches:
+            return []
+        limit = self._question.per_node
+        answers: dict[tuple[int, int], list[Neighbour]] = {}
+        for branch, place, id_, label, state, position in await self._fetch(branches, limit):
+            answers.setdefault((branch, place), []).append(Neighbour(id_, label, state, tuple(position)))
+        places: dict[str, int] = {}
+        for one in branches:
+            for spot in one.spots:
+                places.setdefault(spot.id, len(places))
+        ordered = sorted(answers, key=lambda at: (places[branches[at[0]].spots[at[1] - 1].id], at))
+        return [
+            Expansion(
+                branches[branch].end,
+                branches[branch].spots[place - 1],
+                depth,
+                answers[branch, place][:limit],
+                len(answers[branch, place]) > limit,
+            )
+            for branch, place in ordered
+        ]
+
+    async def _fetch(self, branches: Sequence[Branch], limit: int) -> Sequence[Sequence[Any]]:
+        try:
+            return await self._reader.fetch(*self._statements.neighbours(branches, limit, self.window))
+        except InvalidValueError as error:
+            raise invalid("after", "holds values that its columns cannot have") from error
+
+    def _grow(self, expansions: Sequence[Expansion], depth: int) -> Iterator[Found]:
+        """Adds the neighbours that are new, or nearer than they were known to be, as long as there is room."""
+        walked = self.walked
+        for expansion in expansions:
+            for neighbour in expansion.neighbours:
+                if walked.has(neighbour.id, depth):
+                    continue
+                if len(walked.found) >= self._question.max_nodes:
+                    return
+                node = self._node(neighbour.id, neighbour.label, neighbour.state, depth)
+                walked.found[node.id] = node
+                yield node
+
+
+def window(catalogue: Catalogue, question: Question) -> Window:
+    """The moments that a walk may reach, which its starts are free of."""
+    if question.since is None and question.until is None:
+        return Window()
+    starts: dict[str, list[Key]] = {}
+    for id_ in question.starts:
+        type_, key = key_of(catalogue, id_)
+        starts.setdefault(type_.name, []).append(key)
+    return Window(question.since, question.until, starts)
+
+
+def _resuming(resumed: Sequence[Resumed]) -> Iterator[Branch]:
+    """Nodes that are asked along one edge, behind positions with the same nulls."""
+    groups: dict[Any, list[Resumed]] = {}
+    for one in resumed:
+        groups.setdefault((one.end.name, nulls(one.spot.position)), []).append(one)
+    for group in groups.values():
+        yield Branch((group[0].end,), [one.spot for one in group])
