@@ -34,7 +34,7 @@ def recording() -> Iterator[list[Statement]]:
         return await fetch(self, text, values, settings)
 
     async def record_one(self: ShortReader, text: str, values: Sequence[Any]) -> Sequence[Any]:
-        found.append((text, values))
+        found.append(Statement(text, values))
         return await fetch_one(self, text, values)
 
     with pytest.MonkeyPatch.context() as patch:
