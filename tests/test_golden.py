@@ -20,8 +20,8 @@ from conftest import Database
 GOLDEN = Path(__file__).parent / "golden"
 QUERIES = sorted(GOLDEN.glob("*.graphql"))
 COUNTS = GOLDEN / "statement_counts.json"
-IN_PYTHON = {"search", "tool_plan"}
-"""Queries with roots that are resolved in Python, beside what is compiled."""
+IN_PYTHON = {"lifecycles", "lineage", "search", "tool_plan"}
+"""Queries with fields that are resolved in Python, beside what is compiled."""
 UPDATE = os.environ.get("UPDATE_SNAPSHOTS") == "1"
 
 
