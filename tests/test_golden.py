@@ -20,7 +20,7 @@ from conftest import Database
 GOLDEN = Path(__file__).parent / "golden"
 QUERIES = sorted(GOLDEN.glob("*.graphql"))
 COUNTS = GOLDEN / "statement_counts.json"
-IN_PYTHON = {"lifecycles", "search", "tool_plan"}
+IN_PYTHON = {"lifecycles", "lineage", "search", "tool_plan"}
 """Queries with fields that are resolved in Python, beside what is compiled."""
 UPDATE = os.environ.get("UPDATE_SNAPSHOTS") == "1"
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from db.base import Labels
 from db.lifecycle import Lifecycle
 from db.lineage import LineageKind
+from db.models.g01_mlops_core import DeploymentStatus
 
 SERVING = (LineageKind.DEPLOYED_AS, LineageKind.SERVED_BY, LineageKind.EXECUTED_AS)
 """Edges along which a row depends on the state of another."""
@@ -43,7 +44,7 @@ BEYOND: Mapping[str, str] = {
 }
 """What an effect changes that no edge leads to."""
 
-ROLLBACK = ("Deployment", "status", "ROLLED_BACK")
+ROLLBACK = ("Deployment", "status", DeploymentStatus.ROLLED_BACK.name)
 """Rolling a deployment back makes the newest healthy one of its chain active again, with its services."""
 
 
