@@ -1,0 +1,139 @@
+/** The part of the lineage that is on screen, merged from answers; what was cut stays known. */
+
+import { among, lineage, type Frontier, type Lineage, type LineageEdge, type LineageNode, type Side, type Walk } from "./api";
+import type { Step, View } from "./view";
+
+/** Rows of each kind that opening a side, or reading on, brings. */
+export const PAGE = 25;
+const MOST = 500;
+
+/** Where a walk was cut, with the walk, which its cursor belongs to. */
+export interface Cut extends Frontier {
+  walk: Walk;
+}
+
+export class Graph {
+  readonly nodes = new Map<string, LineageNode>();
+  readonly edges = new Map<string, LineageEdge>();
+  readonly cuts = new Map<string, Cut>();
+  /** Why the last walks were not whole, in the API's words. */
+  reasons: string[] = [];
+  missing: string[] = [];
+  omitted: { type: string; count: number }[] = [];
+  asOf = "";
+
+  /** A view from its link: the walk from its start, then each opened side. */
+  static async load(view: View): Promise<Graph> {
+    const graph = new Graph();
+    await graph.walk({
+      from: view.from,
+      direction: view.direction,
+      maxDepth: view.depth,
+      perNodeLimit: view.per,
+      maxNodes: MOST,
+      ...through(view),
+    });
+    for (const step of view.open) {
+      if (graph.nodes.has(step.node)) await graph.walk(opening(step, view));
+    }
+    await graph.join();
+    return graph;
+  }
+
+  /** Opens a side of a node, or reads on where it was cut. Returns the step that a link needs to do it again. */
+  async open(id: string, side: Side, view: View): Promise<Step> {
+    const cuts = this.cutsOf(id, side);
+    const limit = (cuts[0]?.walk.perNodeLimit ?? 0) + PAGE;
+    if (!cuts.length) {
+      await this.walk(opening({ node: id, side, limit: PAGE }, view));
+    } else {
+      const byWalk = Map.groupBy ? Map.groupBy(cuts, (cut) => cut.walk) : groups(cuts);
+      for (const [walk, some] of byWalk) {
+        const page = { ...walk, maxDepth: some[0]!.depth + 1, perNodeLimit: PAGE, after: some.map((cut) => cut.cursor) };
+        for (const cut of some) this.cuts.delete(key(cut));
+        await this.walk(page, { ...walk, perNodeLimit: limit });
+      }
+    }
+    await this.join();
+    return { node: id, side, limit: Math.min(limit, 1000) };
+  }
+
+  cutsOf(id: string, side: Side): Cut[] {
+    return [...this.cuts.values()].filter((cut) => cut.node === id && cut.direction === side);
+  }
+
+  /** How many edges of a side are not on screen. */
+  hidden(node: LineageNode): { UPSTREAM: number; DOWNSTREAM: number } {
+    const shown = this.shown.get(node.id) ?? { UPSTREAM: 0, DOWNSTREAM: 0 };
+    return {
+      UPSTREAM: Math.max(0, node.degree.upstream - shown.UPSTREAM),
+      DOWNSTREAM: Math.max(0, node.degree.downstream - shown.DOWNSTREAM),
+    };
+  }
+
+  neighbours(id: string, side: Side): string[] {
+    const found = new Set<string>();
+    for (const edge of this.edges.values()) {
+      if (side === "UPSTREAM" && edge.to === id) found.add(edge.from);
+      if (side === "DOWNSTREAM" && edge.from === id) found.add(edge.to);
+    }
+    return [...found];
+  }
+
+  private shown = new Map<string, { UPSTREAM: number; DOWNSTREAM: number }>();
+
+  private async walk(walk: Walk, origin = walk): Promise<void> {
+    const answer = await lineage(walk);
+    this.merge(answer);
+    this.asOf = answer.asOf;
+    for (const cut of answer.frontier) {
+      // a node at the last depth is merely closed; its count says so
+      if (cut.depth < walk.maxDepth) this.cuts.set(key(cut), { ...cut, walk: origin });
+    }
+    if (answer.reason && !this.reasons.includes(answer.reason)) this.reasons = [...this.reasons, answer.reason].slice(-4);
+    this.missing = [...new Set([...this.missing, ...answer.missing])];
+    this.omitted.push(...answer.omitted);
+  }
+
+  /** Adds the edges among nodes that came by different walks. */
+  private async join(): Promise<void> {
+    const ids = [...this.nodes.keys()];
+    if (ids.length > 1 && ids.length <= 1000) this.merge(await among(ids));
+    this.shown = new Map();
+    for (const { from, to } of this.edges.values()) {
+      for (const [id, side] of [[from, "DOWNSTREAM"], [to, "UPSTREAM"]] as const) {
+        const counts = this.shown.get(id) ?? { UPSTREAM: 0, DOWNSTREAM: 0 };
+        counts[side]++;
+        this.shown.set(id, counts);
+      }
+    }
+  }
+
+  private merge({ nodes, edges }: Pick<Lineage, "nodes" | "edges">): void {
+    for (const node of nodes) this.nodes.set(node.id, node);
+    for (const edge of edges) {
+      if (!this.nodes.has(edge.from) || !this.nodes.has(edge.to)) continue;
+      const name = `${edge.from} ${edge.kind} ${edge.to}`;
+      const closesCycle = edge.closesCycle || (this.edges.get(name)?.closesCycle ?? false);
+      this.edges.set(name, { ...edge, closesCycle });
+    }
+  }
+}
+
+function opening({ node, side, limit }: Step, view: View): Walk {
+  return { from: [node], direction: side, maxDepth: 1, perNodeLimit: limit, maxNodes: 1000, ...through(view) };
+}
+
+function through(view: View): Pick<Walk, "through"> {
+  return view.kinds.length ? { through: view.kinds } : {};
+}
+
+function key(cut: Frontier): string {
+  return [cut.node, cut.direction, cut.kind, cut.type].join(" ");
+}
+
+function groups(cuts: Cut[]): Map<Walk, Cut[]> {
+  const found = new Map<Walk, Cut[]>();
+  for (const cut of cuts) found.set(cut.walk, [...(found.get(cut.walk) ?? []), cut]);
+  return found;
+}

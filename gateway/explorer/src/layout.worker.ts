@@ -1,0 +1,87 @@
+/** Places nodes left to right, away from the page's own thread. Nodes that have a place keep it. */
+
+import { Graph, layout } from "@dagrejs/dagre";
+import { COLUMN, HEIGHT, ROW, WIDTH, type Asked, type Place, type Placed } from "./layout";
+
+/** Beyond this many edges, crossings cannot be read anyway: the order rests on the first edge to each node. */
+const MANY = 300;
+
+self.onmessage = ({ data }: MessageEvent<Asked>) => {
+  const { turn, ids, edges, places } = data;
+  const placed = places.length ? grow(ids, edges, new Map(places)) : fresh(ids, edges);
+  self.postMessage({ turn, places: [...placed] } satisfies Placed);
+};
+
+function fresh(ids: string[], edges: [string, string][]): Map<string, Place> {
+  const graph = new Graph();
+  graph.setGraph({ rankdir: "LR", ranksep: COLUMN - WIDTH, nodesep: ROW - HEIGHT, ranker: "longest-path" });
+  graph.setDefaultEdgeLabel(() => ({}));
+  for (const id of ids) graph.setNode(id, { width: WIDTH, height: HEIGHT });
+  for (const [from, to] of edges.length > MANY ? tree(ids, edges) : edges) graph.setEdge(from, to);
+  layout(graph);
+  return new Map(
+    ids.map((id) => {
+      const { x, y } = graph.node(id) as Place;
+      return [id, { x: Math.round(x / COLUMN) * COLUMN, y: Math.round(y) }];
+    }),
+  );
+}
+
+/** A spanning tree, breadth first from the first node (the start of the view). */
+function tree(ids: string[], edges: [string, string][]): [string, string][] {
+  const around = new Map<string, [string, string][]>(ids.map((id) => [id, []]));
+  for (const edge of edges) for (const end of edge) around.get(end)?.push(edge);
+  const seen = new Set<string>();
+  const kept: [string, string][] = [];
+  for (const root of ids) {
+    if (seen.has(root)) continue;
+    seen.add(root);
+    for (const queue = [root]; queue.length; ) {
+      const at = queue.shift()!;
+      for (const edge of around.get(at) ?? []) {
+        const other = edge[0] === at ? edge[1] : edge[0];
+        if (seen.has(other)) continue;
+        seen.add(other);
+        kept.push(edge);
+        queue.push(other);
+      }
+    }
+  }
+  return kept;
+}
+
+/** New nodes go to the column beside their neighbour, to the free place nearest to it. */
+function grow(ids: string[], edges: [string, string][], places: Map<string, Place>): Map<string, Place> {
+  const taken = new Map<number, number[]>();
+  const take = (id: string, place: Place) => {
+    places.set(id, place);
+    taken.set(place.x, [...(taken.get(place.x) ?? []), place.y]);
+  };
+  const wanted = new Set(ids);
+  for (const id of [...places.keys()]) if (!wanted.has(id)) places.delete(id);
+  for (const [id, place] of [...places]) take(id, place);
+  for (let open = ids.filter((id) => !places.has(id)); open.length; ) {
+    const next = open.filter((id) => {
+      const edge = edges.find(([from, to]) => (from === id && places.has(to)) || (to === id && places.has(from)));
+      if (!edge) return true;
+      const anchor = places.get(edge[0] === id ? edge[1] : edge[0])!;
+      const x = anchor.x + (edge[0] === id ? -COLUMN : COLUMN);
+      take(id, { x, y: free(taken.get(x) ?? [], anchor.y) });
+      return false;
+    });
+    if (next.length === open.length) {
+      take(next[0]!, { x: 0, y: free(taken.get(0) ?? [], 0) }); // nothing leads to it
+      next.shift();
+    }
+    open = next;
+  }
+  return places;
+}
+
+function free(taken: number[], near: number): number {
+  for (let away = 0; ; away++) {
+    for (const y of [near + away * ROW, near - away * ROW]) {
+      if (!taken.some((other) => Math.abs(other - y) < ROW - 1)) return y;
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/** Colours of states: five tones, since states are many. The state's name is always written beside its colour. */
+
+export type Tone = "good" | "busy" | "bad" | "old" | "info" | "none";
+
+const STATES: Record<Exclude<Tone, "none" | "info">, string> = {
+  good: `production active success completed complete passed pass approved deployed resolved healthy proceed promoted
+    stop_efficacy validated fulfilled`,
+  busy: `running pending staging shadow waiting deploying draining acknowledged investigating warning review queued
+    modify_sample in_progress training continue firing`,
+  bad: `failed fail error timeout rolled_back block blocked rejected stop_safety stop_futility critical lost_to_followup
+    unhealthy open`,
+  old: "archived deprecated dismissed withdrawn skipped retired cancelled expired pruned excluded inactive superseded",
+};
+const TONES = new Map<string, Tone>(
+  Object.entries(STATES).flatMap(([tone, names]) => names.split(/\s+/).map((name) => [name, tone as Tone] as const)),
+);
+
+export const LEGEND: [Tone, string][] = [
+  ["good", "in use, done"],
+  ["busy", "under way"],
+  ["bad", "failed, stopped"],
+  ["old", "out of use"],
+  ["info", "other state"],
+  ["none", "no state"],
+];
+
+export function tone(state: string | null): Tone {
+  return state ? (TONES.get(state.toLowerCase()) ?? "info") : "none";
+}
+
+export function words(name: string): string {
+  return name.replace(/_/g, " ").toLowerCase();
+}
+
+/** TrainingRun as "Training run". */
+export function typeName(type: string): string {
+  const apart = type.replace(/([a-z])([A-Z])/g, "$1 $2");
+  return apart[0]! + apart.slice(1).toLowerCase();
+}

@@ -1,0 +1,72 @@
+/** What the URL holds: where the view starts and what was opened since, so that a link shows it again. */
+
+import type { Direction, Side } from "./api";
+
+/** A side of a node that was opened, and how many rows of each kind it shows. */
+export interface Step {
+  node: string;
+  side: Side;
+  limit: number;
+}
+export interface View {
+  from: string[];
+  direction: Direction;
+  depth: number;
+  per: number;
+  kinds: string[];
+  open: Step[];
+  selected: string | null;
+}
+
+export const DEFAULTS: View = {
+  from: [],
+  direction: "BOTH",
+  depth: 1,
+  per: 3,
+  kinds: [],
+  open: [],
+  selected: null,
+};
+
+const DIRECTIONS: readonly string[] = ["UPSTREAM", "DOWNSTREAM", "BOTH"];
+
+export function read(hash: string): View {
+  const parameters = new URLSearchParams(hash.replace(/^#/, ""));
+  const direction = parameters.get("direction") ?? DEFAULTS.direction;
+  return {
+    from: parameters.getAll("from").filter(Boolean),
+    direction: DIRECTIONS.includes(direction) ? (direction as Direction) : DEFAULTS.direction,
+    depth: whole(parameters.get("depth"), DEFAULTS.depth, 0, 30),
+    per: whole(parameters.get("per"), DEFAULTS.per, 1, 500),
+    kinds: (parameters.get("kinds") ?? "").split(",").filter((kind) => /^[A-Z_]+$/.test(kind)),
+    open: parameters.getAll("open").flatMap(step),
+    selected: parameters.get("select"),
+  };
+}
+
+export function write(view: View): string {
+  const parameters = new URLSearchParams();
+  for (const id of view.from) parameters.append("from", id);
+  if (view.direction !== DEFAULTS.direction) parameters.set("direction", view.direction);
+  if (view.depth !== DEFAULTS.depth) parameters.set("depth", String(view.depth));
+  if (view.per !== DEFAULTS.per) parameters.set("per", String(view.per));
+  if (view.kinds.length) parameters.set("kinds", view.kinds.join(","));
+  for (const { node, side, limit } of view.open) {
+    parameters.append("open", `${side === "UPSTREAM" ? "up" : "down"}~${limit}~${node}`);
+  }
+  if (view.selected) parameters.set("select", view.selected);
+  return `#${parameters.toString().replaceAll("%3A", ":").replaceAll("%7E", "~")}`;
+}
+
+function step(text: string): Step[] {
+  const found = /^(up|down)~(\d+)~(.+)$/.exec(text);
+  if (!found) return [];
+  return [
+    { side: found[1] === "up" ? "UPSTREAM" : "DOWNSTREAM", limit: whole(found[2]!, 25, 1, 1000), node: found[3]! },
+  ];
+}
+
+function whole(text: string | null, otherwise: number, least: number, most: number): number {
+  const value = Number.parseInt(text ?? "", 10);
+  return Number.isNaN(value) ? otherwise : Math.min(Math.max(value, least), most);
+}
