@@ -93,6 +93,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         routes=[
             Route("/", _home),
             Route("/graphql", _Graph(settings), methods=["GET", "POST"]),
+            Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Mount("/static", GZipMiddleware(_Assets(directory=STATIC))),
@@ -119,10 +120,17 @@ class _Graph:
         await answer(scope, receive, send)
 
     def _page(self) -> Response:
-        return FileResponse(
-            STATIC / "graphiql" / "index.html",
-            headers={"content-security-policy": CONTENT_POLICY, "cache-control": "no-cache", "vary": "accept"},
-        )
+        return _built_page("graphiql", vary="accept")
+
+
+async def _explorer(_request: Request) -> Response:
+    """The page that walks lineage; it asks ``/graphql`` like any other client."""
+    return _built_page("explorer")
+
+
+def _built_page(name: str, **headers: str) -> Response:
+    fixed = {"content-security-policy": CONTENT_POLICY, "cache-control": "no-cache", "x-content-type-options": "nosniff"}
+    return FileResponse(STATIC / name / "index.html", headers=fixed | headers)
 
 
 def _is_browser(request: Request) -> bool:

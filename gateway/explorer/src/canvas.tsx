@@ -3,7 +3,7 @@
 import { select } from "d3-selection";
 import { zoom, zoomIdentity, type D3ZoomEvent, type ZoomBehavior } from "d3-zoom";
 import { Component, type RefObject } from "preact";
-import { useEffect, useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { LineageEdge, LineageNode, Side } from "./api";
 import type { Graph } from "./graph";
 import { bounds, HEIGHT, WIDTH, type Place, type Places } from "./layout";
@@ -24,7 +24,7 @@ interface Props {
   places: Places;
   starts: string[];
   selected: string | null;
-  handle: RefObject<CanvasHandle>;
+  handle: RefObject<CanvasHandle | null>;
   onSelect(id: string): void;
   onOpen(id: string, sides: Side[]): void;
 }
@@ -278,7 +278,7 @@ interface MinimapProps {
   graph: Graph;
   places: Places;
   box: { x: number; y: number; width: number; height: number };
-  lens: RefObject<SVGRectElement>;
+  lens: RefObject<SVGRectElement | null>;
   onMove(x: number, y: number): void;
 }
 function Minimap({ graph, places, box, lens, onMove }: MinimapProps) {

@@ -47,7 +47,7 @@ export class Graph {
     if (!cuts.length) {
       await this.walk(opening({ node: id, side, limit: PAGE }, view));
     } else {
-      const byWalk = Map.groupBy ? Map.groupBy(cuts, (cut) => cut.walk) : groups(cuts);
+      const byWalk = groups(cuts);
       for (const [walk, some] of byWalk) {
         const page = { ...walk, maxDepth: some[0]!.depth + 1, perNodeLimit: PAGE, after: some.map((cut) => cut.cursor) };
         for (const cut of some) this.cuts.delete(key(cut));

@@ -1,0 +1,262 @@
+/** The page: reads the view from the URL, asks the API, draws, and writes the URL as the view grows. */
+
+import { render } from "preact";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, kinds, suggestions, viewAsGraphQL, type Direction, type Hit, type Side } from "./api";
+import { Canvas, type CanvasHandle } from "./canvas";
+import { asPng, asSvg, download } from "./export";
+import { Graph } from "./graph";
+import "./graph.css";
+import { place, type Places } from "./layout";
+import "./page.css";
+import { NodeDetails, NodeList, PartialAnswer, Search } from "./panels";
+import { LEGEND, typeName, words } from "./tones";
+import { DEFAULTS, read, write, type View } from "./view";
+
+interface Shown {
+  graph: Graph;
+  places: Places;
+  version: number;
+}
+const EMPTY: Shown = { graph: new Graph(), places: new Map(), version: 0 };
+type Scheme = "light" | "dark";
+
+function Explorer() {
+  const [view, setView] = useState<View>(() => read(location.hash));
+  const [shown, setShown] = useState<Shown>(EMPTY);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<{ error: ApiError; again(): void } | null>(null);
+  const [said, say] = useState("");
+  const [tab, setTab] = useState<"details" | "list">("details");
+  const canvas = useRef<CanvasHandle>(null);
+  const now = useRef({ view, shown, busy });
+  now.current = { view, shown, busy };
+  const turn = useRef(0);
+
+  const remember = useCallback((next: View, push = false) => {
+    history[push ? "pushState" : "replaceState"](null, "", write(next));
+    now.current.view = next;
+    setView(next);
+  }, []);
+
+  /** Runs what asks the gateway; a failure is shown and can be tried again. */
+  const attempt = useCallback(async (work: () => Promise<void>) => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await work();
+    } catch (error) {
+      const shownError = error instanceof ApiError ? error : new ApiError(String(error), "PAGE");
+      setProblem({ error: shownError, again: () => void attempt(work) });
+    } finally {
+      setBusy(false);
+    }
+  }, []);
+
+  const load = useCallback((next: View) => {
+    const mine = ++turn.current;
+    if (!next.from.length) {
+      setShown(EMPTY);
+      return;
+    }
+    void attempt(async () => {
+      setShown(EMPTY);
+      const graph = await Graph.load(next);
+      if (!graph.nodes.size) throw new ApiError(`There is no ${next.from.join(", ")} in this database.`, "NOT_FOUND");
+      const places = await place([...graph.nodes.keys()], graph.edges.values(), new Map());
+      if (mine !== turn.current) return;
+      setShown({ graph, places, version: 1 });
+      say(`${graph.nodes.size} nodes and ${graph.edges.size} edges${graph.reasons.length ? `. Partial: ${graph.reasons[0]}` : ""}`);
+      requestAnimationFrame(() => canvas.current?.fit());
+    });
+  }, []);
+
+  useEffect(() => {
+    load(view);
+    const moved = () => {
+      const next = read(location.hash);
+      setView(next);
+      load(next);
+    };
+    addEventListener("popstate", moved);
+    return () => removeEventListener("popstate", moved);
+  }, []);
+
+  const start = (changes: Partial<View>) => {
+    const next = { ...now.current.view, open: [], ...changes };
+    remember(next, true);
+    load(next);
+  };
+  const startAt = (id: string) => start({ from: [id], selected: id });
+
+  const select = useCallback((id: string) => {
+    if (!now.current.shown.graph.nodes.has(id)) {
+      startAt(id); // a blocker, say, that is not in the view
+      return;
+    }
+    remember({ ...now.current.view, selected: id });
+    setTab("details");
+    canvas.current?.show(id);
+  }, []);
+
+  const open = useCallback((id: string, sides: Side[]) => {
+    if (now.current.busy || !sides.length) return;
+    now.current.busy = true;
+    void attempt(async () => {
+      const { graph, places, version } = now.current.shown;
+      const before = graph.nodes.size;
+      let steps = now.current.view.open;
+      for (const side of sides) {
+        const step = await graph.open(id, side, now.current.view);
+        steps = [...steps.filter((one) => one.node !== id || one.side !== side), step];
+      }
+      const grown = await place([...graph.nodes.keys()], graph.edges.values(), places);
+      setShown({ graph, places: grown, version: version + 1 });
+      remember({ ...now.current.view, open: steps, selected: id });
+      say(`${graph.nodes.size - before} nodes added ${sides.map((side) => side.toLowerCase()).join(" and ")}, ${graph.nodes.size} in view`);
+    });
+  }, []);
+
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key !== "/" || (event.target as Element).closest("input, textarea, select")) return;
+      document.querySelector<HTMLInputElement>(".search input")?.focus();
+      event.preventDefault();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+
+  const { graph, places, version } = shown;
+  const node = view.selected ? graph.nodes.get(view.selected) : undefined;
+  const copy = async () => {
+    const text = viewAsGraphQL([...graph.nodes.keys()]);
+    try {
+      await navigator.clipboard.writeText(text);
+      say("The view is copied as GraphQL");
+    } catch {
+      download("view.graphql", new Blob([text], { type: "text/plain" })); // no clipboard without HTTPS
+      say("The view is saved as view.graphql");
+    }
+  };
+  const name = (graph.nodes.get(view.from[0] ?? "")?.label ?? "lineage").replace(/\W+/g, "-");
+
+  return (
+    <>
+      <header class="bar">
+        <a class="brand" href="explorer" title="Lineage explorer of the E2I metadata gateway"><i aria-hidden="true" />Lineage</a>
+        <Search onPick={startAt} />
+        <Walks view={view} onChange={start} />
+        <span class="tools">
+          <button disabled={!graph.nodes.size} onClick={() => void copy()} title="Copy the view as a GraphQL query">Copy GraphQL</button>
+          <button disabled={!graph.nodes.size} onClick={() => download(`${name}.svg`, new Blob([asSvg(canvas.current!.svg(), places)], { type: "image/svg+xml" }))}>SVG</button>
+          <button disabled={!graph.nodes.size} onClick={() => void attempt(async () => download(`${name}.png`, await asPng(canvas.current!.svg(), places)))}>PNG</button>
+          <SchemeSwitch />
+        </span>
+      </header>
+      {problem && (
+        <div class="error" role="alert">
+          <b>{problem.error.message}</b> <code>{problem.error.code}</code>
+          <button onClick={problem.again}>Try again</button>
+        </div>
+      )}
+      <main aria-busy={busy}>
+        <div class="stage">
+          {graph.nodes.size ? (
+            <>
+              <Canvas graph={graph} version={version} places={places} starts={view.from} selected={view.selected} handle={canvas} onSelect={select} onOpen={open} />
+              <PartialAnswer graph={graph} onSelect={select} />
+              <div class="zoom">
+                <button aria-label="Zoom in" onClick={() => canvas.current?.zoomBy(1.3)}>+</button>
+                <button aria-label="Zoom out" onClick={() => canvas.current?.zoomBy(1 / 1.3)}>−</button>
+                <button aria-label="Show all" onClick={() => canvas.current?.fit()}>⤢</button>
+              </div>
+              <ul class="legend" aria-label="Colours of states">
+                {LEGEND.map(([one, what]) => <li class={`tone-${one}`}>{what}</li>)}
+                <li class="loop">closes a loop</li>
+              </ul>
+            </>
+          ) : busy ? <p class="empty">Reading the lineage …</p> : !view.from.length && <Welcome onPick={startAt} />}
+          {busy && <div class="progress" aria-hidden="true" />}
+        </div>
+        {graph.nodes.size > 0 && (
+          <aside>
+            <nav role="tablist" aria-label="Beside the graph">
+              <button role="tab" aria-selected={tab === "details"} onClick={() => setTab("details")}>Details</button>
+              <button role="tab" aria-selected={tab === "list"} onClick={() => setTab("list")}>List ({graph.nodes.size})</button>
+            </nav>
+            <div role="tabpanel">
+              {tab === "list" ? (
+                <NodeList graph={graph} selected={view.selected} onSelect={(id) => { remember({ ...now.current.view, selected: id }); canvas.current?.show(id); }} />
+              ) : node ? (
+                <NodeDetails graph={graph} node={node} busy={busy} onOpen={open} onStart={startAt} onSelect={select} />
+              ) : <p class="dim">Choose a node to see its fields, its lifecycle and its history.</p>}
+            </div>
+          </aside>
+        )}
+      </main>
+      <p id="keys" class="spoken">Left and right follow edges, up and down go through the column, Enter expands, Shift with left or right expands one side, space selects.</p>
+      <p class="spoken" role="status" aria-live="polite">{said}</p>
+      <p class={said ? "toast" : "spoken"} aria-hidden="true" key={said}>{said}</p>
+    </>
+  );
+}
+
+/** Which way to walk, how far, how many of each kind, and along which kinds of edges. */
+function Walks({ view, onChange }: { view: View; onChange(changes: Partial<View>): void }) {
+  const [known, setKnown] = useState<{ name: string; description: string }[]>([]);
+  useEffect(() => void kinds().then(setKnown, () => undefined), []); // introspection may be off
+  const toggle = (kind: string) =>
+    onChange({ kinds: view.kinds.includes(kind) ? view.kinds.filter((one) => one !== kind) : [...view.kinds, kind] });
+  return (
+    <span class="walks">
+      <label>Direction <select value={view.direction} onChange={(event) => onChange({ direction: event.currentTarget.value as Direction })}>
+        <option value="BOTH">both</option><option value="UPSTREAM">upstream</option><option value="DOWNSTREAM">downstream</option>
+      </select></label>
+      <label>Depth <input type="number" min="0" max="30" value={view.depth} onChange={(event) => onChange({ depth: Number(event.currentTarget.value) || 0 })} /></label>
+      <label>Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
+      {known.length > 0 && (
+        <details class="kinds">
+          <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>
+          <div>
+            {known.map(({ name, description }) => (
+              <label key={name} title={description}><input type="checkbox" checked={view.kinds.includes(name)} onChange={() => toggle(name)} /> {words(name)}</label>
+            ))}
+            <button disabled={!view.kinds.length} onClick={() => onChange({ kinds: [] })}>All kinds</button>
+          </div>
+        </details>
+      )}
+    </span>
+  );
+}
+
+function Welcome({ onPick }: { onPick(id: string): void }) {
+  const [hits, setHits] = useState<Hit[]>([]);
+  const [error, setError] = useState("");
+  useEffect(() => void suggestions().then(setHits, (problem: Error) => setError(problem.message)), []);
+  return (
+    <div class="welcome">
+      <h1>What feeds this, and what depends on it?</h1>
+      <p>Search a model, an experiment, a deployment, an alert … or start with one of the newest experiments.</p>
+      {error && <p class="problem" role="alert">{error}</p>}
+      <ul>{hits.map((hit) => <li key={hit.id}><button onClick={() => onPick(hit.id)}><b>{hit.label}</b><small>{typeName(hit.type)}</small></button></li>)}</ul>
+    </div>
+  );
+}
+
+function SchemeSwitch() {
+  const media = matchMedia("(prefers-color-scheme: dark)");
+  const [scheme, setScheme] = useState<Scheme>(() => {
+    const kept = localStorage.getItem("explorer.scheme");
+    return kept === "light" || kept === "dark" ? kept : media.matches ? "dark" : "light";
+  });
+  useEffect(() => void (document.documentElement.dataset.scheme = scheme), [scheme]);
+  const other = scheme === "dark" ? "light" : "dark";
+  return (
+    <button aria-label={`Use ${other} colours`} onClick={() => { localStorage.setItem("explorer.scheme", other); setScheme(other); }}>
+      {scheme === "dark" ? "☀" : "☾"}
+    </button>
+  );
+}
+
+render(<Explorer />, document.getElementById("explorer")!);

@@ -1,0 +1,258 @@
+/** What is beside the drawing: the search, a node's details, the list of all nodes, and what the answer leaves out. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, details, search, type Details, type Hit, type LineageNode, type Side } from "./api";
+import type { Graph } from "./graph";
+import { tone, typeName, words } from "./tones";
+
+const PAUSE = 200;
+
+/** A combobox: type, choose with the arrows, Enter opens. */
+export function Search({ onPick }: { onPick(id: string): void }) {
+  const [text, setText] = useState("");
+  const [found, setFound] = useState<{ text: string; hits: Hit[]; error?: string } | null>(null);
+  const [at, setAt] = useState(0);
+  const [open, setOpen] = useState(false);
+  useEffect(() => {
+    const wanted = text.trim();
+    if (!wanted) {
+      setFound(null);
+      return;
+    }
+    let current = true;
+    const timer = setTimeout(() => {
+      search(wanted).then(
+        (hits) => current && (setFound({ text: wanted, hits }), setAt(0)),
+        (error: Error) => current && setFound({ text: wanted, hits: [], error: error.message }),
+      );
+    }, PAUSE);
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [text]);
+  const hits = found?.hits ?? [];
+  const pick = (hit: Hit | undefined) => {
+    if (!hit) return;
+    setOpen(false);
+    setText("");
+    onPick(hit.id);
+  };
+  function pressed(event: KeyboardEvent) {
+    if (event.key === "ArrowDown") setAt(Math.min(at + 1, hits.length - 1));
+    else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));
+    else if (event.key === "Enter") pick(hits[at]);
+    else if (event.key === "Escape") setOpen(false);
+    else return;
+    event.preventDefault();
+  }
+  return (
+    <div class="search">
+      <input
+        type="search"
+        placeholder="Search by name, id or type   ( / )"
+        aria-label="Search a node by name, id or type"
+        list={undefined}
+        role="combobox"
+        aria-expanded={open && !!found}
+        aria-controls="hits"
+        aria-activedescendant={open && hits.length ? `hit-${at}` : undefined}
+        value={text}
+        onInput={(event) => { setText(event.currentTarget.value); setOpen(true); }}
+        onFocus={() => setOpen(true)}
+        onBlur={() => setTimeout(() => setOpen(false), 150)}
+        onKeyDown={pressed}
+      />
+      {open && found && (
+        <ul id="hits" role="listbox" aria-label="Found">
+          {hits.map((hit, index) => (
+            <li key={hit.id} id={`hit-${index}`} role="option" aria-selected={index === at} onMouseDown={() => pick(hit)}>
+              <b>{hit.label}</b> <span>{typeName(hit.type)}</span>
+              <small>{hit.why}</small>
+            </li>
+          ))}
+          {!hits.length && <li class="none">{found.error ?? `Nothing is like “${found.text}”.`}</li>}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+interface DetailsProps {
+  graph: Graph;
+  node: LineageNode;
+  busy: boolean;
+  onOpen(id: string, sides: Side[]): void;
+  onStart(id: string): void;
+  onSelect(id: string): void;
+}
+
+export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect }: DetailsProps) {
+  const [row, setRow] = useState<Details | null | undefined>(undefined);
+  const [error, setError] = useState<string | null>(null);
+  useEffect(() => {
+    let current = true;
+    setRow(undefined);
+    setError(null);
+    details(node.id, node.type).then(
+      (answer) => current && setRow(answer),
+      (problem: ApiError) => current && setError(problem.message),
+    );
+    return () => {
+      current = false;
+    };
+  }, [node.id]);
+  const hidden = graph.hidden(node);
+  return (
+    <section aria-label="Details">
+      <header>
+        <p class="type">{typeName(node.type)}</p>
+        <h2>{node.label}</h2>
+        {node.state && <span class={`state tone-${tone(node.state)}`}>{words(node.state)}</span>}
+        <p class="id"><code>{node.id}</code></p>
+        <p class="actions">
+          {(["UPSTREAM", "DOWNSTREAM"] as const).map((side) => {
+            const all = side === "UPSTREAM" ? node.degree.upstream : node.degree.downstream;
+            return (
+              <button key={side} disabled={!hidden[side] || busy} onClick={() => onOpen(node.id, [side])}>
+                {side === "UPSTREAM" ? "◂ " : ""}{(all - hidden[side]).toLocaleString("en")} of {all.toLocaleString("en")} {side.toLowerCase()}{side === "DOWNSTREAM" ? " ▸" : ""}
+              </button>
+            );
+          })}
+          <button onClick={() => onStart(node.id)}>Start here</button>
+        </p>
+      </header>
+      <Remaining graph={graph} node={node} />
+      {error && <p class="problem" role="alert">{error}</p>}
+      {row === undefined && !error && <p class="dim">Reading …</p>}
+      {row === null && <p class="problem" role="alert">This row no longer exists.</p>}
+      {row?.lifecycle && <LifecyclePart lifecycle={row.lifecycle} onSelect={onSelect} />}
+      {row && (
+        <>
+          <h3>Fields</h3>
+          <dl>
+            {row.fields.filter(({ value }) => value !== null).map(({ name, value, description }) => (
+              <div key={name}>
+                <dt title={description}>{name}</dt>
+                <dd><Value value={value} /></dd>
+              </div>
+            ))}
+          </dl>
+          <p class="dim">{row.fields.filter(({ value }) => value === null).map(({ name }) => name).join(", ")}{row.fields.some(({ value }) => value === null) && ": null"}</p>
+          {row.problems.map((problem) => <p class="problem">{problem}</p>)}
+        </>
+      )}
+    </section>
+  );
+}
+
+/** Where the walk was cut at this node, by kind. */
+function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
+  const cuts = [...graph.cutsOf(node.id, "UPSTREAM"), ...graph.cutsOf(node.id, "DOWNSTREAM")];
+  if (!cuts.length) return null;
+  return (
+    <ul class="cuts">
+      {cuts.map((cut) => (
+        <li>
+          {cut.direction === "UPSTREAM" ? "◂" : "▸"} {words(cut.kind)} {typeName(cut.type)}: {cut.remaining.toLocaleString("en")}{cut.capped ? "+" : ""} more
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function LifecyclePart({ lifecycle, onSelect }: { lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void }) {
+  const { allowedTransitions: moves, history } = lifecycle;
+  return (
+    <>
+      <h3>Lifecycle</h3>
+      <p>Now <span class={`state tone-${tone(lifecycle.state)}`}>{words(lifecycle.state)}</span></p>
+      {!moves.length && <p class="dim">No move leads on from here.</p>}
+      <ul class="moves">
+        {moves.map((move) => (
+          <li key={move.to} class={move.blockedBy.length ? "blocked" : "allowed"}>
+            <b>{move.blockedBy.length ? "✕" : "✓"} {words(move.to)}</b>{" "}
+            <small>{move.blockedBy.length ? "blocked" : `allowed: ${move.mutations.join(", ")}`}</small>
+            {move.blockedBy.map((blocker) => (
+              <p>
+                {blocker.message}{" "}
+                {blocker.node && <button class="link" onClick={() => onSelect(blocker.node!.id)}>{blocker.node.id}</button>}
+              </p>
+            ))}
+          </li>
+        ))}
+      </ul>
+      <h3>History</h3>
+      {!history.totalCount && <p class="dim">The gateway has recorded no change.</p>}
+      <ol class="history">
+        {history.nodes.map((event) => (
+          <li>
+            <time dateTime={event.occurredAt}>{event.occurredAt.slice(0, 16).replace("T", " ")}</time>{" "}
+            {words(event.fromState ?? "made")} → <b>{words(event.toState)}</b> by {event.actor}
+            {event.reason && <p>{event.reason}</p>}
+          </li>
+        ))}
+      </ol>
+      {history.totalCount > history.nodes.length && <p class="dim">{history.totalCount - history.nodes.length} earlier.</p>}
+    </>
+  );
+}
+
+function Value({ value }: { value: unknown }) {
+  if (typeof value === "object") {
+    const text = JSON.stringify(value, null, 1);
+    return text.length < 60 ? <code>{JSON.stringify(value)}</code> : <details><summary>JSON</summary><pre>{text}</pre></details>;
+  }
+  return <>{typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 6 }) : String(value)}</>;
+}
+
+/** All nodes of the view in words: a tree by type, for those who do not see the drawing. */
+export function NodeList({ graph, selected, onSelect }: { graph: Graph; selected: string | null; onSelect(id: string): void }) {
+  const byType = new Map<string, LineageNode[]>();
+  for (const node of graph.nodes.values()) byType.set(node.type, [...(byType.get(node.type) ?? []), node]);
+  return (
+    <section aria-label="Nodes of the view" class="list">
+      {[...byType].map(([type, nodes]) => (
+        <details key={type} open={nodes.length < 20}>
+          <summary>{typeName(type)} <small>{nodes.length}</small></summary>
+          <ul>
+            {nodes.map((node) => (
+              <li key={node.id}>
+                <button class={`link tone-${tone(node.state)}`} aria-current={node.id === selected} onClick={() => onSelect(node.id)}>
+                  {node.label}
+                  <small>{node.state ? ` ${words(node.state)},` : ""} {graph.neighbours(node.id, "UPSTREAM").length} upstream, {graph.neighbours(node.id, "DOWNSTREAM").length} downstream here</small>
+                </button>
+              </li>
+            ))}
+          </ul>
+        </details>
+      ))}
+    </section>
+  );
+}
+
+/** Says that the answer is a part, why, and where it was cut. Never hidden. */
+export function PartialAnswer({ graph, onSelect }: { graph: Graph; onSelect(id: string): void }) {
+  const box = useRef<HTMLDetailsElement>(null);
+  const cuts = new Map<string, number>();
+  for (const cut of graph.cuts.values()) cuts.set(cut.node, (cuts.get(cut.node) ?? 0) + 1);
+  const whole = !graph.reasons.length && !graph.missing.length && !graph.omitted.length;
+  const asOf = graph.asOf && <time dateTime={graph.asOf}>as of {graph.asOf.slice(0, 19).replace("T", " ")} UTC</time>;
+  if (whole) return <p class="partial whole">Complete answer, {asOf}</p>;
+  return (
+    <details ref={box} class="partial">
+      <summary><b>Partial answer</b>: {graph.reasons[0] ?? "some ids do not exist."} {asOf}</summary>
+      <ul>
+        {graph.reasons.slice(1).map((reason) => <li>{reason}</li>)}
+        {graph.missing.map((id) => <li>Does not exist: <code>{id}</code></li>)}
+        {graph.omitted.map(({ type, count }) => <li>Left out: {count} {typeName(type)}</li>)}
+        {[...cuts].slice(0, 50).map(([id, count]) => (
+          <li>
+            <button class="link" onClick={() => onSelect(id)}>{graph.nodes.get(id)?.label ?? id}</button> was cut along {count} {count === 1 ? "kind" : "kinds"} of edges
+          </li>
+        ))}
+        {cuts.size > 50 && <li>{cuts.size - 50} more nodes were cut; each shows “+n more”.</li>}
+      </ul>
+    </details>
+  );
+}
