@@ -28,6 +28,8 @@ from db.engine import database_url
 from doubling import double
 from plans import Statement, recording
 
+pytest_plugins = ["browsing"]
+
 DEMO_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """The moment that the demo data end at."""
 

@@ -7,103 +7,31 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import Page, Response, expect
 
-from process import ROOT, Gateway
+from browsing import Scheme
+from process import ROOT
 
 PICTURES = ROOT / "gateway" / "docs"
 MAX_PICTURE = 250_000
 EXAMPLES = {"LineageExplorer": "experiments", "LlmAgent": "models", "Analyst": "models"}
 """The titles of the opening tabs, and the root field that each of them asks for."""
 
-ARGUMENTS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-    *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Chromium refuses to run as root with it
-]
-
-PATIENCE = 60_000
-"""Milliseconds after which something that should happen soon never will."""
-expect.set_options(timeout=PATIENCE)
-
-Scheme = Literal["light", "dark"]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None and os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail("Chromium is missing; the browser tests must run in CI")
-    if found is None:
-        pytest.skip("Chromium is not installed")
-    return found
-
-
-@pytest.fixture(scope="module")
-def gateway(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("browser")
-    server = Gateway(folder / "d", "serve", "--demo", "small")
-    try:
-        yield server.ready()
-        assert server.end() == 0
-        assert server.left() == []
-    finally:
-        if server.process.poll() is None:
-            server.end()
-        server.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    """Of this file only: while it is open, its event loop counts as the running one of this thread."""
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def visit(browser: Browser, gateway: Gateway) -> Iterator[Callable[..., Page]]:
-    """Opens GraphiQL as a new visitor. Whatever it asks for is on this host, nothing fails, nothing is refused."""
-    requested: list[str] = []
-    complaints: list[str] = []
-    contexts = []
+def visit(open_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Opens GraphiQL as a new visitor."""
 
-    def failed(request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # the page was left while it still loaded
-            complaints.append(f"{request.url}: {request.failure}")
-
-    def open_page(scheme: Scheme = "light") -> Page:
-        context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE)
-        context.on("request", lambda request: requested.append(request.url))
-        context.on("requestfailed", failed)
-        context.on("weberror", lambda error: complaints.append(str(error.error)))
-        context.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-        page = context.new_page()
-        page.goto(f"{gateway.base}/graphql")
+    def visited(scheme: Scheme = "light") -> Page:
+        page = open_page("graphql", scheme)
         expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    elsewhere = [url for url in requested if not url.startswith((f"{gateway.base}/", "data:", "blob:"))]
-    assert requested
-    assert elsewhere == []
-    assert complaints == []
+    return visited
 
 
 def execute(page: Page) -> dict[str, Any]:

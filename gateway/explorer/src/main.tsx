@@ -27,6 +27,7 @@ function Explorer() {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<{ error: ApiError; again(): void } | null>(null);
   const [said, say] = useState("");
+  const [toast, setToast] = useState("");
   const [tab, setTab] = useState<"details" | "list">("details");
   const canvas = useRef<CanvasHandle>(null);
   const now = useRef({ view, shown, busy });
@@ -133,10 +134,10 @@ function Explorer() {
     const text = viewAsGraphQL([...graph.nodes.keys()]);
     try {
       await navigator.clipboard.writeText(text);
-      say("The view is copied as GraphQL");
+      setToast("Copied: the view as one GraphQL query");
     } catch {
       download("view.graphql", new Blob([text], { type: "text/plain" })); // no clipboard without HTTPS
-      say("The view is saved as view.graphql");
+      setToast("Saved: the view as view.graphql");
     }
   };
   const name = (graph.nodes.get(view.from[0] ?? "")?.label ?? "lineage").replace(/\W+/g, "-");
@@ -197,7 +198,7 @@ function Explorer() {
       </main>
       <p id="keys" class="spoken">Left and right follow edges, up and down go through the column, Enter expands, Shift with left or right expands one side, space selects.</p>
       <p class="spoken" role="status" aria-live="polite">{said}</p>
-      <p class={said ? "toast" : "spoken"} aria-hidden="true" key={said}>{said}</p>
+      {toast && <p class="toast" role="status" onAnimationEnd={() => setToast("")}>{toast}</p>}
     </>
   );
 }

@@ -1,0 +1,310 @@
+"""The page that walks lineage, as people meet it: in Chromium, on the real server with demo data.
+
+With UPDATE_SNAPSHOTS=1 the pictures of the documentation are taken anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from graphql import parse
+from playwright.sync_api import Locator, Page, expect
+
+from browsing import Scheme
+from process import ROOT, Gateway
+
+PICTURES = ROOT / "gateway" / "docs"
+MAX_PICTURE = 400_000
+UNKNOWN = "Model:00000000-0000-0000-0000-000000000000"
+MANY = 500
+
+LIFE = "PRODUCES,LINKED_TO,DEPLOYED_AS,SERVED_BY,EMITS,MONITORED_BY,ALERTS_ON,RAISES,TRIGGERS,CARRIED_OUT_AS"
+"""The kinds of edges that make an experiment's life: from its models over serving and drift back to a model."""
+
+OpenPage = Callable[..., Page]
+
+FRAMES = """async () => {
+    const stage = document.querySelector('.canvas > .graph'), { left, top, width, height } = stage.getBoundingClientRect();
+    const at = { clientX: left + width / 2, clientY: top + height / 2, bubbles: true, cancelable: true };
+    const times = [];
+    let last = await new Promise(requestAnimationFrame);
+    for (let frame = 0; frame < 120; frame++) {
+        const deltaY = frame % 60 < 30 ? -40 : 40;
+        stage.dispatchEvent(new WheelEvent('wheel', { ...at, deltaY, clientX: at.clientX + frame }));
+        const now = await new Promise(requestAnimationFrame);
+        times.push(now - last);
+        last = now;
+    }
+    return times.sort((a, b) => a - b);
+}"""
+
+
+def ask(gateway: Gateway, query: str, **variables: object) -> dict[str, Any]:
+    answer = gateway.http.post(f"{gateway.base}/graphql", json={"query": query, "variables": variables}).json()
+    assert "errors" not in answer
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def link(*start: str, **view: object) -> str:
+    parameters = [f"from={quote(id_)}" for id_ in start] + [f"{name}={value}" for name, value in view.items()]
+    return f"explorer#{'&'.join(parameters)}"
+
+
+@pytest.fixture(scope="module")
+def experiment(demo: Gateway) -> str:
+    """The one whose model was retrained: its loop is closed."""
+    query = "{ retrainings(first: 1) { nodes { model { experiment { id } } } } }"
+    return str(ask(demo, query)["retrainings"]["nodes"][0]["model"]["experiment"]["id"])
+
+
+@pytest.fixture(scope="module")
+def retraining(demo: Gateway) -> str:
+    return str(ask(demo, "{ retrainings(first: 1) { nodes { id } } }")["retrainings"]["nodes"][0]["id"])
+
+
+def nodes(page: Page) -> Locator:
+    return page.locator("[data-node]")
+
+
+def node(page: Page, id_: str) -> Locator:
+    return page.locator(f"[data-node='{id_}']")
+
+
+def places(page: Page) -> dict[str, str]:
+    script = "all => Object.fromEntries(all.map(one => [one.dataset.node, one.getAttribute('transform')]))"
+    found: dict[str, str] = nodes(page).evaluate_all(script)
+    return found
+
+
+def settled(page: Page) -> dict[str, str]:
+    expect(nodes(page).first).to_be_attached()
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+    return places(page)
+
+
+def press(page: Page, target: Locator) -> None:
+    """Clicks what may be out of sight in the drawing."""
+    target.dispatch_event("click")
+    page.wait_for_timeout(50)
+
+
+def grown(page: Page, before: dict[str, str]) -> dict[str, str]:
+    """Waits until the view has more nodes than before, all of which stayed where they were."""
+    page.wait_for_function("n => document.querySelectorAll('[data-node]').length > n", arg=len(before))
+    after = settled(page)
+    assert before.items() <= after.items()
+    return after
+
+
+@pytest.mark.parametrize("typed", ["Fabhatla HCP engagment", "experimnet"])
+def test_search_by_name_or_type_with_typos(open_page: OpenPage, typed: str) -> None:
+    page = open_page("explorer")
+    page.get_by_role("combobox", name="Search").fill(typed)
+    hit = page.get_by_role("option").filter(has_text=re.compile("Fabhalta HCP engagement *Experiment"))
+    hit.first.click()
+    settled(page)
+    assert "from=Experiment:" in page.url
+    expect(page.get_by_role("heading", name="Fabhalta HCP engagement")).to_be_visible()
+
+
+def test_search_by_id_with_the_keyboard(open_page: OpenPage, experiment: str) -> None:
+    page = open_page("explorer")
+    page.keyboard.press("/")
+    page.keyboard.type(experiment)
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    settled(page)
+    expect(node(page, experiment)).to_have_class(re.compile("start"))
+
+
+def test_both_sides_expand_and_nodes_keep_their_place(open_page: OpenPage, retraining: str) -> None:
+    page = open_page(link(retraining, depth=0))
+    before = settled(page)
+    assert [*before] == [retraining]
+    sides = node(page, retraining).locator(".more")
+    expect(sides).to_have_count(2)
+    press(page, sides.and_(page.locator("[data-side=UPSTREAM]")))
+    before = grown(page, before)
+    press(page, sides.and_(page.locator("[data-side=DOWNSTREAM]")))
+    grown(page, before)
+    expect(sides).to_have_count(0)
+    x = {id_: float(re.findall(r"-?[\d.]+", at)[0]) for id_, at in settled(page).items()}
+    assert min(x.values()) < x[retraining] < max(x.values())
+
+
+def test_the_closing_edge_of_a_cycle_is_drawn_apart(open_page: OpenPage, retraining: str) -> None:
+    page = open_page(link(retraining))
+    settled(page)
+    assert page.locator("path.edge.closing").count() >= 1
+    expect(page.locator("text.edge-label.closing").first).to_contain_text("closes the loop")
+
+
+def test_a_hot_node_says_how_many_more_and_reads_on(open_page: OpenPage, experiment: str) -> None:
+    page = open_page(link(experiment, direction="DOWNSTREAM"))
+    before = settled(page)
+    more = node(page, experiment).locator(".more.cut")
+    counts = []
+    for _ in range(2):
+        text = more.locator("text").inner_text()
+        assert re.fullmatch(r"\+[\d,]+ more", text)
+        counts.append(int(re.sub(r"\D", "", text)))
+        press(page, more)
+        before = grown(page, before)
+    assert counts[0] > counts[1]
+    expect(page.locator(".partial")).to_contain_text("Partial answer")
+    expect(page.locator(".partial")).to_contain_text("perNodeLimit")
+    assert f"open=down~53~{experiment}" in page.url
+    page.reload()
+    page.wait_for_function("n => document.querySelectorAll('[data-node]').length === n", arg=len(before))
+    assert settled(page).keys() == before.keys()
+
+
+def test_details_tell_fields_lifecycle_and_what_blocks(open_page: OpenPage, demo: Gateway) -> None:
+    query = "{ models(first: 50, where: {stage: {eq: SHADOW}}) { nodes { id modelName } } }"
+    model = ask(demo, query)["models"]["nodes"][0]
+    moves = ask(
+        demo,
+        "query($id: ID!) { model(id: $id) { lifecycle { allowedTransitions { to blockedBy { message } } } } }",
+        id=model["id"],
+    )["model"]["lifecycle"]["allowedTransitions"]
+    page = open_page(link(model["id"], select=model["id"]))
+    settled(page)
+    aside = page.locator("aside")
+    expect(aside).to_contain_text("modelName")
+    expect(aside).to_contain_text(model["modelName"])
+    expect(aside.locator(".moves > li")).to_have_count(len(moves))
+    assert any(move["blockedBy"] for move in moves)
+    for move in moves:
+        for blocker in move["blockedBy"]:
+            expect(aside.locator(".moves .blocked").filter(has_text=blocker["message"]).first).to_be_visible()
+    expect(aside.get_by_role("heading", name="History")).to_be_visible()
+
+
+def test_an_unknown_id_is_said(open_page: OpenPage) -> None:
+    page = open_page(link(UNKNOWN))
+    expect(page.get_by_role("alert")).to_contain_text(f"There is no {UNKNOWN}")
+
+
+def test_what_is_no_id_is_said(open_page: OpenPage) -> None:
+    page = open_page(link("nonsense"))
+    expect(page.get_by_role("alert")).to_contain_text("BAD_USER_INPUT")
+
+
+def test_a_gateway_that_is_away_is_said_and_tried_again(open_page: OpenPage, retraining: str) -> None:
+    page = open_page("explorer", calm=False)
+    page.route("**/graphql", lambda route: route.abort())
+    page.goto("about:blank")
+    page.goto(f"{page.url}") if page.url != "about:blank" else page.go_back()
+    page.evaluate("hash => { location.hash = hash }", link(retraining).split("#")[1])
+    expect(page.get_by_role("alert").first).to_contain_text("cannot be reached")
+    page.unroute("**/graphql")
+    page.get_by_role("button", name="Try again").click()
+    settled(page)
+    expect(page.locator(".error")).to_have_count(0)
+
+
+def test_the_keyboard_walks_and_expands(open_page: OpenPage, retraining: str) -> None:
+    page = open_page(link(retraining, depth=0))
+    before = settled(page)
+    node(page, retraining).focus()
+    page.keyboard.press("Enter")
+    grown(page, before)
+    focused = "() => document.activeElement.dataset?.node ?? null"
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"was => ({focused})() !== was", arg=retraining)
+    upstream = page.evaluate(focused)
+    assert upstream is not None
+    expect(node(page, upstream)).to_have_attribute("tabindex", "0")
+    assert page.locator("[data-node][tabindex='0']").count() == 1
+    assert re.search(r"^[A-Z].+, .+", node(page, upstream).get_attribute("aria-label") or "")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"was => ({focused})() !== was", arg=upstream)
+    expect(page.locator("[role=status][aria-live]")).to_contain_text("nodes added")
+    page.get_by_role("tab", name="List").click()
+    assert page.locator(".list li").count() == nodes(page).count()
+
+
+def test_the_view_as_graphql_answers_the_view(open_page: OpenPage, demo: Gateway, experiment: str) -> None:
+    page = open_page(link(experiment, depth=2))
+    shown = settled(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy GraphQL").click()
+    expect(page.locator(".toast")).to_contain_text("Copied")
+    query = page.evaluate("() => navigator.clipboard.readText()")
+    parse(query)
+    answer = ask(demo, query)["lineage"]
+    assert {one["id"] for one in answer["nodes"]} == shown.keys()
+    assert len(answer["edges"]) == page.locator("path.edge").count()
+
+
+def test_pictures_are_saved(open_page: OpenPage, retraining: str, tmp_path: Path) -> None:
+    page = open_page(link(retraining))
+    shown = settled(page)
+    files = {}
+    for kind in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind, exact=True).click()
+        files[kind] = tmp_path / kind
+        download.value.save_as(files[kind])
+    svg = files["SVG"].read_text()
+    assert svg.count("data-node=") == len(shown)
+    assert not re.search(r"""(?:href|src)=["']https?:""", svg)
+    assert files["PNG"].read_bytes().startswith(b"\x89PNG")
+    assert files["PNG"].stat().st_size > 10_000
+
+
+def test_five_hundred_nodes(open_page: OpenPage, experiment: str) -> None:
+    page = open_page(link(experiment, depth=4, per=25))
+    shown = settled(page)
+    assert len(shown) == MANY
+    assert len(set(shown.values())) == MANY, "no two in one place"
+    expect(page.locator(".minimap rect")).to_have_count(MANY + 1)
+    expect(page.locator(".partial")).to_contain_text("maxNodes")
+    times = page.evaluate(FRAMES)
+    print(json.dumps({"frames": len(times), "median": times[len(times) // 2], "p95": times[-6], "max": times[-1]}))
+
+
+def test_the_page_may_only_fetch_from_its_host(demo: Gateway) -> None:
+    answer = demo.http.get(f"{demo.base}/explorer")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_colour_schemes(open_page: OpenPage, experiment: str, scheme: Scheme) -> None:
+    view = {"direction": "DOWNSTREAM", "depth": 8, "per": 2, "kinds": LIFE}
+    page = open_page(link(experiment, **view, select=quote(experiment)), scheme)
+    settled(page)
+    expect(page.locator("aside dl")).to_be_visible()
+    assert (brightness(page) > 128) == (scheme == "light")
+    if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+        picture = PICTURES / ("explorer-life.png" if scheme == "light" else "explorer-dark.png")
+        page.set_viewport_size({"width": 1600, "height": 950})
+        page.get_by_role("button", name="Show all").click()
+        page.screenshot(path=picture, animations="disabled")
+        assert picture.stat().st_size < MAX_PICTURE
+    page.get_by_role("button", name=re.compile("^Use .* colours$")).click()
+    assert (brightness(page) > 128) == (scheme == "dark")
+    page.reload()
+    settled(page)
+    assert (brightness(page) > 128) == (scheme == "dark"), "the switch is remembered"
+
+
+def brightness(page: Page) -> int:
+    colour = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    return max(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+
+def test_the_pictures_are_there() -> None:
+    for name in ("explorer-life.png", "explorer-dark.png"):
+        picture: Path = PICTURES / name
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size < MAX_PICTURE
