@@ -129,7 +129,11 @@ async def _explorer(_request: Request) -> Response:
 
 
 def _built_page(name: str, **headers: str) -> Response:
-    fixed = {"content-security-policy": CONTENT_POLICY, "cache-control": "no-cache", "x-content-type-options": "nosniff"}
+    fixed = {
+        "content-security-policy": CONTENT_POLICY,
+        "cache-control": "no-cache",
+        "x-content-type-options": "nosniff",
+    }
     return FileResponse(STATIC / name / "index.html", headers=fixed | headers)
 
 

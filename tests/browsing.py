@@ -40,7 +40,7 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def demo(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("browser")
     server = Gateway(folder / "d", "serve", "--demo", "small")
     try:
@@ -64,7 +64,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, demo: Gateway) -> Iterator[Callable[..., Page]]:
+def open_page(browser: Browser, site: Gateway) -> Iterator[Callable[..., Page]]:
     """Opens a page as a new visitor. Whatever it asks for is on this host, nothing fails, nothing is refused.
 
     A test that breaks something on purpose passes ``calm=False``; its page may complain, but not look elsewhere.
@@ -89,13 +89,13 @@ def open_page(browser: Browser, demo: Gateway) -> Iterator[Callable[..., Page]]:
                 "console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None
             )
         page = context.new_page()
-        page.goto(f"{demo.base}/{path}")
+        page.goto(f"{site.base}/{path}")
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    elsewhere = [url for url in requested if not url.startswith((f"{demo.base}/", "data:", "blob:"))]
+    elsewhere = [url for url in requested if not url.startswith((f"{site.base}/", "data:", "blob:"))]
     assert requested
     assert elsewhere == []
     assert complaints == []

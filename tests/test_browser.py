@@ -22,6 +22,7 @@ MAX_PICTURE = 250_000
 EXAMPLES = {"LineageExplorer": "experiments", "LlmAgent": "models", "Analyst": "models"}
 """The titles of the opening tabs, and the root field that each of them asks for."""
 
+
 @pytest.fixture
 def visit(open_page: Callable[..., Page]) -> Callable[..., Page]:
     """Opens GraphiQL as a new visitor."""

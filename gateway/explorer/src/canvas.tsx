@@ -196,7 +196,7 @@ class Card extends Component<CardProps> {
         class={classes.filter(Boolean).join(" ")}
         transform={`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}
         role="button"
-        tabIndex={tab ? 0 : -1}
+        tabindex={tab ? 0 : -1}
         aria-label={spoken(node, up, down)}
         aria-pressed={selected}
         onClick={() => onSelect(node.id)}
