@@ -48,6 +48,10 @@ snapshot: $(VENV)/dev ## Rewrite the committed schema, diagrams, statement count
 	$(BIN)/python -m schema.diagrams > gateway/docs/lifecycles.md.new && mv gateway/docs/lifecycles.md.new gateway/docs/lifecycles.md
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/test_golden.py
 
+pages: ## Build GraphiQL and the lineage explorer anew into gateway/static (needs Node.js)
+	cd gateway/graphiql && npm ci && npm run build
+	cd gateway/explorer && npm ci && npm run build
+
 lock: ## Compile the lock files from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build pyproject.toml -o requirements.lock

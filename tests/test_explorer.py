@@ -283,7 +283,7 @@ def test_both_colour_schemes(open_page: OpenPage, experiment: str, scheme: Schem
     assert (brightness(page) > 128) == (scheme == "light")
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
         picture = PICTURES / ("explorer-life.png" if scheme == "light" else "explorer-dark.png")
-        page.set_viewport_size({"width": 1600, "height": 950})
+        page.set_viewport_size({"width": 2200, "height": 1100})
         page.get_by_role("button", name="Show all").click()
         page.screenshot(path=picture, animations="disabled")
         assert picture.stat().st_size < MAX_PICTURE

@@ -10,10 +10,14 @@ import { bounds, HEIGHT, WIDTH, type Place, type Places } from "./layout";
 import { tone, typeName, words } from "./tones";
 
 /** Below this scale text cannot be read and is not drawn. */
-const FAR = 0.42;
+const FAR = 0.3;
+
+/** At this scale text can be read with ease. */
+const READABLE = 0.6;
 
 export interface CanvasHandle {
-  fit(): void;
+  /** Shows the view: the whole of it, or what can be read around its start. */
+  fit(whole?: boolean): void;
   zoomBy(factor: number): void;
   show(id: string, focus?: boolean): void;
   svg(): SVGSVGElement;
@@ -53,13 +57,19 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
   }, []);
 
   const api: CanvasHandle = {
-    fit() {
+    fit(whole = false) {
       const { width, height } = svg.current!.getBoundingClientRect();
       const scale = Math.min(1.1, width / box.width, height / box.height);
-      // a tall view is shown from its start, at a size that can be read
-      const readable = scale < FAR && starts[0] && places.size < 120 ? 0.6 : scale;
-      const middle = readable === scale ? centre(box) : places.get(starts[0]!)!;
-      this.move(width / 2 - middle.x * readable, height / 2 - middle.y * readable, readable);
+      const start = places.get(starts[0] ?? "");
+      if (whole || scale >= READABLE || !start) {
+        const middle = centre(box);
+        this.move(width / 2 - middle.x * scale, height / 2 - middle.y * scale, scale);
+        return;
+      }
+      // a large view is opened around its start, at a size that can be read, with as little empty room as may be
+      const x = within(start.x, box.x, box.width, width / READABLE);
+      const y = within(start.y, box.y, box.height, height / READABLE);
+      this.move(width / 2 - x * READABLE, height / 2 - y * READABLE, READABLE);
     },
     move(x: number, y: number, k: number) {
       select(svg.current!).call(behaviour.current!.transform, zoomIdentity.translate(x, y).scale(k));
@@ -310,6 +320,12 @@ function short(text: string, most: number): string {
 
 function centre({ x, y, width, height }: { x: number; y: number; width: number; height: number }): Place {
   return { x: x + width / 2, y: y + height / 2 };
+}
+
+/** The middle of a window that is as near to a point as it can be without leaving the range. */
+function within(point: number, from: number, length: number, window: number): number {
+  if (length <= window) return from + length / 2;
+  return Math.min(Math.max(point, from + window / 2), from + length - window / 2);
 }
 
 function transformOf(scene: SVGGElement): { x: number; y: number; k: number } {

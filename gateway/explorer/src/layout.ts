@@ -4,7 +4,7 @@ import type { LineageEdge } from "./api";
 
 export const WIDTH = 210;
 export const HEIGHT = 44;
-export const COLUMN = 340;
+export const COLUMN = 320;
 export const ROW = 60;
 
 /** The centre of a node. */

@@ -170,7 +170,7 @@ function Explorer() {
               <div class="zoom">
                 <button aria-label="Zoom in" onClick={() => canvas.current?.zoomBy(1.3)}>+</button>
                 <button aria-label="Zoom out" onClick={() => canvas.current?.zoomBy(1 / 1.3)}>−</button>
-                <button aria-label="Show all" onClick={() => canvas.current?.fit()}>⤢</button>
+                <button aria-label="Show all" onClick={() => canvas.current?.fit(true)}>⤢</button>
               </div>
               <ul class="legend" aria-label="Colours of states">
                 {LEGEND.map(([one, what]) => <li class={`tone-${one}`}>{what}</li>)}
