@@ -205,7 +205,8 @@ async def test_an_answer_that_the_index_cut_short_says_so(world: World) -> None:
         await connection.execute("ALTER ROLE e2i_gateway SET enable_sort = off")
         async with serving(world.database.gateway_url) as client:
             hurried = World(client, world.database, world.vectors, world.successful)
-            furthest = sorted(world.vectors, key=lambda key: world.similarities(world.vectors[rare[0]])[key])[:200]
+            near = world.similarities(world.vectors[rare[0]])
+            furthest = sorted(near, key=near.__getitem__)[:200]
             where = {"episodeId": {"in": furthest}, "queryText": {"ne": "x"}}
             cut = await search(hurried, e=full(world.vectors[rare[0]]), first=150, where=where)
             whole = await search(hurried, e=full(world.vectors[rare[0]]), first=150, where=where, exact=True)

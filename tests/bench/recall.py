@@ -123,14 +123,14 @@ def statement(vector: Vector, *, only_successful: bool) -> Statement:
         f"SELECT episode_id::text FROM composer_episodes WHERE query_embedding IS NOT NULL{filtered} "
         f"ORDER BY query_embedding <=> $1 LIMIT {FIRST}"
     )
-    return text, [vector]
+    return Statement(text, [vector])
 
 
 def in_sql(connection: asyncpg.Connection) -> Search:
     """By plain SQL, with whatever settings the connection has."""
 
     async def search(vector: Vector, only_successful: bool) -> list[str]:  # noqa: FBT001
-        text, values = statement(vector, only_successful=only_successful)
+        text, values, _ = statement(vector, only_successful=only_successful)
         return [row[0] for row in await connection.fetch(text, *values)]
 
     return search
