@@ -275,15 +275,15 @@ def test_the_page_may_only_fetch_from_its_host(site: Gateway) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_colour_schemes(open_page: OpenPage, experiment: str, scheme: Scheme) -> None:
+def test_both_colour_schemes(open_page: OpenPage, experiment: str, retraining: str, scheme: Scheme) -> None:
     view = {"direction": "DOWNSTREAM", "depth": 8, "per": 2, "kinds": LIFE}
-    page = open_page(link(experiment, **view, select=quote(experiment)), scheme)
+    page = open_page(link(experiment, **view, select=quote(retraining)), scheme)
     settled(page)
     expect(page.locator("aside dl")).to_be_visible()
     assert (brightness(page) > 128) == (scheme == "light")
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
         picture = PICTURES / ("explorer-life.png" if scheme == "light" else "explorer-dark.png")
-        page.set_viewport_size({"width": 2200, "height": 1100})
+        page.set_viewport_size({"width": 1920, "height": 900})
         page.get_by_role("button", name="Show all").click()
         page.screenshot(path=picture, animations="disabled")
         assert picture.stat().st_size < MAX_PICTURE

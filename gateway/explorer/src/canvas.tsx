@@ -12,6 +12,8 @@ import { tone, typeName, words } from "./tones";
 /** Below this scale text cannot be read and is not drawn. */
 const FAR = 0.3;
 
+/** Beyond this many edges their arrow heads only blur, and cost most of a frame. */
+const MANY = 250;
 /** At this scale text can be read with ease. */
 const READABLE = 0.6;
 
@@ -124,7 +126,7 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
     <div class="canvas">
       <svg
         ref={svg}
-        class="graph"
+        class={edges.length > MANY ? "graph many" : "graph"}
         role="group"
         aria-label={`Lineage, left to right: ${graph.nodes.size} nodes, ${graph.edges.size} edges`}
         aria-describedby="keys"
