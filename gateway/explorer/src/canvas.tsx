@@ -54,7 +54,12 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
       const view = { x, y, width: width / transform.k, height: height / transform.k };
       for (const [name, value] of Object.entries(view)) lens.current?.setAttribute(name, String(value));
     };
-    behaviour.current = zoom<SVGSVGElement, unknown>().scaleExtent([0.02, 2.5]).on("zoom", moved);
+    const gesture = (on: boolean) => () => scene.current!.classList.toggle("moving", on);
+    behaviour.current = zoom<SVGSVGElement, unknown>()
+      .scaleExtent([0.02, 2.5])
+      .on("start", gesture(true))
+      .on("zoom", moved)
+      .on("end", gesture(false));
     select(element).call(behaviour.current).on("dblclick.zoom", null);
   }, []);
 
@@ -140,7 +145,7 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
           ))}
         </defs>
         <g ref={scene} class="scene">
-          <g aria-hidden="true">
+          <g class="edges" aria-hidden="true">
             {edges.map((edge) => (
               <Edge key={`${edge.from} ${edge.kind} ${edge.to}`} edge={edge} from={places.get(edge.from)} to={places.get(edge.to)} near={edge.from === selected || edge.to === selected} />
             ))}

@@ -14,7 +14,7 @@ export function asSvg(drawing: SVGSVGElement, places: Places): string {
   const colours = COLOURS.map((name) => `--${name}: ${computed.getPropertyValue(`--${name}`)};`).join(" ");
   const scene = copy.querySelector(".scene")!;
   scene.removeAttribute("transform");
-  scene.classList.remove("far");
+  scene.classList.remove("far", "moving");
   const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
   style.textContent = `.graph { ${colours} background: var(--page); }\n${graphStyles}`;
   copy.prepend(style);
