@@ -5,6 +5,7 @@ import { COLUMN, HEIGHT, ROW, WIDTH, type Asked, type Place, type Placed } from 
 
 /** Beyond this many edges, crossings cannot be read anyway: the order rests on the first edge to each node. */
 const MANY = 300;
+const TALL = 30;
 
 self.onmessage = ({ data }: MessageEvent<Asked>) => {
   const { turn, ids, edges, places } = data;
@@ -19,12 +20,31 @@ function fresh(ids: string[], edges: [string, string][]): Map<string, Place> {
   for (const id of ids) graph.setNode(id, { width: WIDTH, height: HEIGHT });
   for (const [from, to] of edges.length > MANY ? tree(ids, edges) : edges) graph.setEdge(from, to);
   layout(graph);
-  return new Map(
-    ids.map((id) => {
-      const { x, y } = graph.node(id) as Place;
-      return [id, { x: Math.round(x / COLUMN) * COLUMN, y: Math.round(y) }];
-    }),
-  );
+  const columns = new Map<number, [string, number][]>();
+  for (const id of ids) {
+    const { x, y } = graph.node(id) as Place;
+    const column = Math.round(x / COLUMN);
+    columns.set(column, [...(columns.get(column) ?? []), [id, y]]);
+  }
+  return wrapped([...columns].sort(([a], [b]) => a - b).map(([, column]) => column.sort((a, b) => a[1] - b[1])));
+}
+
+/** A column of more than `TALL` nodes stands as several, so that a large view is no needle. */
+function wrapped(columns: [string, number][][]): Map<string, Place> {
+  const places = new Map<string, Place>();
+  const tall = columns.some((column) => column.length > TALL);
+  let x = 0;
+  for (const column of columns) {
+    const parts = Math.ceil(column.length / TALL);
+    const rows = Math.ceil(column.length / parts);
+    column.forEach(([id, y], index) => {
+      const row = index % rows;
+      const at = tall ? (row - (Math.min(rows, column.length) - 1) / 2) * ROW : y;
+      places.set(id, { x: x + Math.floor(index / rows) * COLUMN, y: Math.round(at) });
+    });
+    x += parts * COLUMN;
+  }
+  return places;
 }
 
 /** A spanning tree, breadth first from the first node (the start of the view). */
