@@ -118,9 +118,11 @@ def test_search_by_name_or_type_with_typos(open_page: OpenPage, typed: str) -> N
 
 def test_search_by_id_with_the_keyboard(open_page: OpenPage, experiment: str) -> None:
     page = open_page("explorer")
+    expect(page.locator(".welcome li")).not_to_have_count(0)
     page.keyboard.press("/")
+    expect(page.get_by_role("combobox", name="Search")).to_be_focused()
     page.keyboard.type(experiment)
-    expect(page.get_by_role("option").first).to_contain_text(f"id: {experiment}")
+    expect(page.locator("#hits [role=option]").first).to_contain_text(f"id: {experiment}")
     page.keyboard.press("Enter")
     settled(page)
     expect(node(page, experiment)).to_have_class(re.compile("start"))
