@@ -118,9 +118,13 @@ def test_search_by_name_or_type_with_typos(open_page: OpenPage, typed: str) -> N
 
 def test_search_by_id_with_the_keyboard(open_page: OpenPage, experiment: str) -> None:
     page = open_page("explorer")
+    search = page.get_by_role("combobox", name="Search")
+    expect(search).to_be_visible()
+    page.wait_for_timeout(500)  # the page listens for keys once it is drawn
     page.keyboard.press("/")
+    expect(search).to_be_focused()
     page.keyboard.type(experiment)
-    expect(page.get_by_role("option").first).to_contain_text(f"id: {experiment}")
+    expect(page.get_by_role("option").filter(has_text=f"id: {experiment}").first).to_be_visible()
     page.keyboard.press("Enter")
     settled(page)
     expect(node(page, experiment)).to_have_class(re.compile("start"))
