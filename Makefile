@@ -56,7 +56,7 @@ lock: ## Compile the lock files from pyproject.toml (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
-	  --extra build --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	  --extra build --extra otel --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the environment, not the data
 	rm -rf $(VENV) build *.egg-info

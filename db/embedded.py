@@ -366,7 +366,7 @@ def _version(cluster: Path) -> int:
 def _make_cluster(folder: Path, cluster: Path, account: Account, version: int) -> None:
     """Runs initdb in a folder of its own beside the cluster's, which gets its name only when it is whole."""
     for half_done in folder.glob("pgdata.new-*"):
-        shutil.rmtree(half_done, ignore_errors=True)
+        _clear(half_done)
     bin_folder = programs(version, account)
     fresh = Path(tempfile.mkdtemp(prefix="pgdata.new-", dir=folder))
     try:
@@ -390,6 +390,16 @@ def _make_cluster(folder: Path, cluster: Path, account: Account, version: int) -
         ) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _clear(half_done: Path) -> None:
+    """Removes what a start that was killed left: its initdb may still be writing there."""
+    for _ in range(10):
+        writing = processes_in(Path(os.path.realpath(half_done)), "initdb", "sh", "postgres")
+        if not writing:
+            break
+        end(writing, (signal.SIGKILL, 5))
+    shutil.rmtree(half_done, ignore_errors=True)
 
 
 def _disk_hint(folder: Path) -> str:

@@ -254,7 +254,7 @@ def postmaster(cluster: Path) -> Postmaster | None:
         born = abs(process.create_time() - int(lines[2])) <= START_TOLERANCE
     except (psutil.Error, IndexError, ValueError, OverflowError):
         return None
-    if not born or not _works_in(process, cluster):
+    if not born or not _works_in(process, cluster, ("postgres",)):
         return None
     lines += [""] * (8 - len(lines))
     return Postmaster(process, Path(lines[4]), lines[4] != "" and lines[7].strip() == "ready")
@@ -275,20 +275,23 @@ def _pid_file(cluster: Path) -> list[str]:
         return []
 
 
-def processes_in(cluster: Path) -> list[psutil.Process]:
-    """Lists every Postgres process that works in the cluster's folder, whatever became of its parent."""
+def processes_in(cluster: Path, *names: str) -> list[psutil.Process]:
+    """Lists every process that works in the cluster's folder, whatever became of its parent.
+
+    ``names`` says which programs are looked for: ``postgres`` when none is given.
+    """
     owner = cluster.stat().st_uid
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.uids().effective == owner and _works_in(process, cluster):
+            if process.uids().effective == owner and _works_in(process, cluster, names or ("postgres",)):
                 found.append(process)
     return found
 
 
-def _works_in(process: psutil.Process, cluster: Path) -> bool:
+def _works_in(process: psutil.Process, cluster: Path, names: tuple[str, ...]) -> bool:
     with suppress(psutil.Error):
-        return process.name() == "postgres" and _working_folder(process) == str(cluster)
+        return process.name() in names and _working_folder(process) == str(cluster)
     return False
 
 

@@ -367,7 +367,6 @@ async def test_a_half_done_cluster_is_made_anew(tmp_path, watch, worker):
         await asyncio.sleep(0.002)
     one.kill()
     assert not (tmp_path / "d" / "pgdata").exists()
-    await asyncio.sleep(1)  # the initdb that lost its gateway ends by itself
     with start(tmp_path / "d") as server:
         watch(tmp_path / "d")
         assert await ask(server, "SELECT 1") == 1
