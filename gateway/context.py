@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from db.transaction import Transaction
 from schema.loaders import Loaders
 from schema.selection import Operation
 from schema.types import RequestContext
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. Everybody is anonymous until the gateway knows how to tell callers apart."""
+    """Who asks: a name for the record of changes, and what its roles and scopes allow."""
 
     name: str = "anonymous"
     denied: frozenset[str] = frozenset()
     """What the caller may not do: names of mutations, or `force`."""
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    """What the credential says beside that, as it was verified."""
 
     def may(self, right: str) -> bool:
         """Whether the caller may use a mutation, or override guards (`force`)."""
@@ -26,6 +34,7 @@ class Caller:
 
 
 ANONYMOUS = Caller()
+"""Whoever reaches a gateway that asks nobody who he is, which listens to its own machine alone."""
 
 
 @dataclass
