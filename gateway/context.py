@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from db.transaction import Transaction
 from schema.loaders import Loaders
 from schema.selection import Operation
 from schema.types import RequestContext
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Caller:
     """What the caller may not do: names of mutations, or `force`."""
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What the credential says beside that, as it was verified."""
 
     def may(self, right: str) -> bool:
