@@ -19,7 +19,8 @@ from starlette.responses import Response
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
-from gateway.context import ANONYMOUS, Context
+from gateway.auth import Authentication, UnauthenticatedError
+from gateway.context import Caller, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
@@ -74,10 +75,18 @@ class RefusedDocumentError(RefusedError):
 class GraphQLEndpoint:
     """Answers requests to ``/graphql``."""
 
-    def __init__(self, schema: Schema, engine: AsyncEngine, changes: Transactions, settings: Settings) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        engine: AsyncEngine,
+        changes: Transactions,
+        settings: Settings,
+        authentication: Authentication,
+    ) -> None:
         self.missing = Missing()
         self.facts = Facts()
         self._changes = changes
+        self._authentication = authentication
         self._schema = schema
         self._engine = engine
         self._settings = settings
@@ -106,8 +115,13 @@ class GraphQLEndpoint:
         entry: dict[str, Any] = {}
         try:
             media = _negotiate(request)
+            caller = await self._authentication.authenticate(request.headers.get("authorization"))
             asked = await self._asked(request)
-            status, body, headers = await self._answer(asked, request, reporter, request_id, entry)
+            status, body, headers = await self._answer(asked, request, caller, reporter, request_id, entry)
+        except UnauthenticatedError as error:
+            status, headers = 401, {"www-authenticate": error.challenge}
+            body = orjson.dumps({"errors": [reporter.public(error)]})
+            entry["refused"] = [error.code]
         except RefusedError as error:
             status, headers = error.status_as(media), error.headers
             body = orjson.dumps({"errors": [reporter.public(each) for each in error.errors]})
@@ -166,7 +180,13 @@ class GraphQLEndpoint:
     # -- the answer ------------------------------------------------------------------------------------------------
 
     async def _answer(
-        self, asked: Asked, request: Request, reporter: Reporter, request_id: str, entry: dict[str, Any]
+        self,
+        asked: Asked,
+        request: Request,
+        caller: Caller,
+        reporter: Reporter,
+        request_id: str,
+        entry: dict[str, Any],
     ) -> tuple[int, bytes, dict[str, str]]:
         known, values = self._prepare(asked, request)
         try:
@@ -180,7 +200,7 @@ class GraphQLEndpoint:
             return Context(
                 operation,
                 Loaders(self._schema.catalogue, reader, self.missing, self.facts),
-                ANONYMOUS,
+                caller,
                 request_id,
                 begin=self._changes.open,
                 key_hours=self._settings.idempotency_hours,
