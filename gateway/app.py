@@ -19,12 +19,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from db.engine import ShortReader, create_engine, translate
+from db.engine import create_engine, translate
 from db.transaction import Transactions
 from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
+from gateway.gauges import caches, pools
+from gateway.health import Health
 from gateway.settings import Settings
+from gateway.watch import Watch
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -58,6 +61,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
     request gets a typed error.
     """
+    watch, health = Watch(settings), Health()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -74,8 +78,10 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         )
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
         authentication = Authentication()
-        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
+        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, watch)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
+        watch.metrics.ask(pools({"read": engine, "write": writer}))
+        watch.metrics.ask(caches(graphql))
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -91,7 +97,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             await engine.dispose()
             await writer.dispose()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", _home),
             Route("/graphql", _Graph(settings), methods=["GET", "POST"]),
@@ -103,6 +109,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _unexpected},
     )
+    app.state.watch, app.state.health = watch, health
+    return app
 
 
 async def _home(_request: Request) -> Response:
@@ -151,13 +159,10 @@ async def _healthz(_request: Request) -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    """The process can answer: its database does."""
-    try:
-        await ShortReader(request.app.state.engine).fetch("SELECT 1", ())
-    except Exception as error:  # noqa: BLE001 - whatever it is, the gateway is not ready
-        log.warning("not ready: %s", error)
-        return _json({"status": "unavailable", "database": "cannot be reached"}, 503)
-    return _json({"status": "ok", "database": "ok"})
+    """The process can answer, and should be asked."""
+    health: Health = request.app.state.health
+    status, body = await health.readiness(request.app.state.engine, request.app.state.graphql)
+    return _json(body, status)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
+from gateway.watch import Entry, Watch
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
@@ -32,8 +32,6 @@ from schema.plans import KnownOperation, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
-
-log = logging.getLogger("gateway.request")
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
@@ -82,15 +80,19 @@ class GraphQLEndpoint:
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
+        watch: Watch,
     ) -> None:
+        self.learned = False
+        """Whether the database has been looked at."""
         self.missing = Missing()
         self.facts = Facts()
         self._changes = changes
         self._authentication = authentication
+        self._watch = watch
         self._schema = schema
         self._engine = engine
         self._settings = settings
-        self._documents = Documents(schema.graphql, settings)
+        self.documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self.execution = Execution(schema)
         self.plans = self._no_plans()
@@ -98,6 +100,7 @@ class GraphQLEndpoint:
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
         self.missing = missing
+        self.learned = True
         self.plans = self._no_plans()
         self.learn_facts(facts)
 
@@ -112,7 +115,7 @@ class GraphQLEndpoint:
         started = time.perf_counter()
         reporter = Reporter(request_id)
         media = GRAPHQL_RESPONSE
-        entry: dict[str, Any] = {}
+        entry = Entry(started)
         try:
             media = _negotiate(request)
             caller = await self._authentication.authenticate(request.headers.get("authorization"))
@@ -129,7 +132,7 @@ class GraphQLEndpoint:
         except ClientDisconnect:
             status, body, headers = 400, b"", {}
         entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        log.info("%s %s", request.method, status, extra=entry)
+        self._watch.finished(request.method, status, entry)
         return Response(
             body,
             status,
@@ -186,14 +189,17 @@ class GraphQLEndpoint:
         caller: Caller,
         reporter: Reporter,
         request_id: str,
-        entry: dict[str, Any],
+        entry: Entry,
     ) -> tuple[int, bytes, dict[str, str]]:
+        entry.query = asked.query
         known, values = self._prepare(asked, request)
+        name = known.definition.name
+        entry["operation"] = name.value[:80] if name else None
         try:
-            plan, cost = self.plans.get(known, values)
+            entry.plan, entry["cost"] = plan, cost = self.plans.get(known, values)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
-        entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
+        entry.planned = time.perf_counter()
         reader = ShortReader(self._engine, self._settings.parallel_statements)
 
         def context(operation: Operation) -> Context:
@@ -230,7 +236,7 @@ class GraphQLEndpoint:
     def _prepare(self, asked: Asked, request: Request) -> tuple[KnownOperation, VariableValues]:
         """Parses, validates and checks the variables, before anything runs."""
         try:
-            document = self._documents.get(asked.query)
+            document = self.documents.get(asked.query)
             known = document.asked.get(asked.operation_name)
             if known is None:
                 definition = document.operation(asked.operation_name)
