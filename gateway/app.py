@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.engine import create_engine, translate
 from db.transaction import Transactions
@@ -62,6 +62,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
     request gets a typed error.
     """
     watch, health = Watch(settings), Health()
+    tracing = watch.tracing
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -76,7 +77,11 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             )
             for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
         )
-        changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
+        made = Transactions if tracing is None else tracing.transactions
+        changes = made(writer, settings.pool_size, settings.turn_timeout)
+        if tracing is not None:
+            tracing.statements(engine)
+            tracing.statements(writer)
         authentication = Authentication()
         graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, watch)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
@@ -96,11 +101,14 @@ def create_app(settings: Settings, url: URL) -> Starlette:
                 task.cancel()
             await engine.dispose()
             await writer.dispose()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
+    graph: ASGIApp = _Graph(settings)
     app = Starlette(
         routes=[
             Route("/", _home),
-            Route("/graphql", _Graph(settings), methods=["GET", "POST"]),
+            Route("/graphql", graph if tracing is None else tracing.app(graph, "/graphql"), methods=["GET", "POST"]),
             Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),

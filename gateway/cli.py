@@ -58,17 +58,16 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit status. What a user can mend is said in a sentence, without a traceback."""
     options = _parser().parse_args(arguments)
+    run: Command = options.run
     try:
         settings = load()
+        configure(settings.log)
+        commands.ENDING.listen()
+        status = run(options, settings)
+        sys.stdout.flush()
     except SettingsError as error:
         print(f"e2i-gateway: a setting is wrong\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    configure(settings.log)
-    run: Command = options.run
-    commands.ENDING.listen()
-    try:
-        status = run(options, settings)
-        sys.stdout.flush()
     except (EmbeddedPostgresError, SetupError, DemoError, commands.AddressError) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -193,7 +193,7 @@ class GraphQLEndpoint:
     ) -> tuple[int, bytes, dict[str, str]]:
         entry.query = asked.query
         known, values = self._prepare(asked, request)
-        name = known.definition.name
+        name, entry.kind = known.definition.name, known.definition.operation.value
         entry["operation"] = name.value[:80] if name else None
         try:
             entry.plan, entry["cost"] = plan, cost = self.plans.get(known, values)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.metrics import Metrics
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from schema.plans import Plan
+
+if TYPE_CHECKING:
+    from gateway.tracing import Tracing
 
 log = logging.getLogger("gateway.request")
 slow = logging.getLogger("gateway.slow")
@@ -27,6 +30,8 @@ class Entry(dict[str, Any]):
     plan: Plan | None = None
     planned: float | None = None
     """When there was a plan, by ``time.perf_counter``."""
+    kind: str | None = None
+    """query, mutation or subscription."""
 
     def __init__(self, started: float) -> None:
         super().__init__()
@@ -34,14 +39,21 @@ class Entry(dict[str, Any]):
 
 
 class Watch:
-    """Sees every request once, at its end. Costs microseconds: it is on the way of each."""
+    """Sees every request once, at its end. Costs microseconds: it is on the way of each.
+
+    Raises:
+        SettingsError: Traces are asked for and cannot be made.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.metrics = Metrics()
+        self.tracing = _tracing() if settings.traces else None
         self._slow = settings.slow_ms or math.inf
 
     def finished(self, method: str, status: int, entry: Entry) -> None:
         """A request, or an operation over a WebSocket, has been answered with an HTTP status."""
+        if self.tracing is not None:
+            self.tracing.finished(entry)
         log.info("%s %s", method, status, extra=entry)
         milliseconds: float = entry["milliseconds"]
         metrics = self.metrics
@@ -69,6 +81,16 @@ class Watch:
         metrics.executors["compiled" if entry["compiled"] else "loaders"] += 1
 
 
+def _tracing() -> Tracing:
+    try:
+        from gateway.tracing import Tracing  # noqa: PLC0415 - an extra, and nobody who does without it should pay
+    except ImportError as error:
+        raise SettingsError(
+            f"GATEWAY_TRACES: OpenTelemetry is not installed ({error}); install e2i-gateway[otel]"
+        ) from error
+    return Tracing()
+
+
 def _tell_slow(entry: Entry) -> None:
     """A request that took long, with what it takes to find it again; no value of a variable is in it."""
     told: dict[str, Any] = {key: entry[key] for key in _TOLD if key in entry}
@@ -85,4 +107,6 @@ def _tell_slow(entry: Entry) -> None:
     slow.warning("a slow request", extra=told)
 
 
-_TOLD = ("operation", "milliseconds", "cost", "compiled", "fallback", "statements", "rows", "errors", "refused")
+_TOLD = (
+    "trace_id", "operation", "milliseconds", "cost", "compiled", "fallback", "statements", "rows", "errors", "refused",
+)  # fmt: skip

@@ -8,11 +8,11 @@ import multiprocessing.connection
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL
 
 from gateway import serving
 from gateway.serving import Sockets, Worker
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from gateway.telemetry import configure
 
 log = logging.getLogger("gateway.workers")
@@ -112,8 +112,13 @@ def _work(settings: Settings, url: URL, sockets: Sockets, worker: Worker, answer
     configure(settings.log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it goes to the parent too, which ends the workers
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    with suppress(KeyboardInterrupt):
+    try:
         serving.run(settings, url, sockets, on_start=answers.set, worker=worker)
+    except KeyboardInterrupt:
+        pass
+    except SettingsError as error:  # of those that only their use shows to be wrong
+        log.error("a setting is wrong: %s", error)  # noqa: TRY400 - the message says it all
+        sys.exit(1)
 
 
 def _end_with_parent() -> None:

@@ -91,6 +91,16 @@ def test_workers_do_not_outlive_their_parent(
     until(lambda: not any(alive(process) for process in gateway.seen), "the end of the workers")
 
 
+def test_workers_that_cannot_begin_end_the_gateway() -> None:
+    ended = run(
+        "serve", GATEWAY_WORKERS="2", GATEWAY_TRACES="on", OTEL_EXPORTER_OTLP_PROTOCOL="grpc", PORT="0",
+        DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing",
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "traces go by http/protobuf" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
