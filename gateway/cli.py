@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from db.demo import DemoError
-from db.embedded import EmbeddedPostgresError
+from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError
 from db.setup import SetupError
 from gateway import commands
@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         ),
     ):
         database.add_parser(name, help=text).set_defaults(run=run)
+    role = database.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
+    role.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
+    role.set_defaults(run=commands.db_role)
     demo = database.add_parser("demo", help="load demo data into an empty database")
     demo.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
     demo.set_defaults(run=commands.db_demo)

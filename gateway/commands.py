@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 from db import attach, setup
 from db.engine import database_url
 from db.migrations.revise import new_revision
+from db.role import role_sql
 from gateway import serving, workers
 from gateway.database import embedded_database, load_demo
 from gateway.serving import Sockets
@@ -189,6 +190,12 @@ def db_check(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every difference between the database and what the graph expects."""
 
     return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write))
+
+
+def db_role(options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the SQL that makes the role to serve with."""
+    sys.stdout.write(role_sql(options.name))
+    return 0
 
 
 def db_demo(options: argparse.Namespace, settings: Settings) -> int:
