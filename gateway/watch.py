@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.metrics import Metrics
 from gateway.settings import Settings, SettingsError
+from gateway.telemetry import request_line
 from schema.plans import Plan
 
 if TYPE_CHECKING:
@@ -50,18 +51,19 @@ class Watch:
         self.tracing = _tracing() if settings.traces else None
         self._slow = settings.slow_ms or math.inf
 
-    def finished(self, method: str, status: int, entry: Entry) -> None:
+    def finished(self, method: str, status: int, request_id: str, entry: Entry) -> None:
         """A request, or an operation over a WebSocket, has been answered with an HTTP status."""
         if self.tracing is not None:
             self.tracing.finished(entry)
-        log.info("%s %s", method, status, extra=entry)
+        request_line(log, method, status, request_id, entry)
         milliseconds: float = entry["milliseconds"]
         metrics = self.metrics
         if "refused" in entry:
             metrics.request(entry.get("operation"), "timeout" if status == 504 else "refused", milliseconds / 1000)
             metrics.refusals.update(map(str, entry["refused"]))
         elif "statements" not in entry:
-            metrics.request(None, "unfinished", milliseconds / 1000)  # the client went away
+            # a fault of ours, or a client that went away before it had said what it asks
+            metrics.request(None, "failed" if status == 500 else "unfinished", milliseconds / 1000)
         else:
             self._answered(status, milliseconds / 1000, entry)
         if milliseconds >= self._slow:

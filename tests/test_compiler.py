@@ -339,3 +339,41 @@ async def test_bad_arguments_are_named_as_ever(on: Client, off: Client) -> None:
         for answer in (found, expected):
             answer.pop("extensions")
         assert json.dumps(found) == json.dumps(expected)
+
+
+# -- rows below what Python answers ------------------------------------------------------------------------------------
+
+
+PAYLOAD = """mutation($id: ID!) { archiveOrNot: promoteModel(input: {id: $id, to: ARCHIVED, dryRun: true}) {
+  __typename ... on TransitionPreview { wouldChange { id ... on Model { stage
+    was: experiment { experimentName models(first: 3) { totalCount nodes { modelVersion stage } } }
+    deployments(first: 2) { nodes { environment services(first: 1) { nodes { serviceName } } } } } } } } }"""
+
+
+async def test_what_a_change_answers_is_compiled_in_its_transaction(on: Client, off: Client) -> None:
+    models = (await off.data("{ models(where: {stage: {eq: STAGING}}, first: 2) { nodes { id } } }"))["models"]["nodes"]
+    found = await asks_the_same(on, off, PAYLOAD, id=models[0]["id"])
+    (row,) = found["data"]["archiveOrNot"]["wouldChange"]
+    assert row["stage"] == "ARCHIVED"  # as the transaction sees it, which was undone
+    by_loaders = await off.ask(PAYLOAD, id=models[0]["id"])
+    counts = [one["extensions"]["cost"] for one in (found, by_loaders)]
+    assert counts[0]["statements"] < counts[1]["statements"]
+    assert counts[0]["rows"] >= 3
+
+
+async def test_rows_of_a_search_are_compiled_and_fall_back_to_the_loaders(
+    demo_template: Database, clone: Clone, off: Client
+) -> None:
+    query = """{ search(text: "kisqali", types: [Experiment], first: 5) { hits { node { ... on Experiment {
+      experimentName models(first: 2) { nodes { auc experiment { brand } } } } } } } }"""
+    async with clone(demo_template) as copy, serving(copy.gateway_url, compiler=True) as client:
+        found, expected = await client.ask(query), await off.ask(query)
+        assert same(found["data"], expected["data"])
+        assert found["extensions"]["cost"]["statements"] < expected["extensions"]["cost"]["statements"]
+        await execute(copy.owner_url, "UPDATE ml_model_registry SET auc = 'NaN'")
+        broken = await client.ask(query)
+    assert {error["extensions"]["code"] for error in broken["errors"]} == {"UNREPRESENTABLE_VALUE"}
+    assert all(error["path"][-1] == "auc" for error in broken["errors"])
+    assert [hit["node"]["experimentName"] for hit in broken["data"]["search"]["hits"]] == [
+        hit["node"]["experimentName"] for hit in found["data"]["search"]["hits"]
+    ]
