@@ -31,6 +31,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--demo", choices=["small", "large"], help="load demo data when the embedded database is empty")
     serve.set_defaults(run=commands.serve)
 
+    doctor = areas.add_parser("doctor", help="check this deployment and say what to fix; exits with 1 if it must")
+    doctor.add_argument("--json", action="store_true", help="for machines")
+    doctor.set_defaults(run=commands.doctor)
+
     database = areas.add_parser("db", help="look after the database").add_subparsers(required=True, metavar="command")
     for name, run, text in (
         ("init", commands.db_init, "build the whole schema on an empty database"),

@@ -21,6 +21,9 @@ from db.migrations.revise import new_revision
 from db.role import role_sql
 from gateway import serving, workers
 from gateway.database import embedded_database, load_demo
+from gateway.doctor import findings
+from gateway.doctor.examine import examine
+from gateway.doctor.findings import as_json, as_text
 from gateway.serving import Sockets
 from gateway.settings import Settings, address
 from schema.schema import build
@@ -154,6 +157,19 @@ def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
         return 0 if workers.serve(settings, url, sockets, started) else 1
     ended = serving.run(settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None)
     return 0 if ended else 1
+
+
+def doctor(options: argparse.Namespace, settings: Settings) -> int:
+    """Checks this deployment and says what to fix; 1 if something must be."""
+    if settings.url is not None:
+        found = ENDING.run(examine(settings, settings.url))
+    elif (settings.data / "postgres").exists():
+        with embedded_database(settings, ENDING.run) as (_, gateway):
+            found = ENDING.run(examine(settings, database_url(gateway)))
+    else:
+        found = ENDING.run(examine(settings, None))
+    sys.stdout.write(as_json(found) if options.json else as_text(found))
+    return findings.status(found)
 
 
 def schema_print(_options: argparse.Namespace, _settings: Settings) -> int:
