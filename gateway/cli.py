@@ -32,7 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=commands.serve)
 
     doctor = areas.add_parser("doctor", help="check this deployment and say what to fix; exits with 1 if it must")
-    doctor.add_argument("--json", action="store_true", help="for machines")
+    form = doctor.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--sql", action="store_true", help="only what the owner of the database may run, for psql")
     doctor.set_defaults(run=commands.doctor)
 
     database = areas.add_parser("db", help="look after the database").add_subparsers(required=True, metavar="command")

@@ -23,7 +23,7 @@ from gateway import serving, workers
 from gateway.database import embedded_database, load_demo
 from gateway.doctor import findings
 from gateway.doctor.examine import examine
-from gateway.doctor.findings import as_json, as_text
+from gateway.doctor.findings import as_json, as_sql, as_text
 from gateway.serving import Sockets
 from gateway.settings import Settings, address
 from schema.schema import build
@@ -168,7 +168,8 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
             found = ENDING.run(examine(settings, database_url(gateway)))
     else:
         found = ENDING.run(examine(settings, None))
-    sys.stdout.write(as_json(found) if options.json else as_text(found))
+    write = as_json if options.json else as_sql if options.sql else as_text
+    sys.stdout.write(write(found))
     return findings.status(found)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from conftest import Clone, Database, Server, execute
+from conftest import Clone, Database, Server, connect, execute
 from db import checkup
 from db.attach import attach
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE
@@ -27,7 +27,7 @@ from db.engine import database_url
 from gateway.doctor import database as of_database
 from gateway.doctor import settings as of_settings
 from gateway.doctor.examine import examine
-from gateway.doctor.findings import Finding, Level, as_text
+from gateway.doctor.findings import Finding, Level, as_sql, as_text
 from gateway.settings import Settings
 from process import run, until
 from proxy import Proxy
@@ -321,6 +321,21 @@ def test_the_command(module_database: Database) -> None:
     (one,) = [one for one in told["findings"] if one["level"] == "error"]
     assert one["check"] == "database.reachable"
     assert one["remedy"]
+
+
+async def test_what_is_alike_is_not_said_a_hundred_times(platform_template: Database, clone: Clone) -> None:
+    async with clone(platform_template) as copy:
+        findings = await examine(Settings(), database_url(copy.gateway_url))
+        text, script = as_text(findings), as_sql(findings)
+        indexes = [one for one in findings if one.check == "schema.missing-index"]
+        assert text.count("schema.missing-index: ") == 6
+        assert f"schema.missing-index: {len(indexes) - 5} more; --json has them all" in text
+        assert script.count("CREATE INDEX CONCURRENTLY") == len({one.sql for one in indexes}) > 100
+        sql = await connect(copy.admin_url)
+        for statement in filter(None, script.split(";\n")):
+            await sql.execute(statement)
+        await sql.close()
+        assert "schema.missing-index" not in await found(copy.gateway_url)
 
 
 async def test_the_terminal_sees_the_gravest_first_and_what_to_run(database: Database) -> None:

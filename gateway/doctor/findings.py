@@ -54,19 +54,40 @@ def status(findings: Iterable[Finding]) -> int:
     return int(any(one.level is Level.ERROR for one in findings))
 
 
+ALIKE = 5
+"""How many findings of one check the terminal shows."""
+
+
 def as_text(findings: Sequence[Finding]) -> str:
-    """For the terminal: the gravest first, what to run at the end."""
+    """For the terminal: the gravest first, what to run at the end; of many that are alike some."""
     lines = []
     for level in Level:
-        for one in (one for one in findings if one.level is level):
-            lines.append(f"{level.upper():8}{one.check}: {one.message}")
-            if one.remedy:
-                lines.append(f"{'':8}-> {one.remedy}")
-    if statements := dict.fromkeys(one.sql for one in findings if one.sql):
-        lines += ["", "The owner of the database may run:", *(f"  {sql};" for sql in statements)]
+        of_level = [one for one in findings if one.level is level]
+        for check in dict.fromkeys(one.check for one in of_level):
+            alike = [one for one in of_level if one.check == check]
+            for one in alike[:ALIKE]:
+                lines.append(f"{level.upper():8}{one.check}: {one.message}")
+                if one.remedy:
+                    lines.append(f"{'':8}-> {one.remedy}")
+            if len(alike) > ALIKE:
+                lines.append(f"{level.upper():8}{check}: {len(alike) - ALIKE} more; --json has them all")
+    if statements := _statements(findings):
+        lines += ["", "The owner of the database may run (--sql prints it for psql):"]
+        lines += [f"  {sql};" for sql in statements[:ALIKE]]
+        lines += [f"  ... and {len(statements) - ALIKE} more"] if len(statements) > ALIKE else []
     count = {level: sum(one.level is level for one in findings) for level in Level}
     lines += ["", ", ".join(f"{n} {level}{'s' * (n != 1 and level != 'ok')}" for level, n in count.items())]
     return "\n".join(lines) + "\n"
+
+
+def as_sql(findings: Sequence[Finding]) -> str:
+    """What the owner of the database may run, a statement a line, with the search path that it is meant for."""
+    statements = _statements(findings)
+    return "".join(f"{sql};\n" for sql in (["SET search_path = public, extensions", *statements] if statements else []))
+
+
+def _statements(findings: Sequence[Finding]) -> list[str]:
+    return list(dict.fromkeys(one.sql for one in findings if one.sql))
 
 
 def as_json(findings: Sequence[Finding]) -> str:
