@@ -19,6 +19,7 @@ from starlette.responses import Response
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
+from gateway.access import Access
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.context import Caller, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
@@ -83,8 +84,7 @@ class GraphQLEndpoint:
         settings: Settings,
         authentication: Authentication,
     ) -> None:
-        self.missing = Missing()
-        self.facts = Facts()
+        self.access = Access()
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
@@ -97,13 +97,12 @@ class GraphQLEndpoint:
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
-        self.missing = missing
+        self.access = Access(missing, facts)
         self.plans = self._no_plans()
-        self.learn_facts(facts)
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
-        self.facts = facts
+        self.access.learn(facts)
         self.plans.forget_prices()
 
     async def __call__(self, request: Request) -> Response:
@@ -189,8 +188,9 @@ class GraphQLEndpoint:
         entry: dict[str, Any],
     ) -> tuple[int, bytes, dict[str, str]]:
         known, values = self._prepare(asked, request)
+        reads = self.access.of(caller.scopes)
         try:
-            plan, cost = self.plans.get(known, values)
+            plan, cost = self.plans.get(known, values, reads)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
         entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
@@ -199,7 +199,7 @@ class GraphQLEndpoint:
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
-                Loaders(self._schema.catalogue, reader, self.missing, self.facts),
+                Loaders(self._schema.catalogue, reader, reads, self.access.facts_of(reads)),
                 caller,
                 request_id,
                 begin=self._changes.open,
@@ -249,12 +249,12 @@ class GraphQLEndpoint:
             raise RefusedDocumentError(*values)
         return known, values
 
-    def _measure(self, operation: Operation) -> int:
-        return self._meter.measure(operation, self.facts)
+    def _measure(self, operation: Operation, reads: Missing) -> int:
+        return self._meter.measure(operation, self.access.facts_of(reads))
 
     def _no_plans(self) -> Plans:
-        missing = self.missing if self._settings.compiler else None
-        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
+        compiles = self._settings.compiler
+        return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
 
 
 def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:

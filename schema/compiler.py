@@ -96,6 +96,7 @@ class Compiler:
     def _named_row(self, type_: Type, root: Root, selection: Selection) -> Callable[[Sequence[str]], str]:
         """The row that the arguments of a root name."""
         self._lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
         asked = {name: value for name, value in selection.arguments.items() if value is not None}
         if "id" in asked and len(asked) == 1:
             return partial(self._row_by_id, type_, self._key("id", asked["id"], type_))
@@ -116,6 +117,7 @@ class Compiler:
         value = selection.arguments["id"]
         type_ = self._catalogue[self._pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
         self._lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
         return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
 
     def _key(self, argument: str, value: Any, type_: Type) -> list[str]:
@@ -141,6 +143,7 @@ class Compiler:
     def _nodes_of(self, selection: Selection, values: Any, name: str) -> str:
         type_ = type_of(self._catalogue, "ids", f"{name}:")
         self._lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
 
         def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
             """The places and the keys of this type's ids."""
@@ -199,6 +202,10 @@ class Compiler:
             else:
                 raise NotCompilableError(f"{type_.name}.{child.name} is resolved in Python")
         return made
+
+    def _refuse_hidden(self, type_: Type) -> None:
+        if self._missing.conditions(type_, "t"):
+            raise NotCompilableError(f"some {type_.name} rows are not shown to this caller")
 
     def _need(self, type_: Type, columns: Iterable[str]) -> None:
         if what := self._missing.first(type_, columns):
