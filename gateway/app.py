@@ -73,7 +73,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
         )
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
-        authentication = Authentication()
+        authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]

@@ -24,6 +24,8 @@ class Caller:
     roles: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What the credential says beside that, as it was verified."""
+    until: float | None = None
+    """The time (Unix) at which the credential ends; a connection that lasts longer has to end then."""
 
     def may(self, right: str) -> bool:
         """Whether the caller has a scope."""

@@ -118,7 +118,7 @@ class GraphQLEndpoint:
             asked = await self._asked(request)
             status, body, headers = await self._answer(asked, request, caller, reporter, request_id, entry)
         except UnauthenticatedError as error:
-            status, headers = 401, {"www-authenticate": error.challenge}
+            status, headers = error.status, error.headers
             body = orjson.dumps({"errors": [reporter.public(error)]})
             entry["refused"] = [error.code]
         except RefusedError as error:

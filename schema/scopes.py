@@ -62,6 +62,11 @@ def expanded(scopes: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def shown_scopes() -> list[str]:
+    """Every scope, in the order in which they are told."""
+    return [READ, *(reading(group) for group in groups().values()), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE]
+
+
 def is_scope(text: str) -> bool:
     """Whether a text names a scope; ``change:promoteModel`` is that of one mutation."""
     verb, _, what = text.partition(":")
