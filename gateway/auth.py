@@ -10,17 +10,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import tokens
-from db.engine import DatabaseError, ShortReader, translated
+from db.engine import DatabaseError, Identity, ShortReader, translated
 from gateway.auth_jwt import InvalidJwtError, Verifier
 from gateway.context import ANONYMOUS, Caller
 from gateway.jwt_keys import KeysUnavailableError
 from gateway.roles import ROLES, granted
-from gateway.settings import Settings
+from gateway.settings import ANON, Settings
 from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.auth")
@@ -52,7 +54,7 @@ class UnauthenticatedError(GatewayError):
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the refusal."""
-        return {"www-authenticate": self.challenge} if self.status == UNAUTHORIZED else {"retry-after": "1"}
+        return {"www-authenticate": self.challenge} if self.status == UNAUTHORIZED else {}
 
 
 def _quoted(message: str) -> str:
@@ -76,6 +78,9 @@ class Authentication:
         self._takes = [words for method, words in _METHODS.items() if method in settings.auth]
         self._verifier = Verifier(settings) if "jwt" in settings.auth else None
         self._tokens = "token" in settings.auth
+        self._rls_roles = settings.rls_roles if settings.rls else ()
+        self._token_role = settings.rls_token_role
+        self._nobody = replace(ANONYMOUS, identity=self._identity(ANON, {"role": ANON})) if settings.rls else ANONYMOUS
         self._roles: Mapping[str, Sequence[str]] = {**ROLES, **settings.roles}
         self._engine = engine
         self._writer = writer
@@ -89,10 +94,10 @@ class Authentication:
             UnauthenticatedError: The credential is missing, malformed, unknown, expired or revoked.
         """
         if self._only_anonymous:
-            return ANONYMOUS
+            return self._nobody
         if authorization is None:
             if self._anonymous:
-                return ANONYMOUS
+                return self._nobody
             raise UnauthenticatedError(f"Who asks? Send {_or(self._takes)} as `Authorization: Bearer ...`.")
         known = self._known.get(authorization)
         if known is None or known.until <= time.time():
@@ -132,7 +137,8 @@ class Authentication:
             raise UnauthenticatedError(message, code="KEYS_UNAVAILABLE", status=UNAVAILABLE) from error
         roles, scopes = granted(named, self._roles)
         end = verifier.end(claims)
-        return _Known(Caller(name, scopes, roles, claims, end), min(end, time.time() + JWT_SECONDS))
+        identity = self._identity(claims.get("role", ANON), claims)
+        return _Known(Caller(name, scopes, roles, claims, identity, end), min(end, time.time() + JWT_SECONDS))
 
     async def _by_token(self, credential: str) -> _Known:
         if not self._tokens:
@@ -150,9 +156,19 @@ class Authentication:
         if not found:
             raise unknown
         name, named, end = found[0]
+        name = f"token:{name}"
         roles, scopes = granted(named, self._roles)
         self._note(hashed)
-        return _Known(Caller(f"token:{name}", scopes, roles, {}, end), min(end, time.time() + TOKEN_SECONDS))
+        identity = self._identity(self._token_role, {"sub": name, "role": self._token_role})
+        return _Known(Caller(name, scopes, roles, {}, identity, end), min(end, time.time() + TOKEN_SECONDS))
+
+    def _identity(self, role: Any, claims: Mapping[str, Any]) -> Identity | None:
+        """Whom the database takes a caller for, where its policies decide too."""
+        if not self._rls_roles:
+            return None
+        if role not in self._rls_roles:
+            raise UnauthenticatedError("The credential's role is none that callers may have here.", invalid=True)
+        return Identity(role, orjson.dumps(claims).decode())
 
     def _note(self, hashed: str) -> None:
         """Notes beside the request that a token is in use; that nobody could is no reason to refuse it."""

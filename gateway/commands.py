@@ -111,8 +111,8 @@ def _bind(settings: Settings) -> socket.socket:
     """A socket with the address and port of the settings; nobody can connect until it listens."""
     if settings.is_exposed:
         raise AddressError(
-            f"HOST={settings.host} can be reached from other machines, where GATEWAY_AUTH=none would let everybody read "
-            "and change everything: set GATEWAY_AUTH to jwt or token (or both), or HOST to 127.0.0.1"
+            f"HOST={settings.host} can be reached from other machines, where GATEWAY_AUTH=none lets everybody read and "
+            "change everything: set GATEWAY_AUTH to jwt or token (or both), or HOST to 127.0.0.1"
         )
     listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from db.engine import Identity
 from db.transaction import Transaction
 from schema.loaders import Loaders
 from schema.scopes import all_scopes
@@ -24,6 +25,8 @@ class Caller:
     roles: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What the credential says beside that, as it was verified."""
+    identity: Identity | None = None
+    """Whom the database takes the caller for, where its policies decide too."""
     until: float | None = None
     """The time (Unix) at which the credential ends; a connection that lasts longer has to end then."""
 

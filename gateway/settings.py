@@ -32,6 +32,8 @@ def _postgres(value: str) -> str:
 
 
 MIN_SECRET = 32
+ANON = "anon"
+"""The role in the database of whoever has none, as in Supabase."""
 
 
 def _words(value: Any) -> Any:
@@ -96,6 +98,17 @@ class Settings(BaseSettings):
         default=("app_metadata.roles", "role"),
         description="Claims that hold roles and scopes, paths with dots; users must not be able to write them.",
     )
+    rls: bool = Field(
+        default=False,
+        description="Whether the database's own policies decide too: each statement runs in the caller's role, with "
+        "`request.jwt.claims`, as in Supabase.",
+    )
+    rls_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("anon", "authenticated"),
+        min_length=1,
+        description="Roles of the database that callers may have; the gateway's own must be a member of them.",
+    )
+    rls_token_role: str = Field(default="authenticated", description="The one of them that service tokens have.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
     pool_size: int = Field(
         default=10,
@@ -140,6 +153,13 @@ class Settings(BaseSettings):
             raise ValueError("user_metadata is what users write themselves; use app_metadata")
         return paths
 
+    @field_validator("rls_roles")
+    @classmethod
+    def _limits_callers(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        if "none" in roles:
+            raise ValueError("none would be the gateway's own role; name roles that policies are made for")
+        return roles
+
     @field_validator("roles")
     @classmethod
     def _known_scopes(cls, roles: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -154,6 +174,10 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Self:
         if "jwt" in self.auth and not (self.jwt_secret or self.jwt_jwks):
             raise ValueError("GATEWAY_AUTH: jwt needs GATEWAY_JWT_SECRET or GATEWAY_JWT_JWKS to verify signatures")
+        if self.rls and self.rls_token_role not in self.rls_roles:
+            raise ValueError(f"GATEWAY_RLS_TOKEN_ROLE: {self.rls_token_role} is none of GATEWAY_RLS_ROLES")
+        if self.rls and "none" in self.auth and ANON not in self.rls_roles:
+            raise ValueError(f"GATEWAY_RLS_ROLES: {ANON} is missing, the role of callers without a credential")
         if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < MIN_SECRET:
             raise ValueError(f"GATEWAY_JWT_SECRET: has less than {MIN_SECRET} bytes, which can be guessed")
         return self
