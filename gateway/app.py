@@ -89,6 +89,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
+            await authentication.close()
             await engine.dispose()
             await writer.dispose()
 

@@ -105,6 +105,10 @@ class Authentication:
             self._keep(authorization, known)
         return known.caller
 
+    async def close(self) -> None:
+        """Waits for what is still being noted."""
+        await asyncio.gather(*self._notes)
+
     def _keep(self, authorization: str, known: _Known) -> None:
         self._known.pop(authorization, None)
         while len(self._known) >= CAPACITY:

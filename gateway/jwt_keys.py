@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol
 
 import orjson
@@ -69,7 +69,7 @@ class KeySet:
         self._turn = asyncio.Lock()
 
     async def find(self, kid: str | None) -> PyJWK | None:
-        now = time.monotonic()
+        now = monotonic()
         if now - self._read_at > LIFESPAN:
             await self._read_again(now, COOLDOWN / 10)
         if now - self._read_at > STALE:
@@ -88,7 +88,7 @@ class KeySet:
     async def _read_again(self, asked_at: float, cooldown: float) -> None:
         """Reads the set unless that was tried a moment ago, or has been done while this request waited."""
         async with self._turn:
-            now = time.monotonic()
+            now = monotonic()
             if self._tried_at >= asked_at or now - self._tried_at < cooldown:
                 return
             self._tried_at = now
@@ -99,7 +99,7 @@ class KeySet:
                 return
             if self._keys.keys() - keys.keys():
                 log.info("keys of JWTs were taken out of %s", self._source)
-            self._keys, self._read_at = keys, time.monotonic()
+            self._keys, self._read_at = keys, monotonic()
 
 
 def _read(source: str) -> dict[str | None, PyJWK]:
