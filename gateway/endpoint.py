@@ -136,7 +136,9 @@ class GraphQLEndpoint:
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
-                Loaders(self._schema.catalogue, reader, reads, self.access.facts_of(reads)),
+                Loaders(
+                    self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles
+                ),
                 caller,
                 request_id,
                 begin=partial(self._changes.open, caller.identity),
