@@ -80,7 +80,9 @@ class Authentication:
         self._tokens = "token" in settings.auth
         self._rls_roles = settings.rls_roles if settings.rls else ()
         self._token_role = settings.rls_token_role
-        self._nobody = replace(ANONYMOUS, identity=self._identity(ANON, {"role": ANON})) if settings.rls else ANONYMOUS
+        self._nobody = ANONYMOUS
+        if settings.rls and self._anonymous:
+            self._nobody = replace(ANONYMOUS, identity=self._identity(ANON, {"role": ANON}))
         self._roles: Mapping[str, Sequence[str]] = {**ROLES, **settings.roles}
         self._engine = engine
         self._writer = writer
