@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.attach import Differences, inspect
 from db.engine import create_engine
 from db.role import rights
+from db.roles import unusable
 
 POOLED_SETTINGS = ("TimeZone", "search_path", "statement_timeout", "default_transaction_read_only")
 """Settings that the gateway asks for when it connects, and that a pooler may not pass on."""
@@ -61,6 +62,8 @@ class Checkup:
     """Rights that the role has and does not need, by table."""
     hidden: tuple[str, ...]
     """Tables of ours with row level security and no policy that lets the role see a row."""
+    closed: tuple[str, ...] = ()
+    """Why callers cannot have roles that they should be able to have."""
     pooler: Pooler = field(default=Pooler(there=False, shares=False))
     differences: Differences = field(default_factory=Differences)
 
@@ -106,10 +109,11 @@ _OWNED = text("""
 """)
 
 
-async def read(url: URL, *, statement_timeout: float) -> Checkup:
+async def read(url: URL, *, statement_timeout: float, roles: Sequence[str] = ()) -> Checkup:
     """Looks at a database through a connection like those that requests get, in one transaction. Changes nothing.
 
-    Prepared statements are not used, so that it can be looked at through any pooler.
+    ``roles`` are those that callers may have. Prepared statements are not used, so that it can be looked at through any
+    pooler.
 
     Raises:
         sqlalchemy.exc.DBAPIError: It cannot be reached or refuses to answer.
@@ -130,17 +134,18 @@ async def read(url: URL, *, statement_timeout: float) -> Checkup:
                 owned, hidden = await _tables(connection, free=server["superuser"] or server["bypasses_rls"])
                 differences = await inspect(connection)
             pooler = await _pooler(engine, connection)
+        closed = await unusable(engine, roles) if roles else ()
     finally:
         await engine.dispose()
     return Checkup(
         **server, skew=skew, settings=found, owned=owned, lacking=lacking, beyond=beyond, hidden=hidden, pooler=pooler,
-        differences=differences,
+        closed=tuple(closed), differences=differences,
     )  # fmt: skip
 
 
 async def _rights(connection: AsyncConnection) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """Rights that are lacking and that are not needed, by table; of those that there are."""
-    needed = {name: set(right.split(", ")) for name, right in rights().items()}
+    """Rights on whole tables that are lacking and that are not needed, by table; of those that there are."""
+    needed = {name: {one for one in right.split(", ") if "(" not in one} for name, right in rights().items()}
     has: dict[str, set[str]] = {}
     for name, privilege, granted in await connection.execute(_RIGHTS, {"tables": list(needed)}):
         has.setdefault(name, set()).update({privilege} if granted else ())

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.engine import create_engine, translate
 from db.transaction import Transactions
 from gateway.auth import Authentication
-from gateway.database import count_again, inspect, inspect_when_reached
+from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
 from gateway.endpoint import GraphQLEndpoint
 from gateway.gauges import caches, pools
 from gateway.health import Health
@@ -83,7 +83,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         if tracing is not None:
             tracing.statements(engine)
             tracing.statements(writer)
-        authentication = Authentication()
+        authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, watch)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
@@ -92,6 +92,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
+            await warn_of_roles(engine, settings)
         except Exception as error:  # noqa: BLE001 - whatever keeps the database away
             log.warning("the database cannot be reached yet: %s", translate(error))
             tasks.append(asyncio.create_task(inspect_when_reached(engine, graphql.learn)))
@@ -101,6 +102,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
+            await authentication.close()
             await engine.dispose()
             await writer.dispose()
             if tracing is not None:

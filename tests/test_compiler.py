@@ -13,6 +13,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from client import Client, same, serving
 from conftest import Clone, Database, connect, execute
+from doubling import double
 from gateway.endpoint import GraphQLEndpoint
 from schema import plans
 from schema.records import Missing
@@ -184,8 +185,8 @@ def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
     assert isinstance(values, VariableValues)
-    kept = plans.Plans(schema.graphql, schema.catalogue, Missing(), lambda _operation: 0)
-    plan, _ = kept.get(kept.asked(document, definition, {}), values)
+    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0)
+    plan, _ = kept.get(kept.asked(document, definition, {}), values, Missing())
     assert plan.statement
     return plan.statement.sql, plan.statement.values(values.coerced)
 
@@ -217,14 +218,24 @@ LIFECYCLE = """query($id: ID!) { experiment(id: $id) { experimentName models(fir
   { nodes { requestsTotal } } } } } } } } } }"""
 
 
-async def test_a_fixed_answer_costs_the_same_over_more_rows(
-    demo_database: Database, doubled: Client, off: Client
+async def test_a_fixed_answer_costs_the_same_over_sixteen_times_the_rows(
+    demo_template: Database, clone: Clone, off: Client
 ) -> None:
     data = await off.data("{ models(where: {stage: {eq: PRODUCTION}}, first: 1) { nodes { experiment { id } } } }")
     id_ = data["models"]["nodes"][0]["experiment"]["id"]
-    larger = doubled.app.state.engine.url.render_as_string(hide_password=False)
-    read = await rows_read(demo_database.gateway_url, LIFECYCLE, id=id_)
-    assert 0 < read == await rows_read(larger, LIFECYCLE, id=id_)
+    tables = ["ml_experiments", "ml_model_registry", "ml_deployments", "ml_bentoml_services"]
+    async with clone(demo_template) as copy:
+        read = await rows_read(copy.gateway_url, LIFECYCLE, id=id_)
+        connection = await connect(copy.admin_url)
+        try:
+            before = await connection.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics")
+            for mark in range(2, 6):
+                await double(connection, *tables, "ml_bentoml_serving_metrics", mark=mark)
+            assert await connection.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics") == 16 * before
+            await connection.execute(f"ANALYZE {', '.join(tables)}, ml_bentoml_serving_metrics")
+        finally:
+            await connection.close()
+        assert 0 < read == await rows_read(copy.gateway_url, LIFECYCLE, id=id_)
     assert read <= 1 + 2 + 4 + 4 + 12
 
 

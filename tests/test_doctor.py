@@ -10,13 +10,18 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 from sqlalchemy.engine import make_url
 
 from conftest import Clone, Database, Server, connect, execute
@@ -37,7 +42,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 async def found(url: str, **settings: Any) -> dict[str, Finding]:
     """The gravest finding of each check."""
-    return gravest(await examine(Settings(**settings), database_url(url)))
+    return gravest(await examine(Settings(**{"auth": "token"} | settings), database_url(url)))
 
 
 def gravest(findings: list[Finding]) -> dict[str, Finding]:
@@ -254,7 +259,9 @@ async def test_poolers(module_database: Database) -> None:
 @pytest.mark.parametrize(
     ("settings", "check", "level"),
     [
-        ({"host": "0.0.0.0"}, "settings.host", Level.ERROR),
+        ({"host": "0.0.0.0", "auth": "none"}, "settings.host", Level.ERROR),
+        ({"host": "0.0.0.0"}, "settings.host", Level.WARNING),
+        ({"auth": "none,token"}, "settings.auth", Level.WARNING),
         ({"metrics": "0.0.0.0:9464"}, "settings.metrics", Level.ERROR),
         ({"metrics": "8.8.8.8:9464"}, "settings.metrics", Level.ERROR),
         ({"statement_timeout": 40.0}, "settings.timeouts", Level.WARNING),
@@ -262,18 +269,18 @@ async def test_poolers(module_database: Database) -> None:
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, Any], check: str, level: Level) -> None:
-    findings = gravest(list(of_settings.check(Settings(database_url=NOWHERE, **settings))))
+    findings = gravest(list(of_settings.check(Settings(database_url=NOWHERE, **{"auth": "token"} | settings))))
     assert bad(findings) == {check: level}
 
 
 def test_settings_that_fit() -> None:
-    settings = Settings(database_url=NOWHERE, metrics="10.0.0.7:9464", host="::1", workers=1)
+    settings = Settings(database_url=NOWHERE, auth="token", metrics="10.0.0.7:9464", host="::1", workers=1)
     assert bad(gravest(list(of_settings.check(settings)))) == {}
 
 
 def test_traces_without_what_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.doctor.settings.find_spec", lambda name: None)
-    findings = gravest(list(of_settings.check(Settings(database_url=NOWHERE, traces=True))))
+    findings = gravest(list(of_settings.check(Settings(database_url=NOWHERE, auth="token", traces=True))))
     assert bad(findings) == {"settings.traces": Level.ERROR}
 
 
@@ -299,19 +306,52 @@ def test_the_folder_of_the_embedded_database(tmp_path: Path) -> None:
 
 async def test_a_collector_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    findings = gravest(await examine(Settings(traces=True, database_url=NOWHERE), None))
+    findings = gravest(await examine(Settings(traces=True, auth="token", database_url=NOWHERE), None))
     assert bad(findings) == {"services.otlp": Level.WARNING}
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    assert bad(gravest(await examine(Settings(traces=True, database_url=NOWHERE), None))) == {}
+    assert bad(gravest(await examine(Settings(traces=True, auth="token", database_url=NOWHERE), None))) == {}
     server.close()
+
+
+def jwk_set(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    jwk = json.loads(ECAlgorithm.to_jwk(key)) | {"kid": "1", "alg": "ES256", "use": "sig"}
+    (folder / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    return folder / "jwks.json"
+
+
+async def test_keys_of_tokens(tmp_path: Path) -> None:
+    async def level(source: str) -> Level:
+        settings = Settings(auth="jwt", jwt_jwks=source, database_url=NOWHERE)
+        return gravest(await examine(settings, None))["services.jwks"].level
+
+    file = jwk_set(tmp_path)
+    assert await level(str(file)) is Level.OK
+    assert await level(str(tmp_path / "missing.json")) is Level.ERROR
+    assert await level(f"http://127.0.0.1:{free_port()}/jwks.json") is Level.ERROR
+    (tmp_path / "empty.json").write_text('{"keys": []}')
+    assert await level(str(tmp_path / "empty.json")) is Level.ERROR
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert await level(f"http://127.0.0.1:{server.server_port}/jwks.json") is Level.WARNING, "it is not encrypted"
+        server.shutdown()
+
+
+async def test_roles_that_callers_cannot_have(module_database: Database) -> None:
+    findings = await found(
+        module_database.gateway_url, rls=True, rls_roles="anon,e2i_test_nobody", rls_token_role="anon"
+    )
+    assert findings["database.rls"].level is Level.ERROR
+    assert "there is no role" in findings["database.rls"].message
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
 def test_the_command(module_database: Database) -> None:
-    well = run("doctor", DATABASE_URL=module_database.gateway_url)
+    well = run("doctor", DATABASE_URL=module_database.gateway_url, GATEWAY_AUTH="token")
     assert well.returncode == 0, well.stdout
     assert "0 errors" in well.stdout
     away = run("doctor", "--json", DATABASE_URL=NOWHERE)
@@ -342,7 +382,7 @@ async def test_the_terminal_sees_the_gravest_first_and_what_to_run(database: Dat
     await execute(
         database.owner_url, "DROP VIEW v_champion_models", "DROP INDEX ix_ml_deployments_model_registry_id_created_at"
     )
-    text = as_text(await examine(Settings(), database_url(database.gateway_url)))
+    text = as_text(await examine(Settings(auth="token"), database_url(database.gateway_url)))
     lines = text.splitlines()
     assert lines[0].startswith("ERROR   schema.missing-view: the view v_champion_models is missing")
     assert lines[1].startswith("WARNING schema.missing-index: ")

@@ -26,6 +26,7 @@ def check(settings: Settings, found: Checkup, *, remote: bool) -> Iterator[Findi
     yield from _connections(settings, found)
     yield from _role(found)
     yield from _rights(found)
+    yield from _policies(settings, found)
     yield from _schema(found)
 
 
@@ -191,12 +192,20 @@ def _rights(found: Checkup) -> Iterator[Finding]:
         yield warning(name, f"{found.role} may do what the gateway never does: {_some(more)}", advice)
     if not (reading or writing or found.beyond):
         yield ok(name, "what reads and lifecycles need, and no more")
-    if found.hidden:
+
+
+def _policies(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    """Whose policies decide: those of callers' roles, or those of the gateway's own."""
+    if settings.rls:
+        for why in found.closed:
+            yield error("database.rls", f"GATEWAY_RLS: {why}")
+        return
+    for table in found.hidden:
         yield error(
             "database.policies",
-            f"row level security hides all rows of {_some(found.hidden)} from {found.role}: they seem empty",
+            f"row level security hides all rows of {table} from {found.role}: it seems empty",
             "make a policy that lets the role read, or let callers' roles decide with GATEWAY_RLS=on",
-            "".join(f"CREATE POLICY e2i_gateway_reads ON {found.hidden[0]} FOR SELECT TO {found.role} USING (true)"),
+            f"CREATE POLICY e2i_gateway_reads ON {table} FOR SELECT TO {found.role} USING (true)",
         )
 
 

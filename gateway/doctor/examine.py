@@ -9,7 +9,7 @@ from db.engine import DatabaseUnavailableError, translate
 from gateway.doctor import database, services
 from gateway.doctor import settings as of_settings
 from gateway.doctor.findings import Finding, error, ok
-from gateway.settings import Settings
+from gateway.settings import Settings, is_loopback
 
 
 async def examine(settings: Settings, url: URL | None) -> list[Finding]:
@@ -24,7 +24,8 @@ async def examine(settings: Settings, url: URL | None) -> list[Finding]:
 async def _of_database(settings: Settings, url: URL) -> list[Finding]:
     name, where = "database.reachable", f"{url.database} at {url.host or url.query.get('host') or 'this host'}"
     try:
-        facts = await checkup.read(url, statement_timeout=settings.statement_timeout)
+        roles = settings.rls_roles if settings.rls else ()
+        facts = await checkup.read(url, statement_timeout=settings.statement_timeout, roles=roles)
     except Exception as problem:  # noqa: BLE001 - whatever keeps it from answering
         meaning = translate(problem)
         away = isinstance(meaning, DatabaseUnavailableError | OSError)
@@ -35,4 +36,4 @@ async def _of_database(settings: Settings, url: URL) -> list[Finding]:
 
 def _is_remote(url: URL) -> bool:
     host = str(url.host or url.query.get("host") or "/")
-    return not host.startswith("/") and not of_settings.is_loopback(host)
+    return not host.startswith("/") and not is_loopback(host)

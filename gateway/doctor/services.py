@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import orjson
+from jwt.exceptions import PyJWTError
 
 from gateway.doctor.findings import Finding, error, ok, warning
+from gateway.jwt_keys import read_keys
 from gateway.settings import Settings
 
 PATIENCE = 5.0
@@ -19,8 +19,8 @@ PATIENCE = 5.0
 
 async def check(settings: Settings) -> AsyncIterator[Finding]:
     """Everything that another service must do."""
-    if source := getattr(settings, "jwt_jwks", None):
-        yield await _jwks(source)
+    if "jwt" in settings.auth and settings.jwt_jwks:
+        yield await _jwks(settings.jwt_jwks)
     if url := getattr(settings, "redis_url", None):
         yield await _redis(url)
     if settings.traces:
@@ -30,26 +30,13 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
 async def _jwks(source: str) -> Finding:
     name = "services.jwks"
     try:
-        text = await asyncio.to_thread(_read, source)
-        keys = orjson.loads(text)["keys"]
-    except Exception as problem:  # noqa: BLE001 - whatever keeps the keys away
+        keys = await asyncio.to_thread(read_keys, source)
+    except (PyJWTError, OSError, ValueError) as problem:
         advice = "set GATEWAY_JWT_JWKS to a file or URL that has a JWK set, reachable from this host"
         return error(name, f"no keys can be read from {source}: {problem}; tokens cannot be verified", advice)
-    if not keys:
-        return error(name, f"{source} has no keys: no token can be verified")
     if source.startswith("http://"):
         return warning(name, f"{source} is not encrypted: whoever stands between may sign tokens", "use https://")
-    return ok(name, f"{len(keys)} keys at {source}")
-
-
-def _read(source: str) -> bytes:
-    if not source.startswith(("http://", "https://")):
-        return Path(source).read_bytes()
-    from urllib.request import urlopen  # noqa: PLC0415 - what a doctor needs, a gateway need not load
-
-    with urlopen(source, timeout=PATIENCE) as answer:  # noqa: S310 - the scheme is one of the two
-        body: bytes = answer.read(1_000_000)
-    return body
+    return ok(name, f"{len(keys)} key{'s' * (len(keys) != 1)} at {source}")
 
 
 async def _redis(url: str) -> Finding:

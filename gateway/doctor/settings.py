@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from gateway.doctor.findings import Finding, error, note, ok, warning
-from gateway.settings import Settings, address
+from gateway.settings import Settings, address, is_loopback
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -23,17 +23,24 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 
 def _exposure(settings: Settings) -> Iterator[Finding]:
-    if not is_loopback(settings.host) and "none" in getattr(settings, "auth", ("none",)):
+    if settings.is_exposed:
         yield error(
             "settings.host",
-            f"HOST is {settings.host}, and whoever reaches it may read and change everything",
-            "set HOST to 127.0.0.1 behind a proxy with TLS, and GATEWAY_AUTH to jwt or token",
+            f"HOST is {settings.host}, and GATEWAY_AUTH=none lets whoever reaches it read and change everything: the "
+            f"gateway refuses to start",
+            "set GATEWAY_AUTH to jwt or token (or both), or HOST to 127.0.0.1",
         )
     elif not is_loopback(settings.host):
         yield warning(
             "settings.host",
-            f"HOST is {settings.host}: the gateway speaks plain HTTP, tokens included",
+            f"HOST is {settings.host}: the gateway speaks plain HTTP, credentials included",
             "let a proxy with TLS be the only one who reaches that address",
+        )
+    elif "none" in settings.auth:
+        yield warning(
+            "settings.auth",
+            "nobody is asked who he is: a proxy on this host would let the world in",
+            "set GATEWAY_AUTH to jwt or token (or both) before anything forwards requests here",
         )
     else:
         yield ok("settings.host", f"{settings.host} is reached from this host alone")
@@ -43,14 +50,6 @@ def _exposure(settings: Settings) -> Iterator[Finding]:
             f"metrics are told to everybody who reaches {settings.metrics}",
             "set GATEWAY_METRICS to an address of a network that Prometheus is in, or of this host",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this host alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_private(host: str) -> bool:
