@@ -1,11 +1,10 @@
-"""GraphQL over HTTP, to the letter of the specification: what is asked, by which method, and with which status."""
+"""GraphQL over HTTP, to the letter of the specification: what is answered, with which status, and at which price."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -19,11 +18,19 @@ from starlette.responses import Response
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
-from gateway.context import ANONYMOUS, Context
-from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
-from gateway.limits import DocumentError, Documents, Meter, refuse
+from gateway.admission import Admission
+from gateway.asked import Asked, Asking
+from gateway.budgets import Budgets, account
+from gateway.context import ANONYMOUS, Caller, Context
+from gateway.documents import MAX_ERRORS, Document, Documents
+from gateway.errors import DATABASE_UNAVAILABLE, Reporter
+from gateway.leash import Leash
+from gateway.limits import Meter
+from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
+from gateway.sending import GRAPHQL_RESPONSE, encoding, entity_tag, is_known, media_type, packed
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
+from gateway.trusted import known_documents
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
@@ -34,41 +41,22 @@ from schema.selection import Operation
 
 log = logging.getLogger("gateway.request")
 
-GRAPHQL_RESPONSE = "application/graphql-response+json"
-JSON = "application/json"
 
+@dataclass(slots=True)
+class Call:
+    """One request that is being answered."""
 
-@dataclass(frozen=True)
-class Asked:
-    """The parameters of a GraphQL request."""
-
-    query: str
-    operation_name: str | None
-    variables: dict[str, Any]
-
-
-class RefusedError(Exception):
-    """A request that is refused as a whole: nothing was run."""
-
-    def __init__(self, status: int, *errors: GraphQLError, **headers: str) -> None:
-        super().__init__(errors[0].message)
-        self.status = status
-        self.errors = errors
-        self.headers = headers
-
-    def status_as(self, _media: str) -> int:
-        return self.status
-
-
-class RefusedDocumentError(RefusedError):
-    """A well-formed request whose document, operation or variables are refused."""
-
-    def __init__(self, *errors: GraphQLError) -> None:
-        super().__init__(400, *errors)
-
-    def status_as(self, media: str) -> int:
-        """To clients of plain JSON the specification gives 200: they know no difference between errors and failures."""
-        return 200 if media == JSON else self.status
+    id: str
+    caller: Caller
+    account: str
+    """Whose budget it is on."""
+    by_get: bool
+    reporter: Reporter
+    entry: dict[str, Any] = field(default_factory=dict)
+    """What the log says of it."""
+    headers: dict[str, str] = field(default_factory=dict)
+    changes: bool = False
+    """Whether it is a mutation."""
 
 
 class GraphQLEndpoint:
@@ -81,10 +69,21 @@ class GraphQLEndpoint:
         self._schema = schema
         self._engine = engine
         self._settings = settings
+        self._asking = Asking(settings)
+        self._known = known_documents(settings)
         self._documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self._admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
+        limit = settings.budget_per_minute
+        self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.execution = Execution(schema)
         self.plans = self._no_plans()
+        self._known.check(self._documents)
+
+    async def close(self) -> None:
+        """Lets go of what is not the database's."""
+        if self._budgets:
+            await self._budgets.close()
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
@@ -101,133 +100,163 @@ class GraphQLEndpoint:
         request_id = uuid4().hex
         current_request_id.set(request_id)
         started = time.perf_counter()
-        reporter = Reporter(request_id)
+        caller = ANONYMOUS
+        call = Call(request_id, caller, account(caller.name, request), request.method == "GET", Reporter(request_id))
         media = GRAPHQL_RESPONSE
-        entry: dict[str, Any] = {}
+        answer: dict[str, Any] | list[dict[str, Any]]
         try:
-            media = _negotiate(request)
-            asked = await self._asked(request)
-            status, body, headers = await self._answer(asked, request, reporter, request_id, entry)
+            media = media_type(",".join(request.headers.getlist("accept")))
+            status, answer = await self._run(request, call)
         except RefusedError as error:
-            status, headers = error.status_as(media), error.headers
-            body = orjson.dumps({"errors": [reporter.public(each) for each in error.errors]})
-            entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+            status, answer = error.status_as(media), self._refused(error, call)
+            call.headers |= error.headers
         except ClientDisconnect:
-            status, body, headers = 400, b"", {}
-        entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        log.info("%s %s", request.method, status, extra=entry)
-        return Response(
-            body,
-            status,
-            media_type=f"{media}; charset=utf-8",
-            headers={"x-request-id": request_id, "vary": "accept"} | headers,
-        )
+            call.entry["gone"] = True
+            status, answer = 499, {}
+        except Exception as error:  # noqa: BLE001 - a fault of ours is logged in full, and masked
+            masked = call.reporter.public(GraphQLError("", original_error=error))
+            status, answer = 500, {"errors": [masked]}
+        response = await self._response(request, call, status, answer, media)
+        call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
+        log.info("%s %s", request.method, response.status_code, extra=call.entry)
+        return response
 
-    # -- what is asked ---------------------------------------------------------------------------------------------
-
-    async def _asked(self, request: Request) -> Asked:
-        if request.method not in {"GET", "POST"}:
-            message = f"{request.method} means nothing here; send queries by GET or POST, mutations by POST."
-            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="GET, POST")
-        if request.method == "GET":
-            parameters: dict[str, Any] = dict(request.query_params)
-            for name in ("variables", "extensions"):
-                if name in parameters:
-                    parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
-            return _checked(parameters)
-        content_type, *options = request.headers.get("content-type", "").split(";")
-        if content_type.strip().lower() != JSON:
-            message = f"The content type {content_type or '(none)'!r} is not supported; send {JSON}."
-            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
-        for option in options:
-            name, _, value = option.strip().lower().partition("=")
-            if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
-                raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
-        return _checked(_json(await self._body(request), "the body"))
-
-    async def _body(self, request: Request) -> bytes:
-        limit = self._settings.max_body_bytes
-        announced = request.headers.get("content-length", "")
-        size = int(announced) if announced.isdigit() else 0
-        chunks: list[bytes] = []
-        received = 0
-        if size <= limit:
-            async for chunk in request.stream():
-                chunks.append(chunk)
-                received += len(chunk)
-                if received > limit:
-                    break
-        if max(size, received) > limit:
-            advice = "Shorten the query, or send less in its variables."
-            error = refuse("BODY_LIMIT", "The request body is too large, in bytes", limit, max(size, received), advice)
-            raise RefusedError(413, error, connection="close")
-        return b"".join(chunks)
-
-    # -- the answer ------------------------------------------------------------------------------------------------
-
-    async def _answer(
-        self, asked: Asked, request: Request, reporter: Reporter, request_id: str, entry: dict[str, Any]
-    ) -> tuple[int, bytes, dict[str, str]]:
-        known, values = self._prepare(asked, request)
+    async def _run(self, request: Request, call: Call) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
+        """Reads a request and answers it in time."""
+        seconds = self._settings.request_timeout
+        leash = Leash(seconds)
         try:
-            plan, cost = self.plans.get(known, values)
-        except GraphQLError as error:
-            raise RefusedDocumentError(error) from None
-        entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
+            async with leash:
+                asked = await self._asking.read(request)
+                leash.receive = request.receive
+                async with self._admission:
+                    if isinstance(asked, list):
+                        return 200, await self._batch(asked, call)
+                    return await self._answer(asked, call, self._settings.max_cost)
+        except TimeoutError:
+            if leash.receive is None:
+                message = f"The request did not arrive within {seconds:g} seconds."
+                error = request_error("REQUEST_TIMEOUT", message, limit=seconds)
+                raise RefusedError(408, error, connection="close") from None
+            message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+            if call.changes:
+                message += " A change that was being committed may have been made: the same idempotencyKey tells."
+            raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
+
+    async def _batch(self, batch: list[Asked], call: Call) -> list[dict[str, Any]]:
+        """One answer for each request, one after another; together they may cost what one may."""
+        answers: list[dict[str, Any]] = []
+        room = self._settings.max_cost
+        for asked in batch:
+            try:
+                _, answer = await self._answer(asked, call, room)
+                room -= answer["extensions"]["cost"]["requested"]
+            except RefusedError as error:
+                answer = self._refused(error, call)
+            answers.append(answer)
+        call.entry["batch"] = len(batch)
+        return answers
+
+    def _refused(self, error: RefusedError, call: Call) -> dict[str, Any]:
+        call.entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+        return {"errors": [call.reporter.public(each) for each in error.errors]}
+
+    # -- one operation ---------------------------------------------------------------------------------------------
+
+    async def _answer(self, asked: Asked, call: Call, room: int) -> tuple[int, dict[str, Any]]:
+        """The answer to one operation that may cost ``room`` rows."""
+        try:
+            known, values, trusted = self._prepare(asked, call)
+            plan, cost = self._plan(known, values, room if trusted else min(room, self._settings.max_untrusted_cost))
+        except RefusedDocumentError:
+            if self._budgets:  # to find out has cost something, too
+                await self._budgets.take(call.account, 1)
+            raise
+        call.entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
+        left = await self._budgets.take(call.account, cost) if self._budgets else None
         reader = ShortReader(self._engine, self._settings.parallel_statements)
 
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
                 Loaders(self._schema.catalogue, reader, self.missing, self.facts),
-                ANONYMOUS,
-                request_id,
+                call.caller,
+                call.id,
                 begin=self._changes.open,
                 key_hours=self._settings.idempotency_hours,
             )
 
-        try:
-            async with asyncio.timeout(self._settings.request_timeout):
-                result = await self.execution.run(known, plan, asked.variables, values, reader, context)
-        except TimeoutError:
-            seconds = self._settings.request_timeout
-            message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
-            if known.definition.operation is OperationType.MUTATION:
-                message += " A change that was being committed may have been made: the same idempotencyKey tells."
-            raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
+        result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+        call.entry |= {"compiled": result.compiled, "statements": reader.statements, "rows": reader.rows}
         if result.fallback:
-            entry["fallback"] = result.fallback
-        entry["compiled"] = result.compiled
-        entry |= {"statements": reader.statements, "rows": reader.rows}
-        status, answer = _response(result, reporter)
-        if result.errors:
-            entry["errors"] = sorted({error["extensions"]["code"] for error in answer["errors"]})
-        answer["extensions"] = {
-            "cost": {"requested": cost, "actual": reader.rows, "statements": reader.statements, "rows": reader.rows}
+            call.entry["fallback"] = result.fallback
+        status, answer = _judged(result, call)
+        price: dict[str, Any] = {
+            "requested": cost,
+            "actual": reader.rows,
+            "statements": reader.statements,
+            "rows": reader.rows,
         }
-        return status, orjson.dumps(answer), {"retry-after": "1"} if status == 503 else {}
+        if self._budgets and left:
+            unused = max(cost, 1) - max(reader.rows, 1)
+            self._budgets.give_back(call.account, unused)
+            price["budget"] = left.after(max(unused, 0)).public()
+        if call.by_get:
+            self._tag(asked, answer, call)
+        answer["extensions"] = {"cost": price}
+        return status, answer
 
-    def _prepare(self, asked: Asked, request: Request) -> tuple[KnownOperation, VariableValues]:
-        """Parses, validates and checks the variables, before anything runs."""
-        try:
-            document = self._documents.get(asked.query)
-            known = document.asked.get(asked.operation_name)
-            if known is None:
-                definition = document.operation(asked.operation_name)
-                known = self.plans.asked(document.ast, definition, document.fragments)
-                document.asked[asked.operation_name] = known
-        except DocumentError as error:
-            raise RefusedDocumentError(*error.errors) from None
-        except GatewayError as error:
-            raise RefusedDocumentError(error) from None
+    def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
+        """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
+        text = self._known.text(asked)
+        document = self._documents.get(text)
+        if asked.hash:
+            self._known.register(asked, text)
+        known = document.asked.get(asked.operation_name) or self._operation(document, asked.operation_name)
         kind = known.definition.operation
-        if request.method == "GET" and kind is not OperationType.QUERY:
-            message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
-            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
-        values = variable_values(self._schema.graphql, known, asked.variables)
+        if kind is not OperationType.QUERY:
+            if call.by_get:
+                message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
+                raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
+            call.changes = True
+        values = variable_values(
+            self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
+        )
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
-        return known, values
+        return known, values, self._known.is_trusted(text)
+
+    def _operation(self, document: Document, name: str | None) -> KnownOperation:
+        try:
+            known = self.plans.asked(document.ast, document.operation(name), document.fragments)
+        except GatewayError as error:
+            raise RefusedDocumentError(error) from None
+        document.asked[name] = known
+        return known
+
+    def _plan(self, known: KnownOperation, values: VariableValues, room: int) -> tuple[Any, int]:
+        try:
+            plan, cost = self.plans.get(known, values)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+        if cost > room:
+            advice = "Lower `first` on the lists along the path, or ask in requests of their own."
+            if room == self._settings.max_untrusted_cost:
+                advice = "Only trusted documents may ask for more. Lower `first` on the lists along the path."
+            raise RefusedDocumentError(refuse("COST_LIMIT", "The operation asks for too many rows", room, cost, advice))
+        return plan, cost
+
+    def _tag(self, asked: Asked, answer: dict[str, Any], call: Call) -> None:
+        """What is read by a document's id can be kept by the client, and asked for again by its tag."""
+        if "errors" in answer or not (asked.document_id or asked.hash):
+            call.headers["cache-control"] = "no-store"
+            return
+        data = orjson.dumps(answer["data"])
+        answer["data"] = orjson.Fragment(data)
+        seconds = self._settings.cache_seconds
+        lasting = f"max-age={seconds}" if seconds else "no-cache"
+        whose = "public" if call.caller is ANONYMOUS else "private"
+        call.headers |= {"etag": entity_tag(data), "cache-control": f"{whose}, {lasting}"}
 
     def _measure(self, operation: Operation) -> int:
         return self._meter.measure(operation, self.facts)
@@ -236,68 +265,29 @@ class GraphQLEndpoint:
         missing = self.missing if self._settings.compiler else None
         return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
 
+    # -- what is sent ----------------------------------------------------------------------------------------------
 
-def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:
+    async def _response(self, request: Request, call: Call, status: int, answer: Any, media: str) -> Response:
+        headers = {"x-request-id": call.id, "vary": "accept, accept-encoding, authorization"} | call.headers
+        if (tag := headers.get("etag")) and is_known(tag, request.headers.get("if-none-match")):
+            return Response(status_code=304, headers=headers)
+        body = orjson.dumps(answer)
+        least = self._settings.compress_bytes
+        if least and len(body) >= least and (how := encoding(request.headers.get("accept-encoding", ""))):
+            body = await packed(body, how)
+            headers["content-encoding"] = how
+        return Response(body, status, media_type=f"{media}; charset=utf-8", headers=headers)
+
+
+def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:
     """Status and body: a database that is away for every root is 503, so that proxies and clients try again."""
     if not result.errors:
         return 200, {"data": result.data}
-    errors = [reporter.public(error) for error in result.errors]
+    errors = [call.reporter.public(error) for error in result.errors]
+    codes = {error["extensions"]["code"] for error in errors}
+    call.entry["errors"] = sorted(codes)
     answered = result.data is not None and any(value is not None for value in result.data.values())
-    if not answered and {error["extensions"]["code"] for error in errors} <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
+    if not answered and codes <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
+        call.headers["retry-after"] = "1"
         return 503, {"errors": errors[:1], "data": None}
     return 200, {"errors": errors, "data": result.data}
-
-
-def _negotiate(request: Request) -> str:
-    """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one."""
-    accept = ",".join(request.headers.getlist("accept"))
-    if not accept:
-        return GRAPHQL_RESPONSE
-    qualities: dict[str, float] = {}
-    for item in accept.split(","):
-        media, *options = (part.strip().lower() for part in item.split(";"))
-        qualities.setdefault(media, next((_quality(option[2:]) for option in options if option.startswith("q=")), 1.0))
-
-    def quality(media: str) -> float:
-        return next((qualities[name] for name in (media, "application/*", "*/*") if name in qualities), 0.0)
-
-    if max(quality(GRAPHQL_RESPONSE), quality(JSON)) > 0:
-        return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
-    message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
-    raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
-
-
-def _quality(text: str) -> float:
-    try:
-        return min(max(float(text), 0.0), 1.0)
-    except ValueError:
-        return 0.0
-
-
-def _json(raw: bytes, where: str) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise RefusedError(400, request_error("BAD_REQUEST", f"{where} is not UTF-8 JSON: {error}.")) from None
-
-
-def _checked(parameters: Any) -> Asked:
-    """The parameters with their types checked."""
-
-    def refuse_parameter(message: str) -> RefusedError:
-        return RefusedError(400, request_error("BAD_REQUEST", message))
-
-    if isinstance(parameters, list):
-        raise refuse_parameter("Batches are not supported; send one operation a request, with several root fields.")
-    if not isinstance(parameters, dict):
-        raise refuse_parameter('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
-    query = parameters.get("query")
-    if not isinstance(query, str) or not query.strip():
-        raise refuse_parameter("The parameter query is missing; it is the GraphQL document, a string.")
-    operation_name = parameters.get("operationName")
-    if operation_name is not None and not isinstance(operation_name, str):
-        raise refuse_parameter("The parameter operationName must be a string or null.")
-    for name in ("variables", "extensions"):
-        if parameters.get(name) is not None and not isinstance(parameters[name], dict):
-            raise refuse_parameter(f"The parameter {name} must be an object or null.")
-    return Asked(query, operation_name or None, parameters.get("variables") or {})

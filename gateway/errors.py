@@ -16,8 +16,6 @@ from db.engine import (
     OverloadedError,
     StatementTimeoutError,
 )
-from schema.errors import GatewayError
-
 log = logging.getLogger("gateway.errors")
 
 DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
@@ -97,7 +95,3 @@ def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - o
         case _:
             return None
 
-
-def request_error(code: str, message: str, **details: Any) -> GatewayError:
-    """An error of the request as a whole, before any field is looked at."""
-    return GatewayError(code, message, **details)

@@ -1,0 +1,178 @@
+"""What is asked: the parameters of a GraphQL request, out of a URL or a body, with their types checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from gateway.documents import check_values
+from gateway.refusals import JSON, RefusedError, refuse, request_error
+from gateway.settings import Settings
+
+MAX_NAME = 256
+"""Characters of an operation's name or a document's id."""
+PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
+"""Headers that a page can send to another origin only after asking it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The parameters of a GraphQL request. Without a ``query``, the id names the document."""
+
+    query: str | None
+    operation_name: str | None
+    variables: dict[str, Any]
+    document_id: str | None = None
+    """A trusted document's, without ``sha256:`` before a hash."""
+    hash: str | None = None
+    """SHA-256 of the document, by the protocol of automatic persisted queries."""
+
+
+class Asking:
+    """Reads requests within the limits of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def read(self, request: Request) -> Asked | list[Asked]:
+        """What a request asks; a list where batches are allowed and one was sent.
+
+        Raises:
+            RefusedError: It is no GraphQL request, or too large.
+            ClientDisconnect: The client went away in the middle of it.
+        """
+        if request.method == "POST":
+            _check_content_type(request.headers.get("content-type", ""))
+            return self._read_body(_json(await self._body(request), "the body"))
+        if request.method == "GET":
+            return self._read_url(request)
+        message = f"{request.method} means nothing here; send queries by GET or POST, mutations by POST."
+        raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="GET, POST")
+
+    def _read_url(self, request: Request) -> Asked:
+        self._check_site(request)
+        size = len(request.scope["query_string"])
+        if size > self._settings.max_body_bytes:
+            raise self._too_large(414, size)
+        parameters: dict[str, Any] = dict(request.query_params)
+        for name in ("variables", "extensions"):
+            if name in parameters:
+                parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
+        return self._checked(parameters)
+
+    def _check_site(self, request: Request) -> None:
+        """A page of another site may not make a browser ask for it: it could not read the answer, but time it."""
+        site = request.headers.get("sec-fetch-site")
+        if site not in {"cross-site", "same-site"} or any(name in request.headers for name in PREFLIGHT):
+            return
+        origins = self._settings.cors
+        if "*" not in origins and request.headers.get("origin") not in origins:
+            message = (
+                "A page of another site sent this GET without asking first. Send POST with application/json, or the "
+                f"header {PREFLIGHT[0]}; GATEWAY_CORS_ORIGINS says which sites may read answers."
+            )
+            raise RefusedError(403, request_error("CROSS_SITE", message))
+
+    def _read_body(self, body: Any) -> Asked | list[Asked]:
+        if not isinstance(body, list):
+            return self._checked(body)
+        limit = self._settings.max_batch
+        if not limit:
+            message = "Batches are not supported; send one operation a request, with several root fields."
+            raise RefusedError(400, request_error("BAD_REQUEST", message))
+        if not body:
+            raise RefusedError(400, request_error("BAD_REQUEST", "The batch is empty; send at least one request in it."))
+        if len(body) > limit:
+            advice = "Send several root fields in one operation, or several requests."
+            raise RefusedError(400, refuse("BATCH_LIMIT", "The batch has too many requests", limit, len(body), advice))
+        return [self._checked(one) for one in body]
+
+    async def _body(self, request: Request) -> bytes:
+        limit = self._settings.max_body_bytes
+        announced = request.headers.get("content-length", "")
+        size = int(announced[:20]) if announced.isdigit() else 0
+        chunks: list[bytes] = []
+        received = 0
+        if size <= limit:
+            async for chunk in request.stream():
+                chunks.append(chunk)
+                received += len(chunk)
+                if received > limit:
+                    break
+        if max(size, received) > limit:
+            raise self._too_large(413, max(size, received))
+        return b"".join(chunks)
+
+    def _too_large(self, status: int, size: int) -> RefusedError:
+        limit = self._settings.max_body_bytes
+        advice = "Shorten the query, or send less in its variables."
+        error = refuse("BODY_LIMIT", "The request is too large, in bytes", limit, size, advice)
+        return RefusedError(status, error, connection="close")
+
+    def _checked(self, parameters: Any) -> Asked:
+        """The parameters with their types checked."""
+        if not isinstance(parameters, dict):
+            raise _bad('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
+        query = parameters.get("query")
+        operation_name = parameters.get("operationName")
+        if operation_name is not None and not isinstance(operation_name, str):
+            raise _bad("The parameter operationName must be a string or null.")
+        variables, extensions = parameters.get("variables"), parameters.get("extensions")
+        for name, value in (("variables", variables), ("extensions", extensions)):
+            if value is not None and not isinstance(value, dict):
+                raise _bad(f"The parameter {name} must be an object or null.")
+        document_id, hash_ = _ids(parameters, extensions or {})
+        named = document_id or hash_
+        if query is None and named:
+            pass
+        elif not isinstance(query, str) or not query.strip():
+            raise _bad("The parameter query is missing; it is the GraphQL document, a string.")
+        for name, text in (("operationName", operation_name), ("documentId", named)):
+            if text and len(text) > MAX_NAME:
+                error = refuse("NAME_LIMIT", f"The parameter {name} is too long", MAX_NAME, len(text), "Shorten it.")
+                raise RefusedError(400, error)
+        if variables:
+            check_values(variables, self._settings)
+        return Asked(query, operation_name or None, variables or {}, document_id, hash_)
+
+
+def _ids(parameters: dict[str, Any], extensions: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The id of a document, and the hash of a persisted query, where they are given."""
+    document_id = parameters.get("documentId")
+    if document_id is not None and not isinstance(document_id, str):
+        raise _bad("The parameter documentId must be a string or null.")
+    persisted = extensions.get("persistedQuery")
+    hash_ = None
+    if persisted is not None:
+        hash_ = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+        if not isinstance(hash_, str) or not hash_ or persisted.get("version", 1) != 1:
+            raise _bad('extensions.persistedQuery must be {"version": 1, "sha256Hash": "<64 hexadecimal digits>"}.')
+    return (document_id or "").removeprefix("sha256:") or None, hash_ and hash_.lower()
+
+
+def _bad(message: str) -> RefusedError:
+    return RefusedError(400, request_error("BAD_REQUEST", message))
+
+
+def _check_content_type(header: str) -> None:
+    """Only JSON: what a page can send to another origin without asking first is refused."""
+    if header == JSON:
+        return
+    content_type, *options = header.split(";")
+    if content_type.strip().lower() != JSON:
+        message = f"The content type {content_type[:80] or '(none)'!r} is not supported; send {JSON}."
+        raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
+    for option in options:
+        name, _, value = option.strip().lower().partition("=")
+        if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
+            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
+
+
+def _json(raw: bytes, where: str) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _bad(f"{where} is not UTF-8 JSON: {error}.") from None
