@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from db.engine import ShortReader, create_engine, translate
 from db.transaction import Transactions
+from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
@@ -72,8 +73,9 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
         )
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
-        graphql = GraphQLEndpoint(build(), engine, changes, settings)
-        app.state.engine, app.state.graphql = engine, graphql
+        authentication = Authentication()
+        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
+        app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -86,6 +88,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
+            await graphql.close()
             await engine.dispose()
             await writer.dispose()
 

@@ -84,7 +84,9 @@ class Asking:
             message = "Batches are not supported; send one operation a request, with several root fields."
             raise RefusedError(400, request_error("BAD_REQUEST", message))
         if not body:
-            raise RefusedError(400, request_error("BAD_REQUEST", "The batch is empty; send at least one request in it."))
+            raise RefusedError(
+                400, request_error("BAD_REQUEST", "The batch is empty; send at least one request in it.")
+            )
         if len(body) > limit:
             advice = "Send several root fields in one operation, or several requests."
             raise RefusedError(400, refuse("BATCH_LIMIT", "The batch has too many requests", limit, len(body), advice))

@@ -20,6 +20,7 @@ from db.facts import Facts
 from db.transaction import Transactions
 from gateway.admission import Admission
 from gateway.asked import Asked, Asking
+from gateway.auth import Authentication, UnauthenticatedError
 from gateway.budgets import Budgets, account
 from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents
@@ -47,11 +48,11 @@ class Call:
     """One request that is being answered."""
 
     id: str
-    caller: Caller
-    account: str
-    """Whose budget it is on."""
     by_get: bool
     reporter: Reporter
+    caller: Caller = ANONYMOUS
+    account: str = ""
+    """Whose budget it is on."""
     entry: dict[str, Any] = field(default_factory=dict)
     """What the log says of it."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -62,10 +63,18 @@ class Call:
 class GraphQLEndpoint:
     """Answers requests to ``/graphql``."""
 
-    def __init__(self, schema: Schema, engine: AsyncEngine, changes: Transactions, settings: Settings) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        engine: AsyncEngine,
+        changes: Transactions,
+        settings: Settings,
+        authentication: Authentication,
+    ) -> None:
         self.missing = Missing()
         self.facts = Facts()
         self._changes = changes
+        self._authentication = authentication
         self._schema = schema
         self._engine = engine
         self._settings = settings
@@ -100,8 +109,7 @@ class GraphQLEndpoint:
         request_id = uuid4().hex
         current_request_id.set(request_id)
         started = time.perf_counter()
-        caller = ANONYMOUS
-        call = Call(request_id, caller, account(caller.name, request), request.method == "GET", Reporter(request_id))
+        call = Call(request_id, request.method == "GET", Reporter(request_id))
         media = GRAPHQL_RESPONSE
         answer: dict[str, Any] | list[dict[str, Any]]
         try:
@@ -110,6 +118,10 @@ class GraphQLEndpoint:
         except RefusedError as error:
             status, answer = error.status_as(media), self._refused(error, call)
             call.headers |= error.headers
+        except UnauthenticatedError as error:
+            status, answer = 401, {"errors": [call.reporter.public(error)]}
+            call.headers["www-authenticate"] = error.challenge
+            call.entry["refused"] = [error.code]
         except ClientDisconnect:
             call.entry["gone"] = True
             status, answer = 499, {}
@@ -127,6 +139,9 @@ class GraphQLEndpoint:
         leash = Leash(seconds)
         try:
             async with leash:
+                call.caller = await self._authentication.authenticate(request.headers.get("authorization"))
+                if self._budgets:
+                    call.account = account(call.caller.name, request)
                 asked = await self._asking.read(request)
                 leash.receive = request.receive
                 async with self._admission:

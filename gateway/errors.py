@@ -16,6 +16,7 @@ from db.engine import (
     OverloadedError,
     StatementTimeoutError,
 )
+
 log = logging.getLogger("gateway.errors")
 
 DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
@@ -94,4 +95,3 @@ def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - o
             return "UNREPRESENTABLE_VALUE", "The stored data make this field fail in the database; the log says how."
         case _:
             return None
-

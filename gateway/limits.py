@@ -27,8 +27,6 @@ BESIDE = 10
 """Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
 
-
-
 class Meter:
     """Measures an operation against the limits and computes its cost in rows."""
 

@@ -76,7 +76,9 @@ class Settings(BaseSettings):
     max_queued: int = Field(default=200, ge=0, description="Requests that wait; more are told to come back (503).")
     queue_timeout: float = Field(default=5.0, gt=0, le=3600, description="Seconds that a request waits.")
     budget_per_minute: int | None = Field(
-        default=None, ge=1, description="Points (rows) that a caller, or an address, may ask for a minute. Unset: no limit."
+        default=None,
+        ge=1,
+        description="Points (rows) that a caller, or an address, may ask for a minute. Unset: no limit.",
     )
     redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
         default=None,
@@ -99,7 +101,9 @@ class Settings(BaseSettings):
         default=0, ge=0, description="Seconds for which reads by GET of a document's id need not be asked for again."
     )
     compress_bytes: int = Field(
-        default=4_000, ge=0, description="Least size of an answer that is compressed for clients that accept it; 0: none."
+        default=4_000,
+        ge=0,
+        description="Least size of an answer that is compressed for clients that accept it; 0: none.",
     )
     cors_origins: str = Field(
         default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
@@ -151,7 +155,10 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
+        lines = [
+            ": ".join([*(_variable(str(one)) for one in problem["loc"][:1]), problem["msg"]])
+            for problem in error.errors()
+        ]
         raise SettingsError("\n".join(lines)) from None
 
 
