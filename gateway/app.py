@@ -11,16 +11,19 @@ from pathlib import Path
 import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.engine import ShortReader, create_engine, translate
 from db.transaction import Transactions
+from gateway.asked import PREFLIGHT
 from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
@@ -95,7 +98,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
     return Starlette(
         routes=[
             Route("/", _home),
-            Route("/graphql", _Graph(settings), methods=["GET", "POST"]),
+            Route("/graphql", _cors(_Graph(settings), settings)),
             Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
@@ -124,6 +127,33 @@ class _Graph:
 
     def _page(self) -> Response:
         return _built_page("graphiql", vary="accept")
+
+
+class _Cors(CORSMiddleware):
+    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
+        error = {"message": message, "extensions": {"code": "CROSS_SITE"}}
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return _json({"errors": [error]}, answer.status_code, headers)
+
+
+def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
+    if not settings.cors:
+        return graph
+    return _Cors(
+        graph,
+        allow_origins=sorted(settings.cors),
+        allow_methods=("GET", "POST"),
+        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
+        allow_credentials=settings.cors_credentials,
+        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
+        max_age=7200,
+    )
 
 
 async def _explorer(_request: Request) -> Response:

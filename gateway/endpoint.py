@@ -23,7 +23,7 @@ from gateway.asked import Asked, Asking
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.budgets import Budgets, account
 from gateway.context import ANONYMOUS, Caller, Context
-from gateway.documents import MAX_ERRORS, Document, Documents
+from gateway.documents import MAX_ERRORS, Document, Documents, without_names
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.leash import Leash
 from gateway.limits import Meter
@@ -82,7 +82,7 @@ class GraphQLEndpoint:
         self._known = known_documents(settings)
         self._documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
-        self._admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
+        self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
         limit = settings.budget_per_minute
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.execution = Execution(schema)
@@ -144,7 +144,7 @@ class GraphQLEndpoint:
                     call.account = account(call.caller.name, request)
                 asked = await self._asking.read(request)
                 leash.receive = request.receive
-                async with self._admission:
+                async with self.admission:
                     if isinstance(asked, list):
                         return 200, await self._batch(asked, call)
                     return await self._answer(asked, call, self._settings.max_cost)
@@ -238,6 +238,8 @@ class GraphQLEndpoint:
             self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
         )
         if isinstance(values, list):
+            if not self._settings.introspection:
+                values = without_names(values, text + orjson.dumps(asked.variables).decode())
             raise RefusedDocumentError(*values)
         return known, values, self._known.is_trusted(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+from typing import Self
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -29,7 +30,7 @@ class Leash:
         self._gone = False
         self._watching: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Leash:
+    async def __aenter__(self) -> Self:
         await self._deadline.__aenter__()
         self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER, self._look)
         return self

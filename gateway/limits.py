@@ -12,8 +12,8 @@ from typing import Any
 from graphql import FieldNode, FragmentSpreadNode, GraphQLSchema, SelectionSetNode, get_nullable_type, is_list_type
 
 from db.facts import Facts
-from gateway.refusals import SHALLOWER, refuse
 from gateway.introspection import ROOTS, Introspection
+from gateway.refusals import SHALLOWER, refuse
 from gateway.scans import ROWS_PER_POINT, Scan, Scans
 from gateway.settings import Settings
 from schema.aggregates import MAX_GROUPS
