@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 from sqlalchemy.engine import URL
@@ -95,10 +96,10 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             await engine.dispose()
             await writer.dispose()
 
-    return Starlette(
+    return _Gateway(
+        settings,
         routes=[
             Route("/", _home),
-            Route("/graphql", _cors(_Graph(settings), settings)),
             Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
@@ -113,20 +114,28 @@ async def _home(_request: Request) -> Response:
     return RedirectResponse("/graphql")
 
 
-class _Graph:
-    """``/graphql`` as an ASGI application: a route adds nothing to each of its requests."""
+class _Gateway(Starlette):
+    """The application, which goes to ``/graphql`` straight away: routing costs as much as a small query."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, **given: Any) -> None:
+        super().__init__(**given)
+        self._graphiql = settings.graphiql
+        self._cors = _cors(self._graph, settings) if settings.cors else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        endpoint: GraphQLEndpoint = request.app.state.graphql
-        answer = self._page() if self._settings.graphiql and _is_browser(request) else await endpoint(request)
-        await answer(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] != "/graphql":
+            await super().__call__(scope, receive, send)
+        elif self._cors:
+            await self._cors(scope, receive, send)
+        else:
+            await self._graph(scope, receive, send)
 
-    def _page(self) -> Response:
-        return _built_page("graphiql", vary="accept")
+    async def _graph(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
+            await _built_page("graphiql", vary="accept")(scope, receive, send)
+        else:
+            endpoint: GraphQLEndpoint = self.state.graphql
+            await endpoint(scope, receive, send)
 
 
 class _Cors(CORSMiddleware):
@@ -143,8 +152,6 @@ class _Cors(CORSMiddleware):
 
 
 def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
-    if not settings.cors:
-        return graph
     return _Cors(
         graph,
         allow_origins=sorted(settings.cors),
@@ -173,7 +180,7 @@ def _built_page(name: str, **headers: str) -> Response:
 def _is_browser(request: Request) -> bool:
     """Somebody who opens the page: HTML is wanted and no query is in the URL."""
     wants_html = "text/html" in request.headers.get("accept", "")
-    return request.method == "GET" and wants_html and "query" not in request.query_params
+    return wants_html and not request.query_params.keys() & {"query", "documentId", "extensions"}
 
 
 async def _healthz(_request: Request) -> Response:

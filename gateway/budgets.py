@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from starlette.requests import Request
+from starlette.types import Scope
 
 from gateway.refusals import RefusedError, request_error
 
@@ -35,14 +35,15 @@ AWAY_SECONDS = 5.0
 """How long Redis is not asked again after it failed."""
 
 
-def account(caller: str, request: Request) -> str:
+def account(caller: str, scope: Scope) -> str:
     """Whose budget a request is on: the caller's, or that of the address where nobody says who asks.
 
     An IPv6 network of 64 bits counts as one, since whoever has an address has all of it.
     """
     if caller != ANONYMOUS:
         return f"caller:{caller}"
-    host = request.client.host if request.client else "unknown"
+    client = scope.get("client")
+    host = client[0] if client else "unknown"
     return f"address:{':'.join(host.split(':')[:4])}" if ":" in host else f"address:{host}"
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import orjson
 from graphql import GraphQLError, OperationType
 from graphql.execution.values import VariableValues
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
 from gateway.admission import Admission
-from gateway.asked import Asked, Asking
+from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.budgets import Budgets, account
 from gateway.context import ANONYMOUS, Caller, Context
@@ -28,9 +27,19 @@ from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.leash import Leash
 from gateway.limits import Meter
 from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
-from gateway.sending import GRAPHQL_RESPONSE, encoding, entity_tag, is_known, media_type, packed
+from gateway.sending import (
+    GRAPHQL_RESPONSE,
+    encoding,
+    entity_tag,
+    is_known,
+    negotiate,
+    packed,
+    respond,
+    respond_unchanged,
+)
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
+from gateway.telemetry import request_line
 from gateway.trusted import known_documents
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
@@ -105,16 +114,17 @@ class GraphQLEndpoint:
         self.facts = facts
         self.plans.forget_prices()
 
-    async def __call__(self, request: Request) -> Response:
-        request_id = uuid4().hex
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = os.urandom(16).hex()
         current_request_id.set(request_id)
         started = time.perf_counter()
-        call = Call(request_id, request.method == "GET", Reporter(request_id))
+        given = headers_of(scope)
+        call = Call(request_id, scope["method"] == "GET", Reporter(request_id))
         media = GRAPHQL_RESPONSE
         answer: dict[str, Any] | list[dict[str, Any]]
         try:
-            media = media_type(",".join(request.headers.getlist("accept")))
-            status, answer = await self._run(request, call)
+            media = negotiate(given.get(b"accept", ""))
+            status, answer = await self._run(scope, given, receive, call)
         except RefusedError as error:
             status, answer = error.status_as(media), self._refused(error, call)
             call.headers |= error.headers
@@ -122,28 +132,37 @@ class GraphQLEndpoint:
             status, answer = 401, {"errors": [call.reporter.public(error)]}
             call.headers["www-authenticate"] = error.challenge
             call.entry["refused"] = [error.code]
-        except ClientDisconnect:
-            call.entry["gone"] = True
+        except DisconnectedError:
             status, answer = 499, {}
-        except Exception as error:  # noqa: BLE001 - a fault of ours is logged in full, and masked
-            masked = call.reporter.public(GraphQLError("", original_error=error))
-            status, answer = 500, {"errors": [masked]}
-        response = await self._response(request, call, status, answer, media)
+            call.entry["gone"] = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
+            status, answer = 500, {"errors": [call.reporter.public(GraphQLError("", original_error=error))]}
+        body = orjson.dumps(answer)
+        known = call.by_get and is_known(call.headers.get("etag"), given.get(b"if-none-match"))
+        least = self._settings.compress_bytes
+        if len(body) >= least > 0 and not known and (how := encoding(given.get(b"accept-encoding", ""))):
+            body = await packed(body, how)
+            call.headers["content-encoding"] = how
         call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        log.info("%s %s", request.method, response.status_code, extra=call.entry)
-        return response
+        request_line(log, scope["method"], 304 if known else status, request_id, call.entry)
+        if known:
+            await respond_unchanged(send, request_id, call.headers)
+        else:
+            await respond(send, status, body, media, request_id, call.headers)
 
-    async def _run(self, request: Request, call: Call) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
+    async def _run(
+        self, scope: Scope, given: Headers, receive: Receive, call: Call
+    ) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
         """Reads a request and answers it in time."""
         seconds = self._settings.request_timeout
         leash = Leash(seconds)
         try:
             async with leash:
-                call.caller = await self._authentication.authenticate(request.headers.get("authorization"))
+                call.caller = await self._authentication.authenticate(given.get(b"authorization"))
                 if self._budgets:
-                    call.account = account(call.caller.name, request)
-                asked = await self._asking.read(request)
-                leash.receive = request.receive
+                    call.account = account(call.caller.name, scope)
+                asked = await self._asking.read(scope, given, receive)
+                leash.receive = receive
                 async with self.admission:
                     if isinstance(asked, list):
                         return 200, await self._batch(asked, call)
@@ -281,19 +300,6 @@ class GraphQLEndpoint:
     def _no_plans(self) -> Plans:
         missing = self.missing if self._settings.compiler else None
         return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
-
-    # -- what is sent ----------------------------------------------------------------------------------------------
-
-    async def _response(self, request: Request, call: Call, status: int, answer: Any, media: str) -> Response:
-        headers = {"x-request-id": call.id, "vary": "accept, accept-encoding, authorization"} | call.headers
-        if (tag := headers.get("etag")) and is_known(tag, request.headers.get("if-none-match")):
-            return Response(status_code=304, headers=headers)
-        body = orjson.dumps(answer)
-        least = self._settings.compress_bytes
-        if least and len(body) >= least and (how := encoding(request.headers.get("accept-encoding", ""))):
-            body = await packed(body, how)
-            headers["content-encoding"] = how
-        return Response(body, status, media_type=f"{media}; charset=utf-8", headers=headers)
 
 
 def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:

@@ -6,8 +6,9 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive
+
+from gateway.asked import DisconnectedError
 
 LOOK_AFTER = 0.05
 """Seconds after which it is watched whether the client is still there; most answers are ready sooner."""
@@ -20,7 +21,7 @@ class Leash:
 
     Raises:
         TimeoutError: It took too long.
-        ClientDisconnect: The client is gone.
+        DisconnectedError: The client is gone.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -45,7 +46,7 @@ class Leash:
             await self._deadline.__aexit__(kind, error, trace)
         except TimeoutError:
             if self._gone:
-                raise ClientDisconnect from None
+                raise DisconnectedError from None
             raise
 
     def _look(self) -> None:

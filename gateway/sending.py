@@ -6,8 +6,11 @@ import asyncio
 import hashlib
 import sys
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+
+from starlette.types import Send
 
 from gateway.refusals import JSON, RefusedError, request_error
 
@@ -24,7 +27,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 @lru_cache(maxsize=256)
-def media_type(accept: str) -> str:
+def negotiate(accept: str) -> str:
     """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one.
 
     Raises:
@@ -69,14 +72,43 @@ def _gzip(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
+async def respond(
+    send: Send, status: int, body: bytes, media: str, request_id: str, headers: Mapping[str, str]
+) -> None:
+    """Sends an answer."""
+    sent = [
+        (b"content-type", _CONTENT_TYPES[media]),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+        (b"vary", b"accept, accept-encoding, authorization"),
+        *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_unchanged(send: Send, request_id: str, headers: Mapping[str, str]) -> None:
+    """Says that what the client has is what there is."""
+    sent = [
+        (b"x-request-id", request_id.encode()),
+        (b"vary", b"accept, accept-encoding, authorization"),
+        *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": 304, "headers": sent})
+    await send({"type": "http.response.body", "body": b""})
+
+
+_CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}
+
+
 def entity_tag(data: bytes) -> str:
     """A weak tag: the same data, whatever it cost to read them and however they are sent."""
     return f'W/"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
 
 
-def is_known(tag: str, if_none_match: str | None) -> bool:
+def is_known(tag: str | None, if_none_match: str | None) -> bool:
     """Whether a client has what a tag stands for."""
-    if not if_none_match:
+    if not if_none_match or not tag:
         return False
     known = {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
     return "*" in known or tag.removeprefix("W/") in known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,15 @@ class Site:
         found = await asyncio.wait_for(reader.read(), 30)
         writer.close()
         return found
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Waits for something to come true; how long that takes says nothing."""
+    for _ in range(1500):
+        if await condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{what} did not happen")
 
 
 def post(query: str, **variables: Any) -> bytes:

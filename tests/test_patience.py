@@ -12,7 +12,8 @@ import pytest
 from changing import model_in, state
 from client import serving
 from conftest import Clone, Database, connect, execute
-from listening import listening, post
+from gateway.admission import Admission
+from listening import listening, post, until
 from proxy import proxied
 
 SLOW = "{ activeAlertsSummaries { nodes { id } } }"
@@ -52,15 +53,26 @@ async def at_work(sql: asyncpg.Connection, what: str = "%") -> int:
 
 async def becomes(sql: asyncpg.Connection, count: int, what: str = "%") -> None:
     """Waits until so many statements are at work."""
-    async with asyncio.timeout(20):
-        while await at_work(sql, what) != count:
-            await asyncio.sleep(0.02)
+
+    async def it_is() -> bool:
+        return await at_work(sql, what) == count
+
+    await until(it_is, f"{count} statements at work")
+
+
+async def waits(admission: Admission, count: int) -> None:
+    """Waits until so many requests are in the queue."""
+
+    async def it_is() -> bool:
+        return len(admission.waiting) == count
+
+    await until(it_is, f"{count} requests in the queue")
 
 
 @pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
 @pytest.mark.parametrize("query", [SLOW, MIXED], ids=["one", "mixed"])
 async def test_a_client_that_hangs_up_ends_its_statement(
-    slow: Database, sql: asyncpg.Connection, compiler: bool, query: str
+    slow: Database, sql: asyncpg.Connection, query: str, *, compiler: bool
 ) -> None:
     async with listening(slow.gateway_url, compiler=compiler) as site:
         writer = await site.send(post(query))
@@ -138,9 +150,11 @@ async def test_who_hangs_up_during_the_commit_does_not_tear_it_apart(template: D
         writer.close()
         await asyncio.sleep(0.3)  # long enough for a client that is gone to be noticed
         proxy.hold.set()
-        async with asyncio.timeout(20):
-            while await state(connection, model) != ("staging", False):
-                await asyncio.sleep(0.02)
+
+        async def is_made() -> bool:
+            return await state(connection, model) == ("staging", False)
+
+        await until(is_made, "the change")
         assert await connection.fetchval("SELECT count(*) FROM gateway.lifecycle_events") == 1
         await connection.close()
 
@@ -159,9 +173,8 @@ async def test_beyond_those_at_work_and_in_the_queue_is_503(slow: Database, sql:
         writers = [await site.send(post(SLOW)) for _ in range(2)]
         await becomes(sql, 2)
         waiting = asyncio.create_task(site.http.post("/graphql", json={"query": QUICK}))
-        endpoint = site.app.state.graphql
-        while not endpoint.admission.waiting:
-            await asyncio.sleep(0.01)
+        admission = site.app.state.graphql.admission
+        await waits(admission, 1)
         refused = await site.http.post("/graphql", json={"query": QUICK})
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
@@ -173,7 +186,7 @@ async def test_beyond_those_at_work_and_in_the_queue_is_503(slow: Database, sql:
             writer.close()
         assert (await waiting).json()["data"]["experiments"]["nodes"]
         await becomes(sql, 0)
-        assert (endpoint.admission.inside, len(endpoint.admission.waiting)) == (0, 0)
+        assert (admission.inside, len(admission.waiting)) == (0, 0)
 
 
 async def test_the_queue_is_short_of_patience(slow: Database, sql: asyncpg.Connection) -> None:
@@ -194,12 +207,9 @@ async def test_who_hangs_up_in_the_queue_leaves_it(slow: Database, sql: asyncpg.
         await becomes(sql, 1)
         second = await site.send(post(QUICK))
         admission = site.app.state.graphql.admission
-        async with asyncio.timeout(20):
-            while len(admission.waiting) != 1:
-                await asyncio.sleep(0.01)
-            second.close()
-            while admission.waiting:
-                await asyncio.sleep(0.01)
+        await waits(admission, 1)
+        second.close()
+        await waits(admission, 0)
         first.close()
         await becomes(sql, 0)
         assert (await site.http.post("/graphql", json={"query": QUICK})).status_code == 200
