@@ -29,6 +29,7 @@ from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
+from gateway.trusted import known_documents
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -61,7 +62,11 @@ def create_app(settings: Settings, url: URL) -> Starlette:
 
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
     request gets a typed error.
+
+    Raises:
+        TrustedDocumentsError: The trusted documents cannot be read.
     """
+    known = known_documents(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -78,7 +83,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         )
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
         authentication = Authentication()
-        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
+        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -65,14 +65,6 @@ class Left:
         return {"limit": self.limit, "remaining": self.remaining, "resetAt": reset_at}
 
 
-class Buckets(Protocol):
-    """Where points are kept."""
-
-    async def take(self, caller: str, points: int) -> tuple[bool, float]:
-        """Takes points if there are so many; a negative number gives back. Whether, and how many are left then."""
-        ...
-
-
 class OwnBuckets:
     """Buckets in memory."""
 
@@ -80,7 +72,8 @@ class OwnBuckets:
         self._limit = limit
         self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    async def take(self, caller: str, points: int) -> tuple[bool, float]:
+    def take(self, caller: str, points: int) -> tuple[bool, float]:
+        """Takes points if there are so many; a negative number gives back. Whether, and how many are left then."""
         now = time.monotonic()
         there, since = self._kept.get(caller, (float(self._limit), now))
         there = min(there + (now - since) * self._limit / MINUTE, self._limit)
@@ -128,7 +121,7 @@ class SharedBuckets:
         self._script = self._redis.register_script(_TAKE)
 
     async def take(self, caller: str, points: int) -> tuple[bool, float]:
-        """Raises ``RedisError`` or ``OSError`` while Redis is away."""
+        """As in memory. Raises ``RedisError`` or ``OSError`` while Redis is away."""
         taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points])
         return bool(taken), float(left)
 
@@ -161,7 +154,9 @@ class Budgets:
 
     def give_back(self, caller: str, points: int) -> None:
         """Gives back what was taken and not used, without anybody waiting for it."""
-        if points > 0:
+        if points > 0 and self._shared is None:
+            self._own.take(caller, -points)
+        elif points > 0:
             task = asyncio.ensure_future(self._take(caller, -points))
             self._giving_back.add(task)
             task.add_done_callback(self._giving_back.discard)
@@ -172,7 +167,7 @@ class Budgets:
 
     async def _take(self, caller: str, points: int) -> tuple[bool, float]:
         if self._shared is None:
-            return await self._own.take(caller, points)
+            return self._own.take(caller, points)
         if time.monotonic() >= self._away_until:
             try:
                 found = await self._shared.take(caller, points)
@@ -185,7 +180,7 @@ class Budgets:
                     log.info("Redis is back, budgets are shared again")
                     self._away_until = 0.0
                 return found
-        return await self._own.take(caller, points)
+        return self._own.take(caller, points)
 
     def _exceeded(self, points: int, there: float, left: Left) -> RefusedError:
         details = {**left.public(), "value": points}

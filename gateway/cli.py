@@ -15,6 +15,7 @@ from db.setup import SetupError
 from gateway import commands
 from gateway.settings import Settings, SettingsError, load
 from gateway.telemetry import configure
+from gateway.trusted import TrustedDocumentsError
 
 Command = Callable[[argparse.Namespace, Settings], int]
 
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = run(options, settings)
         sys.stdout.flush()
-    except (EmbeddedPostgresError, SetupError, DemoError, commands.AddressError) as error:
+    except (EmbeddedPostgresError, SetupError, DemoError, commands.AddressError, TrustedDocumentsError) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except DatabaseUnavailableError as error:

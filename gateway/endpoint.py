@@ -40,7 +40,7 @@ from gateway.sending import (
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from gateway.telemetry import request_line
-from gateway.trusted import known_documents
+from gateway.trusted import KnownDocuments
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
@@ -79,6 +79,7 @@ class GraphQLEndpoint:
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
+        known: KnownDocuments,
     ) -> None:
         self.missing = Missing()
         self.facts = Facts()
@@ -88,7 +89,7 @@ class GraphQLEndpoint:
         self._engine = engine
         self._settings = settings
         self._asking = Asking(settings)
-        self._known = known_documents(settings)
+        self._known = known
         self._documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
@@ -96,7 +97,7 @@ class GraphQLEndpoint:
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.execution = Execution(schema)
         self.plans = self._no_plans()
-        self._known.check(self._documents)
+        known.check(self._documents)
 
     async def close(self) -> None:
         """Lets go of what is not the database's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -14,7 +15,8 @@ import pytest
 from client import Client, serving
 from conftest import Database
 from gateway.asked import PREFLIGHT
-from gateway.trusted import TrustedDocumentsError
+from gateway.trusted import TrustedDocumentsError, load
+from process import run
 
 TOOLS = "query Tools($n: Int) { tools(first: $n) { nodes { name } } }"
 COSTLY = "{ experiments(first: 1000) { nodes { models(first: 200) { nodes { id } } } } }"
@@ -154,18 +156,27 @@ async def test_a_folder(module_database: Database, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "is not JSON"), ("[]", "must be a JSON object"), ('{"a": 1}', "must be a JSON object"), (None, "read")],
+    [("{", "is not JSON"), ("[]", "must be a JSON object"), ('{"a": 1}', "must be a JSON object"), (None, "cannot be")],
 )
-async def test_what_cannot_be_read_is_said_at_the_start(
-    module_database: Database, tmp_path: Path, content: str | None, said: str
-) -> None:
+def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None, said: str) -> None:
     path = tmp_path / "documents.json"
     if content is not None:
         path.write_text(content)
-    settings = {"trusted_documents": "only", "trusted_documents_path": path}
     with pytest.raises(TrustedDocumentsError, match=said):
-        async with serving(module_database.gateway_url, **settings):
-            pass
+        load(path)
+
+
+async def test_what_cannot_be_read_is_said_at_the_start(module_database: Database, tmp_path: Path) -> None:
+    settings = {
+        "DATABASE_URL": module_database.gateway_url,
+        "GATEWAY_TRUSTED_DOCUMENTS": "only",
+        "GATEWAY_TRUSTED_DOCUMENTS_PATH": str(tmp_path / "nothing.json"),
+        "PORT": "0",
+    }
+    found = await asyncio.to_thread(run, "serve", **settings)
+    assert found.returncode == 1
+    assert found.stderr.splitlines()[-1].startswith(f"e2i-gateway: {tmp_path}")
+    assert "Traceback" not in found.stderr
 
 
 # -- automatic persisted queries -------------------------------------------------------------------------------------
