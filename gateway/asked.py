@@ -22,6 +22,9 @@ MAX_NAME = 256
 PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 """Headers that a page can send to another origin only after asking it."""
 
+LINGER = 10
+"""Times the limit of a body that are read and thrown away, so that whoever sends too much can hear so."""
+
 Headers = dict[bytes, str]
 
 _READ = {b"accept", b"accept-encoding", b"authorization", b"content-length", b"content-type"}
@@ -126,15 +129,19 @@ class Asking:
         announced = headers.get(b"content-length", "")
         size = int(announced[:20]) if announced.isdigit() else 0
         body = b""
-        more = size <= limit
+        received = 0
+        more = size <= LINGER * limit
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise DisconnectedError
-            body += message.get("body", b"")
-            more = message.get("more_body", False) and len(body) <= limit
-        if max(size, len(body)) > limit:
-            raise self._too_large(413, max(size, len(body)))
+            part = message.get("body", b"")
+            received += len(part)
+            if max(size, received) <= limit:
+                body += part
+            more = message.get("more_body", False) and received <= LINGER * limit
+        if max(size, received) > limit:
+            raise self._too_large(413, max(size, received))
         return body
 
     def _too_large(self, status: int, size: int) -> RefusedError:
