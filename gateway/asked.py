@@ -5,6 +5,8 @@ It works on the ASGI messages themselves: an answer by a compiled statement take
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,6 +26,8 @@ PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-
 
 LINGER = 10
 """Times the limit of a body that are read and thrown away, so that whoever sends too much can hear so."""
+
+LINGER_SECONDS = 5.0
 
 Headers = dict[bytes, str]
 
@@ -74,7 +78,11 @@ class Asking:
         """
         method = scope["method"]
         if method == "POST":
-            _require_json(headers.get(b"content-type", ""))
+            try:
+                _require_json(headers.get(b"content-type", ""))
+            except RefusedError:
+                await self.linger(receive)
+                raise
             return self._read_body(_json(await self._body(headers, receive), "the body"))
         if method == "GET":
             return self._read_url(scope["query_string"], headers)
@@ -143,6 +151,17 @@ class Asking:
         if max(size, received) > limit:
             raise self._too_large(413, max(size, received))
         return body
+
+    async def linger(self, receive: Receive) -> None:
+        """Hears a request out that is refused already: whoever still sends does not hear the refusal."""
+        received = 0
+        more = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while more and received <= LINGER * self._settings.max_body_bytes:
+                    message = await receive()
+                    received += len(message.get("body", b""))
+                    more = message.get("more_body", False)
 
     def _too_large(self, status: int, size: int) -> RefusedError:
         limit = self._settings.max_body_bytes

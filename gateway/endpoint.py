@@ -65,6 +65,8 @@ class Call:
     entry: dict[str, Any] = field(default_factory=dict)
     """What the log says of it."""
     headers: dict[str, str] = field(default_factory=dict)
+    heard: bool = False
+    """Whether its body is read, or was thrown away."""
     changes: bool = False
     """Whether it is a mutation."""
 
@@ -138,6 +140,8 @@ class GraphQLEndpoint:
             call.entry["gone"] = True
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
             status, answer = 500, {"errors": [call.reporter.public(GraphQLError("", original_error=error))]}
+        if not call.heard:
+            await self._asking.linger(receive)
         body = orjson.dumps(answer)
         known = call.by_get and is_known(call.headers.get("etag"), given.get(b"if-none-match"))
         least = self._settings.compress_bytes
@@ -162,6 +166,7 @@ class GraphQLEndpoint:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
                 if self._budgets:
                     call.account = account(call.caller.name, scope)
+                call.heard = True
                 asked = await self._asking.read(scope, given, receive)
                 leash.receive = receive
                 async with self.admission:
