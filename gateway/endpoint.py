@@ -219,7 +219,7 @@ class GraphQLEndpoint:
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
-                Loaders(self._schema.catalogue, reader, self.missing, self.facts),
+                Loaders(self._schema.catalogue, reader, self.missing, self.facts, compiles=self.plans.compiles),
                 call.caller,
                 call.id,
                 begin=self._changes.open,
