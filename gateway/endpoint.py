@@ -24,6 +24,7 @@ from gateway.budgets import Budgets, account
 from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents, without_names
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
+from gateway.introspection import AboutSchema
 from gateway.leash import Leash
 from gateway.limits import Meter
 from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
@@ -93,6 +94,7 @@ class GraphQLEndpoint:
         self._asking = Asking(settings)
         self._known = known
         self._documents = Documents(schema.graphql, settings)
+        self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
         limit = settings.budget_per_minute
@@ -226,7 +228,10 @@ class GraphQLEndpoint:
                 key_hours=self._settings.idempotency_hours,
             )
 
-        result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+        if plan.statement is None and self._about_schema.concerns(known, plan):
+            result = await self._about_schema.answer(known, plan, asked.variables)
+        else:
+            result = await self.execution.run(known, plan, asked.variables, values, reader, context)
         call.entry |= {"compiled": result.compiled, "statements": reader.statements, "rows": reader.rows}
         if result.fallback:
             call.entry["fallback"] = result.fallback

@@ -12,7 +12,7 @@ from typing import Any
 from graphql import FieldNode, FragmentSpreadNode, GraphQLSchema, SelectionSetNode, get_nullable_type, is_list_type
 
 from db.facts import Facts
-from gateway.introspection import ROOTS, Introspection
+from gateway.introspection import BESIDE_ROWS, ROOTS, Introspection
 from gateway.refusals import SHALLOWER, refuse
 from gateway.scans import ROWS_PER_POINT, Scan, Scans
 from gateway.settings import Settings
@@ -54,10 +54,10 @@ class Meter:
                 len(fields),
                 "Send several requests.",
             )
-        self._check_introspection(root)
+        about_schema = self._introspection_cost(root)
         walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
         price = self._change_cost if operation.changes else self._root_cost
-        cost = sum(price(selection, walk) for selection in fields.values())
+        cost = about_schema + sum(price(selection, walk) for selection in fields.values())
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
         return cost
@@ -82,18 +82,24 @@ class Meter:
             "Lower `first` on the lists along the path, page on with cursors, and count fewer lists at once.",
         )
 
-    def _check_introspection(self, root: Selection) -> None:
-        if not any(field.name in ROOTS for field in root.fields.values()):
-            return
+    def _introspection_cost(self, root: Selection) -> int:
+        """What is asked of the schema, as if its values were rows that are counted."""
+        names = {field.name for field in root.fields.values()}
+        if not names & ROOTS:
+            return 0
+        limit = self._introspection.limit
+        if not names <= ROOTS | {"__typename"}:
+            limit //= BESIDE_ROWS
         price = int(self._introspection.price(root))
-        if price > self._introspection.limit:
+        if price > limit:
             raise refuse(
                 "INTROSPECTION_LIMIT",
                 "The operation asks for too much of the schema, in values",
-                self._introspection.limit,
+                limit,
                 price,
-                "Use the standard introspection query, or __type(name:) for one type.",
+                "Use the standard introspection query by itself, or __type(name:) for one type.",
             )
+        return price // ROWS_PER_POINT
 
     def _root_cost(self, selection: Selection, walk: _Walk) -> int:
         if selection.name in {"node", "nodes"}:
