@@ -142,6 +142,8 @@ class GraphQLEndpoint:
             call.entry["gone"] = True
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
             status, answer = 500, {"errors": [call.reporter.public(GraphQLError("", original_error=error))]}
+        if status == 503:
+            call.headers.setdefault("retry-after", "1")
         if not call.heard:
             await self._asking.linger(receive)
         body = orjson.dumps(answer)
@@ -326,6 +328,5 @@ def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:
     call.entry["errors"] = sorted(codes)
     answered = result.data is not None and any(value is not None for value in result.data.values())
     if not answered and codes <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
-        call.headers["retry-after"] = "1"
         return 503, {"errors": errors[:1], "data": None}
     return 200, {"errors": errors, "data": result.data}
