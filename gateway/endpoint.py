@@ -27,7 +27,7 @@ from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents, without_names
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.introspection import AboutSchema
-from gateway.leash import Leash
+from gateway.leash import Patience
 from gateway.limits import Meter
 from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.sending import (
@@ -97,6 +97,7 @@ class GraphQLEndpoint:
         self._documents = Documents(schema.graphql, settings)
         self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self._patience = Patience(settings.request_timeout)
         self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
         limit = settings.budget_per_minute
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
@@ -163,8 +164,8 @@ class GraphQLEndpoint:
         self, scope: Scope, given: Headers, receive: Receive, call: Call
     ) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
         """Reads a request and answers it in time."""
-        seconds = self._settings.request_timeout
-        leash = Leash(seconds)
+        seconds = self._patience.seconds
+        leash = self._patience.leash()
         try:
             async with leash:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
