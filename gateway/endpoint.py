@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
+from gateway.access import Access
 from gateway.admission import Admission
 from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
 from gateway.auth import Authentication, UnauthenticatedError
@@ -84,8 +86,7 @@ class GraphQLEndpoint:
         authentication: Authentication,
         known: KnownDocuments,
     ) -> None:
-        self.missing = Missing()
-        self.facts = Facts()
+        self.access = Access()
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
@@ -110,13 +111,12 @@ class GraphQLEndpoint:
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
-        self.missing = missing
+        self.access = Access(missing, facts)
         self.plans = self._no_plans()
-        self.learn_facts(facts)
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
-        self.facts = facts
+        self.access.learn(facts)
         self.plans.forget_prices()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,8 +134,8 @@ class GraphQLEndpoint:
             status, answer = error.status_as(media), self._refused(error, call)
             call.headers |= error.headers
         except UnauthenticatedError as error:
-            status, answer = 401, {"errors": [call.reporter.public(error)]}
-            call.headers["www-authenticate"] = error.challenge
+            status, answer = error.status, {"errors": [call.reporter.public(error)]}
+            call.headers |= error.headers
             call.entry["refused"] = [error.code]
         except DisconnectedError:
             status, answer = 499, {}
@@ -207,24 +207,28 @@ class GraphQLEndpoint:
 
     async def _answer(self, asked: Asked, call: Call, room: int) -> tuple[int, dict[str, Any]]:
         """The answer to one operation that may cost ``room`` rows."""
+        reads = self.access.of(call.caller.scopes)
         try:
             known, values, trusted = self._prepare(asked, call)
-            plan, cost = self._plan(known, values, room if trusted else min(room, self._settings.max_untrusted_cost))
+            room = room if trusted else min(room, self._settings.max_untrusted_cost)
+            plan, cost = self._plan(known, values, reads, room)
         except RefusedDocumentError:
             if self._budgets:  # to find out has cost something, too
                 await self._budgets.take(call.account, 1)
             raise
         call.entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
         left = await self._budgets.take(call.account, cost) if self._budgets else None
-        reader = ShortReader(self._engine, self._settings.parallel_statements)
+        reader = ShortReader(self._engine, self._settings.parallel_statements, call.caller.identity)
 
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
-                Loaders(self._schema.catalogue, reader, self.missing, self.facts, compiles=self.plans.compiles),
+                Loaders(
+                    self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles
+                ),
                 call.caller,
                 call.id,
-                begin=self._changes.open,
+                begin=partial(self._changes.open, call.caller.identity),
                 key_hours=self._settings.idempotency_hours,
             )
 
@@ -281,9 +285,9 @@ class GraphQLEndpoint:
         document.asked[name] = known
         return known
 
-    def _plan(self, known: KnownOperation, values: VariableValues, room: int) -> tuple[Any, int]:
+    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Any, int]:
         try:
-            plan, cost = self.plans.get(known, values)
+            plan, cost = self.plans.get(known, values, reads)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
         if cost > room:
@@ -305,12 +309,12 @@ class GraphQLEndpoint:
         whose = "public" if call.caller is ANONYMOUS else "private"
         call.headers |= {"etag": entity_tag(data), "cache-control": f"{whose}, {lasting}"}
 
-    def _measure(self, operation: Operation) -> int:
-        return self._meter.measure(operation, self.facts)
+    def _measure(self, operation: Operation, reads: Missing) -> int:
+        return self._meter.measure(operation, self.access.facts_of(reads))
 
     def _no_plans(self) -> Plans:
-        missing = self.missing if self._settings.compiler else None
-        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
+        compiles = self._settings.compiler
+        return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
 
 
 def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:
