@@ -98,8 +98,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
-            await graphql.close()
             await authentication.close()
+            await graphql.close()
             await engine.dispose()
             await writer.dispose()
 

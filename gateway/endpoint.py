@@ -47,7 +47,7 @@ from gateway.trusted import KnownDocuments
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
-from schema.plans import KnownOperation, Plans, variable_values
+from schema.plans import KnownOperation, Plan, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
@@ -285,7 +285,7 @@ class GraphQLEndpoint:
         document.asked[name] = known
         return known
 
-    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Any, int]:
+    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Plan, int]:
         try:
             plan, cost = self.plans.get(known, values, reads)
         except GraphQLError as error:

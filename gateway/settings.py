@@ -31,12 +31,6 @@ def _postgres(value: str) -> str:
     return value
 
 
-def _redis(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("expected redis://host:6379/0, rediss://... or unix://...")
-    return value
-
-
 MIN_SECRET = 32
 ANON = "anon"
 """The role in the database of whoever has none, as in Supabase."""
@@ -56,6 +50,12 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _redis(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://host:6379/0, rediss://... or unix://...")
+    return value
 
 
 class Settings(BaseSettings):
