@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from callers import SECRET, token
+from callers import JWT, calling, token
 from client import Client, serving
 from conftest import Database
 from gateway.budgets import account
@@ -98,12 +98,11 @@ async def test_without_a_budget_nothing_is_said_of_it(demo: Client) -> None:
 
 
 async def test_each_caller_has_a_budget(demo_database: Database) -> None:
-    settings = {"auth": ("jwt",), "jwt_secret": SECRET, "budget_per_minute": 15}
-    async with serving(demo_database.gateway_url, **settings) as client:
+    async with serving(demo_database.gateway_url, budget_per_minute=15, **JWT) as client:
         for name in ("one", "two"):
-            client.http.headers["authorization"] = f"Bearer {token('viewer', sub=name)}"
-            await budget(client)
-            refused(await client.post(TEN))
+            caller = calling(client, token("analyst", sub=name))
+            await budget(caller)
+            refused(await caller.post(TEN))
 
 
 @pytest.mark.parametrize(
