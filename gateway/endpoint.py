@@ -32,7 +32,7 @@ from gateway.asked import (
     read,
 )
 from gateway.auth import Authentication, UnauthenticatedError
-from gateway.context import Caller, Context
+from gateway.context import ANONYMOUS, Caller, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter
 from gateway.settings import Settings
@@ -93,6 +93,8 @@ class GraphQLEndpoint:
             given = headers_of(scope)
             media = negotiate(given.get(b"accept", ""))
             caller = await self._authentication.authenticate(given.get(b"authorization"))
+            if caller is not ANONYMOUS:
+                entry["caller"] = caller.name
             asked = await read(scope, given, receive, self._settings.max_body_bytes)
             status, body = await self._answer(asked, scope["method"], caller, reporter, request_id, entry)
         except UnauthenticatedError as error:

@@ -90,6 +90,10 @@ def ways_to_type(type_: Type, ids: dict[str, str]) -> Iterator[Way]:
                     )
 
 
+def _any_value(type_: Type, column: str) -> str:
+    return '"00000000-0000-4000-8000-000000000000"' if type_.column_kind(column).graphql == "UUID" else '"x"'
+
+
 def ways_to_field(type_: Type, name: str, ids: dict[str, str]) -> Iterator[Way]:
     """How the values of a field could be reached, or told from what is answered."""
     leaf = type_.columns[name]
@@ -99,6 +103,10 @@ def ways_to_field(type_: Type, name: str, ids: dict[str, str]) -> Iterator[Way]:
     yield Way("root", f'{type_.singular}(id: "{ids[type_.name]}") {{ {name} }}')
     yield Way("node", f'node(id: "{ids[type_.name]}") {{ ... on {type_.name} {{ {name} }} }}')
     yield Way("nodes", f'nodes(ids: ["{ids[type_.name]}"]) {{ ... on {type_.name} {{ {name} }} }}')
+    for place, lookup in enumerate(catalogue().roots[type_.singular].lookups):
+        if name in lookup:
+            given = ", ".join(f"{one}: {_any_value(type_, column)}" for one, column in lookup.items())
+            yield Way(f"lookup{place}", f"{type_.singular}({given}) {{ __typename }}")
     if filtered(leaf):
         test = f"{{ {name}: {{ isNull: true }} }}"
         for where in (test, f"{{ not: {test} }}", f"{{ or: [{test}] }}"):
@@ -110,6 +118,12 @@ def ways_to_field(type_: Type, name: str, ids: dict[str, str]) -> Iterator[Way]:
         yield Way("group", f"{plural} {{ aggregate(groupBy: [{{ field: {field} }}]) {{ count }} }}")
     if aggregated(leaf):
         yield Way("measure", f"{plural} {{ aggregate {{ {name} {{ min max count }} }} }}")
+    yield from ways_through(type_, name)
+
+
+def ways_through(type_: Type, name: str) -> Iterator[Way]:
+    """The same by the filters and orders of other types."""
+    leaf = type_.columns[name]
     for other in LISTED:
         for relation in reached(catalogue(), other):
             if relation.target != type_.name:
