@@ -12,8 +12,8 @@ import pytest
 
 from callers import JWT, calling, token
 from client import Client, serving
-from conftest import Database
-from db.base import is_own
+from conftest import Database, connect
+from db.base import entities, is_own
 from schema.aggregates import aggregated
 from schema.catalogue import Type, catalogue
 from schema.filters import filtered
@@ -255,6 +255,20 @@ def test_what_is_withheld_is_what_is_named_here() -> None:
     }
     assert columns == {(name, field) for name, fields in PATIENT_FIELDS.items() for field in fields}
     assert {type_.name for type_ in catalogue() if missing.table(type_)} == PATIENT_TABLES
+
+
+async def test_views_say_what_they_read(demo_database: Database) -> None:
+    views = {type_.sql_name: type_.name for type_ in catalogue() if type_.is_view and type_.select is None}
+    tables = {type_.sql_name: type_.name for type_ in catalogue() if type_.select is None}
+    connection = await connect(demo_database.owner_url)
+    rows = await connection.fetch("SELECT view_name, table_name FROM information_schema.view_table_usage")
+    await connection.close()
+    used = {(views[view], tables[table]) for view, table in rows if view in views}
+    for name in views.values():
+        declared = set(getattr(entities()[name], "__reads__", ()))
+        read = {other for view, other in used if view == name}
+        below = {other for view, other in used if view in read}  # of the views that it reads
+        assert declared == (read | below) - views.keys() - set(views.values()), name
 
 
 def test_sql_of_the_models_reads_no_further_than_its_types_need() -> None:
