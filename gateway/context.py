@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 from db.transaction import Transaction
 from schema.loaders import Loaders
@@ -14,11 +15,15 @@ from schema.types import RequestContext
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. Everybody is anonymous until the gateway knows how to tell callers apart."""
+    """Who asks: a name for the record of changes, and what its roles and scopes allow."""
 
     name: str = "anonymous"
     denied: frozenset[str] = frozenset()
     """What the caller may not do: names of mutations, or `force`."""
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What the credential says beside that, as it was verified."""
 
     def may(self, right: str) -> bool:
         """Whether the caller may use a mutation, or override guards (`force`)."""
@@ -26,6 +31,7 @@ class Caller:
 
 
 ANONYMOUS = Caller()
+"""Whoever reaches a gateway that asks nobody who he is, which listens to its own machine alone."""
 
 
 @dataclass

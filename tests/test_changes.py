@@ -588,7 +588,7 @@ async def test_what_was_recorded_stays(own: Database, client: Client, sql: async
 
 async def test_a_caller_who_may_not(own: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     model = await model_in(sql, "shadow")
-    monkeypatch.setattr("gateway.endpoint.ANONYMOUS", Caller("reader", frozenset({"setChampion", "force"})))
+    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("reader", frozenset({"setChampion", "force"})))
     async with serving(own.gateway_url) as client:
         result = await change(client, "setChampion", id=model)
         assert (result["__typename"], result["code"]) == ("Forbidden", "FORBIDDEN")
@@ -605,7 +605,7 @@ async def test_keys_of_callers_are_their_own(
     model = await model_in(sql, "development")
     key = f"k-{model}"
     await change(client, "promoteModel", id=model, to="STAGING", idempotencyKey=key)
-    monkeypatch.setattr("gateway.endpoint.ANONYMOUS", Caller("another"))
+    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("another"))
     async with serving(own.gateway_url) as other:
         result = await change(other, "promoteModel", id=model, to="SHADOW", idempotencyKey=key)
         assert (result["__typename"], result["replayed"]) == ("TransitionApplied", False)
