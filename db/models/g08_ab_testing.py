@@ -184,8 +184,8 @@ class Enrollment(Entity):
         that_columns=("experiment_id", "computed_at"),
         inverse="enrollments",
         inverse_doc="Enrollments in the experiment up to the time that the result was computed.",
-        inverse_sql="{this}.enrolled_at <= {that}.computed_at AND EXISTS (SELECT FROM ab_experiment_assignments AS a "
-        "WHERE a.id = {this}.assignment_id AND a.experiment_id = {that}.experiment_id)",
+        inverse_sql="{this}.assignment_id = ANY (ARRAY(SELECT a.id FROM ab_experiment_assignments AS a "
+        "WHERE a.experiment_id = {that}.experiment_id)) AND {this}.enrolled_at <= {that}.computed_at",
         lineage=leads_to(LineageKind.ANALYZED_BY),
     )
 

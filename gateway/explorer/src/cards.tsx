@@ -121,6 +121,9 @@ export function spoken(node: LineageNode, up: number, down: number): string {
   return [typeName(node.type), node.label, node.state ? words(node.state) : "", ends].filter(Boolean).join(", ");
 }
 
+/** A name with its middle left out where it is long: versions differ at the end. Times are told to the minute. */
 function short(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  const told = text.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z/g, "$1 $2");
+  const tail = Math.floor(most * 0.35);
+  return told.length > most ? `${told.slice(0, most - tail - 1)}…${told.slice(-tail)}` : told;
 }
