@@ -317,8 +317,12 @@ async def _grant(connection: AsyncConnection) -> bool:
     return True
 
 
-OWN_RIGHTS = {"lifecycle_events": "SELECT, INSERT", "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE"}
-"""What the gateway's role may do with its own tables: events can be read and added, nothing else."""
+OWN_RIGHTS = {
+    "lifecycle_events": "SELECT, INSERT",
+    "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "service_tokens": "SELECT, UPDATE (last_used_at)",
+}
+"""What the gateway's role may do with its own tables: events can be read and added, tokens are made by their owner."""
 
 
 async def grant_own(connection: AsyncConnection) -> None:

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from db.engine import ShortReader, create_engine, translate
 from db.transaction import Transactions
 from gateway.auth import Authentication
-from gateway.database import count_again, inspect, inspect_when_reached
+from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
 from schema.schema import build
@@ -74,12 +74,13 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
         )
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
-        authentication = Authentication()
+        authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
+            await warn_of_roles(engine, settings)
         except Exception as error:  # noqa: BLE001 - whatever keeps the database away
             log.warning("the database cannot be reached yet: %s", translate(error))
             tasks.append(asyncio.create_task(inspect_when_reached(engine, graphql.learn)))
@@ -89,6 +90,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
+            await authentication.close()
             await engine.dispose()
             await writer.dispose()
 

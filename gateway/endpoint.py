@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
+from gateway.access import Access
 from gateway.asked import (
     GRAPHQL_RESPONSE,
     JSON,
@@ -58,8 +60,7 @@ class GraphQLEndpoint:
         settings: Settings,
         authentication: Authentication,
     ) -> None:
-        self.missing = Missing()
-        self.facts = Facts()
+        self.access = Access()
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
@@ -72,13 +73,12 @@ class GraphQLEndpoint:
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
-        self.missing = missing
+        self.access = Access(missing, facts)
         self.plans = self._no_plans()
-        self.learn_facts(facts)
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
-        self.facts = facts
+        self.access.learn(facts)
         self.plans.forget_prices()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +96,7 @@ class GraphQLEndpoint:
             asked = await read(scope, given, receive, self._settings.max_body_bytes)
             status, body = await self._answer(asked, scope["method"], caller, reporter, request_id, entry)
         except UnauthenticatedError as error:
-            status, headers = 401, {"www-authenticate": error.challenge}
+            status, headers = error.status, error.headers
             body = orjson.dumps({"errors": [reporter.public(error)]})
             entry["refused"] = [error.code]
         except RefusedError as error:
@@ -125,20 +125,23 @@ class GraphQLEndpoint:
         entry: dict[str, Any],
     ) -> tuple[int, bytes]:
         known, values = self._prepare(asked, method)
+        reads = self.access.of(caller.scopes)
         try:
-            plan, cost = self.plans.get(known, values)
+            plan, cost = self.plans.get(known, values, reads)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
         entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
-        reader = ShortReader(self._engine, self._settings.parallel_statements)
+        reader = ShortReader(self._engine, self._settings.parallel_statements, caller.identity)
 
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
-                Loaders(self._schema.catalogue, reader, self.missing, self.facts, compiles=self.plans.compiles),
+                Loaders(
+                    self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles
+                ),
                 caller,
                 request_id,
-                begin=self._changes.open,
+                begin=partial(self._changes.open, caller.identity),
                 key_hours=self._settings.idempotency_hours,
             )
 
@@ -185,12 +188,12 @@ class GraphQLEndpoint:
             raise RefusedDocumentError(*values)
         return known, values
 
-    def _measure(self, operation: Operation) -> int:
-        return self._meter.measure(operation, self.facts)
+    def _measure(self, operation: Operation, reads: Missing) -> int:
+        return self._meter.measure(operation, self.access.facts_of(reads))
 
     def _no_plans(self) -> Plans:
-        missing = self.missing if self._settings.compiler else None
-        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
+        compiles = self._settings.compiler
+        return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
 
 
 def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:

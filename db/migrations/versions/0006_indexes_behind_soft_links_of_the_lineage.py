@@ -3,14 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Changes a database at revision 0004 into one at 0005."""
+    """Changes a database at revision 0005 into one at 0006."""
     op.create_index(
         "ix_digital_twin_models_mlflow_run_id_created_at",
         "digital_twin_models",
