@@ -12,20 +12,24 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.engine import ShortReader, create_engine, translate
 from db.transaction import Transactions
+from gateway.asked import PREFLIGHT
 from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
+from gateway.trusted import known_documents
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -58,7 +62,11 @@ def create_app(settings: Settings, url: URL) -> Starlette:
 
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
     request gets a typed error.
+
+    Raises:
+        TrustedDocumentsError: The trusted documents cannot be read.
     """
+    known = known_documents(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -75,7 +83,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         )
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
         authentication = Authentication(settings, engine, writer)
-        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
+        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
@@ -91,6 +99,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for task in tasks:
                 task.cancel()
             await authentication.close()
+            await graphql.close()
             await engine.dispose()
             await writer.dispose()
 
@@ -118,15 +127,47 @@ class _Gateway(Starlette):
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
+        self._cors = _cors(self._graph, settings) if settings.cors else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/graphql":
             await super().__call__(scope, receive, send)
-        elif self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
+        elif self._cors:
+            await self._cors(scope, receive, send)
+        else:
+            await self._graph(scope, receive, send)
+
+    async def _graph(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:
             endpoint: GraphQLEndpoint = self.state.graphql
             await endpoint(scope, receive, send)
+
+
+class _Cors(CORSMiddleware):
+    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
+        error = {"message": message, "extensions": {"code": "CROSS_SITE"}}
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return _json({"errors": [error]}, answer.status_code, headers)
+
+
+def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
+    return _Cors(
+        graph,
+        allow_origins=sorted(settings.cors),
+        allow_methods=("GET", "POST"),
+        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
+        allow_credentials=settings.cors_credentials,
+        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
+        max_age=7200,
+    )
 
 
 async def _explorer(_request: Request) -> Response:
@@ -146,7 +187,7 @@ def _built_page(name: str, **headers: str) -> Response:
 def _is_browser(request: Request) -> bool:
     """Somebody who opens the page: HTML is wanted and no query is in the URL."""
     wants_html = "text/html" in request.headers.get("accept", "")
-    return wants_html and "query" not in request.query_params
+    return wants_html and not request.query_params.keys() & {"query", "documentId", "extensions"}
 
 
 async def _healthz(_request: Request) -> Response:
