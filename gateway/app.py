@@ -95,7 +95,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known, watch)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
-        watch.metrics.ask(pools({"read": engine, "write": writer}))
+        watch.metrics.ask(pools(engine, writer, changes))
         watch.metrics.ask(caches(graphql))
         watch.metrics.ask(admission(graphql))
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
