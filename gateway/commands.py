@@ -25,6 +25,7 @@ from db.migrations.revise import new_revision
 from gateway.app import create_app
 from gateway.auth import TOKEN_SECONDS
 from gateway.database import embedded_database, load_demo
+from gateway.protocol import Protocol
 from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
 from schema.schema import build
@@ -146,7 +147,7 @@ def _serve(settings: Settings, url: URL, listener: socket.socket) -> int:
     config = uvicorn.Config(
         create_app(settings, url),
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
