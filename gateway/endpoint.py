@@ -169,6 +169,8 @@ class GraphQLEndpoint:
         try:
             async with leash:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
+                if call.caller is not ANONYMOUS:
+                    call.entry["caller"] = call.caller.name
                 if self._budgets:
                     call.account = account(call.caller.name, scope)
                 call.heard = True

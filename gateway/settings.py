@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -206,6 +207,14 @@ class Settings(BaseSettings):
         if any(path.split(".")[0] == "user_metadata" for path in paths):
             raise ValueError("user_metadata is what users write themselves; use app_metadata")
         return paths
+
+    @field_validator("jwt_jwks")
+    @classmethod
+    def _cannot_be_exchanged(cls, source: str | None) -> str | None:
+        url = urlsplit(source or "")
+        if "://" in (source or "") and url.scheme != "https" and not _is_loopback(url.hostname or ""):
+            raise ValueError("keys must come by https://, or from this machine; who exchanges them could be anybody")
+        return source
 
     @field_validator("rls_roles")
     @classmethod
