@@ -12,25 +12,23 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from db.engine import create_engine, translate
 from db.transaction import Transactions
-from gateway.asked import PREFLIGHT
 from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
 from gateway.endpoint import GraphQLEndpoint
 from gateway.gauges import admission, caches, pools
 from gateway.health import Health
 from gateway.settings import Settings
+from gateway.sites import cors, host_of, refuse_host
 from gateway.trusted import known_documents
 from gateway.watch import Watch
 from schema.schema import build
@@ -144,10 +142,15 @@ class _Gateway(Starlette):
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
-        self._cors = _cors(self._graph, settings) if settings.cors else None
+        self._cors = cors(self._graph, settings) if settings.cors else None
+        self._hosts = settings.known_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/graphql":
+        if scope["type"] == "lifespan" or scope["path"] != "/graphql":
+            await super().__call__(scope, receive, send)
+        elif self._hosts and host_of(scope) not in self._hosts:
+            await refuse_host(scope, receive, send)
+        elif scope["type"] != "http":
             await super().__call__(scope, receive, send)
         elif self._cors:
             await self._cors(scope, receive, send)
@@ -160,31 +163,6 @@ class _Gateway(Starlette):
         else:
             answer: ASGIApp = self.state.answer
             await answer(scope, receive, send)
-
-
-class _Cors(CORSMiddleware):
-    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        answer = super().preflight_response(request_headers)
-        if answer.status_code < 400:
-            return answer
-        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
-        error = {"message": message, "extensions": {"code": "CROSS_SITE"}}
-        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        return _json({"errors": [error]}, answer.status_code, headers)
-
-
-def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
-    return _Cors(
-        graph,
-        allow_origins=sorted(settings.cors),
-        allow_methods=("GET", "POST"),
-        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
-        allow_credentials=settings.cors_credentials,
-        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
-        max_age=7200,
-    )
 
 
 async def _explorer(_request: Request) -> Response:
