@@ -24,10 +24,10 @@ from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.budgets import Budgets, account
 from gateway.context import ANONYMOUS, Caller, Context
-from gateway.documents import MAX_ERRORS, Document, Documents, without_names
+from gateway.documents import MAX_ERRORS, Document, Documents
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.introspection import AboutSchema
-from gateway.leash import Leash
+from gateway.leash import Patience
 from gateway.limits import Meter
 from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.sending import (
@@ -97,6 +97,7 @@ class GraphQLEndpoint:
         self._documents = Documents(schema.graphql, settings)
         self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self._patience = Patience(settings.request_timeout)
         self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
         limit = settings.budget_per_minute
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
@@ -163,11 +164,13 @@ class GraphQLEndpoint:
         self, scope: Scope, given: Headers, receive: Receive, call: Call
     ) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
         """Reads a request and answers it in time."""
-        seconds = self._settings.request_timeout
-        leash = Leash(seconds)
+        seconds = self._patience.seconds
+        leash = self._patience.leash()
         try:
             async with leash:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
+                if call.caller is not ANONYMOUS:
+                    call.entry["caller"] = call.caller.name
                 if self._budgets:
                     call.account = account(call.caller.name, scope)
                 call.heard = True
@@ -260,6 +263,8 @@ class GraphQLEndpoint:
     def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
         """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
         text = self._known.text(asked)
+        if not self._settings.introspection:
+            call.reporter.sent = text + orjson.dumps(asked.variables).decode()
         document = self._documents.get(text)
         if asked.hash:
             self._known.register(asked, text)
@@ -274,8 +279,6 @@ class GraphQLEndpoint:
             self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
         )
         if isinstance(values, list):
-            if not self._settings.introspection:
-                values = without_names(values, text + orjson.dumps(asked.variables).decode())
             raise RefusedDocumentError(*values)
         return known, values, self._known.is_trusted(text)
 
