@@ -24,13 +24,9 @@ from db.role import role_sql
 from gateway import serving, workers
 from gateway.auth import TOKEN_SECONDS
 from gateway.database import embedded_database, load_demo
-<<<<<<< HEAD
 from gateway.doctor import findings
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_json, as_sql, as_text
-=======
-from gateway.protocol import Protocol
->>>>>>> wt-limits
 from gateway.roles import ROLES, unknown
 from gateway.serving import Sockets
 from gateway.settings import Settings, address
@@ -176,7 +172,6 @@ def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
     return 0 if ended else 1
 
 
-<<<<<<< HEAD
 def doctor(options: argparse.Namespace, settings: Settings) -> int:
     """Checks this deployment and says what to fix; 1 if something must be."""
     if settings.url is not None:
@@ -189,25 +184,6 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
     write = as_json if options.json else as_sql if options.sql else as_text
     sys.stdout.write(write(found))
     return findings.status(found)
-=======
-def _serve(settings: Settings, url: URL, listener: socket.socket) -> int:
-    config = uvicorn.Config(
-        create_app(settings, url),
-        loop="uvloop",
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
-        lifespan="on",
-    )
-    try:
-        listener.listen(config.backlog)
-    except OSError as error:  # somebody else was bound to the port too, and listened first
-        raise _address_error(settings, error) from error
-    server = _Server(config)
-    server.run([listener])
-    return 0 if server.started else 1
->>>>>>> wt-limits
 
 
 def schema_print(_options: argparse.Namespace, _settings: Settings) -> int:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.app import create_app
 from gateway.metrics import exposition
+from gateway.protocol import Protocol
 from gateway.settings import Settings
 from gateway.siblings import Siblings
 
@@ -129,7 +130,7 @@ def run(
     config = uvicorn.Config(
         served,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
