@@ -309,7 +309,12 @@ async def _grant(connection: AsyncConnection) -> bool:
     return True
 
 
-OWN_RIGHTS = {"lifecycle_events": "SELECT, INSERT", "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE"}
+OWN_RIGHTS = {
+    "lifecycle_events": "SELECT, INSERT",
+    "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "live_log": "SELECT, INSERT, DELETE",
+    "alerts_seen": "SELECT, INSERT, UPDATE",
+}
 """What the gateway's role may do with its own tables: events can be read and added, nothing else."""
 
 

@@ -15,16 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from db.engine import ShortReader, create_engine, translate
+from db.engine import ShortReader, create_engine, database_url, translate
 from db.transaction import Transactions
 from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached
 from gateway.endpoint import GraphQLEndpoint
+from gateway.live import Feed
 from gateway.settings import Settings
+from gateway.websocket import Sockets
+from gateway.websocket_operations import Operations
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -75,7 +78,10 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
         authentication = Authentication()
         graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
+        feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
+        sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
+        app.state.feed, app.state.sockets = feed, sockets
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -88,6 +94,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
+            await feed.close()
             await engine.dispose()
             await writer.dispose()
 
@@ -95,6 +102,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         routes=[
             Route("/", _home),
             Route("/graphql", _Graph(settings), methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", _Socket()),
             Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
@@ -123,6 +131,14 @@ class _Graph:
 
     def _page(self) -> Response:
         return _built_page("graphiql", vary="accept")
+
+
+class _Socket:
+    """``/graphql`` over WebSocket, as an ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sockets: Sockets = scope["app"].state.sockets
+        await sockets(scope, receive, send)
 
 
 async def _explorer(_request: Request) -> Response:

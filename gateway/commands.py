@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 from sqlalchemy.engine import URL
+from starlette.applications import Starlette
 
 from db import attach, setup
 from db.engine import database_url
@@ -22,6 +23,7 @@ from db.migrations.revise import new_revision
 from gateway.app import create_app
 from gateway.database import embedded_database, load_demo
 from gateway.settings import Settings
+from gateway.websocket_transport import SocketProtocol
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -117,7 +119,9 @@ def _address_error(settings: Settings, error: OSError) -> AddressError:
     return AddressError(f"cannot listen on {settings.host} port {settings.port}: {what}; {advice}")
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
+    """uvicorn's server, as the gateway runs it."""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
@@ -127,22 +131,41 @@ class _Server(uvicorn.Server):
             host, port = listener.getsockname()[:2]
             log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Lets WebSockets end in their own way, whose answers uvicorn would cut off; new clients go elsewhere."""
+        for server in self.servers:
+            server.close()
+        loaded: Any = self.config.app
+        if self.started and hasattr(loaded.state, "sockets"):
+            await loaded.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
+        await super().shutdown(sockets)
 
-def _serve(settings: Settings, url: URL, listener: socket.socket) -> int:
-    config = uvicorn.Config(
-        create_app(settings, url),
+
+def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
         loop="uvloop",
         http="httptools",
+        ws=SocketProtocol,
+        ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=settings.ws_ping,
+        ws_ping_timeout=settings.ws_ping,
+        ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
         lifespan="on",
     )
+
+
+def _serve(settings: Settings, url: URL, listener: socket.socket) -> int:
+    config = server_config(create_app(settings, url), settings)
     try:
         listener.listen(config.backlog)
     except OSError as error:  # somebody else was bound to the port too, and listened first
         raise _address_error(settings, error) from error
-    server = _Server(config)
+    server = Server(config)
     server.run([listener])
     return 0 if server.started else 1
 

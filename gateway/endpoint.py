@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import orjson
-from graphql import GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution.values import VariableValues
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import ClientDisconnect, Request
@@ -26,17 +27,21 @@ from gateway.limits import DocumentError, Documents, Meter, refuse
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from schema.answers import Execution, Outcome
+from schema.catalogue import Catalogue
 from schema.errors import GatewayError
 from schema.loaders import Loaders
-from schema.plans import KnownOperation, Plans, variable_values
+from schema.plans import KnownOperation, Plan, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
-from schema.selection import Operation
+from schema.selection import Operation, Selection
+from schema.subscriptions import TOPICS, Topic
 
 log = logging.getLogger("gateway.request")
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
+WEBSOCKET = "WEBSOCKET"
+"""In place of a method: the operation has come over a socket."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,16 @@ class Asked:
     query: str
     operation_name: str | None
     variables: dict[str, Any]
+
+
+class Prepared(NamedTuple):
+    """An operation that may run."""
+
+    asked: Asked
+    known: KnownOperation
+    values: VariableValues
+    plan: Plan
+    cost: int
 
 
 class RefusedError(Exception):
@@ -95,6 +110,11 @@ class GraphQLEndpoint:
         self.execution = Execution(schema)
         self.plans = self._no_plans()
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue that the graph is made from."""
+        return self._schema.catalogue
+
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
         self.missing = missing
@@ -116,8 +136,8 @@ class GraphQLEndpoint:
         try:
             media = _negotiate(request)
             caller = await self._authentication.authenticate(request.headers.get("authorization"))
-            asked = await self._asked(request)
-            status, body, headers = await self._answer(asked, request, caller, reporter, request_id, entry)
+            prepared = self.prepare(await self._asked(request), request.method)
+            status, body, headers = await self.answer(prepared, caller, reporter, request_id, entry)
         except UnauthenticatedError as error:
             status, headers = 401, {"www-authenticate": error.challenge}
             body = orjson.dumps({"errors": [reporter.public(error)]})
@@ -148,7 +168,7 @@ class GraphQLEndpoint:
             for name in ("variables", "extensions"):
                 if name in parameters:
                     parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
-            return _checked(parameters)
+            return checked(parameters)
         content_type, *options = request.headers.get("content-type", "").split(";")
         if content_type.strip().lower() != JSON:
             message = f"The content type {content_type or '(none)'!r} is not supported; send {JSON}."
@@ -157,7 +177,7 @@ class GraphQLEndpoint:
             name, _, value = option.strip().lower().partition("=")
             if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
                 raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
-        return _checked(_json(await self._body(request), "the body"))
+        return checked(_json(await self._body(request), "the body"))
 
     async def _body(self, request: Request) -> bytes:
         limit = self._settings.max_body_bytes
@@ -179,32 +199,20 @@ class GraphQLEndpoint:
 
     # -- the answer ------------------------------------------------------------------------------------------------
 
-    async def _answer(
-        self,
-        asked: Asked,
-        request: Request,
-        caller: Caller,
-        reporter: Reporter,
-        request_id: str,
-        entry: dict[str, Any],
+    async def answer(
+        self, prepared: Prepared, caller: Caller, reporter: Reporter, request_id: str, entry: dict[str, Any]
     ) -> tuple[int, bytes, dict[str, str]]:
-        known, values = self._prepare(asked, request)
-        try:
-            plan, cost = self.plans.get(known, values)
-        except GraphQLError as error:
-            raise RefusedDocumentError(error) from None
+        """Status, body and headers of a query's or mutation's answer; what is to be logged of it goes into ``entry``.
+
+        Raises:
+            RefusedError: It took too long.
+        """
+        asked, known, values, plan, cost = prepared
         entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
         reader = ShortReader(self._engine, self._settings.parallel_statements)
 
         def context(operation: Operation) -> Context:
-            return Context(
-                operation,
-                Loaders(self._schema.catalogue, reader, self.missing, self.facts),
-                caller,
-                request_id,
-                begin=self._changes.open,
-                key_hours=self._settings.idempotency_hours,
-            )
+            return self._context(operation, reader, caller, request_id)
 
         try:
             async with asyncio.timeout(self._settings.request_timeout):
@@ -227,8 +235,48 @@ class GraphQLEndpoint:
         }
         return status, orjson.dumps(answer), {"retry-after": "1"} if status == 503 else {}
 
-    def _prepare(self, asked: Asked, request: Request) -> tuple[KnownOperation, VariableValues]:
-        """Parses, validates and checks the variables, before anything runs."""
+    async def messages(
+        self, prepared: Prepared, roots: Sequence[object], caller: Caller, request_id: str
+    ) -> list[ExecutionResult]:
+        """The messages of a subscription for what has happened, in that order; rows of all of them are read together.
+
+        Raises:
+            TimeoutError: It took longer than a request may.
+        """
+        reader = ShortReader(self._engine, self._settings.parallel_statements)
+        known = prepared.known
+        operation = Operation(self._schema.graphql, known.definition, known.fragments, prepared.values)
+        context = self._context(operation, reader, caller, request_id)
+        name = known.definition.name.value if known.definition.name else None
+        async with asyncio.timeout(self._settings.request_timeout):
+            return await asyncio.gather(
+                *(self._schema.run(known.document, name, prepared.asked.variables, context, root) for root in roots)
+            )
+
+    def followed(self, prepared: Prepared) -> tuple[Topic, Selection]:
+        """What a subscription follows, and the selection of its one field."""
+        operation = Operation(
+            self._schema.graphql, prepared.known.definition, prepared.known.fragments, prepared.values
+        )
+        (selection,) = operation.root.fields.values()
+        return TOPICS[selection.name], selection
+
+    def _context(self, operation: Operation, reader: ShortReader, caller: Caller, request_id: str) -> Context:
+        return Context(
+            operation,
+            Loaders(self._schema.catalogue, reader, self.missing, self.facts),
+            caller,
+            request_id,
+            begin=self._changes.open,
+            key_hours=self._settings.idempotency_hours,
+        )
+
+    def prepare(self, asked: Asked, method: str) -> Prepared:
+        """Parses, validates, checks the variables and plans, before anything runs.
+
+        Raises:
+            RefusedError: It cannot be run, or costs too much.
+        """
         try:
             document = self._documents.get(asked.query)
             known = document.asked.get(asked.operation_name)
@@ -241,13 +289,20 @@ class GraphQLEndpoint:
         except GatewayError as error:
             raise RefusedDocumentError(error) from None
         kind = known.definition.operation
-        if request.method == "GET" and kind is not OperationType.QUERY:
+        if method != WEBSOCKET and kind is OperationType.SUBSCRIPTION:
+            message = "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws."
+            raise RefusedDocumentError(request_error("SUBSCRIPTION_OVER_HTTP", message))
+        if method == "GET" and kind is not OperationType.QUERY:
             message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
             raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
         values = variable_values(self._schema.graphql, known, asked.variables)
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
-        return known, values
+        try:
+            plan, cost = self.plans.get(known, values)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+        return Prepared(asked, known, values, plan, cost)
 
     def _measure(self, operation: Operation) -> int:
         return self._meter.measure(operation, self.facts)
@@ -301,8 +356,12 @@ def _json(raw: bytes, where: str) -> Any:
         raise RefusedError(400, request_error("BAD_REQUEST", f"{where} is not UTF-8 JSON: {error}.")) from None
 
 
-def _checked(parameters: Any) -> Asked:
-    """The parameters with their types checked."""
+def checked(parameters: Any) -> Asked:
+    """The parameters of a request with their types checked.
+
+    Raises:
+        RefusedError: One of them is of another type.
+    """
 
     def refuse_parameter(message: str) -> RefusedError:
         return RefusedError(400, request_error("BAD_REQUEST", message))
