@@ -36,9 +36,12 @@ MOST_AT_ONCE = 2_000
 """New entries that are read into memory; of more everybody reads his own from the log."""
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0
 """Seconds between two attempts to connect: the first, and at most."""
+PATIENCE = 3.0
+"""Seconds that a new subscriber waits for a connection that is lost."""
 PRUNE_SECONDS = 3600.0
 
-_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What becomes of a statement whose connection goes; the last one when it goes between two of a statement's steps."""
 _NOT_OURS = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
@@ -65,7 +68,7 @@ class Feed:
         self.reads = 0
         """How often the log was asked for what is new."""
         self.connections = 0
-        """How often a connection was made."""
+        """How often a connection was made that the log could be read on."""
         self.alerts_failure: Exception | None = None
         """Why alerts cannot be followed, where they cannot."""
         self._url = url
@@ -127,13 +130,19 @@ class Feed:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         self._heard.set()
+        deadline = time.monotonic() + PATIENCE
         while self._reached < ticket:
-            if self._failure is not None:
-                raise self._failure
-            await self._state.wait()
+            self._give_up(deadline)
+            await _either(self._state, PATIENCE)
         if alerts and self.alerts_failure is not None:
             raise self.alerts_failure
         return self.place
+
+    def _give_up(self, deadline: float) -> None:
+        """Raises why there is no connection, where another one would not help or has not come in time."""
+        failure = self._failure
+        if failure is not None and (isinstance(failure, GatewayError) or time.monotonic() >= deadline):
+            raise failure
 
     def batch(self, number: int) -> Batch | None:
         """A batch by its number, if it is still kept."""
@@ -142,9 +151,7 @@ class Feed:
 
     async def more(self, seconds: float) -> None:
         """Waits for a new batch, so long at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._more.wait()
+        await _either(self._more, seconds)
 
     async def read(self, run: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Reads something on the connection; where that is lost, on the next one.
@@ -157,9 +164,10 @@ class Feed:
             if connection is None:
                 await self._state.wait()
                 continue
+            reading = asyncio.ensure_future(self._in_turn(run, connection))
+            reading.add_done_callback(_forget)
             try:
-                async with self._turn:
-                    return await run(connection)
+                return await asyncio.shield(reading)  # nobody who leaves may break off what others need next
             except asyncpg.DataError:
                 raise
             except _LOST as error:
@@ -167,13 +175,17 @@ class Feed:
                 self._heard.set()
                 await asyncio.sleep(FIRST_DELAY)
 
+    async def _in_turn(self, run: Callable[[asyncpg.Connection], Awaitable[T]], connection: asyncpg.Connection) -> T:
+        async with self._turn:
+            return await run(connection)
+
     # -- the connection --------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         """Listens for as long as somebody follows. A lost connection is made again, and what was missed is read."""
         delay = 0.0
         while True:
-            started = time.monotonic()
+            connections = self.connections
             try:
                 async with self._listening() as connection:
                     await self._read_on(connection)
@@ -186,7 +198,7 @@ class Feed:
                 self._fail(error)
             if not self.subscribers:
                 return
-            if time.monotonic() - started > LAST_DELAY:
+            if self.connections > connections:
                 delay = 0.0
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
             delay = min(max(delay * 2, FIRST_DELAY), LAST_DELAY)
@@ -194,7 +206,6 @@ class Feed:
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
         connection = await live.connect(self._url, prepared_statements=self._settings.prepared_statements)
-        self.connections += 1
         try:
             connection.add_termination_listener(lambda _connection: self._heard.set())
             await connection.add_listener(live.CHANNEL, self._hear)
@@ -224,11 +235,10 @@ class Feed:
                     await self._prune(connection)
                 await self._read_new(connection)
             if self._connection is None or wanted != self._reached:
+                self.connections += self._connection is None
                 self._connection, self._reached = connection, wanted
                 self._state = _set(self._state)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.live_poll):
-                    await self._heard.wait()
+            await _either(self._heard, self._settings.live_poll)
 
     async def _read_new(self, connection: asyncpg.Connection) -> None:
         self.reads += 1
@@ -268,6 +278,19 @@ class Feed:
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
         self._state = _set(self._state)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, so long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _forget(reading: asyncio.Future[Any]) -> None:
+    """What nobody waits for any more has no error to tell."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _set(event: asyncio.Event) -> asyncio.Event:
