@@ -151,7 +151,7 @@ async def peer(gateway: Listening | str, *, initialise: bool = True, **options: 
     """A client that is connected, and acknowledged unless told otherwise."""
     address = gateway if isinstance(gateway, str) else gateway.address
     protocols = options.pop("subprotocols", [Subprotocol(PROTOCOL)])
-    options = {"proxy": None, "max_size": None, "ping_interval": None} | options
+    options = {"proxy": None, "max_size": None, "ping_interval": None, "close_timeout": 0.2} | options
     async with connect(address, subprotocols=protocols, **options) as connection:
         one = Peer(connection)
         if initialise:
