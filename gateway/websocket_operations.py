@@ -14,13 +14,15 @@ import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
 
 from db.engine import DatabaseUnavailableError, OverloadedError
+from gateway.asked import RefusedError, checked
 from gateway.context import Caller
-from gateway.endpoint import WEBSOCKET, GraphQLEndpoint, Prepared, RefusedError, checked
+from gateway.endpoint import WEBSOCKET, GraphQLEndpoint, Prepared
 from gateway.errors import Reporter, request_error
 from gateway.following import Told, follow
 from gateway.live import Feed
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
+from gateway.telemetry import request_line
 from schema.errors import GatewayError
 from schema.subscriptions import encode, told
 
@@ -81,6 +83,7 @@ class SocketOperation:
         self._authenticate = authenticate
         self._id = uuid4().hex
         self._reporter = Reporter(self._id)
+        self._status = 200
 
     async def messages(self) -> AsyncGenerator[Message]:
         """What is sent: answers as JSON, or the errors for which there are none, which end it."""
@@ -96,7 +99,7 @@ class SocketOperation:
                         entry["messages"] += 1
                         yield "next", body
             else:
-                _, body, _ = await self._graphql.answer(self._prepared, self._caller, self._reporter, self._id, entry)
+                _, body = await self._graphql.answer(self._prepared, self._caller, self._reporter, self._id, entry)
                 entry["messages"] = 1
                 yield "next", body
         except RefusedError as refused:
@@ -107,10 +110,11 @@ class SocketOperation:
             yield self._refusal([GraphQLError(str(error), original_error=error)], entry)
         finally:
             entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-            log.info("websocket", extra=entry)
+            request_line(log, WEBSOCKET, self._status, self._id, entry)
 
     def _refusal(self, found: Sequence[GraphQLError], entry: dict[str, Any]) -> Message:
         public = [self._reporter.public(error) for error in found]
+        self._status = 400
         entry["refused"] = [error["extensions"]["code"] for error in public]
         return "error", orjson.dumps(public)
 

@@ -69,6 +69,7 @@ def free_port() -> int:
 
 @contextmanager
 def _running(name: str, command: list[str], port: int, ready: str, **environment: str) -> Iterator[Server]:
+    DATA.mkdir(parents=True, exist_ok=True)
     log = DATA / f"{name.replace(' ', '-')}.log"
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "GATEWAY_", "DATABASE_URL"))}
     with log.open("wb") as output:
