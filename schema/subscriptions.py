@@ -168,7 +168,7 @@ def _rows_field(types: Types, type_name: str, fact: str, description: str) -> An
 
 
 def _listed(item: Any, description: str, name: str | None = None) -> Any:
-    described = strawberry.argument(name=name, description=f"{description} At most {MAX_VALUES}.")
+    described = strawberry.argument(name=name, description=f"{description} Values: at most {MAX_VALUES}.")
     return Annotated[list[item] | None, described]
 
 
