@@ -211,8 +211,8 @@ async def test_a_replica_changes_nothing(attached: Database, sql: asyncpg.Connec
 
 
 async def test_what_is_followed_on_a_database_of_the_platforms(attached: Database, sql: asyncpg.Connection) -> None:
-    """Its table of alerts tells nobody: the gateway looks, at once after a change of its own, else from time to time."""
-    query = "subscription { alerts { cursor change alert { title status } } }"
+    """Its alerts tell nobody: the gateway looks, at once after a change of its own, else from time to time."""
+    query = "subscription($after: String) { alerts(after: $after) { cursor change alert { title status } } }"
     title = "INSERT INTO ml_monitoring_alerts (alert_type, title, message, severity) VALUES ('error', $1, 'm', 'high')"
     assert not await sql.fetchval("SELECT count(*) FROM pg_trigger WHERE tgname = 'tell_of_alerts'")
     async with listening(attached.gateway_url, live_poll=0.2) as gateway, peer(gateway) as one:
