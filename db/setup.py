@@ -320,10 +320,11 @@ async def _grant(connection: AsyncConnection) -> bool:
 OWN_RIGHTS = {
     "lifecycle_events": "SELECT, INSERT",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "service_tokens": "SELECT, UPDATE (last_used_at)",
     "live_log": "SELECT, INSERT, DELETE",
     "alerts_seen": "SELECT, INSERT, UPDATE",
 }
-"""What the gateway's role may do with its own tables: events can be read and added, nothing else."""
+"""What the gateway's role may do with its own tables: events can be read and added, tokens are made by their owner."""
 
 
 async def grant_own(connection: AsyncConnection) -> None:

@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from db.engine import (
     DatabaseError,
     HeldReader,
+    Identity,
     NotPermittedError,
     OverloadedError,
+    set_local,
     translate,
 )
 
@@ -32,14 +34,23 @@ class ConflictError(DatabaseError):
 class RefusedByDatabaseError(DatabaseError):
     """A constraint or a trigger of the database does not allow the change.
 
-    ``column`` and ``constraint`` are named where the database says them.
+    The message is all that the database says; ``words`` are its first line, which a trigger has written, and ``state``
+    is its SQLSTATE. ``table``, ``column``, ``constraint`` and ``detail`` are there where the database says them.
     """
 
-    def __init__(self, message: str, table: str | None, column: str | None, constraint: str | None) -> None:
-        super().__init__(message)
-        self.table = table
-        self.column = column
-        self.constraint = constraint
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.state: str = getattr(cause, "sqlstate", None) or ""
+        self.words: str = str(cause.args[0]) if cause.args else ""
+        self.detail: str = getattr(cause, "detail", None) or ""
+        self.table: str | None = getattr(cause, "table_name", None)
+        self.column: str | None = getattr(cause, "column_name", None)
+        self.constraint: str | None = getattr(cause, "constraint_name", None)
+
+    @property
+    def by_trigger(self) -> bool:
+        """Whether code in the database raised it, with words of its own."""
+        return self.state.startswith("P0")
 
 
 class OutcomeUnknownError(DatabaseError):
@@ -49,8 +60,9 @@ class OutcomeUnknownError(DatabaseError):
 class Transaction:
     """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``."""
 
-    def __init__(self, engine: AsyncEngine, connection: AsyncConnection) -> None:
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, identity: Identity | None = None) -> None:
         self.reader = HeldReader(connection)
+        self._identity = identity
         self.wanted = False
         """Whether what was changed is to stay."""
         self._engine = engine
@@ -60,6 +72,8 @@ class Transaction:
     async def begin(self) -> None:
         try:
             self._open = await self._connection.begin()
+            if self._identity is not None:
+                await set_local(self._connection, self._identity.settings)
         except _FAILED as error:
             raise _meaning(error) from error
 
@@ -88,6 +102,22 @@ class Transaction:
         except _FAILED as error:
             raise _meaning(error) from error
         self.reader.rows += len(rows)
+        return rows
+
+    async def run_as_gateway(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
+        """Runs a statement over the gateway's own tables, which callers have no rights on.
+
+        Raises:
+            DatabaseError: As `run` does.
+        """
+        if self._identity is None:
+            return await self.run(sql, values)
+        try:
+            await set_local(self._connection, {"role": "none"})
+            rows = await self.run(sql, values)
+            await set_local(self._connection, {"role": self._identity.role})
+        except _FAILED as error:
+            raise _meaning(error) from error
         return rows
 
     async def commit(self) -> None:
@@ -147,8 +177,10 @@ class Transactions:
         self._patience = patience
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Transaction]:
+    async def open(self, identity: Identity | None = None) -> AsyncIterator[Transaction]:
         """A transaction that is undone at the end of the block unless it was committed.
+
+        With an ``identity`` the database takes its statements for that one's.
 
         Raises:
             OverloadedError: There was no turn in time.
@@ -160,14 +192,14 @@ class Transactions:
         except TimeoutError:
             raise OverloadedError(f"no transaction could be begun within {self._patience:g} s") from None
         try:
-            async with _transaction(self._engine) as one:
+            async with _transaction(self._engine, identity) as one:
                 yield one
         finally:
             self._turns.release()
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
+async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncIterator[Transaction]:
     connection = engine.connect()
     try:
         await connection.start()
@@ -175,7 +207,7 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
         raise _meaning(error) from error
     try:
         await connection.execution_options(isolation_level="READ COMMITTED")
-        one = Transaction(engine, connection)
+        one = Transaction(engine, connection, identity)
         await one.begin()
         yield one
         await one.rollback()
@@ -200,12 +232,7 @@ def _meaning(error: BaseException) -> Exception:
     if state in _RETRIED or (state == _PLAN_IS_STALE and isinstance(cause, asyncpg.InvalidCachedStatementError)):
         return ConflictError(str(cause))
     if state.startswith(("23", "P0")):
-        return RefusedByDatabaseError(
-            str(cause),
-            getattr(cause, "table_name", None),
-            getattr(cause, "column_name", None),
-            getattr(cause, "constraint_name", None),
-        )
+        return RefusedByDatabaseError(cause)
     if state == _READ_ONLY:
         return NotPermittedError(str(cause))
     return translate(error)

@@ -12,21 +12,25 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.engine import ShortReader, create_engine, database_url, translate
 from db.transaction import Transactions
+from gateway.asked import PREFLIGHT
 from gateway.auth import Authentication
-from gateway.database import count_again, inspect, inspect_when_reached
+from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
 from gateway.endpoint import GraphQLEndpoint
 from gateway.live import Feed
 from gateway.settings import Settings
+from gateway.trusted import known_documents
 from gateway.websocket import Sockets
 from gateway.websocket_operations import Operations
 from schema.schema import build
@@ -61,7 +65,11 @@ def create_app(settings: Settings, url: URL) -> Starlette:
 
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
     request gets a typed error.
+
+    Raises:
+        TrustedDocumentsError: The trusted documents cannot be read.
     """
+    known = known_documents(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -77,8 +85,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
         )
         changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
-        authentication = Authentication()
-        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
+        authentication = Authentication(settings, engine, writer)
+        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known)
         feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
         sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
@@ -86,6 +94,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
+            await warn_of_roles(engine, settings)
         except Exception as error:  # noqa: BLE001 - whatever keeps the database away
             log.warning("the database cannot be reached yet: %s", translate(error))
             tasks.append(asyncio.create_task(inspect_when_reached(engine, graphql.learn)))
@@ -96,6 +105,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for task in tasks:
                 task.cancel()
             await feed.close()
+            await graphql.close()
+            await authentication.close()
             await engine.dispose()
             await writer.dispose()
 
@@ -124,11 +135,18 @@ class _Gateway(Starlette):
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
+        self._cors = _cors(self._graph, settings) if settings.cors else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/graphql":
             await super().__call__(scope, receive, send)
-        elif self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
+        elif self._cors:
+            await self._cors(scope, receive, send)
+        else:
+            await self._graph(scope, receive, send)
+
+    async def _graph(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:
             endpoint: GraphQLEndpoint = self.state.graphql
@@ -141,6 +159,31 @@ class _Socket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sockets: Sockets = scope["app"].state.sockets
         await sockets(scope, receive, send)
+
+
+class _Cors(CORSMiddleware):
+    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
+        error = {"message": message, "extensions": {"code": "CROSS_SITE"}}
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return _json({"errors": [error]}, answer.status_code, headers)
+
+
+def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
+    return _Cors(
+        graph,
+        allow_origins=sorted(settings.cors),
+        allow_methods=("GET", "POST"),
+        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
+        allow_credentials=settings.cors_credentials,
+        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
+        max_age=7200,
+    )
 
 
 async def _explorer(_request: Request) -> Response:
@@ -160,7 +203,7 @@ def _built_page(name: str, **headers: str) -> Response:
 def _is_browser(request: Request) -> bool:
     """Somebody who opens the page: HTML is wanted and no query is in the URL."""
     wants_html = "text/html" in request.headers.get("accept", "")
-    return wants_html and "query" not in request.query_params
+    return wants_html and not request.query_params.keys() & {"query", "documentId", "extensions"}
 
 
 async def _healthz(_request: Request) -> Response:

@@ -12,9 +12,11 @@ from db.demo import DemoError
 from db.embedded import EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError
 from db.setup import SetupError
+from db.tokens import TokenError
 from gateway import commands
 from gateway.settings import Settings, SettingsError, load
 from gateway.telemetry import configure
+from gateway.trusted import TrustedDocumentsError
 
 Command = Callable[[argparse.Namespace, Settings], int]
 
@@ -50,9 +52,26 @@ def _parser() -> argparse.ArgumentParser:
     revision.add_argument("-m", "--message", required=True, help="what changes, in a few words")
     revision.set_defaults(run=commands.db_revision)
 
+    _add_tokens(areas.add_parser("token", help="tokens of agents and services"))
+
     schema = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
     schema.add_parser("print", help="print the schema as SDL").set_defaults(run=commands.schema_print)
     return parser
+
+
+def _add_tokens(area: argparse.ArgumentParser) -> None:
+    parsers = area.add_subparsers(required=True, metavar="command")
+    create = parsers.add_parser("create", help="make a token; it is shown once")
+    create.add_argument("name", help="whose it is: the record of changes says token:NAME")
+    create.add_argument(
+        "--scope", action="append", required=True, metavar="SCOPE", help="a role or a scope; several times for several"
+    )
+    create.add_argument("--days", type=float, default=90.0, help="days until it ends (90)")
+    create.set_defaults(run=commands.token_create)
+    parsers.add_parser("list", help="list all tokens, without their secrets").set_defaults(run=commands.token_list)
+    revoke = parsers.add_parser("revoke", help="take a token back: it is refused within seconds")
+    revoke.add_argument("name", help="the token's name")
+    revoke.set_defaults(run=commands.token_revoke)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = run(options, settings)
         sys.stdout.flush()
-    except (EmbeddedPostgresError, SetupError, DemoError, commands.AddressError) as error:
+    except (
+        EmbeddedPostgresError,
+        SetupError,
+        DemoError,
+        TokenError,
+        TrustedDocumentsError,
+        commands.AddressError,
+    ) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except DatabaseUnavailableError as error:

@@ -10,25 +10,34 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import uvicorn
+from sqlalchemy import text
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.applications import Starlette
 
-from db import attach, setup
+from db import attach, setup, tokens
 from db.engine import database_url
 from db.migrations.revise import new_revision
 from gateway.app import create_app
+from gateway.auth import TOKEN_SECONDS
 from gateway.database import embedded_database, load_demo
+from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
 from gateway.websocket_transport import SocketProtocol
 from schema.schema import build
+from schema.scopes import shown_scopes
 
 log = logging.getLogger("gateway")
 
 T = TypeVar("T")
+
+MAX_DAYS = 3650
+"""The longest life of a service token."""
 
 
 class Ending:
@@ -102,6 +111,11 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
 
 def _bind(settings: Settings) -> socket.socket:
     """A socket with the address and port of the settings; nobody can connect until it listens."""
+    if settings.is_exposed:
+        raise AddressError(
+            f"HOST={settings.host} can be reached from other machines, where GATEWAY_AUTH=none lets everybody read and "
+            "change everything: set GATEWAY_AUTH to jwt or token (or both), or HOST to 127.0.0.1"
+        )
     listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -215,6 +229,67 @@ def db_demo(options: argparse.Namespace, settings: Settings) -> int:
         return 0 if loaded else 1
 
     return _with_owner(settings, run)
+
+
+def token_create(options: argparse.Namespace, settings: Settings) -> int:
+    """Makes a service token and shows it, once."""
+    roles = {**ROLES, **settings.roles}
+    if wrong := unknown(options.scope, roles):
+        raise tokens.TokenError(
+            f"{', '.join(wrong)}: no role and no scope; there are the roles {', '.join(roles)} and the scopes "
+            f"{', '.join(shown_scopes())}"
+        )
+    if not 0 < options.days <= MAX_DAYS:
+        raise tokens.TokenError(f"--days {options.days:g} is out of range; pass more than 0, at most {MAX_DAYS}")
+
+    async def run(url: str) -> int:
+        async with _own_tokens(url) as connection:
+            made = await tokens.create(connection, options.name, options.scope, options.days)
+        sys.stderr.write("Keep it: it is shown this once, and only its hash is stored.\n")
+        _say(made)
+        return 0
+
+    return _with_owner(settings, run)
+
+
+def token_list(_options: argparse.Namespace, settings: Settings) -> int:
+    """Prints every service token, without its secret."""
+
+    async def run(url: str) -> int:
+        async with _own_tokens(url) as connection:
+            found = await tokens.listed(connection)
+        for one in found:
+            used = f"used {one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never used"
+            until = f"until {one.expires_at:%Y-%m-%d %H:%M}"
+            _say("\t".join([one.name, one.state, until, used, " ".join(one.scopes)]))
+        if not found:
+            _say("There are no service tokens.")
+        return 0
+
+    return _with_owner(settings, run)
+
+
+def token_revoke(options: argparse.Namespace, settings: Settings) -> int:
+    """Takes a service token back."""
+
+    async def run(url: str) -> int:
+        async with _own_tokens(url) as connection:
+            await tokens.revoke(connection, options.name)
+        _say(f"The token {options.name} is revoked; gateways refuse it within {TOKEN_SECONDS:g} seconds.")
+        return 0
+
+    return _with_owner(settings, run)
+
+
+@asynccontextmanager
+async def _own_tokens(url: str) -> AsyncIterator[AsyncConnection]:
+    """A transaction over the tokens of a database."""
+    async with setup.connect(url) as connection, connection.begin():
+        if await connection.scalar(text("SELECT to_regclass('gateway.service_tokens') IS NULL")):
+            raise tokens.TokenError(
+                "this database keeps no service tokens yet; run `e2i-gateway db migrate` or `e2i-gateway db attach`"
+            )
+        yield connection
 
 
 def db_revision(options: argparse.Namespace, settings: Settings) -> int:

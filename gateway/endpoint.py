@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: who asks, what the answer is, and with which status."""
+"""GraphQL over HTTP, to the letter of the specification: what is answered, with which status, and at which price."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,49 +20,75 @@ from starlette.types import Receive, Scope, Send
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
-from gateway.asked import (
-    GRAPHQL_RESPONSE,
-    JSON,
-    Asked,
-    DisconnectedError,
-    RefusedDocumentError,
-    RefusedError,
-    headers_of,
-    negotiate,
-    read,
-)
+from gateway.access import Access
+from gateway.admission import Admission
+from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
 from gateway.auth import Authentication, UnauthenticatedError
-from gateway.context import Caller, Context
-from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
-from gateway.limits import DocumentError, Documents, Meter
+from gateway.budgets import Budgets, Left, account
+from gateway.context import ANONYMOUS, Caller, Context
+from gateway.documents import MAX_ERRORS, Document, Documents
+from gateway.errors import DATABASE_UNAVAILABLE, Reporter
+from gateway.introspection import AboutSchema
+from gateway.leash import Leash
+from gateway.limits import Meter
+from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
+from gateway.sending import (
+    GRAPHQL_RESPONSE,
+    encoding,
+    entity_tag,
+    is_known,
+    negotiate,
+    packed,
+    respond,
+    respond_unchanged,
+)
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from gateway.telemetry import request_line
+from gateway.trusted import KnownDocuments
 from schema.answers import Execution, Outcome
 from schema.catalogue import Catalogue
-from schema.errors import GatewayError
+from schema.errors import GatewayError, missing_object
 from schema.loaders import Loaders
 from schema.plans import KnownOperation, Plan, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
-from schema.selection import Operation, Selection
+from schema.selection import Operation
 from schema.subscriptions import TOPICS, Topic
 
 log = logging.getLogger("gateway.request")
 
 
-WEBSOCKET = "WEBSOCKET"
-"""In place of a method: the operation has come over a socket."""
+@dataclass(slots=True)
+class Call:
+    """One request that is being answered."""
+
+    id: str
+    by_get: bool
+    reporter: Reporter
+    by_socket: bool = False
+    caller: Caller = ANONYMOUS
+    account: str = ""
+    """Whose budget it is on."""
+    entry: dict[str, Any] = field(default_factory=dict)
+    """What the log says of it."""
+    headers: dict[str, str] = field(default_factory=dict)
+    heard: bool = False
+    """Whether its body is read, or was thrown away."""
+    changes: bool = False
+    """Whether it is a mutation."""
 
 
-class Prepared(NamedTuple):
-    """An operation that may run."""
+class Begun(NamedTuple):
+    """An operation that may run, and is paid for."""
 
     asked: Asked
     known: KnownOperation
     values: VariableValues
     plan: Plan
     cost: int
+    reads: Missing
+    left: Left | None
 
 
 class GraphQLEndpoint:
@@ -73,206 +101,340 @@ class GraphQLEndpoint:
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
+        known: KnownDocuments,
     ) -> None:
-        self.missing = Missing()
-        self.facts = Facts()
+        self.access = Access()
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
         self._engine = engine
         self._settings = settings
+        self._asking = Asking(settings)
+        self._known = known
         self._documents = Documents(schema.graphql, settings)
+        self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
+        limit = settings.budget_per_minute
+        self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.execution = Execution(schema)
         self.plans = self._no_plans()
+        known.check(self._documents)
 
-    @property
-    def catalogue(self) -> Catalogue:
-        """The catalogue that the graph is made from."""
-        return self._schema.catalogue
+    async def close(self) -> None:
+        """Lets go of what is not the database's."""
+        if self._budgets:
+            await self._budgets.close()
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
-        self.missing = missing
+        self.access = Access(missing, facts)
         self.plans = self._no_plans()
-        self.learn_facts(facts)
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
-        self.facts = facts
+        self.access.learn(facts)
         self.plans.forget_prices()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = os.urandom(16).hex()
         current_request_id.set(request_id)
         started = time.perf_counter()
-        reporter = Reporter(request_id)
+        given = headers_of(scope)
+        call = Call(request_id, scope["method"] == "GET", Reporter(request_id))
         media = GRAPHQL_RESPONSE
-        entry: dict[str, Any] = {}
-        headers: dict[str, str] = {}
+        answer: dict[str, Any] | list[dict[str, Any]]
         try:
-            given = headers_of(scope)
             media = negotiate(given.get(b"accept", ""))
-            caller = await self._authentication.authenticate(given.get(b"authorization"))
-            asked = await read(scope, given, receive, self._settings.max_body_bytes)
-            prepared = self.prepare(asked, scope["method"])
-            status, body = await self.answer(prepared, caller, reporter, request_id, entry)
-        except UnauthenticatedError as error:
-            status, headers = 401, {"www-authenticate": error.challenge}
-            body = orjson.dumps({"errors": [reporter.public(error)]})
-            entry["refused"] = [error.code]
+            status, answer = await self._run(scope, given, receive, call)
         except RefusedError as error:
-            status, headers = error.status_as(media), error.headers
-            body = orjson.dumps({"errors": [reporter.public(each) for each in error.errors]})
-            entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+            status, answer = error.status_as(media), self._refused(error, call)
+            call.headers |= error.headers
+        except UnauthenticatedError as error:
+            status, answer = error.status, {"errors": [call.reporter.public(error)]}
+            call.headers |= error.headers
+            call.entry["refused"] = [error.code]
         except DisconnectedError:
-            status, body = 400, b""
+            status, answer = 499, {}
+            call.entry["gone"] = True
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
-            status, body = 500, orjson.dumps({"errors": [reporter.public(GraphQLError("", original_error=error))]})
-        if status == 503:
-            headers = {"retry-after": "1"} | headers
-        entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        request_line(log, scope["method"], status, request_id, entry)
-        await respond(send, status, body, media, request_id, headers)
+            status, answer = 500, {"errors": [call.reporter.public(GraphQLError("", original_error=error))]}
+        if not call.heard:
+            await self._asking.linger(receive)
+        body = orjson.dumps(answer)
+        known = call.by_get and is_known(call.headers.get("etag"), given.get(b"if-none-match"))
+        least = self._settings.compress_bytes
+        if len(body) >= least > 0 and not known and (how := encoding(given.get(b"accept-encoding", ""))):
+            body = await packed(body, how)
+            call.headers["content-encoding"] = how
+        call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
+        request_line(log, scope["method"], 304 if known else status, request_id, call.entry)
+        if known:
+            await respond_unchanged(send, request_id, call.headers)
+        else:
+            await respond(send, status, body, media, request_id, call.headers)
 
-    # -- the answer ------------------------------------------------------------------------------------------------
+    async def _run(
+        self, scope: Scope, given: Headers, receive: Receive, call: Call
+    ) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
+        """Reads a request and answers it in time."""
+        seconds = self._settings.request_timeout
+        leash = Leash(seconds)
+        try:
+            async with leash:
+                call.caller = await self._authentication.authenticate(given.get(b"authorization"))
+                if self._budgets:
+                    call.account = account(call.caller.name, scope)
+                call.heard = True
+                asked = await self._asking.read(scope, given, receive)
+                leash.receive = receive
+                async with self.admission:
+                    if isinstance(asked, list):
+                        return 200, await self._batch(asked, call)
+                    return await self._answer(asked, call, self._settings.max_cost)
+        except TimeoutError:
+            if leash.receive is None:
+                message = f"The request did not arrive within {seconds:g} seconds."
+                error = request_error("REQUEST_TIMEOUT", message, limit=seconds)
+                raise RefusedError(408, error, connection="close") from None
+            raise self._too_late(call) from None
 
-    async def answer(
-        self, prepared: Prepared, caller: Caller, reporter: Reporter, request_id: str, entry: dict[str, Any]
-    ) -> tuple[int, bytes]:
-        """Status and body of a query's or mutation's answer; what is to be logged of it goes into ``entry``.
+    def _too_late(self, call: Call) -> RefusedError:
+        seconds = self._settings.request_timeout
+        message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+        if call.changes:
+            message += " A change that was being committed may have been made: the same idempotencyKey tells."
+        return RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds))
+
+    async def _batch(self, batch: list[Asked], call: Call) -> list[dict[str, Any]]:
+        """One answer for each request, one after another; together they may cost what one may."""
+        answers: list[dict[str, Any]] = []
+        room = self._settings.max_cost
+        for asked in batch:
+            try:
+                _, answer = await self._answer(asked, call, room)
+                room -= answer["extensions"]["cost"]["requested"]
+            except RefusedError as error:
+                answer = self._refused(error, call)
+            answers.append(answer)
+        call.entry["batch"] = len(batch)
+        return answers
+
+    def _refused(self, error: RefusedError, call: Call) -> dict[str, Any]:
+        call.entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+        return {"errors": [call.reporter.public(each) for each in error.errors]}
+
+    # -- over a socket ---------------------------------------------------------------------------------------------
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue that the graph is made from."""
+        return self._schema.catalogue
+
+    async def begin(self, payload: dict[str, Any], call: Call, scope: Scope) -> Begun:
+        """An operation that has come over a socket, ready to run.
 
         Raises:
-            RefusedError: It took too long.
+            RefusedError: It may not.
         """
-        asked, known, values, plan, cost = prepared
-        entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
-        reader = ShortReader(self._engine, self._settings.parallel_statements)
+        if self._budgets:
+            call.account = account(call.caller.name, scope)
+        return await self._begin(self._asking.checked(payload), call, self._settings.max_cost)
 
-        def context(operation: Operation) -> Context:
-            return self._context(operation, reader, caller, request_id)
+    async def finish(self, begun: Begun, call: Call) -> dict[str, Any]:
+        """The answer to a query or mutation, in time.
 
+        Raises:
+            RefusedError: There was too little time, or too much to do.
+        """
         try:
-            async with asyncio.timeout(self._settings.request_timeout):
-                result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+            async with asyncio.timeout(self._settings.request_timeout), self.admission:
+                _, answer = await self._finish(begun, call)
         except TimeoutError:
-            seconds = self._settings.request_timeout
-            message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
-            if known.definition.operation is OperationType.MUTATION:
-                message += " A change that was being committed may have been made: the same idempotencyKey tells."
-            raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
-        if result.fallback:
-            entry["fallback"] = result.fallback
-        entry["compiled"] = result.compiled
-        entry |= {"statements": reader.statements, "rows": reader.rows}
-        status, answer = _response(result, reporter)
-        if result.errors:
-            entry["errors"] = sorted({error["extensions"]["code"] for error in answer["errors"]})
-        answer["extensions"] = {
-            "cost": {"requested": cost, "actual": reader.rows, "statements": reader.statements, "rows": reader.rows}
-        }
-        return status, orjson.dumps(answer)
+            raise self._too_late(call) from None
+        return answer
 
-    async def messages(
-        self, prepared: Prepared, roots: Sequence[object], caller: Caller, request_id: str
-    ) -> list[ExecutionResult]:
+    def followed(self, begun: Begun, call: Call) -> tuple[Topic, Mapping[str, Any]]:
+        """What a subscription follows, and its arguments.
+
+        Raises:
+            GraphQLError: The caller may not read what it is about, or an argument is of another type.
+        """
+        known = begun.known
+        (selection,) = Operation(
+            self._schema.graphql, known.definition, known.fragments, begun.values
+        ).root.fields.values()
+        topic = TOPICS[selection.name]
+        if withheld := self.access.of(call.caller.scopes).withholds([self.catalogue[topic.subject].table.fullname]):
+            raise missing_object(withheld)
+        return topic, selection.arguments
+
+    def tells(self, facts: Mapping[str, str | None], call: Call) -> bool:
+        """Whether a caller may know of a change."""
+        return facts.get("type") not in self.access.of(call.caller.scopes).unrecorded
+
+    async def visible(self, topic: Topic, keys: Sequence[str], call: Call) -> Collection[str]:
+        """The keys of those rows that the database lets a caller see, where its policies decide too."""
+        if call.caller.identity is None:
+            return keys
+        type_ = self.catalogue[topic.subject]
+        sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
+        return {key for (key,) in await self._reader(call).fetch(sql, (list(keys),))}
+
+    async def messages(self, begun: Begun, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
         """The messages of a subscription for what has happened, in that order; rows of all of them are read together.
 
         Raises:
-            TimeoutError: It took longer than a request may.
+            RefusedError: There was too little time, too much to do, or no budget left.
         """
-        reader = ShortReader(self._engine, self._settings.parallel_statements)
-        known = prepared.known
-        operation = Operation(self._schema.graphql, known.definition, known.fragments, prepared.values)
-        context = self._context(operation, reader, caller, request_id)
+        if self._budgets:
+            await self._budgets.take(call.account, begun.cost * len(roots))
+        known = begun.known
+        operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
+        context = self._context(self.access.of(call.caller.scopes), self._reader(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
-        async with asyncio.timeout(self._settings.request_timeout):
-            return await asyncio.gather(
-                *(self._schema.run(known.document, name, prepared.asked.variables, context, root) for root in roots)
-            )
+        try:
+            async with asyncio.timeout(self._settings.request_timeout), self.admission:
+                return await asyncio.gather(
+                    *(self._schema.run(known.document, name, begun.asked.variables, context, root) for root in roots)
+                )
+        except TimeoutError:
+            raise self._too_late(call) from None
 
-    def followed(self, prepared: Prepared) -> tuple[Topic, Selection]:
-        """What a subscription follows, and the selection of its one field."""
-        known = prepared.known
-        operation = Operation(self._schema.graphql, known.definition, known.fragments, prepared.values)
-        (selection,) = operation.root.fields.values()
-        return TOPICS[selection.name], selection
+    # -- one operation ---------------------------------------------------------------------------------------------
 
-    def _context(self, operation: Operation, reader: ShortReader, caller: Caller, request_id: str) -> Context:
+    async def _answer(self, asked: Asked, call: Call, room: int) -> tuple[int, dict[str, Any]]:
+        """The answer to one operation that may cost ``room`` rows."""
+        return await self._finish(await self._begin(asked, call, room), call)
+
+    async def _begin(self, asked: Asked, call: Call, room: int) -> Begun:
+        reads = self.access.of(call.caller.scopes)
+        try:
+            known, values, trusted = self._prepare(asked, call)
+            room = room if trusted else min(room, self._settings.max_untrusted_cost)
+            plan, cost = self._plan(known, values, reads, room)
+        except RefusedDocumentError:
+            if self._budgets:  # to find out has cost something, too
+                await self._budgets.take(call.account, 1)
+            raise
+        call.entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
+        left = await self._budgets.take(call.account, cost) if self._budgets else None
+        return Begun(asked, known, values, plan, cost, reads, left)
+
+    def _reader(self, call: Call) -> ShortReader:
+        return ShortReader(self._engine, self._settings.parallel_statements, call.caller.identity)
+
+    def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
         return Context(
             operation,
-            Loaders(self._schema.catalogue, reader, self.missing, self.facts, compiles=self.plans.compiles),
-            caller,
-            request_id,
-            begin=self._changes.open,
+            Loaders(self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles),
+            call.caller,
+            call.id,
+            begin=partial(self._changes.open, call.caller.identity),
             key_hours=self._settings.idempotency_hours,
         )
 
-    def prepare(self, asked: Asked, method: str) -> Prepared:
-        """Parses, validates, checks the variables and plans, before anything runs.
+    async def _finish(self, begun: Begun, call: Call) -> tuple[int, dict[str, Any]]:
+        asked, known, values, plan, cost, reads, left = begun
+        reader = self._reader(call)
+        context = partial(self._context, reads, reader, call)
+        if plan.statement is None and self._about_schema.concerns(known, plan):
+            result = await self._about_schema.answer(known, plan, asked.variables)
+        else:
+            result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+        call.entry |= {"compiled": result.compiled, "statements": reader.statements, "rows": reader.rows}
+        if result.fallback:
+            call.entry["fallback"] = result.fallback
+        status, answer = _judged(result, call)
+        price: dict[str, Any] = {
+            "requested": cost,
+            "actual": reader.rows,
+            "statements": reader.statements,
+            "rows": reader.rows,
+        }
+        if self._budgets and left:
+            unused = max(cost, 1) - max(reader.rows, 1)
+            self._budgets.give_back(call.account, unused)
+            price["budget"] = left.after(max(unused, 0)).public()
+        if call.by_get:
+            self._tag(asked, answer, call)
+        answer["extensions"] = {"cost": price}
+        return status, answer
 
-        Raises:
-            RefusedError: It cannot be run, or costs too much.
-        """
-        try:
-            document = self._documents.get(asked.query)
-            known = document.asked.get(asked.operation_name)
-            if known is None:
-                definition = document.operation(asked.operation_name)
-                known = self.plans.asked(document.ast, definition, document.fragments)
-                document.asked[asked.operation_name] = known
-        except DocumentError as error:
-            raise RefusedDocumentError(*error.errors) from None
-        except GatewayError as error:
-            raise RefusedDocumentError(error) from None
+    def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
+        """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
+        text = self._known.text(asked)
+        if not self._settings.introspection:
+            call.reporter.sent = text + orjson.dumps(asked.variables).decode()
+        document = self._documents.get(text)
+        if asked.hash:
+            self._known.register(asked, text)
+        known = document.asked.get(asked.operation_name) or self._operation(document, asked.operation_name)
         kind = known.definition.operation
-        if method != WEBSOCKET and kind is OperationType.SUBSCRIPTION:
+        if kind is OperationType.SUBSCRIPTION and not call.by_socket:
             message = "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws."
             raise RefusedDocumentError(request_error("SUBSCRIPTION_OVER_HTTP", message))
-        if method == "GET" and kind is not OperationType.QUERY:
-            message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
-            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
-        values = variable_values(self._schema.graphql, known, asked.variables)
+        if kind is not OperationType.QUERY:
+            if call.by_get:
+                message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
+                raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
+            call.changes = kind is OperationType.MUTATION
+        values = variable_values(
+            self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
+        )
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
+        return known, values, self._known.is_trusted(text)
+
+    def _operation(self, document: Document, name: str | None) -> KnownOperation:
         try:
-            plan, cost = self.plans.get(known, values)
+            known = self.plans.asked(document.ast, document.operation(name), document.fragments)
+        except GatewayError as error:
+            raise RefusedDocumentError(error) from None
+        document.asked[name] = known
+        return known
+
+    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Any, int]:
+        try:
+            plan, cost = self.plans.get(known, values, reads)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
-        return Prepared(asked, known, values, plan, cost)
+        if cost > room:
+            advice = "Lower `first` on the lists along the path, or ask in requests of their own."
+            if room == self._settings.max_untrusted_cost:
+                advice = "Only trusted documents may ask for more. Lower `first` on the lists along the path."
+            raise RefusedDocumentError(refuse("COST_LIMIT", "The operation asks for too many rows", room, cost, advice))
+        return plan, cost
 
-    def _measure(self, operation: Operation) -> int:
-        return self._meter.measure(operation, self.facts)
+    def _tag(self, asked: Asked, answer: dict[str, Any], call: Call) -> None:
+        """What is read by a document's id can be kept by the client, and asked for again by its tag."""
+        if "errors" in answer or not (asked.document_id or asked.hash):
+            call.headers["cache-control"] = "no-store"
+            return
+        data = orjson.dumps(answer["data"])
+        answer["data"] = orjson.Fragment(data)
+        seconds = self._settings.cache_seconds
+        lasting = f"max-age={seconds}" if seconds else "no-cache"
+        whose = "public" if call.caller is ANONYMOUS else "private"
+        call.headers |= {"etag": entity_tag(data), "cache-control": f"{whose}, {lasting}"}
+
+    def _measure(self, operation: Operation, reads: Missing) -> int:
+        return self._meter.measure(operation, self.access.facts_of(reads))
 
     def _no_plans(self) -> Plans:
-        missing = self.missing if self._settings.compiler else None
-        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
+        compiles = self._settings.compiler
+        return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
 
 
-def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:
+def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:
     """Status and body: a database that is away for every root is 503, so that proxies and clients try again."""
     if not result.errors:
         return 200, {"data": result.data}
-    errors = [reporter.public(error) for error in result.errors]
+    errors = [call.reporter.public(error) for error in result.errors]
+    codes = {error["extensions"]["code"] for error in errors}
+    call.entry["errors"] = sorted(codes)
     answered = result.data is not None and any(value is not None for value in result.data.values())
-    if not answered and {error["extensions"]["code"] for error in errors} <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
+    if not answered and codes <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
+        call.headers["retry-after"] = "1"
         return 503, {"errors": errors[:1], "data": None}
     return 200, {"errors": errors, "data": result.data}
-
-
-async def respond(
-    send: Send, status: int, body: bytes, media: str, request_id: str, headers: Mapping[str, str]
-) -> None:
-    """Sends an answer."""
-    sent = [
-        (b"content-type", _CONTENT_TYPES[media]),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request_id.encode()),
-        (b"vary", b"accept"),
-        *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": sent})
-    await send({"type": "http.response.body", "body": body})
-
-
-_CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}

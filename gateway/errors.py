@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from graphql import GraphQLError
@@ -16,11 +17,13 @@ from db.engine import (
     OverloadedError,
     StatementTimeoutError,
 )
-from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.errors")
 
 DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
+MAX_MESSAGE = 1_000
+MAX_LOCATIONS = 20
+"""Characters and places of an error that are sent."""
 
 
 class Reporter:
@@ -28,11 +31,17 @@ class Reporter:
 
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
+        self.sent: str | None = None
+        """What a client has sent, where errors may quote no other names: they would tell of the schema."""
         self._logged: set[int] = set()
 
     def public(self, error: GraphQLError) -> dict[str, Any]:
         """An error as it is sent: message, locations, path, and a code in ``extensions``."""
         formatted: dict[str, Any] = dict(error.formatted)
+        if len(error.message) > MAX_MESSAGE:  # it repeats what was sent
+            formatted["message"] = f"{error.message[:MAX_MESSAGE]}\u2026"
+        if len(formatted.get("locations", ())) > MAX_LOCATIONS:
+            formatted["locations"] = formatted["locations"][:MAX_LOCATIONS]
         cause = error.original_error
         while isinstance(cause, GraphQLError) and cause.original_error is not None:
             cause = cause.original_error
@@ -44,6 +53,8 @@ class Reporter:
                 formatted["message"] = message
             if code == "INTERNAL":
                 extensions["requestId"] = self._request_id
+        if self.sent is not None:
+            formatted["message"] = _without_names(formatted["message"], self.sent)
         return formatted | {"extensions": extensions}
 
     def _meaning(self, error: GraphQLError, cause: BaseException | None) -> tuple[str, str | None]:
@@ -59,6 +70,20 @@ class Reporter:
         if first:
             log.error("unexpected error at %s", error.path, exc_info=cause, extra={"request_id": self._request_id})
         return "INTERNAL", f"Something went wrong here; it is in the gateway's log under request {self._request_id}."
+
+
+def _without_names(message: str, sent: str) -> str:
+    words = set(_WORD.findall(sent))
+
+    def hide(found: re.Match[str]) -> str:
+        return found[0] if set(_WORD.findall(found[0])) <= words else "\u2026"
+
+    return _QUOTED.sub(hide, _SUGGESTION.sub("", message))
+
+
+_QUOTED = re.compile(r"'[^']*'|`[^`]*`|\"[^\"]*\"")
+_SUGGESTION = re.compile(r" ?Did you mean .*", re.DOTALL)
+_WORD = re.compile(r"\w+")
 
 
 def _is_output(error: GraphQLError) -> bool:
@@ -96,8 +121,3 @@ def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - o
             return "UNREPRESENTABLE_VALUE", "The stored data make this field fail in the database; the log says how."
         case _:
             return None
-
-
-def request_error(code: str, message: str, **details: Any) -> GatewayError:
-    """An error of the request as a whole, before any field is looked at."""
-    return GatewayError(code, message, **details)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from db.engine import database_url
+from schema.scopes import is_scope
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 
@@ -31,6 +41,33 @@ def _origins(value: str) -> str:
     return value
 
 
+def _redis(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://host:6379/0, rediss://... or unix://...")
+    return value
+
+
+MIN_SECRET = 32
+ANON = "anon"
+"""The role in the database of whoever has none, as in Supabase."""
+
+
+def _words(value: Any) -> Any:
+    """``a, b`` -> ``("a", "b")``, each once."""
+    if isinstance(value, str):
+        return tuple(dict.fromkeys(word for part in value.split(",") if (word := part.strip())))
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 class Settings(BaseSettings):
     """Every setting of the gateway, with its default."""
 
@@ -48,6 +85,46 @@ class Settings(BaseSettings):
         default="off", description="Demo data to load when the embedded database is empty."
     )
     log: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
+    auth: Annotated[tuple[Literal["none", "jwt", "token"], ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("none",),
+        min_length=1,
+        description="Who may ask, several with commas: `none` (everybody on this machine), `jwt`, `token` (service "
+        "tokens).",
+    )
+    roles: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Further roles, or others of the same names, as JSON: `{"clinical": ["read", "patient"]}`.',
+    )
+    jwt_secret: SecretStr | None = Field(
+        default=None, description="Secret of JWTs signed by HS256, as Supabase has it; at least 32 bytes."
+    )
+    jwt_jwks: str | None = Field(
+        default=None, description="Public keys of JWTs signed by RS256 or ES256: a file or a URL of a JWK set."
+    )
+    jwt_issuer: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=(), description="Issuers (`iss`) that are believed, with commas; any that has the key unless set."
+    )
+    jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("authenticated",), min_length=1, description="Audiences (`aud`) of which a JWT must name one."
+    )
+    jwt_leeway: float = Field(
+        default=10.0, ge=0, le=300, description="Seconds by which the clocks of issuer and gateway may differ."
+    )
+    jwt_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("app_metadata.roles", "role"),
+        description="Claims that hold roles and scopes, paths with dots; users must not be able to write them.",
+    )
+    rls: bool = Field(
+        default=False,
+        description="Whether the database's own policies decide too: each statement runs in the caller's role, with "
+        "`request.jwt.claims`, as in Supabase.",
+    )
+    rls_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("anon", "authenticated"),
+        min_length=1,
+        description="Roles of the database that callers may have; the gateway's own must be a member of them.",
+    )
+    rls_token_role: str = Field(default="authenticated", description="The one of them that service tokens have.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
     pool_size: int = Field(
         default=10,
@@ -74,13 +151,61 @@ class Settings(BaseSettings):
     compiler: bool = Field(
         default=True, description="Whether what can be is answered by one compiled statement; off: by the loaders."
     )
+    max_concurrent: int = Field(
+        default=100, ge=1, description="Requests that a worker works on at once; the others wait."
+    )
+    max_queued: int = Field(default=200, ge=0, description="Requests that wait; more are told to come back (503).")
+    queue_timeout: float = Field(default=5.0, gt=0, le=3600, description="Seconds that a request waits.")
+    budget_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Points (rows) that a caller, or an address, may ask for a minute. Unset: no limit.",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="Redis that workers share budgets in, `redis://host:6379/0`. Unset: each has its own.",
+    )
+    trusted_documents: Literal["off", "prefer", "only"] = Field(
+        default="off", description="`only`: others are not answered; `prefer`: others may cost less."
+    )
+    trusted_documents_path: Path | None = Field(
+        default=None, description="File (JSON of ids and documents) or folder (`*.graphql`) of trusted documents."
+    )
+    max_untrusted_cost: int = Field(
+        default=100_000, ge=1, description="Rows that other documents may ask for where trusted ones are preferred."
+    )
+    persisted_queries: bool = Field(
+        default=True, description="Whether clients may register documents and then send their hashes alone."
+    )
+    cache_seconds: int = Field(
+        default=0, ge=0, description="Seconds for which reads by GET of a document's id need not be asked for again."
+    )
+    compress_bytes: int = Field(
+        default=4_000,
+        ge=0,
+        description="Least size of an answer that is compressed for clients that accept it; 0: none.",
+    )
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
+    )
+    cors_credentials: bool = Field(
+        default=False, description="Whether pages of those origins may send cookies and certificates."
+    )
+    max_batch: int = Field(default=0, ge=0, le=100, description="Operations in one request, an array; 0: none.")
+    introspection: bool = Field(
+        default=True, description="Whether the schema can be asked for, and errors suggest names of it."
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Size of a request's body.")
+    max_document: int = Field(default=100_000, ge=100, description="Characters of a document.")
     max_tokens: int = Field(default=2_000, ge=10, description="Tokens of a document.")
     max_depth: int = Field(default=25, ge=1, description="Levels of nested fields.")
     max_aliases: int = Field(default=200, ge=0, description="Aliases in an operation.")
     max_root_fields: int = Field(default=50, ge=1, description="Fields at the root of an operation.")
     max_directives: int = Field(default=100, ge=0, description="Directives in a document.")
     max_fields: int = Field(default=10_000, ge=10, description="Fields of an operation with its fragments spread out.")
+    max_values: int = Field(default=50_000, ge=10, description="Values in the variables of a request.")
+    max_value_depth: int = Field(default=50, ge=1, description="Levels of lists and objects in a value.")
     max_cost: int = Field(
         default=1_000_000, ge=1, description="Rows that an operation may ask for, computed before any SQL."
     )
@@ -116,6 +241,58 @@ class Settings(BaseSettings):
         default=20.0, gt=0, le=3600, description="Seconds that a WebSocket may take to read a message."
     )
 
+    @field_validator("jwt_roles")
+    @classmethod
+    def _not_the_users_own(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        if any(path.split(".")[0] == "user_metadata" for path in paths):
+            raise ValueError("user_metadata is what users write themselves; use app_metadata")
+        return paths
+
+    @field_validator("rls_roles")
+    @classmethod
+    def _limits_callers(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        if "none" in roles:
+            raise ValueError("none would be the gateway's own role; name roles that policies are made for")
+        return roles
+
+    @field_validator("roles")
+    @classmethod
+    def _known_scopes(cls, roles: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, scopes in roles.items():
+            if wrong := [scope for scope in scopes if not is_scope(scope)]:
+                raise ValueError(f"{name}: there is no scope {', '.join(wrong)}; the README lists them")
+            if is_scope(name):
+                raise ValueError(f"{name} is a scope; call the role otherwise")
+        return roles
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if "jwt" in self.auth and not (self.jwt_secret or self.jwt_jwks):
+            raise ValueError("GATEWAY_AUTH: jwt needs GATEWAY_JWT_SECRET or GATEWAY_JWT_JWKS to verify signatures")
+        if self.rls and self.rls_token_role not in self.rls_roles:
+            raise ValueError(f"GATEWAY_RLS_TOKEN_ROLE: {self.rls_token_role} is none of GATEWAY_RLS_ROLES")
+        if self.rls and "none" in self.auth and ANON not in self.rls_roles:
+            raise ValueError(f"GATEWAY_RLS_ROLES: {ANON} is missing, the role of callers without a credential")
+        if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < MIN_SECRET:
+            raise ValueError(f"GATEWAY_JWT_SECRET: has less than {MIN_SECRET} bytes, which can be guessed")
+        return self
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines could reach a server that asks nobody who he is."""
+        return "none" in self.auth and not _is_loopback(self.host)
+
+    @property
+    def cors(self) -> frozenset[str]:
+        """The origins whose pages may read answers."""
+        return frozenset(filter(None, (one.strip().rstrip("/") for one in self.cors_origins.split(","))))
+
+    @model_validator(mode="after")
+    def _no_credentials_for_all(self) -> Settings:
+        if self.cors_credentials and "*" in self.cors:
+            raise ValueError("GATEWAY_CORS_CREDENTIALS needs GATEWAY_CORS_ORIGINS to name each origin, not *")
+        return self
+
     @property
     def url(self) -> URL | None:
         """The database's URL for the engine, None for the embedded one."""
@@ -131,8 +308,14 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
+        lines = [_line(problem) for problem in error.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from None
+
+
+def _line(problem: Any) -> str:
+    """What is wrong with a setting, or with several together, in a line."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{_variable(str(problem['loc'][0]))}: {message}" if problem["loc"] else message
 
 
 def _variable(name: str) -> str:

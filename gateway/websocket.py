@@ -19,8 +19,7 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from db.engine import DatabaseError
-from gateway.auth import Authentication, UnauthenticatedError
+from gateway.auth import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.context import Caller
 from gateway.settings import Settings
 from gateway.websocket_operations import Operations, errors
@@ -76,7 +75,7 @@ class Sockets:
             message = "As many WebSockets are open as this gateway holds; connect again shortly."
             await _refuse(send, 503, "TOO_MANY_SOCKETS", message, limit=self.settings.ws_sockets)
         else:
-            socket = Socket(self, receive, send, scope["extensions"].get(DROP), headers.get(b"authorization"))
+            socket = Socket(self, scope, receive, send, headers.get(b"authorization"))
             self.open.add(socket)
             try:
                 await socket.run(PROTOCOL if PROTOCOL in scope["subprotocols"] else None)
@@ -124,16 +123,15 @@ class Socket:
 
     __slots__ = (
         "_authorization", "_caller", "_check", "_closed", "_closing", "_count", "_drop", "_initialised", "_leaving",
-        "_main", "_operations", "_receive", "_send", "_single", "_sockets", "_window",
+        "_main", "_operations", "_receive", "_scope", "_send", "_single", "_sockets", "_window",
     )  # fmt: skip
 
-    def __init__(
-        self, sockets: Sockets, receive: Receive, send: Send, drop: Drop | None, authorization: str | None
-    ) -> None:
+    def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send, authorization: str | None) -> None:
         self._sockets = sockets
         self._receive = receive
         self._send = send
-        self._drop = drop
+        self._scope = scope
+        self._drop: Drop | None = scope["extensions"].get(DROP)
         self._authorization = authorization
         self._caller: Caller | None = None
         self._initialised = self._leaving = self._closed = False
@@ -291,13 +289,14 @@ class Socket:
         try:
             return await self._sockets.authentication.authenticate(self._authorization)
         except UnauthenticatedError as error:
+            if error.status == UNAVAILABLE:
+                raise ClosedError(LATER, error.message) from None
             raise ClosedError(FORBIDDEN, f"Forbidden: {error.message}") from None
-        except DatabaseError:
-            raise ClosedError(LATER, "Nobody can be told apart at the moment; try again shortly") from None
 
     def _check_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._check = loop.call_later(CHECK_SECONDS, lambda: self._begin(self._check_again))
+        until = self._caller.until if self._caller else None
+        seconds = CHECK_SECONDS if until is None else min(CHECK_SECONDS, max(until - time.time(), 0) + 0.01)
+        self._check = asyncio.get_running_loop().call_later(seconds, lambda: self._begin(self._check_again))
 
     async def _check_again(self) -> None:
         self._caller = await self._authenticate()
@@ -343,7 +342,7 @@ class Socket:
         """Runs an operation and sends what comes of it."""
         task = asyncio.current_task()
         quoted = orjson.dumps(id_).decode()
-        operation = await self._sockets.operations.begin(payload, self._authenticate)
+        operation = await self._sockets.operations.begin(payload, self._authenticate, self._scope)
         self._single += not operation.lasts
         failed = False
         try:
@@ -382,8 +381,9 @@ def _is_request(payload: Mapping[str, Any]) -> bool:
     """Whether a payload has the types of a GraphQL request; a persisted query may come without its text."""
     query, name = payload.get("query"), payload.get("operationName")
     objects = [payload.get("variables"), payload.get("extensions")]
+    named = isinstance(payload.get("extensions"), dict) or isinstance(payload.get("documentId"), str)
     return (
-        (isinstance(query, str) or (query is None and isinstance(payload.get("extensions"), dict)))
+        (isinstance(query, str) or (query is None and named))
         and (name is None or isinstance(name, str))
         and all(one is None or isinstance(one, dict) for one in objects)
     )

@@ -5,32 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 from uuid import uuid4
 
 import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
+from starlette.types import Scope
 
 from db.engine import DatabaseUnavailableError, OverloadedError
-from gateway.asked import RefusedError, checked
 from gateway.context import Caller
-from gateway.endpoint import WEBSOCKET, GraphQLEndpoint, Prepared
-from gateway.errors import Reporter, request_error
+from gateway.endpoint import Begun, Call, GraphQLEndpoint
+from gateway.errors import Reporter
 from gateway.following import Told, follow
 from gateway.live import Feed
+from gateway.refusals import RefusedError
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from gateway.telemetry import request_line
-from schema.errors import GatewayError
-from schema.subscriptions import encode, told
+from schema.subscriptions import Topic, encode, told
 
 log = logging.getLogger("gateway.request")
 
 TOGETHER = 50
 """Changes whose rows are read together."""
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
+"""Seconds between two attempts to read what a message holds: the first, and at most."""
 
 Message = tuple[Literal["next", "error"], bytes]
 Authenticate = Callable[[], Awaitable[Caller]]
@@ -45,120 +46,119 @@ class Operations:
     """Runs operations that come over sockets."""
 
     def __init__(self, graphql: GraphQLEndpoint, feed: Feed, settings: Settings) -> None:
-        self._graphql = graphql
-        self._feed = feed
-        self._settings = settings
+        self.graphql = graphql
+        self.feed = feed
+        self.settings = settings
 
-    async def begin(self, payload: dict[str, Any], authenticate: Authenticate) -> SocketOperation:
-        """An operation that is ready to run, or to say why it is not."""
-        caller = await authenticate()
-        prepared: Prepared | RefusedError
+    async def begin(self, payload: dict[str, Any], authenticate: Authenticate, scope: Scope) -> SocketOperation:
+        """An operation that is ready to run, or to say why it is not; ``scope`` is that of its socket."""
+        id_ = uuid4().hex
+        current_request_id.set(id_)
+        call = Call(id_, by_get=False, by_socket=True, reporter=Reporter(id_), caller=await authenticate())
+        begun: Begun | RefusedError
         try:
-            prepared = self._graphql.prepare(checked(payload), WEBSOCKET)
+            begun = await self.graphql.begin(payload, call, scope)
         except RefusedError as refused:
-            prepared = refused
-        return SocketOperation(self._graphql, self._feed, self._settings, prepared, caller, authenticate)
+            begun = refused
+        return SocketOperation(self, begun, call, authenticate)
 
 
 class SocketOperation:
     """One operation; ``lasts`` says whether it is a subscription."""
 
-    def __init__(
-        self,
-        graphql: GraphQLEndpoint,
-        feed: Feed,
-        settings: Settings,
-        prepared: Prepared | RefusedError,
-        caller: Caller,
-        authenticate: Authenticate,
-    ) -> None:
-        self.lasts = (
-            isinstance(prepared, Prepared) and prepared.known.definition.operation is OperationType.SUBSCRIPTION
-        )
-        self._graphql = graphql
-        self._feed = feed
-        self._settings = settings
-        self._prepared = prepared
-        self._caller = caller
+    def __init__(self, around: Operations, begun: Begun | RefusedError, call: Call, authenticate: Authenticate) -> None:
+        self.lasts = isinstance(begun, Begun) and begun.known.definition.operation is OperationType.SUBSCRIPTION
+        self._graphql = around.graphql
+        self._feed = around.feed
+        self._settings = around.settings
+        self._begun = begun
+        self._call = call
         self._authenticate = authenticate
-        self._id = uuid4().hex
-        self._reporter = Reporter(self._id)
         self._status = 200
 
     async def messages(self) -> AsyncGenerator[Message]:
         """What is sent: answers as JSON, or the errors for which there are none, which end it."""
-        current_request_id.set(self._id)
         started = time.perf_counter()
-        entry: dict[str, Any] = {"messages": 0}
+        entry = self._call.entry
+        entry["messages"] = 0
         try:
-            if isinstance(self._prepared, RefusedError):
-                raise self._prepared
-            if self.lasts:
-                async with aclosing(self._followed(self._prepared, entry)) as bodies:
-                    async for body in bodies:
-                        entry["messages"] += 1
-                        yield "next", body
-            else:
-                _, body = await self._graphql.answer(self._prepared, self._caller, self._reporter, self._id, entry)
-                entry["messages"] = 1
-                yield "next", body
+            if isinstance(self._begun, RefusedError):
+                raise self._begun
+            async with aclosing(self._bodies(self._begun)) as bodies:
+                async for body in bodies:
+                    entry["messages"] += 1
+                    yield "next", body
         except RefusedError as refused:
-            yield self._refusal(refused.errors, entry)
-        except GatewayError as error:
-            yield self._refusal([error], entry)
+            yield self._refusal(refused.errors, refused.status)
+        except GraphQLError as error:
+            yield self._refusal([error])
         except DatabaseUnavailableError as error:
-            yield self._refusal([GraphQLError(str(error), original_error=error)], entry)
+            yield self._refusal([GraphQLError(str(error), original_error=error)], 503)
         finally:
             entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-            request_line(log, WEBSOCKET, self._status, self._id, entry)
+            request_line(log, "WEBSOCKET", self._status, self._call.id, entry)
 
-    def _refusal(self, found: Sequence[GraphQLError], entry: dict[str, Any]) -> Message:
-        public = [self._reporter.public(error) for error in found]
-        self._status = 400
-        entry["refused"] = [error["extensions"]["code"] for error in public]
+    def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Message:
+        public = [self._call.reporter.public(error) for error in found]
+        self._status = status
+        self._call.entry["refused"] = [error["extensions"]["code"] for error in public]
         return "error", orjson.dumps(public)
 
-    # -- subscriptions ---------------------------------------------------------------------------------------------
+    async def _bodies(self, begun: Begun) -> AsyncGenerator[bytes]:
+        if not self.lasts:
+            yield orjson.dumps(await self._graphql.finish(begun, self._call))
+            return
+        topic, arguments = self._graphql.followed(begun, self._call)
+        matches = topic.asks(self._graphql.catalogue, arguments)
 
-    async def _followed(self, prepared: Prepared, entry: dict[str, Any]) -> AsyncGenerator[bytes]:
-        """The messages of a subscription.
+        def concerns(facts: Mapping[str, str | None]) -> bool:
+            return matches(facts) and self._graphql.tells(facts, self._call)
 
-        Raises:
-            GatewayError: An argument cannot be used, or nothing can be followed.
-            RefusedError: A message took too long; its cursor was not sent, so that it comes again.
-        """
-        entry |= {"operation": (prepared.asked.operation_name or "")[:80] or None, "cost": prepared.cost}
-        topic, selection = self._graphql.followed(prepared)
-        after = selection.arguments.get("after")
-        matches = topic.asks(self._graphql.catalogue, selection.arguments)
-        changes = follow(self._feed, topic.name, after, matches, self._settings.live_hours)
+        changes = follow(self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours)
         async with aclosing(changes):
             async for some in changes:
                 for start in range(0, len(some), TOGETHER):
-                    caller = await self._authenticate()
-                    for result in await self._resolved(prepared, some[start : start + TOGETHER], caller):
+                    self._call.caller = await self._authenticate()
+                    for result in await self._resolved(begun, topic, some[start : start + TOGETHER]):
                         yield self._body(result)
 
-    async def _resolved(self, prepared: Prepared, some: Sequence[Told], caller: Caller) -> list[ExecutionResult]:
-        """The messages of some changes; where the database is away, when it is back."""
-        roots = [told(change, encode(place)) for change, place in some]
+    async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
+        """The messages of some changes; while the database is away, or the caller's budget is, they wait.
+
+        Raises:
+            RefusedError: They cannot be read in time, or cost more than there ever is.
+        """
         delay = FIRST_DELAY
         while True:
             try:
-                results = await self._graphql.messages(prepared, roots, caller, self._id)
-            except TimeoutError:
-                seconds = self._settings.request_timeout
-                message = f"A message took longer than {seconds:g} seconds to read. Select less, and subscribe again."
-                raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
-            if not any(_is_away(error) for result in results for error in result.errors or ()):
-                return results
-            await asyncio.sleep(delay)
+                results = await self._read(begun, topic, some)
+            except RefusedError as refused:
+                wait = float(refused.headers.get("retry-after", 0))
+                if not wait:
+                    raise
+            except (DatabaseUnavailableError, OverloadedError):
+                wait = delay
+            else:
+                if not any(_is_away(error) for result in results for error in result.errors or ()):
+                    return results
+                wait = delay
+            await asyncio.sleep(wait)
             delay = min(delay * 2, LAST_DELAY)
+
+    async def _read(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
+        keys = [str(change.facts[topic.fact]) for change, _ in some if change is not None]
+        visible = await self._graphql.visible(topic, keys, self._call) if keys else ()
+        roots = [
+            told(change, encode(place))
+            for change, place in some
+            if change is None or change.facts[topic.fact] in visible
+        ]
+        return await self._graphql.messages(begun, roots, self._call) if roots else ()
 
     def _body(self, result: ExecutionResult) -> bytes:
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
-            body["errors"] = [self._reporter.public(error) for error in result.errors]
+            body["errors"] = [self._call.reporter.public(error) for error in result.errors]
         return orjson.dumps(body)
 
 

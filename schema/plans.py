@@ -76,24 +76,33 @@ class KnownOperation:
     signatures: Sequence[GraphQLVariableSignature]
     pins: dict[str, Place] = field(default_factory=dict)
 
-    def key(self, variables: Variables, reads: Hashable) -> Hashable:
-        """What a plan is kept by; ``reads``: what the caller may read."""
+    def key(self, variables: Variables, reads: Missing) -> Hashable:
+        """What a plan is kept by; ``reads`` says what the caller may read."""
         shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self.types])
         pins = tuple([(name, _pinned(place, variables)) for name, place in self.pins.items()]) if self.pins else ()
         return id(self), reads, shape, pins
 
 
 def variable_values(
-    schema: GraphQLSchema, known: KnownOperation, given: Mapping[str, Any]
+    schema: GraphQLSchema,
+    known: KnownOperation,
+    given: Mapping[str, Any],
+    max_errors: int | None = None,
+    *,
+    hide: bool = False,
 ) -> VariableValues | list[GraphQLError]:
-    """The coerced variables, or what is wrong with them; plain values, which are most, take a short way."""
+    """The coerced variables, or what is wrong with them; plain values, which are most, take a short way.
+
+    ``hide`` leaves out what the schema has in place of what was sent.
+    """
     sources: dict[str, VariableValueSource] = {}
     coerced: dict[str, Any] = {}
     for signature in known.signatures:
         value = given.get(signature.name)
         made = coerce_input_value(value, signature.type) if isinstance(value, str | int | float) else Undefined
         if made is Undefined:
-            return get_variable_values(schema, known.definition.variable_definitions or (), dict(given))
+            nodes = known.definition.variable_definitions or ()
+            return get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=hide)
         sources[signature.name] = VariableValueSource(signature, value)
         coerced[signature.name] = made
     return VariableValues(sources, coerced)
@@ -116,24 +125,24 @@ class Kept:
 
 
 class Plans:
-    """The plans of a schema's operations, over a database that may lack some of the catalogue."""
+    """The plans of a schema's operations: one for all callers who find the same missing."""
 
     def __init__(
-        self, schema: GraphQLSchema, catalogue: Catalogue, missing: Missing | None, measure: Callable[[Operation], int]
+        self,
+        schema: GraphQLSchema,
+        catalogue: Catalogue,
+        measure: Callable[[Operation, Missing], int],
+        *,
+        compiles: bool = True,
     ) -> None:
-        """``measure`` gives an operation's price, or refuses it. With None for ``missing`` resolvers answer all."""
+        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled."""
+        self.compiles = compiles
         self.hits = self.misses = self.dropped = 0
         self._schema = schema
         self._catalogue = catalogue
-        self._missing = missing
         self._measure = measure
         self._size = 0
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-
-    @property
-    def compiles(self) -> bool:
-        """Whether anything is compiled at all."""
-        return self._missing is not None
 
     def asked(
         self,
@@ -148,8 +157,8 @@ class Plans:
         types = [(one.name, one.type) for one in signatures]
         return KnownOperation(document, definition, fragments, types, signatures)
 
-    def get(self, known: KnownOperation, values: VariableValues, reads: Hashable = None) -> tuple[Plan, int]:
-        """The plan for an operation with these variables, and its price.
+    def get(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
+        """The plan for an operation with these variables, and its price, for a caller who finds this missing.
 
         Raises:
             GraphQLError: A limit refuses the operation, or an argument cannot be read.
@@ -158,11 +167,11 @@ class Plans:
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
             self.hits += 1
-            return kept.plan, self._price(kept, values) if kept.cost is None else kept.cost
+            return kept.plan, self._price(kept, values, reads) if kept.cost is None else kept.cost
         self.misses += 1
         operation = self._operation(known, values)
-        cost = self._measure(operation)
-        kept = Kept(known, self._make(known, operation), None)
+        cost = self._measure(operation, reads)
+        kept = Kept(known, self._make(known, operation, reads), None)
         self._keep(known.key(values.coerced, reads), kept)
         return kept.plan, self._priced(kept, cost)
 
@@ -171,8 +180,8 @@ class Plans:
         for kept in self._kept.values():
             kept.cost = None
 
-    def _price(self, kept: Kept, values: VariableValues) -> int:
-        return self._priced(kept, self._measure(self._operation(kept.known, values)))
+    def _price(self, kept: Kept, values: VariableValues, reads: Missing) -> int:
+        return self._priced(kept, self._measure(self._operation(kept.known, values), reads))
 
     def _priced(self, kept: Kept, cost: int) -> int:
         """Keeps the price with a plan, unless it may depend on more of the variables than the plan does."""
@@ -191,12 +200,12 @@ class Plans:
             self._size -= _size(dropped.plan)
             self.dropped += 1
 
-    def _make(self, known: KnownOperation, operation: Operation) -> Plan:
+    def _make(self, known: KnownOperation, operation: Operation, reads: Missing) -> Plan:
         roots = operation.root.fields
-        if self._missing is None or known.definition.operation is not OperationType.QUERY:
+        if not self.compiles or known.definition.operation is not OperationType.QUERY:
             return Plan(tuple(roots), None, None, None)
         values = operation.variables
-        compiler = Compiler(self._catalogue, self._missing, values.coerced)
+        compiler = Compiler(self._catalogue, reads, values.coerced)
         opened = {
             name: _opened(type_, name, values.coerced[name], _item(lambda variables: variables, name))
             for name, type_ in known.types

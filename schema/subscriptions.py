@@ -36,11 +36,12 @@ class Topic:
     """What a subscription follows: its name in the live log, and which of its entries an operation asks for.
 
     ``asks`` raises a `GatewayError` that names the argument which cannot be used. ``subject`` is the type whose rows
-    are told of.
+    are told of, ``fact`` what holds their key.
     """
 
     name: str
     subject: str
+    fact: str
     asks: Callable[[Catalogue, Mapping[str, Any]], Matches]
 
 
@@ -122,8 +123,8 @@ def _alerts(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
 
 
 TOPICS = {
-    "lifecycleEvents": Topic("lifecycle", "LifecycleEvent", _lifecycle_events),
-    "alerts": Topic("alerts", "MonitoringAlert", _alerts),
+    "lifecycleEvents": Topic("lifecycle", "LifecycleEvent", "event", _lifecycle_events),
+    "alerts": Topic("alerts", "MonitoringAlert", "alert", _alerts),
 }
 """What can be followed, by the field of the subscription."""
 

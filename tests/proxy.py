@@ -27,6 +27,9 @@ class Proxy:
         self.away_then = False
         self.away = False
         self.lost = 0
+        self.hold: asyncio.Event | None = None
+        """What the next commit waits for; ``held`` says that it does."""
+        self.held = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -45,6 +48,9 @@ class Proxy:
         back.add_done_callback(self._tasks.discard)
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                if b"COMMIT;" in data and self.hold is not None:
+                    self.held.set()
+                    await self.hold.wait()
                 if b"COMMIT;" in data and self.lose is not None:
                     moment, self.lose, self.away = self.lose, None, self.away_then
                     self.lost += 1
