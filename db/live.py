@@ -88,6 +88,7 @@ _BETWEEN = """
     ORDER BY l.position
     LIMIT $5
 """
+_HIDES_ALERTS = f"SELECT row_security_active('{ALERTS_TABLE}')"
 _NOW = "SELECT extract(epoch FROM now())::bigint, pg_current_snapshot()::text"
 _IS_PAST = "SELECT pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())"
 
@@ -179,6 +180,11 @@ async def is_past(connection: asyncpg.Connection, snapshot: str) -> bool:
         asyncpg.DataError: It is none at all.
     """
     return bool(await connection.fetchval(_IS_PAST, snapshot))
+
+
+async def hides_alerts(connection: asyncpg.Connection) -> bool:
+    """Whether policies of the database may hide alerts from the role that looks for them."""
+    return bool(await connection.fetchval(_HIDES_ALERTS))
 
 
 async def observe_alerts(connection: asyncpg.Connection) -> None:

@@ -281,6 +281,10 @@ class GraphQLEndpoint:
         sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
         return {key for (key,) in await self._reader(call).fetch(sql, (list(keys),))}
 
+    def affordable(self, begun: Begun, most: int) -> int:
+        """How many messages at once a budget can ever pay for; at least one, which may be refused."""
+        return max(1, min(most, self._budgets.limit // max(begun.cost, 1))) if self._budgets else most
+
     async def messages(self, begun: Begun, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
         """The messages of a subscription for what has happened, in that order; rows of all of them are read together.
 

@@ -262,6 +262,9 @@ class Feed:
 
     async def _look_for_alerts(self, connection: asyncpg.Connection) -> None:
         try:
+            if self._settings.rls and await live.hides_alerts(connection):
+                self.alerts_failure = GatewayError("SUBSCRIPTIONS_UNAVAILABLE", _HIDDEN)
+                return
             await live.observe_alerts(connection)
         except _NOT_OURS as error:
             log.warning("alerts cannot be followed: %s", error)
@@ -297,6 +300,12 @@ def _set(event: asyncio.Event) -> asyncio.Event:
     """Lets go whoever waits for an event; returns a new one for those who wait next."""
     event.set()
     return asyncio.Event()
+
+
+_HIDDEN = (
+    "Alerts cannot be followed here: row level security hides them from the role that looks for new ones. Whoever runs "
+    "the gateway gives a role with BYPASSRLS in GATEWAY_LISTEN_URL; callers are told of what their own policies show."
+)
 
 
 def _public(meaning: Exception) -> Exception:

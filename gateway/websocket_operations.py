@@ -114,12 +114,13 @@ class SocketOperation:
         def concerns(facts: Mapping[str, str | None]) -> bool:
             return matches(facts) and self._graphql.tells(facts, self._call)
 
+        together = self._graphql.affordable(begun, TOGETHER)
         changes = follow(self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours)
         async with aclosing(changes):
             async for some in changes:
-                for start in range(0, len(some), TOGETHER):
+                for start in range(0, len(some), together):
                     self._call.caller = await self._authenticate()
-                    for result in await self._resolved(begun, topic, some[start : start + TOGETHER]):
+                    for result in await self._resolved(begun, topic, some[start : start + together]):
                         yield self._body(result)
 
     async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
