@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill migration snapshot lock clean
+.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill hostile migration snapshot lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes 
 
 drill: $(VENV)/dev ## Let 50 clients change the same rows for 30 seconds while database backends are killed
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
+
+hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
+	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/test_hostile.py
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

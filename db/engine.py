@@ -8,16 +8,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
-from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
+from sqlalchemy.util.concurrency import in_greenlet
+
+from db.lending import give_turns, turns_of
 
 ASYNCPG = "postgresql+asyncpg"
 
@@ -117,16 +117,9 @@ def create_engine(
         hide_parameters=True,  # they are the data's; the log has no need of them
         connect_args=arguments,
     )
-    broken: WeakSet[ConnectionPoolEntry] = WeakSet()
-    _BROKEN[engine.sync_engine] = broken
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    event.listen(engine.sync_engine, "invalidate", lambda _connection, entry, _error: broken.add(entry))
-    event.listen(engine.sync_engine, "connect", lambda _connection, entry: broken.discard(entry))
+    give_turns(engine, pool_size + overflow, connect_timeout)
     return engine
-
-
-_BROKEN: WeakKeyDictionary[Engine, WeakSet[ConnectionPoolEntry]] = WeakKeyDictionary()
-"""Entries of the engines' pools that have lost their connection and will open another one when they are used."""
 
 
 def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
@@ -214,6 +207,7 @@ class ShortReader:
         self.rows = 0
         self._engine = engine
         self._identity = identity
+        self._turns = turns_of(engine)
         self._slots = asyncio.Semaphore(parallel)
 
     async def fetch(
@@ -239,30 +233,20 @@ class ShortReader:
         """
         self.statements += 1
         try:
-            connection = await self._lend()
-            try:
-                driver: Any = connection.driver_connection
-                row: Sequence[Any]
-                if self._identity is None:
-                    row = await driver.fetchrow(sql, *values)
-                else:
-                    row = await _reading(driver, self._identity.begin, partial(driver.fetchrow, sql, *values))
-            finally:
-                connection.close()
+            async with self._turns:
+                connection = await self._turns.connection(self._engine)
+                try:
+                    driver: Any = connection.driver_connection
+                    row: Sequence[Any]
+                    if self._identity is None:
+                        row = await driver.fetchrow(sql, *values)
+                    else:
+                        row = await _reading(driver, self._identity.begin, partial(driver.fetchrow, sql, *values))
+                finally:
+                    connection.close()
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         return row
-
-    async def _lend(self) -> PoolProxiedConnection:
-        """A connection of the pool. One that waits for work is taken as it is: only opening one needs a greenlet."""
-        engine = self._engine.sync_engine
-        if _BROKEN[engine] or not engine.pool.checkedin():  # type: ignore[attr-defined]  # every pool of queues has it
-            return await self._engine.raw_connection()
-        connection = engine.raw_connection()
-        if not connection.driver_connection.is_closed():  # type: ignore[union-attr]  # asyncpg's
-            return connection
-        await greenlet_spawn(connection.invalidate)
-        return await self._engine.raw_connection()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
@@ -274,9 +258,13 @@ class ShortReader:
                 self.rows += held.rows
 
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        async with self._turns:
+            return await self._read(sql, values, settings)
+
+    async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
         if self._identity is not None:
             begin = reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
-            raw = await self._engine.raw_connection()
+            raw = await self._turns.connection(self._engine)
             try:
                 driver: Any = raw.driver_connection
                 return await _reading(driver, begin, partial(driver.fetch, sql, *values))
@@ -374,6 +362,18 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
 @asynccontextmanager
 async def snapshot(engine: AsyncEngine, identity: Identity | None = None) -> AsyncIterator[HeldReader]:
     """One REPEATABLE READ, read-only transaction: every statement of the block sees the same moment."""
+    turns = turns_of(engine)
+    with translated():
+        await turns.take()
+    try:
+        async with _snapshot(engine, identity) as held:
+            yield held
+    finally:
+        turns.give()
+
+
+@asynccontextmanager
+async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIterator[HeldReader]:
     connection = engine.connect()
     with translated():
         await connection.start()

@@ -64,4 +64,4 @@ class Admission:
     def _full(self) -> RefusedError:
         message = f"The gateway is working on {self._at_once} requests already and more are waiting; try again shortly."
         error = request_error("OVERLOADED", message, limit=self._at_once, waiting=len(self.waiting))
-        return RefusedError(503, error, **{"retry-after": "1"})
+        return RefusedError(503, error)

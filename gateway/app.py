@@ -105,8 +105,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for task in tasks:
                 task.cancel()
             await feed.close()
-            await graphql.close()
             await authentication.close()
+            await graphql.close()
             await engine.dispose()
             await writer.dispose()
 

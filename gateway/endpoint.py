@@ -29,7 +29,7 @@ from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.introspection import AboutSchema
-from gateway.leash import Leash
+from gateway.leash import Patience
 from gateway.limits import Meter
 from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.sending import (
@@ -114,6 +114,7 @@ class GraphQLEndpoint:
         self._documents = Documents(schema.graphql, settings)
         self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self._patience = Patience(settings.request_timeout)
         self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
         limit = settings.budget_per_minute
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
@@ -159,6 +160,8 @@ class GraphQLEndpoint:
             call.entry["gone"] = True
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
             status, answer = 500, {"errors": [call.reporter.public(GraphQLError("", original_error=error))]}
+        if status == 503:
+            call.headers.setdefault("retry-after", "1")
         if not call.heard:
             await self._asking.linger(receive)
         body = orjson.dumps(answer)
@@ -178,11 +181,13 @@ class GraphQLEndpoint:
         self, scope: Scope, given: Headers, receive: Receive, call: Call
     ) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
         """Reads a request and answers it in time."""
-        seconds = self._settings.request_timeout
-        leash = Leash(seconds)
+        seconds = self._patience.seconds
+        leash = self._patience.leash()
         try:
             async with leash:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
+                if call.caller is not ANONYMOUS:
+                    call.entry["caller"] = call.caller.name
                 if self._budgets:
                     call.account = account(call.caller.name, scope)
                 call.heard = True
@@ -398,7 +403,7 @@ class GraphQLEndpoint:
         document.asked[name] = known
         return known
 
-    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Any, int]:
+    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Plan, int]:
         try:
             plan, cost = self.plans.get(known, values, reads)
         except GraphQLError as error:
@@ -439,6 +444,5 @@ def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:
     call.entry["errors"] = sorted(codes)
     answered = result.data is not None and any(value is not None for value in result.data.values())
     if not answered and codes <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
-        call.headers["retry-after"] = "1"
         return 503, {"errors": errors[:1], "data": None}
     return 200, {"errors": errors, "data": result.data}

@@ -14,8 +14,36 @@ LOOK_AFTER = 0.05
 """Seconds after which it is watched whether the client is still there; most answers are ready sooner."""
 
 
+class Patience:
+    """Looks after all requests that are at work, by one timer: one for each would cost as much as a small query."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._every = min(LOOK_AFTER, seconds / 4)
+        self._held: set[Leash] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def leash(self) -> Leash:
+        """A leash for one request."""
+        return Leash(self)
+
+    def hold(self, leash: Leash) -> None:
+        self._held.add(leash)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._every, self._look)
+
+    def let_go(self, leash: Leash) -> None:
+        self._held.discard(leash)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._every, self._look) if self._held else None
+        for leash in self._held:
+            leash.look(loop.time())
+
+
 class Leash:
-    """Ends the block after ``seconds``, or when the client goes away once ``receive`` is set.
+    """Ends the block when its time is over, or when the client goes away once ``receive`` is set.
 
     What runs inside is cancelled, and with it the statement that Postgres is working on.
 
@@ -24,41 +52,49 @@ class Leash:
         DisconnectedError: The client is gone.
     """
 
-    def __init__(self, seconds: float) -> None:
+    __slots__ = ("_cancelled_before", "_end", "_patience", "_started", "_task", "_watching", "receive")
+
+    def __init__(self, patience: Patience) -> None:
         self.receive: Receive | None = None
         """The rest of the request, which is nothing but its end once the body was read."""
-        self._deadline = asyncio.timeout(seconds)
-        self._gone = False
+        self._patience = patience
+        self._end: type[Exception] | None = None
+        """What has ended it."""
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._deadline.__aenter__()
-        self._timer = asyncio.get_running_loop().call_later(LOOK_AFTER, self._look)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - requests are answered in tasks
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self._started = asyncio.get_running_loop().time()
+        self._patience.hold(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._patience.let_go(self)
         if self._watching:
             self._watching.cancel()
-        try:
-            await self._deadline.__aexit__(kind, error, trace)
-        except TimeoutError:
-            if self._gone:
-                raise DisconnectedError from None
-            raise
+        if self._end is not None:
+            only_ours = self._task.uncancel() <= self._cancelled_before
+            if only_ours and kind is asyncio.CancelledError:
+                raise self._end from error
 
-    def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self.receive is None:  # the body is still being read, which would notice
-            self._timer = loop.call_later(LOOK_AFTER, self._look)
-        else:
-            self._watching = loop.create_task(self._watch(self.receive))
+    def look(self, now: float) -> None:
+        """Ends it if its time is over, and has the client watched if that takes longer."""
+        if now - self._started >= self._patience.seconds:
+            self._over(TimeoutError)
+        elif self.receive is not None and self._watching is None and now - self._started >= LOOK_AFTER:
+            self._watching = asyncio.get_running_loop().create_task(self._watch(self.receive))
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        if not self._deadline.expired():
-            self._gone = True
-            self._deadline.reschedule(asyncio.get_running_loop().time())
+        self._over(DisconnectedError)
+
+    def _over(self, end: type[Exception]) -> None:
+        if self._end is None:
+            self._end = end
+            self._task.cancel()

@@ -134,7 +134,7 @@ class SocketOperation:
             try:
                 results = await self._read(begun, topic, some)
             except RefusedError as refused:
-                wait = float(refused.headers.get("retry-after", 0))
+                wait = float(refused.headers.get("retry-after", delay if refused.status == 503 else 0))
                 if not wait:
                     raise
             except (DatabaseUnavailableError, OverloadedError):

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from callers import JWT, calling, token
 from client import Client, serving
 from conftest import Database
 from gateway.budgets import account
-from gateway.context import Caller
 from redis_server import RedisServer
 
 TEN = "{ tools(first: 9) { nodes { name } } }"
@@ -97,12 +97,12 @@ async def test_without_a_budget_nothing_is_said_of_it(demo: Client) -> None:
     assert "budget" not in answer["extensions"]["cost"]
 
 
-async def test_each_caller_has_a_budget(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=15) as client:
+async def test_each_caller_has_a_budget(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=15, **JWT) as client:
         for name in ("one", "two"):
-            monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller(name))
-            await budget(client)
-            refused(await client.post(TEN))
+            caller = calling(client, token("analyst", sub=name))
+            await budget(caller)
+            refused(await caller.post(TEN))
 
 
 @pytest.mark.parametrize(
