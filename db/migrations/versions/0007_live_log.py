@@ -6,15 +6,15 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 own = True
 
 
 def upgrade() -> None:
-    """Changes a database at revision 0005 into one at 0006."""
+    """Changes a database at revision 0006 into one at 0007."""
     op.create_table(
         "live_log",
         sa.Column(
