@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -293,20 +293,32 @@ class GraphQLEndpoint:
         """How many messages at once a budget can ever pay for; at least one, which may be refused."""
         return max(1, min(most, self._budgets.limit // max(begun.cost, 1))) if self._budgets else most
 
+    async def pay(self, begun: Begun, messages: int, call: Call) -> None:
+        """Takes the price of so many messages from the caller's budget.
+
+        Raises:
+            RefusedError: There is not so much left.
+        """
+        if self._budgets:
+            await self._budgets.take(call.account, begun.cost * messages)
+
+    def sameness(self, begun: Begun, call: Call) -> Hashable:
+        """What messages depend on beside what has happened: they are the same for all callers where it is."""
+        variables = orjson.dumps(begun.asked.variables)
+        return begun.known, variables, call.caller.scopes, call.caller.identity, self.access
+
     async def messages(self, begun: Begun, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
         """The messages of a subscription for what has happened, in that order; rows of all of them are read together.
 
         Raises:
-            RefusedError: There was too little time, too much to do, or no budget left.
+            RefusedError: There was too little time.
         """
-        if self._budgets:
-            await self._budgets.take(call.account, begun.cost * len(roots))
         known = begun.known
         operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
         context = self._context(self.access.of(call.caller.scopes), self._reader(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
         try:
-            async with asyncio.timeout(self._settings.request_timeout), self.admission:
+            async with asyncio.timeout(self._settings.request_timeout):
                 return await asyncio.gather(
                     *(self._schema.run(known.document, name, begun.asked.variables, context, root) for root in roots)
                 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -26,6 +27,10 @@ from schema.subscriptions import Topic, encode, told
 
 TOGETHER = 50
 """Changes whose rows are read together."""
+AT_ONCE = 4
+"""Readings side by side; queries have the pool of connections too."""
+KEPT_SECONDS = 1.0
+"""How long others can have what was read, since a moment later the rows may be others."""
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between two attempts to read what a message holds: the first, and at most."""
 
@@ -45,6 +50,7 @@ class Operations:
         self.graphql = graphql
         self.feed = feed
         self.settings = settings
+        self.readings = Readings()
 
     async def begin(self, payload: dict[str, Any], authenticate: Authenticate, scope: Scope) -> SocketOperation:
         """An operation that is ready to run, or to say why it is not; ``scope`` is that of its socket."""
@@ -59,12 +65,51 @@ class Operations:
         return SocketOperation(self, begun, call, authenticate)
 
 
+class Readings:
+    """What messages hold is read a few at a time, and once for all subscribers that are told the same."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._kept: dict[Hashable, asyncio.Future[Sequence[ExecutionResult]]] = {}
+
+    async def get(
+        self, key: Hashable, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]
+    ) -> Sequence[ExecutionResult]:
+        """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
+        reading = self._kept.get(key)
+        if reading is None:
+            reading = self._kept[key] = asyncio.ensure_future(self._in_turn(read))
+            reading.add_done_callback(self._done)
+            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._forget, key, reading)
+        try:
+            results = await asyncio.shield(reading)  # whoever leaves does not take it from the others
+        except Exception:
+            self._forget(key, reading)
+            raise
+        if any(result.errors for result in results):
+            self._forget(key, reading)
+        return results
+
+    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]) -> Sequence[ExecutionResult]:
+        async with self._turns:
+            return await read()
+
+    def _done(self, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
+        if not reading.cancelled():
+            reading.exception()  # of which nobody may be left to hear
+
+    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
+        if self._kept.get(key) is reading:
+            del self._kept[key]
+
+
 class SocketOperation:
     """One operation; ``lasts`` says whether it is a subscription."""
 
     def __init__(self, around: Operations, begun: Begun | RefusedError, call: Call, authenticate: Authenticate) -> None:
         self.lasts = isinstance(begun, Begun) and begun.known.definition.operation is OperationType.SUBSCRIPTION
         self._graphql = around.graphql
+        self._readings = around.readings
         self._feed = around.feed
         self._settings = around.settings
         self._begun = begun
@@ -126,11 +171,15 @@ class SocketOperation:
             RefusedError: They cannot be read in time, or cost more than there ever is.
         """
         delay = FIRST_DELAY
+        paid = False
         while True:
             try:
+                if not paid:
+                    await self._graphql.pay(begun, len(some), self._call)
+                    paid = True
                 results = await self._read(begun, topic, some)
             except RefusedError as refused:
-                wait = float(refused.headers.get("retry-after", delay if refused.status == 503 else 0))
+                wait = float(refused.headers.get("retry-after", 0))
                 if not wait:
                     raise
             except (DatabaseUnavailableError, OverloadedError):
@@ -150,7 +199,10 @@ class SocketOperation:
             for change, place in some
             if change is None or change.facts[topic.fact] in visible
         ]
-        return await self._graphql.messages(begun, roots, self._call) if roots else ()
+        if not roots:
+            return ()
+        key = self._graphql.sameness(begun, self._call), tuple(root["cursor"] for root in roots)
+        return await self._readings.get(key, partial(self._graphql.messages, begun, roots, self._call))
 
     def _body(self, result: ExecutionResult) -> bytes:
         body: dict[str, Any] = {"data": result.data}

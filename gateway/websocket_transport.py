@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,16 @@ GRACE = 2.0
 Drop = Callable[[int, str], None]
 
 
+log = logging.getLogger("gateway.websocket.transport")
+log.setLevel("WARNING")  # operations are logged, connections that come and go are not
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Closing waits for what was written to be read, which a peer that is gone or does not read never does."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.logger = self.conn.logger = log
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

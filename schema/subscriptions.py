@@ -10,6 +10,7 @@ import binascii
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 import orjson
@@ -50,6 +51,7 @@ class Topic:
 _MARK = "live"
 
 
+@lru_cache(maxsize=4096)
 def encode(place: Place) -> str:
     """The cursor of a place in the live log."""
     parts = [_MARK, place.seconds, place.seen] + ([] if place.ahead is None else [place.ahead, place.position])

@@ -17,6 +17,7 @@ from websockets.exceptions import WebSocketException
 
 from changing import change, model_in, uuid_of
 from conftest import Database, connect
+from plans import Statement
 from proxy import proxied
 from schema.subscriptions import decode, encode
 from sockets import Peer, Stream, listening, peer, until
@@ -475,3 +476,19 @@ async def test_nothing_is_lost_or_doubled(database: Database, sql: asyncpg.Conne
             assert [event for event in follower.heard if event.startswith(f"{n}.")] == one
     assert min(follower.breaks for follower in followers) > 5
     assert connections > 3
+
+
+async def test_what_many_are_told_is_read_once(
+    database: Database, sql: asyncpg.Connection, recorded: list[Statement]
+) -> None:
+    """Subscribers with the same operation and rights share a reading; one with another selection has its own."""
+    async with listening(database.gateway_url) as gateway, peer(gateway) as one, peer(gateway) as other:
+        streams = [await each.followed(EVENTS) for each in (one, other) for _ in range(5)]
+        lone = await other.followed("subscription { lifecycleEvents { cursor event { mutation } } }")
+        recorded.clear()
+        await record(sql, "shared")
+        for stream in streams[:5]:
+            assert (await one.hear())["payload"]["data"]["lifecycleEvents"]["event"]["reason"] == "shared", stream
+        heard = [(await other.hear())["payload"]["data"]["lifecycleEvents"]["event"] for _ in range(6)]
+        assert sorted(len(event) for event in heard) == [1, 4, 4, 4, 4, 4], lone
+        assert len([each for each in recorded if "lifecycle_events" in each.text]) == 2

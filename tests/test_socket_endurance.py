@@ -7,6 +7,8 @@ import base64
 import os
 import resource
 import socket
+import statistics
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -127,6 +129,32 @@ async def test_a_peer_that_is_half_gone(demo_database: Database) -> None:
         assert await there.hear() == {"type": "pong"}
 
 
+async def test_how_soon_it_is_told(demo_database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One after another: from before the change is written until its message is there."""
+    sql = await connect(demo_database.admin_url)
+    gateway = Gateway(tmp_path, DATABASE_URL=demo_database.gateway_url.replace("+asyncpg", ""))
+    try:
+        gateway.ready()
+        times: list[tuple[float, float]] = []
+        async with peer(gateway.base.replace("http", "ws") + "/graphql") as one:
+            stream = await one.followed(EVENTS)
+            for n in range(SOCKETS // 2):
+                before = time.perf_counter()
+                await record(sql, str(n))
+                committed = time.perf_counter()
+                assert await reasons(stream, 1) == [str(n)]
+                after = time.perf_counter()
+                times.append((after - before, after - committed))
+        if SOCKETS > 200:
+            with capsys.disabled():
+                for what, each in zip(("write", "commit"), zip(*times, strict=True), strict=True):
+                    cuts = statistics.quantiles(each, n=20)
+                    print(f"\nfrom {what} to message: median {cuts[9] * 1000:.2f} ms, p95 {cuts[18] * 1000:.2f} ms")
+    finally:
+        gateway.close()
+        await sql.close()
+
+
 async def test_idle_sockets(demo_database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Many sockets with a subscription each, on one worker: what they cost, and that all of them are told."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -142,16 +170,19 @@ async def test_idle_sockets(demo_database: Database, tmp_path: Path, capsys: pyt
             before = worker.memory_info().rss
             peers = [peer(address, initialise=False) for _ in range(SOCKETS)]
             opened = []
-            for start in range(0, SOCKETS, 100):
-                opened += await asyncio.gather(*(each.__aenter__() for each in peers[start : start + 100]))
-            await asyncio.gather(*(each.initialise() for each in opened))
+            for start in range(0, SOCKETS, 50):
+                some = await asyncio.gather(*(each.__aenter__() for each in peers[start : start + 50]))
+                opened += await asyncio.gather(*(each.initialise() for each in some))
             idle = worker.memory_info().rss
             streams = await asyncio.gather(*(each.followed(EVENTS) for each in opened))
             following = worker.memory_info().rss
+            started = time.perf_counter()
             await record(sql, "all")
             assert await asyncio.gather(*(reasons(stream, 1) for stream in streams)) == [["all"]] * SOCKETS
+            seconds = time.perf_counter() - started
             with capsys.disabled():
                 if SOCKETS > 200:
+                    print(f"\none change told to {SOCKETS} subscribers in {seconds:.2f} s")
                     each = (idle - before) / SOCKETS / 1024, (following - before) / SOCKETS / 1024
                     print(f"\n{SOCKETS} sockets: {each[0]:.1f} KiB each, {each[1]:.1f} KiB with a subscription")
             assert (following - before) / SOCKETS < 200 * 1024
