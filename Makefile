@@ -40,6 +40,7 @@ bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes 
 
 drill: $(VENV)/dev ## Let 50 clients change the same rows for 30 seconds while database backends are killed
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
+	DRILL_SOCKETS=2000 $(BIN)/python -m pytest -s tests/test_socket_endurance.py
 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/test_hostile.py

@@ -16,21 +16,24 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.engine import create_engine, translate
+from db.engine import create_engine, database_url, translate
 from db.transaction import Transactions
 from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
 from gateway.endpoint import GraphQLEndpoint
 from gateway.gauges import admission, caches, pools
 from gateway.health import Health
+from gateway.live import Feed
 from gateway.settings import Settings
 from gateway.sites import cors, host_of, refuse_host
 from gateway.trusted import known_documents
 from gateway.watch import Watch
+from gateway.websocket import Sockets
+from gateway.websocket_operations import Operations
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -91,11 +94,16 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             tracing.statements(writer)
         authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known, watch)
+        feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
+        sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
+        app.state.feed, app.state.sockets = feed, sockets
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
         watch.metrics.ask(pools(engine, writer, changes))
         watch.metrics.ask(caches(graphql))
         watch.metrics.ask(admission(graphql))
+        watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
+        health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -109,6 +117,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
+            await feed.close()
             await authentication.close()
             await graphql.close()
             await engine.dispose()
@@ -120,6 +129,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         settings,
         routes=[
             Route("/", _home),
+            WebSocketRoute("/graphql", _Socket()),
             Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
@@ -163,6 +173,14 @@ class _Gateway(Starlette):
         else:
             answer: ASGIApp = self.state.answer
             await answer(scope, receive, send)
+
+
+class _Socket:
+    """``/graphql`` over WebSocket, as an ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sockets: Sockets = scope["app"].state.sockets
+        await sockets(scope, receive, send)
 
 
 async def _explorer(_request: Request) -> Response:
