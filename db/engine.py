@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from db import pooled
+
 ASYNCPG = "postgresql+asyncpg"
 
 
@@ -80,26 +82,29 @@ def create_engine(
     """An engine whose connections autocommit, speak UTC and cancel statements after ``statement_timeout`` seconds.
 
     ``prepared_statements=False`` suits poolers in transaction mode, which hand a connection to another client between
-    two statements.
+    two transactions: there, every statement is in one, and what is not committed explicitly is undone.
     """
     settings = {
-        "application_name": "e2i-gateway",
         "TimeZone": "UTC",
         "DateStyle": "ISO, YMD",
         "search_path": "public, extensions",
         "statement_timeout": str(int(statement_timeout * 1000)),
         "jit": "off",
     }
-    if read_only:
-        settings["default_transaction_read_only"] = "on"
-    arguments: dict[str, Any] = {"server_settings": settings, "timeout": connect_timeout}
-    # statements of compiled selections are long, and good for as long as the connection
-    arguments |= {"max_cacheable_statement_size": 0, "max_cached_statement_lifetime": 0}
-    if not prepared_statements:
+    of_session = {"application_name": "e2i-gateway"}
+    arguments: dict[str, Any] = {"server_settings": of_session, "timeout": connect_timeout}
+    if prepared_statements:
+        of_session |= settings
+        if read_only:
+            of_session["default_transaction_read_only"] = "on"
+        # statements of compiled selections are long, and good for as long as the connection
+        arguments |= {"max_cacheable_statement_size": 0, "max_cached_statement_lifetime": 0}
+    else:
+        arguments["connection_class"] = pooled.connection_class(settings, read_only=read_only)
         arguments |= {"prepared_statement_cache_size": 0, "statement_cache_size": 0}
     engine = create_async_engine(
         url,
-        isolation_level="AUTOCOMMIT",
+        isolation_level="AUTOCOMMIT" if prepared_statements else "READ COMMITTED",
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=connect_timeout,
@@ -319,7 +324,8 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
     if state.startswith("22"):
         return DataError(str(cause))
     if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
-        return DatabaseUnavailableError(str(cause))
+        advice = "; behind a pooler, set GATEWAY_PREPARED_STATEMENTS=false" if "startup parameter" in str(cause) else ""
+        return DatabaseUnavailableError(f"{cause}{advice}")
     return error if isinstance(error, Exception) else RuntimeError(str(error))
 
 
