@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.attach_catalog import Found, read
 from db.attach_compare import FUNCTIONS, Difference, Severity, differences
 from db.base import entities, table_of
-from db.setup import connect, make_own
+from db.own import make_own
+from db.setup import connect
 
 __all__ = ["Difference", "Differences", "Severity", "attach", "check", "inspect"]
 
@@ -76,11 +77,12 @@ def _judge(found: Found) -> Differences:
 
 
 async def attach(url: str | URL) -> Differences:
-    """Makes the schema ``gateway`` and its tables where the role may, and says what is different.
+    """Makes the schema ``gateway`` and its tables where the role may, brings them up to date, and says what differs.
 
     Nothing else is changed. A schema that is there and is not the role's own stays as it is.
 
     Raises:
+        SetupError: The tables cannot be brought up to date.
         DatabaseUnavailableError: The database cannot be reached.
     """
     async with connect(url) as connection, connection.begin():

@@ -368,3 +368,22 @@ def _own_tables(found: Found) -> Iterator[Difference]:
             Severity.BREAKS, "not readable", ", ".join(closed),
             f"{found.role} may not use {_joined(closed)}: {without}; run `e2i-gateway db attach` as their owner",
         )  # fmt: skip
+    else:
+        yield from _older_own_tables(found)
+
+
+def _older_own_tables(found: Found) -> Iterator[Difference]:
+    older = [
+        f"{table.fullname}.{column.name}"
+        for table in Entity.metadata.tables.values()
+        if is_own(table)
+        for column in table.columns
+        if column.name not in found.tables[table.fullname].columns
+    ]
+    if older:
+        them = "it" if len(older) == 1 else "them"
+        yield Difference(
+            Severity.BREAKS, "older own table", ", ".join(older),
+            f"the gateway's own tables are an earlier version's, without {_joined(older)}: what uses {them} is "
+            f"refused; run `e2i-gateway db migrate` (or `db attach`, on the platform's own database) as their owner",
+        )  # fmt: skip

@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
 
 from db import pooled
 
@@ -112,13 +115,21 @@ def create_engine(
         hide_parameters=True,  # they are the data's; the log has no need of them
         connect_args=arguments,
     )
+    broken: WeakSet[ConnectionPoolEntry] = WeakSet()
+    _BROKEN[engine.sync_engine] = broken
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    event.listen(engine.sync_engine, "invalidate", lambda _connection, entry, _error: broken.add(entry))
+    event.listen(engine.sync_engine, "connect", lambda _connection, entry: broken.discard(entry))
     return engine
+
+
+_BROKEN: WeakKeyDictionary[Engine, WeakSet[ConnectionPoolEntry]] = WeakKeyDictionary()
+"""Entries of the engines' pools that have lost their connection and will open another one when they are used."""
 
 
 def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
     """A pooled connection that the server has closed meanwhile is replaced before anybody uses it."""
-    if dbapi_connection.driver_connection.is_closed():
+    if in_greenlet() and dbapi_connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
@@ -146,8 +157,11 @@ def translated() -> Iterator[None]:
     """Errors of the driver and the pool leave the block with their meaning."""
     try:
         yield
-    except (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER_ERRORS as error:
         raise translate(error) from error
+
+
+DRIVER_ERRORS = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class ShortReader:
@@ -181,14 +195,26 @@ class ShortReader:
         The caller says how many rows it stands for. A statement whose plan is stale is prepared again by the driver.
         """
         self.statements += 1
-        async with self._slots:
-            with translated():
-                connection = await self._engine.raw_connection()
-                try:
-                    row: Sequence[Any] = await connection.driver_connection.fetchrow(sql, *values)  # type: ignore[union-attr]  # asyncpg's
-                finally:
-                    connection.close()
+        try:
+            connection = await self._lend()
+            try:
+                row: Sequence[Any] = await connection.driver_connection.fetchrow(sql, *values)  # type: ignore[union-attr]  # asyncpg's
+            finally:
+                connection.close()
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
         return row
+
+    async def _lend(self) -> PoolProxiedConnection:
+        """A connection of the pool. One that waits for work is taken as it is: only opening one needs a greenlet."""
+        engine = self._engine.sync_engine
+        if _BROKEN[engine] or not engine.pool.checkedin():  # type: ignore[attr-defined]  # every pool of queues has it
+            return await self._engine.raw_connection()
+        connection = engine.raw_connection()
+        if not connection.driver_connection.is_closed():  # type: ignore[union-attr]  # asyncpg's
+            return connection
+        await greenlet_spawn(connection.invalidate)
+        return await self._engine.raw_connection()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:

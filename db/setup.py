@@ -18,18 +18,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all entities
-from db.base import OWN_SCHEMA, Entity, entities, enum_types, is_own, table_of
+from db.base import OWN_SCHEMA, entities, enum_types, is_own, table_of
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
 from db.engine import create_engine, database_url, translate
 from db.seed import SEED, seed_tools
 
 __all__ = [
-    "OWN_RIGHTS", "SetupError", "connect", "defined_in_sql", "grant_own", "has_rows", "is_empty", "make_own", "migrate",
-    "platform_tables", "platform_views", "prepare_embedded",
+    "MIGRATIONS", "OWN_RIGHTS", "SetupError", "connect", "defined_in_sql", "finish_own", "has_rows", "is_empty",
+    "lock_building", "migrate", "platform_tables", "platform_views", "prepare_embedded", "upgrade_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent
-_MIGRATIONS = _FOLDER / "migrations"
+MIGRATIONS = _FOLDER / "migrations"
 _SEEDED = {"tool_registry", "tool_dependencies"}
 
 
@@ -118,14 +118,10 @@ async def migrate(url: str | URL) -> None:
             if await _is_up_to_date(connection):
                 return
         async with connection.begin():
-            await _lock(connection)
-            await _require_ours(connection)
-            await _require_vector(connection)
-            await connection.execute(text("CREATE SCHEMA IF NOT EXISTS gateway"))
-            await connection.run_sync(_upgrade)
+            await upgrade_tables(connection)
         # A second transaction, since a label that was added to an enum cannot be used in the first.
         async with connection.begin():
-            await _lock(connection)
+            await lock_building(connection)
             if await _is_up_to_date(connection):
                 return
             await _run_script(connection, "\n".join([*_sql_files().values(), _own_sql(), *_comments(), _BUILT]))
@@ -134,6 +130,18 @@ async def migrate(url: str | URL) -> None:
             await grant_own(connection)
             values = {"fingerprint": _fingerprint(), "granted": granted}
             await connection.execute(text("INSERT INTO gateway.built VALUES (:fingerprint, :granted)"), values)
+
+
+async def upgrade_tables(connection: AsyncConnection) -> None:
+    """Runs the migrations that the database has not had yet, and nothing that is built on top of their tables.
+
+    The first half of :func:`migrate`, in the transaction of the connection; raises what that raises.
+    """
+    await lock_building(connection)
+    await _require_ours(connection)
+    await _require_vector(connection)
+    await connection.execute(text("CREATE SCHEMA IF NOT EXISTS gateway"))
+    await connection.run_sync(_upgrade)
 
 
 _BUILT = """
@@ -147,14 +155,14 @@ _BUILT = """
 """
 
 
-async def _lock(connection: AsyncConnection) -> None:
+async def lock_building(connection: AsyncConnection) -> None:
     """Waits for other gateways that build this database; held until the end of the transaction."""
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('e2i gateway migrate'))"))
 
 
 @cache
 def _fingerprint() -> str:
-    versions = sorted((_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    versions = sorted((MIGRATIONS / "versions").glob("[0-9]*.py"))
     content = [file.read_bytes() for file in [*versions, *sorted(SEED.glob("*.json")), Path(__file__)]]
     content += [sql.encode() for sql in [*_sql_files().values(), _own_sql(), *_comments()]]
     return hashlib.sha256(b"\0".join(content)).hexdigest()
@@ -226,7 +234,7 @@ def _require_known_revision(connection: Connection) -> None:
     if revision is None:
         return
     try:
-        ScriptDirectory(str(_MIGRATIONS)).get_revision(revision)
+        ScriptDirectory(str(MIGRATIONS)).get_revision(revision)
     except CommandError as error:
         raise SetupError(
             f"the database is at revision {revision}, which this gateway does not know: a newer one built it; upgrade "
@@ -239,7 +247,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -323,16 +331,8 @@ async def grant_own(connection: AsyncConnection) -> None:
             await connection.execute(text(f"GRANT {rights} ON {OWN_SCHEMA}.{table} TO {GATEWAY_ROLE}"))
 
 
-async def make_own(connection: AsyncConnection) -> None:
-    """Makes the gateway's own schema and tables on a database that it did not make; what is there stays.
-
-    The connection's role must be allowed to.
-    """
-    if not await connection.scalar(text(f"SELECT to_regnamespace('{OWN_SCHEMA}') IS NOT NULL")):
-        await connection.execute(text(f"CREATE SCHEMA {OWN_SCHEMA}"))
-    await connection.execute(text(f"COMMENT ON SCHEMA {OWN_SCHEMA} IS 'The E2I metadata gateway''s own.'"))
-    tables = [table for table in Entity.metadata.tables.values() if is_own(table)]
-    await connection.run_sync(lambda sync: Entity.metadata.create_all(sync, tables=tables))
+async def finish_own(connection: AsyncConnection) -> None:
+    """Functions and triggers of the gateway's own tables, and the rights of its role; re-runnable."""
     await _run_script(connection, _own_sql())
     await grant_own(connection)
 

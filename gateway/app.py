@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 from sqlalchemy.engine import URL
@@ -91,10 +92,10 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             await engine.dispose()
             await writer.dispose()
 
-    return Starlette(
+    return _Gateway(
+        settings,
         routes=[
             Route("/", _home),
-            Route("/graphql", _Graph(settings), methods=["GET", "POST"]),
             Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
@@ -109,20 +110,21 @@ async def _home(_request: Request) -> Response:
     return RedirectResponse("/graphql")
 
 
-class _Graph:
-    """``/graphql`` as an ASGI application: a route adds nothing to each of its requests."""
+class _Gateway(Starlette):
+    """The application, which goes to ``/graphql`` straight away: routing costs as much as a small query."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, **given: Any) -> None:
+        super().__init__(**given)
+        self._graphiql = settings.graphiql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        endpoint: GraphQLEndpoint = request.app.state.graphql
-        answer = self._page() if self._settings.graphiql and _is_browser(request) else await endpoint(request)
-        await answer(scope, receive, send)
-
-    def _page(self) -> Response:
-        return _built_page("graphiql", vary="accept")
+        if scope["type"] != "http" or scope["path"] != "/graphql":
+            await super().__call__(scope, receive, send)
+        elif self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
+            await _built_page("graphiql", vary="accept")(scope, receive, send)
+        else:
+            endpoint: GraphQLEndpoint = self.state.graphql
+            await endpoint(scope, receive, send)
 
 
 async def _explorer(_request: Request) -> Response:
@@ -142,7 +144,7 @@ def _built_page(name: str, **headers: str) -> Response:
 def _is_browser(request: Request) -> bool:
     """Somebody who opens the page: HTML is wanted and no query is in the URL."""
     wants_html = "text/html" in request.headers.get("accept", "")
-    return request.method == "GET" and wants_html and "query" not in request.query_params
+    return wants_html and "query" not in request.query_params
 
 
 async def _healthz(_request: Request) -> Response:

@@ -1,30 +1,41 @@
-"""GraphQL over HTTP, to the letter of the specification: what is asked, by which method, and with which status."""
+"""GraphQL over HTTP: who asks, what the answer is, and with which status."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import orjson
 from graphql import GraphQLError, OperationType
 from graphql.execution.values import VariableValues
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from db.engine import ShortReader
 from db.facts import Facts
 from db.transaction import Transactions
+from gateway.asked import (
+    GRAPHQL_RESPONSE,
+    JSON,
+    Asked,
+    DisconnectedError,
+    RefusedDocumentError,
+    RefusedError,
+    headers_of,
+    negotiate,
+    read,
+)
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.context import Caller, Context
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
-from gateway.limits import DocumentError, Documents, Meter, refuse
+from gateway.limits import DocumentError, Documents, Meter
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
+from gateway.telemetry import request_line
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
@@ -34,42 +45,6 @@ from schema.schema import Schema
 from schema.selection import Operation
 
 log = logging.getLogger("gateway.request")
-
-GRAPHQL_RESPONSE = "application/graphql-response+json"
-JSON = "application/json"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The parameters of a GraphQL request."""
-
-    query: str
-    operation_name: str | None
-    variables: dict[str, Any]
-
-
-class RefusedError(Exception):
-    """A request that is refused as a whole: nothing was run."""
-
-    def __init__(self, status: int, *errors: GraphQLError, **headers: str) -> None:
-        super().__init__(errors[0].message)
-        self.status = status
-        self.errors = errors
-        self.headers = headers
-
-    def status_as(self, _media: str) -> int:
-        return self.status
-
-
-class RefusedDocumentError(RefusedError):
-    """A well-formed request whose document, operation or variables are refused."""
-
-    def __init__(self, *errors: GraphQLError) -> None:
-        super().__init__(400, *errors)
-
-    def status_as(self, media: str) -> int:
-        """To clients of plain JSON the specification gives 200: they know no difference between errors and failures."""
-        return 200 if media == JSON else self.status
 
 
 class GraphQLEndpoint:
@@ -106,18 +81,20 @@ class GraphQLEndpoint:
         self.facts = facts
         self.plans.forget_prices()
 
-    async def __call__(self, request: Request) -> Response:
-        request_id = uuid4().hex
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = os.urandom(16).hex()
         current_request_id.set(request_id)
         started = time.perf_counter()
         reporter = Reporter(request_id)
         media = GRAPHQL_RESPONSE
         entry: dict[str, Any] = {}
+        headers: dict[str, str] = {}
         try:
-            media = _negotiate(request)
-            caller = await self._authentication.authenticate(request.headers.get("authorization"))
-            asked = await self._asked(request)
-            status, body, headers = await self._answer(asked, request, caller, reporter, request_id, entry)
+            given = headers_of(scope)
+            media = negotiate(given.get(b"accept", ""))
+            caller = await self._authentication.authenticate(given.get(b"authorization"))
+            asked = await read(scope, given, receive, self._settings.max_body_bytes)
+            status, body = await self._answer(asked, scope["method"], caller, reporter, request_id, entry)
         except UnauthenticatedError as error:
             status, headers = 401, {"www-authenticate": error.challenge}
             body = orjson.dumps({"errors": [reporter.public(error)]})
@@ -126,69 +103,28 @@ class GraphQLEndpoint:
             status, headers = error.status_as(media), error.headers
             body = orjson.dumps({"errors": [reporter.public(each) for each in error.errors]})
             entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
-        except ClientDisconnect:
-            status, body, headers = 400, b"", {}
+        except DisconnectedError:
+            status, body = 400, b""
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
+            status, body = 500, orjson.dumps({"errors": [reporter.public(GraphQLError("", original_error=error))]})
+        if status == 503:
+            headers = {"retry-after": "1"} | headers
         entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        log.info("%s %s", request.method, status, extra=entry)
-        return Response(
-            body,
-            status,
-            media_type=f"{media}; charset=utf-8",
-            headers={"x-request-id": request_id, "vary": "accept"} | headers,
-        )
-
-    # -- what is asked ---------------------------------------------------------------------------------------------
-
-    async def _asked(self, request: Request) -> Asked:
-        if request.method not in {"GET", "POST"}:
-            message = f"{request.method} means nothing here; send queries by GET or POST, mutations by POST."
-            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="GET, POST")
-        if request.method == "GET":
-            parameters: dict[str, Any] = dict(request.query_params)
-            for name in ("variables", "extensions"):
-                if name in parameters:
-                    parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
-            return _checked(parameters)
-        content_type, *options = request.headers.get("content-type", "").split(";")
-        if content_type.strip().lower() != JSON:
-            message = f"The content type {content_type or '(none)'!r} is not supported; send {JSON}."
-            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
-        for option in options:
-            name, _, value = option.strip().lower().partition("=")
-            if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
-                raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
-        return _checked(_json(await self._body(request), "the body"))
-
-    async def _body(self, request: Request) -> bytes:
-        limit = self._settings.max_body_bytes
-        announced = request.headers.get("content-length", "")
-        size = int(announced) if announced.isdigit() else 0
-        chunks: list[bytes] = []
-        received = 0
-        if size <= limit:
-            async for chunk in request.stream():
-                chunks.append(chunk)
-                received += len(chunk)
-                if received > limit:
-                    break
-        if max(size, received) > limit:
-            advice = "Shorten the query, or send less in its variables."
-            error = refuse("BODY_LIMIT", "The request body is too large, in bytes", limit, max(size, received), advice)
-            raise RefusedError(413, error, connection="close")
-        return b"".join(chunks)
+        request_line(log, scope["method"], status, request_id, entry)
+        await respond(send, status, body, media, request_id, headers)
 
     # -- the answer ------------------------------------------------------------------------------------------------
 
     async def _answer(
         self,
         asked: Asked,
-        request: Request,
+        method: str,
         caller: Caller,
         reporter: Reporter,
         request_id: str,
         entry: dict[str, Any],
-    ) -> tuple[int, bytes, dict[str, str]]:
-        known, values = self._prepare(asked, request)
+    ) -> tuple[int, bytes]:
+        known, values = self._prepare(asked, method)
         try:
             plan, cost = self.plans.get(known, values)
         except GraphQLError as error:
@@ -225,9 +161,9 @@ class GraphQLEndpoint:
         answer["extensions"] = {
             "cost": {"requested": cost, "actual": reader.rows, "statements": reader.statements, "rows": reader.rows}
         }
-        return status, orjson.dumps(answer), {"retry-after": "1"} if status == 503 else {}
+        return status, orjson.dumps(answer)
 
-    def _prepare(self, asked: Asked, request: Request) -> tuple[KnownOperation, VariableValues]:
+    def _prepare(self, asked: Asked, method: str) -> tuple[KnownOperation, VariableValues]:
         """Parses, validates and checks the variables, before anything runs."""
         try:
             document = self._documents.get(asked.query)
@@ -241,7 +177,7 @@ class GraphQLEndpoint:
         except GatewayError as error:
             raise RefusedDocumentError(error) from None
         kind = known.definition.operation
-        if request.method == "GET" and kind is not OperationType.QUERY:
+        if method == "GET" and kind is not OperationType.QUERY:
             message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
             raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
         values = variable_values(self._schema.graphql, known, asked.variables)
@@ -268,56 +204,19 @@ def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]
     return 200, {"errors": errors, "data": result.data}
 
 
-def _negotiate(request: Request) -> str:
-    """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one."""
-    accept = ",".join(request.headers.getlist("accept"))
-    if not accept:
-        return GRAPHQL_RESPONSE
-    qualities: dict[str, float] = {}
-    for item in accept.split(","):
-        media, *options = (part.strip().lower() for part in item.split(";"))
-        qualities.setdefault(media, next((_quality(option[2:]) for option in options if option.startswith("q=")), 1.0))
-
-    def quality(media: str) -> float:
-        return next((qualities[name] for name in (media, "application/*", "*/*") if name in qualities), 0.0)
-
-    if max(quality(GRAPHQL_RESPONSE), quality(JSON)) > 0:
-        return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
-    message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
-    raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
+async def respond(
+    send: Send, status: int, body: bytes, media: str, request_id: str, headers: Mapping[str, str]
+) -> None:
+    """Sends an answer."""
+    sent = [
+        (b"content-type", _CONTENT_TYPES[media]),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+        (b"vary", b"accept"),
+        *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": body})
 
 
-def _quality(text: str) -> float:
-    try:
-        return min(max(float(text), 0.0), 1.0)
-    except ValueError:
-        return 0.0
-
-
-def _json(raw: bytes, where: str) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise RefusedError(400, request_error("BAD_REQUEST", f"{where} is not UTF-8 JSON: {error}.")) from None
-
-
-def _checked(parameters: Any) -> Asked:
-    """The parameters with their types checked."""
-
-    def refuse_parameter(message: str) -> RefusedError:
-        return RefusedError(400, request_error("BAD_REQUEST", message))
-
-    if isinstance(parameters, list):
-        raise refuse_parameter("Batches are not supported; send one operation a request, with several root fields.")
-    if not isinstance(parameters, dict):
-        raise refuse_parameter('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
-    query = parameters.get("query")
-    if not isinstance(query, str) or not query.strip():
-        raise refuse_parameter("The parameter query is missing; it is the GraphQL document, a string.")
-    operation_name = parameters.get("operationName")
-    if operation_name is not None and not isinstance(operation_name, str):
-        raise refuse_parameter("The parameter operationName must be a string or null.")
-    for name in ("variables", "extensions"):
-        if parameters.get(name) is not None and not isinstance(parameters[name], dict):
-            raise refuse_parameter(f"The parameter {name} must be an object or null.")
-    return Asked(query, operation_name or None, parameters.get("variables") or {})
+_CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}

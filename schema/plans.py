@@ -78,8 +78,9 @@ class KnownOperation:
 
     def key(self, variables: Variables, reads: Hashable) -> Hashable:
         """What a plan is kept by; ``reads``: what the caller may read."""
-        shape = tuple(_shape(type_, variables[name]) if name in variables else ... for name, type_ in self.types)
-        return id(self), reads, shape, tuple((name, _pinned(place, variables)) for name, place in self.pins.items())
+        shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self.types])
+        pins = tuple([(name, _pinned(place, variables)) for name, place in self.pins.items()]) if self.pins else ()
+        return id(self), reads, shape, pins
 
 
 def variable_values(

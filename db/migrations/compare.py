@@ -141,7 +141,9 @@ def _render(kind: str, item: Any, context: AutogenContext) -> str | bool:
 
 def _include_name(name: str | None, kind: str, parents: Any) -> bool:
     if kind == "table" and parents["schema_name"] == OWN_SCHEMA:
-        return name in _OWN_TABLES  # beside what builds the database, which keeps its books there
+        return (
+            f"{OWN_SCHEMA}.{name}" in Entity.metadata.tables
+        )  # beside what builds the database, which keeps its books there
     return kind != "schema" or name is None or name in (*SCHEMAS, OWN_SCHEMA)
 
 
@@ -149,7 +151,6 @@ def _include_object(item: SchemaItem, _name: str | None, kind: str, _reflected: 
     return kind != "table" or item not in _VIEWS
 
 
-_OWN_TABLES = {table.name for table in Entity.metadata.tables.values() if is_own(table)}
 _VIEWS = {table_of(entity) for entity in entities().values() if entity.__is_view__}
 
 OPTIONS: dict[str, Any] = {

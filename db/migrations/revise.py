@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, text
 from db import embedded
 from db.base import OWN_SCHEMA, Entity
 from db.migrations.compare import OPTIONS
-from db.setup import connect, migrate
+from db.setup import connect, upgrade_tables
 
 FOLDER = Path(__file__).parent
 
@@ -40,17 +40,25 @@ async def _temporary_database() -> AsyncIterator[str]:
 @asynccontextmanager
 async def _database_at_head(url: str | URL | None) -> AsyncIterator[str | URL]:
     if url is not None:
-        await migrate(url)
+        await _migrate_tables(url)
         yield url
         return
     async with _temporary_database() as temporary:
         if ScriptDirectory(str(FOLDER)).get_heads():
-            await migrate(temporary)
+            await _migrate_tables(temporary)
         yield temporary
+
+
+async def _migrate_tables(url: str | URL) -> None:
+    """The tables alone: functions, views and rights may name what only the migration that is to be written makes."""
+    async with connect(url) as connection, connection.begin():
+        await upgrade_tables(connection)
 
 
 async def new_revision(url: str | URL | None, message: str) -> Path | None:
     """Writes the migration that turns a database at head into what the models say; None if they agree.
+
+    Changes of the gateway's own tables get a migration of their own, and first; the next call writes the others.
 
     Without a ``url`` a temporary embedded Postgres is started, migrated and compared. With one, that database is
     migrated first; only one that the migrations made will do.
@@ -71,20 +79,31 @@ def _write(connection: Connection, message: str) -> Path | None:
     config.attributes["connection"] = connection
     number = sum(1 for _ in ScriptDirectory(str(FOLDER)).walk_revisions()) + 1
 
-    def drop_if_empty(_context: Any, _revision: Any, scripts: list[Any]) -> None:
-        if scripts[0].upgrade_ops.is_empty():
+    own: list[Any] = []
+
+    def arrange(_context: Any, _revision: Any, scripts: list[Any]) -> None:
+        changes = scripts[0].upgrade_ops
+        own[:] = [change for change in changes.ops if getattr(change, "schema", None) == OWN_SCHEMA]
+        if own:
+            changes.ops[:] = own  # a migration of their own, which attached databases have too
+        if changes.is_empty():
             scripts.clear()
 
     script = command.revision(
-        config, message, autogenerate=True, rev_id=f"{number:04d}", process_revision_directives=drop_if_empty
+        config, message, autogenerate=True, rev_id=f"{number:04d}", process_revision_directives=arrange
     )
     if isinstance(script, list):
         script = script[0] if script else None
     if script is None:
         return None
     path = Path(script.path)
+    if own:
+        path.write_text(path.read_text(encoding="utf-8").replace(*_MARK, 1), encoding="utf-8")
     _tidy(path)
     return path
+
+
+_MARK = ("\ndepends_on = None\n", "\ndepends_on = None\nown = True\n")
 
 
 def _tidy(path: Path) -> None:
