@@ -46,6 +46,10 @@ class NotPermittedError(DatabaseError):
     """The gateway's role has no right to what a statement reads."""
 
 
+class ReadOnlyError(NotPermittedError):
+    """The database takes no changes: it is a standby, or somebody has made it read-only."""
+
+
 class InvalidValueError(DatabaseError):
     """A bound value cannot be read as the type it is compared with."""
 
@@ -141,6 +145,7 @@ class Reader(Protocol):
 
     statements: int
     rows: int
+    position: int | None
 
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
@@ -170,6 +175,8 @@ class ShortReader:
     def __init__(self, engine: AsyncEngine, parallel: int = 4) -> None:
         self.statements = 0
         self.rows = 0
+        self.position: int | None = None
+        """Where the last change of the request is in the database's log, if that is asked for."""
         self._engine = engine
         self._slots = asyncio.Semaphore(parallel)
 
@@ -199,6 +206,9 @@ class ShortReader:
             connection = await self._lend()
             try:
                 row: Sequence[Any] = await connection.driver_connection.fetchrow(sql, *values)  # type: ignore[union-attr]  # asyncpg's
+            except asyncio.CancelledError:  # nobody can say whether its server will ever notice
+                await asyncio.shield(greenlet_spawn(connection.invalidate))
+                raise
             finally:
                 connection.close()
         except DRIVER_ERRORS as error:
@@ -244,6 +254,7 @@ class HeldReader:
     def __init__(self, connection: AsyncConnection) -> None:
         self.statements = 0
         self.rows = 0
+        self.position: int | None = None
         self._connection = connection
         self._turn = asyncio.Lock()
 
@@ -319,7 +330,8 @@ def _cause(error: BaseException) -> BaseException | None:
     return cause
 
 
-def _sqlstate(error: BaseException) -> str:
+def sqlstate(error: BaseException) -> str:
+    """The code of the database's error, empty where there is none."""
     return str(getattr(_cause(error), "sqlstate", None) or "")
 
 
@@ -330,13 +342,13 @@ def _refused_by_driver(error: BaseException) -> bool:
 
 
 def _plan_is_stale(error: DBAPIError) -> bool:
-    return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or _sqlstate(error) == "0A000"
+    return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == "0A000"
 
 
 def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line for each meaning
     """The meaning of a driver's error, so that nobody above needs to know the driver."""
     cause = _cause(error)
-    state = _sqlstate(error)
+    state = sqlstate(error)
     if isinstance(cause, PoolTimeoutError):
         return OverloadedError(str(cause))
     if state == "57014":

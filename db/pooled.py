@@ -26,15 +26,17 @@ def connection_class(settings: Mapping[str, str], *, read_only: bool) -> type[as
     class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg says no types
         """What is asked outside a transaction gets one of its own."""
 
+        _server_caps: Any
+
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             # the driver would turn JIT off for the session, to ask for types; it is off here already
             self._server_caps = self._server_caps._replace(jit=False)
 
-        async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        async def execute(self, query: str, *args: Any, **options: Any) -> str:
             if query.startswith("BEGIN"):  # what every transaction of the driver begins with
                 query = f"{query.rstrip(';')}; {with_settings}"
-            done: str = await super().execute(query, *args, timeout=timeout)
+            done: str = await super().execute(query, *args, **options)
             return done
 
         async def _execute(self, query: str, *args: Any, **options: Any) -> Any:

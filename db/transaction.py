@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from db.engine import (
     DatabaseError,
     HeldReader,
-    NotPermittedError,
     OverloadedError,
+    ReadOnlyError,
     translate,
 )
 
@@ -49,10 +49,14 @@ class OutcomeUnknownError(DatabaseError):
 class Transaction:
     """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``."""
 
-    def __init__(self, engine: AsyncEngine, connection: AsyncConnection) -> None:
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, *, tells_position: bool = False) -> None:
         self.reader = HeldReader(connection)
         self.wanted = False
         """Whether what was changed is to stay."""
+        self.position: int | None = None
+        """Where the commit is in the database's log, in bytes; None before it, or where nobody wants to know."""
+        self._tells_position = tells_position
+        self._reads_only = False
         self._engine = engine
         self._connection = connection
         self._open: AsyncTransaction | None = None
@@ -86,7 +90,9 @@ class Transaction:
             result = await self._connection.exec_driver_sql(sql, tuple(values))
             rows = result.fetchall() if result.returns_rows else ()
         except _FAILED as error:
-            raise _meaning(error) from error
+            meaning = _meaning(error)
+            self._reads_only = self._reads_only or isinstance(meaning, ReadOnlyError)
+            raise meaning from error
         self.reader.rows += len(rows)
         return rows
 
@@ -106,6 +112,18 @@ class Transaction:
             if await self._outcome(number) != "committed":
                 raise _meaning(error) from error
         self._open = None
+        if self._tells_position:
+            self.position = await self._committed_at()
+
+    async def _committed_at(self) -> int | None:
+        """A position behind the commit, None where the connection was lost meanwhile."""
+        try:
+            return int((await self._connection.exec_driver_sql(_POSITION)).scalar_one())
+        except _FAILED:
+            return None
+        finally:
+            if not self._connection.invalidated and self._connection.in_transaction():
+                await self._connection.rollback()
 
     async def rollback(self) -> None:
         """Undoes everything; a connection that is gone has done so already."""
@@ -116,6 +134,8 @@ class Transaction:
         except _FAILED:
             await self._connection.invalidate()
         self._open = None
+        if self._reads_only and not self._connection.invalidated:
+            await self._connection.invalidate()  # a new one may find a database that takes changes again
 
     async def _outcome(self, number: str) -> str:
         """``committed`` or ``aborted``: what became of a transaction, by its number."""
@@ -141,7 +161,8 @@ class Transactions:
     changed most are waited for with a connection in hand.
     """
 
-    def __init__(self, engine: AsyncEngine, at_once: int, patience: float) -> None:
+    def __init__(self, engine: AsyncEngine, at_once: int, patience: float, *, tell_positions: bool = False) -> None:
+        self._tell_positions = tell_positions
         self._engine = engine
         self._turns = asyncio.Semaphore(at_once)
         self._patience = patience
@@ -160,14 +181,14 @@ class Transactions:
         except TimeoutError:
             raise OverloadedError(f"no transaction could be begun within {self._patience:g} s") from None
         try:
-            async with _transaction(self._engine) as one:
+            async with _transaction(self._engine, tells_position=self._tell_positions) as one:
                 yield one
         finally:
             self._turns.release()
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
+async def _transaction(engine: AsyncEngine, *, tells_position: bool) -> AsyncIterator[Transaction]:
     connection = engine.connect()
     try:
         await connection.start()
@@ -175,7 +196,7 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
         raise _meaning(error) from error
     try:
         await connection.execution_options(isolation_level="READ COMMITTED")
-        one = Transaction(engine, connection)
+        one = Transaction(engine, connection, tells_position=tells_position)
         await one.begin()
         yield one
         await one.rollback()
@@ -186,6 +207,12 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[Transaction]:
     finally:
         await connection.close()
 
+
+_POSITION = """
+    SELECT (CASE current_setting('synchronous_commit')
+        WHEN 'off' THEN pg_current_wal_insert_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
+"""
+"""What is committed is on disk by then, unless commits do not wait for the disk."""
 
 _RETRIED = {"40001", "40P01", "55P03"}
 _READ_ONLY = "25006"
@@ -207,5 +234,5 @@ def _meaning(error: BaseException) -> Exception:
             getattr(cause, "constraint_name", None),
         )
     if state == _READ_ONLY:
-        return NotPermittedError(str(cause))
+        return ReadOnlyError(str(cause))
     return translate(error)

@@ -20,10 +20,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from db.engine import ShortReader, create_engine, translate
+from db.engine import ShortReader, translate
 from db.transaction import Transactions
 from gateway.auth import Authentication
-from gateway.database import count_again, inspect, inspect_when_reached
+from gateway.database import count_again, engine_for, inspect, inspect_when_reached, open_reads
 from gateway.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
 from schema.schema import build
@@ -62,21 +62,15 @@ def create_app(settings: Settings, url: URL) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine, writer = (
-            create_engine(
-                url,
-                read_only=read_only,
-                pool_size=settings.pool_size,
-                overflow=overflow,
-                statement_timeout=settings.statement_timeout,
-                prepared_statements=settings.prepared_statements,
-            )
-            for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
-        )
-        changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
+        engine = engine_for(settings, url, settings.pool_size)
+        writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
+        reads = open_reads(settings, url, engine)
+        told = reads.replica is not None
+        changes = Transactions(writer, settings.pool_size, settings.turn_timeout, tell_positions=told)
         authentication = Authentication()
-        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication)
+        graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
+        app.state.reads = reads
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -89,6 +83,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
+            await reads.close()
             await engine.dispose()
             await writer.dispose()
 

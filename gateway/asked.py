@@ -14,6 +14,7 @@ import orjson
 from graphql import GraphQLError
 from starlette.types import Receive, Scope
 
+from db.replica import position_of
 from gateway.errors import request_error
 from gateway.limits import refuse
 
@@ -30,6 +31,8 @@ class Asked:
     query: str
     operation_name: str | None
     variables: dict[str, Any]
+    after: int | None = None
+    """The position in the database's log that the answer must not be behind."""
 
 
 class RefusedError(Exception):
@@ -177,4 +180,14 @@ def _checked(parameters: Any) -> Asked:
     for name in ("variables", "extensions"):
         if parameters.get(name) is not None and not isinstance(parameters[name], dict):
             raise refuse_parameter(f"The parameter {name} must be an object or null.")
-    return Asked(query, operation_name or None, parameters.get("variables") or {})
+    after = _after((parameters.get("extensions") or {}).get("position"))
+    return Asked(query, operation_name or None, parameters.get("variables") or {}, after)
+
+
+def _after(position: Any) -> int | None:
+    if position is None:
+        return None
+    try:
+        return position_of(str(position))
+    except ValueError as error:
+        raise RefusedError(400, request_error("BAD_REQUEST", f"extensions.position: {error}.")) from None

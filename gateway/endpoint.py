@@ -12,11 +12,10 @@ from typing import Any
 import orjson
 from graphql import GraphQLError, OperationType
 from graphql.execution.values import VariableValues
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
-from db.engine import ShortReader
 from db.facts import Facts
+from db.replica import Reads, position_text
 from db.transaction import Transactions
 from gateway.asked import (
     GRAPHQL_RESPONSE,
@@ -53,7 +52,7 @@ class GraphQLEndpoint:
     def __init__(
         self,
         schema: Schema,
-        engine: AsyncEngine,
+        reads: Reads,
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
@@ -63,7 +62,7 @@ class GraphQLEndpoint:
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
-        self._engine = engine
+        self._reads = reads
         self._settings = settings
         self._documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
@@ -130,7 +129,7 @@ class GraphQLEndpoint:
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
         entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
-        reader = ShortReader(self._engine, self._settings.parallel_statements)
+        reader = self._reads.reader(self._settings.parallel_statements, caller.name, asked.after)
 
         def context(operation: Operation) -> Context:
             return Context(
@@ -142,15 +141,19 @@ class GraphQLEndpoint:
                 key_hours=self._settings.idempotency_hours,
             )
 
+        changes = known.definition.operation is OperationType.MUTATION
         try:
             async with asyncio.timeout(self._settings.request_timeout):
                 result = await self.execution.run(known, plan, asked.variables, values, reader, context)
         except TimeoutError:
             seconds = self._settings.request_timeout
             message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
-            if known.definition.operation is OperationType.MUTATION:
+            if changes:
                 message += " A change that was being committed may have been made: the same idempotencyKey tells."
             raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
+        finally:
+            if changes:
+                self._reads.changed(caller.name, reader.position)
         if result.fallback:
             entry["fallback"] = result.fallback
         entry["compiled"] = result.compiled
@@ -161,6 +164,8 @@ class GraphQLEndpoint:
         answer["extensions"] = {
             "cost": {"requested": cost, "actual": reader.rows, "statements": reader.statements, "rows": reader.rows}
         }
+        if reader.position is not None:
+            answer["extensions"]["position"] = position_text(reader.position)
         return status, orjson.dumps(answer)
 
     def _prepare(self, asked: Asked, method: str) -> tuple[KnownOperation, VariableValues]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.types import String
 
 from db.base import Labels
-from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError
+from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError, ReadOnlyError
 from db.lifecycle import Change, Given, Lifecycle, lifecycles
 from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
 from schema import idempotency, ids
@@ -211,6 +211,12 @@ async def _attempt(
         raise blocked(Blocker(code="REFUSED_BY_DATABASE", message=_refused(error), overridable=False)) from error
     except (DataError, InvalidValueError) as error:
         raise invalid("input", f"the database cannot hold one of the values: {error}") from error
+    except ReadOnlyError as error:
+        raise GatewayError(
+            "CHANGES_UNAVAILABLE",
+            "The database takes no changes at the moment: it is a standby, or was made read-only. Reads go on; send "
+            f"the change again later, with the same idempotencyKey. The database says: {error}",
+        ) from error
     except (NotPermittedError, MissingObjectError) as error:
         raise GatewayError(
             "CHANGES_UNAVAILABLE",

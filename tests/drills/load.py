@@ -37,7 +37,7 @@ RETRYABLE = {
 QUERIES = [
     "{ experiments(first: 3) { nodes { id experimentName models(first: 2) { nodes { id stage auc } totalCount } } } }",
     "{ models(first: 20) { nodes { id modelName modelVersion stage isChampion } totalCount } }",
-    "{ search(text: \"churn\", first: 5) { hits { __typename } } }",
+    '{ search(text: "churn", first: 5) { hits { __typename } } }',
     "{ deployments(first: 5) { nodes { id status model { id trainingRuns(first: 1) { nodes { id } } } } } }",
 ]
 

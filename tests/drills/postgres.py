@@ -19,7 +19,7 @@ from db.embedded_process import Account, account_for, arguments, environment, pr
 PATIENCE = 60.0
 """Seconds after which something that should happen soon never will."""
 
-FAST = {"shared_buffers": "32MB", "wal_level": "replica", "hot_standby": "on", "max_wal_senders": "10"}
+FAST = {"fsync": "off", "shared_buffers": "32MB", "wal_level": "replica", "hot_standby": "on", "max_wal_senders": "10"}
 
 
 class Postgres:

@@ -34,7 +34,9 @@ async def session_state(url: str) -> list[tuple[Any, ...]]:
         stranger = await asyncpg.connect(url, statement_cache_size=0)
         try:
             async with stranger.transaction():
-                row = await stranger.fetchrow(f"SELECT {asked}, current_user, (SELECT count(*) FROM pg_prepared_statements)")
+                row = await stranger.fetchrow(
+                    f"SELECT {asked}, current_user, (SELECT count(*) FROM pg_prepared_statements)"
+                )
             found.add(tuple(row))
         finally:
             await stranger.close()
