@@ -43,7 +43,14 @@ def connection_class(settings: Mapping[str, str], *, read_only: bool) -> type[as
             """What ``fetch``, ``fetchrow`` and ``fetchval`` come to."""
             if self.is_in_transaction():
                 return await super()._execute(query, *args, **options)
-            async with self.transaction():
-                return await super()._execute(query, *args, **options)
+            transaction = self.transaction()
+            await transaction.start()
+            try:
+                done = await super()._execute(query, *args, **options)
+            except Exception:  # not when it is given up: the server may never answer, and the connection is not kept
+                await transaction.rollback()
+                raise
+            await transaction.commit()
+            return done
 
     return PooledConnection

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from db.demo import load
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE
 from drills.load import QUERIES
 from drills.postgres import Postgres
+from process import Gateway
 
 DATABASE = "drill"
 """The demo data, which nobody changes."""
@@ -47,3 +51,16 @@ async def truth(primary: Postgres) -> Mapping[str, Any]:
     """The data of each query, as the loaders told them before anything broke."""
     async with serving(primary.url(DATABASE), compiler=False) as client:
         return {query: await client.data(query) for query in QUERIES}
+
+
+@asynccontextmanager
+async def gateway(folder: Path, **settings: str) -> AsyncIterator[Gateway]:
+    """The gateway in a process of its own, ready; whatever it does then, it is gone after the block."""
+    one = Gateway(folder, **settings)
+    try:
+        await asyncio.to_thread(one.ready)
+        yield one
+        if one.process.poll() is None:
+            assert await asyncio.to_thread(one.end) in (0, -15)
+    finally:
+        one.close()

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import orjson
 import psutil
 
-SECONDS = float(os.environ.get("DRILL_SECONDS", "1"))
+SECONDS = float(os.environ.get("DRILL_SECONDS", "0.7"))
 """How long each part of a drill goes on."""
 CLIENTS = int(os.environ.get("DRILL_CLIENTS", "8"))
 REPORT = os.environ.get("DRILL_REPORT")

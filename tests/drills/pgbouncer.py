@@ -51,7 +51,8 @@ def pgbouncer(url: str, account: Account, *, server_connections: int, **settings
     )  # fmt: skip
     try:
         there = wait_until(lambda: (folder / ".s.PGSQL.6432").exists() or process.poll() is not None, 20)
-        assert there and process.poll() is None, (folder / "log").read_text()
+        assert there, "pgbouncer does not begin"
+        assert process.poll() is None, (folder / "log").read_text()
         through = target.set(host=None, port=None, query={})
         yield f"{through.render_as_string(hide_password=False)}?host={quote(str(folder), safe='/')}&port=6432"
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -33,6 +34,10 @@ class Postgres:
         self._programs = programs(version, account)
         self._version = version
         self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+            """Its port on the loopback, beside the socket."""
 
     @classmethod
     def make(cls, version: int = 16, **settings: str) -> Self:
@@ -56,20 +61,21 @@ class Postgres:
     def standby(self, **settings: str) -> Self:
         """A copy of this server that streams from it, started."""
         made = self._in_a_folder(self._version)
-        where = ["--host", str(self.folder), "--username", ADMIN_ROLE, "--no-sync"]
+        where = ["--host", str(self.folder), "--port", str(self.port), "--username", ADMIN_ROLE, "--no-sync"]
         made._run("pg_basebackup", "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", *where)
         made.start(**settings)
         return made
 
     def url(self, database: str, role: str = GATEWAY_ROLE) -> str:
         """The SQLAlchemy URL of a database for a role, which has no password."""
-        return f"postgresql://{role}@/{database}?host={quote(str(self.folder), safe='/')}&port=5432"
+        return f"postgresql://{role}@/{database}?host={quote(str(self.folder), safe='/')}&port={self.port}"
 
     def start(self, **settings: str) -> None:
         """Starts it and waits until it lets people in."""
         self.settings |= settings
-        forced = FAST | self.settings | {"listen_addresses": "", "unix_socket_directories": str(self.folder)}
-        for stale in (self._cluster / "postmaster.pid", self.folder / ".s.PGSQL.5432.lock"):
+        forced = FAST | self.settings | {"listen_addresses": "127.0.0.1", "port": str(self.port)}
+        forced |= {"unix_socket_directories": str(self.folder)}
+        for stale in (self._cluster / "postmaster.pid", self.folder / f".s.PGSQL.{self.port}.lock"):
             stale.unlink(missing_ok=True)
         log = os.open(self.folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -124,7 +130,7 @@ class Postgres:
     def _ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self.log[-2000:]
-        asked = [self._programs / "pg_isready", "--host", self.folder, "--quiet"]
+        asked = [self._programs / "pg_isready", "--host", self.folder, "--port", str(self.port), "--quiet"]
         return subprocess.run(asked, env=environment(), check=False, **self.account.switch()).returncode == 0
 
     def _run(self, program: str, *options: str) -> None:

@@ -15,15 +15,14 @@ from client import serving
 from conftest import connect
 from db.embedded import ADMIN_ROLE
 from db.engine import ShortReader, StatementTimeoutError, create_engine, database_url, snapshot
-from drills.fixtures import CHANGES, DATABASE
-from drills.load import SECONDS, Load, memory
+from drills.fixtures import CHANGES, DATABASE, gateway
+from drills.load import SECONDS, Load
 from drills.pgbouncer import PROGRAM, pgbouncer
 from drills.postgres import Postgres
-from process import Gateway
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
 
-SESSION = "search_path, statement_timeout, default_transaction_read_only, jit, TimeZone, DateStyle".split(", ")
+SESSION = ["search_path", "statement_timeout", "default_transaction_read_only", "jit", "TimeZone", "DateStyle"]
 
 
 async def session_state(url: str) -> list[tuple[Any, ...]]:
@@ -65,15 +64,11 @@ async def test_answers_are_right_and_nothing_is_left_on_a_connection(
     pooled: str, truth: Mapping[str, Any], tmp_path: Path
 ) -> None:
     before = await session_state(plain(pooled))
-    gateway = Gateway(tmp_path, DATABASE_URL=pooled, GATEWAY_PREPARED_STATEMENTS="false").ready()
-    try:
-        load = Load("PgBouncer in transaction mode", gateway.base, truth)
-        async with load.running(gateway.process.pid) as figures:
+    async with gateway(tmp_path, DATABASE_URL=pooled, GATEWAY_PREPARED_STATEMENTS="false") as one:
+        load = Load("PgBouncer in transaction mode", one.base, truth)
+        async with load.running(one.process.pid) as figures:
             await asyncio.sleep(2 * SECONDS)
         assert await session_state(plain(pooled)) == before
-    finally:
-        gateway.end()
-        gateway.close()
     figures.hold()
     assert not figures.refused
     figures.record()

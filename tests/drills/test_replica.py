@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -12,13 +11,11 @@ import pytest
 
 from changing import model_in
 from client import Client, serving
-from conftest import connect, execute
+from conftest import connect
 from db.embedded import ADMIN_ROLE
 from db.replica import Reads
-from drills.fixtures import CHANGES, DATABASE
-from drills.load import SECONDS, Load
+from drills.fixtures import CHANGES
 from drills.postgres import Postgres
-from process import Gateway
 
 STAGE = "query($id: ID!) { model(id: $id) { stage } }"
 PROMOTE = (
@@ -62,7 +59,7 @@ def reads_of(client: Client) -> Reads:
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what another task brings about, or another process
             await asyncio.sleep(0.01)
 
 
