@@ -58,6 +58,10 @@ class DataError(DatabaseError):
     """The stored data, not the request, make a statement fail: a division by zero in a view, an overflow."""
 
 
+NEVER_TWICE = (StatementTimeoutError, DatabaseUnavailableError, OverloadedError)
+"""What was given up, lost or refused for lack of resources is not tried again."""
+
+
 def database_url(text: str) -> URL:
     """A URL of any Postgres as the engine needs it: ``postgres://`` and ``postgresql://`` mean asyncpg too.
 
@@ -116,6 +120,7 @@ def create_engine(
         max_overflow=overflow,
         pool_timeout=connect_timeout,
         pool_reset_on_return=None,
+        pool_use_lifo=True,  # a few warm backends serve a small load, whose caches and plans are there
         hide_parameters=True,  # they are the data's; the log has no need of them
         connect_args=arguments,
     )

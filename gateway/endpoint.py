@@ -134,7 +134,7 @@ class GraphQLEndpoint:
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
-                Loaders(self._schema.catalogue, reader, self.missing, self.facts),
+                Loaders(self._schema.catalogue, reader, self.missing, self.facts, compiles=self.plans.compiles),
                 caller,
                 request_id,
                 begin=self._changes.open,

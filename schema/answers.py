@@ -17,7 +17,7 @@ import orjson
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution.values import VariableValues
 
-from db.engine import DatabaseUnavailableError, OverloadedError, ShortReader, StatementTimeoutError
+from db.engine import NEVER_TWICE, ShortReader
 from schema.errors import GatewayError
 from schema.plans import KnownOperation, Part, Plan
 from schema.schema import Schema
@@ -25,8 +25,6 @@ from schema.selection import Operation
 from schema.types import RequestContext
 
 log = logging.getLogger("gateway.compiler")
-
-NEVER_TWICE = (StatementTimeoutError, DatabaseUnavailableError, OverloadedError)
 
 MakeContext = Callable[[Operation], RequestContext]
 

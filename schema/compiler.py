@@ -72,9 +72,24 @@ class Compiler:
             for place, query in enumerate(self._queries.values())
         ]
         text = f"SELECT {', '.join(columns)}, 0{asked.below} FROM (SELECT) one{''.join(asked.beside)}"
+        return self._statement(text, tuple(self._queries))
+
+    def rows(self, type_: Type, selection: Selection, keys: Sequence[Sequence[str | None]]) -> Statement:
+        """The statement of the rows with these keys: for each that there is its place, its JSON and the rows in it.
+
+        Raises:
+            NotCompilableError: The loaders have to answer.
+        """
+        places = self.bind(list(range(1, len(keys) + 1)), "bigint[]")
+        arrays = [self.bind(list(column), "text[]") for column in zip(*keys, strict=True)]
+        query = self._keyed(type_, selection, places, arrays)
+        return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), f.n FROM ({query}) f", ())
+
+    def _statement(self, text: str, keys: tuple[str, ...]) -> Statement:
+        """With the values that are used, and these alone."""
         used = {number: place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
         text = _PLACEHOLDER.sub(lambda found: f"${used[found[1]]}", text)
-        return Statement(text, tuple(self.bind.values[int(number) - 1] for number in used), tuple(self._queries))
+        return Statement(text, tuple(self.bind.values[int(number) - 1] for number in used), keys)
 
     # -- roots -----------------------------------------------------------------------------------------------------
 
@@ -140,7 +155,6 @@ class Compiler:
 
     def _nodes_of(self, selection: Selection, values: Any, name: str) -> str:
         type_ = type_of(self._catalogue, "ids", f"{name}:")
-        self._lists.refuse_missing(type_)
 
         def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
             """The places and the keys of this type's ids."""
@@ -153,6 +167,11 @@ class Compiler:
         arrays = [
             self.bind(applied(list, applied(itemgetter(place), columns)), "text[]") for place in range(len(type_.key))
         ]
+        return self._keyed(type_, selection, places, arrays)
+
+    def _keyed(self, type_: Type, selection: Selection, places: str, arrays: Sequence[str]) -> str:
+        """The rows with the keys whose parts stand in these arrays, each with its place."""
+        self._lists.refuse_missing(type_)
         names = ", ".join(f"c{i}" for i in range(len(type_.key)))
         on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key)]
         rows = type_.source({"keys": arrays[0]})

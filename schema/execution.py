@@ -1,4 +1,5 @@
-"""How mutations are executed: each root field in a transaction of its own, its whole answer read before the commit."""
+"""How resolvers' answers are put together: rows that Postgres has written as JSON go through as they are, and each root
+field of a mutation has a transaction of its own, with its whole answer read before the commit."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from graphql import GraphQLObjectType
+from graphql import GraphQLObjectType, GraphQLResolveInfo
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
@@ -16,10 +17,28 @@ from graphql.pyutils import Path
 from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabaseError, Transaction
 from schema.errors import GatewayError
 from schema.loaders import Loaders
+from schema.records import WRITTEN
 
 
-class MutationExecutor(Executor[Any]):
-    """graphql-core's executor, with begin and commit around each root field.
+class AnswerExecutor(Executor[Any]):
+    """graphql-core's executor, to which a row that is written already is complete."""
+
+    def complete_object_value(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(result, dict) and (written := result.get(WRITTEN)) is not None:
+            return written
+        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
+
+
+class MutationExecutor(AnswerExecutor):
+    """Begin and commit around each root field.
 
     A stock executor reads the answer after the resolver has returned, when a dry run would be undone already. Here the
     resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed either,

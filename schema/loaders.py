@@ -7,22 +7,28 @@ answered by one statement, whatever their number. Rows come as tuples of wire va
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from strawberry.dataloader import DataLoader
 
-from db.engine import DatabaseError, InvalidValueError, Reader
+from db.engine import NEVER_TWICE, DatabaseError, InvalidValueError, Reader
 from db.facts import Facts
 from schema import aggregates, cursors, sql
 from schema.arguments import Given, bound, given, parse_id, type_of
 from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
+from schema.compiler import Compiler
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.filters import json_paths
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
-from schema.records import Key, Missing, Record, Shape, key_name, object_name
+from schema.records import WRITTEN, Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection, node_selections
+from schema.statements import NotCompilableError
+
+log = logging.getLogger("gateway.compiler")
 
 
 @dataclass(frozen=True)
@@ -38,17 +44,22 @@ class Scope:
 class Loaders:
     """The loaders of one request."""
 
-    def __init__(self, catalogue: Catalogue, reader: Reader, missing: Missing, facts: Facts) -> None:
+    def __init__(
+        self, catalogue: Catalogue, reader: Reader, missing: Missing, facts: Facts, *, compiles: bool = False
+    ) -> None:
+        """``compiles``: whether rows below fields of Python's own are read by compiled statements."""
         self.catalogue = catalogue
+        self.compiles = compiles
         self.reader = reader
         self.missing = missing
         self.lists = Lists(catalogue, missing)
         self.facts = facts
         self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
+        self._compiled_failed = False
 
     def over(self, reader: Reader) -> Loaders:
         """The same, over another way to read."""
-        return Loaders(self.catalogue, reader, self.missing, self.facts)
+        return Loaders(self.catalogue, reader, self.missing, self.facts, compiles=self.compiles)
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 
@@ -320,9 +331,36 @@ class Loaders:
         """The row with a key or None, with all that meet at this place of the query; for fields of Python's own."""
 
         async def load(keys: list[Key]) -> Sequence[Any]:
-            return await self.by_ids(type_, [selection], keys)
+            return await self.rows(type_, selection, keys)
 
         return self.loader(selection, load, type_.name).load(key)
+
+    async def rows(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
+        """The rows with these keys; with all that is selected below them in one compiled statement, where that can be.
+
+        What can't be said so, and what makes that statement fail, is left to the loaders.
+        """
+        nested = any(child.name in type_.relations for child in selection.on(type_.name).values())
+        if self.compiles and nested and not self._compiled_failed:
+            try:
+                return await self._compiled(type_, selection, keys)
+            except NEVER_TWICE:
+                raise
+            except (NotCompilableError, GatewayError):
+                pass
+            except DatabaseError as error:
+                self._compiled_failed = True
+                log.info("rows of %s are answered by the loaders: %s", type_.name, error)
+        return await self.by_ids(type_, [selection], keys)
+
+    async def _compiled(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
+        variables = selection.operation.variables.coerced
+        statement = Compiler(self.catalogue, self.missing, variables).rows(type_, selection, keys)
+        found: list[Record | None] = [None] * len(keys)
+        for place, json, rows in await self.reader.fetch(statement.sql, statement.values(variables)):
+            found[place - 1] = {"__typename": type_.name, WRITTEN: orjson.Fragment(json)}
+            self.reader.rows += rows - 1  # it has counted the row itself
+        return found
 
     def node(self, selection: Selection, id_: str) -> Any:
         """A row of any type by its global id, with all that meet at this place of the query."""
@@ -360,7 +398,7 @@ class Loaders:
         self, type_: Type, selection: Selection, keys: Sequence[Key]
     ) -> Sequence[Record | Exception | None]:
         try:
-            return await self.by_ids(type_, [selection], keys)
+            return await self.rows(type_, selection, keys)
         except (GatewayError, DatabaseError) as error:
             return [error] * len(keys)
 

@@ -16,6 +16,9 @@ from schema.selection import Selection
 Record = dict[str, Any]
 """A row as the types' resolvers read it: values by GraphQL field name; ``__typename``; keys of relations by column."""
 
+WRITTEN = "=json"
+"""Where a record has the row with all that is selected of it, as JSON that Postgres has written."""
+
 Key = tuple[str | None, ...]
 
 

@@ -12,7 +12,7 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
 from schema.catalogue import Catalogue, catalogue
-from schema.execution import MutationExecutor
+from schema.execution import AnswerExecutor, MutationExecutor
 from schema.fields import FIELDS
 from schema.fields.lifecycle import LifecycleFields
 from schema.mutations import Mutations
@@ -48,7 +48,7 @@ class Schema(strawberry.Schema):
             context_value=context,
             variable_values=variables,
             operation_name=operation_name,
-            executor_class=MutationExecutor if context.operation.changes else None,
+            executor_class=MutationExecutor if context.operation.changes else AnswerExecutor,
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's says bool, not TypeGuard
         )
         return await result if inspect.isawaitable(result) else result

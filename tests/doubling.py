@@ -12,22 +12,22 @@ from sqlalchemy.dialects.postgresql import JSONB
 from db.base import entities, relations, table_of
 
 
-def copied(table: Table, column: Any, linked: set[str]) -> str:
+def copied(table: Table, column: Any, linked: set[str], mark: int) -> str:
     """The SQL of a column in the copy: what identifies or links rows is changed in one way everywhere."""
     name = column.name
     if isinstance(column.type, Uuid):
-        return f"md5({name}::text || '2')::uuid"
+        return f"md5({name}::text || '{mark}')::uuid"
     if isinstance(column.type, ARRAY) and isinstance(column.type.item_type, Uuid):
-        return f"ARRAY(SELECT md5(x::text || '2')::uuid FROM unnest({name}) x)"
+        return f"ARRAY(SELECT md5(x::text || '{mark}')::uuid FROM unnest({name}) x)"
     if name in linked and isinstance(column.type, JSONB):
-        named = "x || jsonb_build_object('name', x ->> 'name' || '~2')"
-        item = f"CASE jsonb_typeof(x) WHEN 'object' THEN {named} ELSE to_jsonb(x #>> '{{}}' || '~2') END"
+        named = f"x || jsonb_build_object('name', x ->> 'name' || '~{mark}')"
+        item = f"CASE jsonb_typeof(x) WHEN 'object' THEN {named} ELSE to_jsonb(x #>> '{{}}' || '~{mark}') END"
         return f"(SELECT jsonb_agg({item}) FROM jsonb_array_elements({name}) x)"
     if name in linked and isinstance(column.type, String) and not isinstance(column.type, SqlEnum):
         room = (column.type.length or 1000) - 2
-        return f"CASE WHEN length({name}) > {room} THEN '~2' || substr({name}, 3) ELSE {name} || '~2' END"
+        return f"CASE WHEN length({name}) > {room} THEN '~{mark}' || substr({name}, 3) ELSE {name} || '~{mark}' END"
     if column.primary_key and isinstance(column.type, Integer):
-        return f"{name} + 1000000"
+        return f"{name} + {mark - 1}000000"
     return str(name)
 
 
@@ -48,16 +48,19 @@ def linked_columns() -> dict[str, set[str]]:
     return linked
 
 
-async def double(connection: asyncpg.Connection) -> None:
-    """Copies every row of every table; needs a superuser, since the copies are made without triggers."""
+async def double(connection: asyncpg.Connection, *only: str, mark: int = 2) -> None:
+    """Copies every row of every table, or of these alone; needs a superuser, since no trigger looks at the copies.
+
+    Who doubles again needs another ``mark``, a digit, that tells the copies from the first ones.
+    """
     linked = linked_columns()
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         for entity in entities().values():
-            if entity.__is_view__:
-                continue
             table = table_of(entity)
+            if entity.__is_view__ or (only and table.fullname not in only):
+                continue
             columns = [column for column in table.columns if column.computed is None]
             names = ", ".join(column.name for column in columns)
-            values = ", ".join(copied(table, column, linked[table.fullname]) for column in columns)
+            values = ", ".join(copied(table, column, linked[table.fullname], mark) for column in columns)
             await connection.execute(f"INSERT INTO {table.fullname} ({names}) SELECT {values} FROM {table.fullname}")

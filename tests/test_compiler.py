@@ -13,6 +13,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from client import Client, same, serving
 from conftest import Clone, Database, connect, execute
+from doubling import double
 from gateway.endpoint import GraphQLEndpoint
 from schema import plans
 from schema.records import Missing
@@ -217,14 +218,24 @@ LIFECYCLE = """query($id: ID!) { experiment(id: $id) { experimentName models(fir
   { nodes { requestsTotal } } } } } } } } } }"""
 
 
-async def test_a_fixed_answer_costs_the_same_over_more_rows(
-    demo_database: Database, doubled: Client, off: Client
+async def test_a_fixed_answer_costs_the_same_over_sixteen_times_the_rows(
+    demo_template: Database, clone: Clone, off: Client
 ) -> None:
     data = await off.data("{ models(where: {stage: {eq: PRODUCTION}}, first: 1) { nodes { experiment { id } } } }")
     id_ = data["models"]["nodes"][0]["experiment"]["id"]
-    larger = doubled.app.state.engine.url.render_as_string(hide_password=False)
-    read = await rows_read(demo_database.gateway_url, LIFECYCLE, id=id_)
-    assert 0 < read == await rows_read(larger, LIFECYCLE, id=id_)
+    tables = ["ml_experiments", "ml_model_registry", "ml_deployments", "ml_bentoml_services"]
+    async with clone(demo_template) as copy:
+        read = await rows_read(copy.gateway_url, LIFECYCLE, id=id_)
+        connection = await connect(copy.admin_url)
+        try:
+            before = await connection.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics")
+            for mark in range(2, 6):
+                await double(connection, *tables, "ml_bentoml_serving_metrics", mark=mark)
+            assert await connection.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics") == 16 * before
+            await connection.execute(f"ANALYZE {', '.join(tables)}, ml_bentoml_serving_metrics")
+        finally:
+            await connection.close()
+        assert 0 < read == await rows_read(copy.gateway_url, LIFECYCLE, id=id_)
     assert read <= 1 + 2 + 4 + 4 + 12
 
 
@@ -339,3 +350,41 @@ async def test_bad_arguments_are_named_as_ever(on: Client, off: Client) -> None:
         for answer in (found, expected):
             answer.pop("extensions")
         assert json.dumps(found) == json.dumps(expected)
+
+
+# -- rows below what Python answers ------------------------------------------------------------------------------------
+
+
+PAYLOAD = """mutation($id: ID!) { archiveOrNot: promoteModel(input: {id: $id, to: ARCHIVED, dryRun: true}) {
+  __typename ... on TransitionPreview { wouldChange { id ... on Model { stage
+    was: experiment { experimentName models(first: 3) { totalCount nodes { modelVersion stage } } }
+    deployments(first: 2) { nodes { environment services(first: 1) { nodes { serviceName } } } } } } } } }"""
+
+
+async def test_what_a_change_answers_is_compiled_in_its_transaction(on: Client, off: Client) -> None:
+    models = (await off.data("{ models(where: {stage: {eq: STAGING}}, first: 2) { nodes { id } } }"))["models"]["nodes"]
+    found = await asks_the_same(on, off, PAYLOAD, id=models[0]["id"])
+    (row,) = found["data"]["archiveOrNot"]["wouldChange"]
+    assert row["stage"] == "ARCHIVED"  # as the transaction sees it, which was undone
+    by_loaders = await off.ask(PAYLOAD, id=models[0]["id"])
+    counts = [one["extensions"]["cost"] for one in (found, by_loaders)]
+    assert counts[0]["statements"] < counts[1]["statements"]
+    assert counts[0]["rows"] >= 3
+
+
+async def test_rows_of_a_search_are_compiled_and_fall_back_to_the_loaders(
+    demo_template: Database, clone: Clone, off: Client
+) -> None:
+    query = """{ search(text: "kisqali", types: [Experiment], first: 5) { hits { node { ... on Experiment {
+      experimentName models(first: 2) { nodes { auc experiment { brand } } } } } } } }"""
+    async with clone(demo_template) as copy, serving(copy.gateway_url, compiler=True) as client:
+        found, expected = await client.ask(query), await off.ask(query)
+        assert same(found["data"], expected["data"])
+        assert found["extensions"]["cost"]["statements"] < expected["extensions"]["cost"]["statements"]
+        await execute(copy.owner_url, "UPDATE ml_model_registry SET auc = 'NaN'")
+        broken = await client.ask(query)
+    assert {error["extensions"]["code"] for error in broken["errors"]} == {"UNREPRESENTABLE_VALUE"}
+    assert all(error["path"][-1] == "auc" for error in broken["errors"])
+    assert [hit["node"]["experimentName"] for hit in broken["data"]["search"]["hits"]] == [
+        hit["node"]["experimentName"] for hit in found["data"]["search"]["hits"]
+    ]

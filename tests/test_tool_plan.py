@@ -119,8 +119,8 @@ async def test_statements_do_not_grow_with_the_tools(demo: Client) -> None:
         answer = await demo.ask(PLAN, tools=names)
         assert "errors" not in answer
         counts.add(answer["extensions"]["cost"]["statements"])
-    # the plan; tools; inputs with their producers and consumers; suggestions with their producers
-    assert max(counts) == 7
+    # the plan; tools, inputs with their ends, and suggestions with theirs: by the loaders a statement for each end
+    assert max(counts) == (4 if demo.app.state.graphql.plans.compiles else 7)
     answer = await demo.ask('{ toolExecutionPlan(tools: ["roi_estimator"]) { estimatedLatencyMs } }')
     assert answer["extensions"]["cost"]["statements"] == 1
 

@@ -181,11 +181,12 @@ def check(name: str, subject: Subject, case: Case) -> tuple[float, float]:
     return float(told), len(answer.content) / 1000
 
 
-def measure(rounds: int, seconds: float) -> None:
+def measure(rounds: int, seconds: float, only: list[str]) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(servers.gateway("compiled", compiler=True))
         found = stack.enter_context(database())
         asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))))
+        asked = [case for case in asked if not only or case.name[:2] in only]
         measured = subjects(stack, found, asked, first)
         results: dict[str, dict[str, list[dict[str, float]]]] = {case.name: {} for case in asked}
         for case in asked:  # nobody is measured while its caches fill
@@ -224,7 +225,8 @@ def measure(rounds: int, seconds: float) -> None:
     }
     print("\n".join(report.table(medians)))
     print(f"memory of a worker, MB: {rss}")
-    report.write(DOCS, medians, about)
+    if not only:
+        report.write(DOCS, medians, about)
 
 
 def _round(subject: Subject, case: Case, process: psutil.Process, seconds: float) -> dict[str, float]:
@@ -265,6 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the gateway beside its peers.")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each measurement (3)")
+    parser.add_argument("--only", nargs="*", default=[], metavar="Q", help="some questions (Q1 Q5), and no files")
     parser.add_argument(
         "--memory", type=float, metavar="SECONDS", help="a mixed load for so long, for the memory alone"
     )
@@ -272,7 +275,7 @@ def main() -> None:
     if asked.memory:
         memory(asked.memory)
     else:
-        measure(asked.rounds, asked.seconds)
+        measure(asked.rounds, asked.seconds, asked.only)
 
 
 if __name__ == "__main__":
