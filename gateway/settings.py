@@ -62,6 +62,15 @@ class Settings(BaseSettings):
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."
     )
+    client_timeout: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a client may take to say what it asks, or may read nothing of an answer.",
+    )
+    keep_alive: float = Field(
+        default=65.0, gt=0, le=3600, description="Seconds that a connection without a request is kept for the next."
+    )
     turn_timeout: float = Field(
         default=10.0, gt=0, le=3600, description="Seconds that a change waits for its turn when many are made at once."
     )
