@@ -161,8 +161,9 @@ class Transactions:
     changed most are waited for with a connection in hand.
     """
 
-    def __init__(self, engine: AsyncEngine, at_once: int, patience: float, *, tell_positions: bool = False) -> None:
-        self._tell_positions = tell_positions
+    def __init__(self, engine: AsyncEngine, at_once: int, patience: float) -> None:
+        self.tell_positions = False
+        """Whether somebody wants to know where commits are in the database's log, which costs a statement each."""
         self._engine = engine
         self._turns = asyncio.Semaphore(at_once)
         self._patience = patience
@@ -181,7 +182,7 @@ class Transactions:
         except TimeoutError:
             raise OverloadedError(f"no transaction could be begun within {self._patience:g} s") from None
         try:
-            async with _transaction(self._engine, tells_position=self._tell_positions) as one:
+            async with _transaction(self._engine, tells_position=self.tell_positions) as one:
                 yield one
         finally:
             self._turns.release()

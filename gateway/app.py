@@ -18,14 +18,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.engine import ShortReader, translate
+from db.engine import translate
 from db.transaction import Transactions
 from gateway.auth import Authentication
 from gateway.database import count_again, engine_for, inspect, inspect_when_reached, open_reads
 from gateway.endpoint import GraphQLEndpoint
+from gateway.gauges import caches, pools, readings
+from gateway.health import Health
 from gateway.settings import Settings
+from gateway.watch import Watch
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -59,18 +62,29 @@ def create_app(settings: Settings, url: URL) -> Starlette:
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
     request gets a typed error.
     """
+    watch, health = Watch(settings), Health()
+    tracing = watch.tracing
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engine = engine_for(settings, url, settings.pool_size)
         writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
         reads = open_reads(settings, url, engine)
-        told = reads.replica is not None
-        changes = Transactions(writer, settings.pool_size, settings.turn_timeout, tell_positions=told)
+        made = Transactions if tracing is None else tracing.transactions
+        changes = made(writer, settings.pool_size, settings.turn_timeout)
+        changes.tell_positions = reads.replica is not None
+        engines = {"read": engine, "write": writer} | ({"replica": reads.replica} if reads.replica else {})
+        if tracing is not None:
+            for each in engines.values():
+                tracing.statements(each)
         authentication = Authentication()
-        graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication)
+        graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, watch)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads = reads
+        app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
+        watch.metrics.ask(pools(engines))
+        watch.metrics.ask(caches(graphql))
+        watch.metrics.ask(readings(reads))
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -86,8 +100,10 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             await reads.close()
             await engine.dispose()
             await writer.dispose()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
-    return _Gateway(
+    app = _Gateway(
         settings,
         routes=[
             Route("/", _home),
@@ -99,6 +115,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _unexpected},
     )
+    app.state.watch, app.state.health = watch, health
+    return app
 
 
 async def _home(_request: Request) -> Response:
@@ -118,8 +136,8 @@ class _Gateway(Starlette):
         elif self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:
-            endpoint: GraphQLEndpoint = self.state.graphql
-            await endpoint(scope, receive, send)
+            answer: ASGIApp = self.state.answer
+            await answer(scope, receive, send)
 
 
 async def _explorer(_request: Request) -> Response:
@@ -148,13 +166,10 @@ async def _healthz(_request: Request) -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    """The process can answer: its database does."""
-    try:
-        await ShortReader(request.app.state.engine).fetch("SELECT 1", ())
-    except Exception as error:  # noqa: BLE001 - whatever it is, the gateway is not ready
-        log.warning("not ready: %s", error)
-        return _json({"status": "unavailable", "database": "cannot be reached"}, 503)
-    return _json({"status": "ok", "database": "ok"})
+    """The process can answer, and should be asked."""
+    health: Health = request.app.state.health
+    status, body = await health.readiness(request.app.state.engine, request.app.state.graphql)
+    return _json(body, status)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

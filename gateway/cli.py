@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from db.demo import DemoError
-from db.embedded import EmbeddedPostgresError
+from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError
 from db.setup import SetupError
 from gateway import commands
@@ -43,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         ),
     ):
         database.add_parser(name, help=text).set_defaults(run=run)
+    role = database.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
+    role.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
+    role.set_defaults(run=commands.db_role)
     demo = database.add_parser("demo", help="load demo data into an empty database")
     demo.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
     demo.set_defaults(run=commands.db_demo)
@@ -58,17 +61,16 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit status. What a user can mend is said in a sentence, without a traceback."""
     options = _parser().parse_args(arguments)
+    run: Command = options.run
     try:
         settings = load()
+        configure(settings.log)
+        commands.ENDING.listen()
+        status = run(options, settings)
+        sys.stdout.flush()
     except SettingsError as error:
         print(f"e2i-gateway: a setting is wrong\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    configure(settings.log)
-    run: Command = options.run
-    commands.ENDING.listen()
-    try:
-        status = run(options, settings)
-        sys.stdout.flush()
     except (EmbeddedPostgresError, SetupError, DemoError, commands.AddressError) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -5,23 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import gc
 import logging
 import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
-import uvicorn
 from sqlalchemy.engine import URL
 
 from db import attach, setup
 from db.engine import database_url
 from db.migrations.revise import new_revision
-from gateway.app import create_app
+from db.role import role_sql
+from gateway import serving, workers
 from gateway.database import embedded_database, load_demo
-from gateway.settings import Settings
+from gateway.serving import Sockets
+from gateway.settings import Settings, address
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -87,64 +88,72 @@ class AddressError(Exception):
     """The gateway cannot listen where it should; the message says where, why and what to do."""
 
 
+_BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
+
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until SIGINT or SIGTERM; the embedded database stops with the last gateway that uses it."""
-    with _bind(settings) as listener:  # first of all, since a port that is taken is known at once
+    with ExitStack() as bound:  # first of all, since a port that is taken is known at once
+        sockets = Sockets(*(bound.enter_context(_bind(*where)) for where in _addresses(settings)))
         if settings.url is not None:
-            return _serve(settings, settings.url, listener)
+            return _serve(settings, settings.url, sockets)
         with embedded_database(settings, ENDING.run) as (owner, gateway):
             if (size := options.demo or settings.demo) != "off":
                 ENDING.run(load_demo(owner, size))
-            return _serve(settings, database_url(gateway), listener)
+            return _serve(settings, database_url(gateway), sockets)
 
 
-def _bind(settings: Settings) -> socket.socket:
-    """A socket with the address and port of the settings; nobody can connect until it listens."""
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+Where = tuple[str, int, str]
+"""An address, a port, and what to set for another."""
+
+
+def _addresses(settings: Settings) -> list[Where]:
+    """Where the gateway listens: for the graph, and for its metrics if they are asked for."""
+    graph = (settings.host, settings.port, "set HOST to an address of this machine and PORT to a free port")
+    if settings.metrics is None:
+        return [graph]
+    return [graph, (*address(settings.metrics), "set GATEWAY_METRICS to an address of this machine and a free port")]
+
+
+def _bind(host: str, port: int, advice: str) -> socket.socket:
+    """A socket with an address and a port; nobody can connect until it listens."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise _address_error(settings, error) from error
+        raise _address_error((host, port, advice), error) from error
     return listener
 
 
-def _address_error(settings: Settings, error: OSError) -> AddressError:
-    what, advice = error.strerror or str(error), "set HOST to an address of this machine and PORT to a free port"
+def _address_error(where: Where, error: OSError) -> AddressError:
+    host, port, advice = where
+    what = error.strerror or str(error)
     if error.errno == errno.EADDRINUSE:
-        what, advice = "another program, perhaps another gateway, has this port", "stop it, or set PORT to a free one"
-    return AddressError(f"cannot listen on {settings.host} port {settings.port}: {what}; {advice}")
+        what = "another program, perhaps another gateway, has this port"
+        advice = f"stop it, or {advice}"
+    return AddressError(f"cannot listen on {host} port {port}: {what}; {advice}")
 
 
-class _Server(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # the schema stays: collections need not walk its million objects again and again
-        self.should_exit = self.should_exit or ENDING.asked_by is not None
-        for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
+def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
+    for listener, where in zip(sockets.all, _addresses(settings), strict=True):
+        try:
+            listener.listen(_BACKLOG)
+        except OSError as error:  # somebody else was bound to the port too, and listened first
+            raise _address_error(where, error) from error
 
+    def started() -> None:
+        host, port = sockets.graph.getsockname()[:2]
+        log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
+        if sockets.metrics:
+            log.info("metrics are at http://%s:%d/metrics", *sockets.metrics.getsockname()[:2])
 
-def _serve(settings: Settings, url: URL, listener: socket.socket) -> int:
-    config = uvicorn.Config(
-        create_app(settings, url),
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
-        lifespan="on",
-    )
-    try:
-        listener.listen(config.backlog)
-    except OSError as error:  # somebody else was bound to the port too, and listened first
-        raise _address_error(settings, error) from error
-    server = _Server(config)
-    server.run([listener])
-    return 0 if server.started else 1
+    if settings.workers > 1:
+        return 0 if workers.serve(settings, url, sockets, started) else 1
+    ended = serving.run(settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None)
+    return 0 if ended else 1
 
 
 def schema_print(_options: argparse.Namespace, _settings: Settings) -> int:
@@ -181,6 +190,12 @@ def db_check(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every difference between the database and what the graph expects."""
 
     return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write))
+
+
+def db_role(options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the SQL that makes the role to serve with."""
+    sys.stdout.write(role_sql(options.name))
+    return 0
 
 
 def db_demo(options: argparse.Namespace, settings: Settings) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
 from gateway.limits import DocumentError, Documents, Meter
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
-from gateway.telemetry import request_line
+from gateway.watch import Entry, Watch
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
@@ -42,8 +41,6 @@ from schema.plans import KnownOperation, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
-
-log = logging.getLogger("gateway.request")
 
 
 class GraphQLEndpoint:
@@ -56,15 +53,19 @@ class GraphQLEndpoint:
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
+        watch: Watch,
     ) -> None:
+        self.learned = False
+        """Whether the database has been looked at."""
         self.missing = Missing()
         self.facts = Facts()
         self._changes = changes
         self._authentication = authentication
+        self._watch = watch
         self._schema = schema
         self._reads = reads
         self._settings = settings
-        self._documents = Documents(schema.graphql, settings)
+        self.documents = Documents(schema.graphql, settings)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self.execution = Execution(schema)
         self.plans = self._no_plans()
@@ -72,6 +73,7 @@ class GraphQLEndpoint:
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
         self.missing = missing
+        self.learned = True
         self.plans = self._no_plans()
         self.learn_facts(facts)
 
@@ -86,7 +88,7 @@ class GraphQLEndpoint:
         started = time.perf_counter()
         reporter = Reporter(request_id)
         media = GRAPHQL_RESPONSE
-        entry: dict[str, Any] = {}
+        entry = Entry(started)
         headers: dict[str, str] = {}
         try:
             given = headers_of(scope)
@@ -109,7 +111,7 @@ class GraphQLEndpoint:
         if status == 503:
             headers = {"retry-after": "1"} | headers
         entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        request_line(log, scope["method"], status, request_id, entry)
+        self._watch.finished(scope["method"], status, request_id, entry)
         await respond(send, status, body, media, request_id, headers)
 
     # -- the answer ------------------------------------------------------------------------------------------------
@@ -121,14 +123,17 @@ class GraphQLEndpoint:
         caller: Caller,
         reporter: Reporter,
         request_id: str,
-        entry: dict[str, Any],
+        entry: Entry,
     ) -> tuple[int, bytes]:
+        entry.query = asked.query
         known, values = self._prepare(asked, method)
+        name, entry.kind = known.definition.name, known.definition.operation.value
+        entry["operation"] = name.value[:80] if name else None
         try:
-            plan, cost = self.plans.get(known, values)
+            entry.plan, entry["cost"] = plan, cost = self.plans.get(known, values)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
-        entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
+        entry.planned = time.perf_counter()
         reader = self._reads.reader(self._settings.parallel_statements, caller.name, asked.after)
 
         def context(operation: Operation) -> Context:
@@ -171,7 +176,7 @@ class GraphQLEndpoint:
     def _prepare(self, asked: Asked, method: str) -> tuple[KnownOperation, VariableValues]:
         """Parses, validates and checks the variables, before anything runs."""
         try:
-            document = self._documents.get(asked.query)
+            document = self.documents.get(asked.query)
             known = document.asked.get(asked.operation_name)
             if known is None:
                 definition = document.operation(asked.operation_name)

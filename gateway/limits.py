@@ -93,9 +93,13 @@ class Documents:
     def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 400_000) -> None:
         self._schema = schema
         self._settings = settings
+        self.hits = self.misses = 0
         self._capacity = capacity
         self._size = 0
         self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def get(self, text: str) -> Document:
         """The document of a text.
@@ -105,7 +109,9 @@ class Documents:
         """
         if kept := self._kept.get(text):
             self._kept.move_to_end(text)
+            self.hits += 1
             return kept
+        self.misses += 1
         document = self._read(text)
         if len(text) > self._capacity // 10:
             return document

@@ -21,6 +21,23 @@ def _postgres(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    address(value)
+    return value
+
+
+def address(value: str) -> tuple[str, int]:
+    """The address and the port of ``127.0.0.1:9464`` or ``[::1]:9464``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    host, colon, port = value.rpartition(":")
+    if not (host and colon and port.isdigit() and int(port) < 2**16):
+        raise ValueError("expected an address and a port, such as 127.0.0.1:9464")
+    return host.strip("[]"), int(port)
+
+
 class Settings(BaseSettings):
     """Every setting of the gateway, with its default."""
 
@@ -45,6 +62,23 @@ class Settings(BaseSettings):
         default="off", description="Demo data to load when the embedded database is empty."
     )
     log: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
+    slow_ms: float = Field(
+        default=1_000.0, ge=0, description="Milliseconds from which a request is logged with its plan; 0: never."
+    )
+    metrics: Annotated[str, AfterValidator(_address)] | None = Field(
+        default=None,
+        description="Address and port at which Prometheus finds `/metrics`, such as `127.0.0.1:9464`. Unset: nowhere.",
+    )
+    traces: bool = Field(
+        default=False, description="Whether requests are traced to OTLP, as the `OTEL_*` variables say; needs `otel`."
+    )
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that answer requests.")
+    drain: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        description="Seconds between a SIGTERM, when `/readyz` becomes 503, and the end of listening.",
+    )
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
     pool_size: int = Field(
         default=10,

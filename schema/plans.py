@@ -130,6 +130,9 @@ class Plans:
         self._size = 0
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     @property
     def compiles(self) -> bool:
         """Whether anything is compiled at all."""
