@@ -209,13 +209,17 @@ class ShortReader:
         self.statements += 1
         try:
             connection = await self._lend()
+            given_up = False
             try:
                 row: Sequence[Any] = await connection.driver_connection.fetchrow(sql, *values)  # type: ignore[union-attr]  # asyncpg's
-            except asyncio.CancelledError:  # nobody can say whether its server will ever notice
-                await asyncio.shield(greenlet_spawn(connection.invalidate))
+            except asyncio.CancelledError:
+                given_up = True
                 raise
             finally:
-                connection.close()
+                if given_up:
+                    _give_up(connection)
+                else:
+                    connection.close()
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         return row
@@ -248,6 +252,24 @@ class ShortReader:
             async with connection.begin():
                 await _set(connection, settings)
                 return await _run(connection, sql, values)
+
+
+_given_up: set[asyncio.Future[None]] = set()
+
+
+def _give_up(connection: PoolProxiedConnection) -> None:
+    """Cancels what the server does on a connection, and closes it; nobody waits for a server that may never answer.
+
+    The pool has another one instead: on this one, the next statement would wait too.
+    """
+
+    def drop() -> None:
+        connection.invalidate()
+        connection.close()
+
+    task = asyncio.ensure_future(greenlet_spawn(drop))
+    _given_up.add(task)
+    task.add_done_callback(_given_up.discard)
 
 
 class HeldReader:

@@ -115,6 +115,7 @@ class Server(uvicorn.Server):
 
         Closed at once, a connection whose request is in the kernel already would take it along.
         """
+        await asyncio.sleep(0)  # whoever has connected by now is let in
         for server in self.servers:
             server.close()
         for listener in sockets or ():
