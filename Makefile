@@ -37,8 +37,10 @@ bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 
 bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes against recursive queries by hand
 	$(BIN)/python -m tests.bench.lineage
 
-drill: $(VENV)/dev ## Let 50 clients change the same rows for 30 seconds while database backends are killed
+drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds each, and write gateway/docs/drills.json
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
+	rm -f gateway/docs/drills.json
+	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.engine import translate
+from db.replica import Changes
 from db.transaction import Transactions
 from gateway.auth import Authentication
 from gateway.database import count_again, engine_for, inspect, inspect_when_reached, open_reads
@@ -56,11 +57,11 @@ class _Assets(StaticFiles):
         return response
 
 
-def create_app(settings: Settings, url: URL) -> Starlette:
+def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> Starlette:
     """The application over a database; its lifespan opens and closes the pool of connections.
 
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
-    request gets a typed error.
+    request gets a typed error. ``changed`` is where the workers of one gateway tell each other of changes.
     """
     watch, health = Watch(settings), Health()
     tracing = watch.tracing
@@ -69,7 +70,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engine = engine_for(settings, url, settings.pool_size)
         writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
-        reads = open_reads(settings, url, engine)
+        reads = open_reads(settings, url, engine, changed)
         made = Transactions if tracing is None else tracing.transactions
         changes = made(writer, settings.pool_size, settings.turn_timeout)
         changes.tell_positions = reads.replica is not None

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import attach, demo, embedded, facts, setup
 from db.engine import create_engine, translate
-from db.replica import Reads
+from db.replica import Changes, Reads
 from gateway.settings import Settings
 from schema.records import Missing
 
@@ -64,11 +64,11 @@ def engine_for(settings: Settings, url: URL, size: int, overflow: int = 0, *, re
     )
 
 
-def open_reads(settings: Settings, url: URL, primary: AsyncEngine) -> Reads:
+def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Changes | None = None) -> Reads:
     """Where requests read; a replica is looked at from now on, over a connection of its own to each."""
     if settings.replica is None:
         return Reads(primary)
-    reads = Reads(primary, engine_for(settings, settings.replica, settings.pool_size))
+    reads = Reads(primary, engine_for(settings, settings.replica, settings.pool_size), changed)
     reads.start(engine_for(settings, url, 1), engine_for(settings, settings.replica, 1), settings.replica_lag)
     return reads
 

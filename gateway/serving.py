@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from db.replica import Changes
 from gateway.app import create_app
 from gateway.connections import protocol
 from gateway.metrics import exposition
@@ -140,7 +141,7 @@ def run(
 
     ``on_start`` is called once it answers; ``asked_to_end`` says whether a signal came before that.
     """
-    app = create_app(settings, url)
+    app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replica else None)
     served: ASGIApp = app
     siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
     if sockets.metrics:

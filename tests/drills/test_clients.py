@@ -23,9 +23,18 @@ from drills.postgres import Postgres
 from process import Gateway
 
 IDLE = 2_000
-LARGE = (
-    "{ servingMetrics(first: 500) { nodes { id recordedAt metricName metricValue deployment { id deploymentName } } } }"
-)
+METRICS = "id rowVersion recordedAt requestsTotal avgLatencyMs p99LatencyMs"
+
+
+def large(times: int) -> str:
+    """A query whose answer is 65 KB for each time."""
+    one = f"bentoServices(first: 10) {{ nodes {{ metrics(first: 500) {{ nodes {{ {METRICS} }} }} }} }}"
+    return "{ " + " ".join(f"m{n}: {one}" for n in range(times)) + " }"
+
+
+LARGE = large(12)
+MORE_THAN_KERNELS_KEEP = large(80)
+"""For a client that reads nothing; the gateway's end of a connection keeps up to 4 MB."""
 Truth = Mapping[str, Any]
 
 
@@ -86,7 +95,7 @@ async def test_slow_readers_and_half_requests_cost_nobody_else_anything(one: Gat
     assert not figures.refused
     data = [orjson.loads(answer)["data"] for answer in answers]
     assert data == [data[0]] * len(slow), "each of them has the whole answer in the end"
-    assert len(answers[0]) > 300_000
+    assert len(answers[0]) > 500_000
 
 
 async def _slowly(one: socket.socket, pause: float = 0.0) -> AsyncIterator[bytes]:
@@ -116,10 +125,10 @@ async def test_connections_that_hang_are_let_go(primary: Postgres, tmp_path: Pat
         files = process.num_fds()
         silent, half, never, slow = [await connected(one.base, 2048) for _ in range(4)]
         await loop.sock_sendall(half, raw(one.base, LARGE)[:40])
-        for each in (never, slow):
-            await loop.sock_sendall(each, raw(one.base, LARGE))
-        read = [part async for part in _slowly(slow, pause=0.01)]
-        assert len(orjson.loads(b"".join(read))["data"]) == 4
+        await loop.sock_sendall(never, raw(one.base, MORE_THAN_KERNELS_KEEP))
+        await loop.sock_sendall(slow, raw(one.base, LARGE))
+        read = [part async for part in _slowly(slow, pause=0.003)]
+        assert len(orjson.loads(b"".join(read))["data"]) == 12
         assert await loop.sock_recv(silent, 100) == b""
         refused = await _all(half)
         assert refused.startswith(b"HTTP/1.1 408 ")
@@ -127,7 +136,7 @@ async def test_connections_that_hang_are_let_go(primary: Postgres, tmp_path: Pat
         while process.num_fds() > files:  # noqa: ASYNC110 - another process's doing
             await asyncio.sleep(0.05)
         with suppress(ConnectionResetError):
-            assert len(await _all(never)) < 300_000
+            assert len(await _all(never)) < 5_000_000
         for each in (silent, half, never, slow):
             each.close()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -13,8 +14,9 @@ from changing import model_in
 from client import Client, serving
 from conftest import connect
 from db.embedded import ADMIN_ROLE
-from db.replica import Reads
-from drills.fixtures import CHANGES
+from db.replica import Changes, Reads
+from drills.fixtures import CHANGES, DATABASE, gateway
+from drills.load import SECONDS, Load
 from drills.postgres import Postgres
 
 STAGE = "query($id: ID!) { model(id: $id) { stage } }"
@@ -173,3 +175,82 @@ async def test_rows_that_were_vacuumed_away_are_read_on_the_primary(
         await admin.execute("ALTER SYSTEM RESET max_standby_streaming_delay")
         await admin.execute("SELECT pg_reload_conf()")
         await admin.close()
+
+
+async def test_the_standby_is_killed_and_comes_back(
+    primary: Postgres, truth: Mapping[str, Any], tmp_path: Path
+) -> None:
+    """What was under way there is asked of the primary: nobody notices."""
+    with await asyncio.to_thread(primary.standby) as standby:
+        urls = {"DATABASE_URL": primary.url(DATABASE), "GATEWAY_REPLICA_URL": standby.url(DATABASE)}
+        async with gateway(tmp_path, GATEWAY_WORKERS="2", **urls) as one:
+            load = Load("hot standby killed, two workers", one.base, truth)
+            async with load.running(one.process.pid) as figures:
+                await asyncio.sleep(SECONDS)
+                await asyncio.to_thread(standby.kill)
+                await asyncio.sleep(SECONDS)
+                assert await asks(primary) > 0
+                await asyncio.to_thread(standby.start)
+                load.healed()
+                async with asyncio.timeout(30):
+                    while not await asks(standby):  # noqa: ASYNC110 - another process's doing
+                        await asyncio.sleep(0.05)
+                await load.well_again()
+            told = [line["message"] for line in one.log if "reads go to the primary" in line["message"]]
+            assert len(told) <= 4, "a worker says it once each time"
+    figures.hold()
+    figures.record()
+    assert not figures.refused
+
+
+async def test_the_primary_is_killed_and_reads_go_on(
+    primary: Postgres, truth: Mapping[str, Any], tmp_path: Path
+) -> None:
+    with await asyncio.to_thread(primary.standby) as standby:
+        urls = {"DATABASE_URL": primary.url(DATABASE), "GATEWAY_REPLICA_URL": standby.url(DATABASE)}
+        async with gateway(tmp_path, **urls) as one:
+            load = Load("primary killed, reads on a hot standby", one.base, truth)
+            async with asyncio.timeout(30):
+                while not await asks(standby):
+                    await asyncio.to_thread(one.ask, next(iter(truth)))
+            async with load.running(one.process.pid) as figures:
+                await asyncio.sleep(SECONDS)
+                await asyncio.to_thread(primary.kill)
+                await asyncio.sleep(2 * SECONDS)
+                await asyncio.to_thread(primary.start)
+                load.healed()
+                await load.well_again()
+    figures.hold()
+    figures.record()
+    assert not figures.refused
+
+
+async def asks(server: Postgres) -> int:
+    """How many of a server's connections have answered a gateway's requests within the last 200 milliseconds."""
+    connection = await connect(server.url(DATABASE, ADMIN_ROLE))
+    try:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'e2i-gateway' "
+            "AND query NOT LIKE '%pg_is_in_recovery%' AND query_start > now() - interval '200 milliseconds'"
+        )
+        return found
+    finally:
+        await connection.close()
+
+
+def test_workers_tell_each_other_of_changes(tmp_path: Path) -> None:
+    one, other = Changes(tmp_path, 0, 2), Changes(tmp_path, 1, 2)
+    slot, elsewhere = Changes.slot("ada"), Changes.slot("grace")
+    assert slot != elsewhere
+    for changes in (one, other):
+        changes.known(changes.take_unknown(), 100)
+    one.made(slot, 200)
+    assert [other.last(slot), other.last(elsewhere)] == [200, 100]
+    other.made(slot, 150)
+    assert one.last(slot) == 200, "the last one counts"
+    taken = one.take_unknown()
+    one.made(slot, None)  # after the primary was asked
+    one.known(taken, 300)
+    assert other.last(slot) > 300, "it may be behind what the primary said"
+    one.known(one.take_unknown(), 400)
+    assert other.last(slot) == 400
