@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from conftest import connect
 from db.embedded import ADMIN_ROLE
 from db.replica import Changes, Reads
 from drills.fixtures import CHANGES, DATABASE, gateway
-from drills.load import SECONDS, Load
+from drills.load import SECONDS, Figures, Load, Socket, memory
 from drills.postgres import Postgres
+from process import Gateway
 
 STAGE = "query($id: ID!) { model(id: $id) { stage } }"
 PROMOTE = (
@@ -177,52 +179,106 @@ async def test_rows_that_were_vacuumed_away_are_read_on_the_primary(
         await admin.close()
 
 
+@pytest.fixture
+async def reading(primary: Postgres, standby: Postgres, tmp_path: Path) -> AsyncIterator[Gateway]:
+    """A gateway in a process of its own, once it reads from the standby."""
+    urls = {"DATABASE_URL": primary.url(DATABASE), "GATEWAY_REPLICA_URL": standby.url(DATABASE)}
+    async with gateway(tmp_path, **urls) as one:
+        async with asyncio.timeout(30):
+            while not await asks(standby):
+                await asyncio.to_thread(one.ask, "{ models(first: 1) { totalCount } }")
+        yield one
+
+
 async def test_the_standby_is_killed_and_comes_back(
-    primary: Postgres, truth: Mapping[str, Any], tmp_path: Path
+    primary: Postgres, standby: Postgres, reading: Gateway, truth: Mapping[str, Any]
 ) -> None:
     """What was under way there is asked of the primary: nobody notices."""
-    with await asyncio.to_thread(primary.standby) as standby:
-        urls = {"DATABASE_URL": primary.url(DATABASE), "GATEWAY_REPLICA_URL": standby.url(DATABASE)}
-        async with gateway(tmp_path, GATEWAY_WORKERS="2", **urls) as one:
-            load = Load("hot standby killed, two workers", one.base, truth)
-            async with load.running(one.process.pid) as figures:
-                await asyncio.sleep(SECONDS)
-                await asyncio.to_thread(standby.kill)
-                await asyncio.sleep(SECONDS)
-                assert await asks(primary) > 0
-                await asyncio.to_thread(standby.start)
-                load.healed()
-                async with asyncio.timeout(30):
-                    while not await asks(standby):  # noqa: ASYNC110 - another process's doing
-                        await asyncio.sleep(0.05)
-                await load.well_again()
-            told = [line["message"] for line in one.log if "reads go to the primary" in line["message"]]
-            assert len(told) <= 4, "a worker says it once each time"
+    load = Load("hot standby for reads killed", reading.base, truth)
+    async with load.running(reading.process.pid) as figures:
+        await asyncio.sleep(SECONDS)
+        await asyncio.to_thread(standby.kill)
+        await asyncio.sleep(SECONDS)
+        assert await asks(primary) > 0
+        await asyncio.to_thread(standby.start)
+        load.healed()
+        async with asyncio.timeout(30):
+            while not await asks(standby):  # noqa: ASYNC110 - another process's doing
+                await asyncio.sleep(0.05)
+        await load.well_again()
+    told = [line["message"] for line in reading.log if "reads go to the primary" in line["message"]]
+    assert len(told) <= 3, "it is said once, and why"
     figures.hold()
     figures.record()
     assert not figures.refused
 
 
 async def test_the_primary_is_killed_and_reads_go_on(
-    primary: Postgres, truth: Mapping[str, Any], tmp_path: Path
+    primary: Postgres, reading: Gateway, truth: Mapping[str, Any]
 ) -> None:
-    with await asyncio.to_thread(primary.standby) as standby:
-        urls = {"DATABASE_URL": primary.url(DATABASE), "GATEWAY_REPLICA_URL": standby.url(DATABASE)}
-        async with gateway(tmp_path, **urls) as one:
-            load = Load("primary killed, reads on a hot standby", one.base, truth)
-            async with asyncio.timeout(30):
-                while not await asks(standby):
-                    await asyncio.to_thread(one.ask, next(iter(truth)))
-            async with load.running(one.process.pid) as figures:
-                await asyncio.sleep(SECONDS)
-                await asyncio.to_thread(primary.kill)
-                await asyncio.sleep(2 * SECONDS)
-                await asyncio.to_thread(primary.start)
-                load.healed()
-                await load.well_again()
+    load = Load("primary killed, a hot standby for reads", reading.base, truth)
+    async with load.running(reading.process.pid) as figures:
+        await asyncio.sleep(SECONDS)
+        await asyncio.to_thread(primary.kill)
+        await asyncio.sleep(2 * SECONDS)
+        await asyncio.to_thread(primary.start)
+        load.healed()
+        await load.well_again()
     figures.hold()
     figures.record()
     assert not figures.refused
+
+
+async def test_who_changes_something_reads_it_whichever_worker_answers(
+    primary: Postgres, standby: Postgres, sql: asyncpg.Connection, there: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """The standby is a third of a second behind all the time, and each request may meet the other worker."""
+    await there.execute("ALTER SYSTEM SET recovery_min_apply_delay = '300ms'")
+    await there.execute("SELECT pg_reload_conf()")
+    urls = {"DATABASE_URL": primary.url(CHANGES), "GATEWAY_REPLICA_URL": standby.url(CHANGES)}
+    figures = Figures("read after one's own change, two workers, a standby 300 ms behind")
+    try:
+        async with gateway(tmp_path, GATEWAY_WORKERS="2", **urls) as one:
+            until = time.monotonic() + 3 * SECONDS
+            before = memory(one.process.pid)
+            alerts = [await sql.fetchval(ALERT) for _ in range(4)]
+            await asyncio.gather(*(toggle(one.base, f"MonitoringAlert:{each}", until, figures) for each in alerts))
+            figures.memory = (before, memory(one.process.pid))
+    finally:
+        await there.execute("ALTER SYSTEM RESET recovery_min_apply_delay")
+        await there.execute("SELECT pg_reload_conf()")
+    figures.hold()
+    figures.record()
+
+
+ALERT = (
+    "INSERT INTO ml_monitoring_alerts (alert_type, title, severity, message) VALUES ('error', 't', 'high', 'm') "
+    "RETURNING id"
+)
+
+
+async def toggle(base: str, alert: str, until: float, figures: Figures) -> None:
+    """Resolves and reopens an alert over and over, and reads after each change how it is."""
+    resolve = f'resolveAlert(input: {{ id: "{alert}", resolutionAction: FIXED_DATA }})'
+    reopen = f'reopenAlert(input: {{ id: "{alert}", reason: "drill" }})'
+    while time.monotonic() < until:
+        for change, expected in ((resolve, "RESOLVED"), (reopen, "ACTIVE")):
+            made = await once(base, f"mutation {{ made: {change} {{ __typename }} }}")
+            assert made["data"]["made"]["__typename"] == "TransitionApplied", made
+            read = await once(base, f'{{ monitoringAlert(id: "{alert}") {{ status }} }}')
+            figures.sent += 2
+            if read["data"]["monitoringAlert"]["status"] == expected:
+                figures.right += 2
+            else:
+                figures.wrong.append(f"{read} is not {expected}")
+
+
+async def once(base: str, query: str) -> Any:
+    """An answer over a connection of its own, which any worker may take."""
+    client = Socket(base)
+    answer = await client.post({"query": query})
+    client.close()
+    return answer.json
 
 
 async def asks(server: Postgres) -> int:
