@@ -267,7 +267,7 @@ async def toggle(base: str, alert: str, until: float, figures: Figures) -> None:
             assert made["data"]["made"]["__typename"] == "TransitionApplied", made
             read = await once(base, f'{{ monitoringAlert(id: "{alert}") {{ status }} }}')
             figures.sent += 2
-            if read["data"]["monitoringAlert"]["status"] == expected:
+            if (read["data"]["monitoringAlert"] or {}).get("status") == expected:
                 figures.right += 2
             else:
                 figures.wrong.append(f"{read} is not {expected}")
