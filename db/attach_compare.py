@@ -14,6 +14,7 @@ from sqlalchemy.types import ARRAY, TypeEngine
 from db.attach_catalog import Found, FoundTable
 from db.attach_fields import by_column, by_lookup, field_of, of_table
 from db.base import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
+from db.models.gateway import SERVICE_TOKENS
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 
@@ -349,7 +350,7 @@ def _others(found: Found) -> Iterator[Difference]:
 
 def _own_tables(found: Found) -> Iterator[Difference]:
     """The gateway's own tables: without them everything can be read, but for histories, and nothing changed."""
-    own = [table.fullname for table in Entity.metadata.tables.values() if is_own(table)]
+    own = [table.fullname for table in Entity.metadata.tables.values() if is_own(table) and table is not SERVICE_TOKENS]
     without = "changes are refused and histories answer with an error"
     if not found.has_own_schema:
         yield Difference(
@@ -367,6 +368,12 @@ def _own_tables(found: Found) -> Iterator[Difference]:
         yield Difference(
             Severity.BREAKS, "not readable", ", ".join(closed),
             f"{found.role} may not use {_joined(closed)}: {without}; run `e2i-gateway db attach` as their owner",
+        )  # fmt: skip
+    elif SERVICE_TOKENS.fullname not in found.tables:
+        yield Difference(
+            Severity.INFORMS, "missing own table", SERVICE_TOKENS.fullname,
+            f"the gateway's own schema lacks {SERVICE_TOKENS.fullname}: there are no service tokens; run `e2i-gateway "
+            f"db attach` as the schema's owner",
         )  # fmt: skip
     else:
         yield from _older_own_tables(found)

@@ -245,7 +245,8 @@ class Rows:
     values together name a row, ``__search__``'s first one unless said. ``__search__`` are the columns by which
     `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
     tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
-    by which its lists are often filtered: each has an index in the default order.
+    by which its lists are often filtered: each has an index in the default order. ``__scope__`` is what a caller needs
+    to read it beside the scope of its group.
     """
 
     __order__: ClassVar[str | None] = None
@@ -257,6 +258,7 @@ class Rows:
     __search__: ClassVar[Sequence[str]] = ()
     __references__: ClassVar[Sequence[str]] = ()
     __filtered__: ClassVar[Sequence[str]] = ()
+    __scope__: ClassVar[str | None] = None
 
 
 class Entity(Rows, DeclarativeBase):
@@ -274,10 +276,14 @@ _entities: dict[str, type[Entity]] = {}
 
 
 class View(Entity):
-    """A view of the platform: its primary key is the declared key of its rows, held by no constraint."""
+    """A view of the platform: its primary key is the declared key of its rows, held by no constraint.
+
+    ``__reads__`` are the entities that it reads.
+    """
 
     __abstract__ = True
     __is_view__ = True
+    __reads__: ClassVar[Sequence[str]] = ()
 
 
 class Derived(Rows, DeclarativeBase):
@@ -322,9 +328,18 @@ class Nearest:
     filters: Mapping[str, tuple[str, str]]
 
 
-def column(type_: TypeEngine[Any], comment: str, *args: Any, **kwargs: Any) -> MappedColumn[Any]:
-    """A column with its description: the database COMMENT, the GraphQL description and the documentation."""
-    return mapped_column(type_, *args, comment=comment, **kwargs)
+PATIENT = "patient"
+"""The scope of what is known of single patients, and of the other people and units that are observed."""
+
+
+def column(
+    type_: TypeEngine[Any], comment: str, *args: Any, scope: str | None = None, **kwargs: Any
+) -> MappedColumn[Any]:
+    """A column with its description: the database COMMENT, the GraphQL description and the documentation.
+
+    ``scope`` is what a caller needs to read it beside what its table needs.
+    """
+    return mapped_column(type_, *args, comment=comment, info={"scope": scope} if scope else {}, **kwargs)
 
 
 NOW = text("now()")
@@ -466,6 +481,7 @@ __all__ = [
     "NEW_UUID",
     "NOW",
     "OWN_SCHEMA",
+    "PATIENT",
     "Argument",
     "Computed",
     "ComputedObject",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import asyncpg
@@ -144,6 +146,43 @@ def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
 
 NO_SETTINGS: Mapping[str, str] = {}
 
+Answer = TypeVar("Answer")
+
+ROLLBACK_SECONDS = 2.0
+"""How long the end of a transaction that was given up is waited for, before its connection is."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom the database takes the statements of a request for: a role, and claims (JSON) that its policies read.
+
+    As Supabase and PostgREST do it: both are settings of a transaction, and end with it.
+    """
+
+    role: str
+    claims: str
+
+    @cached_property
+    def settings(self) -> Mapping[str, str]:
+        return {"role": self.role, "request.jwt.claims": self.claims}
+
+    @cached_property
+    def begin(self) -> str:
+        """Begins a transaction that reads, in one round trip."""
+        return reading_with(self.settings)
+
+
+def reading_with(settings: Mapping[str, str]) -> str:
+    """The statements that begin a transaction that reads, with settings that end with it."""
+    made = ", ".join(f"set_config({_literal(name)}, {_literal(value)}, true)" for name, value in settings.items())
+    return f"BEGIN READ ONLY; SELECT {made}"
+
+
+def _literal(text: str) -> str:
+    """A text as SQL writes it, whatever ``standard_conforming_strings`` says."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
+
 
 class Reader(Protocol):
     """Something that runs reading statements and counts them."""
@@ -175,14 +214,18 @@ DRIVER_ERRORS = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.Interf
 
 
 class ShortReader:
-    """A connection per statement: independent statements run side by side, up to ``parallel`` of one request."""
+    """A connection per statement: independent statements run side by side, up to ``parallel`` of one request.
 
-    def __init__(self, engine: AsyncEngine, parallel: int = 4) -> None:
+    With an ``identity`` each is a transaction that the database takes for that one's.
+    """
+
+    def __init__(self, engine: AsyncEngine, parallel: int = 4, identity: Identity | None = None) -> None:
         self.statements = 0
         self.rows = 0
         self.position: int | None = None
         """Where the last change of the request is in the database's log, if that is asked for."""
         self._engine = engine
+        self._identity = identity
         self._slots = asyncio.Semaphore(parallel)
 
     async def fetch(
@@ -209,17 +252,20 @@ class ShortReader:
         self.statements += 1
         try:
             connection = await self._lend()
-            given_up = False
+            driver: Any = connection.driver_connection
+            row: Sequence[Any]
             try:
-                row: Sequence[Any] = await connection.driver_connection.fetchrow(sql, *values)  # type: ignore[union-attr]  # asyncpg's
-            except asyncio.CancelledError:
-                given_up = True
-                raise
-            finally:
-                if given_up:
-                    _give_up(connection)
+                if self._identity is None:
+                    row = await driver.fetchrow(sql, *values)
                 else:
-                    connection.close()
+                    row = await _reading(driver, self._identity.begin, partial(driver.fetchrow, sql, *values))
+            except asyncio.CancelledError:
+                _give_up(connection)
+                raise
+            except BaseException:
+                connection.close()
+                raise
+            connection.close()
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         return row
@@ -237,7 +283,7 @@ class ShortReader:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        async with self._slots, snapshot(self._engine) as held:
+        async with self._slots, snapshot(self._engine, self._identity) as held:
             try:
                 yield held
             finally:
@@ -245,12 +291,26 @@ class ShortReader:
                 self.rows += held.rows
 
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        if self._identity is not None:
+            begin = reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
+            raw = await self._engine.raw_connection()
+            driver: Any = raw.driver_connection
+            try:
+                rows: Sequence[Sequence[Any]] = await _reading(driver, begin, partial(driver.fetch, sql, *values))
+            except asyncio.CancelledError:
+                _give_up(raw)
+                raise
+            except BaseException:
+                raw.close()
+                raise
+            raw.close()
+            return rows
         async with self._engine.connect() as connection:
             if not settings:
                 return await _run(connection, sql, values)
             await connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
             async with connection.begin():
-                await _set(connection, settings)
+                await set_local(connection, settings)
                 return await _run(connection, sql, values)
 
 
@@ -270,6 +330,37 @@ def _give_up(connection: PoolProxiedConnection) -> None:
     task = asyncio.ensure_future(greenlet_spawn(drop))
     _given_up.add(task)
     task.add_done_callback(_given_up.discard)
+
+
+async def _reading(driver: Any, begin: str, read: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Reads in a transaction of its own, which leaves nothing on the connection, however it ends.
+
+    A statement whose plan is stale is prepared again: within a transaction the driver does not do that itself.
+    """
+    try:
+        return await _read_once(driver, begin, read)
+    except asyncpg.InvalidCachedStatementError:
+        return await _read_once(driver, begin, read)
+
+
+async def _read_once(driver: Any, begin: str, read: Callable[[], Awaitable[Answer]]) -> Answer:
+    try:
+        await driver.execute(begin)
+        answer = await read()
+        await driver.execute("COMMIT")
+    except Exception:  # whoever gives it up meanwhile gives the connection up too
+        await _roll_back(driver)
+        raise
+    return answer
+
+
+async def _roll_back(driver: Any) -> None:
+    """Ends a transaction that has failed or was given up; a connection that cannot is thrown away."""
+    try:
+        async with asyncio.timeout(ROLLBACK_SECONDS):  # which waits until a statement that was given up is cancelled
+            await driver.execute("ROLLBACK")
+    except BaseException:  # noqa: BLE001 - why it had to be is what the caller is told
+        driver.terminate()
 
 
 class HeldReader:
@@ -293,7 +384,7 @@ class HeldReader:
             with translated():
                 async with self._connection.begin_nested() as savepoint:
                     if settings:
-                        await _set(self._connection, settings)
+                        await set_local(self._connection, settings)
                     rows = await _run(self._connection, sql, values)
                     if settings:  # which undoes them, and a read has nothing else to undo
                         await savepoint.rollback()
@@ -306,7 +397,7 @@ class HeldReader:
         yield self
 
 
-async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
+async def set_local(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
     """Settings to the end of the transaction; not a statement of the graph's."""
     made = ", ".join(f"set_config(${2 * n + 1}::text, ${2 * n + 2}::text, true)" for n in range(len(settings)))
     await _run(connection, f"SELECT {made}", [part for setting in settings.items() for part in setting])
@@ -323,7 +414,7 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
 
 
 @asynccontextmanager
-async def snapshot(engine: AsyncEngine) -> AsyncIterator[HeldReader]:
+async def snapshot(engine: AsyncEngine, identity: Identity | None = None) -> AsyncIterator[HeldReader]:
     """One REPEATABLE READ, read-only transaction: every statement of the block sees the same moment."""
     connection = engine.connect()
     with translated():
@@ -332,6 +423,8 @@ async def snapshot(engine: AsyncEngine) -> AsyncIterator[HeldReader]:
         with translated():
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             transaction = await connection.begin()
+            if identity is not None:
+                await set_local(connection, identity.settings)
         yield HeldReader(connection)
         with translated():
             await transaction.commit()

@@ -15,6 +15,9 @@ from sqlalchemy.types import TypeEngine
 
 from db.base import Labels
 
+MAY_CHANGE, MAY_REVIEW = "change", "review"
+"""The scopes that mutations need: those of experts' reviews one of their own."""
+
 NOW = "now()"
 ACTOR = "{actor}"
 REASON = "{reason}"
@@ -103,6 +106,8 @@ class Lifecycle:
     changes: Sequence[Change] = ()
     stored: Mapping[Labels, str] = field(default_factory=dict)
     queue: str | None = None
+    scope: str = MAY_CHANGE
+    """What a caller needs to move a row."""
 
     def __post_init__(self) -> None:
         _lifecycles.append(self)

@@ -22,7 +22,7 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine import NO_SETTINGS, DatabaseError, DatabaseUnavailableError, Reader, ShortReader, sqlstate
+from db.engine import NO_SETTINGS, DatabaseError, DatabaseUnavailableError, Identity, Reader, ShortReader, sqlstate
 
 log = logging.getLogger("gateway.replica")
 
@@ -143,10 +143,12 @@ class Reads:
         self._looking: tuple[AsyncEngine, ...] = ()
         self._follower: asyncio.Task[None] | None = None
 
-    def reader(self, parallel: int, caller: str, after: int | None = None) -> ShortReader:
+    def reader(
+        self, parallel: int, caller: str, after: int | None = None, identity: Identity | None = None
+    ) -> ShortReader:
         """A reader for one request of a caller, which sees the caller's own changes and what was there ``after``."""
         if self.replica is None:
-            return ShortReader(self.primary, parallel)
+            return ShortReader(self.primary, parallel, identity)
         if not self.usable:
             why = "primary: no replica"
         elif self._changes.last(Changes.slot(caller)) > self._replayed:
@@ -155,9 +157,9 @@ class Reads:
             why = "primary: position"
         else:
             self.sent["replica"] += 1
-            return ReplicaReader(self, parallel)
+            return ReplicaReader(self, parallel, identity)
         self.sent[why] += 1
-        return ShortReader(self.primary, parallel)
+        return ShortReader(self.primary, parallel, identity)
 
     def changed(self, caller: str, position: int | None) -> None:
         """A caller's mutation has ended; None where its position is not known."""
@@ -254,9 +256,9 @@ async def _ask(engine: AsyncEngine, sql: str) -> Sequence[Any] | None:
 class ReplicaReader(ShortReader):
     """Reads from the replica. What the replica cannot answer is asked of the primary, once."""
 
-    def __init__(self, reads: Reads, parallel: int) -> None:
+    def __init__(self, reads: Reads, parallel: int, identity: Identity | None = None) -> None:
         assert reads.replica is not None  # noqa: S101 - nobody is sent where nothing is
-        super().__init__(reads.replica, parallel)
+        super().__init__(reads.replica, parallel, identity)
         self._reads = reads
 
     async def fetch(

@@ -24,8 +24,9 @@ CHANGED_BESIDE = ("HpoStudy", "SrmCheck", "Tool", "TwinModel", "TwinSimulation")
 OWN_RIGHTS: dict[str, str] = {
     "lifecycle_events": "SELECT, INSERT",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "service_tokens": "SELECT, UPDATE (last_used_at)",
 }
-"""What the role may do with the gateway's own tables: events can be read and added, nothing else."""
+"""What the role may do with the gateway's own tables: events can be read and added, tokens are made by their owner."""
 
 _BOOKS = ("alembic_version", "built", "own_revisions")
 """Tables by which a database says what built it."""

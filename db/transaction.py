@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from db.engine import (
     DatabaseError,
     HeldReader,
+    Identity,
     OverloadedError,
     ReadOnlyError,
+    set_local,
     translate,
 )
 
@@ -49,13 +51,15 @@ class OutcomeUnknownError(DatabaseError):
 class Transaction:
     """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``."""
 
-    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, *, tells_position: bool = False) -> None:
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, identity: Identity | None = None) -> None:
         self.reader = HeldReader(connection)
+        self._identity = identity
         self.wanted = False
         """Whether what was changed is to stay."""
         self.position: int | None = None
         """Where the commit is in the database's log, in bytes; None before it, or where nobody wants to know."""
-        self._tells_position = tells_position
+        self.tells_position = False
+        """Whether somebody wants to know."""
         self._reads_only = False
         self._engine = engine
         self._connection = connection
@@ -64,6 +68,8 @@ class Transaction:
     async def begin(self) -> None:
         try:
             self._open = await self._connection.begin()
+            if self._identity is not None:
+                await set_local(self._connection, self._identity.settings)
         except _FAILED as error:
             raise _meaning(error) from error
 
@@ -96,6 +102,22 @@ class Transaction:
         self.reader.rows += len(rows)
         return rows
 
+    async def run_as_gateway(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
+        """Runs a statement over the gateway's own tables, which callers have no rights on.
+
+        Raises:
+            DatabaseError: As `run` does.
+        """
+        if self._identity is None:
+            return await self.run(sql, values)
+        try:
+            await set_local(self._connection, {"role": "none"})
+            rows = await self.run(sql, values)
+            await set_local(self._connection, {"role": self._identity.role})
+        except _FAILED as error:
+            raise _meaning(error) from error
+        return rows
+
     async def commit(self) -> None:
         """Commits. Where the answer is lost, the database is asked on another connection what became of it.
 
@@ -112,7 +134,7 @@ class Transaction:
             if await self._outcome(number) != "committed":
                 raise _meaning(error) from error
         self._open = None
-        if self._tells_position:
+        if self.tells_position:
             self.position = await self._committed_at()
 
     async def _committed_at(self) -> int | None:
@@ -169,8 +191,10 @@ class Transactions:
         self._patience = patience
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Transaction]:
+    async def open(self, identity: Identity | None = None) -> AsyncIterator[Transaction]:
         """A transaction that is undone at the end of the block unless it was committed.
+
+        With an ``identity`` the database takes its statements for that one's.
 
         Raises:
             OverloadedError: There was no turn in time.
@@ -182,14 +206,15 @@ class Transactions:
         except TimeoutError:
             raise OverloadedError(f"no transaction could be begun within {self._patience:g} s") from None
         try:
-            async with _transaction(self._engine, tells_position=self.tell_positions) as one:
+            async with _transaction(self._engine, identity) as one:
+                one.tells_position = self.tell_positions
                 yield one
         finally:
             self._turns.release()
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine, *, tells_position: bool) -> AsyncIterator[Transaction]:
+async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncIterator[Transaction]:
     connection = engine.connect()
     try:
         await connection.start()
@@ -197,7 +222,7 @@ async def _transaction(engine: AsyncEngine, *, tells_position: bool) -> AsyncIte
         raise _meaning(error) from error
     try:
         await connection.execution_options(isolation_level="READ COMMITTED")
-        one = Transaction(engine, connection, tells_position=tells_position)
+        one = Transaction(engine, connection, identity)
         await one.begin()
         yield one
         await one.rollback()

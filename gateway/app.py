@@ -24,7 +24,14 @@ from db.engine import translate
 from db.replica import Changes
 from db.transaction import Transactions
 from gateway.auth import Authentication
-from gateway.database import count_again, engine_for, inspect, inspect_when_reached, open_reads
+from gateway.database import (
+    count_again,
+    engine_for,
+    inspect,
+    inspect_when_reached,
+    open_reads,
+    warn_of_roles,
+)
 from gateway.endpoint import GraphQLEndpoint
 from gateway.gauges import caches, pools, readings
 from gateway.health import Health
@@ -78,7 +85,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         if tracing is not None:
             for each in engines.values():
                 tracing.statements(each)
-        authentication = Authentication()
+        authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, watch)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads = reads
@@ -89,6 +96,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
+            await warn_of_roles(engine, settings)
         except Exception as error:  # noqa: BLE001 - whatever keeps the database away
             log.warning("the database cannot be reached yet: %s", translate(error))
             tasks.append(asyncio.create_task(inspect_when_reached(engine, graphql.learn)))
@@ -99,6 +107,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             for task in tasks:
                 task.cancel()
             await reads.close()
+            await authentication.close()
             await engine.dispose()
             await writer.dispose()
             if tracing is not None:

@@ -12,6 +12,7 @@ from db.demo import DemoError
 from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError
 from db.setup import SetupError
+from db.tokens import TokenError
 from gateway import commands
 from gateway.settings import Settings, SettingsError, load
 from gateway.telemetry import configure
@@ -30,6 +31,12 @@ def _parser() -> argparse.ArgumentParser:
     serve = areas.add_parser("serve", help="serve the graph over HTTP")
     serve.add_argument("--demo", choices=["small", "large"], help="load demo data when the embedded database is empty")
     serve.set_defaults(run=commands.serve)
+
+    doctor = areas.add_parser("doctor", help="check this deployment and say what to fix; exits with 1 if it must")
+    form = doctor.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--sql", action="store_true", help="only what the owner of the database may run, for psql")
+    doctor.set_defaults(run=commands.doctor)
 
     database = areas.add_parser("db", help="look after the database").add_subparsers(required=True, metavar="command")
     for name, run, text in (
@@ -53,9 +60,26 @@ def _parser() -> argparse.ArgumentParser:
     revision.add_argument("-m", "--message", required=True, help="what changes, in a few words")
     revision.set_defaults(run=commands.db_revision)
 
+    _add_tokens(areas.add_parser("token", help="tokens of agents and services"))
+
     schema = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
     schema.add_parser("print", help="print the schema as SDL").set_defaults(run=commands.schema_print)
     return parser
+
+
+def _add_tokens(area: argparse.ArgumentParser) -> None:
+    parsers = area.add_subparsers(required=True, metavar="command")
+    create = parsers.add_parser("create", help="make a token; it is shown once")
+    create.add_argument("name", help="whose it is: the record of changes says token:NAME")
+    create.add_argument(
+        "--scope", action="append", required=True, metavar="SCOPE", help="a role or a scope; several times for several"
+    )
+    create.add_argument("--days", type=float, default=90.0, help="days until it ends (90)")
+    create.set_defaults(run=commands.token_create)
+    parsers.add_parser("list", help="list all tokens, without their secrets").set_defaults(run=commands.token_list)
+    revoke = parsers.add_parser("revoke", help="take a token back: it is refused within seconds")
+    revoke.add_argument("name", help="the token's name")
+    revoke.set_defaults(run=commands.token_revoke)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"e2i-gateway: a setting is wrong\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    except (EmbeddedPostgresError, SetupError, DemoError, commands.AddressError) as error:
+    except (EmbeddedPostgresError, SetupError, DemoError, TokenError, commands.AddressError) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except DatabaseUnavailableError as error:

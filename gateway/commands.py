@@ -9,25 +9,36 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
+from sqlalchemy import text
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db import attach, setup
+from db import attach, setup, tokens
 from db.engine import database_url
 from db.migrations.revise import new_revision
 from db.role import role_sql
 from gateway import serving, workers
+from gateway.auth import TOKEN_SECONDS
 from gateway.database import embedded_database, load_demo
+from gateway.doctor import findings
+from gateway.doctor.examine import examine
+from gateway.doctor.findings import as_json, as_sql, as_text
+from gateway.roles import ROLES, unknown
 from gateway.serving import Sockets
 from gateway.settings import Settings, address
 from schema.schema import build
+from schema.scopes import shown_scopes
 
 log = logging.getLogger("gateway")
 
 T = TypeVar("T")
+
+MAX_DAYS = 3650
+"""The longest life of a service token."""
 
 
 class Ending:
@@ -110,6 +121,11 @@ Where = tuple[str, int, str]
 
 def _addresses(settings: Settings) -> list[Where]:
     """Where the gateway listens: for the graph, and for its metrics if they are asked for."""
+    if settings.is_exposed:
+        raise AddressError(
+            f"HOST={settings.host} can be reached from other machines, where GATEWAY_AUTH=none lets everybody read and "
+            "change everything: set GATEWAY_AUTH to jwt or token (or both), or HOST to 127.0.0.1"
+        )
     graph = (settings.host, settings.port, "set HOST to an address of this machine and PORT to a free port")
     if settings.metrics is None:
         return [graph]
@@ -154,6 +170,20 @@ def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
         return 0 if workers.serve(settings, url, sockets, started) else 1
     ended = serving.run(settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None)
     return 0 if ended else 1
+
+
+def doctor(options: argparse.Namespace, settings: Settings) -> int:
+    """Checks this deployment and says what to fix; 1 if something must be."""
+    if settings.url is not None:
+        found = ENDING.run(examine(settings, settings.url))
+    elif (settings.data / "postgres").exists():
+        with embedded_database(settings, ENDING.run) as (_, gateway):
+            found = ENDING.run(examine(settings, database_url(gateway)))
+    else:
+        found = ENDING.run(examine(settings, None))
+    write = as_json if options.json else as_sql if options.sql else as_text
+    sys.stdout.write(write(found))
+    return findings.status(found)
 
 
 def schema_print(_options: argparse.Namespace, _settings: Settings) -> int:
@@ -207,6 +237,67 @@ def db_demo(options: argparse.Namespace, settings: Settings) -> int:
         return 0 if loaded else 1
 
     return _with_owner(settings, run)
+
+
+def token_create(options: argparse.Namespace, settings: Settings) -> int:
+    """Makes a service token and shows it, once."""
+    roles = {**ROLES, **settings.roles}
+    if wrong := unknown(options.scope, roles):
+        raise tokens.TokenError(
+            f"{', '.join(wrong)}: no role and no scope; there are the roles {', '.join(roles)} and the scopes "
+            f"{', '.join(shown_scopes())}"
+        )
+    if not 0 < options.days <= MAX_DAYS:
+        raise tokens.TokenError(f"--days {options.days:g} is out of range; pass more than 0, at most {MAX_DAYS}")
+
+    async def run(url: str) -> int:
+        async with _own_tokens(url) as connection:
+            made = await tokens.create(connection, options.name, options.scope, options.days)
+        sys.stderr.write("Keep it: it is shown this once, and only its hash is stored.\n")
+        _say(made)
+        return 0
+
+    return _with_owner(settings, run)
+
+
+def token_list(_options: argparse.Namespace, settings: Settings) -> int:
+    """Prints every service token, without its secret."""
+
+    async def run(url: str) -> int:
+        async with _own_tokens(url) as connection:
+            found = await tokens.listed(connection)
+        for one in found:
+            used = f"used {one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never used"
+            until = f"until {one.expires_at:%Y-%m-%d %H:%M}"
+            _say("\t".join([one.name, one.state, until, used, " ".join(one.scopes)]))
+        if not found:
+            _say("There are no service tokens.")
+        return 0
+
+    return _with_owner(settings, run)
+
+
+def token_revoke(options: argparse.Namespace, settings: Settings) -> int:
+    """Takes a service token back."""
+
+    async def run(url: str) -> int:
+        async with _own_tokens(url) as connection:
+            await tokens.revoke(connection, options.name)
+        _say(f"The token {options.name} is revoked; gateways refuse it within {TOKEN_SECONDS:g} seconds.")
+        return 0
+
+    return _with_owner(settings, run)
+
+
+@asynccontextmanager
+async def _own_tokens(url: str) -> AsyncIterator[AsyncConnection]:
+    """A transaction over the tokens of a database."""
+    async with setup.connect(url) as connection, connection.begin():
+        if await connection.scalar(text("SELECT to_regclass('gateway.service_tokens') IS NULL")):
+            raise tokens.TokenError(
+                "this database keeps no service tokens yet; run `e2i-gateway db migrate` or `e2i-gateway db attach`"
+            )
+        yield connection
 
 
 def db_revision(options: argparse.Namespace, settings: Settings) -> int:

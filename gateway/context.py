@@ -7,8 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from db.engine import Identity
 from db.transaction import Transaction
 from schema.loaders import Loaders
+from schema.scopes import all_scopes
 from schema.selection import Operation
 from schema.types import RequestContext
 
@@ -18,19 +20,22 @@ class Caller:
     """Who asks: a name for the record of changes, and what its roles and scopes allow."""
 
     name: str = "anonymous"
-    denied: frozenset[str] = frozenset()
-    """What the caller may not do: names of mutations, or `force`."""
-    roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
+    """What the caller may read and do, in full: those of the roles too."""
+    roles: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What the credential says beside that, as it was verified."""
+    identity: Identity | None = None
+    """Whom the database takes the caller for, where its policies decide too."""
+    until: float | None = None
+    """The time (Unix) at which the credential ends; a connection that lasts longer has to end then."""
 
     def may(self, right: str) -> bool:
-        """Whether the caller may use a mutation, or override guards (`force`)."""
-        return right not in self.denied
+        """Whether the caller has a scope."""
+        return right in self.scopes
 
 
-ANONYMOUS = Caller()
+ANONYMOUS = Caller(scopes=all_scopes())
 """Whoever reaches a gateway that asks nobody who he is, which listens to its own machine alone."""
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import attach, demo, embedded, facts, setup
+from db import attach, demo, embedded, facts, roles, setup
 from db.engine import create_engine, translate
 from db.replica import Changes, Reads
 from gateway.settings import Settings
@@ -81,6 +81,13 @@ async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
     if others := len(differences.notes) - len(differences.of(attach.Severity.BREAKS)):
         log.info("%d more differences from the data dictionary; `e2i-gateway db check` lists them", others)
     return Missing(differences.missing_tables, differences.missing_columns), await facts.read(engine)
+
+
+async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:
+    """Logs which of the roles that callers may have they cannot have here."""
+    if settings.rls:
+        for why in await roles.unusable(engine, settings.rls_roles):
+            log.warning("GATEWAY_RLS: %s", why)
 
 
 async def inspect_when_reached(engine: AsyncEngine, found: Callable[[Missing, facts.Facts], None]) -> None:

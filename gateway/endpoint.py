@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from db.facts import Facts
 from db.replica import Reads, position_text
 from db.transaction import Transactions
+from gateway.access import Access
 from gateway.asked import (
     GRAPHQL_RESPONSE,
     JSON,
@@ -57,8 +59,7 @@ class GraphQLEndpoint:
     ) -> None:
         self.learned = False
         """Whether the database has been looked at."""
-        self.missing = Missing()
-        self.facts = Facts()
+        self.access = Access()
         self._changes = changes
         self._authentication = authentication
         self._watch = watch
@@ -72,14 +73,13 @@ class GraphQLEndpoint:
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
-        self.missing = missing
+        self.access = Access(missing, facts)
         self.learned = True
         self.plans = self._no_plans()
-        self.learn_facts(facts)
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
-        self.facts = facts
+        self.access.learn(facts)
         self.plans.forget_prices()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +97,7 @@ class GraphQLEndpoint:
             asked = await read(scope, given, receive, self._settings.max_body_bytes)
             status, body = await self._answer(asked, scope["method"], caller, reporter, request_id, entry)
         except UnauthenticatedError as error:
-            status, headers = 401, {"www-authenticate": error.challenge}
+            status, headers = error.status, error.headers
             body = orjson.dumps({"errors": [reporter.public(error)]})
             entry["refused"] = [error.code]
         except RefusedError as error:
@@ -129,20 +129,23 @@ class GraphQLEndpoint:
         known, values = self._prepare(asked, method)
         name, entry.kind = known.definition.name, known.definition.operation.value
         entry["operation"] = name.value[:80] if name else None
+        reads = self.access.of(caller.scopes)
         try:
-            entry.plan, entry["cost"] = plan, cost = self.plans.get(known, values)
+            entry.plan, entry["cost"] = plan, cost = self.plans.get(known, values, reads)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
         entry.planned = time.perf_counter()
-        reader = self._reads.reader(self._settings.parallel_statements, caller.name, asked.after)
+        reader = self._reads.reader(self._settings.parallel_statements, caller.name, asked.after, caller.identity)
 
         def context(operation: Operation) -> Context:
             return Context(
                 operation,
-                Loaders(self._schema.catalogue, reader, self.missing, self.facts, compiles=self.plans.compiles),
+                Loaders(
+                    self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles
+                ),
                 caller,
                 request_id,
-                begin=self._changes.open,
+                begin=partial(self._changes.open, caller.identity),
                 key_hours=self._settings.idempotency_hours,
             )
 
@@ -195,12 +198,12 @@ class GraphQLEndpoint:
             raise RefusedDocumentError(*values)
         return known, values
 
-    def _measure(self, operation: Operation) -> int:
-        return self._meter.measure(operation, self.facts)
+    def _measure(self, operation: Operation, reads: Missing) -> int:
+        return self._meter.measure(operation, self.access.facts_of(reads))
 
     def _no_plans(self) -> Plans:
-        missing = self.missing if self._settings.compiler else None
-        return Plans(self._schema.graphql, self._schema.catalogue, missing, self._measure)
+        compiles = self._settings.compiler
+        return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
 
 
 def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:

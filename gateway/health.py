@@ -82,6 +82,6 @@ _DIFFERS = "differs; `e2i-gateway db check` says how"
 def _schema(graphql: GraphQLEndpoint) -> str:
     if not graphql.learned:
         return "not looked at yet"
-    if graphql.missing.tables.issuperset(platform_tables()):
+    if graphql.access.missing.tables.issuperset(platform_tables()):
         return "has none of the platform's tables; `e2i-gateway db migrate` builds them"
-    return _DIFFERS if graphql.missing.tables or graphql.missing.columns else "ok"
+    return _DIFFERS if graphql.access.missing.tables or graphql.access.missing.columns else "ok"

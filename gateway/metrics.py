@@ -1,7 +1,7 @@
 """What this process has done, counted as cheaply as can be, and told in Prometheus' words when somebody asks.
 
 A request adds to plain numbers; families of metrics are made from them at a scrape. Names of operations are labels of
-the latencies, the first hundred that were executed; whoever makes up more of them adds to ``other``.
+the latencies, the first fifty that were executed; whoever makes up more of them adds to ``other``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 """Upper bounds of the latencies' buckets, in seconds."""
 _EDGES = (*map(str, BOUNDS), "+Inf")
 
-NAMES = 100
+NAMES = 50
 """How many operations have latencies of their own."""
 ANONYMOUS = "anonymous"
 OTHER = "other"

@@ -81,7 +81,8 @@ class MetricsBeside:
     async def _answer(self, request: Request) -> Response:
         if request.url.path != "/metrics" or request.method not in {"GET", "HEAD"}:
             return Response("The metrics are at /metrics.\n", 404, media_type="text/plain")
-        body, media = exposition(await self._siblings.told(), request.headers.get("accept", ""))
+        told, accept = await self._siblings.told(), request.headers.get("accept", "")
+        body, media = await asyncio.to_thread(exposition, told, accept)  # milliseconds, of which requests want some
         return Response(body, headers={"content-type": media, "cache-control": "no-store"})
 
 

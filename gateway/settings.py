@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from db.engine import database_url
+from schema.scopes import is_scope
 
 
 class SettingsError(Exception):
@@ -36,6 +46,28 @@ def address(value: str) -> tuple[str, int]:
     if not (host and colon and port.isdigit() and int(port) < 2**16):
         raise ValueError("expected an address and a port, such as 127.0.0.1:9464")
     return host.strip("[]"), int(port)
+
+
+MIN_SECRET = 32
+ANON = "anon"
+"""The role in the database of whoever has none, as in Supabase."""
+
+
+def _words(value: Any) -> Any:
+    """``a, b`` -> ``("a", "b")``, each once."""
+    if isinstance(value, str):
+        return tuple(dict.fromkeys(word for part in value.split(",") if (word := part.strip())))
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is of this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -79,6 +111,46 @@ class Settings(BaseSettings):
         le=600,
         description="Seconds between a SIGTERM, when `/readyz` becomes 503, and the end of listening.",
     )
+    auth: Annotated[tuple[Literal["none", "jwt", "token"], ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("none",),
+        min_length=1,
+        description="Who may ask, several with commas: `none` (everybody on this machine), `jwt`, `token` (service "
+        "tokens).",
+    )
+    roles: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Further roles, or others of the same names, as JSON: `{"clinical": ["read", "patient"]}`.',
+    )
+    jwt_secret: SecretStr | None = Field(
+        default=None, description="Secret of JWTs signed by HS256, as Supabase has it; at least 32 bytes."
+    )
+    jwt_jwks: str | None = Field(
+        default=None, description="Public keys of JWTs signed by RS256 or ES256: a file or a URL of a JWK set."
+    )
+    jwt_issuer: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=(), description="Issuers (`iss`) that are believed, with commas; any that has the key unless set."
+    )
+    jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("authenticated",), min_length=1, description="Audiences (`aud`) of which a JWT must name one."
+    )
+    jwt_leeway: float = Field(
+        default=10.0, ge=0, le=300, description="Seconds by which the clocks of issuer and gateway may differ."
+    )
+    jwt_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("app_metadata.roles", "role"),
+        description="Claims that hold roles and scopes, paths with dots; users must not be able to write them.",
+    )
+    rls: bool = Field(
+        default=False,
+        description="Whether the database's own policies decide too: each statement runs in the caller's role, with "
+        "`request.jwt.claims`, as in Supabase.",
+    )
+    rls_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=("anon", "authenticated"),
+        min_length=1,
+        description="Roles of the database that callers may have; the gateway's own must be a member of them.",
+    )
+    rls_token_role: str = Field(default="authenticated", description="The one of them that service tokens have.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
     pool_size: int = Field(
         default=10,
@@ -125,6 +197,47 @@ class Settings(BaseSettings):
         default=1_000_000, ge=1, description="Rows that an operation may ask for, computed before any SQL."
     )
 
+    @field_validator("jwt_roles")
+    @classmethod
+    def _not_the_users_own(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        if any(path.split(".")[0] == "user_metadata" for path in paths):
+            raise ValueError("user_metadata is what users write themselves; use app_metadata")
+        return paths
+
+    @field_validator("rls_roles")
+    @classmethod
+    def _limits_callers(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        if "none" in roles:
+            raise ValueError("none would be the gateway's own role; name roles that policies are made for")
+        return roles
+
+    @field_validator("roles")
+    @classmethod
+    def _known_scopes(cls, roles: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, scopes in roles.items():
+            if wrong := [scope for scope in scopes if not is_scope(scope)]:
+                raise ValueError(f"{name}: there is no scope {', '.join(wrong)}; the README lists them")
+            if is_scope(name):
+                raise ValueError(f"{name} is a scope; call the role otherwise")
+        return roles
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if "jwt" in self.auth and not (self.jwt_secret or self.jwt_jwks):
+            raise ValueError("GATEWAY_AUTH: jwt needs GATEWAY_JWT_SECRET or GATEWAY_JWT_JWKS to verify signatures")
+        if self.rls and self.rls_token_role not in self.rls_roles:
+            raise ValueError(f"GATEWAY_RLS_TOKEN_ROLE: {self.rls_token_role} is none of GATEWAY_RLS_ROLES")
+        if self.rls and "none" in self.auth and ANON not in self.rls_roles:
+            raise ValueError(f"GATEWAY_RLS_ROLES: {ANON} is missing, the role of callers without a credential")
+        if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < MIN_SECRET:
+            raise ValueError(f"GATEWAY_JWT_SECRET: has less than {MIN_SECRET} bytes, which can be guessed")
+        return self
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines could reach a server that asks nobody who he is."""
+        return "none" in self.auth and not is_loopback(self.host)
+
     @property
     def url(self) -> URL | None:
         """The database's URL for the engine, None for the embedded one."""
@@ -145,11 +258,17 @@ def load() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        lines = [f"{_variable(str(problem['loc'][0]))}: {problem['msg']}" for problem in error.errors()]
+        lines = [_line(problem) for problem in error.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from None
     if settings.replica_url and not settings.database_url:
         raise SettingsError("GATEWAY_REPLICA_URL: it is a standby of DATABASE_URL, which is not set; set both")
     return settings
+
+
+def _line(problem: Any) -> str:
+    """What is wrong with a setting, or with several together, in a line."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{_variable(str(problem['loc'][0]))}: {message}" if problem["loc"] else message
 
 
 def _variable(name: str) -> str:

@@ -157,8 +157,8 @@ class RelationField:
 class OrderTerm:
     """One term of an order: an expression over ``{row}``, compared as ``pg_type``.
 
-    ``columns`` are the table's columns that it reads. A ``nullable`` one may hold nulls, which come last in every
-    default order, ascending or descending.
+    ``columns`` are the table's columns that it reads, ``through`` those of the types that its relations lead to. A
+    ``nullable`` one may hold nulls, which come last in every default order, ascending or descending.
     """
 
     name: str
@@ -168,6 +168,7 @@ class OrderTerm:
     descending: bool
     nulls_first: bool = False
     nullable: bool = True
+    through: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def over(self, row: str) -> str:
         return self.value.replace("{row}", row)

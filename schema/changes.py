@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.types import String
 
 from db.base import Labels
 from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError, ReadOnlyError
-from db.lifecycle import Change, Given, Lifecycle, lifecycles
+from db.lifecycle import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
 from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
 from schema import idempotency, ids
 from schema.catalogue import Catalogue, camel
@@ -21,6 +21,8 @@ from schema.errors import GatewayError
 from schema.lifecycle import MAX_ITEMS, Refused, Request, Subject, Work, blocked, invalid
 from schema.records import Missing
 from schema.results import Blocker, Forbidden, TransitionPreview
+from schema.rights import concerned, concerned_by
+from schema.scopes import FORCE, PREVIEW
 
 MAX_REASON = 4000
 ATTEMPTS = 5
@@ -47,14 +49,20 @@ class Mutation:
     checks: Sequence[str] = ()
     forces: bool = False
     """Whether there are guards that can be overridden."""
+    scope: str = MAY_CHANGE
+    """What a caller needs to use it."""
+    reads: frozenset[str] = frozenset()
+    """The tables and columns that it reads and writes, as ``table`` and ``table.column``: who uses it may read them."""
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Protocol):
     """Who asks: a name for the record, and what he may do."""
 
     name: str
-    may: Callable[[str], bool]
+
+    def may(self, right: str) -> bool:
+        """Whether the caller has a scope; ``change:promoteModel`` is that of one mutation."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,13 +91,18 @@ def mutation(
     reason_due: bool = False,
     checks: Sequence[str] = (),
     forces: bool = False,
+    scope: str = MAY_CHANGE,
+    touches: Sequence[str] = (),
 ) -> Callable[[Perform], Perform]:
-    """Makes a function a mutation that is more than a move."""
+    """Makes a function a mutation that is more than a move; ``touches`` are the types that it concerns."""
 
     def register(perform: Perform) -> Perform:
+        named = [one.type for one in (given or {}).values() if isinstance(one.type, str)]
+        types = [*touches, *named, *([subject] if subject else [])]
         _MUTATIONS[name] = Mutation(
-            name, doc, perform, subject, given or {}, reason_due=reason_due, checks=checks, forces=forces
-        )
+            name, doc, perform, subject, given or {}, reason_due=reason_due, checks=checks, forces=forces,
+            scope=scope, reads=concerned(*types),
+        )  # fmt: skip
         return perform
 
     return register
@@ -118,13 +131,15 @@ def _moves(lifecycle: Lifecycle) -> Iterator[Mutation]:
             reason_due=change.reason_due,
             checks=change.checks,
             forces=forces,
+            scope=lifecycle.scope,
+            reads=concerned_by(lifecycle, change),
         )
         yield one
         if change.many:
             doc = f"{change.doc} All of the rows or none, at most {MAX_ITEMS}."
             yield Mutation(
                 _many(change.name), doc, one.perform, one.subject, one.given, one.states, plural=True,
-                reason_due=one.reason_due, checks=one.checks, forces=forces,
+                reason_due=one.reason_due, checks=one.checks, forces=forces, scope=one.scope, reads=one.reads,
             )  # fmt: skip
 
 
@@ -169,7 +184,7 @@ async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundin
         DatabaseError: The database failed otherwise; nothing was changed.
     """
     try:
-        _check_caller(mutation_, input_, around.caller)
+        _check_caller(mutation_, input_, around)
         asked = _subjects(mutation_, input_, around.catalogue)
         given = _given(mutation_, input_, around.catalogue)
         request = _request(mutation_, input_, around)
@@ -177,7 +192,7 @@ async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundin
     except Refused as refused:
         return refused.problem
     for attempt in range(ATTEMPTS):
-        work = Work(around.transaction, around.catalogue, around.missing, request, given, asked)
+        work = Work(around.transaction, around.catalogue, around.missing.of_database, request, given, asked)
         try:
             return await _attempt(mutation_, input_, around, work, key)
         except Refused as refused:
@@ -250,12 +265,21 @@ def _refused(error: RefusedByDatabaseError) -> str:
 # -- the input, before any SQL ---------------------------------------------------------------------------------------
 
 
-def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], caller: Caller) -> None:
-    wanted = [mutation_.name, *(["force"] if input_.get("force") else [])]
-    for right in wanted:
-        if not caller.may(right):
-            message = f"{caller.name} may not {'override guards' if right == 'force' else f'use {right}'}."
-            raise Refused(Forbidden(code="FORBIDDEN", message=message, path=["input"]))
+def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> None:
+    """Before anything is read, so that a refusal says nothing of the rows."""
+    caller = around.caller
+    previews = bool(input_.get("dryRun")) and caller.may(PREVIEW)
+    if not (previews or caller.may(mutation_.scope) or caller.may(f"{MAY_CHANGE}:{mutation_.name}")):
+        raise _forbidden(f"{caller.name} may not use {mutation_.name}: it needs the scope {mutation_.scope}.")
+    if input_.get("force") and not caller.may(FORCE):
+        raise _forbidden(f"{caller.name} may not override guards: it needs the scope {FORCE}.")
+    if what := around.missing.withholds(sorted(mutation_.reads)):
+        needs = f"it concerns what needs the scope {what.scope} to be read"
+        raise _forbidden(f"{caller.name} may not use {mutation_.name}: {needs}.")
+
+
+def _forbidden(message: str) -> Refused:
+    return Refused(Forbidden(code="FORBIDDEN", message=message, path=["input"]))
 
 
 def _request(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> Request:

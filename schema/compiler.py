@@ -111,6 +111,7 @@ class Compiler:
     def _named_row(self, type_: Type, root: Root, selection: Selection) -> Callable[[Sequence[str]], str]:
         """The row that the arguments of a root name."""
         self._lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
         asked = {name: value for name, value in selection.arguments.items() if value is not None}
         if "id" in asked and len(asked) == 1:
             return partial(self._row_by_id, type_, self._key("id", asked["id"], type_))
@@ -131,6 +132,7 @@ class Compiler:
         value = selection.arguments["id"]
         type_ = self._catalogue[self._pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
         self._lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
         return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
 
     def _key(self, argument: str, value: Any, type_: Type) -> list[str]:
@@ -172,6 +174,7 @@ class Compiler:
     def _keyed(self, type_: Type, selection: Selection, places: str, arrays: Sequence[str]) -> str:
         """The rows with the keys whose parts stand in these arrays, each with its place."""
         self._lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
         names = ", ".join(f"c{i}" for i in range(len(type_.key)))
         on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key)]
         rows = type_.source({"keys": arrays[0]})
@@ -218,6 +221,10 @@ class Compiler:
             else:
                 raise NotCompilableError(f"{type_.name}.{child.name} is resolved in Python")
         return made
+
+    def _refuse_hidden(self, type_: Type) -> None:
+        if self._missing.conditions(type_, "t"):
+            raise NotCompilableError(f"some {type_.name} rows are not shown to this caller")
 
     def _need(self, type_: Type, columns: Iterable[str]) -> None:
         if what := self._missing.first(type_, columns):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Self
 
 from graphql import GraphQLError
 
@@ -27,8 +28,47 @@ def bad_argument(argument: str, message: str) -> GatewayError:
     return GatewayError("BAD_USER_INPUT", f"{argument}: {message}", argument=argument)
 
 
+class Withheld(str):
+    """The name of a table or column that a caller may not read, with the scope that reading it needs.
+
+    The caller is told the scope alone: neither what the database holds nor whether it holds anything.
+    """
+
+    __slots__ = ("scope",)
+    scope: str
+
+    def __new__(cls, name: str, scope: str) -> Self:
+        made = super().__new__(cls, name)
+        made.scope = scope
+        return made
+
+
+def forbidden(scope: str) -> GatewayError:
+    """A field that the caller may not read; it is null, the rest of the answer stands."""
+    return GatewayError(
+        "FORBIDDEN_FIELD",
+        f"Reading this needs the scope {scope}, which the caller does not have, so this field has no answer.",
+        scope=scope,
+    )
+
+
+def lacks(names: Iterable[str]) -> str:
+    """Why an answer is not complete, of tables and columns that were found missing or withheld."""
+    scopes = sorted({name.scope for name in names if isinstance(name, Withheld)})
+    missing = sorted(name for name in names if not isinstance(name, Withheld))
+    said = [f"the connected database lacks {', '.join(missing)}"] if missing else []
+    if scopes:
+        said.append(f"the caller lacks the scope {', '.join(scopes)}")
+    return "; ".join(said)
+
+
 def missing_object(what: str) -> GatewayError:
-    """A table, column or view of the data dictionary that the connected database does not have."""
+    """A table, column or view of the data dictionary that the connected database does not have.
+
+    Where it is one that the caller may not read, the error says that, and nothing of the database.
+    """
+    if isinstance(what, Withheld):
+        return forbidden(what.scope)
     return GatewayError(
         "MISSING_IN_DATABASE",
         f"{what} does not exist in the connected database, so this field has no answer. "

@@ -10,7 +10,9 @@ from db.base import Labels
 from db.lifecycle import Guard, Lifecycle
 from schema import sql
 from schema.catalogue import Type
-from schema.records import Key
+from schema.errors import missing_object
+from schema.records import Key, Missing
+from schema.scopes import named_in
 
 Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 ROW = "row_of_change"
@@ -32,6 +34,21 @@ class Ask:
 
     key: Key
     state: Labels | None
+
+
+def refuse_unread(missing: Missing, lifecycle: Lifecycle) -> None:
+    """Refuses to tell what is in the way of moves where a guard reads what the caller may not.
+
+    Raises:
+        GatewayError: ``FORBIDDEN_FIELD``.
+    """
+    if what := missing.withholds(name for guard in _all_guards(lifecycle) for name in named_in(guard.sql)):
+        raise missing_object(what)
+
+
+def _all_guards(lifecycle: Lifecycle) -> list[Guard]:
+    steps = (*lifecycle.entering.values(), *lifecycle.leaving.values())
+    return [guard for step in steps for guard in step.guards]
 
 
 async def obstacles(

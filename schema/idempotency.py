@@ -44,12 +44,12 @@ async def claim(
     Raises:
         Refused: `InvalidInput`: the key was used for something else.
     """
-    await transaction.run(
+    await transaction.run_as_gateway(
         "DELETE FROM gateway.idempotency_keys WHERE (caller, key) IN "
         "(SELECT caller, key FROM gateway.idempotency_keys "
         f"WHERE expires_at <= now() ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)"
     )
-    taken = await transaction.run(
+    taken = await transaction.run_as_gateway(
         "INSERT INTO gateway.idempotency_keys AS k (caller, key, mutation, input_hash, expires_at) "
         "VALUES ($1::text, $2::text, $3::text, $4::text, now() + make_interval(secs => $5::text::float8)) "
         "ON CONFLICT (caller, key) DO UPDATE SET mutation = excluded.mutation, input_hash = excluded.input_hash, "
@@ -59,7 +59,7 @@ async def claim(
     )
     if taken:
         return None
-    rows = await transaction.run(
+    rows = await transaction.run_as_gateway(
         "SELECT mutation, input_hash, result::text FROM gateway.idempotency_keys "
         "WHERE caller = $1::text AND key = $2::text",
         (caller, key),
@@ -73,7 +73,7 @@ async def claim(
 
 async def store(transaction: Transaction, caller: str, key: str, result: Stored) -> None:
     """Keeps the result with its key, in the transaction of the change."""
-    await transaction.run(
+    await transaction.run_as_gateway(
         "UPDATE gateway.idempotency_keys SET result = $3::text::jsonb WHERE caller = $1::text AND key = $2::text",
         (caller, key, orjson.dumps(result).decode()),
     )

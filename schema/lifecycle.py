@@ -344,7 +344,7 @@ class Work:
         }
         type_ = self.catalogue["LifecycleEvent"]
         written = ", ".join(bound(type_.column_kind(column), value, bind) for column, value in values.items())
-        rows = await self.transaction.run(
+        rows = await self.transaction.run_as_gateway(
             f"INSERT INTO {type_.sql_name} ({', '.join(values)}) VALUES ({written}) RETURNING event_id::text",
             bind.values,
         )

@@ -98,8 +98,10 @@ class Lists:
             return self.order(type_)
         terms = orders.order(self.catalogue, type_, asked, "orderBy")
         for term in terms:
-            if what := self.missing.first(type_, term.columns):
-                raise missing_object(what)
+            for name, columns in ((type_.name, term.columns), *term.through):
+                read = self.catalogue[name]
+                if what := self.missing.table(read) or self.missing.first(read, columns):
+                    raise missing_object(what)
         return terms
 
     def filters(self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
@@ -109,7 +111,8 @@ class Lists:
             what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
-        return Where(self.catalogue, bind, missing).predicates(type_, where, "t")
+        asked = Where(self.catalogue, bind, missing).predicates(type_, where, "t")
+        return [*self.missing.conditions(type_, "t"), *asked]
 
     def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:
         """Whether rows can be read at all: from their table, and along the relation from a parent's type.

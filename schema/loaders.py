@@ -310,6 +310,8 @@ class Loaders:
         bind = sql.Binds()
         shape = self.shape(type_, selections, bind)
         statement = sql.by_keys(type_, shape.select, keys, bind)
+        if shown := self.missing.conditions(type_, "t"):
+            statement += sql.conditions(shown)
         found = {place: shape.record(row) for place, *row in await self.fetch(statement, bind)}
         return [found.get(index + 1) for index in range(len(keys))]
 

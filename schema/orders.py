@@ -60,5 +60,10 @@ def _through(catalogue: Catalogue, relation: RelationField, inner: OrderTerm, de
     on = relation.join.on("{row}", alias)
     value = f"(SELECT {inner.over(alias)} FROM {target.source({})} {alias} WHERE {on}{first} LIMIT 1)"
     return replace(
-        inner, name=f"{relation.name}.{inner.name}", value=value, columns=relation.join.local_columns, nullable=True
+        inner,
+        name=f"{relation.name}.{inner.name}",
+        value=value,
+        columns=relation.join.local_columns,
+        nullable=True,
+        through=((target.name, (*relation.join.remote_columns, *inner.columns)), *inner.through),
     )

@@ -76,8 +76,8 @@ class KnownOperation:
     signatures: Sequence[GraphQLVariableSignature]
     pins: dict[str, Place] = field(default_factory=dict)
 
-    def key(self, variables: Variables, reads: Hashable) -> Hashable:
-        """What a plan is kept by; ``reads``: what the caller may read."""
+    def key(self, variables: Variables, reads: Missing) -> Hashable:
+        """What a plan is kept by; ``reads`` says what the caller may read."""
         shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self.types])
         pins = tuple([(name, _pinned(place, variables)) for name, place in self.pins.items()]) if self.pins else ()
         return id(self), reads, shape, pins
@@ -116,27 +116,27 @@ class Kept:
 
 
 class Plans:
-    """The plans of a schema's operations, over a database that may lack some of the catalogue."""
+    """The plans of a schema's operations: one for all callers who find the same missing."""
 
     def __init__(
-        self, schema: GraphQLSchema, catalogue: Catalogue, missing: Missing | None, measure: Callable[[Operation], int]
+        self,
+        schema: GraphQLSchema,
+        catalogue: Catalogue,
+        measure: Callable[[Operation, Missing], int],
+        *,
+        compiles: bool = True,
     ) -> None:
-        """``measure`` gives an operation's price, or refuses it. With None for ``missing`` resolvers answer all."""
+        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled."""
+        self.compiles = compiles
         self.hits = self.misses = self.dropped = 0
         self._schema = schema
         self._catalogue = catalogue
-        self._missing = missing
         self._measure = measure
         self._size = 0
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
-
-    @property
-    def compiles(self) -> bool:
-        """Whether anything is compiled at all."""
-        return self._missing is not None
 
     def asked(
         self,
@@ -151,8 +151,8 @@ class Plans:
         types = [(one.name, one.type) for one in signatures]
         return KnownOperation(document, definition, fragments, types, signatures)
 
-    def get(self, known: KnownOperation, values: VariableValues, reads: Hashable = None) -> tuple[Plan, int]:
-        """The plan for an operation with these variables, and its price.
+    def get(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
+        """The plan for an operation with these variables, and its price, for a caller who finds this missing.
 
         Raises:
             GraphQLError: A limit refuses the operation, or an argument cannot be read.
@@ -161,11 +161,11 @@ class Plans:
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
             self.hits += 1
-            return kept.plan, self._price(kept, values) if kept.cost is None else kept.cost
+            return kept.plan, self._price(kept, values, reads) if kept.cost is None else kept.cost
         self.misses += 1
         operation = self._operation(known, values)
-        cost = self._measure(operation)
-        kept = Kept(known, self._make(known, operation), None)
+        cost = self._measure(operation, reads)
+        kept = Kept(known, self._make(known, operation, reads), None)
         self._keep(known.key(values.coerced, reads), kept)
         return kept.plan, self._priced(kept, cost)
 
@@ -174,8 +174,8 @@ class Plans:
         for kept in self._kept.values():
             kept.cost = None
 
-    def _price(self, kept: Kept, values: VariableValues) -> int:
-        return self._priced(kept, self._measure(self._operation(kept.known, values)))
+    def _price(self, kept: Kept, values: VariableValues, reads: Missing) -> int:
+        return self._priced(kept, self._measure(self._operation(kept.known, values), reads))
 
     def _priced(self, kept: Kept, cost: int) -> int:
         """Keeps the price with a plan, unless it may depend on more of the variables than the plan does."""
@@ -194,12 +194,12 @@ class Plans:
             self._size -= _size(dropped.plan)
             self.dropped += 1
 
-    def _make(self, known: KnownOperation, operation: Operation) -> Plan:
+    def _make(self, known: KnownOperation, operation: Operation, reads: Missing) -> Plan:
         roots = operation.root.fields
-        if self._missing is None or known.definition.operation is not OperationType.QUERY:
+        if not self.compiles or known.definition.operation is not OperationType.QUERY:
             return Plan(tuple(roots), None, None, None)
         values = operation.variables
-        compiler = Compiler(self._catalogue, self._missing, values.coerced)
+        compiler = Compiler(self._catalogue, reads, values.coerced)
         opened = {
             name: _opened(type_, name, values.coerced[name], _item(lambda variables: variables, name))
             for name, type_ in known.types

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from schema.catalogue import ColumnField, ObjectField, Type
-from schema.errors import missing_object, unreadable_value
+from schema.errors import Withheld, missing_object, unreadable_value
 from schema.kinds import Kind
 from schema.selection import Selection
 
@@ -22,23 +22,49 @@ WRITTEN = "=json"
 Key = tuple[str | None, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Missing:
-    """What the catalogue names and the connected database does not have."""
+    """What of the catalogue a caller finds missing: the connected database does not have it, or it is ``withheld``.
+
+    One object stands for all callers who may read the same; plans are kept by it.
+    """
 
     tables: frozenset[str] = frozenset()
     columns: frozenset[tuple[str, str]] = frozenset()
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
+    """What the caller may not read, as ``table`` or ``table.column``: all of it is among the tables and columns too."""
+    unrecorded: Mapping[str, Withheld] = field(default_factory=dict)
+    """The types whose recorded changes are withheld, and for want of which scope."""
+    database: Missing | None = None
+    """What the database lacks alone, where something is withheld beside it."""
+
+    @property
+    def of_database(self) -> Missing:
+        """What the database lacks, whoever asks: what changes go by, which write what nobody needs to read."""
+        return self.database or self
 
     def table(self, type_: Type) -> str | None:
         """The first table or view behind a type that is missing."""
-        return next((name for name in type_.reads if name in self.tables), None)
+        found = next((name for name in type_.reads if name in self.tables), None)
+        return found if found is None else self.withheld.get(found, found)
 
     def first(self, type_: Type, columns: Iterable[str]) -> str | None:
         """The first of a table's columns that is missing, as ``table.column``."""
         for column in columns:
             if (type_.sql_name, column) in self.columns:
-                return f"{type_.sql_name}.{column}"
+                name = f"{type_.sql_name}.{column}"
+                return self.withheld.get(name, name)
         return None
+
+    def withholds(self, names: Iterable[str]) -> Withheld | None:
+        """The first of these tables and columns that the caller may not read."""
+        return next((self.withheld[name] for name in names if name in self.withheld), None) if self.withheld else None
+
+    def conditions(self, type_: Type, row: str) -> list[str]:
+        """What the rows of a type must fulfil to be shown: changes of what is withheld are not."""
+        if not self.unrecorded or type_.name != "LifecycleEvent":
+            return []
+        return [f"{row}.node_type <> ALL (ARRAY[{', '.join(sorted(repr(name) for name in self.unrecorded))}])"]
 
 
 @dataclass

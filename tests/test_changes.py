@@ -23,6 +23,7 @@ from changing import (
 from client import Client, serving
 from conftest import Clone, Database, connect
 from gateway.context import Caller
+from schema.scopes import all_scopes, read_scopes
 
 
 @pytest.fixture(scope="module")
@@ -588,13 +589,13 @@ async def test_what_was_recorded_stays(own: Database, client: Client, sql: async
 
 async def test_a_caller_who_may_not(own: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     model = await model_in(sql, "shadow")
-    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("reader", frozenset({"setChampion", "force"})))
+    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("reader", frozenset({*read_scopes(), "change:promoteModel"})))
     async with serving(own.gateway_url) as client:
         result = await change(client, "setChampion", id=model)
         assert (result["__typename"], result["code"]) == ("Forbidden", "FORBIDDEN")
-        assert result["message"] == "reader may not use setChampion."
+        assert result["message"] == "reader may not use setChampion: it needs the scope change."
         result = await change(client, "promoteModel", id=model, to="PRODUCTION", force=True, reason="r")
-        assert result["message"] == "reader may not override guards."
+        assert result["message"] == "reader may not override guards: it needs the scope force."
         result = await change(client, "promoteModel", id=model, to="STAGING")
         assert result["event"]["actor"] == "reader"
 
@@ -605,7 +606,7 @@ async def test_keys_of_callers_are_their_own(
     model = await model_in(sql, "development")
     key = f"k-{model}"
     await change(client, "promoteModel", id=model, to="STAGING", idempotencyKey=key)
-    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("another"))
+    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("another", all_scopes()))
     async with serving(own.gateway_url) as other:
         result = await change(other, "promoteModel", id=model, to="SHADOW", idempotencyKey=key)
         assert (result["__typename"], result["replayed"]) == ("TransitionApplied", False)

@@ -254,7 +254,7 @@ def test_a_port_that_is_taken(folder: Path) -> None:
 
 
 def test_an_address_of_another_machine(folder: Path) -> None:
-    done = run("serve", HOST="192.0.2.1", PORT="0", GATEWAY_DATA=str(folder / "d"))
+    done = run("serve", HOST="192.0.2.1", PORT="0", GATEWAY_AUTH="token", GATEWAY_DATA=str(folder / "d"))
     assert done.returncode == 1
     assert "HOST" in one_line(done.stderr)
 

@@ -185,8 +185,8 @@ def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
     assert isinstance(values, VariableValues)
-    kept = plans.Plans(schema.graphql, schema.catalogue, Missing(), lambda _operation: 0)
-    plan, _ = kept.get(kept.asked(document, definition, {}), values)
+    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0)
+    plan, _ = kept.get(kept.asked(document, definition, {}), values, Missing())
     assert plan.statement
     return plan.statement.sql, plan.statement.values(values.coerced)
 

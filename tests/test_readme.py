@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from client import Client
+from gateway.roles import ROLES
 from gateway.settings import Settings
+from schema.scopes import shown_scopes
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,13 +29,26 @@ def settings_table() -> str:
     lines = []
     for name, field in Settings.model_fields.items():
         variable = field.validation_alias or f"GATEWAY_{name.upper()}"
-        default = (
-            "unset"
-            if field.default is None
-            else f"`{str(field.default).lower() if field.default in (True, False) else field.default}`"
+        lines.append(
+            f"| `{variable}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |"
         )
-        lines.append(f"| `{variable}` | {default} | {field.description} |")
     return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if value is None or value in ((), {}):
+        return "unset"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
+    return f"`{str(value).lower() if value in (True, False) else value}`"
+
+
+def test_roles_and_scopes() -> None:
+    found = re.search(r"<!-- roles -->\n(.*)\n<!-- /roles -->", README, re.DOTALL)
+    assert found
+    rows = [f"| `{role}` | {', '.join(f'`{scope}`' for scope in scopes)} |" for role, scopes in ROLES.items()]
+    assert found[1] == "\n".join(rows)
+    assert [scope for scope in shown_scopes() if f"`{scope.removeprefix('read:')}" not in README] == []
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))

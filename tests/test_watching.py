@@ -103,7 +103,7 @@ async def test_fallbacks_by_reason(database: Database) -> None:
         assert (await scrape(client))["e2i_fallbacks_total{reason=MissingObjectError}"] == 1
 
 
-async def test_operations_have_a_hundred_names(client: Client) -> None:
+async def test_operations_have_fifty_names(client: Client) -> None:
     for n in range(NAMES + 5):
         await client.data(f"query Name{n} {{ __typename }}")
     await client.ask("query Wrong { nothing }")

@@ -29,6 +29,7 @@ from db.base import (
     EMPTY_OBJECT,
     NEW_UUID,
     NOW,
+    PATIENT,
     Entity,
     Labels,
     belongs_to,
@@ -450,18 +451,22 @@ class ShapAnalysis(Entity):
     entity_type: Mapped[str | None] = column(
         VARCHAR(50), "Kind of entity that a local analysis explains: patient or hcp."
     )
-    entity_id: Mapped[str | None] = column(VARCHAR(100), "Patient or HCP that a local analysis explains.")
-    local_shap_values: Mapped[Any | None] = column(
-        JSONB(), "Per-entity SHAP values, by feature name.", server_default=EMPTY_OBJECT
+    entity_id: Mapped[str | None] = column(
+        VARCHAR(100), "Patient or HCP that a local analysis explains.", scope=PATIENT
     )
-    prediction_value: Mapped[Decimal | None] = column(Numeric(6, 5), "The prediction that a local analysis explains.")
+    local_shap_values: Mapped[Any | None] = column(
+        JSONB(), "Per-entity SHAP values, by feature name.", server_default=EMPTY_OBJECT, scope=PATIENT
+    )
+    prediction_value: Mapped[Decimal | None] = column(
+        Numeric(6, 5), "The prediction that a local analysis explains.", scope=PATIENT
+    )
     base_value: Mapped[Decimal | None] = column(
         Numeric(6, 5), "The model's expected output; base value plus SHAP values give the prediction."
     )
-    natural_language_explanation: Mapped[str | None] = column(TEXT(), "LLM-generated explanation.")
-    key_drivers: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Top 5 driving features.")
+    natural_language_explanation: Mapped[str | None] = column(TEXT(), "LLM-generated explanation.", scope=PATIENT)
+    key_drivers: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Top 5 driving features.", scope=PATIENT)
     actionable_features: Mapped[list[str] | None] = column(
-        ARRAY(TEXT()), "Features among the drivers that can be influenced."
+        ARRAY(TEXT()), "Features among the drivers that can be influenced.", scope=PATIENT
     )
     sample_size: Mapped[int | None] = column(Integer(), "Number of rows that the values were computed on.")
     computation_method: Mapped[str | None] = column(VARCHAR(50), "SHAP explainer: TreeExplainer or KernelExplainer.")
@@ -475,16 +480,22 @@ class ShapAnalysis(Entity):
     explanation_id: Mapped[str | None] = column(
         VARCHAR(50), "Identifier of a real-time explanation, as its caller received it."
     )
-    patient_id: Mapped[str | None] = column(VARCHAR(50), "Patient that a real-time explanation is about.")
-    hcp_id: Mapped[str | None] = column(VARCHAR(50), "HCP that a real-time explanation is about or was made for.")
+    patient_id: Mapped[str | None] = column(
+        VARCHAR(50), "Patient that a real-time explanation is about.", scope=PATIENT
+    )
+    hcp_id: Mapped[str | None] = column(
+        VARCHAR(50), "HCP that a real-time explanation is about or was made for.", scope=PATIENT
+    )
     request_timestamp: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When a real-time explanation was requested."
     )
     response_time_ms: Mapped[float | None] = column(
         Double(), "How long a real-time explanation took to answer, in milliseconds."
     )
-    prediction_class: Mapped[str | None] = column(VARCHAR(100), "Class that the model predicted.")
-    prediction_probability: Mapped[float | None] = column(Double(), "Probability of the predicted class (0-1).")
+    prediction_class: Mapped[str | None] = column(VARCHAR(100), "Class that the model predicted.", scope=PATIENT)
+    prediction_probability: Mapped[float | None] = column(
+        Double(), "Probability of the predicted class (0-1).", scope=PATIENT
+    )
     top_k_requested: Mapped[int | None] = column(
         Integer(), "Number of top features that the caller asked for.", server_default="5"
     )

@@ -32,6 +32,7 @@ class ChampionModel(View):
     """
 
     __tablename__ = "v_champion_models"
+    __reads__ = ("Experiment", "Model")
     __order__ = "trained_at"
 
     experiment_name: Mapped[str | None] = column(VARCHAR(255), "Name of the experiment.")
@@ -62,6 +63,7 @@ class LatestDataQuality(View):
     """The most recent data quality report of a table and split. Reports that name no table are left out."""
 
     __tablename__ = "v_latest_data_quality"
+    __reads__ = ("DataQualityReport",)
     __order__ = "run_at"
     __lookups__ = ({"table": "table_name", "split": "data_split"},)
 
@@ -81,6 +83,7 @@ class AgentLatencySummary(View):
     """Latency percentiles, error rate and token usage of one agent, over its spans of the last 24 hours."""
 
     __tablename__ = "v_agent_latency_summary"
+    __reads__ = ("ObservabilitySpan",)
 
     agent_name: Mapped[AgentName] = column(pg_enum(AgentName), "Agent that executed the spans.", primary_key=True)
     agent_tier: Mapped[AgentTier] = column(pg_enum(AgentTier), "Agent tier (0-5).", primary_key=True)

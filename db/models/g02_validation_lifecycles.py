@@ -6,7 +6,7 @@ from sqlalchemy import TEXT, VARCHAR, Date
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from db.base import Labels
-from db.lifecycle import NOW, Change, Given, Guard, Lifecycle, Step
+from db.lifecycle import MAY_REVIEW, NOW, Change, Given, Guard, Lifecycle, Step
 from db.models.g02_causal_validation import ExpertReviewType
 
 
@@ -83,6 +83,7 @@ REVIEW = Lifecycle(
         ),
         Change("expireReview", "Ends an approval.", (ReviewStatus.EXPIRED,)),
     ),
+    scope=MAY_REVIEW,
 )
 
 REQUEST_REVIEW = {

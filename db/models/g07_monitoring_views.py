@@ -32,6 +32,7 @@ class DriftStatus(View):
     """Latest drift status of a model for one type of drift: its newest drift record."""
 
     __tablename__ = "ml_drift_status_latest"
+    __reads__ = ("DriftRecord", "Model")
     __order__ = "last_checked"
 
     model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
@@ -62,6 +63,7 @@ class DriftTrend7d(View):
     """Drift of a model on one day of the last seven, for one type of drift."""
 
     __tablename__ = "ml_drift_trend_7d"
+    __reads__ = ("DriftRecord",)
     __order__ = "check_date"
     __plural__ = "driftTrends7d"
 
@@ -90,6 +92,7 @@ class ActiveAlertsSummary(View):
     """Open alerts on a model (active, acknowledged or investigating), counted by severity."""
 
     __tablename__ = "ml_active_alerts_summary"
+    __reads__ = ("MonitoringAlert",)
     __order__ = "newest_alert"
 
     model_id: Mapped[UUID] = column(Uuid(), "Affected model.", primary_key=True)
@@ -114,6 +117,7 @@ class ModelHealth(View):
     """Health of a production model: its drift, its open alerts and its latest performance, combined in one verdict."""
 
     __tablename__ = "ml_model_health_dashboard"
+    __reads__ = ("DriftRecord", "Model", "MonitoringAlert", "PerformanceMetric")
 
     model_id: Mapped[UUID] = column(Uuid(), "Model that the row is about.", primary_key=True)
     model_name: Mapped[str | None] = column(VARCHAR(), "Model name.")

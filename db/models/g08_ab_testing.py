@@ -10,7 +10,7 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, Uniq
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, PATIENT, Entity, Labels, belongs_to, column, pg_enum
 from db.lineage import LineageKind, comes_from
 
 
@@ -89,7 +89,9 @@ class Assignment(Entity):
 
     id: Mapped[UUID] = column(Uuid(), "Assignment identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
-    unit_id: Mapped[str] = column(VARCHAR(255), "Identifier of the HCP, patient, territory or account assigned.")
+    unit_id: Mapped[str] = column(
+        VARCHAR(255), "Identifier of the HCP, patient, territory or account assigned.", scope=PATIENT
+    )
     unit_type: Mapped[UnitType] = column(pg_enum(UnitType), "Unit type: hcp, patient, territory or account.")
     variant: Mapped[str] = column(VARCHAR(50), "Variant assigned: control, treatment_a, treatment_b, etc.")
     assigned_at: Mapped[datetime | None] = column(
@@ -101,11 +103,11 @@ class Assignment(Entity):
         server_default=RandomizationMethod.SIMPLE.value,
     )
     stratification_key: Mapped[Any | None] = column(
-        JSONB(), "Stratification variables used, with the unit's values.", server_default=EMPTY_OBJECT
+        JSONB(), "Stratification variables used, with the unit's values.", server_default=EMPTY_OBJECT, scope=PATIENT
     )
     block_id: Mapped[str | None] = column(VARCHAR(100), "Block of the unit, for block randomization.")
     assignment_hash: Mapped[str | None] = column(
-        VARCHAR(64), "SHA-256 for reproducible verification of the assignment, in hexadecimal."
+        VARCHAR(64), "SHA-256 for reproducible verification of the assignment, in hexadecimal.", scope=PATIENT
     )
     created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that made the assignment.")
     created_at: Mapped[datetime | None] = column(
@@ -140,7 +142,7 @@ class Enrollment(Entity):
         server_default=EnrollmentStatus.ACTIVE.value,
     )
     eligibility_criteria_met: Mapped[Any | None] = column(
-        JSONB(), "Checklist of eligibility criteria, each met or not.", server_default=EMPTY_OBJECT
+        JSONB(), "Checklist of eligibility criteria, each met or not.", server_default=EMPTY_OBJECT, scope=PATIENT
     )
     eligibility_check_timestamp: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When eligibility was checked."
@@ -153,12 +155,15 @@ class Enrollment(Entity):
     withdrawal_timestamp: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the unit withdrew; null unless the status is withdrawn."
     )
-    withdrawal_reason: Mapped[str | None] = column(TEXT(), "Reason for withdrawal (if applicable).")
+    withdrawal_reason: Mapped[str | None] = column(TEXT(), "Reason for withdrawal (if applicable).", scope=PATIENT)
     withdrawal_initiated_by: Mapped[str | None] = column(
         VARCHAR(50), "Who initiated the withdrawal: subject, investigator, sponsor or system."
     )
     protocol_deviations: Mapped[Any | None] = column(
-        JSONB(), "Recorded deviations from the protocol with date, type, severity.", server_default=EMPTY_LIST
+        JSONB(),
+        "Recorded deviations from the protocol with date, type, severity.",
+        server_default=EMPTY_LIST,
+        scope=PATIENT,
     )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the enrollment was recorded.", server_default=NOW

@@ -10,7 +10,7 @@ from sqlalchemy import TEXT, Boolean, Date, ForeignKey, Index, Integer, Numeric,
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import NOW, Entity, belongs_to, column, computed_object, linked_by
+from db.base import NOW, PATIENT, Entity, belongs_to, column, computed_object, linked_by
 from db.lineage import LineageKind, comes_from
 
 
@@ -158,6 +158,7 @@ class PatientCohortAssignment(Entity):
 
     __tablename__ = "ml_patient_cohort_assignments"
     __label__ = ("patient_journey_id",)
+    __scope__ = PATIENT
     __order__ = "assigned_at"
 
     patient_journey_id: Mapped[str] = column(TEXT(), "Patient identifier.", primary_key=True)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TEXT, Boolean, Column, Index, Table, Uuid, literal_column, text
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column
@@ -73,4 +73,22 @@ IDEMPOTENCY_KEYS = Table(
     Index("ix_idempotency_keys_expires_at", "expires_at"),
     schema=OWN_SCHEMA,
     comment="Keys by which a change is made once, however often it is asked for; applied changes only.",
+)
+
+SERVICE_TOKENS = Table(
+    "service_tokens",
+    Entity.metadata,
+    Column(
+        "name", TEXT(), primary_key=True, comment="Whose it is; the record of changes names it, so none is used twice."
+    ),
+    Column(
+        "hash", TEXT(), nullable=False, unique=True, comment="SHA-256 of the token, which nobody has but its owner."
+    ),
+    Column("scopes", ARRAY(TEXT()), nullable=False, comment="Roles and scopes that it has."),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was made."),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False, comment="Until when it is good."),
+    Column("revoked_at", TIMESTAMP(timezone=True), comment="When it was taken back."),
+    Column("last_used_at", TIMESTAMP(timezone=True), comment="When it was last used, to a minute."),
+    schema=OWN_SCHEMA,
+    comment="Tokens of agents and services, made, listed and revoked by the command line.",
 )

@@ -10,7 +10,8 @@ import strawberry
 from db.lifecycle import Lifecycle, lifecycle_of
 from schema import ids
 from schema.catalogue import Join, RelationField, Type
-from schema.guards import Ask, obstacles
+from schema.errors import GatewayError, missing_object
+from schema.guards import Ask, obstacles, refuse_unread
 from schema.lifecycle import blocker
 from schema.lists import NESTED_PAGE
 from schema.loaders import Loaders
@@ -48,7 +49,7 @@ class _Place:
 class AllowedTransition:
     to: str = strawberry.field(description="The state, as mutations take it.")
     mutations: list[str] = strawberry.field(description="The mutations that move there.")
-    blocked_by: list[Blocker] = strawberry.field(
+    blocked_by: list[Blocker] | None = strawberry.field(
         description="What is in the way at the moment; empty where nothing is."
     )
 
@@ -100,6 +101,8 @@ def _lifecycle_type(types: Types) -> Any:
 
 
 def _history(place: _Place, info: Info) -> Any:
+    if what := info.context.loaders.missing.unrecorded.get(place.type.name):
+        raise missing_object(what)
     return info.context.loaders.related_connection(place.record, history_of(place.type), selection_of(info))
 
 
@@ -126,6 +129,10 @@ def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
         asks = [Ask(key[:-1], lifecycle.state(key[-1])) for key in keys]
         if not wants_blockers:
             return [[_allowed(lifecycle, state, []) for state in lifecycle.allowed(ask.state)] for ask in asks]
+        try:
+            refuse_unread(loaders.missing, lifecycle)
+        except GatewayError as error:
+            return [[_allowed(lifecycle, state, error) for state in lifecycle.allowed(ask.state)] for ask in asks]
         found = await obstacles(loaders.reader.fetch, place.type, lifecycle, asks)
         return [
             [_allowed(lifecycle, state, [blocker(obstacle) for obstacle in ways]) for state, ways in answer.items()]
@@ -135,9 +142,9 @@ def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
     return load
 
 
-def _allowed(lifecycle: Lifecycle, state: Any, blockers: list[Blocker]) -> AllowedTransition:
+def _allowed(lifecycle: Lifecycle, state: Any, blockers: list[Blocker] | GatewayError) -> AllowedTransition:
     names = [change.name for change in lifecycle.changes if not change.to or state in change.to]
-    return AllowedTransition(to=state.name, mutations=names, blocked_by=blockers)
+    return AllowedTransition(to=state.name, mutations=names, blocked_by=blockers)  # type: ignore[arg-type]  # an error is what the field answers
 
 
 async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:

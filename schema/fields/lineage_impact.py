@@ -27,7 +27,7 @@ from schema.fields.lineage_types import (
     node_rows,
 )
 from schema.fields.root_field import RootField
-from schema.guards import Ask, obstacles
+from schema.guards import Ask, obstacles, refuse_unread
 from schema.lifecycle import blocker
 from schema.lineage import asked as asking
 from schema.lineage import impact
@@ -96,8 +96,9 @@ class Impact:
         Raises:
             GatewayError: ``BAD_USER_INPUT``: there is no such row; ``MISSING_IN_DATABASE``: nor such a column.
         """
-        move = self._move
-        if what := self._loaders.missing.first(move.type, [move.lifecycle.column]):
+        move, missing = self._move, self._loaders.missing
+        refuse_unread(missing, move.lifecycle)
+        if what := missing.table(move.type) or missing.first(move.type, [move.lifecycle.column]):
             raise missing_object(what)
         bind = sql.Binds()
         select = [f"t.{move.lifecycle.column}::text"]

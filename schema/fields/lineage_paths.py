@@ -9,6 +9,7 @@ from typing import Any
 
 import strawberry
 
+from schema.errors import lacks
 from schema.fields.lineage_types import (
     Filling,
     LineageDirection,
@@ -74,7 +75,7 @@ async def _paths(info: Info) -> Record:
         if walked.gone:
             reasons.append(f"{' and '.join(walked.gone)} does not exist")
         if walked.lacking:
-            reasons.append(f"the connected database lacks {', '.join(sorted(walked.lacking))}")
+            reasons.append(lacks(walked.lacking))
         nodes = {id_: walked.found[id_] for path in found for id_ in path.nodes}
         records = {id_: node_record(node) for id_, node in nodes.items()}
         await Filling(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))

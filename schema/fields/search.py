@@ -11,7 +11,7 @@ import strawberry
 
 from schema import ids
 from schema.catalogue import Catalogue, Type
-from schema.errors import bad_argument
+from schema.errors import Withheld, bad_argument
 from schema.fields.root_field import RootField
 from schema.loaders import Loaders
 from schema.records import Record
@@ -88,18 +88,26 @@ def _searched(loaders: Loaders, type_: Type, omissions: list[Record]) -> Searche
     def there(columns: tuple[str, ...]) -> tuple[str, ...]:
         lacking = [column for column in columns if loaders.missing.first(type_, [column])]
         for column in lacking:
-            omit(f"{type_.sql_name}.{column} does not exist in the connected database.")
+            omit(_why(loaders.missing.first(type_, [column]) or column))
         return tuple(column for column in columns if column not in lacking)
 
     what = loaders.missing.table(type_) or loaders.missing.first(type_, type_.key)
+    what = what or next(iter(loaders.missing.unrecorded.values()), None) if type_.name == "LifecycleEvent" else what
     if what:
-        omit(f"{what} does not exist in the connected database.")
+        omit(_why(what))
         return None
     names = there(type_.search)
     bounded = bool(names) and loaders.facts.rows.get(type_.sql_name, 0) > MAX_COMPARED
     if bounded:
         omit(f"There are too many rows to compare; the newest {MAX_COMPARED:,} were, and ids of any.")
     return Searched(type_, names, there(type_.references), loaders.lists.order(type_), _time(loaders, type_), bounded)
+
+
+def _why(what: str) -> str:
+    """Why something was not searched."""
+    if isinstance(what, Withheld):
+        return f"Searching it needs the scope {what.scope}, which the caller does not have."
+    return f"{what} does not exist in the connected database."
 
 
 def _time(loaders: Loaders, type_: Type) -> str:
@@ -150,8 +158,8 @@ class SearchResult:
         f"more than {MAX_COMPARED:,}. Hits with typos are looked for only where there are not enough others."
     )
     omissions: list[SearchOmission] = strawberry.field(
-        description="What was not searched: tables and columns that the connected database lacks, old rows of large "
-        "tables."
+        description="What was not searched: tables and columns that the connected database lacks or the caller may not "
+        "read, old rows of large tables."
     )
 
 

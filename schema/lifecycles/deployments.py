@@ -74,6 +74,7 @@ _ACTIVE = """
     "Requests a deployment of a model. It is linked to the active one of that environment, which it is to replace.",
     given={"model_id": Given("Model", "The model to deploy.", required=True)} | START_DEPLOYMENT,
     checks=("known_environment",),
+    touches=("Deployment", "Model", "Experiment"),
 )
 async def start_deployment(work: Work) -> None:
     """Adds a pending deployment behind the newest active one of the model's experiment (or name)."""
@@ -106,6 +107,7 @@ async def start_deployment(work: Work) -> None:
     "Rolls a deployment back: the newest healthy one on its chain becomes active, in the same step.",
     subject="Deployment",
     reason_due=True,
+    touches=("BentoService", "Model"),
 )
 async def rollback_deployment(work: Work) -> None:
     """Takes a deployment out and puts the newest one back that can serve.
@@ -185,6 +187,7 @@ def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
     subject="BentoService",
     given=REPORT_HEALTH,
     checks=("window_in_range",),
+    touches=("ServingMetric",),
 )
 async def report_health(work: Work) -> None:
     """Writes the health, given or measured."""

@@ -32,6 +32,7 @@ def sample_size_positive(given: Mapping[str, Any]) -> tuple[str, str] | None:
     "Asks for a retraining of an alert's model, once: creates it and marks the alert.",
     subject="MonitoringAlert",
     given=TRIGGER_RETRAINING,
+    touches=("Retraining", "Model"),
 )
 async def trigger_retraining(work: Work) -> None:
     """Adds a pending retraining; the alert is the subject, the retraining what changed with it."""

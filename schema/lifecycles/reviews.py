@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from db.lifecycle import MAY_REVIEW
 from db.models.g02_validation_lifecycles import REQUEST_REVIEW, REVIEW, ReviewStatus
 from schema.changes import mutation
 from schema.effects import check, effect
@@ -38,6 +39,7 @@ async def expire_superseded(work: Work, moved: Moved) -> None:
     "requestReview",
     "Asks for an expert review, which may supersede an earlier one once it is approved.",
     given=REQUEST_REVIEW,
+    touches=("ExpertReview",),
 )
 async def request_review(work: Work) -> None:
     """Adds a pending review."""
@@ -52,6 +54,8 @@ async def request_review(work: Work) -> None:
 @mutation(
     "expireOverdueReviews",
     f"Ends every approval whose last valid day is past (UTC), at most {SWEPT} at once, the longest overdue first.",
+    touches=("ExpertReview",),
+    scope=MAY_REVIEW,
 )
 async def expire_overdue_reviews(work: Work) -> None:
     """The sweep; where nothing is overdue it says so, and nothing is changed."""

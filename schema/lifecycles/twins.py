@@ -47,6 +47,7 @@ def actual_within_interval(given: Mapping[str, Any]) -> tuple[str, str] | None:
     subject="TwinSimulation",
     given=RECORD_ACTUAL_EFFECT,
     checks=("actual_within_interval",),
+    touches=("TwinFidelity",),
 )
 async def record_actual_effect(work: Work) -> None:
     """Fills the simulation's open fidelity record, or adds one; outcomes that were recorded stay as they are."""

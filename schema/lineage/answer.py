@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.lineage import LineageKind
+from schema.errors import lacks
 from schema.lineage.edges import End, edges
 from schema.lineage.statements import Branch, Spot, nulls
 from schema.lineage.walk import UPSTREAM, Expansion, Found, Question, Walked
@@ -168,7 +169,7 @@ def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
     if walked.gone:
         parts.append(f"missing: {len(walked.gone)} of the nodes asked for do not exist")
     if walked.lacking:
-        parts.append(f"the connected database lacks {', '.join(sorted(walked.lacking))}")
+        parts.append(lacks(walked.lacking))
     return "; ".join(parts) + "." if parts else None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from schema import ids, sql
 from schema.catalogue import Catalogue, OrderTerm, Type
+from schema.errors import missing_object
 from schema.kinds import Kind
 from schema.lineage.edges import End, Face, face
 from schema.records import Missing
@@ -137,12 +138,18 @@ class Statements:
     # -- nodes by their keys ---------------------------------------------------------------------------------------
 
     def nodes(self, keys: Mapping[str, Sequence[Key]]) -> tuple[str, list[Any]]:
-        """Rows (type, place of the key, id, label, state), and a row without a type whose id is the moment."""
+        """Rows (type, place of the key, id, label, state), and a row without a type whose id is the moment.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE`` or ``FORBIDDEN_FIELD``: rows of one of the types cannot be read.
+        """
         bind = sql.Binds()
         now = Kind("time", _NOW, "timestamptz", "DateTime").sql("statement_timestamp()")
         branches = [f"SELECT NULL::text, 0::bigint, {now}, NULL::text, NULL::text"]
         for name, of_type in keys.items():
             type_ = self._catalogue[name]
+            if what := self._missing.table(type_) or self._missing.first(type_, type_.key):
+                raise missing_object(what)
             select = [f"'{name}'", *self._shown(type_)]
             rows = sql.by_keys(type_, select, of_type, bind)
             branches.append(f"SELECT r.type, r.ord, r.id, r.label, r.state FROM ({rows}) AS r ({_SHOWN})")

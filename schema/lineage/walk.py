@@ -15,6 +15,7 @@ from db.engine import InvalidValueError, Reader
 from db.lineage import LineageKind
 from schema.catalogue import Catalogue
 from schema.cursors import invalid
+from schema.errors import missing_object
 from schema.lineage.cursors import Resumed
 from schema.lineage.edges import End, edges, state_name
 from schema.lineage.statements import Branch, Key, Neighbour, Spot, Statements, Window, key_of, nulls
@@ -144,6 +145,8 @@ class Walk:
         return list(walked.found.values())
 
     def _check(self, resumed: Resumed) -> None:
+        if what := self._statements.lacking(resumed.end):
+            raise missing_object(what)
         order = self._statements.order(self._catalogue[resumed.end.target])
         if resumed.spot.position is not None and len(resumed.spot.position) != len(order):
             raise invalid("after", "holds another number of values than its order has")

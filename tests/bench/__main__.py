@@ -62,14 +62,14 @@ def compiled(case: Case) -> dict[str, Any]:
     document = parse(case.query)
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     fragments = {n.name.value: n for n in document.definitions if isinstance(n, FragmentDefinitionNode)}
-    plans = Plans(schema.graphql, schema.catalogue, Missing(), lambda _operation: 0)
+    plans = Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0)
     known = plans.asked(document, definition, fragments)
     coerced = []
     for one in case.variables:
         values = get_variable_values(schema.graphql, definition.variable_definitions or (), one)
         assert isinstance(values, VariableValues), values
         coerced.append(values)
-    plan, _ = plans.get(known, coerced[0])
+    plan, _ = plans.get(known, coerced[0], Missing())
     assert plan.statement, f"{case.name} is not compiled"
     (key,) = plan.keys
     parameters = [plan.statement.values(values.coerced) for values in coerced]

@@ -1,0 +1,51 @@
+"""What callers may read, worked out once for each set of scopes that callers have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from db.facts import Facts
+from schema.records import Missing
+from schema.scopes import read_scopes, withholding
+
+CAPACITY = 256
+"""Sets of scopes that are kept: more than a deployment has roles."""
+
+
+@dataclass
+class Access:
+    """What each caller finds missing, and what the planning of his requests may know of the database."""
+
+    missing: Missing = field(default_factory=Missing)
+    facts: Facts = field(default_factory=Facts)
+
+    def __post_init__(self) -> None:
+        self._missing: dict[frozenset[str], Missing] = {}
+        self._facts: dict[Missing, Facts] = {}
+
+    def learn(self, facts: Facts) -> None:
+        """How large the database is has changed; what callers may read has not."""
+        self.facts = facts
+        self._facts.clear()
+
+    def of(self, scopes: frozenset[str]) -> Missing:
+        """What a caller with these scopes finds missing: one object for all who may read the same."""
+        found = self._missing.get(scopes)
+        if found is None:
+            if len(self._missing) >= CAPACITY:
+                self._missing.clear()
+                self._facts.clear()
+            reading = scopes & read_scopes()
+            found = self._missing.get(reading) or withholding(self.missing, reading)
+            self._missing[reading] = self._missing[scopes] = found
+        return found
+
+    def facts_of(self, missing: Missing) -> Facts:
+        """The facts without the sizes of what is withheld, so that prices tell nothing of it."""
+        if not missing.withheld:
+            return self.facts
+        found = self._facts.get(missing)
+        if found is None:
+            rows = {name: 0 if name in missing.withheld else count for name, count in self.facts.rows.items()}
+            found = self._facts[missing] = replace(self.facts, rows=rows)
+        return found

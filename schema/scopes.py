@@ -1,0 +1,152 @@
+"""Scopes: what reading each type and column, and each mutation, needs; and what a caller with some of them misses.
+
+A scope for reading each group (`read:model_monitoring`), one for what is known of single patients (`patient`), and
+those for changes: `preview` (dry runs), `change`, `review` and `force`. The models say what belongs to whom.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from db.base import PATIENT, RowClass, derived, entities
+from db.lifecycle import MAY_CHANGE, MAY_REVIEW, lifecycles
+from schema.catalogue import Type, catalogue
+from schema.errors import Withheld
+from schema.records import Missing
+
+READ, PREVIEW, FORCE = "read", "preview", "force"
+
+_MODULE = re.compile(r"g(\d\d)_\w+$")
+
+
+@cache
+def groups() -> Mapping[str, str]:
+    """The groups of the data dictionary by their number, each called as its first file: ``model_monitoring``."""
+    found: dict[str, str] = {}
+    for entity in entities().values():
+        if not entity.__is_view__ and (number := _number(entity)):
+            found.setdefault(number, entity.__module__.rsplit(f"g{number}_", 1)[1])
+    return found
+
+
+def _number(entity: RowClass) -> str | None:
+    found = _MODULE.search(entity.__module__)
+    return found[1] if found else None
+
+
+def reading(group: str) -> str:
+    """The scope for reading a group."""
+    return f"{READ}:{group}"
+
+
+@cache
+def read_scopes() -> frozenset[str]:
+    """Every scope that something needs to be read."""
+    return frozenset({*(reading(group) for group in groups().values()), PATIENT})
+
+
+@cache
+def all_scopes() -> frozenset[str]:
+    """Every scope there is: what the owner of a machine may do on it."""
+    return read_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE}
+
+
+def expanded(scopes: Iterable[str]) -> frozenset[str]:
+    """Scopes in full: ``read`` alone is that of every group."""
+    found = set(scopes)
+    if READ in found:
+        found.remove(READ)
+        found |= read_scopes() - {PATIENT}
+    return frozenset(found)
+
+
+def shown_scopes() -> list[str]:
+    """Every scope, in the order in which they are told."""
+    return [READ, *(reading(group) for group in groups().values()), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE]
+
+
+def is_scope(text: str) -> bool:
+    """Whether a text names a scope; ``change:promoteModel`` is that of one mutation."""
+    verb, _, what = text.partition(":")
+    return text == READ or text in all_scopes() or (verb == MAY_CHANGE and what.isidentifier())
+
+
+# -- what reading needs ------------------------------------------------------------------------------------------------
+
+
+@cache
+def scopes_of(name: str) -> tuple[str, ...]:
+    """What reading rows of a type needs: the scopes of its group and its own, and of all that its SELECT reads."""
+    classes: dict[str, RowClass] = {**entities(), **derived()}
+    entity = classes[name]
+    number = _number(entity)
+    found = dict.fromkeys([reading(groups()[number])] if number else [])
+    found |= dict.fromkeys([entity.__scope__] if entity.__scope__ else [])
+    for read in getattr(entity, "__reads__", ()):
+        found |= dict.fromkeys(scopes_of(read))
+    return tuple(found)
+
+
+def column_scope(type_: Type, column: str) -> str | None:
+    """What reading a column needs beside what its table does."""
+    scope: str | None = type_.table.c[column].info.get("scope")
+    return scope
+
+
+def withholding(lacks: Missing, scopes: frozenset[str]) -> Missing:
+    """What a caller with these scopes finds missing in a database that lacks something itself."""
+    if scopes >= read_scopes():
+        return lacks
+    withheld: dict[str, Withheld] = {}
+    columns: set[tuple[str, str]] = set()
+    for type_ in catalogue():
+        needed = next((scope for scope in scopes_of(type_.name) if scope not in scopes), None)
+        if needed:
+            withheld[type_.table.fullname] = Withheld(type_.table.fullname, needed)
+        for column in type_.table.columns:
+            own = column_scope(type_, column.name)
+            scope = needed or (own if own not in scopes else None)
+            if scope:
+                columns.add((type_.sql_name, column.name))
+                withheld[f"{type_.sql_name}.{column.name}"] = Withheld(f"{type_.sql_name}.{column.name}", scope)
+    tables = frozenset(type_.table.fullname for type_ in catalogue() if type_.table.fullname in withheld)
+    found = Missing(lacks.tables | tables, lacks.columns | columns, withheld, database=lacks)
+    unrecorded = {
+        type_.name: what
+        for type_ in catalogue()
+        if type_.is_node and (what := found.withholds(written(type_.name)) or found.withholds([type_.sql_name]))
+    }
+    return Missing(found.tables, found.columns, withheld, unrecorded, database=lacks)
+
+
+# -- what SQL reads ----------------------------------------------------------------------------------------------------
+
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+@cache
+def named_in(sql: str) -> frozenset[str]:
+    """The tables that SQL names, and such columns of theirs as need a scope of their own."""
+    words = set(_WORD.findall(sql))
+    tables = [type_ for type_ in catalogue() if type_.table.name in words]
+    columns = {
+        f"{type_.sql_name}.{column.name}"
+        for type_ in tables
+        for column in type_.table.columns
+        if column.name in words and column_scope(type_, column.name)
+    }
+    return frozenset({type_.sql_name for type_ in tables} | columns)
+
+
+@cache
+def written(name: str) -> frozenset[str]:
+    """The columns of a type that its lifecycles write, as ``table.column``: what is recorded of them, or could be."""
+    found: set[str] = set()
+    for lifecycle in lifecycles():
+        if lifecycle.entity == name:
+            given = [column for change in lifecycle.changes for column, one in change.given.items() if one.stored]
+            steps = (*lifecycle.entering.values(), *lifecycle.leaving.values())
+            found |= {lifecycle.column, *given, *(column for step in steps for column in step.stamps)}
+    return frozenset(f"{catalogue()[name].sql_name}.{column}" for column in found)
