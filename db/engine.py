@@ -91,11 +91,13 @@ def create_engine(
     statement_timeout: float = 30.0,
     connect_timeout: float = 5.0,
     prepared_statements: bool = True,
+    session_settings: bool | None = None,
 ) -> AsyncEngine:
     """An engine whose connections autocommit, speak UTC and cancel statements after ``statement_timeout`` seconds.
 
     ``prepared_statements=False`` suits poolers in transaction mode, which hand a connection to another client between
-    two transactions: there, every statement is in one, and what is not committed explicitly is undone.
+    two transactions: there, every statement is in one, and what is not committed explicitly is undone. Settings are
+    those of each transaction then, unless they are to be asked for when it connects (``session_settings``).
     """
     settings = {
         "TimeZone": "UTC",
@@ -106,18 +108,21 @@ def create_engine(
     }
     of_session = {"application_name": "e2i-gateway"}
     arguments: dict[str, Any] = {"server_settings": of_session, "timeout": connect_timeout}
-    if prepared_statements:
+    in_session = prepared_statements if session_settings is None else session_settings
+    if in_session:
         of_session |= settings
         if read_only:
             of_session["default_transaction_read_only"] = "on"
+    else:
+        arguments["connection_class"] = pooled.connection_class(settings, read_only=read_only)
+    if prepared_statements:
         # statements of compiled selections are long, and good for as long as the connection
         arguments |= {"max_cacheable_statement_size": 0, "max_cached_statement_lifetime": 0}
     else:
-        arguments["connection_class"] = pooled.connection_class(settings, read_only=read_only)
         arguments |= {"prepared_statement_cache_size": 0, "statement_cache_size": 0}
     engine = create_async_engine(
         url,
-        isolation_level="AUTOCOMMIT" if prepared_statements else "READ COMMITTED",
+        isolation_level="AUTOCOMMIT" if in_session else "READ COMMITTED",
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=connect_timeout,

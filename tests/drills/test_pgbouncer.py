@@ -12,9 +12,9 @@ import pytest
 
 from changing import change, events_of, model_in, state
 from client import serving
-from conftest import connect
-from db.embedded import ADMIN_ROLE
-from db.engine import ShortReader, StatementTimeoutError, create_engine, database_url, snapshot
+from conftest import connect, execute
+from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
+from db.engine import DataError, Identity, ShortReader, StatementTimeoutError, create_engine, database_url, snapshot
 from drills.fixtures import CHANGES, DATABASE, gateway
 from drills.load import SECONDS, Load
 from drills.pgbouncer import PROGRAM, pgbouncer
@@ -92,6 +92,35 @@ async def test_settings_hold_in_every_transaction(pooled: str) -> None:
             await ShortReader(reading).fetch("CREATE TABLE never ()", ())
     finally:
         await reading.dispose()
+
+
+async def test_whom_a_statement_is_for_stays_with_it(pooled: str, primary: Postgres) -> None:
+    """Callers of row level security take turns on three connections, some statements fail, and nobody is another."""
+    roles = ("drill_one", "drill_two")
+    made = [f"CREATE ROLE {role}; GRANT {role} TO {GATEWAY_ROLE}" for role in roles]
+    await execute(primary.url(DATABASE, ADMIN_ROLE), *made)
+    reading = create_engine(database_url(pooled), read_only=True, prepared_statements=False, pool_size=6)
+    who = "SELECT current_user::text, current_setting('request.jwt.claims', true), current_setting('statement_timeout')"
+
+    async def ask(number: int) -> None:
+        role = roles[number % 2]
+        claims = f'{{"sub": "{number}"}}'
+        reader = ShortReader(reading, identity=Identity(role, claims))
+        expected = (role, claims, "30s")
+        assert tuple(await reader.fetch_one(who, ())) == expected
+        with pytest.raises(DataError):
+            await reader.fetch("SELECT 1 / 0", ())
+        assert [tuple(row) for row in await reader.fetch(who, ())] == [expected]
+        async with reader.snapshot() as held:
+            assert tuple((await held.fetch(who, ()))[0]) == expected
+        row = await ShortReader(reading).fetch_one(who, ())
+        assert (row[0], row[1] or None) == (GATEWAY_ROLE, None)
+
+    try:
+        await asyncio.gather(*(ask(number) for number in range(24)))
+    finally:
+        await reading.dispose()
+    assert {row[-2] for row in await session_state(plain(pooled))} == {GATEWAY_ROLE}
 
 
 async def _row(reader: ShortReader, sql: str) -> list[Any]:
