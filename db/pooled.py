@@ -12,6 +12,9 @@ from typing import Any
 
 import asyncpg
 
+ROLLBACK_SECONDS = 2.0
+"""How long the end of a transaction is waited for, before its connection is given up."""
+
 
 def connection_class(settings: Mapping[str, str], *, read_only: bool) -> type[asyncpg.Connection]:
     """A connection whose transactions all begin with ``settings``; those of a reading one can write nothing.
@@ -36,7 +39,18 @@ def connection_class(settings: Mapping[str, str], *, read_only: bool) -> type[as
         async def execute(self, query: str, *args: Any, **options: Any) -> str:
             if query.startswith("BEGIN"):  # what every transaction of the driver begins with
                 query = f"{query.rstrip(';')}; {with_settings}"
+            if query.startswith("ROLLBACK"):
+                return await self._roll_back(query)
             done: str = await super().execute(query, *args, **options)
+            return done
+
+        async def _roll_back(self, query: str) -> str:
+            """Every read ends so, also one that was given up; a server that does not answer then is not waited for."""
+            try:
+                done: str = await super().execute(query, timeout=ROLLBACK_SECONDS)
+            except TimeoutError:
+                self.terminate()
+                raise
             return done
 
         async def _execute(self, query: str, *args: Any, **options: Any) -> Any:
