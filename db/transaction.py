@@ -34,14 +34,23 @@ class ConflictError(DatabaseError):
 class RefusedByDatabaseError(DatabaseError):
     """A constraint or a trigger of the database does not allow the change.
 
-    ``column`` and ``constraint`` are named where the database says them.
+    The message is all that the database says; ``words`` are its first line, which a trigger has written, and ``state``
+    is its SQLSTATE. ``table``, ``column``, ``constraint`` and ``detail`` are there where the database says them.
     """
 
-    def __init__(self, message: str, table: str | None, column: str | None, constraint: str | None) -> None:
-        super().__init__(message)
-        self.table = table
-        self.column = column
-        self.constraint = constraint
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.state: str = getattr(cause, "sqlstate", None) or ""
+        self.words: str = str(cause.args[0]) if cause.args else ""
+        self.detail: str = getattr(cause, "detail", None) or ""
+        self.table: str | None = getattr(cause, "table_name", None)
+        self.column: str | None = getattr(cause, "column_name", None)
+        self.constraint: str | None = getattr(cause, "constraint_name", None)
+
+    @property
+    def by_trigger(self) -> bool:
+        """Whether code in the database raised it, with words of its own."""
+        return self.state.startswith("P0")
 
 
 class OutcomeUnknownError(DatabaseError):
@@ -253,12 +262,7 @@ def _meaning(error: BaseException) -> Exception:
     if state in _RETRIED or (state == _PLAN_IS_STALE and isinstance(cause, asyncpg.InvalidCachedStatementError)):
         return ConflictError(str(cause))
     if state.startswith(("23", "P0")):
-        return RefusedByDatabaseError(
-            str(cause),
-            getattr(cause, "table_name", None),
-            getattr(cause, "column_name", None),
-            getattr(cause, "constraint_name", None),
-        )
+        return RefusedByDatabaseError(cause)
     if state == _READ_ONLY:
         return ReadOnlyError(str(cause))
     return translate(error)

@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -23,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.engine import translate
 from db.replica import Changes
 from db.transaction import Transactions
+from gateway.asked import PREFLIGHT
 from gateway.auth import Authentication
 from gateway.database import (
     count_again,
@@ -33,9 +36,10 @@ from gateway.database import (
     warn_of_roles,
 )
 from gateway.endpoint import GraphQLEndpoint
-from gateway.gauges import caches, pools, readings
+from gateway.gauges import admission, caches, pools, readings
 from gateway.health import Health
 from gateway.settings import Settings
+from gateway.trusted import known_documents
 from gateway.watch import Watch
 from schema.schema import build
 
@@ -69,7 +73,11 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
 
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
     request gets a typed error. ``changed`` is where the workers of one gateway tell each other of changes.
+
+    Raises:
+        TrustedDocumentsError: The trusted documents cannot be read.
     """
+    known = known_documents(settings)
     watch, health = Watch(settings), Health()
     tracing = watch.tracing
 
@@ -86,13 +94,14 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             for each in engines.values():
                 tracing.statements(each)
         authentication = Authentication(settings, engine, writer)
-        graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, watch)
+        graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads = reads
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
         watch.metrics.ask(pools(engines))
         watch.metrics.ask(caches(graphql))
         watch.metrics.ask(readings(reads))
+        watch.metrics.ask(admission(graphql))
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -108,6 +117,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
                 task.cancel()
             await reads.close()
             await authentication.close()
+            await graphql.close()
             await engine.dispose()
             await writer.dispose()
             if tracing is not None:
@@ -139,15 +149,47 @@ class _Gateway(Starlette):
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
+        self._cors = _cors(self._graph, settings) if settings.cors else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/graphql":
             await super().__call__(scope, receive, send)
-        elif self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
+        elif self._cors:
+            await self._cors(scope, receive, send)
+        else:
+            await self._graph(scope, receive, send)
+
+    async def _graph(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:
             answer: ASGIApp = self.state.answer
             await answer(scope, receive, send)
+
+
+class _Cors(CORSMiddleware):
+    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
+        error = {"message": message, "extensions": {"code": "CROSS_SITE"}}
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return _json({"errors": [error]}, answer.status_code, headers)
+
+
+def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
+    return _Cors(
+        graph,
+        allow_origins=sorted(settings.cors),
+        allow_methods=("GET", "POST"),
+        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
+        allow_credentials=settings.cors_credentials,
+        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
+        max_age=7200,
+    )
 
 
 async def _explorer(_request: Request) -> Response:
@@ -167,7 +209,7 @@ def _built_page(name: str, **headers: str) -> Response:
 def _is_browser(request: Request) -> bool:
     """Somebody who opens the page: HTML is wanted and no query is in the URL."""
     wants_html = "text/html" in request.headers.get("accept", "")
-    return wants_html and "query" not in request.query_params
+    return wants_html and not request.query_params.keys() & {"query", "documentId", "extensions"}
 
 
 async def _healthz(_request: Request) -> Response:

@@ -1,127 +1,236 @@
-"""What an HTTP request asks, to the letter of GraphQL over HTTP: media types, method and body, to its parameters.
+"""What an HTTP request asks: the parameters of GraphQL, out of a URL or a body, within limits, with types checked.
 
 It works on the ASGI messages themselves: an answer by a compiled statement takes less time than a framework's request.
 """
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from graphql import GraphQLError
 from starlette.types import Receive, Scope
 
 from db.replica import position_of
-from gateway.errors import request_error
-from gateway.limits import refuse
+from gateway.documents import check_values
+from gateway.refusals import JSON, RefusedError, refuse, request_error
+from gateway.settings import Settings
 
-GRAPHQL_RESPONSE = "application/graphql-response+json"
-JSON = "application/json"
+MAX_NAME = 256
+"""Characters of an operation's name or a document's id."""
+PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
+"""Headers that a page can send to another origin only after asking it."""
 
-_READ = {b"accept", b"authorization", b"content-length", b"content-type"}
+LINGER = 10
+"""Times the limit of a body that are read and thrown away, so that whoever sends too much can hear so."""
+
+LINGER_SECONDS = 5.0
+
+Headers = dict[bytes, str]
+
+_READ = {b"accept", b"accept-encoding", b"authorization", b"content-length", b"content-type"}
+_READ_OF_GET = _READ | {b"if-none-match", b"origin", b"sec-fetch-site"} | {name.encode() for name in PREFLIGHT}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """The parameters of a GraphQL request."""
+    """The parameters of a GraphQL request. Without a ``query``, the id names the document."""
 
-    query: str
+    query: str | None
     operation_name: str | None
     variables: dict[str, Any]
+    document_id: str | None = None
+    """A trusted document's, without ``sha256:`` before a hash."""
+    hash: str | None = None
+    """SHA-256 of the document, by the protocol of automatic persisted queries."""
     after: int | None = None
     """The position in the database's log that the answer must not be behind."""
 
 
-class RefusedError(Exception):
-    """A request that is refused as a whole: nothing was run."""
-
-    def __init__(self, status: int, *errors: GraphQLError, **headers: str) -> None:
-        super().__init__(errors[0].message)
-        self.status = status
-        self.errors = errors
-        self.headers = headers
-
-    def status_as(self, _media: str) -> int:
-        return self.status
-
-
-class RefusedDocumentError(RefusedError):
-    """A well-formed request whose document, operation or variables are refused."""
-
-    def __init__(self, *errors: GraphQLError) -> None:
-        super().__init__(400, *errors)
-
-    def status_as(self, media: str) -> int:
-        """To clients of plain JSON the specification gives 200: they know no difference between errors and failures."""
-        return 200 if media == JSON else self.status
-
-
 class DisconnectedError(Exception):
-    """The client went away before it had said what it asks."""
+    """The client went away, and nobody waits for the answer any more."""
 
 
-def headers_of(scope: Scope) -> dict[bytes, str]:
+def headers_of(scope: Scope) -> Headers:
     """The headers that are read, in lower case; those that were sent several times joined by commas."""
-    found: dict[bytes, str] = {}
+    found: Headers = {}
+    read = _READ_OF_GET if scope["method"] == "GET" else _READ
     for name, value in scope["headers"]:
-        if name in _READ:
+        if name in read:
             text = value.decode("latin-1")
             found[name] = f"{found[name]},{text}" if name in found else text
     return found
 
 
-@lru_cache(maxsize=256)
-def negotiate(accept: str) -> str:
-    """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one.
+class Asking:
+    """Reads requests within the limits of the settings."""
 
-    Raises:
-        RefusedError: The client takes neither.
-    """
-    if not accept:
-        return GRAPHQL_RESPONSE
-    qualities: dict[str, float] = {}
-    for item in accept.split(","):
-        media, *options = (part.strip().lower() for part in item.split(";"))
-        qualities.setdefault(media, next((_quality(option[2:]) for option in options if option.startswith("q=")), 1.0))
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
-    def quality(media: str) -> float:
-        return next((qualities[name] for name in (media, "application/*", "*/*") if name in qualities), 0.0)
+    async def read(self, scope: Scope, headers: Headers, receive: Receive) -> Asked | list[Asked]:
+        """What a request asks; a list where batches are allowed and one was sent.
 
-    if max(quality(GRAPHQL_RESPONSE), quality(JSON)) > 0:
-        return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
-    message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
-    raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
-
-
-async def read(scope: Scope, headers: dict[bytes, str], receive: Receive, max_body: int) -> Asked:
-    """The parameters of a request whose body is at most so many bytes long.
-
-    Raises:
-        RefusedError: It is not a GraphQL request.
-        DisconnectedError: The client went away.
-    """
-    method = scope["method"]
-    if method == "POST":
-        _require_json(headers.get(b"content-type", ""))
-        return _checked(_json(await _body(headers, receive, max_body), "the body"))
-    if method != "GET":
+        Raises:
+            RefusedError: It is no GraphQL request, or too large.
+            DisconnectedError: The client went away in the middle of it.
+        """
+        method = scope["method"]
+        if method == "POST":
+            try:
+                _require_json(headers.get(b"content-type", ""))
+            except RefusedError:
+                await self.linger(receive)
+                raise
+            return self._read_body(_json(await self._body(headers, receive), "the body"))
+        if method == "GET":
+            return self._read_url(scope["query_string"], headers)
         message = f"{method} means nothing here; send queries by GET or POST, mutations by POST."
         raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="GET, POST")
-    parameters: dict[str, Any] = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-    for name in ("variables", "extensions"):
-        if name in parameters:
-            parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
-    return _checked(parameters)
+
+    def _read_url(self, query_string: bytes, headers: Headers) -> Asked:
+        self._check_site(headers)
+        if len(query_string) > self._settings.max_body_bytes:
+            raise self._too_large(414, len(query_string))
+        try:
+            pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+        except ValueError:
+            raise _bad("The URL has too many parameters.") from None
+        parameters: dict[str, Any] = dict(pairs)
+        for name in ("variables", "extensions"):
+            if name in parameters:
+                parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
+        return self._checked(parameters)
+
+    def _check_site(self, headers: Headers) -> None:
+        """A page of another site may not make a browser ask for it: it could not read the answer, but time it."""
+        if headers.get(b"sec-fetch-site") not in {"cross-site", "same-site"}:
+            return
+        origins = self._settings.cors
+        if "*" in origins or headers.get(b"origin") in origins or any(name.encode() in headers for name in PREFLIGHT):
+            return
+        message = (
+            "A page of another site sent this GET without asking first. Send POST with application/json, or the "
+            f"header {PREFLIGHT[0]}; GATEWAY_CORS_ORIGINS says which sites may read answers."
+        )
+        raise RefusedError(403, request_error("CROSS_SITE", message))
+
+    def _read_body(self, body: Any) -> Asked | list[Asked]:
+        if not isinstance(body, list):
+            return self._checked(body)
+        limit = self._settings.max_batch
+        if not limit:
+            message = "Batches are not supported; send one operation a request, with several root fields."
+            raise RefusedError(400, request_error("BAD_REQUEST", message))
+        if not body:
+            raise RefusedError(
+                400, request_error("BAD_REQUEST", "The batch is empty; send at least one request in it.")
+            )
+        if len(body) > limit:
+            advice = "Send several root fields in one operation, or several requests."
+            raise RefusedError(400, refuse("BATCH_LIMIT", "The batch has too many requests", limit, len(body), advice))
+        return [self._checked(one) for one in body]
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        limit = self._settings.max_body_bytes
+        announced = headers.get(b"content-length", "")
+        size = int(announced[:20]) if announced.isdigit() else 0
+        body = b""
+        received = 0
+        more = size <= LINGER * limit
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise DisconnectedError
+            part = message.get("body", b"")
+            received += len(part)
+            if max(size, received) <= limit:
+                body += part
+            more = message.get("more_body", False) and received <= LINGER * limit
+        if max(size, received) > limit:
+            raise self._too_large(413, max(size, received))
+        return body
+
+    async def linger(self, receive: Receive) -> None:
+        """Hears a request out that is refused already: whoever still sends does not hear the refusal."""
+        received = 0
+        more = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while more and received <= LINGER * self._settings.max_body_bytes:
+                    message = await receive()
+                    received += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+
+    def _too_large(self, status: int, size: int) -> RefusedError:
+        limit = self._settings.max_body_bytes
+        advice = "Shorten the query, or send less in its variables."
+        error = refuse("BODY_LIMIT", "The request is too large, in bytes", limit, size, advice)
+        return RefusedError(status, error, connection="close")
+
+    def _checked(self, parameters: Any) -> Asked:
+        """The parameters with their types checked."""
+        if not isinstance(parameters, dict):
+            raise _bad('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
+        query = parameters.get("query")
+        operation_name = parameters.get("operationName")
+        if operation_name is not None and not isinstance(operation_name, str):
+            raise _bad("The parameter operationName must be a string or null.")
+        variables, extensions = parameters.get("variables"), parameters.get("extensions")
+        for name, value in (("variables", variables), ("extensions", extensions)):
+            if value is not None and not isinstance(value, dict):
+                raise _bad(f"The parameter {name} must be an object or null.")
+        document_id, hash_ = _ids(parameters, extensions or {})
+        named = document_id or hash_
+        if query is None and named:
+            pass
+        elif not isinstance(query, str) or not query.strip():
+            raise _bad("The parameter query is missing; it is the GraphQL document, a string.")
+        for name, text in (("operationName", operation_name), ("documentId", named)):
+            if text and len(text) > MAX_NAME:
+                error = refuse("NAME_LIMIT", f"The parameter {name} is too long", MAX_NAME, len(text), "Shorten it.")
+                raise RefusedError(400, error)
+        if variables:
+            check_values(variables, self._settings)
+        after = _position(extensions["position"]) if extensions and "position" in extensions else None
+        return Asked(query, operation_name or None, variables or {}, document_id, hash_, after)
+
+
+def _position(position: Any) -> int | None:
+    try:
+        return None if position is None else position_of(str(position))
+    except ValueError as error:
+        raise _bad(f"extensions.position: {error}.") from None
+
+
+def _ids(parameters: dict[str, Any], extensions: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The id of a document, and the hash of a persisted query, where they are given."""
+    document_id = parameters.get("documentId")
+    if document_id is not None and not isinstance(document_id, str):
+        raise _bad("The parameter documentId must be a string or null.")
+    persisted = extensions.get("persistedQuery")
+    hash_ = None
+    if persisted is not None:
+        hash_ = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+        if not isinstance(hash_, str) or not hash_ or persisted.get("version", 1) != 1:
+            raise _bad('extensions.persistedQuery must be {"version": 1, "sha256Hash": "<64 hexadecimal digits>"}.')
+    return (document_id or "").removeprefix("sha256:") or None, hash_ and hash_.lower()
+
+
+def _bad(message: str) -> RefusedError:
+    return RefusedError(400, request_error("BAD_REQUEST", message))
 
 
 @lru_cache(maxsize=64)
 def _require_json(header: str) -> None:
+    """Only JSON: what a page can send to another origin without asking first is refused."""
     content_type, *options = header.split(";")
     if content_type.strip().lower() != JSON:
-        message = f"The content type {content_type or '(none)'!r} is not supported; send {JSON}."
+        message = f"The content type {content_type[:80] or '(none)'!r} is not supported; send {JSON}."
         raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
     for option in options:
         name, _, value = option.strip().lower().partition("=")
@@ -129,65 +238,8 @@ def _require_json(header: str) -> None:
             raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
 
 
-async def _body(headers: dict[bytes, str], receive: Receive, limit: int) -> bytes:
-    announced = headers.get(b"content-length", "")
-    size = int(announced) if announced.isdigit() else 0
-    body = b""
-    more = size <= limit
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise DisconnectedError
-        body += message.get("body", b"")
-        more = message.get("more_body", False) and len(body) <= limit
-    if max(size, len(body)) > limit:
-        advice = "Shorten the query, or send less in its variables."
-        error = refuse("BODY_LIMIT", "The request body is too large, in bytes", limit, max(size, len(body)), advice)
-        raise RefusedError(413, error, connection="close")
-    return body
-
-
-def _quality(text: str) -> float:
-    try:
-        return min(max(float(text), 0.0), 1.0)
-    except ValueError:
-        return 0.0
-
-
 def _json(raw: bytes, where: str) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise RefusedError(400, request_error("BAD_REQUEST", f"{where} is not UTF-8 JSON: {error}.")) from None
-
-
-def _checked(parameters: Any) -> Asked:
-    """The parameters with their types checked."""
-
-    def refuse_parameter(message: str) -> RefusedError:
-        return RefusedError(400, request_error("BAD_REQUEST", message))
-
-    if isinstance(parameters, list):
-        raise refuse_parameter("Batches are not supported; send one operation a request, with several root fields.")
-    if not isinstance(parameters, dict):
-        raise refuse_parameter('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
-    query = parameters.get("query")
-    if not isinstance(query, str) or not query.strip():
-        raise refuse_parameter("The parameter query is missing; it is the GraphQL document, a string.")
-    operation_name = parameters.get("operationName")
-    if operation_name is not None and not isinstance(operation_name, str):
-        raise refuse_parameter("The parameter operationName must be a string or null.")
-    for name in ("variables", "extensions"):
-        if parameters.get(name) is not None and not isinstance(parameters[name], dict):
-            raise refuse_parameter(f"The parameter {name} must be an object or null.")
-    after = _after((parameters.get("extensions") or {}).get("position"))
-    return Asked(query, operation_name or None, parameters.get("variables") or {}, after)
-
-
-def _after(position: Any) -> int | None:
-    if position is None:
-        return None
-    try:
-        return position_of(str(position))
-    except ValueError as error:
-        raise RefusedError(400, request_error("BAD_REQUEST", f"extensions.position: {error}.")) from None
+        raise _bad(f"{where} is not UTF-8 JSON: {error}.") from None

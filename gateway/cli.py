@@ -16,6 +16,7 @@ from db.tokens import TokenError
 from gateway import commands
 from gateway.settings import Settings, SettingsError, load
 from gateway.telemetry import configure
+from gateway.trusted import TrustedDocumentsError
 
 Command = Callable[[argparse.Namespace, Settings], int]
 
@@ -95,7 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"e2i-gateway: a setting is wrong\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    except (EmbeddedPostgresError, SetupError, DemoError, TokenError, commands.AddressError) as error:
+    except (
+        EmbeddedPostgresError,
+        SetupError,
+        DemoError,
+        TokenError,
+        TrustedDocumentsError,
+        commands.AddressError,
+    ) as error:
         print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except DatabaseUnavailableError as error:

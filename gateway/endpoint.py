@@ -1,11 +1,10 @@
-"""GraphQL over HTTP: who asks, what the answer is, and with which status."""
+"""GraphQL over HTTP, to the letter of the specification: what is answered, with which status, and at which price."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,31 +17,57 @@ from db.facts import Facts
 from db.replica import Reads, position_text
 from db.transaction import Transactions
 from gateway.access import Access
-from gateway.asked import (
-    GRAPHQL_RESPONSE,
-    JSON,
-    Asked,
-    DisconnectedError,
-    RefusedDocumentError,
-    RefusedError,
-    headers_of,
-    negotiate,
-    read,
-)
+from gateway.admission import Admission
+from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
 from gateway.auth import Authentication, UnauthenticatedError
-from gateway.context import Caller, Context
-from gateway.errors import DATABASE_UNAVAILABLE, Reporter, request_error
-from gateway.limits import DocumentError, Documents, Meter
+from gateway.budgets import Budgets, account
+from gateway.context import ANONYMOUS, Caller, Context
+from gateway.documents import MAX_ERRORS, Document, Documents, without_names
+from gateway.errors import DATABASE_UNAVAILABLE, Reporter
+from gateway.introspection import AboutSchema
+from gateway.leash import Patience
+from gateway.limits import Meter
+from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
+from gateway.sending import (
+    GRAPHQL_RESPONSE,
+    encoding,
+    entity_tag,
+    is_known,
+    negotiate,
+    packed,
+    respond,
+    respond_unchanged,
+)
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
+from gateway.trusted import KnownDocuments
 from gateway.watch import Entry, Watch
 from schema.answers import Execution, Outcome
 from schema.errors import GatewayError
 from schema.loaders import Loaders
-from schema.plans import KnownOperation, Plans, variable_values
+from schema.plans import KnownOperation, Plan, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
+
+
+@dataclass(slots=True)
+class Call:
+    """One request that is being answered."""
+
+    id: str
+    by_get: bool
+    reporter: Reporter
+    caller: Caller = ANONYMOUS
+    account: str = ""
+    """Whose budget it is on."""
+    entry: Entry = field(default_factory=Entry)
+    """What the log says of it."""
+    headers: dict[str, str] = field(default_factory=dict)
+    heard: bool = False
+    """Whether its body is read, or was thrown away."""
+    changes: bool = False
+    """Whether it is a mutation."""
 
 
 class GraphQLEndpoint:
@@ -55,6 +80,7 @@ class GraphQLEndpoint:
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
+        known: KnownDocuments,
         watch: Watch,
     ) -> None:
         self.learned = False
@@ -62,14 +88,27 @@ class GraphQLEndpoint:
         self.access = Access()
         self._changes = changes
         self._authentication = authentication
-        self._watch = watch
         self._schema = schema
         self._reads = reads
         self._settings = settings
+        self._asking = Asking(settings)
+        self._known = known
+        self._watch = watch
         self.documents = Documents(schema.graphql, settings)
+        self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self._patience = Patience(settings.request_timeout)
+        self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
+        limit = settings.budget_per_minute
+        self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.execution = Execution(schema)
         self.plans = self._no_plans()
+        known.check(self.documents)
+
+    async def close(self) -> None:
+        """Lets go of what is not the database's."""
+        if self._budgets:
+            await self._budgets.close()
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
@@ -86,56 +125,107 @@ class GraphQLEndpoint:
         request_id = os.urandom(16).hex()
         current_request_id.set(request_id)
         started = time.perf_counter()
-        reporter = Reporter(request_id)
+        given = headers_of(scope)
+        call = Call(request_id, scope["method"] == "GET", Reporter(request_id))
         media = GRAPHQL_RESPONSE
-        entry = Entry(started)
-        headers: dict[str, str] = {}
+        answer: dict[str, Any] | list[dict[str, Any]]
         try:
-            given = headers_of(scope)
             media = negotiate(given.get(b"accept", ""))
-            caller = await self._authentication.authenticate(given.get(b"authorization"))
-            asked = await read(scope, given, receive, self._settings.max_body_bytes)
-            status, body = await self._answer(asked, scope["method"], caller, reporter, request_id, entry)
-        except UnauthenticatedError as error:
-            status, headers = error.status, error.headers
-            body = orjson.dumps({"errors": [reporter.public(error)]})
-            entry["refused"] = [error.code]
+            status, answer = await self._run(scope, given, receive, call)
         except RefusedError as error:
-            status, headers = error.status_as(media), error.headers
-            body = orjson.dumps({"errors": [reporter.public(each) for each in error.errors]})
-            entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+            status, answer = error.status_as(media), self._refused(error, call)
+            call.headers |= error.headers
+        except UnauthenticatedError as error:
+            status, answer = error.status, {"errors": [call.reporter.public(error)]}
+            call.headers |= error.headers
+            call.entry["refused"] = [error.code]
         except DisconnectedError:
-            status, body = 400, b""
+            status, answer = 499, {}
+            call.entry["gone"] = True
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
-            status, body = 500, orjson.dumps({"errors": [reporter.public(GraphQLError("", original_error=error))]})
+            status, answer = 500, {"errors": [call.reporter.public(GraphQLError("", original_error=error))]}
         if status == 503:
-            headers = {"retry-after": "1"} | headers
-        entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        self._watch.finished(scope["method"], status, request_id, entry)
-        await respond(send, status, body, media, request_id, headers)
+            call.headers.setdefault("retry-after", "1")
+        if not call.heard:
+            await self._asking.linger(receive)
+        body = orjson.dumps(answer)
+        known = call.by_get and is_known(call.headers.get("etag"), given.get(b"if-none-match"))
+        least = self._settings.compress_bytes
+        if len(body) >= least > 0 and not known and (how := encoding(given.get(b"accept-encoding", ""))):
+            body = await packed(body, how)
+            call.headers["content-encoding"] = how
+        call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
+        call.entry.started = started
+        self._watch.finished(scope["method"], 304 if known else status, request_id, call.entry)
+        if known:
+            await respond_unchanged(send, request_id, call.headers)
+        else:
+            await respond(send, status, body, media, request_id, call.headers)
 
-    # -- the answer ------------------------------------------------------------------------------------------------
-
-    async def _answer(
-        self,
-        asked: Asked,
-        method: str,
-        caller: Caller,
-        reporter: Reporter,
-        request_id: str,
-        entry: Entry,
-    ) -> tuple[int, bytes]:
-        entry.query = asked.query
-        known, values = self._prepare(asked, method)
-        name, entry.kind = known.definition.name, known.definition.operation.value
-        entry["operation"] = name.value[:80] if name else None
-        reads = self.access.of(caller.scopes)
+    async def _run(
+        self, scope: Scope, given: Headers, receive: Receive, call: Call
+    ) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
+        """Reads a request and answers it in time."""
+        seconds = self._patience.seconds
+        leash = self._patience.leash()
         try:
-            entry.plan, entry["cost"] = plan, cost = self.plans.get(known, values, reads)
-        except GraphQLError as error:
-            raise RefusedDocumentError(error) from None
-        entry.planned = time.perf_counter()
-        reader = self._reads.reader(self._settings.parallel_statements, caller.name, asked.after, caller.identity)
+            async with leash:
+                call.caller = await self._authentication.authenticate(given.get(b"authorization"))
+                if self._budgets:
+                    call.account = account(call.caller.name, scope)
+                call.heard = True
+                asked = await self._asking.read(scope, given, receive)
+                leash.receive = receive
+                async with self.admission:
+                    if isinstance(asked, list):
+                        return 200, await self._batch(asked, call)
+                    return await self._answer(asked, call, self._settings.max_cost)
+        except TimeoutError:
+            if leash.receive is None:
+                message = f"The request did not arrive within {seconds:g} seconds."
+                error = request_error("REQUEST_TIMEOUT", message, limit=seconds)
+                raise RefusedError(408, error, connection="close") from None
+            message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+            if call.changes:
+                message += " A change that was being committed may have been made: the same idempotencyKey tells."
+            raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
+
+    async def _batch(self, batch: list[Asked], call: Call) -> list[dict[str, Any]]:
+        """One answer for each request, one after another; together they may cost what one may."""
+        answers: list[dict[str, Any]] = []
+        room = self._settings.max_cost
+        for asked in batch:
+            try:
+                _, answer = await self._answer(asked, call, room)
+                room -= answer["extensions"]["cost"]["requested"]
+            except RefusedError as error:
+                answer = self._refused(error, call)
+            answers.append(answer)
+        call.entry["batch"] = len(batch)
+        return answers
+
+    def _refused(self, error: RefusedError, call: Call) -> dict[str, Any]:
+        call.entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+        return {"errors": [call.reporter.public(each) for each in error.errors]}
+
+    # -- one operation ---------------------------------------------------------------------------------------------
+
+    async def _answer(self, asked: Asked, call: Call, room: int) -> tuple[int, dict[str, Any]]:
+        """The answer to one operation that may cost ``room`` rows."""
+        reads = self.access.of(call.caller.scopes)
+        try:
+            known, values, trusted = self._prepare(asked, call)
+            room = room if trusted else min(room, self._settings.max_untrusted_cost)
+            plan, cost = self._plan(known, values, reads, room)
+        except RefusedDocumentError:
+            if self._budgets:  # to find out has cost something, too
+                await self._budgets.take(call.account, 1)
+            raise
+        call.entry.plan, call.entry["cost"] = plan, cost
+        call.entry.planned = time.perf_counter()
+        left = await self._budgets.take(call.account, cost) if self._budgets else None
+        caller, settings = call.caller, self._settings
+        reader = self._reads.reader(settings.parallel_statements, caller.name, asked.after, caller.identity)
 
         def context(operation: Operation) -> Context:
             return Context(
@@ -143,60 +233,96 @@ class GraphQLEndpoint:
                 Loaders(
                     self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles
                 ),
-                caller,
-                request_id,
-                begin=partial(self._changes.open, caller.identity),
+                call.caller,
+                call.id,
+                begin=partial(self._changes.open, call.caller.identity),
                 key_hours=self._settings.idempotency_hours,
             )
 
-        changes = known.definition.operation is OperationType.MUTATION
         try:
-            async with asyncio.timeout(self._settings.request_timeout):
+            if plan.statement is None and self._about_schema.concerns(known, plan):
+                result = await self._about_schema.answer(known, plan, asked.variables)
+            else:
                 result = await self.execution.run(known, plan, asked.variables, values, reader, context)
-        except TimeoutError:
-            seconds = self._settings.request_timeout
-            message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
-            if changes:
-                message += " A change that was being committed may have been made: the same idempotencyKey tells."
-            raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
         finally:
-            if changes:
-                self._reads.changed(caller.name, reader.position)
+            if known.definition.operation is OperationType.MUTATION:
+                self._reads.changed(call.caller.name, reader.position)
+        call.entry.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
-            entry["fallback"] = result.fallback
-        entry["compiled"] = result.compiled
-        entry |= {"statements": reader.statements, "rows": reader.rows}
-        status, answer = _response(result, reporter)
-        if result.errors:
-            entry["errors"] = sorted({error["extensions"]["code"] for error in answer["errors"]})
-        answer["extensions"] = {
-            "cost": {"requested": cost, "actual": reader.rows, "statements": reader.statements, "rows": reader.rows}
+            call.entry["fallback"] = result.fallback
+        status, answer = _judged(result, call)
+        price: dict[str, Any] = {
+            "requested": cost,
+            "actual": reader.rows,
+            "statements": reader.statements,
+            "rows": reader.rows,
         }
+        if self._budgets and left:
+            unused = max(cost, 1) - max(reader.rows, 1)
+            self._budgets.give_back(call.account, unused)
+            price["budget"] = left.after(max(unused, 0)).public()
+        if call.by_get:
+            self._tag(asked, answer, call)
+        answer["extensions"] = {"cost": price}
         if reader.position is not None:
             answer["extensions"]["position"] = position_text(reader.position)
-        return status, orjson.dumps(answer)
+        return status, answer
 
-    def _prepare(self, asked: Asked, method: str) -> tuple[KnownOperation, VariableValues]:
-        """Parses, validates and checks the variables, before anything runs."""
+    def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
+        """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
+        text = self._known.text(asked)
+        document = self.documents.get(text)
+        if asked.hash:
+            self._known.register(asked, text)
+        known = document.asked.get(asked.operation_name) or self._operation(document, asked.operation_name)
+        kind, name = known.definition.operation, known.definition.name
+        call.entry.query, call.entry.kind = text, kind.value
+        call.entry["operation"] = name.value[:80] if name else None
+        if kind is not OperationType.QUERY:
+            if call.by_get:
+                message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
+                raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
+            call.changes = True
+        values = variable_values(
+            self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
+        )
+        if isinstance(values, list):
+            if not self._settings.introspection:
+                values = without_names(values, text + orjson.dumps(asked.variables).decode())
+            raise RefusedDocumentError(*values)
+        return known, values, self._known.is_trusted(text)
+
+    def _operation(self, document: Document, name: str | None) -> KnownOperation:
         try:
-            document = self.documents.get(asked.query)
-            known = document.asked.get(asked.operation_name)
-            if known is None:
-                definition = document.operation(asked.operation_name)
-                known = self.plans.asked(document.ast, definition, document.fragments)
-                document.asked[asked.operation_name] = known
-        except DocumentError as error:
-            raise RefusedDocumentError(*error.errors) from None
+            known = self.plans.asked(document.ast, document.operation(name), document.fragments)
         except GatewayError as error:
             raise RefusedDocumentError(error) from None
-        kind = known.definition.operation
-        if method == "GET" and kind is not OperationType.QUERY:
-            message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
-            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
-        values = variable_values(self._schema.graphql, known, asked.variables)
-        if isinstance(values, list):
-            raise RefusedDocumentError(*values)
-        return known, values
+        document.asked[name] = known
+        return known
+
+    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Plan, int]:
+        try:
+            plan, cost = self.plans.get(known, values, reads)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+        if cost > room:
+            advice = "Lower `first` on the lists along the path, or ask in requests of their own."
+            if room == self._settings.max_untrusted_cost:
+                advice = "Only trusted documents may ask for more. Lower `first` on the lists along the path."
+            raise RefusedDocumentError(refuse("COST_LIMIT", "The operation asks for too many rows", room, cost, advice))
+        return plan, cost
+
+    def _tag(self, asked: Asked, answer: dict[str, Any], call: Call) -> None:
+        """What is read by a document's id can be kept by the client, and asked for again by its tag."""
+        if "errors" in answer or not (asked.document_id or asked.hash):
+            call.headers["cache-control"] = "no-store"
+            return
+        data = orjson.dumps(answer["data"])
+        answer["data"] = orjson.Fragment(data)
+        seconds = self._settings.cache_seconds
+        lasting = f"max-age={seconds}" if seconds else "no-cache"
+        whose = "public" if call.caller is ANONYMOUS else "private"
+        call.headers |= {"etag": entity_tag(data), "cache-control": f"{whose}, {lasting}"}
 
     def _measure(self, operation: Operation, reads: Missing) -> int:
         return self._meter.measure(operation, self.access.facts_of(reads))
@@ -206,30 +332,14 @@ class GraphQLEndpoint:
         return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
 
 
-def _response(result: Outcome, reporter: Reporter) -> tuple[int, dict[str, Any]]:
+def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:
     """Status and body: a database that is away for every root is 503, so that proxies and clients try again."""
     if not result.errors:
         return 200, {"data": result.data}
-    errors = [reporter.public(error) for error in result.errors]
+    errors = [call.reporter.public(error) for error in result.errors]
+    codes = {error["extensions"]["code"] for error in errors}
+    call.entry["errors"] = sorted(codes)
     answered = result.data is not None and any(value is not None for value in result.data.values())
-    if not answered and {error["extensions"]["code"] for error in errors} <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
+    if not answered and codes <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
         return 503, {"errors": errors[:1], "data": None}
     return 200, {"errors": errors, "data": result.data}
-
-
-async def respond(
-    send: Send, status: int, body: bytes, media: str, request_id: str, headers: Mapping[str, str]
-) -> None:
-    """Sends an answer."""
-    sent = [
-        (b"content-type", _CONTENT_TYPES[media]),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request_id.encode()),
-        (b"vary", b"accept"),
-        *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": sent})
-    await send({"type": "http.response.body", "body": body})
-
-
-_CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}

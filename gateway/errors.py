@@ -16,11 +16,13 @@ from db.engine import (
     OverloadedError,
     StatementTimeoutError,
 )
-from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.errors")
 
 DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
+MAX_MESSAGE = 1_000
+MAX_LOCATIONS = 20
+"""Characters and places of an error that are sent."""
 
 
 class Reporter:
@@ -33,6 +35,10 @@ class Reporter:
     def public(self, error: GraphQLError) -> dict[str, Any]:
         """An error as it is sent: message, locations, path, and a code in ``extensions``."""
         formatted: dict[str, Any] = dict(error.formatted)
+        if len(error.message) > MAX_MESSAGE:  # it repeats what was sent
+            formatted["message"] = f"{error.message[:MAX_MESSAGE]}\u2026"
+        if len(formatted.get("locations", ())) > MAX_LOCATIONS:
+            formatted["locations"] = formatted["locations"][:MAX_LOCATIONS]
         cause = error.original_error
         while isinstance(cause, GraphQLError) and cause.original_error is not None:
             cause = cause.original_error
@@ -96,8 +102,3 @@ def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - o
             return "UNREPRESENTABLE_VALUE", "The stored data make this field fail in the database; the log says how."
         case _:
             return None
-
-
-def request_error(code: str, message: str, **details: Any) -> GatewayError:
-    """An error of the request as a whole, before any field is looked at."""
-    return GatewayError(code, message, **details)

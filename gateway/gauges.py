@@ -76,3 +76,13 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
             yield GaugeMetricFamily("e2i_replica_lag_seconds", "Seconds that the replica is behind.", reads.lag)
 
     return tell
+
+
+def admission(graphql: GraphQLEndpoint) -> Callable[[], Iterable[Metric]]:
+    """How many requests are worked on, and how many wait for a place."""
+
+    def tell() -> Iterable[Metric]:
+        yield GaugeMetricFamily("e2i_requests_inside", "Requests that are worked on.", graphql.admission.inside)
+        yield GaugeMetricFamily("e2i_requests_waiting", "Requests that wait.", len(graphql.admission.waiting))
+
+    return tell

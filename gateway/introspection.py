@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
+import orjson
 from graphql import (
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -12,16 +17,23 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
+    execute_sync,
     get_introspection_query,
     parse,
 )
 from graphql.execution.values import VariableValues
 
+from schema.answers import Outcome
+from schema.plans import KnownOperation, Plan
 from schema.selection import Operation, Selection
 
 ROOTS = {"__schema", "__type"}
 ALLOWANCE = 2
 """How many times the standard introspection query an operation may ask for."""
+BESIDE_ROWS = 20
+"""The part of that which an operation may ask for that asks for rows too; no tool does."""
+KEPT = 16_000_000
+"""Bytes of answers that are kept; the standard query's has less than three million."""
 
 
 class Introspection:
@@ -71,3 +83,51 @@ class Introspection:
     def _children(self, selection: Selection) -> Iterator[Selection]:
         if selection.concrete_types():
             yield from selection.fields.values()
+
+
+class AboutSchema:
+    """Answers operations that ask for nothing but the schema, which is the same for as long as the process lives.
+
+    The standard query takes seconds of Python. It is worked out in a thread, one at a time, so that everybody else's
+    answers go on meanwhile, and kept.
+    """
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._one = asyncio.Lock()
+        self._kept: OrderedDict[tuple[str, bytes], dict[str, orjson.Fragment]] = OrderedDict()
+        self._sizes: dict[tuple[str, bytes], int] = {}
+
+    def concerns(self, known: KnownOperation, plan: Plan) -> bool:
+        """Whether an operation asks for nothing else."""
+        nodes = (plan.rest or known).definition.selection_set.selections
+        names = {node.name.value if isinstance(node, FieldNode) else "" for node in nodes}
+        return bool(names & ROOTS) and names <= ROOTS | {"__typename"}
+
+    async def answer(self, known: KnownOperation, plan: Plan, given: dict[str, Any]) -> Outcome:
+        """The answer to an operation with variables as they were given."""
+        text = known.document.loc.source.body if known.document.loc else ""
+        name = known.definition.name.value if known.definition.name else None
+        key = text, orjson.dumps([name, given])
+        async with self._one:
+            if (kept := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return Outcome(kept)
+            document = (plan.rest or known).document
+            result = await asyncio.to_thread(
+                execute_sync, self._schema, document, variable_values=given, operation_name=name
+            )
+            if result.errors or result.data is None:
+                return Outcome(result.data, list(result.errors or []))
+            return Outcome(self._keep(key, result.data))
+
+    def _keep(self, key: tuple[str, bytes], data: dict[str, Any]) -> dict[str, orjson.Fragment]:
+        """The values of an answer as JSON, which are kept while there is room for them."""
+        written = {name: orjson.dumps(value) for name, value in data.items()}
+        self._sizes[key] = len(key[0]) + sum(map(len, written.values()))
+        self._kept[key] = {name: orjson.Fragment(value) for name, value in written.items()}
+        found = self._kept[key]
+        while sum(self._sizes.values()) > KEPT:
+            dropped, _ = self._kept.popitem(last=False)
+            del self._sizes[dropped]
+        return found

@@ -1,35 +1,19 @@
-"""What a document may ask for, checked before any SQL: tokens, depth, aliases, fields, and cost in rows.
+"""What an operation may ask for, checked before any SQL: depth, root fields, fields, and cost in rows.
 
-Each refusal has its own code and says the limit and the value. Documents are parsed and validated once and kept.
+Each refusal has its own code and says the limit and the value.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import (
-    DirectiveNode,
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    GraphQLSchema,
-    GraphQLSyntaxError,
-    Node,
-    OperationDefinitionNode,
-    SelectionSetNode,
-    get_nullable_type,
-    is_list_type,
-    parse,
-    validate,
-)
+from graphql import FieldNode, FragmentSpreadNode, GraphQLSchema, SelectionSetNode, get_nullable_type, is_list_type
 
 from db.facts import Facts
-from gateway.introspection import ROOTS, Introspection
+from gateway.introspection import BESIDE_ROWS, ROOTS, Introspection
+from gateway.refusals import SHALLOWER, refuse
 from gateway.scans import ROWS_PER_POINT, Scan, Scans
 from gateway.settings import Settings
 from schema.aggregates import MAX_GROUPS
@@ -37,181 +21,10 @@ from schema.catalogue import Catalogue, Type
 from schema.errors import GatewayError
 from schema.fields import FIELDS
 from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
-from schema.plans import KnownOperation
 from schema.selection import Operation, Selection
 
 BESIDE = 10
 """Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
-
-_SHALLOWER = "Ask for the deeper rows in a second query, by their ids."
-
-
-def refuse(code: str, what: str, limit: int, value: int | None, advice: str) -> GatewayError:
-    """A refusal by a limit: the code, the limit and the value go into ``extensions``."""
-    details: dict[str, Any] = {"limit": limit} | ({} if value is None else {"value": value})
-    asked = "" if value is None else f" ({value:,} asked)"
-    return GatewayError(code, f"{what}: the limit is {limit:,}{asked}. {advice}", **details)
-
-
-@dataclass(frozen=True)
-class Document:
-    """A parsed and validated document."""
-
-    ast: DocumentNode
-    operations: dict[str, OperationDefinitionNode]
-    fragments: dict[str, FragmentDefinitionNode]
-    asked: dict[str | None, KnownOperation] = field(default_factory=dict)
-    """The operations that were asked for, by the name in the request."""
-
-    def operation(self, name: str | None) -> OperationDefinitionNode:
-        """The operation to run.
-
-        Raises:
-            GatewayError: ``OPERATION_NOT_FOUND``: the name is none of the document's, or it is needed and missing.
-        """
-        names = ", ".join(sorted(filter(None, self.operations))) or "none"
-        if name is None:
-            if len(self.operations) != 1:
-                raise GatewayError(
-                    "OPERATION_NOT_FOUND",
-                    f"The document has {len(self.operations)} operations ({names}); say which one in operationName.",
-                )
-            return next(iter(self.operations.values()))
-        if name not in self.operations:
-            raise GatewayError(
-                "OPERATION_NOT_FOUND", f"The document has no operation {name!r}; its operations are: {names}."
-            )
-        return self.operations[name]
-
-
-class Documents:
-    """Parses and validates documents, and keeps the last ones that were valid.
-
-    ``capacity`` bounds the characters of the texts kept; a syntax tree takes about 150 bytes for each of them.
-    """
-
-    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 400_000) -> None:
-        self._schema = schema
-        self._settings = settings
-        self.hits = self.misses = 0
-        self._capacity = capacity
-        self._size = 0
-        self._kept: OrderedDict[str, Document] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, text: str) -> Document:
-        """The document of a text.
-
-        Raises:
-            DocumentError: It does not parse, is not valid, or is over a limit.
-        """
-        if kept := self._kept.get(text):
-            self._kept.move_to_end(text)
-            self.hits += 1
-            return kept
-        self.misses += 1
-        document = self._read(text)
-        if len(text) > self._capacity // 10:
-            return document
-        self._kept[text] = document
-        self._size += len(text)
-        while self._size > self._capacity:
-            dropped, _ = self._kept.popitem(last=False)
-            self._size -= len(dropped)
-        return document
-
-    def _read(self, text: str) -> Document:
-        limits = self._settings
-        try:
-            ast = parse(text, max_lexical_tokens=limits.max_tokens, max_comments=limits.max_tokens)
-        except GraphQLSyntaxError as error:
-            if f"more than {limits.max_tokens} " in error.message:
-                advice = "Split the document, or pass values as variables."
-                raise DocumentError(
-                    [refuse("TOKEN_LIMIT", "The document has too many tokens", limits.max_tokens, None, advice)]
-                ) from None
-            if "nested too deeply" in error.message:
-                raise DocumentError([self._too_deep(None)]) from None
-            raise DocumentError([_with_code(error, "GRAPHQL_PARSE_FAILED")]) from None
-        self._count(ast)
-        try:
-            errors = validate(self._schema, ast, max_errors=20)
-        except RecursionError:
-            raise DocumentError([self._too_deep(None)]) from None
-        if errors:  # the last one may say that there were too many to go on
-            raise DocumentError([_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors])
-        return Document(
-            ast,
-            {node.name.value if node.name else "": node for node in _of(ast, OperationDefinitionNode)},
-            {node.name.value: node for node in _of(ast, FragmentDefinitionNode)},
-        )
-
-    def _too_deep(self, found: int | None) -> GatewayError:
-        return refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._settings.max_depth, found, _SHALLOWER)
-
-    def _count(self, ast: DocumentNode) -> None:
-        """Counts what validation itself is slow on, before it."""
-        limits = self._settings
-        aliases = directives = 0
-        for node in _walk(ast):
-            aliases += isinstance(node, FieldNode) and node.alias is not None
-            directives += isinstance(node, DirectiveNode)
-        if aliases > limits.max_aliases:
-            raise DocumentError(
-                [
-                    refuse(
-                        "ALIAS_LIMIT",
-                        "The document has too many aliases",
-                        limits.max_aliases,
-                        aliases,
-                        "Use nodes(ids:) or a list with arguments in place of many aliased fields.",
-                    )
-                ]
-            )
-        if directives > limits.max_directives:
-            raise DocumentError(
-                [
-                    refuse(
-                        "DIRECTIVE_LIMIT",
-                        "The document has too many directives",
-                        limits.max_directives,
-                        directives,
-                        "Put @skip and @include on a fragment in place of every field.",
-                    )
-                ]
-            )
-
-
-class DocumentError(Exception):
-    """A document that cannot be run, with an error for each reason."""
-
-    def __init__(self, errors: list[GraphQLError]) -> None:
-        super().__init__(errors[0].message)
-        self.errors = errors
-
-
-def _with_code(error: GraphQLError, code: str) -> GraphQLError:
-    error.extensions = {"code": code, **(error.extensions or {})}
-    return error
-
-
-def _of(ast: DocumentNode, kind: type[Any]) -> Iterator[Any]:
-    return (node for node in ast.definitions if isinstance(node, kind))
-
-
-def _walk(node: Node) -> Iterator[Node]:
-    pending: list[Node] = [node]
-    while pending:
-        current = pending.pop()
-        yield current
-        for key in current.keys:
-            value = getattr(current, key, None)
-            if isinstance(value, Node):
-                pending.append(value)
-            elif isinstance(value, list | tuple):
-                pending.extend(item for item in value if isinstance(item, Node))
 
 
 class Meter:
@@ -241,10 +54,10 @@ class Meter:
                 len(fields),
                 "Send several requests.",
             )
-        self._check_introspection(root)
+        about_schema = self._introspection_cost(root)
         walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
         price = self._change_cost if operation.changes else self._root_cost
-        cost = sum(price(selection, walk) for selection in fields.values())
+        cost = about_schema + sum(price(selection, walk) for selection in fields.values())
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
         return cost
@@ -269,18 +82,24 @@ class Meter:
             "Lower `first` on the lists along the path, page on with cursors, and count fewer lists at once.",
         )
 
-    def _check_introspection(self, root: Selection) -> None:
-        if not any(field.name in ROOTS for field in root.fields.values()):
-            return
+    def _introspection_cost(self, root: Selection) -> int:
+        """What is asked of the schema, as if its values were rows that are counted."""
+        names = {field.name for field in root.fields.values()}
+        if not names & ROOTS:
+            return 0
+        limit = self._introspection.limit
+        if not names <= ROOTS | {"__typename"}:
+            limit //= BESIDE_ROWS
         price = int(self._introspection.price(root))
-        if price > self._introspection.limit:
+        if price > limit:
             raise refuse(
                 "INTROSPECTION_LIMIT",
                 "The operation asks for too much of the schema, in values",
-                self._introspection.limit,
+                limit,
                 price,
-                "Use the standard introspection query, or __type(name:) for one type.",
+                "Use the standard introspection query by itself, or __type(name:) for one type.",
             )
+        return price // ROWS_PER_POINT
 
     def _root_cost(self, selection: Selection, walk: _Walk) -> int:
         if selection.name in {"node", "nodes"}:
@@ -397,7 +216,7 @@ class Meter:
 
         found = depth(operation.definition.selection_set)
         if found > self._limits.max_depth:
-            raise refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._limits.max_depth, found, _SHALLOWER)
+            raise refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._limits.max_depth, found, SHALLOWER)
 
 
 def _read(type_: Type, rows: int) -> int:

@@ -70,6 +70,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _redis(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://host:6379/0, rediss://... or unix://...")
+    return value
+
+
 class Settings(BaseSettings):
     """Every setting of the gateway, with its default."""
 
@@ -186,13 +192,61 @@ class Settings(BaseSettings):
     compiler: bool = Field(
         default=True, description="Whether what can be is answered by one compiled statement; off: by the loaders."
     )
+    max_concurrent: int = Field(
+        default=100, ge=1, description="Requests that a worker works on at once; the others wait."
+    )
+    max_queued: int = Field(default=200, ge=0, description="Requests that wait; more are told to come back (503).")
+    queue_timeout: float = Field(default=5.0, gt=0, le=3600, description="Seconds that a request waits.")
+    budget_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Points (rows) that a caller, or an address, may ask for a minute. Unset: no limit.",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="Redis that workers share budgets in, `redis://host:6379/0`. Unset: each has its own.",
+    )
+    trusted_documents: Literal["off", "prefer", "only"] = Field(
+        default="off", description="`only`: others are not answered; `prefer`: others may cost less."
+    )
+    trusted_documents_path: Path | None = Field(
+        default=None, description="File (JSON of ids and documents) or folder (`*.graphql`) of trusted documents."
+    )
+    max_untrusted_cost: int = Field(
+        default=100_000, ge=1, description="Rows that other documents may ask for where trusted ones are preferred."
+    )
+    persisted_queries: bool = Field(
+        default=True, description="Whether clients may register documents and then send their hashes alone."
+    )
+    cache_seconds: int = Field(
+        default=0, ge=0, description="Seconds for which reads by GET of a document's id need not be asked for again."
+    )
+    compress_bytes: int = Field(
+        default=4_000,
+        ge=0,
+        description="Least size of an answer that is compressed for clients that accept it; 0: none.",
+    )
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
+    )
+    cors_credentials: bool = Field(
+        default=False, description="Whether pages of those origins may send cookies and certificates."
+    )
+    max_batch: int = Field(default=0, ge=0, le=100, description="Operations in one request, an array; 0: none.")
+    introspection: bool = Field(
+        default=True, description="Whether the schema can be asked for, and errors suggest names of it."
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Size of a request's body.")
+    max_document: int = Field(default=100_000, ge=100, description="Characters of a document.")
     max_tokens: int = Field(default=2_000, ge=10, description="Tokens of a document.")
     max_depth: int = Field(default=25, ge=1, description="Levels of nested fields.")
     max_aliases: int = Field(default=200, ge=0, description="Aliases in an operation.")
     max_root_fields: int = Field(default=50, ge=1, description="Fields at the root of an operation.")
     max_directives: int = Field(default=100, ge=0, description="Directives in a document.")
     max_fields: int = Field(default=10_000, ge=10, description="Fields of an operation with its fragments spread out.")
+    max_values: int = Field(default=50_000, ge=10, description="Values in the variables of a request.")
+    max_value_depth: int = Field(default=50, ge=1, description="Levels of lists and objects in a value.")
     max_cost: int = Field(
         default=1_000_000, ge=1, description="Rows that an operation may ask for, computed before any SQL."
     )
@@ -237,6 +291,17 @@ class Settings(BaseSettings):
     def is_exposed(self) -> bool:
         """Whether other machines could reach a server that asks nobody who he is."""
         return "none" in self.auth and not is_loopback(self.host)
+
+    @property
+    def cors(self) -> frozenset[str]:
+        """The origins whose pages may read answers."""
+        return frozenset(filter(None, (one.strip().rstrip("/") for one in self.cors_origins.split(","))))
+
+    @model_validator(mode="after")
+    def _no_credentials_for_all(self) -> Settings:
+        if self.cors_credentials and "*" in self.cors:
+            raise ValueError("GATEWAY_CORS_CREDENTIALS needs GATEWAY_CORS_ORIGINS to name each origin, not *")
+        return self
 
     @property
     def url(self) -> URL | None:

@@ -33,10 +33,14 @@ class Entry(dict[str, Any]):
     """When there was a plan, by ``time.perf_counter``."""
     kind: str | None = None
     """query, mutation or subscription."""
+    started: float = 0.0
+    """When it began, by the same clock."""
 
-    def __init__(self, started: float) -> None:
-        super().__init__()
-        self.started = started
+    def count(self, compiled: int, statements: int, rows: int) -> None:
+        """Adds what an operation took; a batch has several."""
+        self["compiled"] = self.get("compiled", 0) + compiled
+        self["statements"] = self.get("statements", 0) + statements
+        self["rows"] = self.get("rows", 0) + rows
 
 
 class Watch:
@@ -59,7 +63,7 @@ class Watch:
         milliseconds: float = entry["milliseconds"]
         metrics = self.metrics
         if "refused" in entry:
-            metrics.request(entry.get("operation"), "timeout" if status == 504 else "refused", milliseconds / 1000)
+            metrics.request(entry.get("operation"), _REFUSED.get(status, "refused"), milliseconds / 1000)
             metrics.refusals.update(map(str, entry["refused"]))
         elif "statements" not in entry:
             # a fault of ours, or a client that went away before it had said what it asks
@@ -81,6 +85,9 @@ class Watch:
         if fallback := entry.get("fallback"):
             metrics.fallbacks[fallback] += 1
         metrics.executors["compiled" if entry["compiled"] else "loaders"] += 1
+
+
+_REFUSED = {408: "timeout", 503: "unavailable", 504: "timeout"}
 
 
 def _tracing() -> Tracing:

@@ -23,6 +23,7 @@ from gateway import serving
 from gateway.serving import Sockets, Worker
 from gateway.settings import Settings, SettingsError
 from gateway.telemetry import configure
+from gateway.trusted import TrustedDocumentsError
 
 log = logging.getLogger("gateway.workers")
 
@@ -118,7 +119,7 @@ def _work(settings: Settings, url: URL, sockets: Sockets, worker: Worker, answer
         serving.run(settings, url, sockets, on_start=answers.set, worker=worker)
     except KeyboardInterrupt:
         pass
-    except SettingsError as error:  # of those that only their use shows to be wrong
+    except (SettingsError, TrustedDocumentsError) as error:  # what only its use shows to be wrong
         log.error("a setting is wrong: %s", error)  # noqa: TRY400 - the message says it all
         sys.exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from schema.records import Missing
 from schema.results import Blocker, Forbidden, TransitionPreview
 from schema.rights import concerned, concerned_by
 from schema.scopes import FORCE, PREVIEW
+from schema.violations import unable, violation
+
+log = logging.getLogger("gateway.changes")
 
 MAX_REASON = 4000
 ATTEMPTS = 5
@@ -223,22 +227,25 @@ async def _attempt(
             stored = idempotency.Stored(work.subjects, work.others, work.events)
             await idempotency.store(transaction, caller, key, stored)
     except RefusedByDatabaseError as error:
-        raise blocked(Blocker(code="REFUSED_BY_DATABASE", message=_refused(error), overridable=False)) from error
+        code, message = violation(error, around.catalogue)
+        raise blocked(Blocker(code=code, message=message, overridable=False)) from error
     except (DataError, InvalidValueError) as error:
-        raise invalid("input", f"the database cannot hold one of the values: {error}") from error
+        log.info("the database cannot hold a value: %s", error)
+        raise invalid("input", "the database cannot hold one of the values: it is too large, or of another form") from (
+            error
+        )
     except ReadOnlyError as error:
+        log.warning("nothing can be changed: %s", error)
         raise GatewayError(
             "CHANGES_UNAVAILABLE",
-            "The database takes no changes at the moment: it is a standby, or was made read-only. Reads go on; send "
-            f"the change again later, with the same idempotencyKey. The database says: {error}",
+            "The database takes no changes at the moment: it is a standby, or was made read-only (a read-only "
+            "transaction). Reads go on; send the change again later, with the same idempotencyKey.",
         ) from error
     except (NotPermittedError, MissingObjectError) as error:
+        log.warning("nothing can be changed: %s", error)
         raise GatewayError(
-            "CHANGES_UNAVAILABLE",
-            "Nothing can be changed here: the gateway's own tables are missing from this database, or its role may not "
-            "write what this change writes. `e2i-gateway db attach` makes the tables, `e2i-gateway db check` says what "
-            f"is missing. The database says: {error}",
-        ) from error
+            "CHANGES_UNAVAILABLE", f"Nothing can be changed here: {unable(error, around.catalogue)}"
+        ) from (error)
     if work.request.dry_run:
         return TransitionPreview(blockers=[], would_force=work.overridden, subjects=work.subjects, others=work.others)
     transaction.wanted = True
@@ -251,15 +258,6 @@ def _refusal(refused: Refused, work: Work) -> Any:
     if work.request.dry_run and blockers:
         return TransitionPreview(blockers=blockers, would_force=[one.code for one in blockers if one.overridable])
     return refused.problem
-
-
-def _refused(error: RefusedByDatabaseError) -> str:
-    if error.column and error.table:
-        return (
-            f"the database wants a value in {error.table}.{error.column}, which the gateway does not know; nothing was "
-            f"changed"
-        )
-    return f"the database does not allow it: {error}"
 
 
 # -- the input, before any SQL ---------------------------------------------------------------------------------------

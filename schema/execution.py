@@ -120,4 +120,5 @@ async def _finish(transaction: Transaction) -> None:
             "if it was.",
         ) from error
     except (ConflictError, RefusedByDatabaseError) as error:
-        raise GatewayError("CONFLICT", f"The database refused the commit, and nothing was changed: {error}") from error
+        words = f": {error.words}" if isinstance(error, RefusedByDatabaseError) and error.by_trigger else "."
+        raise GatewayError("CONFLICT", f"The database refused the commit, and nothing was changed{words}") from error

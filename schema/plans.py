@@ -84,16 +84,25 @@ class KnownOperation:
 
 
 def variable_values(
-    schema: GraphQLSchema, known: KnownOperation, given: Mapping[str, Any]
+    schema: GraphQLSchema,
+    known: KnownOperation,
+    given: Mapping[str, Any],
+    max_errors: int | None = None,
+    *,
+    hide: bool = False,
 ) -> VariableValues | list[GraphQLError]:
-    """The coerced variables, or what is wrong with them; plain values, which are most, take a short way."""
+    """The coerced variables, or what is wrong with them; plain values, which are most, take a short way.
+
+    ``hide`` leaves out what the schema has in place of what was sent.
+    """
     sources: dict[str, VariableValueSource] = {}
     coerced: dict[str, Any] = {}
     for signature in known.signatures:
         value = given.get(signature.name)
         made = coerce_input_value(value, signature.type) if isinstance(value, str | int | float) else Undefined
         if made is Undefined:
-            return get_variable_values(schema, known.definition.variable_definitions or (), dict(given))
+            nodes = known.definition.variable_definitions or ()
+            return get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=hide)
         sources[signature.name] = VariableValueSource(signature, value)
         coerced[signature.name] = made
     return VariableValues(sources, coerced)

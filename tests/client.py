@@ -47,6 +47,13 @@ class Client:
         data: dict[str, Any] = answer["data"]
         return data
 
+    async def cost(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The cost of an answer that must have no errors."""
+        answer = await self.ask(query, **variables)
+        assert "errors" not in answer, answer["errors"][:3]
+        cost: dict[str, Any] = answer["extensions"]["cost"]
+        return cost
+
     async def error(self, query: str, **variables: Any) -> dict[str, Any]:
         """The one error of an answer, with ``code`` beside its message."""
         answer = await self.ask(query, **variables)

@@ -27,6 +27,9 @@ class Proxy:
         self.away_then = False
         self.away = False
         self.lost = 0
+        self.hold: asyncio.Event | None = None
+        """What the next commit waits for; ``held`` says that it does."""
+        self.held = asyncio.Event()
         self.delay = 0.0
         """Seconds that pass before each part of an answer goes on."""
         self._mute = False
@@ -67,6 +70,9 @@ class Proxy:
             while data := await reader.read(65536):
                 if born < self._frozen:
                     continue
+                if b"COMMIT;" in data and self.hold is not None:
+                    self.held.set()
+                    await self.hold.wait()
                 if b"COMMIT;" in data and self.lose is not None:
                     moment, self.lose, self.away = self.lose, None, self.away_then
                     self.lost += 1

@@ -105,8 +105,8 @@ async def test_a_column_that_wants_a_value_we_do_not_know(client: Client, sql: a
     result = await change(client, "triggerRetraining", id=alert, idempotencyKey="k")
     assert result["__typename"] == "TransitionBlocked"
     (blocker,) = result["blockers"]
-    assert blocker["code"] == "REFUSED_BY_DATABASE"
-    assert "wants a value in ml_retraining_history.tenant" in blocker["message"]
+    assert blocker["code"] == "VALUE_MISSING"
+    assert "wants a value in tenant of Retraining" in blocker["message"]
     assert await sql.fetchval("SELECT count(*) FROM ml_retraining_history") == before
     assert await events_of(sql, alert) == []
     assert await sql.fetchval("SELECT count(*) FROM gateway.idempotency_keys") == 0
@@ -182,16 +182,22 @@ async def test_without_the_gateways_tables_reads_go_on(
 
 
 @pytest.mark.parametrize(
-    "right", ["INSERT ON gateway.lifecycle_events", "UPDATE ON ml_model_registry", "INSERT ON gateway.idempotency_keys"]
+    ("right", "named"),
+    [
+        ("INSERT ON gateway.lifecycle_events", "LifecycleEvent"),
+        ("UPDATE ON ml_model_registry", "may not write Model."),
+        ("INSERT ON gateway.idempotency_keys", "the gateway's own tables"),
+    ],
 )
 async def test_without_the_right_to_write_reads_go_on(
-    attached: Database, client: Client, sql: asyncpg.Connection, right: str
+    attached: Database, client: Client, sql: asyncpg.Connection, right: str, named: str
 ) -> None:
     await sql.execute(f"REVOKE {right} FROM e2i_gateway")
     model = await model_in(sql, "development")
     error = await client.error(QUERY, i={"id": model, "to": "STAGING", "idempotencyKey": "k"})
     assert error["code"] == "CHANGES_UNAVAILABLE"
-    assert right.rsplit(" ", maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1] in error["message"]
+    assert named in error["message"]
+    assert "permission denied" not in error["message"]
     assert await client.data(PLAIN)
     assert await state(sql, model) == ("development", False)
     await sql.execute(f"GRANT {right} TO e2i_gateway")

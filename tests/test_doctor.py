@@ -36,6 +36,7 @@ from gateway.doctor.findings import Finding, Level, as_sql, as_text
 from gateway.settings import Settings
 from process import run, until
 from proxy import Proxy
+from redis_server import RedisServer
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -266,6 +267,7 @@ async def test_poolers(module_database: Database) -> None:
         ({"metrics": "8.8.8.8:9464"}, "settings.metrics", Level.ERROR),
         ({"statement_timeout": 40.0}, "settings.timeouts", Level.WARNING),
         ({"workers": 64}, "settings.workers", Level.WARNING),
+        ({"workers": 2, "budget_per_minute": 1000}, "settings.budget", Level.WARNING),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, Any], check: str, level: Level) -> None:
@@ -337,6 +339,16 @@ async def test_keys_of_tokens(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert await level(f"http://127.0.0.1:{server.server_port}/jwks.json") is Level.WARNING, "it is not encrypted"
         server.shutdown()
+
+
+async def test_shared_budgets(redis: RedisServer) -> None:
+    async def level() -> Level:
+        settings = Settings(auth="token", redis_url=redis.url, database_url=NOWHERE)
+        return gravest(await examine(settings, None))["services.redis"].level
+
+    assert await level() is Level.OK
+    redis.stop()
+    assert await level() is Level.ERROR
 
 
 async def test_roles_that_callers_cannot_have(module_database: Database) -> None:

@@ -45,8 +45,12 @@ def up(gateway: Gateway) -> set[str]:
 
 def workers(gateway: Gateway) -> list[psutil.Process]:
     """The processes that answer; Python's tracker of resources is none of them."""
-    children = psutil.Process(gateway.process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(gateway.process.pid).children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def test_two_workers_on_one_embedded_database(tmp_path: Path, gateways: list[Gateway]) -> None:

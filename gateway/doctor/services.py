@@ -21,8 +21,8 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
     """Everything that another service must do."""
     if "jwt" in settings.auth and settings.jwt_jwks:
         yield await _jwks(settings.jwt_jwks)
-    if url := getattr(settings, "redis_url", None):
-        yield await _redis(url)
+    if settings.redis_url:
+        yield await _redis(settings.redis_url)
     if settings.traces:
         yield await _collector()
 

@@ -82,6 +82,13 @@ def _workers(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("settings.workers", f"{settings.workers} for {cores} cores")
+    if settings.budget_per_minute and settings.workers > 1 and not settings.redis_url:
+        yield warning(
+            "settings.budget",
+            f"each of {settings.workers} workers counts for itself: callers have up to {settings.workers} times "
+            f"GATEWAY_BUDGET_PER_MINUTE",
+            "set REDIS_URL, or divide the budget",
+        )
 
 
 def _traces(settings: Settings) -> Iterator[Finding]:

@@ -1,0 +1,195 @@
+"""How much each caller may ask for a minute, in points, one for each row: a bucket that fills up as time goes by.
+
+A request takes what it may cost before it runs, and gets back what it did not use. Buckets are this worker's own, or
+shared by all workers in Redis; while Redis is away each worker counts for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from starlette.types import Scope
+
+from gateway.refusals import RefusedError, request_error
+
+log = logging.getLogger("gateway.budgets")
+
+ANONYMOUS = "anonymous"
+MINUTE = 60.0
+CALLERS = 50_000
+"""Buckets that a worker keeps; those that were not used for longest go first, and are full by then."""
+REDIS_SECONDS = 0.25
+"""How long Redis may take; a request is not held up by it for longer."""
+AWAY_SECONDS = 5.0
+"""How long Redis is not asked again after it failed."""
+
+
+def account(caller: str, scope: Scope) -> str:
+    """Whose budget a request is on: the caller's, or that of the address where nobody says who asks.
+
+    An IPv6 network of 64 bits counts as one, since whoever has an address has all of it.
+    """
+    if caller != ANONYMOUS:
+        return f"caller:{caller}"
+    client = scope.get("client")
+    host = client[0] if client else "unknown"
+    return f"address:{':'.join(host.split(':')[:4])}" if ":" in host else f"address:{host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left in a bucket, in points, and when it would be full again, in seconds since 1970."""
+
+    limit: int
+    remaining: int
+    reset_at: float
+
+    def after(self, points: int) -> Left:
+        """With so many points given back."""
+        reset_at = max(self.reset_at - points * MINUTE / self.limit, time.time())
+        return Left(self.limit, min(self.remaining + points, self.limit), reset_at)
+
+    def public(self) -> dict[str, Any]:
+        reset_at = datetime.fromtimestamp(self.reset_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {"limit": self.limit, "remaining": self.remaining, "resetAt": reset_at}
+
+
+class OwnBuckets:
+    """Buckets in memory."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, caller: str, points: int) -> tuple[bool, float]:
+        """Takes points if there are so many; a negative number gives back. Whether, and how many are left then."""
+        now = time.monotonic()
+        there, since = self._kept.get(caller, (float(self._limit), now))
+        there = min(there + (now - since) * self._limit / MINUTE, self._limit)
+        taken = points <= there
+        if taken:
+            there = min(there - points, self._limit)
+        self._kept[caller] = there, now
+        self._kept.move_to_end(caller)
+        if len(self._kept) > CALLERS:
+            self._kept.popitem(last=False)
+        return taken, there
+
+
+_TAKE = """
+local limit, points = tonumber(ARGV[1]), tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local kept = redis.call('HMGET', KEYS[1], 'points', 'at')
+local there = limit
+if kept[1] then
+  there = math.min(kept[1] + math.max(now - kept[2], 0) * limit / 60, limit)
+end
+local taken = 0
+if points <= there then
+  taken = 1
+  there = math.min(there - points, limit)
+end
+redis.call('HSET', KEYS[1], 'points', string.format('%.6f', there), 'at', string.format('%.6f', now))
+redis.call('EXPIRE', KEYS[1], 120)
+return {taken, string.format('%.6f', there)}
+"""
+
+
+class SharedBuckets:
+    """Buckets in Redis, by Redis's clock; one script for each request, so that no two workers count the same points."""
+
+    def __init__(self, url: str, limit: int) -> None:
+        self._limit = limit
+        self._redis: Any = Redis.from_url(
+            url,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._script = self._redis.register_script(_TAKE)
+
+    async def take(self, caller: str, points: int) -> tuple[bool, float]:
+        """As in memory. Raises ``RedisError`` or ``OSError`` while Redis is away."""
+        taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points])
+        return bool(taken), float(left)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+class Budgets:
+    """The budgets of all callers: ``limit`` points a minute each."""
+
+    def __init__(self, limit: int, redis_url: str | None = None) -> None:
+        self.limit = limit
+        self._own = OwnBuckets(limit)
+        self._shared = SharedBuckets(redis_url, limit) if redis_url else None
+        self._away_until = 0.0
+        self._giving_back: set[asyncio.Task[Any]] = set()
+
+    async def take(self, caller: str, points: int) -> Left:
+        """Takes the points that a request may cost, at least one.
+
+        Raises:
+            RefusedError: ``BUDGET_EXCEEDED``, 429: there are not so many left.
+        """
+        points = max(points, 1)
+        taken, there = await self._take(caller, points)
+        left = Left(self.limit, math.floor(there), time.time() + (self.limit - there) * MINUTE / self.limit)
+        if taken:
+            return left
+        raise self._exceeded(points, there, left)
+
+    def give_back(self, caller: str, points: int) -> None:
+        """Gives back what was taken and not used, without anybody waiting for it."""
+        if points > 0 and self._shared is None:
+            self._own.take(caller, -points)
+        elif points > 0:
+            task = asyncio.ensure_future(self._take(caller, -points))
+            self._giving_back.add(task)
+            task.add_done_callback(self._giving_back.discard)
+
+    async def close(self) -> None:
+        if self._shared:
+            await self._shared.close()
+
+    async def _take(self, caller: str, points: int) -> tuple[bool, float]:
+        if self._shared is None:
+            return self._own.take(caller, points)
+        if time.monotonic() >= self._away_until:
+            try:
+                found = await self._shared.take(caller, points)
+            except (RedisError, OSError) as error:
+                if not self._away_until:
+                    log.warning("Redis is away, each worker keeps budgets of its own: %s", type(error).__name__)
+                self._away_until = time.monotonic() + AWAY_SECONDS
+            else:
+                if self._away_until:
+                    log.info("Redis is back, budgets are shared again")
+                    self._away_until = 0.0
+                return found
+        return self._own.take(caller, points)
+
+    def _exceeded(self, points: int, there: float, left: Left) -> RefusedError:
+        details = {**left.public(), "value": points}
+        if points > self.limit:
+            advice = "It never fits: lower `first` on the lists along the path, and page on with cursors."
+            headers = {}
+        else:
+            seconds = max(math.ceil((points - there) * MINUTE / self.limit), 1)
+            advice = f"Try again in {seconds} seconds, or ask for less at once."
+            headers = {"retry-after": str(seconds)}
+        message = f"This costs {points:,} points, and {left.remaining:,} of {self.limit:,} a minute are left. {advice}"
+        return RefusedError(429, request_error("BUDGET_EXCEEDED", message, **details), **headers)

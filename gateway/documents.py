@@ -1,0 +1,280 @@
+"""Documents: checked for size before they are parsed, parsed and validated once, and kept."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    ListValueNode,
+    Node,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    parse,
+    validate,
+)
+from graphql.validation import NoSchemaIntrospectionCustomRule, specified_rules
+
+from gateway.refusals import SHALLOWER, RefusedDocumentError, refuse
+from gateway.settings import Settings
+from schema.errors import GatewayError
+from schema.plans import KnownOperation
+
+MAX_ERRORS = 20
+"""Errors of one document or of one set of variables that are told; looking for more costs more than it helps."""
+MAX_PAIRS = 3_000
+"""Pairs of selections in one place with one name. Validation compares each two of them, and all that is below."""
+
+_QUOTED = re.compile(r"'([^']*)'")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed and validated document."""
+
+    ast: DocumentNode
+    operations: dict[str, OperationDefinitionNode]
+    fragments: dict[str, FragmentDefinitionNode]
+    asked: dict[str | None, KnownOperation] = field(default_factory=dict)
+    """The operations that were asked for, by the name in the request."""
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation to run.
+
+        Raises:
+            GatewayError: ``OPERATION_NOT_FOUND``: the name is none of the document's, or it is needed and missing.
+        """
+        if found := self.operations.get(name) if name is not None else self._only():
+            return found
+        names = ", ".join(sorted(filter(None, self.operations))[:20]) or "none"
+        if name is None:
+            message = f"The document has {len(self.operations)} operations ({names}); say which one in operationName."
+        else:
+            message = f"The document has no operation {name!r}; its operations are: {names}."
+        raise GatewayError("OPERATION_NOT_FOUND", message)
+
+    def _only(self) -> OperationDefinitionNode | None:
+        return next(iter(self.operations.values())) if len(self.operations) == 1 else None
+
+
+class Documents:
+    """Parses and validates documents, and keeps the last ones that were valid.
+
+    ``capacity`` bounds the characters of the texts kept; a syntax tree takes about 150 bytes for each of them.
+    """
+
+    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 400_000) -> None:
+        self._schema = schema
+        self._settings = settings
+        self._rules = [*specified_rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
+        self.hits = self.misses = 0
+        self._capacity = capacity
+        self._size = 0
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, text: str) -> Document:
+        """The document of a text.
+
+        Raises:
+            RefusedDocumentError: It does not parse, is not valid, or is over a limit; with an error for each reason.
+        """
+        if kept := self._kept.get(text):
+            self._kept.move_to_end(text)
+            self.hits += 1
+            return kept
+        self.misses += 1
+        document = self._read(text)
+        if len(text) > self._capacity // 10:
+            return document
+        self._kept[text] = document
+        self._size += len(text)
+        while self._size > self._capacity:
+            dropped, _ = self._kept.popitem(last=False)
+            self._size -= len(dropped)
+        return document
+
+    def _read(self, text: str) -> Document:
+        ast = self._parse(text)
+        self._count(ast)
+        try:
+            errors = validate(
+                self._schema, ast, self._rules, MAX_ERRORS, hide_suggestions=not self._settings.introspection
+            )
+        except RecursionError:
+            raise RefusedDocumentError(self._too_deep(None)) from None
+        if [error.message for error in errors] == ["Validation aborted."]:  # it would recurse, or work, too much
+            raise RefusedDocumentError(self._too_deep(None))
+        if not self._settings.introspection:
+            errors = without_names(errors, text)
+        if errors:  # the last one may say that there were too many to go on
+            raise RefusedDocumentError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+        return Document(
+            ast,
+            {node.name.value if node.name else "": node for node in _of(ast, OperationDefinitionNode)},
+            {node.name.value: node for node in _of(ast, FragmentDefinitionNode)},
+        )
+
+    def _parse(self, text: str) -> DocumentNode:
+        limits = self._settings
+        if len(text) > limits.max_document:
+            advice = "Split the document, and pass long values as variables."
+            size = refuse("DOCUMENT_LIMIT", "The document is too long", limits.max_document, len(text), advice)
+            raise RefusedDocumentError(size)
+        try:
+            return parse(text, max_lexical_tokens=limits.max_tokens, max_comments=limits.max_tokens)
+        except GraphQLSyntaxError as error:
+            if f"more than {limits.max_tokens} " in error.message:
+                advice = "Split the document, or pass values as variables."
+                what = "The document has too many tokens"
+                raise RefusedDocumentError(refuse("TOKEN_LIMIT", what, limits.max_tokens, None, advice)) from None
+            if "nested too deeply" in error.message:
+                raise RefusedDocumentError(self._too_deep(None)) from None
+            raise RefusedDocumentError(_with_code(error, "GRAPHQL_PARSE_FAILED")) from None
+
+    def _too_deep(self, found: int | None) -> GatewayError:
+        return refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._settings.max_depth, found, SHALLOWER)
+
+    def _count(self, ast: DocumentNode) -> None:
+        """Counts what validation itself is slow on, before it.
+
+        Raises:
+            RefusedDocumentError: There is too much of something.
+        """
+        limits = self._settings
+        aliases = directives = deepest = 0
+        for node, depth in _walk(ast):
+            aliases += isinstance(node, FieldNode) and node.alias is not None
+            directives += isinstance(node, DirectiveNode)
+            deepest = max(deepest, depth)
+        checks = (
+            ("ALIAS_LIMIT", "The document has too many aliases", limits.max_aliases, aliases,
+             "Use nodes(ids:) or a list with arguments in place of many aliased fields."),
+            ("DIRECTIVE_LIMIT", "The document has too many directives", limits.max_directives, directives,
+             "Put @skip and @include on a fragment in place of every field."),
+            ("VALUE_DEPTH_LIMIT", "A value in the document is nested too deeply", limits.max_value_depth, deepest,
+             "Join conditions side by side in `and` or `or`."),
+            ("REPEAT_LIMIT", "The document selects the same fields too often, in pairs of them", MAX_PAIRS, _pairs(ast),
+             "Select each field once, with all that is wanted below it."),
+        )  # fmt: skip
+        for code, what, limit, found, advice in checks:
+            if found > limit:
+                raise RefusedDocumentError(refuse(code, what, limit, found, advice))
+
+
+def check_values(variables: dict[str, Any], settings: Settings) -> None:
+    """Counts what is in the variables, and how deep it is nested, before it is read as what it should be.
+
+    Raises:
+        RefusedDocumentError: There is too much of it.
+    """
+    level: list[Any] = [value for value in variables.values() if isinstance(value, dict | list)]
+    count, depth = len(variables), 0
+    while level:
+        depth += 1
+        if depth > settings.max_value_depth:
+            advice = "Join conditions side by side in `and` or `or`."
+            what = "A variable is nested too deeply"
+            raise RefusedDocumentError(refuse("VALUE_DEPTH_LIMIT", what, settings.max_value_depth, None, advice))
+        count += sum(len(value) for value in level)
+        if count > settings.max_values:
+            what = "The variables hold too many values"
+            advice = "Send fewer at once."
+            raise RefusedDocumentError(refuse("VALUE_LIMIT", what, settings.max_values, count, advice))
+        level = [
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, dict | list)
+        ]
+
+
+def without_names(errors: Iterable[GraphQLError], sent: str) -> list[GraphQLError]:
+    """Errors of graphql-core with every quoted name left out that was not sent: they tell nothing of the schema."""
+    words = set(_WORD.findall(sent))
+
+    def hide(found: re.Match[str]) -> str:
+        return found[0] if set(_WORD.findall(found[1])) <= words else "(a name that is not told)"
+
+    return [
+        GraphQLError(
+            _QUOTED.sub(hide, error.message),
+            error.nodes,
+            error.source,
+            error.positions,
+            error.path,
+            extensions=error.extensions,
+        )
+        for error in errors
+    ]
+
+
+def _with_code(error: GraphQLError, code: str) -> GraphQLError:
+    error.extensions = {"code": code, **(error.extensions or {})}
+    return error
+
+
+def _of(ast: DocumentNode, kind: type[Any]) -> Iterator[Any]:
+    return (node for node in ast.definitions if isinstance(node, kind))
+
+
+def _walk(root: Node) -> Iterator[tuple[Node, int]]:
+    """Every node, and how deep it is within lists and objects of a value."""
+    pending: list[tuple[Node, int]] = [(root, 0)]
+    while pending:
+        node, depth = pending.pop()
+        yield node, depth
+        below = depth + isinstance(node, ListValueNode | ObjectValueNode)
+        for key in node.keys:
+            value = getattr(node, key, None)
+            if isinstance(value, Node):
+                pending.append((value, below))
+            elif isinstance(value, list | tuple):
+                pending.extend((item, below) for item in value if isinstance(item, Node))
+
+
+def _pairs(ast: DocumentNode) -> int:
+    """How many pairs of selections stand in one place of an answer with one name; inline fragments are no place.
+
+    Where fields of one name stand together, what is below them stands together too.
+    """
+    found = 0
+    pending: list[list[SelectionSetNode]] = [
+        [node.selection_set]
+        for node in ast.definitions
+        if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while pending:
+        below: dict[str, list[SelectionSetNode]] = {}
+        counts: Counter[str] = Counter()
+        sets = pending.pop()
+        while sets:
+            for node in sets.pop().selections:
+                inner: SelectionSetNode | None = getattr(node, "selection_set", None)
+                if isinstance(node, FieldNode):
+                    key = node.alias.value if node.alias else node.name.value
+                    counts[key] += 1
+                    if inner:
+                        below.setdefault(key, []).append(inner)
+                elif inner:
+                    sets.append(inner)
+                elif isinstance(node, FragmentSpreadNode):
+                    counts["..."] += 1
+        found += sum(count * (count - 1) // 2 for count in counts.values())
+        pending.extend(below.values())
+    return found

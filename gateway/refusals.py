@@ -1,0 +1,49 @@
+"""Requests that are refused as a whole: their status, their errors, and what a limit says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphql import GraphQLError
+
+from schema.errors import GatewayError
+
+JSON = "application/json"
+
+SHALLOWER = "Ask for the deeper rows in a second query, by their ids."
+
+
+class RefusedError(Exception):
+    """A request that is refused as a whole: nothing was run."""
+
+    def __init__(self, status: int, *errors: GraphQLError, **headers: str) -> None:
+        super().__init__(errors[0].message)
+        self.status = status
+        self.errors = errors
+        self.headers = headers
+
+    def status_as(self, _media: str) -> int:
+        return self.status
+
+
+class RefusedDocumentError(RefusedError):
+    """A well-formed request whose document, operation or variables are refused."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__(400, *errors)
+
+    def status_as(self, media: str) -> int:
+        """To clients of plain JSON the specification gives 200: they know no difference between errors and failures."""
+        return 200 if media == JSON else self.status
+
+
+def request_error(code: str, message: str, **details: Any) -> GatewayError:
+    """An error of the request as a whole, before any field is looked at."""
+    return GatewayError(code, message, **details)
+
+
+def refuse(code: str, what: str, limit: int, value: int | None, advice: str) -> GatewayError:
+    """A refusal by a limit: the code, the limit and the value go into ``extensions``."""
+    details: dict[str, Any] = {"limit": limit} | ({} if value is None else {"value": value})
+    asked = "" if value is None else f" ({value:,} asked)"
+    return GatewayError(code, f"{what}: the limit is {limit:,}{asked}. {advice}", **details)

@@ -1,0 +1,166 @@
+"""Points a minute for each caller: taken before a request runs, given back where it needed less, shared in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from callers import JWT, calling, token
+from client import Client, serving
+from conftest import Database
+from gateway.budgets import account
+from redis_server import RedisServer
+
+TEN = "{ tools(first: 9) { nodes { name } } }"
+"""Costs ten points, and reads as many."""
+MANY = "{ experiments(first: 500) { nodes { id } } }"
+"""Costs 501 points, where there are few experiments."""
+
+
+async def budget(client: Client, query: str = TEN) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.cost(query))["budget"]
+    return found
+
+
+def refused(response: httpx.Response) -> dict[str, Any]:
+    assert response.status_code == 429
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["code"] == "BUDGET_EXCEEDED"
+    assert "data" not in response.json()
+    found: dict[str, Any] = error["extensions"]
+    return found
+
+
+async def test_a_request_takes_what_it_costs(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=100) as client:
+        first = await budget(client)
+        assert (first["limit"], first["remaining"]) == (100, 91)
+        assert datetime.fromisoformat(first["resetAt"]) > datetime.now(UTC)
+        assert 80 <= (await budget(client))["remaining"] <= 84
+
+
+async def test_beyond_the_budget_is_429_until_there_is_more(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=25) as client:
+        for _ in range(2):
+            await budget(client)
+        response = await client.post(TEN)
+        said = refused(response)
+        assert (said["limit"], said["value"]) == (25, 10)
+        assert said["remaining"] < 10
+        assert datetime.fromisoformat(said["resetAt"]) > datetime.now(UTC)
+        assert 1 <= int(response.headers["retry-after"]) <= 24
+        assert f"{said['remaining']} of 25" in response.json()["errors"][0]["message"]
+        assert (await client.http.get("/healthz")).status_code == 200
+
+
+async def test_time_fills_it_up(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("gateway.budgets.time.monotonic", lambda: now)
+    async with serving(demo_database.gateway_url, budget_per_minute=20) as client:
+        for _ in range(2):
+            await budget(client)
+        refused(await client.post(TEN))
+        now += 30
+        assert (await budget(client))["remaining"] in {1, 2, 3}
+        now += 3600
+        assert (await budget(client))["remaining"] in {11, 12}
+
+
+async def test_what_was_not_used_is_given_back(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=600) as client:
+        for _ in range(5):  # 2,500 points asked for
+            assert (await budget(client, MANY))["remaining"] > 400
+
+
+async def test_what_never_fits_says_so(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=100) as client:
+        response = await client.post(MANY)
+        assert refused(response)["value"] == 501
+        assert "retry-after" not in response.headers
+        assert "It never fits" in response.json()["errors"][0]["message"]
+
+
+async def test_what_is_refused_costs_a_point(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=10) as client:
+        for _ in range(10):
+            assert (await client.post("{ nothing }")).status_code == 400
+        refused(await client.post("{ nothing }"))
+
+
+async def test_without_a_budget_nothing_is_said_of_it(demo: Client) -> None:
+    answer = await demo.ask(TEN)
+    assert "budget" not in answer["extensions"]["cost"]
+
+
+async def test_each_caller_has_a_budget(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=15, **JWT) as client:
+        for name in ("one", "two"):
+            caller = calling(client, token("analyst", sub=name))
+            await budget(caller)
+            refused(await caller.post(TEN))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.2", False),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::9", True),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:3:3:4:5:6", False),
+        ("::1", "::1", True),
+    ],
+)
+def test_who_says_no_name_counts_by_address(one: str, other: str, same: bool) -> None:  # noqa: FBT001
+    accounts = [account("anonymous", {"client": (host, 1234)}) for host in (one, other)]
+    assert (accounts[0] == accounts[1]) == same
+
+
+# -- shared ------------------------------------------------------------------------------------------------------------
+
+
+async def test_workers_share_a_budget(demo_database: Database, redis: RedisServer) -> None:
+    settings = {"budget_per_minute": 100, "redis_url": redis.url}
+    async with (
+        serving(demo_database.gateway_url, **settings) as one,
+        serving(demo_database.gateway_url, **settings) as other,
+    ):
+        assert (await budget(one))["remaining"] == 91
+        assert (await budget(other))["remaining"] in {82, 83}
+        answers = await asyncio.gather(*(client.post(TEN) for client in (one, other) * 10))
+        statuses = [answer.status_code for answer in answers]
+        assert set(statuses) == {200, 429}
+        assert 8 <= statuses.count(200) <= 10  # what is given back, and what comes back by time, may make one more
+        refused(await one.post(MANY))
+
+
+async def test_redis_is_away_and_comes_back(
+    demo_database: Database, redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker counts for itself meanwhile; nobody is refused, or held up, because of it."""
+    monkeypatch.setattr("gateway.budgets.AWAY_SECONDS", 0.05)
+    caplog.set_level(logging.INFO, "gateway.budgets")
+    async with serving(demo_database.gateway_url, budget_per_minute=100, redis_url=redis.url) as client:
+        await budget(client)
+        redis.stop()
+        for _ in range(3):
+            assert (await budget(client))["limit"] == 100
+            await asyncio.sleep(0.06)
+        assert caplog.text.count("Redis is away") == 1
+        assert redis.url not in caplog.text
+        redis.start()
+        await asyncio.sleep(0.06)
+        assert (await budget(client))["remaining"] == 91  # the new Redis is empty
+        assert caplog.text.count("Redis is back") == 1
+        redis.pause()
+        assert (await budget(client))["limit"] == 100
+        redis.resume()
+
+
+async def test_redis_that_was_never_there(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=15, redis_url="redis://127.0.0.1:1/0") as client:
+        await budget(client)
+        refused(await client.post(TEN))

@@ -1,0 +1,210 @@
+"""How answers travel: compressed, in batches, to pages of other sites, and not to those that may not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from client import Client, serving
+from conftest import Database
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LARGE = "{ experiments(first: 100) { nodes { id experimentName description models { nodes { id modelName } } } } }"
+SMALL = "{ tools(first: 1) { nodes { name } } }"
+PAGE = "https://explorer.example"
+
+
+def codes(response: httpx.Response) -> list[str]:
+    return [error["extensions"]["code"] for error in response.json()["errors"]]
+
+
+async def raw(client: Client, query: str, accept_encoding: str | None) -> tuple[httpx.Headers, bytes]:
+    """An answer's headers, and its body as it was sent."""
+    headers = {"accept-encoding": accept_encoding} if accept_encoding is not None else {"accept-encoding": ""}
+    async with client.http.stream("POST", "/graphql", json={"query": query}, headers=headers) as response:
+        return response.headers, b"".join([part async for part in response.aiter_raw()])
+
+
+@pytest.mark.parametrize(
+    ("accept", "how"),
+    [
+        ("gzip", "gzip"),
+        ("zstd", "zstd"),
+        ("gzip, zstd", "zstd"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip;q=1.0, zstd;q=0.5", "gzip"),
+        ("zstd;q=0, gzip", "gzip"),
+        ("*", "zstd"),
+        ("*;q=0.5, zstd;q=0", "gzip"),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("", None),
+        ("identity", None),
+        ("br", None),
+        ("gzip;q=0", None),
+        ("identity;q=1, gzip;q=0.5", None),
+        ("gzip;q=x", None),
+    ],
+)
+async def test_large_answers_are_compressed_as_the_client_likes(demo: Client, accept: str, how: str | None) -> None:
+    headers, body = await raw(demo, LARGE, accept)
+    assert headers.get("content-encoding") == how
+    assert "accept-encoding" in headers["vary"]
+    assert int(headers["content-length"]) == len(body)
+    unpacked = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}[how](body)
+    assert json.loads(unpacked)["data"]["experiments"]["nodes"]
+    if how:
+        assert len(body) < len(unpacked) / 2
+
+
+async def test_beside_the_event_loop_the_bytes_are_the_same(demo: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.sending.IN_THREAD", 1_000)
+    _, body = await raw(demo, LARGE, "gzip")
+    assert json.loads(gzip.decompress(body))["data"]["experiments"]["nodes"]
+
+
+async def test_small_answers_go_as_they_are(demo: Client) -> None:
+    headers, _ = await raw(demo, SMALL, "gzip, zstd")
+    assert "content-encoding" not in headers
+
+
+async def test_compression_can_be_turned_off(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, compress_bytes=0) as client:
+        headers, _ = await raw(client, LARGE, "gzip, zstd")
+        assert "content-encoding" not in headers
+
+
+# -- batches ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def batching(demo_database: Database) -> AsyncIterator[Client]:
+    async with serving(demo_database.gateway_url, max_batch=3, max_cost=1000) as client:
+        yield client
+
+
+async def test_a_batch_is_answered_in_order_and_each_for_itself(batching: Client) -> None:
+    batch = [{"query": SMALL}, {"query": "{ nothing }"}, {"query": SMALL, "variables": {}}]
+    response = await batching.http.post("/graphql", json=batch)
+    assert response.status_code == 200
+    first, second, third = response.json()
+    assert first["data"] == third["data"]
+    assert first["extensions"]["cost"]["requested"] == 2
+    assert second["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert "data" not in second
+
+
+async def test_a_batch_has_limits(batching: Client) -> None:
+    response = await batching.http.post("/graphql", json=[{"query": SMALL}] * 4)
+    assert (response.status_code, codes(response)) == (400, ["BATCH_LIMIT"])
+    assert response.json()["errors"][0]["extensions"] == {"code": "BATCH_LIMIT", "limit": 3, "value": 4}
+    assert codes(await batching.http.post("/graphql", json=[])) == ["BAD_REQUEST"]
+    assert codes(await batching.http.post("/graphql", json=[[{"query": SMALL}]])) == ["BAD_REQUEST"]
+    assert codes(await batching.http.post("/graphql", json=[{"query": SMALL}, 1])) == ["BAD_REQUEST"]
+
+
+async def test_a_batch_may_cost_what_one_may(batching: Client) -> None:
+    """Otherwise the price of an operation would be no limit."""
+    costly = {"query": "{ experiments(first: 600) { nodes { id } } }"}
+    first, second, third = (await batching.http.post("/graphql", json=[costly, costly, {"query": SMALL}])).json()
+    assert first["data"]["experiments"]
+    assert second["errors"][0]["extensions"]["code"] == "COST_LIMIT"
+    assert second["errors"][0]["extensions"]["limit"] == 399
+    assert third["data"]["tools"]
+
+
+# -- pages of other sites --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def shared(demo_database: Database) -> AsyncIterator[Client]:
+    async with serving(demo_database.gateway_url, cors_origins=f"{PAGE}/, https://other.example") as client:
+        yield client
+
+
+def preflight(origin: str, headers: str = "content-type,authorization") -> dict[str, str]:
+    return {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": headers,
+    }
+
+
+async def test_without_the_setting_no_page_of_another_site_may_read(demo: Client) -> None:
+    response = await demo.http.post("/graphql", json={"query": SMALL}, headers={"origin": PAGE})
+    assert not [name for name in response.headers if name.startswith("access-control")]
+    asked = await demo.http.options("/graphql", headers=preflight(PAGE))
+    assert asked.status_code == 405
+    assert not [name for name in asked.headers if name.startswith("access-control")]
+
+
+async def test_pages_of_the_sites_that_are_named_may_ask_and_read(shared: Client) -> None:
+    asked = await shared.http.options("/graphql", headers=preflight(PAGE))
+    assert asked.status_code == 200
+    assert asked.headers["access-control-allow-origin"] == PAGE
+    assert "authorization" in asked.headers["access-control-allow-headers"].lower()
+    assert "access-control-allow-credentials" not in asked.headers
+    for status, body in ((200, {"query": SMALL}), (400, {"query": "{"})):
+        response = await shared.http.post("/graphql", json=body, headers={"origin": PAGE})
+        assert response.status_code == status
+        assert response.headers["access-control-allow-origin"] == PAGE
+        assert "x-request-id" in response.headers["access-control-expose-headers"]
+        assert "origin" in response.headers["vary"].lower()
+
+
+async def test_others_may_not(shared: Client) -> None:
+    for origin in ("https://evil.example", f"{PAGE}.evil.example", "null", "http://explorer.example"):
+        asked = await shared.http.options("/graphql", headers=preflight(origin))
+        assert (asked.status_code, codes(asked)) == (400, ["CROSS_SITE"])
+        assert "access-control-allow-origin" not in asked.headers
+        response = await shared.http.post("/graphql", json={"query": SMALL}, headers={"origin": origin})
+        assert "access-control-allow-origin" not in response.headers
+
+
+async def test_all_sites_and_credentials(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, cors_origins="*") as client:
+        response = await client.http.post("/graphql", json={"query": SMALL}, headers={"origin": PAGE})
+        assert response.headers["access-control-allow-origin"] == "*"
+    async with serving(demo_database.gateway_url, cors_origins=PAGE, cors_credentials=True) as client:
+        response = await client.http.post("/graphql", json={"query": SMALL}, headers={"origin": PAGE})
+        assert response.headers["access-control-allow-credentials"] == "true"
+    with pytest.raises(ValueError, match="to name each origin"):
+        async with serving(demo_database.gateway_url, cors_origins="*", cors_credentials=True):
+            pass
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_get_that_another_site_made_a_browser_send_is_refused(demo: Client, shared: Client, site: str) -> None:
+    """It could not read the answer, but would learn from how long it takes."""
+    params = {"query": SMALL}
+    headers = {"sec-fetch-site": site}
+    response = await demo.http.get("/graphql", params=params, headers=headers)
+    assert (response.status_code, codes(response)) == (403, ["CROSS_SITE"])
+    for more in ({"graphql-require-preflight": "1"}, {"x-apollo-operation-name": "Q"}):
+        assert (await demo.http.get("/graphql", params=params, headers=headers | more)).status_code == 200
+    allowed = await shared.http.get("/graphql", params=params, headers=headers | {"origin": PAGE})
+    assert allowed.status_code == 200
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none", None])
+async def test_any_other_get_is_answered(demo: Client, site: str | None) -> None:
+    headers = {"sec-fetch-site": site} if site else {}
+    assert (await demo.http.get("/graphql", params={"query": SMALL}, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_what_a_form_can_send_is_no_request(demo: Client, content_type: str) -> None:
+    """A page can send these three to any site without asking it first."""
+    body: Any = json.dumps({"query": SMALL}).encode()
+    response = await demo.http.post("/graphql", content=body, headers={"content-type": content_type})
+    assert (response.status_code, codes(response)) == (415, ["UNSUPPORTED_MEDIA_TYPE"])
