@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill migration snapshot lock audit clean
+.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill hostile migration snapshot lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds 
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
 	rm -f gateway/docs/drills.json
 	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
+
+hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
+	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/test_hostile.py
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

@@ -8,18 +8,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
 
 from db import pooled
+from db.lending import give_turns, turns_of
 
 ASYNCPG = "postgresql+asyncpg"
 
@@ -131,16 +131,9 @@ def create_engine(
         hide_parameters=True,  # they are the data's; the log has no need of them
         connect_args=arguments,
     )
-    broken: WeakSet[ConnectionPoolEntry] = WeakSet()
-    _BROKEN[engine.sync_engine] = broken
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    event.listen(engine.sync_engine, "invalidate", lambda _connection, entry, _error: broken.add(entry))
-    event.listen(engine.sync_engine, "connect", lambda _connection, entry: broken.discard(entry))
+    give_turns(engine, pool_size + overflow, connect_timeout)
     return engine
-
-
-_BROKEN: WeakKeyDictionary[Engine, WeakSet[ConnectionPoolEntry]] = WeakKeyDictionary()
-"""Entries of the engines' pools that have lost their connection and will open another one when they are used."""
 
 
 def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
@@ -231,6 +224,7 @@ class ShortReader:
         """Where the last change of the request is in the database's log, if that is asked for."""
         self._engine = engine
         self._identity = identity
+        self._turns = turns_of(engine)
         self._slots = asyncio.Semaphore(parallel)
 
     async def fetch(
@@ -256,35 +250,25 @@ class ShortReader:
         """
         self.statements += 1
         try:
-            connection = await self._lend()
-            driver: Any = connection.driver_connection
-            row: Sequence[Any]
-            try:
-                if self._identity is None:
-                    row = await driver.fetchrow(sql, *values)
-                else:
-                    row = await _reading(driver, self._identity.begin, partial(driver.fetchrow, sql, *values))
-            except asyncio.CancelledError:
-                _give_up(connection)
-                raise
-            except BaseException:
+            async with self._turns:
+                connection = await self._turns.connection(self._engine)
+                driver: Any = connection.driver_connection
+                row: Sequence[Any]
+                try:
+                    if self._identity is None:
+                        row = await driver.fetchrow(sql, *values)
+                    else:
+                        row = await _reading(driver, self._identity.begin, partial(driver.fetchrow, sql, *values))
+                except asyncio.CancelledError:
+                    _give_up(connection)
+                    raise
+                except BaseException:
+                    connection.close()
+                    raise
                 connection.close()
-                raise
-            connection.close()
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         return row
-
-    async def _lend(self) -> PoolProxiedConnection:
-        """A connection of the pool. One that waits for work is taken as it is: only opening one needs a greenlet."""
-        engine = self._engine.sync_engine
-        if _BROKEN[engine] or not engine.pool.checkedin():  # type: ignore[attr-defined]  # every pool of queues has it
-            return await self._engine.raw_connection()
-        connection = engine.raw_connection()
-        if not connection.driver_connection.is_closed():  # type: ignore[union-attr]  # asyncpg's
-            return connection
-        await greenlet_spawn(connection.invalidate)
-        return await self._engine.raw_connection()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
@@ -296,9 +280,13 @@ class ShortReader:
                 self.rows += held.rows
 
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        async with self._turns:
+            return await self._read(sql, values, settings)
+
+    async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
         if self._identity is not None:
             begin = reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
-            raw = await self._engine.raw_connection()
+            raw = await self._turns.connection(self._engine)
             driver: Any = raw.driver_connection
             try:
                 rows: Sequence[Sequence[Any]] = await _reading(driver, begin, partial(driver.fetch, sql, *values))
@@ -421,6 +409,18 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
 @asynccontextmanager
 async def snapshot(engine: AsyncEngine, identity: Identity | None = None) -> AsyncIterator[HeldReader]:
     """One REPEATABLE READ, read-only transaction: every statement of the block sees the same moment."""
+    turns = turns_of(engine)
+    with translated():
+        await turns.take()
+    try:
+        async with _snapshot(engine, identity) as held:
+            yield held
+    finally:
+        turns.give()
+
+
+@asynccontextmanager
+async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIterator[HeldReader]:
     connection = engine.connect()
     with translated():
         await connection.start()

@@ -13,7 +13,10 @@ class LineageKind(Labels):
 
     PRODUCES = "produces", "The upstream row made the downstream one: an experiment its models, a retraining a model."
     CONTAINS = "contains", "The downstream row is a part of the upstream one: a run of its experiment, a trial."
-    LINKED_TO = "linked to", "The upstream training run is linked to the downstream model that came of it."
+    LINKED_TO = (
+        "linked to",
+        "The upstream training run is linked to what came of it: a model, a twin model, a prompt optimization.",
+    )
     DEPLOYED_AS = "deployed as", "The upstream model, or the retraining of it, was deployed as the downstream row."
     EXPLAINED_BY = "explained by", "The upstream model is explained by the downstream SHAP analysis."
     MONITORED_BY = (
@@ -51,7 +54,10 @@ class LineageKind(Labels):
     FEEDS = "feeds", "The upstream row gives data to the downstream one: a tool, or metrics that drift is found in."
     RAISES = "raises", "The upstream drift raised the downstream alert."
     TRIGGERS = "triggers", "The upstream row set off the downstream one: an alert a retraining."
-    VALIDATES = "validates", "The upstream data quality report validates the data of the downstream training run."
+    VALIDATES = (
+        "validates",
+        "The upstream report validates a training run's data, the upstream refutation test what an ROI rests on.",
+    )
     VALIDATED_BY = "validated by", "The upstream experiment's estimate is validated by the downstream refutation test."
     REVIEWED_BY = "reviewed by", "The upstream validation is reviewed by the downstream expert review."
     REVIEWED_AGAIN_IN = (
@@ -63,13 +69,19 @@ class LineageKind(Labels):
     ROUTED_TO = "routed to", "The upstream classification routed its query to the downstream composition."
     EXECUTED_AS = "executed as", "The upstream tool or cohort definition was executed as the downstream row."
     ENROLLED_AS = "enrolled as", "The upstream assignment was enrolled as the downstream row."
-    ANALYZED_BY = "analyzed by", "The upstream experiment was analyzed or checked by the downstream row."
+    ANALYZED_BY = (
+        "analyzed by",
+        "The upstream experiment, or the enrollment of a unit in it, was analyzed or checked by the downstream row.",
+    )
     VALUED_BY = "valued by", "The upstream experiment's initiative is valued by the downstream ROI calculation."
     COMPARED_IN = "compared in", "The upstream row is compared with others in the downstream one."
     LEARNED_AS = "learned as", "What the upstream experiment taught is the downstream lesson."
     DESCRIBED_BY = "described by", "The upstream tool is described by the downstream description."
     APPLIES = "applies", "The upstream improvement action put the downstream configuration in place."
-    RANKED_IN = "ranked in", "The drivers of the upstream DAG are ranked in the downstream row."
+    RANKED_IN = (
+        "ranked in",
+        "The upstream feature, or the upstream DAG's drivers, are ranked in the downstream row.",
+    )
     MATERIALIZED_BY = "materialized by", "The upstream feature view was materialized by the downstream job."
 
 

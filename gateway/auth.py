@@ -54,7 +54,7 @@ class UnauthenticatedError(GatewayError):
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the refusal."""
-        return {"www-authenticate": self.challenge} if self.status == UNAUTHORIZED else {}
+        return {"www-authenticate": self.challenge} if self.status == UNAUTHORIZED else {"retry-after": "1"}
 
 
 def _quoted(message: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,9 +35,6 @@ MAX_ERRORS = 20
 """Errors of one document or of one set of variables that are told; looking for more costs more than it helps."""
 MAX_PAIRS = 3_000
 """Pairs of selections in one place with one name. Validation compares each two of them, and all that is below."""
-
-_QUOTED = re.compile(r"'([^']*)'")
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -120,8 +116,6 @@ class Documents:
             raise RefusedDocumentError(self._too_deep(None)) from None
         if [error.message for error in errors] == ["Validation aborted."]:  # it would recurse, or work, too much
             raise RefusedDocumentError(self._too_deep(None))
-        if not self._settings.introspection:
-            errors = without_names(errors, text)
         if errors:  # the last one may say that there were too many to go on
             raise RefusedDocumentError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
         return Document(
@@ -202,26 +196,6 @@ def check_values(variables: dict[str, Any], settings: Settings) -> None:
             for item in (value.values() if isinstance(value, dict) else value)
             if isinstance(item, dict | list)
         ]
-
-
-def without_names(errors: Iterable[GraphQLError], sent: str) -> list[GraphQLError]:
-    """Errors of graphql-core with every quoted name left out that was not sent: they tell nothing of the schema."""
-    words = set(_WORD.findall(sent))
-
-    def hide(found: re.Match[str]) -> str:
-        return found[0] if set(_WORD.findall(found[1])) <= words else "(a name that is not told)"
-
-    return [
-        GraphQLError(
-            _QUOTED.sub(hide, error.message),
-            error.nodes,
-            error.source,
-            error.positions,
-            error.path,
-            extensions=error.extensions,
-        )
-        for error in errors
-    ]
 
 
 def _with_code(error: GraphQLError, code: str) -> GraphQLError:

@@ -22,7 +22,7 @@ from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.budgets import Budgets, account
 from gateway.context import ANONYMOUS, Caller, Context
-from gateway.documents import MAX_ERRORS, Document, Documents, without_names
+from gateway.documents import MAX_ERRORS, Document, Documents
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.introspection import AboutSchema
 from gateway.leash import Patience
@@ -171,6 +171,8 @@ class GraphQLEndpoint:
         try:
             async with leash:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
+                if call.caller is not ANONYMOUS:
+                    call.entry["caller"] = call.caller.name
                 if self._budgets:
                     call.account = account(call.caller.name, scope)
                 call.heard = True
@@ -271,6 +273,8 @@ class GraphQLEndpoint:
     def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
         """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
         text = self._known.text(asked)
+        if not self._settings.introspection:
+            call.reporter.sent = text + orjson.dumps(asked.variables).decode()
         document = self.documents.get(text)
         if asked.hash:
             self._known.register(asked, text)
@@ -287,8 +291,6 @@ class GraphQLEndpoint:
             self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
         )
         if isinstance(values, list):
-            if not self._settings.introspection:
-                values = without_names(values, text + orjson.dumps(asked.variables).decode())
             raise RefusedDocumentError(*values)
         return known, values, self._known.is_trusted(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from graphql import GraphQLError
@@ -30,6 +31,8 @@ class Reporter:
 
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
+        self.sent: str | None = None
+        """What a client has sent, where errors may quote no other names: they would tell of the schema."""
         self._logged: set[int] = set()
 
     def public(self, error: GraphQLError) -> dict[str, Any]:
@@ -50,6 +53,8 @@ class Reporter:
                 formatted["message"] = message
             if code == "INTERNAL":
                 extensions["requestId"] = self._request_id
+        if self.sent is not None:
+            formatted["message"] = _without_names(formatted["message"], self.sent)
         return formatted | {"extensions": extensions}
 
     def _meaning(self, error: GraphQLError, cause: BaseException | None) -> tuple[str, str | None]:
@@ -65,6 +70,20 @@ class Reporter:
         if first:
             log.error("unexpected error at %s", error.path, exc_info=cause, extra={"request_id": self._request_id})
         return "INTERNAL", f"Something went wrong here; it is in the gateway's log under request {self._request_id}."
+
+
+def _without_names(message: str, sent: str) -> str:
+    words = set(_WORD.findall(sent))
+
+    def hide(found: re.Match[str]) -> str:
+        return found[0] if set(_WORD.findall(found[0])) <= words else "\u2026"
+
+    return _QUOTED.sub(hide, _SUGGESTION.sub("", message))
+
+
+_QUOTED = re.compile(r"'[^']*'|`[^`]*`|\"[^\"]*\"")
+_SUGGESTION = re.compile(r" ?Did you mean .*", re.DOTALL)
+_WORD = re.compile(r"\w+")
 
 
 def _is_output(error: GraphQLError) -> bool:

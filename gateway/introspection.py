@@ -30,7 +30,7 @@ from schema.selection import Operation, Selection
 ROOTS = {"__schema", "__type"}
 ALLOWANCE = 2
 """How many times the standard introspection query an operation may ask for."""
-BESIDE_ROWS = 20
+BESIDE_ROWS = 500
 """The part of that which an operation may ask for that asks for rows too; no tool does."""
 KEPT = 16_000_000
 """Bytes of answers that are kept; the standard query's has less than three million."""

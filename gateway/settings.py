@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -245,7 +246,7 @@ class Settings(BaseSettings):
     max_root_fields: int = Field(default=50, ge=1, description="Fields at the root of an operation.")
     max_directives: int = Field(default=100, ge=0, description="Directives in a document.")
     max_fields: int = Field(default=10_000, ge=10, description="Fields of an operation with its fragments spread out.")
-    max_values: int = Field(default=50_000, ge=10, description="Values in the variables of a request.")
+    max_values: int = Field(default=10_000, ge=10, description="Values in the variables of a request.")
     max_value_depth: int = Field(default=50, ge=1, description="Levels of lists and objects in a value.")
     max_cost: int = Field(
         default=1_000_000, ge=1, description="Rows that an operation may ask for, computed before any SQL."
@@ -257,6 +258,14 @@ class Settings(BaseSettings):
         if any(path.split(".")[0] == "user_metadata" for path in paths):
             raise ValueError("user_metadata is what users write themselves; use app_metadata")
         return paths
+
+    @field_validator("jwt_jwks")
+    @classmethod
+    def _cannot_be_exchanged(cls, source: str | None) -> str | None:
+        url = urlsplit(source or "")
+        if "://" in (source or "") and url.scheme != "https" and not _is_loopback(url.hostname or ""):
+            raise ValueError("keys must come by https://, or from this machine; who exchanges them could be anybody")
+        return source
 
     @field_validator("rls_roles")
     @classmethod

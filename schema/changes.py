@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy.types import String
 
 from db.base import Labels
-from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError, ReadOnlyError
+from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError
 from db.lifecycle import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
 from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
 from schema import idempotency, ids
@@ -234,13 +234,6 @@ async def _attempt(
         raise invalid("input", "the database cannot hold one of the values: it is too large, or of another form") from (
             error
         )
-    except ReadOnlyError as error:
-        log.warning("nothing can be changed: %s", error)
-        raise GatewayError(
-            "CHANGES_UNAVAILABLE",
-            "The database takes no changes at the moment: it is a standby, or was made read-only (a read-only "
-            "transaction). Reads go on; send the change again later, with the same idempotencyKey.",
-        ) from error
     except (NotPermittedError, MissingObjectError) as error:
         log.warning("nothing can be changed: %s", error)
         raise GatewayError(

@@ -181,14 +181,10 @@ def _reviews(graph: Graph, rng: random.Random) -> None:
 
 @dataclass
 class Reached:
-    """What a walk reaches: the least depths of its nodes, the edges among them, and whether nothing lies beyond.
-
-    ``followed`` are the edges that lead from nodes nearer than the greatest depth, in the direction of the walk.
-    """
+    """What a walk reaches: the least depths of its nodes, the edges among them, and whether nothing lies beyond."""
 
     depths: dict[str, int]
     edges: set[Edge]
-    followed: set[Edge]
     complete: bool
 
 
@@ -223,9 +219,7 @@ def walk(
         depths |= dict.fromkeys(level, at)
     beyond = {other for node in depths for other in next_to[node]} - depths.keys()
     among = {edge for edge in edges if edge[0] in depths and edge[1] in depths}
-    ends = {"DOWNSTREAM": (0,), "UPSTREAM": (1,), "BOTH": (0, 1)}[direction]
-    followed = {edge for edge in among if any(depths[edge[end]] < depth for end in ends)}
-    return Reached(depths, among, followed, not beyond)
+    return Reached(depths, among, not beyond)
 
 
 def has_cycle(edges: set[Edge]) -> bool:

@@ -171,7 +171,7 @@ async def test_the_text_has_the_gravest_first_and_what_would_help_last(platform_
 
 CHANGES: list[tuple[str, Severity, str, str, str]] = [
     ("DROP TABLE ml.feature_rankings", Severity.BREAKS, "missing table", "ml.feature_rankings",
-     "the table ml.feature_rankings is missing: featureRanking, featureRankings and DriverRanking.featureRankings"),
+     "is missing: featureRanking, featureRankings, DriverRanking.featureRankings and Feature.rankings"),
     ("ALTER TABLE ml_deployments DROP COLUMN model_registry_id CASCADE", Severity.BREAKS, "missing column",
      "ml_deployments.model_registry_id", "Deployment.modelRegistryId, Deployment.model"),
     ("ALTER TABLE ml_deployments ALTER COLUMN latency_p50_ms TYPE text", Severity.BREAKS, "other type",

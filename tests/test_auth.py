@@ -460,6 +460,8 @@ def test_this_machine_alone(host: str) -> None:
         ({"AUTH": "jwt"}, "GATEWAY_JWT_SECRET or GATEWAY_JWT_JWKS"),
         ({"AUTH": "jwt", "JWT_SECRET": "short"}, "less than 32 bytes"),
         ({"JWT_ROLES": "user_metadata.roles"}, "app_metadata"),
+        ({"JWT_JWKS": "http://issuer.test/jwks.json"}, "https://"),
+        ({"JWT_JWKS": "ftp://issuer.test/jwks.json"}, "https://"),
         ({"ROLES": '{"x": ["reed"]}'}, "no scope reed"),
         ({"ROLES": '{"read": ["read"]}'}, "is a scope"),
         ({"RLS": "on", "RLS_ROLES": "anon"}, "GATEWAY_RLS_TOKEN_ROLE"),

@@ -5,19 +5,25 @@ With UPDATE_SNAPSHOTS=1 the pictures of the documentation are taken anew.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
+import asyncpg
 import pytest
 from graphql import parse
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from browsing import Scheme
+from db.embedded import OWNER_ROLE
 from process import ROOT, Gateway
 
 PICTURES = ROOT / "gateway" / "docs"
@@ -31,7 +37,7 @@ LIFE = "PRODUCES,LINKED_TO,DEPLOYED_AS,SERVED_BY,EMITS,MONITORED_BY,ALERTS_ON,RA
 OpenPage = Callable[..., Page]
 
 FRAMES = """async () => {
-    const stage = document.querySelector('.canvas > .graph');
+    const stage = document.querySelector('.pane');
     const { left, top, width, height } = stage.getBoundingClientRect();
     const at = { clientX: left + width / 2, clientY: top + height / 2, bubbles: true, cancelable: true };
     const times = [];
@@ -45,6 +51,16 @@ FRAMES = """async () => {
     }
     return times.sort((a, b) => a - b);
 }"""
+
+
+IN_SIGHT = """() => {
+    const pane = document.querySelector('.pane').getBoundingClientRect();
+    return [...document.querySelectorAll('[data-node] .card')].every(card => {
+        const at = card.getBoundingClientRect();
+        return at.left >= pane.left && at.right <= pane.right && at.top >= pane.top && at.bottom <= pane.bottom;
+    });
+}"""
+"""Whether all nodes are in the window."""
 
 
 def ask(gateway: Gateway, query: str, **variables: object) -> dict[str, Any]:
@@ -226,8 +242,216 @@ def test_the_keyboard_walks_and_expands(open_page: OpenPage, retraining: str) ->
     page.keyboard.press("ArrowRight")
     page.wait_for_function(f"was => ({focused})() !== was", arg=upstream)
     expect(page.locator("[role=status][aria-live]")).to_contain_text("nodes added")
-    page.get_by_role("tab", name="List").click()
-    assert page.locator(".list li").count() == nodes(page).count()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"was => ({focused})() === was", arg=upstream)
+
+
+def test_shift_and_an_arrow_expand_one_side(open_page: OpenPage, retraining: str) -> None:
+    page = open_page(link(retraining, depth=0))
+    before = settled(page)
+    for key, side in (("ArrowLeft", "up"), ("ArrowRight", "down")):
+        node(page, retraining).focus()
+        page.keyboard.press(f"Shift+{key}")
+        grown_ = grown(page, before)
+        assert f"open={side}~25~{retraining}" in page.url
+        left = {id_ for id_ in grown_ if abscissa(grown_[id_]) < abscissa(grown_[retraining])}
+        assert (grown_.keys() - before.keys() <= left) == (side == "up")
+        before = grown_
+
+
+def abscissa(place: str) -> float:
+    return float(re.findall(r"-?[\d.]+", place)[0])
+
+
+def test_a_view_is_fitted_into_the_window(open_page: OpenPage, experiment: str) -> None:
+    page = open_page(link(experiment, depth=2, per=10))
+    settled(page)
+    page.wait_for_function(IN_SIGHT)
+    page.keyboard.press("f")
+    page.get_by_role("button", name="Zoom in").click(click_count=4)
+    page.wait_for_function(f"!({IN_SIGHT})()")
+    page.keyboard.press("f")
+    page.wait_for_function(IN_SIGHT)
+    expect(page.locator(".minimap")).not_to_be_visible()
+
+
+def test_the_minimap_is_dragged(open_page: OpenPage, experiment: str) -> None:
+    page = open_page(link(experiment, depth=2, per=10))
+    settled(page)
+    page.get_by_role("button", name="Zoom in").click(click_count=6)
+    map_ = page.locator(".minimap")
+    expect(map_).to_be_visible()
+    box = map_.bounding_box()
+    assert box is not None
+    corners = []
+    for x, y in ((0.2, 0.2), (0.8, 0.8)):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=3)
+        page.mouse.up()
+        corners.append(page.locator(".scene").evaluate("scene => new DOMMatrix(scene.style.transform).toJSON()"))
+        lens = page.locator(".lens").bounding_box()
+        assert lens is not None
+        assert abs(lens["x"] + lens["width"] / 2 - box["x"] - box["width"] * x) < 3
+        assert abs(lens["y"] + lens["height"] / 2 - box["y"] - box["height"] * y) < 3
+    assert corners[0]["e"] > corners[1]["e"]
+    assert corners[0]["f"] > corners[1]["f"]
+
+
+def test_back_and_forward_show_the_views_again(open_page: OpenPage, experiment: str, retraining: str) -> None:
+    page = open_page(link(retraining, depth=1))
+    first = settled(page)
+    page.get_by_role("combobox", name="Search").fill(experiment)
+    page.get_by_role("option").filter(has_text=experiment).first.click()
+    expect(node(page, experiment)).to_have_class(re.compile("start"))
+    second = settled(page)
+    page.go_back()
+    expect(node(page, retraining)).to_have_class(re.compile("start"))
+    assert settled(page) == first
+    page.go_forward()
+    expect(node(page, experiment)).to_have_class(re.compile("start"))
+    assert settled(page) == second
+
+
+def test_the_recorded_history_of_a_node(open_page: OpenPage, site: Gateway) -> None:
+    alerts = ask(site, "{ monitoringAlerts(where: { status: { eq: ACTIVE } }, first: 1) { nodes { id } } }")
+    alert = alerts["monitoringAlerts"]["nodes"][0]["id"]
+    change = """mutation($id: ID!) {
+        acknowledgeAlert(input: { id: $id, reason: "Seen on the page" }) { __typename } }"""
+    assert ask(site, change, id=alert)["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+    page = open_page(link(alert, select=alert))
+    settled(page)
+    history = page.locator("aside .history li")
+    expect(history).to_have_count(1)
+    expect(history).to_contain_text("active → acknowledged by")
+    expect(history).to_contain_text("Seen on the page")
+
+
+# -- for those who do not see the drawing ----------------------------------------------------------------------------
+
+
+def accessible(page: Page) -> list[dict[str, Any]]:
+    """What Chromium tells a screen reader: role, name and properties of each node that is not ignored."""
+    session = page.context.new_cdp_session(page)
+    told = session.send("Accessibility.getFullAXTree")["nodes"]
+    return [
+        {
+            "role": one["role"]["value"],
+            "name": one.get("name", {}).get("value", ""),
+            **{each["name"]: each["value"].get("value") for each in one.get("properties", [])},
+        }
+        for one in told
+        if not one["ignored"]
+    ]
+
+
+def test_the_outline_is_a_tree_for_screen_readers(open_page: OpenPage, experiment: str) -> None:
+    page = open_page(link(experiment, depth=2))
+    shown = settled(page)
+    page.get_by_role("tab", name="Outline").click()
+    expect(page.locator("[role=treeitem]")).to_have_count(len(shown))
+    told = accessible(page)
+    assert [one["name"] for one in told if one["role"] == "tree"] == ["Lineage"]
+    items = [one for one in told if one["role"] == "treeitem"]
+    assert len(items) == len(shown)
+    levels = [item["level"] for item in items]
+    assert levels[0] == 1
+    assert set(levels) == {1, 2, 3}
+    assert all(below - above <= 1 for above, below in pairwise(levels)), "no level is left out"
+    assert items[0]["expanded"] is True
+    assert any(item.get("expanded") is False and "more" in item["name"] for item in items)
+    assert items[0]["name"].startswith("Experiment, ")
+    assert all(re.match(r"[a-z ]+ →: |← [a-z ]+: ", item["name"]) for item in items[1:]), "each says by which edge"
+    drawn = [one for one in told if one["role"] == "button" and "expanded" in one and "pressed" in one]
+    assert len(drawn) == len(shown)
+    assert any(one["role"] == "status" and one.get("live") == "polite" for one in told)
+
+
+def test_the_outline_is_walked_with_the_keyboard(open_page: OpenPage, retraining: str) -> None:
+    page = open_page(link(retraining, depth=1))
+    shown = settled(page)
+    page.get_by_role("tab", name="Outline").click()
+    items = page.locator("[role=treeitem]")
+    expect(items).to_have_count(len(shown))
+    items.first.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(items).to_have_count(1)
+    expect(items.first).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("ArrowRight")
+    expect(items).to_have_count(len(shown))
+    page.keyboard.press("End")
+    expect(items.last).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(items.nth(1)).to_be_focused()
+    closed = page.locator("[role=treeitem][aria-expanded=false]").first
+    before = places(page)
+    closed.focus()
+    page.keyboard.press("ArrowRight")
+    grown(page, before)
+    expect(page.locator("p[role=status][aria-live]")).to_contain_text("nodes added")
+    page.keyboard.press("Enter")
+    expect(page.locator("[role=treeitem][aria-selected=true]")).to_have_count(1)
+
+
+# -- gateways that are not open to all -------------------------------------------------------------------------------
+
+
+def test_a_token_is_asked_for_and_kept_for_the_tab(open_page: OpenPage, retraining: str) -> None:
+    page = open_page("explorer", calm=False)
+
+    def guard(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer s3cret":
+            route.continue_()
+            return
+        refused = {"errors": [{"message": "Send a JWT.", "extensions": {"code": "UNAUTHENTICATED"}}]}
+        route.fulfill(status=401, content_type="application/json", body=json.dumps(refused))
+
+    page.route("**/graphql", guard)
+    page.goto(page.url.split("#")[0] + "#" + link(retraining).split("#")[1])
+    page.reload()
+    alert = page.get_by_role("alert").filter(has_text="The gateway wants to know who asks. Send a JWT.")
+    alert.get_by_label("Token").fill("wrong")
+    alert.get_by_role("button", name="Use it").click()
+    alert = page.get_by_role("alert").filter(has_text="The gateway does not take this token.")
+    alert.get_by_label("Token").fill("Bearer s3cret")
+    alert.get_by_role("button", name="Use it").click()
+    settled(page)
+    assert page.evaluate("() => [...Object.values(localStorage), document.cookie]") == [""]
+    page.reload()
+    settled(page)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("alert")).to_contain_text("wants to know who asks")
+
+
+def test_what_may_not_be_read_is_said(open_page: OpenPage, retraining: str) -> None:
+    page = open_page("explorer", calm=False)
+    refused = {"errors": [{"message": "It takes the scope read.", "extensions": {"code": "FORBIDDEN"}}]}
+    answer = {"status": 403, "content_type": "application/json", "body": json.dumps(refused)}
+    page.route("**/graphql", lambda route: route.fulfill(**answer))
+    page.evaluate("hash => { location.hash = hash }", link(retraining).split("#")[1])
+    expect(page.get_by_role("alert").first).to_contain_text("You may not read this. It takes the scope read.")
+
+
+def test_without_introspection_it_says_what_it_lacks(open_page: OpenPage, retraining: str) -> None:
+    page = open_page("explorer", calm=False)
+
+    def guard(route: Route) -> None:
+        if "__schema" not in (route.request.post_data or "") and "__type(" not in (route.request.post_data or ""):
+            route.continue_()
+            return
+        refused = {"errors": [{"message": "no", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}]}
+        route.fulfill(status=400, content_type="application/json", body=json.dumps(refused))
+
+    page.route("**/graphql", guard)
+    page.goto(page.url.split("#")[0] + "#" + link(retraining, select=retraining).split("#")[1])
+    page.reload()
+    settled(page)
+    expect(page.locator("aside")).to_contain_text("Fields are not shown: this gateway does not show its schema.")
+    page.get_by_role("combobox", name="Search").fill("Kisqali")
+    hits = page.get_by_role("listbox", name="Found")
+    expect(hits.get_by_role("option").first).to_contain_text("isqali")
+    expect(hits).to_contain_text("Types are not searched: this gateway does not show its schema.")
 
 
 def test_the_view_as_graphql_answers_the_view(open_page: OpenPage, site: Gateway, experiment: str) -> None:
@@ -264,10 +488,47 @@ def test_five_hundred_nodes(open_page: OpenPage, experiment: str) -> None:
     shown = settled(page)
     assert len(shown) == MANY
     assert len(set(shown.values())) == MANY, "no two in one place"
-    expect(page.locator(".minimap rect")).to_have_count(MANY + 1)
+    expect(page.locator(".minimap rect")).to_have_count(MANY)
     expect(page.locator(".partial")).to_contain_text("maxNodes")
     times = page.evaluate(FRAMES)
     print(json.dumps({"frames": len(times), "median": times[len(times) // 2], "p95": times[-6], "max": times[-1]}))
+
+
+def test_a_node_with_a_hundred_thousand_children(open_page: OpenPage, site: Gateway) -> None:
+    """25 of them are shown, and that there are more; opening reads another page, not all."""
+    service = UUID(int=0x100_000)
+    insert_metrics(site, service, 100_000)
+    start = f"BentoService:{service}"
+    page = open_page(link(start, direction="DOWNSTREAM", per=25, select=start))
+    before = settled(page)
+    assert len(before) == 26
+    expect(page.get_by_role("button", name="25 of 1,000+ downstream")).to_be_visible()
+    expect(page.locator(".cuts")).to_contain_text("emits Serving metric: 1,000+ more")
+    press(page, node(page, start).locator(".more.cut"))
+    assert len(grown(page, before)) == 51
+    assert ask(site, "query($id: ID!) { bentoService(id: $id) { metrics { totalCount } } }", id=start) == {
+        "bentoService": {"metrics": {"totalCount": 100_000}}
+    }
+
+
+def insert_metrics(site: Gateway, service: UUID, count: int) -> None:
+    async def insert() -> None:
+        connection = await asyncpg.connect(
+            host=str(site.postgres.socket_folder), port=5432, user=OWNER_ROLE, database="e2i"
+        )
+        await connection.execute(
+            "INSERT INTO ml_bentoml_services (id, service_name, bento_tag) VALUES ($1, 'hot', 'hot:1')", service
+        )
+        await connection.execute(
+            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) "
+            "SELECT $1, now() - n * interval '1 minute' FROM generate_series(1, $2::int) AS n",
+            service,
+            count,
+        )
+        await connection.close()
+
+    with ThreadPoolExecutor(1) as aside:  # the browser's loop runs in this thread
+        aside.submit(asyncio.run, insert()).result()
 
 
 def test_the_page_may_only_fetch_from_its_host(site: Gateway) -> None:

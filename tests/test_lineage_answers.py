@@ -426,11 +426,23 @@ async def test_cursors_that_do_not_belong_here(demo: Client) -> None:
         assert error["code"] == "INVALID_CURSOR"
         assert "belongs to another walk" in error["message"]
     deep = next(one["cursor"] for one in cut if one["depth"] == 2)
-    error = await demo.error(LINEAGE, **{"from": [start]}, depth=2, after=[deep])
+    error = await demo.error(LINEAGE, **{"from": [start]}, depth=1, after=[deep])
     assert error["code"] == "BAD_USER_INPUT"
-    assert "pass a greater maxDepth than 2" in error["message"]
+    assert "pass a maxDepth of 2 to read edges there, or more" in error["message"]
+    data = await demo.data(LINEAGE, **{"from": [start]}, depth=2, after=[deep])
+    assert data["lineage"]["nodes"] == []
+    assert data["lineage"]["edges"]
+    assert data["lineage"]["reason"].startswith("maxDepth")
     data = await demo.data(LINEAGE, **{"from": [start]}, depth=3, after=[deep])
     assert data["lineage"]["nodes"]
+
+
+async def test_a_size_without_room_for_what_must_be_said(demo: Client) -> None:
+    """Ids that do not exist are named, whatever the size; where that has no room nothing is cut short."""
+    many = [f"Deployment:{UUID(int=place)}" for place in range(500)]
+    error = await demo.error(LINEAGE, **{"from": many}, bytes=4_000)
+    assert error["extensions"]["argument"] == "maxBytes"
+    assert "fewer ids in `from`" in error["message"]
 
 
 async def test_a_node_that_is_deleted_between_pages_is_named(

@@ -12,8 +12,8 @@ import pytest
 
 from callers import JWT, calling, token
 from client import Client, serving
-from conftest import Database
-from db.base import is_own
+from conftest import Database, connect
+from db.base import entities, is_own
 from schema.aggregates import aggregated
 from schema.catalogue import Type, catalogue
 from schema.filters import filtered
@@ -90,6 +90,10 @@ def ways_to_type(type_: Type, ids: dict[str, str]) -> Iterator[Way]:
                     )
 
 
+def _any_value(type_: Type, column: str) -> str:
+    return '"00000000-0000-4000-8000-000000000000"' if type_.column_kind(column).graphql == "UUID" else '"x"'
+
+
 def ways_to_field(type_: Type, name: str, ids: dict[str, str]) -> Iterator[Way]:
     """How the values of a field could be reached, or told from what is answered."""
     leaf = type_.columns[name]
@@ -99,6 +103,10 @@ def ways_to_field(type_: Type, name: str, ids: dict[str, str]) -> Iterator[Way]:
     yield Way("root", f'{type_.singular}(id: "{ids[type_.name]}") {{ {name} }}')
     yield Way("node", f'node(id: "{ids[type_.name]}") {{ ... on {type_.name} {{ {name} }} }}')
     yield Way("nodes", f'nodes(ids: ["{ids[type_.name]}"]) {{ ... on {type_.name} {{ {name} }} }}')
+    for place, lookup in enumerate(catalogue().roots[type_.singular].lookups):
+        if name in lookup:
+            given = ", ".join(f"{one}: {_any_value(type_, column)}" for one, column in lookup.items())
+            yield Way(f"lookup{place}", f"{type_.singular}({given}) {{ __typename }}")
     if filtered(leaf):
         test = f"{{ {name}: {{ isNull: true }} }}"
         for where in (test, f"{{ not: {test} }}", f"{{ or: [{test}] }}"):
@@ -110,6 +118,12 @@ def ways_to_field(type_: Type, name: str, ids: dict[str, str]) -> Iterator[Way]:
         yield Way("group", f"{plural} {{ aggregate(groupBy: [{{ field: {field} }}]) {{ count }} }}")
     if aggregated(leaf):
         yield Way("measure", f"{plural} {{ aggregate {{ {name} {{ min max count }} }} }}")
+    yield from ways_through(type_, name)
+
+
+def ways_through(type_: Type, name: str) -> Iterator[Way]:
+    """The same by the filters and orders of other types."""
+    leaf = type_.columns[name]
     for other in LISTED:
         for relation in reached(catalogue(), other):
             if relation.target != type_.name:
@@ -241,6 +255,20 @@ def test_what_is_withheld_is_what_is_named_here() -> None:
     }
     assert columns == {(name, field) for name, fields in PATIENT_FIELDS.items() for field in fields}
     assert {type_.name for type_ in catalogue() if missing.table(type_)} == PATIENT_TABLES
+
+
+async def test_views_say_what_they_read(demo_database: Database) -> None:
+    views = {type_.sql_name: type_.name for type_ in catalogue() if type_.is_view and type_.select is None}
+    tables = {type_.sql_name: type_.name for type_ in catalogue() if type_.select is None}
+    connection = await connect(demo_database.owner_url)
+    rows = await connection.fetch("SELECT view_name, table_name FROM information_schema.view_table_usage")
+    await connection.close()
+    used = {(views[view], tables[table]) for view, table in rows if view in views}
+    for name in views.values():
+        declared = set(getattr(entities()[name], "__reads__", ()))
+        read = {other for view, other in used if view == name}
+        below = {other for view, other in used if view in read}  # of the views that it reads
+        assert declared == (read | below) - views.keys() - set(views.values()), name
 
 
 def test_sql_of_the_models_reads_no_further_than_its_types_need() -> None:

@@ -239,6 +239,13 @@ async def test_changes_of_what_is_withheld_are_not_shown(guarded: Client) -> Non
         id=enrollment,
     )
     assert forbidden(answer) == {("FORBIDDEN_FIELD", "patient")}
+    diff = """query ($id: ID!) { lineageDiff(from: [$id], maxDepth: 0,
+        between: ["2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"]) { changed { lifecycle actor } unknown } }"""
+    told = (await everybody(guarded).data(diff, id=enrollment))["lineageDiff"]
+    assert {"lifecycle": "status", "actor": "ada"} in told["changed"]
+    untold = (await caller.data(diff, id=enrollment))["lineageDiff"]
+    assert all(one["actor"] is None for one in untold["changed"])
+    assert "scope patient" in untold["unknown"][-1]
     assert answer["data"]["enrollment"]["lifecycle"] == {"state": "WITHDRAWN", "history": None}
 
 

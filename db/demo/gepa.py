@@ -15,6 +15,7 @@ from uuid import UUID
 from db.demo.rows import Row
 from db.demo.vocabulary import AGENTS, PEOPLE, TIERS
 from db.demo.world import Document, World, seconds, sha256
+from db.models.g01_mlops_core import TrainingRun
 from db.models.g10_gepa_optimization import (
     OptimizedInstruction,
     OptimizedToolDescription,
@@ -143,7 +144,24 @@ def optimize(
         "created_by": world.pick(PEOPLE),
         "created_at": begun - timedelta(minutes=2),
     }
-    return world.rows.add(PromptOptimizationRun, **(values | more))
+    row = world.rows.add(PromptOptimizationRun, **(values | more))
+    if ended and status == "completed":
+        world.rows.add(
+            TrainingRun,
+            id=UUID(row["mlflow_run_id"]),  # of the run's own digits: nothing else of the demo changes with it
+            run_name=name,
+            mlflow_run_id=row["mlflow_run_id"],
+            algorithm=optimizer,
+            hyperparameters=config,
+            training_samples=row["trainset_size"],
+            validation_samples=row["valset_size"],
+            validation_metrics={"score": after},
+            status="completed",
+            started_at=begun,
+            completed_at=ended,
+            duration_seconds=seconds(begun, ended),
+        )
+    return row
 
 
 def _instructions(

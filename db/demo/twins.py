@@ -16,6 +16,7 @@ from db.demo.rows import Row
 from db.demo.trials import Trial, run_trial
 from db.demo.vocabulary import BRANDS, FABHALTA, FEATURES, KISQALI, REGIONS, REMIBRUTINIB, SPECIALTIES
 from db.demo.world import Case, Document, World
+from db.models.g01_mlops_core import TrainingRun
 from db.models.g03_digital_twin import TwinFidelity, TwinModel, TwinSimulation
 from db.models.g08_ab_testing import FidelityComparison
 
@@ -102,6 +103,22 @@ def _twin_model(world: World, kind: str, brand: str, number: int, *, retired: bo
         created_at=born,
         updated_at=world.ago(days=250) if retired else born + timedelta(days=3),
     )  # fmt: skip
+    world.rows.add(
+        TrainingRun,
+        id=UUID(run),  # of the run's own digits: nothing else of the demo changes with it
+        run_name=f"{brand}-{kind}-twins".lower(),
+        mlflow_run_id=run,
+        algorithm="random_forest",
+        hyperparameters=row["training_config"],
+        training_samples=50_000,
+        feature_names=row["feature_columns"],
+        validation_metrics=row["performance_metrics"],
+        status="completed",
+        started_at=born - timedelta(hours=2),
+        completed_at=born - timedelta(minutes=20),
+        duration_seconds=6_000,
+        compute_type="cpu-16",
+    )
     return TwinCase(row["model_id"], kind, brand, born)
 
 

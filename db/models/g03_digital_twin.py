@@ -102,6 +102,15 @@ class TwinModel(Entity):
         TIMESTAMP(timezone=True), "When it was last changed; set by a trigger.", server_default=NOW
     )
 
+    training_run = belongs_to(
+        "TrainingRun",
+        {"mlflow_run_id": "mlflow_run_id"},
+        "The training run that MLflow says produced the model.",
+        inverse="twin_models",
+        inverse_doc="Twin models that MLflow says the run produced.",
+        lineage=comes_from(LineageKind.LINKED_TO),
+    )
+
 
 class TwinSimulation(Entity):
     """A simulated intervention on a population of twins: its predicted effect and what it advises.

@@ -11,7 +11,7 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, ForeignKey, Integer, Numeric, Uui
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, pg_enum
+from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
 from db.lineage import LineageKind, comes_from, leads_to
 from db.models.shared import Brand, Workstream
 
@@ -65,6 +65,7 @@ class RoiCalculation(Entity):
 
     __tablename__ = "roi_calculations"
     __order__ = "calculated_at"
+    __filtered__ = ("causal_path_id",)
     __search__ = ("initiative_name", "methodology_version")
 
     calculation_id: Mapped[UUID] = column(Uuid(), "Calculation identifier.", primary_key=True, server_default=NEW_UUID)
@@ -176,6 +177,16 @@ class RoiCalculation(Entity):
         inverse="roi_calculations",
         inverse_doc="ROI calculations of initiatives tested in the experiment.",
         lineage=comes_from(LineageKind.VALUED_BY),
+    )
+    causal_validations = linked_by(
+        "CausalValidation",
+        "{that}.estimate_id = {this}.causal_path_id AND {that}.estimate_source = 'causal_paths'",
+        "Refutation tests of the causal path that the value rests on.",
+        this_columns=("causal_path_id",),
+        that_columns=("estimate_id", "estimate_source"),
+        inverse="roi_calculations",
+        inverse_doc="ROI calculations whose value rests on the causal path that the test is of.",
+        lineage=comes_from(LineageKind.VALIDATES),
     )
     breakdown = computed_object(
         "Totals of the itemised value drivers and costs, beside what the calculation states.",

@@ -28,6 +28,7 @@ from db.base import (
     NOW,
     Entity,
     Labels,
+    Relation,
     belongs_to,
     column,
     linked_by,
@@ -201,6 +202,15 @@ class DriftRecord(Entity):
         "AND {this}.current_start <= {that}.recorded_at AND {this}.current_end >= {that}.recorded_at",
         lineage=comes_from(LineageKind.FEEDS),
     )
+    features = Relation(
+        "Feature",
+        "The affected feature, by name, in every version of it.",
+        on={"feature_name": "feature_name"},
+        many=True,
+        inverse="drift_history",
+        inverse_doc="Drift that was looked for in a feature of this name.",
+        lineage=comes_from(LineageKind.MONITORED_BY),
+    )
 
 
 class PerformanceMetric(Entity):
@@ -303,6 +313,7 @@ class MonitoringAlert(Entity):
             unique=True,
             postgresql_where=text("alert_type = 'drift'"),
         ),
+        Index("ix_ml_monitoring_alerts_affected_features", "affected_features", postgresql_using="gin"),
     )
     __order__ = "created_at"
     __filtered__ = ("status",)
@@ -390,6 +401,17 @@ class MonitoringAlert(Entity):
         "The affected deployment.",
         inverse="alerts",
         inverse_doc="Monitoring alerts on the deployment, newest first.",
+        lineage=comes_from(LineageKind.ALERTS_ON),
+    )
+    features = linked_by(
+        "Feature",
+        "{that}.feature_name = ANY ({this}.affected_features)",
+        "The features involved, by name, in every version of them.",
+        this_columns=("affected_features",),
+        that_columns=("feature_name",),
+        inverse="alerts",
+        inverse_doc="Alerts that a feature of this name is involved in.",
+        inverse_sql="{this}.affected_features @> ARRAY[{that}.feature_name::text]",
         lineage=comes_from(LineageKind.ALERTS_ON),
     )
     drift_record = belongs_to(

@@ -10,8 +10,20 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, Uniq
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, PATIENT, Entity, Labels, belongs_to, column, pg_enum
-from db.lineage import LineageKind, comes_from
+from db.base import (
+    EMPTY_LIST,
+    EMPTY_OBJECT,
+    NEW_UUID,
+    NOW,
+    PATIENT,
+    Entity,
+    Labels,
+    belongs_to,
+    column,
+    linked_by,
+    pg_enum,
+)
+from db.lineage import LineageKind, comes_from, leads_to
 
 
 class UnitType(Labels, pg_name="ab_unit_type"):
@@ -179,6 +191,19 @@ class Enrollment(Entity):
         inverse="enrollments",
         inverse_doc="Enrollments of the assigned unit, newest first.",
         lineage=comes_from(LineageKind.ENROLLED_AS),
+    )
+    results = linked_by(
+        "ExperimentResult",
+        "{that}.experiment_id = (SELECT a.experiment_id FROM ab_experiment_assignments AS a "
+        "WHERE a.id = {this}.assignment_id) AND {that}.computed_at >= {this}.enrolled_at",
+        "Results of the experiment that were computed after the unit was enrolled.",
+        this_columns=("assignment_id", "enrolled_at"),
+        that_columns=("experiment_id", "computed_at"),
+        inverse="enrollments",
+        inverse_doc="Enrollments in the experiment up to the time that the result was computed.",
+        inverse_sql="{this}.assignment_id = ANY (ARRAY(SELECT a.id FROM ab_experiment_assignments AS a "
+        "WHERE a.experiment_id = {that}.experiment_id)) AND {this}.enrolled_at <= {that}.computed_at",
+        lineage=leads_to(LineageKind.ANALYZED_BY),
     )
 
 

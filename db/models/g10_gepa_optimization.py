@@ -126,6 +126,14 @@ class PromptOptimizationRun(Entity):
         TIMESTAMP(timezone=True), "When it was last changed.", server_default=NOW
     )
 
+    training_run = belongs_to(
+        "TrainingRun",
+        {"mlflow_run_id": "mlflow_run_id"},
+        "The training run that MLflow recorded as the same run.",
+        inverse="prompt_optimizations",
+        inverse_doc="Prompt optimizations that MLflow recorded as the same run.",
+        lineage=comes_from(LineageKind.LINKED_TO),
+    )
     best_instructions = linked_by(
         "OptimizedInstruction",
         "{that}.run_id = {this}.run_id AND {that}.candidate_idx = {this}.best_candidate_idx",

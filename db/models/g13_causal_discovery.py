@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, pg_enum
+from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, Relation, belongs_to, column, pg_enum
 from db.lineage import LineageKind, comes_from, leads_to
 
 
@@ -232,4 +232,13 @@ class FeatureRanking(Entity):
         inverse="feature_rankings",
         inverse_doc="Ranks of the individual features.",
         lineage=comes_from(LineageKind.CONTAINS),
+    )
+    features = Relation(
+        "Feature",
+        "The ranked feature, by name, in every version of it.",
+        on={"feature_name": "feature_name"},
+        many=True,
+        inverse="rankings",
+        inverse_doc="Ranks of a feature of this name.",
+        lineage=comes_from(LineageKind.RANKED_IN),
     )

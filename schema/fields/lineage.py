@@ -11,6 +11,7 @@ import orjson
 import strawberry
 
 from db.engine import Reader
+from schema.errors import bad_argument
 from schema.fields.lineage_types import (
     Filling,
     LineageDirection,
@@ -45,7 +46,7 @@ def _taken(types: Types) -> dict[str, Any]:
         "after": argument(
             list[str] | None,
             f"Read on from these cursors of a `frontier`, at most {cursors.MAX_CURSORS}, with the same arguments; "
-            "limits may differ. A node can come again; its lesser depth holds.",
+            "limits may differ. A node can come again; its lesser depth holds. At `maxDepth` one reads edges alone.",
         ),
     }
 
@@ -84,6 +85,12 @@ class Reading:
             return len(orjson.dumps(_projected(self._selection, self._record(answer, walked))))
 
         answer = fitted(walked, question, self._asked.types, size, self._asked.max_bytes)
+        if self._asked.max_bytes is not None and (needed := size(answer)) > self._asked.max_bytes:
+            raise bad_argument(
+                "maxBytes",
+                f"{self._asked.max_bytes:,} has no room for an answer without any node, which takes {needed:,}; pass "
+                "more, or fewer ids in `from` or cursors in `after`",
+            )
         record = self._record(answer, walked)
         await self._filling.fill(answer.nodes, record["nodes"])
         if any(below(self._selection, "LineageFrontier", name) for name in ("remaining", "capped")):

@@ -93,7 +93,7 @@ def classes(types: Types) -> Classes:
         kind: kind_ = strawberry.field(description="What the edges mean.")
         type: str = strawberry.field(description="The type of the rows that they lead to.")
         depth: int = strawberry.field(
-            description="Depth of the node. At `maxDepth` a greater one is needed to read on from here."
+            description="Depth of the node. At `maxDepth` its cursor reads edges alone; a greater one, nodes too."
         )
         remaining: int = strawberry.field(
             description=f"How many rows follow, counted up to {COUNTED}; some of them may be in the answer by other "
@@ -109,8 +109,8 @@ def classes(types: Types) -> Classes:
         nodes: list[LineageNode] = strawberry.field(description="The nodes, nearest first, each once.")
         edges: list[LineageEdge] = strawberry.field(
             description="All edges among the nodes, each once, but for those that `frontier` says were not followed. A "
-            "page that reads on also has those to the starts and to the nodes of its cursors; of two nodes at "
-            "`maxDepth` that came on different pages no page has the edge."
+            "page that reads on also has those to the starts and to the nodes of its cursors, and from cursors at "
+            "`maxDepth` all edges: keep those whose both ends are on your pages, the others lead beyond."
         )
         complete: bool = strawberry.field(
             description="Whether nothing was cut: no limit, no lacking table, no node that does not exist."

@@ -46,6 +46,8 @@ class Answer:
     cuts: list[Cut]
     omitted: Counter[str] = field(default_factory=Counter)
     """What was left out to fit a size, by type."""
+    elsewhere: int = 0
+    """How many nodes are ends of edges and neither in the answer nor known to be in an earlier one."""
 
 
 def assemble(walked: Walked, question: Question, types: Collection[str] | None, keep: int | None = None) -> Answer:
@@ -55,29 +57,45 @@ def assemble(walked: Walked, question: Question, types: Collection[str] | None, 
     ids = {node.id for node in kept}
     links: dict[Link, bool] = {}
     cuts: list[Cut] = []
+    elsewhere: set[str] = set()
     for expansion in walked.expansions:
         if expansion.spot.id not in ids and expansion.spot.id not in walked.known:
             continue
         cut_at: int | None = len(expansion.neighbours) if expansion.more else None
+        at_end = _reads_on_at_end(walked, question, expansion)
         for place, neighbour in reversed(list(enumerate(expansion.neighbours))):
             earlier = neighbour.id not in walked.found and walked.has(neighbour.id, expansion.depth + 1)
             if neighbour.id not in ids and not earlier:
-                cut_at = place
+                if at_end:
+                    elsewhere.add(neighbour.id)
+                else:
+                    cut_at = place
         for neighbour in expansion.neighbours:
-            if neighbour.id in ids or neighbour.id in walked.known:
+            if neighbour.id in ids or neighbour.id in walked.known or neighbour.id in elsewhere:
                 links.setdefault(_link(expansion.end, expansion.spot.id, neighbour.id), expansion.end.closes_loop)
         if cut_at is not None:
             cuts.append(_cut(walked, question, expansion, cut_at))
     _mark_cycles(links, [node.id for node in kept], against=question.direction == UPSTREAM)
     shown = [node for node in kept if types is None or node.type in types]
     visible = {node.id for node in shown}
-    visible |= {id_ for id_ in walked.known if types is None or id_.split(":", 1)[0] in types}
+    others = walked.known.keys() | elsewhere
+    visible |= {id_ for id_ in others if types is None or id_.split(":", 1)[0] in types}
     return Answer(
         shown,
         {link: closes for link, closes in links.items() if link.upstream in visible and link.downstream in visible},
         cuts,
         Counter(node.type for node in found[len(kept) :] if types is None or node.type in types),
+        len(elsewhere),
     )
+
+
+def _reads_on_at_end(walked: Walked, question: Question, expansion: Expansion) -> bool:
+    """Whether a walk reads on at its last depth: no node is added there, but every edge is named.
+
+    The other end may be a node of another page, which only those who hold the pages know.
+    """
+    id_ = expansion.spot.id
+    return expansion.depth == question.max_depth and id_ in walked.known and id_ not in walked.found
 
 
 def _link(end: End, id_: str, other: str) -> Link:
@@ -153,7 +171,7 @@ def fitted(
 
 def is_complete(answer: Answer, walked: Walked) -> bool:
     """Whether nothing is lacking that was asked for."""
-    return not (answer.cuts or answer.omitted or walked.gone or walked.lacking)
+    return not (answer.cuts or answer.omitted or answer.elsewhere or walked.gone or walked.lacking)
 
 
 def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
@@ -166,6 +184,8 @@ def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
         "maxBytes": "maxBytes: there is no room for all that was found",
     }
     parts = [text for limit, text in said.items() if counts[limit] or (limit == "maxBytes" and answer.omitted)]
+    if answer.elsewhere and not counts["maxDepth"]:
+        parts.insert(0, said["maxDepth"])
     if walked.gone:
         parts.append(f"missing: {len(walked.gone)} of the nodes asked for do not exist")
     if walked.lacking:

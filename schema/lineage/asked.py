@@ -138,9 +138,9 @@ def asked(catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NO
         raise bad_argument("after", f"has {len(given)} cursors; pass 1 to {cursors.MAX_CURSORS} at once")
     resumed = [cursors.decode(catalogue, signature, place, one) for place, one in enumerate(given or ())]
     for place, one in enumerate(resumed):
-        if one.depth >= depth:
-            advice = f"pass a greater maxDepth than {one.depth} to read on there"
-            raise bad_argument(f"after[{place}]", f"stands at depth {one.depth}, where this walk ends; {advice}")
+        if one.depth > depth:
+            advice = f"pass a maxDepth of {one.depth} to read edges there, or more to reach further nodes"
+            raise bad_argument(f"after[{place}]", f"stands at depth {one.depth}, beyond the end of this walk; {advice}")
     if not resumed and len(starts) > room:
         raise bad_argument("maxNodes", f"{room} is less than the {len(starts)} nodes of `from`; pass more")
     max_bytes = arguments.get("maxBytes")

@@ -71,7 +71,8 @@ class Differences:
         gone = {node.id for node in removed}
         later = {id_ for id_, one in times.items() if one.came == "after"}
         links = [link for link in answer.links if not {link.upstream, link.downstream} & later]
-        recorded = await self._events([node for node in answer.nodes if node.id not in later], since, until)
+        shown = [node for node in answer.nodes if node.type not in self._missing.unrecorded]
+        recorded = await self._events([node for node in shown if node.id not in later], since, until)
         moved = {change.node.id for change in recorded or ()}
         updates = [
             Change(node, str(times[node.id].updated))
@@ -84,8 +85,17 @@ class Differences:
             [link for link in links if {link.upstream, link.downstream} & came],
             [link for link in links if {link.upstream, link.downstream} & gone],
             [*(recorded or ()), *updates],
-            _unknown(answer.nodes, times, told=recorded is not None),
+            [*_unknown(answer.nodes, times, told=recorded is not None), *self._untold(answer.nodes)],
         )
+
+    def _untold(self, nodes: Sequence[Found]) -> list[str]:
+        """Whose recorded changes the caller may not read."""
+        withheld = {node.type: self._missing.unrecorded.get(node.type) for node in nodes}
+        return [
+            f"Recorded changes of {name} rows are told to callers with the scope {what.scope} alone."
+            for name, what in sorted(withheld.items())
+            if what is not None
+        ]
 
     async def _times(self, nodes: Sequence[Found], since: datetime, until: datetime) -> Mapping[str, _Times]:
         """The times of nodes, in one statement."""

@@ -7,7 +7,7 @@ in the order of the index behind the relation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -175,10 +175,10 @@ class Statements:
             select = [*self._shown(target), f"ARRAY[{position_}]"]
             numbered = [f"{expression} AS f{place}" for place, expression in enumerate(select)]
             source, position = self._source(branch, bind, arrays)
-            for within in window.predicates(target, order, bind):
-                where = [branch.end.join.on("k", "t"), *within]
-                page = sql.page(target.sql_name, numbered, sql.Page(order, limit + 1, position), bind, where=where)
-                selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({page}) r")
+            asked = sql.Page(order, limit + 1, position)
+            ways = [[branch.end.join.on("k", "t"), *way] for way in window.predicates(target, order, bind)]
+            page = _merged(target.sql_name, numbered, asked, bind, ways)
+            selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({page}) r")
         return " UNION ALL ".join(selects), bind.values
 
     def counts(self, branches: Sequence[Branch], cap: int, window: Window) -> tuple[str, list[Any]]:
@@ -229,6 +229,19 @@ class Statements:
             f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord) JOIN {type_.sql_name} k ON {on}"
         )
         return source, None if position is None else tuple(position)
+
+
+def _merged(rows: str, select: Sequence[str], page: sql.Page, bind: sql.Binds, ways: Sequence[Sequence[str]]) -> str:
+    """One page of the rows that any of disjoint conditions finds: each way reads its own, and the first of all stay."""
+    if len(ways) == 1:
+        return sql.page(rows, select, page, bind, where=ways[0])
+    first = len(select)
+    ordering = [f"{term.over('t')} AS f{first + place}" for place, term in enumerate(page.order)]
+    union = " UNION ALL ".join(f"({sql.page(rows, [*select, *ordering], page, bind, where=way)})" for way in ways)
+    by = [replace(term, value=f"{{row}}.f{first + place}") for place, term in enumerate(page.order)]
+    names = ", ".join(f"w.f{place}" for place in range(first))
+    limit = bind(page.limit, "bigint")
+    return f"SELECT {names} FROM ({union}) w ORDER BY {sql.order_by(by, 'w')} LIMIT {limit}"
 
 
 _SHOWN = "ord, type, id, label, state"

@@ -1,5 +1,7 @@
 /** What the page asks of the public GraphQL API, and nothing else. */
 
+import { credentials, token } from "./session";
+
 export type Side = "UPSTREAM" | "DOWNSTREAM";
 export type Direction = Side | "BOTH";
 
@@ -91,19 +93,27 @@ async function send<T>(query: string, variables: object): Promise<{ data: T; pro
   try {
     response = await fetch("graphql", {
       method: "POST",
-      headers: { "content-type": "application/json", accept: "application/json" },
+      headers: { "content-type": "application/json", accept: "application/json", ...credentials() },
       body: JSON.stringify({ query, variables }),
     });
   } catch {
     throw new ApiError("The gateway cannot be reached. Is it running?", "UNREACHABLE");
   }
   const answer = (await response.json().catch(() => null)) as Answer<T> | null;
+  if (response.status === 401 || response.status === 403) throw refusal(response.status, answer?.errors?.[0]?.message);
   if (!answer) throw new ApiError(`The gateway answered ${response.status} without JSON.`, "UNREADABLE");
   const [first] = answer.errors ?? [];
   const empty = !answer.data || Object.values(answer.data).every((value) => value === null);
   if (empty && first) throw new ApiError(first.message, first.extensions?.code ?? "ERROR");
   if (!answer.data) throw new ApiError("The gateway answered without data.", "UNREADABLE");
   return { data: answer.data, problems: (answer.errors ?? []).map((error) => error.message) };
+}
+
+/** What a refused reader can do about it. */
+function refusal(status: number, why = ""): ApiError {
+  if (status === 403) return new ApiError(`You may not read this. ${why}`, "FORBIDDEN");
+  const what = token() ? "The gateway does not take this token." : "The gateway wants to know who asks.";
+  return new ApiError(`${what} ${why}`, "UNAUTHENTICATED");
 }
 
 const LINEAGE = `nodes { id type label state degree { upstream downstream capped } }
@@ -167,28 +177,43 @@ function lists(): Promise<Map<string, string>> {
 }
 
 /** Nodes by name, id or external reference, typos forgiven by the API; and by type, forgiven here. */
-export async function search(text: string): Promise<Hit[]> {
+export async function search(text: string): Promise<{ hits: Hit[]; note: string }> {
   const query = `query Search($text: String!) {
   search(text: $text, first: 12) { hits { field text node { __typename id } } }
 }`;
   interface Found {
     search: { hits: { field: string; text: string; node: { __typename: string; id: string } | null }[] };
   }
-  const [named, typed] = await Promise.all([send<Found>(query, { text }), ofType(text)]);
+  let note = "";
+  const byType = ofType(text).catch((error: unknown) => {
+    if (!hidesSchema(error)) throw error;
+    note = "Types are not searched: this gateway does not show its schema.";
+    return [];
+  });
+  const [named, typed] = await Promise.all([send<Found>(query, { text }), byType]);
   const hits = named.data.search.hits.flatMap(({ field, text: value, node }) =>
     node ? [{ id: node.id, type: node.__typename, why: `${field}: ${value}` }] : [],
   );
   const all = [...hits, ...typed.filter((one) => !hits.some((hit) => hit.id === one.id))].slice(0, 20);
-  if (!all.length) return [];
-  const labels = new Map((await among(all.map((hit) => hit.id))).nodes.map((node) => [node.id, node.label]));
-  return all.map((hit) => ({ ...hit, label: labels.get(hit.id) ?? hit.id }));
+  return { hits: await labelled(all), note };
+}
+
+async function labelled<T extends { id: string }>(found: T[]): Promise<(T & { label: string })[]> {
+  if (!found.length) return [];
+  const labels = new Map((await among(found.map(({ id }) => id))).nodes.map((node) => [node.id, node.label]));
+  return found.map((one) => ({ ...one, label: labels.get(one.id) ?? one.id }));
+}
+
+/** Whether a failure is that of a gateway without introspection; the page then does without. */
+function hidesSchema(error: unknown): boolean {
+  return error instanceof ApiError && !["UNREACHABLE", "UNREADABLE", "UNAUTHENTICATED", "FORBIDDEN"].includes(error.code);
 }
 
 /** The newest rows of the type that the text names, if it names one, give or take two letters. */
 async function ofType(text: string): Promise<{ id: string; type: string; why: string }[]> {
   const wanted = text.replace(/[\s_]/g, "").toLowerCase();
   if (wanted.length < 3) return [];
-  const known = await lists().catch(() => new Map<string, string>()); // introspection may be off
+  const known = await lists();
   const slack = wanted.length > 6 ? 2 : 1;
   const near = [...known]
     .map(([type, root]) => {
@@ -210,10 +235,7 @@ async function newest(type: string, root: string, first: number) {
 
 /** Where a visitor without a link may start. */
 export async function suggestions(): Promise<Hit[]> {
-  const ids = await newest("Experiment", "experiments", 6);
-  if (!ids.length) return [];
-  const labels = new Map((await among(ids.map(({ id }) => id))).nodes.map((node) => [node.id, node.label]));
-  return ids.map((hit) => ({ ...hit, label: labels.get(hit.id) ?? hit.id }));
+  return labelled(await newest("Experiment", "experiments", 6));
 }
 
 /** Edits between two words: insertions, deletions, substitutions. */
@@ -258,7 +280,12 @@ function fieldsOf(type: string): Promise<Field[]> {
 
 /** A node's own fields, its lifecycle and history. */
 export async function details(id: string, type: string): Promise<Details | null> {
-  const fields = await fieldsOf(type);
+  const problems: string[] = [];
+  const fields = await fieldsOf(type).catch((error: unknown) => {
+    if (!hidesSchema(error)) throw error;
+    problems.push("Fields are not shown: this gateway does not show its schema.");
+    return [];
+  });
   const plain = fields.filter((field) => {
     const named = field.type.kind === "NON_NULL" ? field.type.ofType! : field.type;
     return ["SCALAR", "ENUM"].includes(named.kind) && !field.args.length && field.name !== "id";
@@ -270,14 +297,14 @@ export async function details(id: string, type: string): Promise<Details | null>
       history(first: 10) { totalCount nodes { fromState toState actor reason occurredAt } }
     }`;
   const query = `query Details($id: ID!) {
-  node(id: $id) { ... on ${type} { ${plain.map((field) => field.name).join(" ")} ${lifecycle ? moves : ""} } }
+  node(id: $id) { id ... on ${type} { id ${plain.map((field) => field.name).join(" ")} ${lifecycle ? moves : ""} } }
 }`;
-  const { data, problems } = await send<{ node: Record<string, unknown> | null }>(query, { id });
+  const { data, problems: refused } = await send<{ node: Record<string, unknown> | null }>(query, { id });
   if (!data.node) return null;
   const row = data.node;
   return {
     fields: plain.map(({ name, description }) => ({ name, description, value: row[name] })),
     lifecycle: lifecycle ? (row.lifecycle as Lifecycle | null) : null,
-    problems,
+    problems: [...problems, ...refused],
   };
 }

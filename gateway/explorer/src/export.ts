@@ -12,9 +12,7 @@ export function asSvg(drawing: SVGSVGElement, places: Places): string {
   const copy = drawing.cloneNode(true) as SVGSVGElement;
   const computed = getComputedStyle(document.documentElement);
   const colours = COLOURS.map((name) => `--${name}: ${computed.getPropertyValue(`--${name}`)};`).join(" ");
-  const scene = copy.querySelector(".scene")!;
-  scene.removeAttribute("transform");
-  scene.classList.remove("far", "moving");
+  copy.removeAttribute("style"); // where it stands on the page
   const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
   style.textContent = `.graph { ${colours} background: var(--page); }\n${graphStyles}`;
   copy.prepend(style);

@@ -1,6 +1,7 @@
 /** The part of the lineage that is on screen, merged from answers; what was cut stays known. */
 
 import { among, lineage, type Frontier, type Lineage, type LineageEdge, type LineageNode, type Side, type Walk } from "./api";
+import { words } from "./tones";
 import type { Step, View } from "./view";
 
 /** Rows of each kind that opening a side, or reading on, brings. */
@@ -10,6 +11,18 @@ const MOST = 500;
 /** Where a walk was cut, with the walk, which its cursor belongs to. */
 export interface Cut extends Frontier {
   walk: Walk;
+}
+
+/** A node in the outline: below which node it stands, and along which edge. */
+export interface Line {
+  id: string;
+  level: number;
+  parent: string | null;
+  /** The edge in words, as seen from the parent. */
+  lead: string;
+  place: number;
+  among: number;
+  children: number;
 }
 
 export class Graph {
@@ -71,6 +84,13 @@ export class Graph {
     };
   }
 
+  /** The sides of a node (one, or both unless said) that have edges which are not on screen. */
+  closedSides(id: string, side: Side | null = null): Side[] {
+    const node = this.nodes.get(id);
+    const hidden = node && this.hidden(node);
+    return hidden ? (["UPSTREAM", "DOWNSTREAM"] as const).filter((one) => hidden[one] > 0 && one === (side ?? one)) : [];
+  }
+
   neighbours(id: string, side: Side): string[] {
     const found = new Set<string>();
     for (const edge of this.edges.values()) {
@@ -78,6 +98,44 @@ export class Graph {
       if (side === "DOWNSTREAM" && edge.from === id) found.add(edge.to);
     }
     return [...found];
+  }
+
+  /** Every node once, below the nearest one that it is linked to, from the starts on; what nothing leads to comes last. */
+  outline(starts: string[]): Line[] {
+    const around = new Map<string, [string, string][]>([...this.nodes.keys()].map((id) => [id, []]));
+    for (const { from, to, kind } of this.edges.values()) {
+      around.get(from)?.push([to, `${words(kind)} →`]);
+      around.get(to)?.push([from, `← ${words(kind)}`]);
+    }
+    const below = new Map<string | null, [string, string][]>([[null, []]]);
+    const seen = new Set<string>();
+    const queue: string[] = [];
+    const put = (parent: string | null, id: string, lead: string) => {
+      seen.add(id);
+      queue.push(id);
+      below.set(parent, [...(below.get(parent) ?? []), [id, lead]]);
+    };
+    const drain = () => {
+      for (let at = queue.shift(); at; at = queue.shift()) {
+        for (const [id, lead] of around.get(at)!) if (!seen.has(id)) put(at, id, lead);
+      }
+    };
+    for (const start of starts) if (around.has(start) && !seen.has(start)) put(null, start, "");
+    drain();
+    for (const id of this.nodes.keys()) {
+      if (!seen.has(id)) put(null, id, "");
+      drain();
+    }
+    const lines: Line[] = [];
+    const tell = (parent: string | null, level: number) => {
+      const children = below.get(parent) ?? [];
+      children.forEach(([id, lead], place) => {
+        lines.push({ id, level, parent, lead, place: place + 1, among: children.length, children: below.get(id)?.length ?? 0 });
+        tell(id, level + 1);
+      });
+    };
+    tell(null, 1);
+    return lines;
   }
 
   private shown = new Map<string, { UPSTREAM: number; DOWNSTREAM: number }>();

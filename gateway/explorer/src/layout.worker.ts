@@ -6,6 +6,8 @@ import { COLUMN, HEIGHT, ROW, WIDTH, type Asked, type Place, type Placed } from 
 /** Beyond this many edges, crossings cannot be read anyway: the order rests on the first edge to each node. */
 const MANY = 300;
 const TALL = 30;
+/** Width by height of a usual window. */
+const SHAPE = 1.3;
 
 self.onmessage = ({ data }: MessageEvent<Asked>) => {
   const { turn, ids, edges, places } = data;
@@ -29,13 +31,15 @@ function fresh(ids: string[], edges: [string, string][]): Map<string, Place> {
   return wrapped([...columns].sort(([a], [b]) => a - b).map(([, column]) => column.sort((a, b) => a[1] - b[1])));
 }
 
-/** A column of more than `TALL` nodes stands as several, so that a large view is no needle. */
+/** A column that is taller than a window of this shape would show stands as several: a large view is no needle. */
 function wrapped(columns: [string, number][][]): Map<string, Place> {
   const places = new Map<string, Place>();
-  const tall = columns.some((column) => column.length > TALL);
+  const count = columns.reduce((sum, column) => sum + column.length, 0);
+  const most = Math.max(TALL, Math.round(Math.sqrt((count * COLUMN) / ROW / SHAPE)));
+  const tall = columns.some((column) => column.length > most);
   let x = 0;
   for (const column of columns) {
-    const parts = Math.ceil(column.length / TALL);
+    const parts = Math.ceil(column.length / most);
     const rows = Math.ceil(column.length / parts);
     column.forEach(([id, y], index) => {
       const row = index % rows;

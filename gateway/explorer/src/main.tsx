@@ -9,7 +9,9 @@ import { Graph } from "./graph";
 import "./graph.css";
 import { place, type Places } from "./layout";
 import "./page.css";
-import { NodeDetails, NodeList, PartialAnswer, Search } from "./panels";
+import { Outline } from "./outline";
+import { NodeDetails, PartialAnswer, Search } from "./panels";
+import { keepToken, token } from "./session";
 import { LEGEND, typeName, words } from "./tones";
 import { DEFAULTS, read, write, type View } from "./view";
 
@@ -90,14 +92,17 @@ function Explorer() {
   };
   const startAt = (id: string) => start({ from: [id], selected: id });
 
-  const select = useCallback((id: string) => {
-    if (!now.current.shown.graph.nodes.has(id)) {
-      startAt(id); // a blocker, say, that is not in the view
-      return;
-    }
+  /** Selects a node of the view and brings it into sight. */
+  const point = useCallback((id: string) => {
     remember({ ...now.current.view, selected: id });
-    setTab("details");
     canvas.current?.show(id);
+  }, []);
+
+  const select = useCallback((id: string) => {
+    if (now.current.shown.graph.nodes.has(id)) {
+      point(id);
+      setTab("details");
+    } else startAt(id); // a blocker, say, that is not in the view
   }, []);
 
   const open = useCallback((id: string, sides: Side[]) => {
@@ -120,8 +125,10 @@ function Explorer() {
 
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
-      if (event.key !== "/" || (event.target as Element).closest("input, textarea, select")) return;
-      document.querySelector<HTMLInputElement>(".search input")?.focus();
+      if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest("input, textarea, select")) return;
+      if (event.key === "/") document.querySelector<HTMLInputElement>(".search input")?.focus();
+      else if (event.key === "f") canvas.current?.fit();
+      else return;
       event.preventDefault();
     };
     addEventListener("keydown", pressed);
@@ -152,13 +159,14 @@ function Explorer() {
           <button disabled={!graph.nodes.size} onClick={() => void copy()} title="Copy the view as a GraphQL query">Copy GraphQL</button>
           <button disabled={!graph.nodes.size} onClick={() => download(`${name}.svg`, new Blob([asSvg(canvas.current!.svg(), places)], { type: "image/svg+xml" }))}>SVG</button>
           <button disabled={!graph.nodes.size} onClick={() => void attempt(async () => download(`${name}.png`, await asPng(canvas.current!.svg(), places)))}>PNG</button>
+          {token() && <button title="Forget the token" onClick={() => { keepToken(""); location.reload(); }}>Sign out</button>}
           <SchemeSwitch />
         </span>
       </header>
       {problem && (
         <div class="error" role="alert">
           <b>{problem.error.message}</b> <code>{problem.error.code}</code>
-          <button onClick={problem.again}>Try again</button>
+          {problem.error.code === "UNAUTHENTICATED" ? <Token onKept={problem.again} /> : <button onClick={problem.again}>Try again</button>}
         </div>
       )}
       <main aria-busy={busy}>
@@ -170,7 +178,7 @@ function Explorer() {
               <div class="zoom">
                 <button aria-label="Zoom in" onClick={() => canvas.current?.zoomBy(1.3)}>+</button>
                 <button aria-label="Zoom out" onClick={() => canvas.current?.zoomBy(1 / 1.3)}>−</button>
-                <button aria-label="Show all" onClick={() => canvas.current?.fit(true)}>⤢</button>
+                <button aria-label="Show all" title="Show all (F)" aria-keyshortcuts="f" onClick={() => canvas.current?.fit()}>⤢</button>
               </div>
               <ul class="legend" aria-label="Colours of states">
                 {LEGEND.map(([one, what]) => <li class={`tone-${one}`}>{what}</li>)}
@@ -184,11 +192,11 @@ function Explorer() {
           <aside>
             <nav role="tablist" aria-label="Beside the graph">
               <button role="tab" aria-selected={tab === "details"} onClick={() => setTab("details")}>Details</button>
-              <button role="tab" aria-selected={tab === "list"} onClick={() => setTab("list")}>List ({graph.nodes.size})</button>
+              <button role="tab" aria-selected={tab === "list"} onClick={() => setTab("list")}>Outline ({graph.nodes.size})</button>
             </nav>
             <div role="tabpanel">
               {tab === "list" ? (
-                <NodeList graph={graph} selected={view.selected} onSelect={(id) => { remember({ ...now.current.view, selected: id }); canvas.current?.show(id); }} />
+                <Outline graph={graph} starts={view.from} selected={view.selected} onOpen={open} onSelect={point} />
               ) : node ? (
                 <NodeDetails graph={graph} node={node} busy={busy} onOpen={open} onStart={startAt} onSelect={select} />
               ) : <p class="dim">Choose a node to see its fields, its lifecycle and its history.</p>}
@@ -196,7 +204,7 @@ function Explorer() {
           </aside>
         )}
       </main>
-      <p id="keys" class="spoken">Left and right follow edges, up and down go through the column, Enter expands, Shift with left or right expands one side, space selects.</p>
+      <p id="keys" class="spoken">Left and right follow edges, up and down go through the column, Enter expands, Shift with left or right expands one side, space selects. F shows all, slash searches. The outline beside the drawing is the same as a tree.</p>
       <p class="spoken" role="status" aria-live="polite">{said}</p>
       {toast && <p class="toast" role="status" onAnimationEnd={() => setToast("")}>{toast}</p>}
     </>
@@ -231,15 +239,35 @@ function Walks({ view, onChange }: { view: View; onChange(changes: Partial<View>
   );
 }
 
+/** Asks for a token, where the gateway wants to know who asks. */
+function Token({ onKept }: { onKept(): void }) {
+  const input = useRef<HTMLInputElement>(null);
+  const keep = (event: Event) => {
+    event.preventDefault();
+    keepToken(input.current!.value);
+    onKept();
+  };
+  return (
+    <form class="token" onSubmit={keep}>
+      <label>Token <input ref={input} type="password" autocomplete="off" required /></label>
+      <button>Use it</button> <small>Kept until this tab is closed.</small>
+    </form>
+  );
+}
+
 function Welcome({ onPick }: { onPick(id: string): void }) {
   const [hits, setHits] = useState<Hit[]>([]);
-  const [error, setError] = useState("");
-  useEffect(() => void suggestions().then(setHits, (problem: Error) => setError(problem.message)), []);
+  const [error, setError] = useState<ApiError | null>(null);
+  const ask = () => {
+    setError(null);
+    void suggestions().then(setHits, (problem: ApiError) => setError(problem));
+  };
+  useEffect(ask, []);
   return (
     <div class="welcome">
       <h1>What feeds this, and what depends on it?</h1>
       <p>Search a model, an experiment, a deployment, an alert … or start with one of the newest experiments.</p>
-      {error && <p class="problem" role="alert">{error}</p>}
+      {error && <div class="problem" role="alert">{error.message} {error.code === "UNAUTHENTICATED" && <Token onKept={ask} />}</div>}
       <ul>{hits.map((hit) => <li key={hit.id}><button onClick={() => onPick(hit.id)}><b>{hit.label}</b><small>{typeName(hit.type)}</small></button></li>)}</ul>
     </div>
   );

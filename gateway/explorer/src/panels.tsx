@@ -6,11 +6,13 @@ import type { Graph } from "./graph";
 import { tone, typeName, words } from "./tones";
 
 const PAUSE = 200;
+/** How far the API counts edges of a kind; beyond, it says that there are more. */
+const COUNTED = 1000;
 
 /** A combobox: type, choose with the arrows, Enter opens. */
 export function Search({ onPick }: { onPick(id: string): void }) {
   const [text, setText] = useState("");
-  const [found, setFound] = useState<{ text: string; hits: Hit[]; error?: string } | null>(null);
+  const [found, setFound] = useState<{ text: string; hits: Hit[]; note: string } | null>(null);
   const [at, setAt] = useState(0);
   const [open, setOpen] = useState(false);
   useEffect(() => {
@@ -22,8 +24,8 @@ export function Search({ onPick }: { onPick(id: string): void }) {
     let current = true;
     const timer = setTimeout(() => {
       search(wanted).then(
-        (hits) => current && (setFound({ text: wanted, hits }), setAt(0)),
-        (error: Error) => current && setFound({ text: wanted, hits: [], error: error.message }),
+        (answer) => current && (setFound({ text: wanted, ...answer }), setAt(0)),
+        (error: Error) => current && setFound({ text: wanted, hits: [], note: error.message }),
       );
     }, PAUSE);
     return () => {
@@ -71,7 +73,8 @@ export function Search({ onPick }: { onPick(id: string): void }) {
               <small>{hit.why}</small>
             </li>
           ))}
-          {!hits.length && <li class="none">{found.error ?? `Nothing is like “${found.text}”.`}</li>}
+          {!hits.length && !found.note && <li class="none">Nothing is like “{found.text}”.</li>}
+          {found.note && <li class="none">{found.note}</li>}
         </ul>
       )}
     </div>
@@ -115,7 +118,7 @@ export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect }: De
             const all = side === "UPSTREAM" ? node.degree.upstream : node.degree.downstream;
             return (
               <button key={side} disabled={!hidden[side] || busy} onClick={() => onOpen(node.id, [side])}>
-                {side === "UPSTREAM" ? "◂ " : ""}{(all - hidden[side]).toLocaleString("en")} of {all.toLocaleString("en")} {side.toLowerCase()}{side === "DOWNSTREAM" ? " ▸" : ""}
+                {side === "UPSTREAM" ? "◂ " : ""}{(all - hidden[side]).toLocaleString("en")} of {all.toLocaleString("en")}{node.degree.capped && all >= COUNTED ? "+" : ""} {side.toLowerCase()}{side === "DOWNSTREAM" ? " ▸" : ""}
               </button>
             );
           })}
@@ -204,31 +207,6 @@ function Value({ value }: { value: unknown }) {
     return text.length < 60 ? <code>{JSON.stringify(value)}</code> : <details><summary>JSON</summary><pre>{text}</pre></details>;
   }
   return <>{typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 6 }) : String(value)}</>;
-}
-
-/** All nodes of the view in words: a tree by type, for those who do not see the drawing. */
-export function NodeList({ graph, selected, onSelect }: { graph: Graph; selected: string | null; onSelect(id: string): void }) {
-  const byType = new Map<string, LineageNode[]>();
-  for (const node of graph.nodes.values()) byType.set(node.type, [...(byType.get(node.type) ?? []), node]);
-  return (
-    <section aria-label="Nodes of the view" class="list">
-      {[...byType].map(([type, nodes]) => (
-        <details key={type} open={nodes.length < 20}>
-          <summary>{typeName(type)} <small>{nodes.length}</small></summary>
-          <ul>
-            {nodes.map((node) => (
-              <li key={node.id}>
-                <button class={`link tone-${tone(node.state)}`} aria-current={node.id === selected} onClick={() => onSelect(node.id)}>
-                  {node.label}
-                  <small>{node.state ? ` ${words(node.state)},` : ""} {graph.neighbours(node.id, "UPSTREAM").length} upstream, {graph.neighbours(node.id, "DOWNSTREAM").length} downstream here</small>
-                </button>
-              </li>
-            ))}
-          </ul>
-        </details>
-      ))}
-    </section>
-  );
 }
 
 /** Says that the answer is a part, why, and where it was cut. Never hidden. */

@@ -7,7 +7,14 @@ import { createRoot } from "react-dom/client";
 import "./page.css";
 
 const ENDPOINT = window.location.pathname;
-const EXAMPLES = ["01-lineage-explorer", "02-llm-agent", "03-analyst"];
+/** The examples, and of which model those speak that take one: the newest in a stage. */
+const EXAMPLES = {
+  "01-lineage-explorer": null,
+  "02-llm-agent": null,
+  "03-analyst": null,
+  "04-lineage": "PRODUCTION",
+  "05-change": "SHADOW",
+};
 
 /** fetch whose failures are GraphQL errors in words; GraphiQL alone would show "Failed to fetch" or a JSON parse error. */
 async function request(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
@@ -47,12 +54,26 @@ const storage: Storage = {
   },
 };
 
+/** The id of a model to try an example with; where none can be had, the form of one. */
+async function newestModel(stage: string | null): Promise<string | null> {
+  if (!stage) return null;
+  const query = `{ models(first: 1, where: { stage: { eq: ${stage} } }) { nodes { id } } }`;
+  const headers = { "content-type": "application/json", accept: "application/json" };
+  try {
+    const answer = await fetch(ENDPOINT, { method: "POST", headers, body: JSON.stringify({ query }) });
+    return (await answer.json()).data.models.nodes[0].id as string;
+  } catch {
+    return "Model:00000000-0000-0000-0000-000000000000";
+  }
+}
+
 /** The queries of the opening tabs. An example that cannot be read is left out: GraphiQL must open all the same. */
-async function exampleTabs(): Promise<{ query: string }[]> {
-  const read = EXAMPLES.map(async (name) => {
-    const response = await fetch(`static/graphiql-examples/${name}.graphql`);
+async function exampleTabs(): Promise<{ query: string; variables?: string }[]> {
+  const read = Object.entries(EXAMPLES).map(async ([name, stage]) => {
+    const [response, model] = await Promise.all([fetch(`static/graphiql-examples/${name}.graphql`), newestModel(stage)]);
     if (!response.ok) throw new Error(`${name}: HTTP ${response.status}`);
-    return { query: await response.text() };
+    const query = await response.text();
+    return stage ? { query, variables: JSON.stringify({ model }, null, 2) } : { query };
   });
   const settled = await Promise.allSettled(read);
   return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));

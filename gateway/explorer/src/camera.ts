@@ -1,0 +1,98 @@
+/**
+ * What part of the drawing is in sight: pan and zoom by d3-zoom, as one transform of one element.
+ *
+ * The element is HTML around the SVG, and a layer of its own while it moves: the browser then neither lays out nor
+ * draws anything anew, but moves the picture that it has, and draws it sharp when the movement ends.
+ */
+
+import { select } from "d3-selection";
+import { zoom, zoomIdentity, zoomTransform, type D3ZoomEvent, type ZoomBehavior } from "d3-zoom";
+import type { Box, Place } from "./layout";
+
+/** Below this scale text cannot be read and is not drawn. */
+const FAR = 0.38;
+/** A node that is shown stands at this scale at least. */
+const READABLE = 0.6;
+/** What lies over the edges of the window (the state of the answer, the zoom's buttons, the legend), in pixels. */
+const FRAME = { left: 12, top: 62, right: 54, bottom: 56 };
+/** How near to the edge of the window a node may stand, in pixels. */
+const MARGIN = { x: 130, y: 40 };
+
+export class Camera {
+  private readonly behaviour: ZoomBehavior<HTMLElement, unknown>;
+  private readonly watching: ResizeObserver;
+  private width = 1;
+  private height = 1;
+
+  /** `moved` is told what is in sight, in the coordinates of the drawing. */
+  constructor(
+    private readonly pane: HTMLElement,
+    private readonly scene: HTMLElement,
+    private readonly moved: (sight: Box) => void,
+  ) {
+    this.behaviour = zoom<HTMLElement, unknown>()
+      .scaleExtent([0.02, 2.5])
+      .extent(() => [[0, 0], [this.width, this.height]])
+      .on("start", () => scene.classList.add("moving"))
+      .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.apply(event))
+      .on("end", () => this.rest());
+    select(pane).call(this.behaviour).on("dblclick.zoom", null);
+    this.watching = new ResizeObserver(() => this.measure());
+    this.watching.observe(pane);
+    this.measure();
+  }
+
+  close(): void {
+    this.watching.disconnect();
+    select(this.pane).on(".zoom", null);
+  }
+
+  /** Shows all of a box, however small that makes it. */
+  fit(box: Box): void {
+    const width = Math.max(100, this.width - FRAME.left - FRAME.right);
+    const height = Math.max(100, this.height - FRAME.top - FRAME.bottom);
+    const scale = Math.min(1.1, width / box.width, height / box.height);
+    const aside = { x: (FRAME.right - FRAME.left) / 2 / scale, y: (FRAME.bottom - FRAME.top) / 2 / scale };
+    this.centre({ x: box.x + box.width / 2 + aside.x, y: box.y + box.height / 2 + aside.y }, scale);
+  }
+
+  zoomBy(factor: number): void {
+    select(this.pane).call(this.behaviour.scaleBy, factor);
+  }
+
+  /** Puts a point into the middle of the window, at the present scale unless said. */
+  centre({ x, y }: Place, scale = zoomTransform(this.pane).k): void {
+    const there = zoomIdentity.translate(this.width / 2 - x * scale, this.height / 2 - y * scale).scale(scale);
+    select(this.pane).call(this.behaviour.transform, there);
+  }
+
+  /** Moves no further than it takes to read what stands at a point. */
+  show(at: Place): void {
+    const now = zoomTransform(this.pane);
+    const [left, top] = now.apply([at.x, at.y]);
+    const inside = left >= MARGIN.x && top >= MARGIN.y && left <= this.width - MARGIN.x && top <= this.height - MARGIN.y;
+    if (!inside || now.k < READABLE) this.centre(at, Math.max(now.k, READABLE));
+  }
+
+  /** Tells again what is in sight. */
+  look(): void {
+    const { x, y, k } = zoomTransform(this.pane);
+    this.moved({ x: -x / k, y: -y / k, width: this.width / k, height: this.height / k });
+  }
+
+  private measure(): void {
+    const { width, height } = this.pane.getBoundingClientRect();
+    [this.width, this.height] = [width, height];
+    this.look();
+  }
+
+  private apply({ transform: { x, y, k } }: D3ZoomEvent<HTMLElement, unknown>): void {
+    this.scene.style.transform = `translate(${x}px, ${y}px) scale(${k})`;
+    this.look();
+  }
+
+  private rest(): void {
+    this.scene.classList.toggle("far", zoomTransform(this.pane).k < FAR);
+    this.scene.classList.remove("moving");
+  }
+}

@@ -1,0 +1,129 @@
+/** What is drawn of a node and of an edge. */
+
+import { Component } from "preact";
+import type { LineageEdge, LineageNode, Side } from "./api";
+import { HEIGHT, WIDTH, type Place } from "./layout";
+import { tone, typeName, words } from "./tones";
+
+interface CardProps {
+  node: LineageNode;
+  at: Place;
+  up: number;
+  down: number;
+  /** For each side, whether it was cut there (and can be read on) rather than never opened. */
+  cut: string;
+  start: boolean;
+  selected: boolean;
+  tab: boolean;
+  onSelect(id: string): void;
+  onOpen(id: string, sides: Side[]): void;
+  onFocus(id: string): void;
+}
+
+/** One node. Drawn again only when something of it changed. */
+export class Card extends Component<CardProps> {
+  shouldComponentUpdate(next: CardProps) {
+    const drawn = ["node", "at", "up", "down", "cut", "start", "selected", "tab"] as const;
+    return drawn.some((name) => next[name] !== this.props[name]);
+  }
+
+  render({ node, at, up, down, cut, start, selected, tab, onOpen, onSelect, onFocus }: CardProps) {
+    const classes = ["node", `tone-${tone(node.state)}`, start && "start", selected && "selected"];
+    return (
+      <g
+        id={`node-${node.id}`}
+        data-node={node.id}
+        class={classes.filter(Boolean).join(" ")}
+        transform={`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}
+        role="button"
+        tabindex={tab ? 0 : -1}
+        aria-label={spoken(node, up, down)}
+        aria-pressed={selected}
+        aria-expanded={up + down === 0}
+        onClick={() => onSelect(node.id)}
+        onFocus={() => onFocus(node.id)}
+      >
+        <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
+        <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
+        <text class="title" x="15" y="18">{short(node.label, 24)}</text>
+        <text class="kind" x="15" y="34">{short(typeName(node.type) + (node.state ? ` · ${words(node.state)}` : ""), 31)}</text>
+        <title>{`${typeName(node.type)}: ${node.label}`}</title>
+        {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
+        {down > 0 && <More x={WIDTH + 8} anchor="start" count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
+      </g>
+    );
+  }
+}
+
+interface MoreProps {
+  x: number;
+  anchor: "start" | "end";
+  count: number;
+  capped: boolean;
+  cut: boolean;
+  side: Side;
+  onClick(): void;
+}
+
+/** A collapsed end with how many edges it hides; "more" where some are shown already and it reads on. */
+function More({ x, anchor, count, capped, cut, side, onClick }: MoreProps) {
+  const text = `+${count.toLocaleString("en")}${capped ? "+" : ""}${cut ? " more" : ""}`;
+  const width = 14 + text.length * 6.2;
+  const left = anchor === "end" ? x - width : x;
+  return (
+    <g class={cut ? "more cut" : "more"} data-side={side} aria-hidden="true" onClick={(event) => { event.stopPropagation(); onClick(); }}>
+      <rect x={left} y={HEIGHT / 2 - 10} width={width} height="20" rx="10" />
+      <text x={left + width / 2} y={HEIGHT / 2 + 4}>{text}</text>
+      <title>{`Show ${side.toLowerCase()}`}</title>
+    </g>
+  );
+}
+
+interface EdgeProps {
+  edge: LineageEdge;
+  from: Place | undefined;
+  to: Place | undefined;
+  near: boolean;
+}
+export class Edge extends Component<EdgeProps> {
+  shouldComponentUpdate(next: EdgeProps) {
+    return (["edge", "from", "to", "near"] as const).some((name) => next[name] !== this.props[name]);
+  }
+
+  render({ edge, from, to, near }: EdgeProps) {
+    if (!from || !to) return null;
+    const [x1, x2] = [from.x + WIDTH / 2, to.x - WIDTH / 2];
+    const forward = x2 > x1;
+    // an edge that leads back goes around, above both of its ends
+    const top = Math.min(from.y, to.y) - HEIGHT - 26;
+    const bend = Math.max(60, (x2 - x1) / 2);
+    const path = forward
+      ? `M${x1} ${from.y}C${x1 + bend} ${from.y} ${x2 - bend} ${to.y} ${x2} ${to.y}`
+      : `M${x1} ${from.y}C${x1 + 90} ${from.y} ${x1 + 60} ${top} ${x1 - 20} ${top}L${x2 + 20} ${top}C${x2 - 60} ${top} ${x2 - 90} ${to.y} ${x2} ${to.y}`;
+    const classes = ["edge", edge.closesCycle && "closing", near && "near"].filter(Boolean).join(" ");
+    const [x, y] = forward ? [(x1 + x2) / 2, (from.y + to.y) / 2 - 4] : [(x1 + x2) / 2, top - 5];
+    return (
+      <>
+        <path class={classes} d={path} />
+        {(near || edge.closesCycle) && (
+          <text class={edge.closesCycle ? "edge-label closing" : "edge-label"} x={x} y={y}>
+            {words(edge.kind) + (edge.closesCycle ? " · closes the loop" : "")}
+          </text>
+        )}
+      </>
+    );
+  }
+}
+
+/** A node in words: what it is, its state, and what is not shown around it. */
+export function spoken(node: LineageNode, up: number, down: number): string {
+  const ends = [up && `${up} more upstream`, down && `${down} more downstream`].filter(Boolean).join(", ");
+  return [typeName(node.type), node.label, node.state ? words(node.state) : "", ends].filter(Boolean).join(", ");
+}
+
+/** A name with its middle left out where it is long: versions differ at the end. Times are told to the minute. */
+function short(text: string, most: number): string {
+  const told = text.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z/g, "$1 $2");
+  const tail = Math.floor(most * 0.35);
+  return told.length > most ? `${told.slice(0, most - tail - 1)}…${told.slice(-tail)}` : told;
+}
