@@ -263,7 +263,7 @@ class Settings(BaseSettings):
     @classmethod
     def _cannot_be_exchanged(cls, source: str | None) -> str | None:
         url = urlsplit(source or "")
-        if "://" in (source or "") and url.scheme != "https" and not _is_loopback(url.hostname or ""):
+        if "://" in (source or "") and url.scheme != "https" and not is_loopback(url.hostname or ""):
             raise ValueError("keys must come by https://, or from this machine; who exchanges them could be anybody")
         return source
 
