@@ -92,7 +92,8 @@ async def test_a_worker_is_killed(primary: Postgres, truth: Truth, tmp_path: Pat
         family = psutil.Process(one.process.pid).children(recursive=True)
         one.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(one.process.wait, 40) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
-        assert not [process for process in family if alive(process)]
+        _, left = psutil.wait_procs(family, 20)
+        assert not left
 
 
 def workers(pid: int) -> list[psutil.Process]:
