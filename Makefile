@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill hostile migration snapshot lock audit clean
+.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill hostile migration snapshot lock audit \
+  clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

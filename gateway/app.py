@@ -12,9 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -25,7 +23,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.engine import translate
 from db.replica import Changes
 from db.transaction import Transactions
-from gateway.asked import PREFLIGHT
 from gateway.auth import Authentication
 from gateway.database import (
     count_again,
@@ -39,6 +36,7 @@ from gateway.endpoint import GraphQLEndpoint
 from gateway.gauges import admission, caches, pools, readings
 from gateway.health import Health
 from gateway.settings import Settings
+from gateway.sites import cors, host_of, refuse_host
 from gateway.trusted import known_documents
 from gateway.watch import Watch
 from schema.schema import build
@@ -98,7 +96,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads = reads
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
-        watch.metrics.ask(pools(engines))
+        watch.metrics.ask(pools(engine, writer, changes, reads.replica))
         watch.metrics.ask(caches(graphql))
         watch.metrics.ask(readings(reads))
         watch.metrics.ask(admission(graphql))
@@ -149,10 +147,15 @@ class _Gateway(Starlette):
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
-        self._cors = _cors(self._graph, settings) if settings.cors else None
+        self._cors = cors(self._graph, settings) if settings.cors else None
+        self._hosts = settings.known_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/graphql":
+        if scope["type"] == "lifespan" or scope["path"] != "/graphql":
+            await super().__call__(scope, receive, send)
+        elif self._hosts and host_of(scope) not in self._hosts:
+            await refuse_host(scope, receive, send)
+        elif scope["type"] != "http":
             await super().__call__(scope, receive, send)
         elif self._cors:
             await self._cors(scope, receive, send)
@@ -165,31 +168,6 @@ class _Gateway(Starlette):
         else:
             answer: ASGIApp = self.state.answer
             await answer(scope, receive, send)
-
-
-class _Cors(CORSMiddleware):
-    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        answer = super().preflight_response(request_headers)
-        if answer.status_code < 400:
-            return answer
-        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
-        error = {"message": message, "extensions": {"code": "CROSS_SITE"}}
-        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        return _json({"errors": [error]}, answer.status_code, headers)
-
-
-def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
-    return _Cors(
-        graph,
-        allow_origins=sorted(settings.cors),
-        allow_methods=("GET", "POST"),
-        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
-        allow_credentials=settings.cors_credentials,
-        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
-        max_age=7200,
-    )
 
 
 async def _explorer(_request: Request) -> Response:

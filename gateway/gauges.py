@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
+from db.lending import turns_of
 from db.replica import Reads
+from db.transaction import Transactions
 from gateway.endpoint import GraphQLEndpoint
-
-
-def waiting(engine: AsyncEngine) -> int:
-    """How many tasks wait for a connection of the pool; SQLAlchemy counts them for nobody, asyncio does."""
-    queue = getattr(getattr(engine.pool, "_pool", None), "_queue", None)
-    return len(getattr(queue, "_getters", ()))
 
 
 def in_use(engine: AsyncEngine) -> int:
@@ -28,19 +24,28 @@ def size(engine: AsyncEngine) -> int:
     return engine.pool.size() if isinstance(engine.pool, QueuePool) else 0
 
 
-def pools(engines: Mapping[str, AsyncEngine]) -> Callable[[], Iterable[Metric]]:
-    """Gauges of pools, by their names."""
+def pools(
+    reads: AsyncEngine, writes: AsyncEngine, changes: Transactions, replica: AsyncEngine | None
+) -> Callable[[], Iterable[Metric]]:
+    """Gauges of the two pools, and of the replica's where there is one."""
+    further = {"replica": replica} if replica is not None else {}
 
     def tell() -> Iterable[Metric]:
-        for name, documentation, count in (
-            ("in_use", "Connections that requests hold.", in_use),
-            ("size", "Connections that there may be.", size),
-            ("waiting", "Statements and changes that wait for a connection.", waiting),
-        ):
-            family = GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
-            for pool, engine in engines.items():
-                family.add_metric([pool], count(engine))
-            yield family
+        in_use_, size_, waiting = (
+            GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
+            for name, documentation in (
+                ("in_use", "Connections that requests hold."),
+                ("size", "Connections that there may be."),
+                ("waiting", "Statements and changes that wait for a connection."),
+            )
+        )
+        for pool, engine in {"read": reads, "write": writes, **further}.items():
+            in_use_.add_metric([pool], in_use(engine))
+            size_.add_metric([pool], size(engine))
+        for pool, engine in {"read": reads, **further}.items():
+            waiting.add_metric([pool], turns_of(engine).waiting)
+        waiting.add_metric(["write"], turns_of(writes).waiting + changes.waiting)
+        return in_use_, size_, waiting
 
     return tell
 

@@ -228,6 +228,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Least size of an answer that is compressed for clients that accept it; 0: none.",
     )
+    hosts: str = Field(
+        default="",
+        description="Names of the server in URLs, with commas between; requests to others are refused. Empty: any.",
+    )
     cors_origins: str = Field(
         default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
     )
@@ -300,6 +304,11 @@ class Settings(BaseSettings):
     def is_exposed(self) -> bool:
         """Whether other machines could reach a server that asks nobody who he is."""
         return "none" in self.auth and not is_loopback(self.host)
+
+    @property
+    def known_hosts(self) -> frozenset[bytes]:
+        """The names that the server is asked by, as they stand in the header Host without a port."""
+        return frozenset(one.strip().lower().encode() for one in self.hosts.split(",") if one.strip())
 
     @property
     def cors(self) -> frozenset[str]:
