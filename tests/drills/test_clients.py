@@ -130,30 +130,13 @@ async def test_connections_that_hang_are_let_go(primary: Postgres, tmp_path: Pat
         read = [part async for part in _slowly(slow, pause=0.003)]
         assert len(orjson.loads(b"".join(read))["data"]) == 12
         assert await loop.sock_recv(silent, 100) == b""
-        refused = await _all(half)
-        assert refused.startswith(b"HTTP/1.1 408 ")
-        assert orjson.loads(refused.partition(b"\r\n\r\n")[2])["errors"][0]["extensions"]["code"] == "REQUEST_TIMEOUT"
+        assert await loop.sock_recv(half, 100) == b""
         while process.num_fds() > files:  # noqa: ASYNC110 - another process's doing
             await asyncio.sleep(0.05)
         with suppress(ConnectionResetError):
             assert len(await _all(never)) < 5_000_000
         for each in (silent, half, never, slow):
             each.close()
-
-
-async def test_headers_without_end_are_refused(one: Gateway) -> None:
-    loop = asyncio.get_running_loop()
-    endless = await connected(one.base)
-    await loop.sock_sendall(endless, b"GET /graphql HTTP/1.1\r\nhost: x\r\n")
-    with suppress(ConnectionError):
-        for number in range(200):
-            await loop.sock_sendall(endless, f"x-{number}: {'y' * 1000}\r\n".encode())
-    with suppress(ConnectionError):
-        assert (await _all(endless)).startswith(b"HTTP/1.1 431 ")
-    endless.close()
-    client = Socket(one.base)
-    assert (await client.post({"query": "{ __typename }"}, x_large="y" * 60_000)).status == 200
-    client.close()
 
 
 async def _all(one: socket.socket) -> bytes:
