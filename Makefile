@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill hostile migration snapshot lock clean
+.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill hostile migration snapshot lock audit \
+  clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ lock: ## Compile the lock files from pyproject.toml (needs uv)
 	  --extra build pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build --extra otel --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+
+audit: $(VENV)/dev ## Look up the locked dependencies in databases of known vulnerabilities
+	$(BIN)/python .ci/audit requirements.lock
 
 clean: ## Remove the environment, not the data
 	rm -rf $(VENV) build *.egg-info

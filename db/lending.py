@@ -27,6 +27,8 @@ class Turns:
     """
 
     def __init__(self, engine: AsyncEngine, size: int, patience: float) -> None:
+        self.waiting = 0
+        """How many wait for a turn."""
         self._free = asyncio.Semaphore(size)
         self._patience = patience
         self._broken: WeakSet[ConnectionPoolEntry] = WeakSet()
@@ -39,11 +41,14 @@ class Turns:
         if not self._free.locked():
             await self._free.acquire()
             return
+        self.waiting += 1
         try:
             async with asyncio.timeout(self._patience):
                 await self._free.acquire()
         except TimeoutError:
             raise PoolTimeoutError(f"every connection was busy for {self._patience:g} seconds") from None
+        finally:
+            self.waiting -= 1
 
     def give(self) -> None:
         """Ends it."""

@@ -5,7 +5,6 @@ recognised by a fingerprint of everything that builds it, and nothing is run.
 """
 
 import hashlib
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -21,11 +20,12 @@ import db.models  # noqa: F401 - maps all entities
 from db.base import OWN_SCHEMA, entities, enum_types, is_own, table_of
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
 from db.engine import create_engine, database_url, translate
+from db.role import OWN_RIGHTS, grants
 from db.seed import SEED, seed_tools
 
 __all__ = [
-    "MIGRATIONS", "OWN_RIGHTS", "SetupError", "connect", "defined_in_sql", "finish_own", "has_rows", "is_empty",
-    "lock_building", "migrate", "platform_tables", "platform_views", "prepare_embedded", "upgrade_tables",
+    "MIGRATIONS", "SetupError", "connect", "finish_own", "has_rows", "is_empty", "lock_building", "migrate",
+    "platform_tables", "platform_views", "prepare_embedded", "upgrade_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent
@@ -51,13 +51,6 @@ def platform_views() -> list[str]:
 @cache
 def _sql_files() -> dict[str, str]:
     return {file.name: file.read_text(encoding="utf-8") for file in sorted((_FOLDER / "sql").glob("g*.sql"))}
-
-
-@cache
-def defined_in_sql(kind: str) -> frozenset[str]:
-    """The names, with their schemas, of what ``db/sql`` defines; ``kind`` is FUNCTION or VIEW."""
-    found = re.compile(rf"^CREATE (?:OR REPLACE )?{kind} (\w+\.\w+)", re.MULTILINE)
-    return frozenset(name for sql in _sql_files().values() for name in found.findall(sql))
 
 
 @cache
@@ -127,7 +120,6 @@ async def migrate(url: str | URL) -> None:
             await _run_script(connection, "\n".join([*_sql_files().values(), _own_sql(), *_comments(), _BUILT]))
             await seed_tools(connection)
             granted = await _grant(connection)
-            await grant_own(connection)
             values = {"fingerprint": _fingerprint(), "granted": granted}
             await connection.execute(text("INSERT INTO gateway.built VALUES (:fingerprint, :granted)"), values)
 
@@ -164,7 +156,8 @@ async def lock_building(connection: AsyncConnection) -> None:
 def _fingerprint() -> str:
     versions = sorted((MIGRATIONS / "versions").glob("[0-9]*.py"))
     content = [file.read_bytes() for file in [*versions, *sorted(SEED.glob("*.json")), Path(__file__)]]
-    content += [sql.encode() for sql in [*_sql_files().values(), _own_sql(), *_comments()]]
+    scripts = [*_sql_files().values(), _own_sql(), *_comments(), grants(GATEWAY_ROLE)]
+    content += [sql.encode() for sql in scripts]
     return hashlib.sha256(b"\0".join(content)).hexdigest()
 
 
@@ -282,65 +275,24 @@ def _quoted(words: str) -> str:
     return "'" + words.replace("'", "''") + "'"
 
 
-_SEQUENCES = text("""
-    SELECT d.objid::regclass::text
-    FROM pg_depend AS d
-    JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
-    WHERE d.classid = 'pg_class'::regclass AND d.refobjid = ANY (CAST(:tables AS text[])::regclass[])
-""")
-_FUNCTIONS = text("""
-    SELECT p.oid::regprocedure::text
-    FROM pg_proc AS p
-    JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname || '.' || p.proname = ANY (:names) AND p.prokind = 'f'
-""")
-
-
 async def _grant(connection: AsyncConnection) -> bool:
-    """Gives the gateway's role what it needs to serve, and nothing that changes definitions; says if it exists."""
+    """Gives the gateway's role what it needs to serve, and nothing more; says if there is that role."""
     exists = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
     if not await connection.scalar(exists, {"role": GATEWAY_ROLE}):
         return False
-    tables = platform_tables()
-    grants = {
-        "USAGE ON SCHEMA": ["public", "ml", "gateway"],
-        "SELECT, INSERT, UPDATE, DELETE ON TABLE": tables,
-        "SELECT ON TABLE": [*platform_views(), "gateway.alembic_version", "gateway.built"],
-        "USAGE ON SEQUENCE": list(await connection.scalars(_SEQUENCES, {"tables": tables})),
-        "EXECUTE ON FUNCTION": list(
-            await connection.scalars(_FUNCTIONS, {"names": sorted(defined_in_sql("FUNCTION"))})
-        ),
-    }
-    for right, objects in grants.items():
-        if objects:
-            await connection.execute(text(f"GRANT {right} {', '.join(objects)} TO {GATEWAY_ROLE}"))
+    await _run_script(connection, grants(GATEWAY_ROLE))
     return True
 
 
-OWN_RIGHTS = {
-    "lifecycle_events": "SELECT, INSERT",
-    "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
-    "service_tokens": "SELECT, UPDATE (last_used_at)",
-    "live_log": "SELECT, INSERT, DELETE",
-    "alerts_seen": "SELECT, INSERT, UPDATE",
-}
-"""What the gateway's role may do with its own tables: events can be read and added, tokens are made by their owner."""
-
-
-async def grant_own(connection: AsyncConnection) -> None:
-    """Gives the gateway's role its rights on the gateway's own tables, where there is that role."""
+async def finish_own(connection: AsyncConnection) -> None:
+    """Functions and triggers of the gateway's own tables, and the rights of its role on them; re-runnable."""
+    await _run_script(connection, _own_sql())
     exists = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
     if await connection.scalar(exists, {"role": GATEWAY_ROLE}):
         await connection.execute(text(f"GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO {GATEWAY_ROLE}"))
         for table, rights in OWN_RIGHTS.items():
             await connection.execute(text(f"REVOKE ALL ON {OWN_SCHEMA}.{table} FROM {GATEWAY_ROLE}"))
             await connection.execute(text(f"GRANT {rights} ON {OWN_SCHEMA}.{table} TO {GATEWAY_ROLE}"))
-
-
-async def finish_own(connection: AsyncConnection) -> None:
-    """Functions and triggers of the gateway's own tables, and the rights of its role; re-runnable."""
-    await _run_script(connection, _own_sql())
-    await grant_own(connection)
 
 
 async def prepare_embedded(server: EmbeddedPostgres, database: str = "e2i") -> tuple[str, str]:

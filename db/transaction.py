@@ -173,6 +173,8 @@ class Transactions:
 
     def __init__(self, engine: AsyncEngine, at_once: int, patience: float) -> None:
         self._engine = engine
+        self.waiting = 0
+        """How many wait for their turn."""
         self._turns = asyncio.Semaphore(at_once)
         self._patience = patience
 
@@ -186,11 +188,14 @@ class Transactions:
             OverloadedError: There was no turn in time.
             DatabaseError: The database cannot be reached.
         """
+        self.waiting += 1
         try:
             async with asyncio.timeout(self._patience):
                 await self._turns.acquire()
         except TimeoutError:
             raise OverloadedError(f"no transaction could be begun within {self._patience:g} s") from None
+        finally:
+            self.waiting -= 1
         try:
             async with _transaction(self._engine, identity) as one:
                 yield one

@@ -12,9 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -22,15 +20,18 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.engine import ShortReader, create_engine, database_url, translate
+from db.engine import create_engine, database_url, translate
 from db.transaction import Transactions
-from gateway.asked import PREFLIGHT
 from gateway.auth import Authentication
 from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
 from gateway.endpoint import GraphQLEndpoint
+from gateway.gauges import admission, caches, follows, pools
+from gateway.health import Health
 from gateway.live import Feed
 from gateway.settings import Settings
+from gateway.sites import cors, host_of, refuse_host
 from gateway.trusted import known_documents
+from gateway.watch import Watch
 from gateway.websocket import Sockets
 from gateway.websocket_operations import Operations
 from schema.schema import build
@@ -70,6 +71,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         TrustedDocumentsError: The trusted documents cannot be read.
     """
     known = known_documents(settings)
+    watch, health = Watch(settings), Health()
+    tracing = watch.tracing
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -84,13 +87,22 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             )
             for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
         )
-        changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
+        made = Transactions if tracing is None else tracing.transactions
+        changes = made(writer, settings.pool_size, settings.turn_timeout)
+        if tracing is not None:
+            tracing.statements(engine)
+            tracing.statements(writer)
         authentication = Authentication(settings, engine, writer)
-        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known)
+        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known, watch)
         feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
-        sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
+        sockets = Sockets(Operations(graphql, feed, settings, watch), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.feed, app.state.sockets = feed, sockets
+        app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
+        watch.metrics.ask(pools(engine, writer, changes))
+        watch.metrics.ask(caches(graphql))
+        watch.metrics.ask(admission(graphql))
+        watch.metrics.ask(follows(sockets, feed))
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -109,8 +121,10 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             await graphql.close()
             await engine.dispose()
             await writer.dispose()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
-    return _Gateway(
+    app = _Gateway(
         settings,
         routes=[
             Route("/", _home),
@@ -123,6 +137,8 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _unexpected},
     )
+    app.state.watch, app.state.health = watch, health
+    return app
 
 
 async def _home(_request: Request) -> Response:
@@ -135,10 +151,15 @@ class _Gateway(Starlette):
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
-        self._cors = _cors(self._graph, settings) if settings.cors else None
+        self._cors = cors(self._graph, settings) if settings.cors else None
+        self._hosts = settings.known_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/graphql":
+        if scope["type"] == "lifespan" or scope["path"] != "/graphql":
+            await super().__call__(scope, receive, send)
+        elif self._hosts and host_of(scope) not in self._hosts:
+            await refuse_host(scope, receive, send)
+        elif scope["type"] != "http":
             await super().__call__(scope, receive, send)
         elif self._cors:
             await self._cors(scope, receive, send)
@@ -149,8 +170,8 @@ class _Gateway(Starlette):
         if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:
-            endpoint: GraphQLEndpoint = self.state.graphql
-            await endpoint(scope, receive, send)
+            answer: ASGIApp = self.state.answer
+            await answer(scope, receive, send)
 
 
 class _Socket:
@@ -159,31 +180,6 @@ class _Socket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sockets: Sockets = scope["app"].state.sockets
         await sockets(scope, receive, send)
-
-
-class _Cors(CORSMiddleware):
-    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        answer = super().preflight_response(request_headers)
-        if answer.status_code < 400:
-            return answer
-        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
-        error = {"message": message, "extensions": {"code": "CROSS_SITE"}}
-        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        return _json({"errors": [error]}, answer.status_code, headers)
-
-
-def _cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
-    return _Cors(
-        graph,
-        allow_origins=sorted(settings.cors),
-        allow_methods=("GET", "POST"),
-        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
-        allow_credentials=settings.cors_credentials,
-        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
-        max_age=7200,
-    )
 
 
 async def _explorer(_request: Request) -> Response:
@@ -212,13 +208,10 @@ async def _healthz(_request: Request) -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    """The process can answer: its database does."""
-    try:
-        await ShortReader(request.app.state.engine).fetch("SELECT 1", ())
-    except Exception as error:  # noqa: BLE001 - whatever it is, the gateway is not ready
-        log.warning("not ready: %s", error)
-        return _json({"status": "unavailable", "database": "cannot be reached"}, 503)
-    return _json({"status": "ok", "database": "ok"})
+    """The process can answer, and should be asked."""
+    health: Health = request.app.state.health
+    status, body = await health.readiness(request.app.state.engine, request.app.state.graphql)
+    return _json(body, status)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

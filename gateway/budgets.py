@@ -15,10 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from starlette.types import Scope
 
 from gateway.refusals import RefusedError, request_error
@@ -111,6 +107,13 @@ class SharedBuckets:
     """Buckets in Redis, by Redis's clock; one script for each request, so that no two workers count the same points."""
 
     def __init__(self, url: str, limit: int) -> None:
+        # slow to import, with OpenTelemetry's API where that is installed, and needed where budgets are shared
+        from redis.asyncio import Redis  # noqa: PLC0415
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
+        self._error = RedisError
         self._limit = limit
         self._redis: Any = Redis.from_url(
             url,
@@ -121,8 +124,15 @@ class SharedBuckets:
         self._script = self._redis.register_script(_TAKE)
 
     async def take(self, caller: str, points: int) -> tuple[bool, float]:
-        """As in memory. Raises ``RedisError`` or ``OSError`` while Redis is away."""
-        taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points])
+        """As in memory.
+
+        Raises:
+            OSError: Redis is away.
+        """
+        try:
+            taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points])
+        except self._error as error:
+            raise ConnectionError(type(error).__name__) from error
         return bool(taken), float(left)
 
     async def close(self) -> None:
@@ -171,9 +181,12 @@ class Budgets:
         if time.monotonic() >= self._away_until:
             try:
                 found = await self._shared.take(caller, points)
-            except (RedisError, OSError) as error:
+            except OSError as error:
                 if not self._away_until:
-                    log.warning("Redis is away, each worker keeps budgets of its own: %s", type(error).__name__)
+                    log.warning(
+                        "Redis is away, each worker keeps budgets of its own: %s",
+                        type(error.__cause__ or error).__name__,
+                    )
                 self._away_until = time.monotonic() + AWAY_SECONDS
             else:
                 if self._away_until:

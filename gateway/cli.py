@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from db.demo import DemoError
-from db.embedded import EmbeddedPostgresError
+from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError
 from db.setup import SetupError
 from db.tokens import TokenError
@@ -33,6 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--demo", choices=["small", "large"], help="load demo data when the embedded database is empty")
     serve.set_defaults(run=commands.serve)
 
+    doctor = areas.add_parser("doctor", help="check this deployment and say what to fix; exits with 1 if it must")
+    form = doctor.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--sql", action="store_true", help="only what the owner of the database may run, for psql")
+    doctor.set_defaults(run=commands.doctor)
+
     database = areas.add_parser("db", help="look after the database").add_subparsers(required=True, metavar="command")
     for name, run, text in (
         ("init", commands.db_init, "build the whole schema on an empty database"),
@@ -45,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         ),
     ):
         database.add_parser(name, help=text).set_defaults(run=run)
+    role = database.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
+    role.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
+    role.set_defaults(run=commands.db_role)
     demo = database.add_parser("demo", help="load demo data into an empty database")
     demo.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
     demo.set_defaults(run=commands.db_demo)
@@ -77,17 +86,16 @@ def _add_tokens(area: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit status. What a user can mend is said in a sentence, without a traceback."""
     options = _parser().parse_args(arguments)
+    run: Command = options.run
     try:
         settings = load()
+        configure(settings.log)
+        commands.ENDING.listen()
+        status = run(options, settings)
+        sys.stdout.flush()
     except SettingsError as error:
         print(f"e2i-gateway: a setting is wrong\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    configure(settings.log)
-    run: Command = options.run
-    commands.ENDING.listen()
-    try:
-        status = run(options, settings)
-        sys.stdout.flush()
     except (
         EmbeddedPostgresError,
         SetupError,

@@ -5,30 +5,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import gc
 import logging
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-import uvicorn
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
-from starlette.applications import Starlette
 
 from db import attach, setup, tokens
 from db.engine import database_url
 from db.migrations.revise import new_revision
-from gateway.app import create_app
+from db.role import role_sql
+from gateway import serving, workers
 from gateway.auth import TOKEN_SECONDS
 from gateway.database import embedded_database, load_demo
+from gateway.doctor import findings
+from gateway.doctor.examine import examine
+from gateway.doctor.findings import as_json, as_sql, as_text
 from gateway.roles import ROLES, unknown
-from gateway.settings import Settings
-from gateway.websocket_transport import SocketProtocol
+from gateway.serving import Sockets
+from gateway.settings import Settings, address
 from schema.schema import build
 from schema.scopes import shown_scopes
 
@@ -98,90 +99,91 @@ class AddressError(Exception):
     """The gateway cannot listen where it should; the message says where, why and what to do."""
 
 
+_BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
+
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until SIGINT or SIGTERM; the embedded database stops with the last gateway that uses it."""
-    with _bind(settings) as listener:  # first of all, since a port that is taken is known at once
+    with ExitStack() as bound:  # first of all, since a port that is taken is known at once
+        sockets = Sockets(*(bound.enter_context(_bind(*where)) for where in _addresses(settings)))
         if settings.url is not None:
-            return _serve(settings, settings.url, listener)
+            return _serve(settings, settings.url, sockets)
         with embedded_database(settings, ENDING.run) as (owner, gateway):
             if (size := options.demo or settings.demo) != "off":
                 ENDING.run(load_demo(owner, size))
-            return _serve(settings, database_url(gateway), listener)
+            return _serve(settings, database_url(gateway), sockets)
 
 
-def _bind(settings: Settings) -> socket.socket:
-    """A socket with the address and port of the settings; nobody can connect until it listens."""
+Where = tuple[str, int, str]
+"""An address, a port, and what to set for another."""
+
+
+def _addresses(settings: Settings) -> list[Where]:
+    """Where the gateway listens: for the graph, and for its metrics if they are asked for."""
     if settings.is_exposed:
         raise AddressError(
             f"HOST={settings.host} can be reached from other machines, where GATEWAY_AUTH=none lets everybody read and "
             "change everything: set GATEWAY_AUTH to jwt or token (or both), or HOST to 127.0.0.1"
         )
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    graph = (settings.host, settings.port, "set HOST to an address of this machine and PORT to a free port")
+    if settings.metrics is None:
+        return [graph]
+    return [graph, (*address(settings.metrics), "set GATEWAY_METRICS to an address of this machine and a free port")]
+
+
+def _bind(host: str, port: int, advice: str) -> socket.socket:
+    """A socket with an address and a port; nobody can connect until it listens."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise _address_error(settings, error) from error
+        raise _address_error((host, port, advice), error) from error
     return listener
 
 
-def _address_error(settings: Settings, error: OSError) -> AddressError:
-    what, advice = error.strerror or str(error), "set HOST to an address of this machine and PORT to a free port"
+def _address_error(where: Where, error: OSError) -> AddressError:
+    host, port, advice = where
+    what = error.strerror or str(error)
     if error.errno == errno.EADDRINUSE:
-        what, advice = "another program, perhaps another gateway, has this port", "stop it, or set PORT to a free one"
-    return AddressError(f"cannot listen on {settings.host} port {settings.port}: {what}; {advice}")
+        what = "another program, perhaps another gateway, has this port"
+        advice = f"stop it, or {advice}"
+    return AddressError(f"cannot listen on {host} port {port}: {what}; {advice}")
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, as the gateway runs it."""
+def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
+    for listener, where in zip(sockets.all, _addresses(settings), strict=True):
+        try:
+            listener.listen(_BACKLOG)
+        except OSError as error:  # somebody else was bound to the port too, and listened first
+            raise _address_error(where, error) from error
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # the schema stays: collections need not walk its million objects again and again
-        self.should_exit = self.should_exit or ENDING.asked_by is not None
-        for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
+    def started() -> None:
+        host, port = sockets.graph.getsockname()[:2]
+        log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
+        if sockets.metrics:
+            log.info("metrics are at http://%s:%d/metrics", *sockets.metrics.getsockname()[:2])
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Lets WebSockets end in their own way, whose answers uvicorn would cut off; new clients go elsewhere."""
-        for server in self.servers:
-            server.close()
-        loaded: Any = self.config.app
-        if self.started and hasattr(loaded.state, "sockets"):
-            await loaded.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
-        await super().shutdown(sockets)
+    if settings.workers > 1:
+        return 0 if workers.serve(settings, url, sockets, started) else 1
+    ended = serving.run(settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None)
+    return 0 if ended else 1
 
 
-def server_config(app: Starlette, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves the application."""
-    return uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws=SocketProtocol,
-        ws_max_size=settings.max_body_bytes,
-        ws_ping_interval=settings.ws_ping,
-        ws_ping_timeout=settings.ws_ping,
-        ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
-        lifespan="on",
-    )
-
-
-def _serve(settings: Settings, url: URL, listener: socket.socket) -> int:
-    config = server_config(create_app(settings, url), settings)
-    try:
-        listener.listen(config.backlog)
-    except OSError as error:  # somebody else was bound to the port too, and listened first
-        raise _address_error(settings, error) from error
-    server = Server(config)
-    server.run([listener])
-    return 0 if server.started else 1
+def doctor(options: argparse.Namespace, settings: Settings) -> int:
+    """Checks this deployment and says what to fix; 1 if something must be."""
+    if settings.url is not None:
+        found = ENDING.run(examine(settings, settings.url))
+    elif (settings.data / "postgres").exists():
+        with embedded_database(settings, ENDING.run) as (_, gateway):
+            found = ENDING.run(examine(settings, database_url(gateway)))
+    else:
+        found = ENDING.run(examine(settings, None))
+    write = as_json if options.json else as_sql if options.sql else as_text
+    sys.stdout.write(write(found))
+    return findings.status(found)
 
 
 def schema_print(_options: argparse.Namespace, _settings: Settings) -> int:
@@ -218,6 +220,12 @@ def db_check(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every difference between the database and what the graph expects."""
 
     return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write))
+
+
+def db_role(options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the SQL that makes the role to serve with."""
+    sys.stdout.write(role_sql(options.name))
+    return 0
 
 
 def db_demo(options: argparse.Namespace, settings: Settings) -> int:

@@ -76,9 +76,13 @@ class Documents:
         self._schema = schema
         self._settings = settings
         self._rules = [*specified_rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
+        self.hits = self.misses = 0
         self._capacity = capacity
         self._size = 0
         self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def get(self, text: str) -> Document:
         """The document of a text.
@@ -88,7 +92,9 @@ class Documents:
         """
         if kept := self._kept.get(text):
             self._kept.move_to_end(text)
+            self.hits += 1
             return kept
+        self.misses += 1
         document = self._read(text)
         if len(text) > self._capacity // 10:
             return document

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -44,8 +43,8 @@ from gateway.sending import (
 )
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
-from gateway.telemetry import request_line
 from gateway.trusted import KnownDocuments
+from gateway.watch import Entry, Watch
 from schema.answers import Execution, Outcome
 from schema.catalogue import Catalogue
 from schema.errors import GatewayError, missing_object
@@ -55,8 +54,6 @@ from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
 from schema.subscriptions import TOPICS, Topic
-
-log = logging.getLogger("gateway.request")
 
 
 @dataclass(slots=True)
@@ -70,7 +67,7 @@ class Call:
     caller: Caller = ANONYMOUS
     account: str = ""
     """Whose budget it is on."""
-    entry: dict[str, Any] = field(default_factory=dict)
+    entry: Entry = field(default_factory=Entry)
     """What the log says of it."""
     headers: dict[str, str] = field(default_factory=dict)
     heard: bool = False
@@ -102,7 +99,10 @@ class GraphQLEndpoint:
         settings: Settings,
         authentication: Authentication,
         known: KnownDocuments,
+        watch: Watch,
     ) -> None:
+        self.learned = False
+        """Whether the database has been looked at."""
         self.access = Access()
         self._changes = changes
         self._authentication = authentication
@@ -111,7 +111,8 @@ class GraphQLEndpoint:
         self._settings = settings
         self._asking = Asking(settings)
         self._known = known
-        self._documents = Documents(schema.graphql, settings)
+        self._watch = watch
+        self.documents = Documents(schema.graphql, settings)
         self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self._patience = Patience(settings.request_timeout)
@@ -120,7 +121,7 @@ class GraphQLEndpoint:
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.execution = Execution(schema)
         self.plans = self._no_plans()
-        known.check(self._documents)
+        known.check(self.documents)
 
     async def close(self) -> None:
         """Lets go of what is not the database's."""
@@ -130,6 +131,7 @@ class GraphQLEndpoint:
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
         self.access = Access(missing, facts)
+        self.learned = True
         self.plans = self._no_plans()
 
     def learn_facts(self, facts: Facts) -> None:
@@ -171,7 +173,8 @@ class GraphQLEndpoint:
             body = await packed(body, how)
             call.headers["content-encoding"] = how
         call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-        request_line(log, scope["method"], 304 if known else status, request_id, call.entry)
+        call.entry.started = started
+        self._watch.finished(scope["method"], 304 if known else status, request_id, call.entry)
         if known:
             await respond_unchanged(send, request_id, call.headers)
         else:
@@ -338,7 +341,8 @@ class GraphQLEndpoint:
             if self._budgets:  # to find out has cost something, too
                 await self._budgets.take(call.account, 1)
             raise
-        call.entry |= {"operation": (asked.operation_name or "")[:80] or None, "cost": cost}
+        call.entry.plan, call.entry["cost"] = plan, cost
+        call.entry.planned = time.perf_counter()
         left = await self._budgets.take(call.account, cost) if self._budgets else None
         return Begun(asked, known, values, plan, cost, reads, left)
 
@@ -363,7 +367,7 @@ class GraphQLEndpoint:
             result = await self._about_schema.answer(known, plan, asked.variables)
         else:
             result = await self.execution.run(known, plan, asked.variables, values, reader, context)
-        call.entry |= {"compiled": result.compiled, "statements": reader.statements, "rows": reader.rows}
+        call.entry.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
             call.entry["fallback"] = result.fallback
         status, answer = _judged(result, call)
@@ -387,11 +391,13 @@ class GraphQLEndpoint:
         text = self._known.text(asked)
         if not self._settings.introspection:
             call.reporter.sent = text + orjson.dumps(asked.variables).decode()
-        document = self._documents.get(text)
+        document = self.documents.get(text)
         if asked.hash:
             self._known.register(asked, text)
         known = document.asked.get(asked.operation_name) or self._operation(document, asked.operation_name)
-        kind = known.definition.operation
+        kind, name = known.definition.operation, known.definition.name
+        call.entry.query, call.entry.kind = text, kind.value
+        call.entry["operation"] = name.value[:80] if name else None
         if kind is OperationType.SUBSCRIPTION and not call.by_socket:
             message = "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws."
             raise RefusedDocumentError(request_error("SUBSCRIPTION_OVER_HTTP", message))

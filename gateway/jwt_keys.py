@@ -93,7 +93,7 @@ class KeySet:
                 return
             self._tried_at = now
             try:
-                keys = await asyncio.to_thread(_read, self._source)
+                keys = await asyncio.to_thread(read_keys, self._source)
             except (PyJWTError, OSError, ValueError) as error:
                 log.warning("the keys of JWTs cannot be read from %s: %s", self._source, error)
                 return
@@ -102,7 +102,7 @@ class KeySet:
             self._keys, self._read_at = keys, monotonic()
 
 
-def _read(source: str) -> dict[str | None, PyJWK]:
+def read_keys(source: str) -> dict[str | None, PyJWK]:
     """The keys that may verify, by their ids.
 
     Raises:

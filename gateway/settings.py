@@ -42,6 +42,23 @@ def _origins(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    address(value)
+    return value
+
+
+def address(value: str) -> tuple[str, int]:
+    """The address and the port of ``127.0.0.1:9464`` or ``[::1]:9464``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    host, colon, port = value.rpartition(":")
+    if not (host and colon and port.isdigit() and int(port) < 2**16):
+        raise ValueError("expected an address and a port, such as 127.0.0.1:9464")
+    return host.strip("[]"), int(port)
+
+
 MIN_SECRET = 32
 ANON = "anon"
 """The role in the database of whoever has none, as in Supabase."""
@@ -54,7 +71,8 @@ def _words(value: Any) -> Any:
     return value
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is of this machine alone."""
     if host.lower() == "localhost":
         return True
     try:
@@ -86,6 +104,23 @@ class Settings(BaseSettings):
         default="off", description="Demo data to load when the embedded database is empty."
     )
     log: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
+    slow_ms: float = Field(
+        default=1_000.0, ge=0, description="Milliseconds from which a request is logged with its plan; 0: never."
+    )
+    metrics: Annotated[str, AfterValidator(_address)] | None = Field(
+        default=None,
+        description="Address and port at which Prometheus finds `/metrics`, such as `127.0.0.1:9464`. Unset: nowhere.",
+    )
+    traces: bool = Field(
+        default=False, description="Whether requests are traced to OTLP, as the `OTEL_*` variables say; needs `otel`."
+    )
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that answer requests.")
+    drain: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        description="Seconds between a SIGTERM, when `/readyz` becomes 503, and the end of listening.",
+    )
     auth: Annotated[tuple[Literal["none", "jwt", "token"], ...], NoDecode, BeforeValidator(_words)] = Field(
         default=("none",),
         min_length=1,
@@ -187,6 +222,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Least size of an answer that is compressed for clients that accept it; 0: none.",
     )
+    hosts: str = Field(
+        default="",
+        description="Names of the server in URLs, with commas between; requests to others are refused. Empty: any.",
+    )
     cors_origins: str = Field(
         default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
     )
@@ -253,7 +292,7 @@ class Settings(BaseSettings):
     @classmethod
     def _cannot_be_exchanged(cls, source: str | None) -> str | None:
         url = urlsplit(source or "")
-        if "://" in (source or "") and url.scheme != "https" and not _is_loopback(url.hostname or ""):
+        if "://" in (source or "") and url.scheme != "https" and not is_loopback(url.hostname or ""):
             raise ValueError("keys must come by https://, or from this machine; who exchanges them could be anybody")
         return source
 
@@ -289,7 +328,12 @@ class Settings(BaseSettings):
     @property
     def is_exposed(self) -> bool:
         """Whether other machines could reach a server that asks nobody who he is."""
-        return "none" in self.auth and not _is_loopback(self.host)
+        return "none" in self.auth and not is_loopback(self.host)
+
+    @property
+    def known_hosts(self) -> frozenset[bytes]:
+        """The names that the server is asked by, as they stand in the header Host without a port."""
+        return frozenset(one.strip().lower().encode() for one in self.hosts.split(",") if one.strip())
 
     @property
     def cors(self) -> frozenset[str]:

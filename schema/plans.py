@@ -144,6 +144,9 @@ class Plans:
         self._size = 0
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def asked(
         self,
         document: DocumentNode,

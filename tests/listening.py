@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 
 from db.engine import database_url
 from gateway.app import create_app
+from gateway.protocol import Protocol
 from gateway.settings import Settings
 
 
@@ -66,7 +67,7 @@ def post(query: str, **variables: Any) -> bytes:
 async def listening(url: str, **settings: Any) -> AsyncIterator[Site]:
     """Serves a database until the end of the block."""
     app = create_app(Settings(**settings), database_url(url))
-    server = uvicorn.Server(uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, http=Protocol, log_config=None, access_log=False, lifespan="on"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

@@ -20,8 +20,8 @@ from websockets.typing import Subprotocol
 from client import Client
 from db.engine import database_url
 from gateway.app import create_app
-from gateway.commands import Server, server_config
 from gateway.live import Feed
+from gateway.serving import Server, configuration
 from gateway.settings import Settings
 from gateway.websocket import PROTOCOL, Sockets
 
@@ -65,7 +65,13 @@ async def listening(url: str, port: int = 0, **settings: Any) -> AsyncIterator[L
     """The gateway on a database, served by uvicorn as the command serves it."""
     checked = Settings(**settings)
     app = create_app(checked, database_url(url))
-    server = Server(server_config(app, checked))
+    server = Server(
+        configuration(app, checked),
+        drain=0,
+        on_drain=lambda: None,
+        on_start=lambda: None,
+        on_end=lambda: app.state.sockets.leave(checked.request_timeout),
+    )
     with socket.create_server(("127.0.0.1", port)) as listener:
         bound = listener.getsockname()[1]
         running = asyncio.create_task(server.serve([listener]))

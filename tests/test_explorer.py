@@ -30,6 +30,7 @@ PICTURES = ROOT / "gateway" / "docs"
 MAX_PICTURE = 400_000
 UNKNOWN = "Model:00000000-0000-0000-0000-000000000000"
 MANY = 500
+SDL = (ROOT / "schema" / "schema.graphql").read_text()
 
 LIFE = "PRODUCES,LINKED_TO,DEPLOYED_AS,SERVED_BY,EMITS,MONITORED_BY,ALERTS_ON,RAISES,TRIGGERS,CARRIED_OUT_AS"
 """The kinds of edges that make an experiment's life: from its models over serving and drift back to a model."""
@@ -327,6 +328,20 @@ def test_the_recorded_history_of_a_node(open_page: OpenPage, site: Gateway) -> N
     expect(history).to_contain_text("Seen on the page")
 
 
+@pytest.mark.skipif("type Subscription" not in SDL, reason="this gateway has nothing to follow")
+def test_a_change_is_shown_when_it_is_made(open_page: OpenPage, site: Gateway) -> None:
+    alerts = ask(site, "{ monitoringAlerts(where: { status: { eq: ACTIVE } }, first: 1) { nodes { id title } } }")
+    alert = alerts["monitoringAlerts"]["nodes"][0]
+    page = open_page(link(alert["id"], select=alert["id"]))
+    settled(page)
+    expect(page.locator(".live")).to_be_visible()
+    change = "mutation($id: ID!) { acknowledgeAlert(input: { id: $id }) { __typename } }"
+    assert ask(site, change, id=alert["id"])["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+    expect(node(page, alert["id"])).to_contain_text("acknowledged")
+    expect(page.locator("p[role=status][aria-live]")).to_contain_text(f"{alert['title']} is now acknowledged")
+    expect(page.locator("aside .history li")).to_have_count(1)
+
+
 # -- for those who do not see the drawing ----------------------------------------------------------------------------
 
 
@@ -410,7 +425,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(open_page: OpenPage, retraini
     page.route("**/graphql", guard)
     page.goto(page.url.split("#")[0] + "#" + link(retraining).split("#")[1])
     page.reload()
-    alert = page.get_by_role("alert").filter(has_text="The gateway wants to know who asks. Send a JWT.")
+    alert = page.get_by_role("alert").filter(has_text="Send a JWT.")
     alert.get_by_label("Token").fill("wrong")
     alert.get_by_role("button", name="Use it").click()
     alert = page.get_by_role("alert").filter(has_text="The gateway does not take this token.")
@@ -421,7 +436,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(open_page: OpenPage, retraini
     page.reload()
     settled(page)
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("alert")).to_contain_text("wants to know who asks")
+    expect(page.get_by_role("alert")).to_contain_text("Send a JWT.")
 
 
 def test_what_may_not_be_read_is_said(open_page: OpenPage, retraining: str) -> None:

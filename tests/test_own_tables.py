@@ -21,6 +21,7 @@ from db import own, setup
 from db.attach import attach, inspect
 from db.base import OWN_SCHEMA, Entity
 from db.migrations import revise
+from db.role import OWN_RIGHTS
 from db.setup import MIGRATIONS, SetupError, migrate
 from db.setup import connect as connect_owner
 
@@ -182,7 +183,7 @@ async def test_a_new_own_table_gets_its_migration(
     """Also when functions and rights name it already; changes of the platform's tables come in the next one."""
     words = f"COMMENT ON TABLE {newcomer} IS 'New.';"
     monkeypatch.setattr(setup, "_own_sql", lambda: words)
-    monkeypatch.setattr(setup, "OWN_RIGHTS", setup.OWN_RIGHTS | {"newcomer": "SELECT"})
+    monkeypatch.setitem(OWN_RIGHTS, "newcomer", "SELECT")
     await execute(database.owner_url, "COMMENT ON COLUMN ml_experiments.description IS 'another'")
     path = await revise.new_revision(database.owner_url, "a newcomer")
     assert path is not None

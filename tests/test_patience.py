@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -119,6 +120,33 @@ async def test_a_body_that_does_not_come_is_not_waited_for(slow: Database) -> No
         found = await site.answer(post(QUICK)[:-5])
         assert found.startswith(b"HTTP/1.1 408")
         assert b"REQUEST_TIMEOUT" in found
+
+
+async def test_headers_without_end_are_not_kept(slow: Database) -> None:
+    async with listening(slow.gateway_url) as site:
+        reader, writer = await site.connect()
+        writer.write(b"GET /graphql HTTP/1.1\r\nhost: x\r\nx-long: ")
+        with suppress(ConnectionError):
+            for _ in range(100):
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        with suppress(ConnectionError):
+            assert (await reader.read()).startswith(b"HTTP/1.1 431")
+        writer.close()
+        assert (await site.http.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /graphql HTTP/1.1\r\nhost: x\r\n"], ids=["nothing", "half a head"])
+async def test_connections_that_do_not_ask_are_closed(
+    slow: Database, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr("gateway.protocol.HEAD_SECONDS", 0.1)
+    async with listening(slow.gateway_url) as site:
+        reader, writer = await site.connect()
+        writer.write(begun)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
 
 
 async def test_who_hangs_up_in_the_middle_of_a_change_undoes_it(template: Database, clone: Clone) -> None:

@@ -208,3 +208,16 @@ async def test_what_a_form_can_send_is_no_request(demo: Client, content_type: st
     body: Any = json.dumps({"query": SMALL}).encode()
     response = await demo.http.post("/graphql", content=body, headers={"content-type": content_type})
     assert (response.status_code, codes(response)) == (415, ["UNSUPPORTED_MEDIA_TYPE"])
+
+
+async def test_a_page_that_makes_its_own_name_mean_this_machine_is_refused(demo_database: Database) -> None:
+    """DNS rebinding: to the browser it is one site, so that neither preflights nor CORS are in its way."""
+    async with serving(demo_database.gateway_url, hosts="Gateway, 127.0.0.1, [::1]") as client:
+        for host in ("gateway", "GATEWAY:8000", "127.0.0.1:8000", "[::1]:8000"):
+            response = await client.http.post("/graphql", json={"query": SMALL}, headers={"host": host})
+            assert response.status_code == 200, host
+        for host in ("evil.example", "evil.example:8000", "gateway.evil.example", "127.0.0.1.evil.example", ""):
+            for method, more in (("POST", {"json": {"query": SMALL}}), ("GET", {"params": {"query": SMALL}})):
+                refused = await client.http.request(method, "/graphql", headers={"host": host}, **more)
+                assert (refused.status_code, codes(refused)) == (421, ["CROSS_SITE"]), host
+        assert (await client.http.get("/healthz", headers={"host": "10.0.0.7"})).status_code == 200

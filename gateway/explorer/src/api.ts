@@ -112,8 +112,8 @@ async function send<T>(query: string, variables: object): Promise<{ data: T; pro
 /** What a refused reader can do about it. */
 function refusal(status: number, why = ""): ApiError {
   if (status === 403) return new ApiError(`You may not read this. ${why}`, "FORBIDDEN");
-  const what = token() ? "The gateway does not take this token." : "The gateway wants to know who asks.";
-  return new ApiError(`${what} ${why}`, "UNAUTHENTICATED");
+  const what = token() ? `The gateway does not take this token. ${why}` : why || "The gateway wants to know who asks.";
+  return new ApiError(what, "UNAUTHENTICATED");
 }
 
 const LINEAGE = `nodes { id type label state degree { upstream downstream capped } }
@@ -249,6 +249,14 @@ function distance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+/** Whether changes can be followed; where the schema is not shown that has to be tried. */
+export function canFollow(): Promise<boolean> {
+  return send<{ __schema: { subscriptionType: object | null } }>("{ __schema { subscriptionType { name } } }", {}).then(
+    ({ data }) => data.__schema.subscriptionType !== null,
+    hidesSchema,
+  );
 }
 
 export async function kinds(): Promise<{ name: string; description: string }[]> {

@@ -71,6 +71,13 @@ export class Graph {
     return { node: id, side, limit: Math.min(limit, 1000) };
   }
 
+  /** Reads a node again, if it is on screen. */
+  async refresh(id: string): Promise<LineageNode | undefined> {
+    if (!this.nodes.has(id)) return undefined;
+    this.merge(await among([id]));
+    return this.nodes.get(id);
+  }
+
   cutsOf(id: string, side: Side): Cut[] {
     return [...this.cuts.values()].filter((cut) => cut.node === id && cut.direction === side);
   }

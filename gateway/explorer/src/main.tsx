@@ -2,18 +2,20 @@
 
 import { render } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, kinds, suggestions, viewAsGraphQL, type Direction, type Hit, type Side } from "./api";
+import { ApiError, viewAsGraphQL, type Side } from "./api";
 import { Canvas, type CanvasHandle } from "./canvas";
+import { SchemeSwitch, Token, Walks, Welcome } from "./controls";
 import { asPng, asSvg, download } from "./export";
 import { Graph } from "./graph";
 import "./graph.css";
 import { place, type Places } from "./layout";
+import { follow } from "./live";
 import "./page.css";
 import { Outline } from "./outline";
 import { NodeDetails, PartialAnswer, Search } from "./panels";
 import { keepToken, token } from "./session";
-import { LEGEND, typeName, words } from "./tones";
-import { DEFAULTS, read, write, type View } from "./view";
+import { LEGEND, words } from "./tones";
+import { read, write, type View } from "./view";
 
 interface Shown {
   graph: Graph;
@@ -21,7 +23,6 @@ interface Shown {
   version: number;
 }
 const EMPTY: Shown = { graph: new Graph(), places: new Map(), version: 0 };
-type Scheme = "light" | "dark";
 
 function Explorer() {
   const [view, setView] = useState<View>(() => read(location.hash));
@@ -42,32 +43,30 @@ function Explorer() {
     setView(next);
   }, []);
 
-  /** Runs what asks the gateway; a failure is shown and can be tried again. */
-  const attempt = useCallback(async (work: () => Promise<void>) => {
+  /** Runs what asks the gateway; a failure is shown and can be tried again. Of what was overtaken nothing is shown. */
+  const attempt = useCallback(async (work: (isLast: () => boolean) => Promise<void>) => {
+    const mine = ++turn.current;
+    const isLast = () => mine === turn.current;
     setBusy(true);
     setProblem(null);
     try {
-      await work();
-    } catch (error) {
-      const shownError = error instanceof ApiError ? error : new ApiError(String(error), "PAGE");
-      setProblem({ error: shownError, again: () => void attempt(work) });
+      await work(isLast);
+    } catch (failure) {
+      const error = failure instanceof ApiError ? failure : new ApiError(String(failure), "PAGE");
+      if (isLast()) setProblem({ error, again: () => void attempt(work) });
     } finally {
-      setBusy(false);
+      if (isLast()) setBusy(false);
     }
   }, []);
 
   const load = useCallback((next: View) => {
-    const mine = ++turn.current;
-    if (!next.from.length) {
+    void attempt(async (isLast) => {
       setShown(EMPTY);
-      return;
-    }
-    void attempt(async () => {
-      setShown(EMPTY);
+      if (!next.from.length) return;
       const graph = await Graph.load(next);
       if (!graph.nodes.size) throw new ApiError(`There is no ${next.from.join(", ")} in this database.`, "NOT_FOUND");
       const places = await place([...graph.nodes.keys()], graph.edges.values(), new Map());
-      if (mine !== turn.current) return;
+      if (!isLast()) return;
       setShown({ graph, places, version: 1 });
       say(`${graph.nodes.size} nodes and ${graph.edges.size} edges${graph.reasons.length ? `. Partial: ${graph.reasons[0]}` : ""}`);
       requestAnimationFrame(() => canvas.current?.fit());
@@ -76,13 +75,13 @@ function Explorer() {
 
   useEffect(() => {
     load(view);
-    const moved = () => {
+    const travelled = () => {
       const next = read(location.hash);
       setView(next);
       load(next);
     };
-    addEventListener("popstate", moved);
-    return () => removeEventListener("popstate", moved);
+    addEventListener("popstate", travelled);
+    return () => removeEventListener("popstate", travelled);
   }, []);
 
   const start = (changes: Partial<View>) => {
@@ -136,6 +135,18 @@ function Explorer() {
   }, []);
 
   const { graph, places, version } = shown;
+  const loaded = graph.nodes.size > 0;
+  const [live, setLive] = useState(false);
+  /** A node of the view has moved: it is read again where it stands. */
+  const moved = useCallback(async (id: string) => {
+    const { graph } = now.current.shown;
+    const node = await graph.refresh(id).catch(() => undefined); // the next reading will say what is wrong
+    if (!node || graph !== now.current.shown.graph) return;
+    setShown((shown) => ({ ...shown, version: shown.version + 1 }));
+    say(`${node.label} is now ${words(node.state ?? "changed")}`);
+  }, []);
+  useEffect(() => (loaded ? follow((id) => void moved(id), setLive) : undefined), [loaded]);
+
   const node = view.selected ? graph.nodes.get(view.selected) : undefined;
   const copy = async () => {
     const text = viewAsGraphQL([...graph.nodes.keys()]);
@@ -174,7 +185,7 @@ function Explorer() {
           {graph.nodes.size ? (
             <>
               <Canvas graph={graph} version={version} places={places} starts={view.from} selected={view.selected} handle={canvas} onSelect={select} onOpen={open} />
-              <PartialAnswer graph={graph} onSelect={select} />
+              <PartialAnswer graph={graph} live={live} onSelect={select} />
               <div class="zoom">
                 <button aria-label="Zoom in" onClick={() => canvas.current?.zoomBy(1.3)}>+</button>
                 <button aria-label="Zoom out" onClick={() => canvas.current?.zoomBy(1 / 1.3)}>−</button>
@@ -198,7 +209,7 @@ function Explorer() {
               {tab === "list" ? (
                 <Outline graph={graph} starts={view.from} selected={view.selected} onOpen={open} onSelect={point} />
               ) : node ? (
-                <NodeDetails graph={graph} node={node} busy={busy} onOpen={open} onStart={startAt} onSelect={select} />
+                <NodeDetails graph={graph} node={node} version={version} busy={busy} onOpen={open} onStart={startAt} onSelect={select} />
               ) : <p class="dim">Choose a node to see its fields, its lifecycle and its history.</p>}
             </div>
           </aside>
@@ -208,83 +219,6 @@ function Explorer() {
       <p class="spoken" role="status" aria-live="polite">{said}</p>
       {toast && <p class="toast" role="status" onAnimationEnd={() => setToast("")}>{toast}</p>}
     </>
-  );
-}
-
-/** Which way to walk, how far, how many of each kind, and along which kinds of edges. */
-function Walks({ view, onChange }: { view: View; onChange(changes: Partial<View>): void }) {
-  const [known, setKnown] = useState<{ name: string; description: string }[]>([]);
-  useEffect(() => void kinds().then(setKnown, () => undefined), []); // introspection may be off
-  const toggle = (kind: string) =>
-    onChange({ kinds: view.kinds.includes(kind) ? view.kinds.filter((one) => one !== kind) : [...view.kinds, kind] });
-  return (
-    <span class="walks">
-      <label>Direction <select value={view.direction} onChange={(event) => onChange({ direction: event.currentTarget.value as Direction })}>
-        <option value="BOTH">both</option><option value="UPSTREAM">upstream</option><option value="DOWNSTREAM">downstream</option>
-      </select></label>
-      <label>Depth <input type="number" min="0" max="30" value={view.depth} onChange={(event) => onChange({ depth: Number(event.currentTarget.value) || 0 })} /></label>
-      <label>Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
-      {known.length > 0 && (
-        <details class="kinds">
-          <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>
-          <div>
-            {known.map(({ name, description }) => (
-              <label key={name} title={description}><input type="checkbox" checked={view.kinds.includes(name)} onChange={() => toggle(name)} /> {words(name)}</label>
-            ))}
-            <button disabled={!view.kinds.length} onClick={() => onChange({ kinds: [] })}>All kinds</button>
-          </div>
-        </details>
-      )}
-    </span>
-  );
-}
-
-/** Asks for a token, where the gateway wants to know who asks. */
-function Token({ onKept }: { onKept(): void }) {
-  const input = useRef<HTMLInputElement>(null);
-  const keep = (event: Event) => {
-    event.preventDefault();
-    keepToken(input.current!.value);
-    onKept();
-  };
-  return (
-    <form class="token" onSubmit={keep}>
-      <label>Token <input ref={input} type="password" autocomplete="off" required /></label>
-      <button>Use it</button> <small>Kept until this tab is closed.</small>
-    </form>
-  );
-}
-
-function Welcome({ onPick }: { onPick(id: string): void }) {
-  const [hits, setHits] = useState<Hit[]>([]);
-  const [error, setError] = useState<ApiError | null>(null);
-  const ask = () => {
-    setError(null);
-    void suggestions().then(setHits, (problem: ApiError) => setError(problem));
-  };
-  useEffect(ask, []);
-  return (
-    <div class="welcome">
-      <h1>What feeds this, and what depends on it?</h1>
-      <p>Search a model, an experiment, a deployment, an alert … or start with one of the newest experiments.</p>
-      {error && <div class="problem" role="alert">{error.message} {error.code === "UNAUTHENTICATED" && <Token onKept={ask} />}</div>}
-      <ul>{hits.map((hit) => <li key={hit.id}><button onClick={() => onPick(hit.id)}><b>{hit.label}</b><small>{typeName(hit.type)}</small></button></li>)}</ul>
-    </div>
-  );
-}
-
-function SchemeSwitch() {
-  const media = matchMedia("(prefers-color-scheme: dark)");
-  const [scheme, setScheme] = useState<Scheme>(() => {
-    const kept = localStorage.getItem("explorer.scheme");
-    return kept === "light" || kept === "dark" ? kept : media.matches ? "dark" : "light";
-  });
-  useEffect(() => void (document.documentElement.dataset.scheme = scheme), [scheme]);
-  const other = scheme === "dark" ? "light" : "dark";
-  return (
-    <button aria-label={`Use ${other} colours`} onClick={() => { localStorage.setItem("explorer.scheme", other); setScheme(other); }}>
-      {scheme === "dark" ? "☀" : "☾"}
-    </button>
   );
 }
 

@@ -84,27 +84,29 @@ export function Search({ onPick }: { onPick(id: string): void }) {
 interface DetailsProps {
   graph: Graph;
   node: LineageNode;
+  /** Of the view: what is told of the node may have changed with it. */
+  version: number;
   busy: boolean;
   onOpen(id: string, sides: Side[]): void;
   onStart(id: string): void;
   onSelect(id: string): void;
 }
 
-export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect }: DetailsProps) {
-  const [row, setRow] = useState<Details | null | undefined>(undefined);
+export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSelect }: DetailsProps) {
+  const [told, setTold] = useState<{ id: string; row: Details | null } | undefined>(undefined);
   const [error, setError] = useState<string | null>(null);
   useEffect(() => {
     let current = true;
-    setRow(undefined);
     setError(null);
     details(node.id, node.type).then(
-      (answer) => current && setRow(answer),
+      (row) => current && setTold({ id: node.id, row }),
       (problem: ApiError) => current && setError(problem.message),
     );
     return () => {
       current = false;
     };
-  }, [node.id]);
+  }, [node.id, version]);
+  const row = told?.id === node.id ? told.row : undefined;
   const hidden = graph.hidden(node);
   return (
     <section aria-label="Details">
@@ -210,12 +212,17 @@ function Value({ value }: { value: unknown }) {
 }
 
 /** Says that the answer is a part, why, and where it was cut. Never hidden. */
-export function PartialAnswer({ graph, onSelect }: { graph: Graph; onSelect(id: string): void }) {
+export function PartialAnswer({ graph, live, onSelect }: { graph: Graph; live: boolean; onSelect(id: string): void }) {
   const box = useRef<HTMLDetailsElement>(null);
   const cuts = new Map<string, number>();
   for (const cut of graph.cuts.values()) cuts.set(cut.node, (cuts.get(cut.node) ?? 0) + 1);
   const whole = !graph.reasons.length && !graph.missing.length && !graph.omitted.length;
-  const asOf = graph.asOf && <time dateTime={graph.asOf}>as of {graph.asOf.slice(0, 19).replace("T", " ")} UTC</time>;
+  const asOf = (
+    <>
+      <time dateTime={graph.asOf}>as of {graph.asOf.slice(0, 19).replace("T", " ")} UTC</time>
+      {live && <span class="live" title="Changes of states are shown when they are made">live</span>}
+    </>
+  );
   if (whole) return <p class="partial whole">Complete answer, {asOf}</p>;
   return (
     <details ref={box} class="partial">

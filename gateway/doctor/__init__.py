@@ -1,0 +1,1 @@
+"""Checks a deployment from the inside and says what to fix: `e2i-gateway doctor`."""

@@ -1,0 +1,236 @@
+"""Whether the database, the role and what stands before them are what the gateway needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from db.attach import Severity
+from db.checkup import Checkup
+from gateway.doctor.findings import Finding, error, note, ok, warning
+from gateway.settings import Settings
+
+OLDEST = 14
+"""Oldest version of Postgres: triggers are replaced in place since then."""
+SKEW = 5.0
+"""Seconds by which clocks may differ before tokens and times tell lies."""
+_FOR_OUTCOMES = 2
+_BESIDE = 3
+"""Connections of a worker beside its pools: one that listens, and some that look."""
+
+
+def check(settings: Settings, found: Checkup, *, remote: bool) -> Iterator[Finding]:
+    """Everything that can be judged of a database; ``remote`` says whether it is on another host."""
+    yield from _server(found, remote=remote)
+    yield from _session(settings, found)
+    yield from _pooler(settings, found)
+    yield from _connections(settings, found)
+    yield from _role(found)
+    yield from _rights(found)
+    yield from _policies(settings, found)
+    yield from _schema(found)
+
+
+def _server(found: Checkup, *, remote: bool) -> Iterator[Finding]:
+    major = found.version // 10_000
+    if major < OLDEST:
+        yield error("database.version", f"Postgres {major} is too old", f"use {OLDEST} or newer")
+    else:
+        yield ok("database.version", f"Postgres {major}.{found.version % 10_000}")
+    if found.encoding != "UTF8":
+        yield error(
+            "database.encoding",
+            f"the database's encoding is {found.encoding}: not every text of a request can be written or compared",
+            "restore it into a database that was created with ENCODING 'UTF8'",
+        )
+    else:
+        yield ok("database.encoding", "UTF8")
+    if remote and not found.encrypted:
+        yield error(
+            "database.tls",
+            "the connection to another host is not encrypted",
+            "add ?sslmode=require to DATABASE_URL, or verify-full with the server's certificate authority",
+        )
+    yield from _vector(found)
+    if abs(found.skew) > SKEW:
+        yield warning(
+            "database.clock",
+            f"the database's clock is {abs(found.skew):.0f} s {'ahead' if found.skew > 0 else 'behind'}: expiries are "
+            f"judged wrongly, and what happened before what",
+            "let both hosts follow a time server",
+        )
+    else:
+        yield ok("database.clock", f"within {SKEW:.0f} s of this host's")
+    if found.in_recovery:
+        yield warning(
+            "database.standby", "this server is a standby: everything can be read and nothing changed",
+            "point DATABASE_URL to the primary",
+        )  # fmt: skip
+
+
+def _vector(found: Checkup) -> Iterator[Finding]:
+    name = "database.pgvector"
+    if found.vector is None:
+        yield warning(
+            name, "pgvector is missing: similarity search answers with an error", "install pgvector on the server",
+            "CREATE EXTENSION vector",
+        )  # fmt: skip
+    elif not found.vector_found:
+        yield error(
+            name,
+            f"pgvector is in the schema {found.vector_schema}, where {found.role} does not find it",
+            "it must be in public or extensions, with USAGE for the role",
+            f"GRANT USAGE ON SCHEMA extensions TO {found.role}"
+            if found.vector_schema == "extensions"
+            else "ALTER EXTENSION vector SET SCHEMA extensions",
+        )
+    elif tuple(map(int, found.vector.split(".")[:2])) < (0, 5):
+        yield warning(
+            name, f"pgvector {found.vector} has no HNSW indexes: every vector is compared", "install 0.5 or newer",
+            "ALTER EXTENSION vector UPDATE",
+        )  # fmt: skip
+    else:
+        yield ok(name, f"{found.vector} in {found.vector_schema}")
+
+
+def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    """What the gateway asks for when it connects, and what came of it: a pooler may drop it, a role override it."""
+    name = "database.session"
+    wrong = []
+    if found.settings["TimeZone"] not in {"UTC", "Etc/UTC"}:
+        wrong.append(f"TimeZone is {found.settings['TimeZone']}, not UTC")
+    if found.settings["search_path"].replace(" ", "") != "public,extensions":
+        wrong.append(f"search_path is {found.settings['search_path']}, not public, extensions")
+    if found.settings["default_transaction_read_only"] != "on":
+        wrong.append("connections for reading may write")
+    if found.settings["statement_timeout"] == "0":
+        wrong.append(f"statements are never cancelled, not after {settings.statement_timeout:g} s")
+    if wrong:
+        yield error(
+            name,
+            f"what the gateway asks for when it connects is not heard: {'; '.join(wrong)}",
+            "let the pooler pass on startup parameters (PgBouncer: no ignore_startup_parameters for them, "
+            "track_extra_parameters for them), or connect to Postgres itself",
+        )
+    else:
+        yield ok(name, "time zone, search path and timeouts are those of the gateway")
+
+
+def _pooler(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    name = "database.pooler"
+    if found.pooler.shares and settings.prepared_statements:
+        yield error(
+            name,
+            "a pooler in transaction mode is before Postgres, and prepared statements are on: they are made on one "
+            "backend and used on another",
+            "set GATEWAY_PREPARED_STATEMENTS=off, or use the pooler's session mode (Supabase: port 5432)",
+        )
+    elif found.pooler.shares:
+        yield note(
+            name, "a pooler in transaction mode, without prepared statements: it works, and each read is planned"
+        )
+    elif found.pooler.there:
+        yield note(name, "a pooler that gives each connection a backend of its own")
+    elif not settings.prepared_statements:
+        yield warning(
+            name, "no pooler is there, and prepared statements are off: each statement is planned again",
+            "leave GATEWAY_PREPARED_STATEMENTS on",
+        )  # fmt: skip
+    else:
+        yield ok(name, "the gateway speaks to Postgres itself")
+
+
+def _connections(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    name = "database.connections"
+    wanted = settings.workers * (2 * settings.pool_size + _FOR_OUTCOMES + _BESIDE)
+    each = f"{settings.workers} x (2 x {settings.pool_size} + {_FOR_OUTCOMES + _BESIDE})"
+    advice = "lower GATEWAY_POOL_SIZE or GATEWAY_WORKERS, or raise the limit"
+    for limit, whose in (
+        (found.role_limit, f"the role {found.role}"),
+        (found.database_limit, "the database"),
+        (found.server_limit, "the server"),
+    ):
+        if limit >= 0 and wanted > limit and not found.pooler.shares:
+            yield error(
+                name, f"the gateway may open {wanted} connections ({each}), and {whose} allows {limit}: under load "
+                f"requests fail", advice,
+            )  # fmt: skip
+            return
+    if wanted + found.connected > found.server_limit and not found.pooler.shares:
+        yield warning(
+            name, f"the gateway may open {wanted} connections ({each}); with the {found.connected} of others now "
+            f"that is more than the server's {found.server_limit}", advice,
+        )  # fmt: skip
+    else:
+        yield ok(name, f"at most {wanted} of the server's {found.server_limit}")
+
+
+def _role(found: Checkup) -> Iterator[Finding]:
+    name, advice = "database.role", "connect as a role of its own; `e2i-gateway db role` prints the SQL that makes it"
+    if found.superuser:
+        yield error(name, f"{found.role} is a superuser: nothing that goes wrong in the gateway has a limit", advice)
+        return
+    if found.owned:
+        yield error(name, f"{found.role} may alter and drop {_some(found.owned)}, as their owner", advice)
+    if found.bypasses_rls:
+        yield warning(name, f"{found.role} sees all rows, whatever policies say (BYPASSRLS)", advice)
+    if not found.owned and not found.bypasses_rls:
+        yield ok(name, f"{found.role} owns nothing and is no superuser")
+
+
+def _rights(found: Checkup) -> Iterator[Finding]:
+    if found.superuser:
+        return
+    name, advice = "database.rights", "run what `e2i-gateway db role` prints, as the owner of the tables"
+    reading = [table for table, lacks in found.lacking.items() if "SELECT" in lacks]
+    writing = [f"{', '.join(lacks)} on {table}" for table, lacks in found.lacking.items() if "SELECT" not in lacks]
+    if reading:
+        yield error(name, f"{found.role} may not read {_some(reading)}", advice)
+    if writing:
+        yield warning(name, f"changes are refused where {found.role} may not {_some(writing)}", advice)
+    if found.beyond and not found.owned:
+        more = [f"{', '.join(has)} on {table}" for table, has in found.beyond.items()]
+        yield warning(name, f"{found.role} may do what the gateway never does: {_some(more)}", advice)
+    if not (reading or writing or found.beyond):
+        yield ok(name, "what reads and lifecycles need, and no more")
+
+
+def _policies(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    """Whose policies decide: those of callers' roles, or those of the gateway's own."""
+    if settings.rls:
+        for why in found.closed:
+            yield error("database.rls", f"GATEWAY_RLS: {why}")
+        return
+    for table in found.hidden:
+        yield error(
+            "database.policies",
+            f"row level security hides all rows of {table} from {found.role}: it seems empty",
+            "make a policy that lets the role read, or let callers' roles decide with GATEWAY_RLS=on",
+            f"CREATE POLICY e2i_gateway_reads ON {table} FOR SELECT TO {found.role} USING (true)",
+        )
+
+
+_OWN = {"missing schema", "missing own table", "older own table"}
+
+
+def _schema(found: Checkup) -> Iterator[Finding]:
+    own = [one for one in found.differences.notes if one.kind in _OWN]
+    for one in own:
+        yield error("gateway.schema", one.message, "", one.remedy)
+    if not own:
+        yield ok("gateway.schema", "the gateway's own tables are there and current")
+    others = [one for one in found.differences.notes if one not in own]
+    for one in others:
+        if one.severity is Severity.BREAKS:
+            yield error(f"schema.{one.kind.replace(' ', '-')}", one.message, "", one.remedy)
+        elif one.severity is Severity.COSTS:
+            yield warning(f"schema.{one.kind.replace(' ', '-')}", one.message, "", one.remedy)
+    informs = sum(one.severity is Severity.INFORMS for one in others)
+    if informs:
+        yield note("schema.differences", f"{informs} more differences cost nothing; `e2i-gateway db check` lists them")
+    if not others:
+        yield ok("schema.differences", "tables, columns and indexes are those of the data dictionary")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}"

@@ -1,0 +1,96 @@
+"""What the doctor found: one thing in words, what follows from it, and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import orjson
+
+
+class Level(StrEnum):
+    """How grave it is; an error makes the doctor's exit status 1."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+    OK = "ok"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of a check; ``sql`` is what the owner of the database may run."""
+
+    check: str
+    level: Level
+    message: str
+    remedy: str = ""
+    sql: str = ""
+
+
+def error(check: str, message: str, remedy: str = "", sql: str = "") -> Finding:
+    """Something does not work, or must not be so."""
+    return Finding(check, Level.ERROR, message, remedy, sql)
+
+
+def warning(check: str, message: str, remedy: str = "", sql: str = "") -> Finding:
+    """It works, and costs speed, safety or somebody's night."""
+    return Finding(check, Level.WARNING, message, remedy, sql)
+
+
+def note(check: str, message: str) -> Finding:
+    """Only to know."""
+    return Finding(check, Level.NOTE, message)
+
+
+def ok(check: str, message: str) -> Finding:
+    """Checked, and well."""
+    return Finding(check, Level.OK, message)
+
+
+def status(findings: Iterable[Finding]) -> int:
+    """The exit status: 1 if anything must be fixed."""
+    return int(any(one.level is Level.ERROR for one in findings))
+
+
+ALIKE = 5
+"""How many findings of one check the terminal shows."""
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """For the terminal: the gravest first, what to run at the end; of many that are alike some."""
+    lines = []
+    for level in Level:
+        of_level = [one for one in findings if one.level is level]
+        for check in dict.fromkeys(one.check for one in of_level):
+            alike = [one for one in of_level if one.check == check]
+            for one in alike[:ALIKE]:
+                lines.append(f"{level.upper():8}{one.check}: {one.message}")
+                if one.remedy:
+                    lines.append(f"{'':8}-> {one.remedy}")
+            if len(alike) > ALIKE:
+                lines.append(f"{level.upper():8}{check}: {len(alike) - ALIKE} more; --json has them all")
+    if statements := _statements(findings):
+        lines += ["", "The owner of the database may run (--sql prints it for psql):"]
+        lines += [f"  {sql};" for sql in statements[:ALIKE]]
+        lines += [f"  ... and {len(statements) - ALIKE} more"] if len(statements) > ALIKE else []
+    count = {level: sum(one.level is level for one in findings) for level in Level}
+    lines += ["", ", ".join(f"{n} {level}{'s' * (n != 1 and level != 'ok')}" for level, n in count.items())]
+    return "\n".join(lines) + "\n"
+
+
+def as_sql(findings: Sequence[Finding]) -> str:
+    """What the owner of the database may run, a statement a line, with the search path that it is meant for."""
+    statements = _statements(findings)
+    return "".join(f"{sql};\n" for sql in (["SET search_path = public, extensions", *statements] if statements else []))
+
+
+def _statements(findings: Sequence[Finding]) -> list[str]:
+    return list(dict.fromkeys(one.sql for one in findings if one.sql))
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """For machines: the findings in the order of the checks."""
+    body = {"status": "error" if status(findings) else "ok", "findings": [asdict(one) for one in findings]}
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() + "\n"

@@ -1,0 +1,86 @@
+/** What is around the drawing: how it is walked, where a visitor may start, the token, and the colours. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { kinds, suggestions, type ApiError, type Direction, type Hit } from "./api";
+import { keepToken } from "./session";
+import { typeName, words } from "./tones";
+import { DEFAULTS, type View } from "./view";
+
+type Scheme = "light" | "dark";
+
+/** Which way to walk, how far, how many of each kind, and along which kinds of edges. */
+export function Walks({ view, onChange }: { view: View; onChange(changes: Partial<View>): void }) {
+  const [known, setKnown] = useState<{ name: string; description: string }[]>([]);
+  useEffect(() => void kinds().then(setKnown, () => undefined), []); // introspection may be off
+  const toggle = (kind: string) =>
+    onChange({ kinds: view.kinds.includes(kind) ? view.kinds.filter((one) => one !== kind) : [...view.kinds, kind] });
+  return (
+    <span class="walks">
+      <label>Direction <select value={view.direction} onChange={(event) => onChange({ direction: event.currentTarget.value as Direction })}>
+        <option value="BOTH">both</option><option value="UPSTREAM">upstream</option><option value="DOWNSTREAM">downstream</option>
+      </select></label>
+      <label>Depth <input type="number" min="0" max="30" value={view.depth} onChange={(event) => onChange({ depth: Number(event.currentTarget.value) || 0 })} /></label>
+      <label>Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
+      {known.length > 0 && (
+        <details class="kinds">
+          <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>
+          <div>
+            {known.map(({ name, description }) => (
+              <label key={name} title={description}><input type="checkbox" checked={view.kinds.includes(name)} onChange={() => toggle(name)} /> {words(name)}</label>
+            ))}
+            <button disabled={!view.kinds.length} onClick={() => onChange({ kinds: [] })}>All kinds</button>
+          </div>
+        </details>
+      )}
+    </span>
+  );
+}
+
+/** Asks for a token, where the gateway wants to know who asks. */
+export function Token({ onKept }: { onKept(): void }) {
+  const input = useRef<HTMLInputElement>(null);
+  const keep = (event: Event) => {
+    event.preventDefault();
+    keepToken(input.current!.value);
+    onKept();
+  };
+  return (
+    <form class="token" onSubmit={keep}>
+      <label>Token <input ref={input} type="password" autocomplete="off" required /></label>
+      <button>Use it</button> <small>Kept until this tab is closed.</small>
+    </form>
+  );
+}
+
+export function Welcome({ onPick }: { onPick(id: string): void }) {
+  const [hits, setHits] = useState<Hit[]>([]);
+  const [error, setError] = useState<ApiError | null>(null);
+  const ask = () => {
+    setError(null);
+    void suggestions().then(setHits, (problem: ApiError) => setError(problem));
+  };
+  useEffect(ask, []);
+  return (
+    <div class="welcome">
+      <h1>What feeds this, and what depends on it?</h1>
+      <p>Search a model, an experiment, a deployment, an alert … or start with one of the newest experiments.</p>
+      {error && <div class="problem" role="alert">{error.message} {error.code === "UNAUTHENTICATED" && <Token onKept={ask} />}</div>}
+      <ul>{hits.map((hit) => <li key={hit.id}><button onClick={() => onPick(hit.id)}><b>{hit.label}</b><small>{typeName(hit.type)}</small></button></li>)}</ul>
+    </div>
+  );
+}
+
+export function SchemeSwitch() {
+  const media = matchMedia("(prefers-color-scheme: dark)");
+  const [scheme, setScheme] = useState<Scheme>(() => {
+    const kept = localStorage.getItem("explorer.scheme");
+    return kept === "light" || kept === "dark" ? kept : media.matches ? "dark" : "light";
+  });
+  useEffect(() => void (document.documentElement.dataset.scheme = scheme), [scheme]);
+  const other = scheme === "dark" ? "light" : "dark";
+  return (
+    <button aria-label={`Use ${other} colours`} onClick={() => { localStorage.setItem("explorer.scheme", other); setScheme(other); }}>
+      {scheme === "dark" ? "☀" : "☾"}
+    </button>
+  );
+}

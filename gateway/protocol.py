@@ -1,0 +1,62 @@
+"""What comes before a request is one: uvicorn's HTTP, with limits on a request's head, and JSON for what is no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 128 * 1024
+"""Bytes of a request's line and headers."""
+HEAD_SECONDS = 30.0
+"""How long they may take; a connection that never asks anything is closed after as long."""
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection. Its head is neither waited for nor kept without end, as uvicorn's own would be."""
+
+    _in_head = True
+    _head = 0
+    _since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:  # then all that came since it began belongs to it
+            self._head += len(data)
+            if self._head > MAX_HEAD and not self.transport.is_closing():
+                self._refuse(b"431 Request Header Fields Too Large", f"The headers have more than {MAX_HEAD:,} bytes.")
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head, self._since = True, 0, self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request", f"{msg.removesuffix('.')}. The graph is at /graphql, over HTTP/1.1.")
+
+    def _look(self) -> None:
+        transport: Any = self.transport
+        if transport.is_closing() or transport.get_protocol() is not self:  # it became a WebSocket
+            return
+        if self._in_head and self.loop.time() - self._since >= HEAD_SECONDS:
+            transport.close()
+        else:
+            self.loop.call_later(HEAD_SECONDS, self._look)
+
+    def _refuse(self, status: bytes, message: str) -> None:
+        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "BAD_REQUEST"}}]})
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n" % len(body) + body
+        )
+        self.transport.close()

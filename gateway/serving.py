@@ -1,0 +1,184 @@
+"""One process that answers requests: uvicorn on sockets that are bound already, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy.engine import URL
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.app import create_app
+from gateway.metrics import exposition
+from gateway.protocol import Protocol
+from gateway.settings import Settings
+from gateway.siblings import Siblings
+from gateway.websocket_transport import SocketProtocol
+
+log = logging.getLogger("gateway")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Which of the gateway's processes this one is, of how many, and the folder in which they find each other."""
+
+    index: int = 0
+    of: int = 1
+    folder: Path | None = None
+
+
+ALONE = Worker()
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Where the gateway listens: for the graph, and for whoever scrapes its metrics."""
+
+    graph: socket.socket
+    metrics: socket.socket | None = None
+
+    @property
+    def all(self) -> list[socket.socket]:
+        """Both, or the one that there is."""
+        return [self.graph, *([self.metrics] if self.metrics else [])]
+
+
+class MetricsBeside:
+    """``/metrics``, and nothing else, at one port; the application at all others, which never tell them.
+
+    What a reverse proxy sends on cannot reach them, since it comes by the other port.
+    """
+
+    def __init__(self, app: Starlette, port: int, siblings: Siblings) -> None:
+        self._app = app
+        self._port = port
+        self._siblings = siblings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        server = scope.get("server")
+        if server and server[1] == self._port:
+            if scope["type"] == "http":
+                await (await self._answer(Request(scope)))(scope, receive, send)
+            else:
+                await send({"type": "websocket.close"})
+            return
+        await self._app(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.url.path != "/metrics" or request.method not in {"GET", "HEAD"}:
+            return Response("The metrics are at /metrics.\n", 404, media_type="text/plain")
+        told, accept = await self._siblings.told(), request.headers.get("accept", "")
+        body, media = await asyncio.to_thread(exposition, told, accept)  # milliseconds, of which requests want some
+        return Response(body, headers={"content-type": media, "cache-control": "no-store"})
+
+
+class Server(uvicorn.Server):
+    """uvicorn that keeps what stays out of garbage collections, and that may say that it will end before it does."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        drain: float,
+        on_drain: Callable[[], None],
+        on_start: Callable[[], None],
+        on_end: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``on_end`` is awaited when nobody can connect any more, before uvicorn ends what is open."""
+        super().__init__(config)
+        self._on_end = on_end
+        self._drain = drain
+        self._on_drain = on_drain
+        self._on_start = on_start
+        self._ends_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # the schema stays: collections need not walk its million objects again and again
+        self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        if self.started:
+            await self._on_end()
+        await super().shutdown(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        if not await super().on_tick(counter):
+            return False
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + self._drain
+            self._on_drain()
+        return self.force_exit or time.monotonic() >= self._ends_at
+
+
+def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=Protocol,
+        ws=SocketProtocol,
+        ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=settings.ws_ping,
+        ws_ping_timeout=settings.ws_ping,
+        ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
+        lifespan="on",
+    )
+
+
+def run(
+    settings: Settings,
+    url: URL,
+    sockets: Sockets,
+    *,
+    on_start: Callable[[], None],
+    asked_to_end: Callable[[], bool] = lambda: False,
+    worker: Worker = ALONE,
+) -> bool:
+    """Serves until SIGINT or SIGTERM; says whether it ever began to.
+
+    ``on_start`` is called once it answers; ``asked_to_end`` says whether a signal came before that.
+    """
+    app = create_app(settings, url)
+    served: ASGIApp = app
+    siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
+    if sockets.metrics:
+        served = MetricsBeside(app, sockets.metrics.getsockname()[1], siblings)
+    config = configuration(served, settings)
+
+    def started() -> None:
+        server.should_exit = server.should_exit or asked_to_end()
+        on_start()
+
+    def drain() -> None:
+        app.state.health.draining = True
+
+    async def leave() -> None:
+        await app.state.sockets.leave(settings.request_timeout)
+
+    server = Server(config, drain=settings.drain, on_drain=drain, on_start=started, on_end=leave)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(server, sockets.all, siblings))
+    return server.started
+
+
+async def _serve(server: Server, sockets: Sequence[socket.socket], siblings: AbstractAsyncContextManager[None]) -> None:
+    async with siblings:
+        await server.serve(list(sockets))

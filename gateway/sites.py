@@ -1,0 +1,60 @@
+"""Which pages may ask: by the name that they know the server by, and by the site that they come from."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.asked import PREFLIGHT
+from gateway.refusals import JSON
+from gateway.settings import Settings
+
+
+class _Cors(CORSMiddleware):
+    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
+        return _refusal(message, answer.status_code, headers)
+
+
+def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
+    """The graph for pages of the sites that the settings name, too."""
+    return _Cors(
+        graph,
+        allow_origins=sorted(settings.cors),
+        allow_methods=("GET", "POST"),
+        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
+        allow_credentials=settings.cors_credentials,
+        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
+        max_age=7200,
+    )
+
+
+def host_of(scope: Scope) -> bytes:
+    """The name that a request gives the server, in small letters, without a port."""
+    host: bytes = next((value for name, value in scope["headers"] if name == b"host"), b"").lower()
+    if host.startswith(b"["):
+        return host.partition(b"]")[0] + b"]"
+    return host.partition(b":")[0]
+
+
+async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses a request to another name: a page can make its own name mean this machine, and read answers then."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4403})
+        return
+    message = "The server is not known by this name. GATEWAY_HOSTS says which names it has."
+    await _refusal(message, 421, {"connection": "close"})(scope, receive, send)
+
+
+def _refusal(message: str, status: int, headers: dict[str, str]) -> Response:
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "CROSS_SITE"}}]})
+    return Response(body, status, headers, JSON)
