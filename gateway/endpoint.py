@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution.values import VariableValues
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
 from db.engine import ShortReader
 from db.facts import Facts
+from db.replica import Reads, position_text
 from db.transaction import Transactions
 from gateway.access import Access
 from gateway.admission import Admission
@@ -94,7 +94,7 @@ class GraphQLEndpoint:
     def __init__(
         self,
         schema: Schema,
-        engine: AsyncEngine,
+        reads: Reads,
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
@@ -107,11 +107,11 @@ class GraphQLEndpoint:
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
-        self._engine = engine
+        self._reads = reads
         self._settings = settings
         self._asking = Asking(settings)
         self._known = known
-        self._watch = watch
+        self.watch = watch
         self.documents = Documents(schema.graphql, settings)
         self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
@@ -174,7 +174,7 @@ class GraphQLEndpoint:
             call.headers["content-encoding"] = how
         call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
         call.entry.started = started
-        self._watch.finished(scope["method"], 304 if known else status, request_id, call.entry)
+        self.watch.finished(scope["method"], 304 if known else status, request_id, call.entry)
         if known:
             await respond_unchanged(send, request_id, call.headers)
         else:
@@ -287,7 +287,11 @@ class GraphQLEndpoint:
             return keys
         type_ = self.catalogue[topic.subject]
         sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
-        return {key for (key,) in await self._reader(call).fetch(sql, (list(keys),))}
+        return {key for (key,) in await self._now(call).fetch(sql, (list(keys),))}
+
+    def _now(self, call: Call) -> ShortReader:
+        """Reads from where changes are told of: a replica may not have them yet."""
+        return ShortReader(self._reads.primary, self._settings.parallel_statements, call.caller.identity)
 
     def affordable(self, begun: Begun, most: int) -> int:
         """How many messages at once a budget can ever pay for; at least one, which may be refused."""
@@ -315,7 +319,7 @@ class GraphQLEndpoint:
         """
         known = begun.known
         operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
-        context = self._context(self.access.of(call.caller.scopes), self._reader(call), call, operation)
+        context = self._context(self.access.of(call.caller.scopes), self._now(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
         try:
             async with asyncio.timeout(self._settings.request_timeout):
@@ -346,8 +350,9 @@ class GraphQLEndpoint:
         left = await self._budgets.take(call.account, cost) if self._budgets else None
         return Begun(asked, known, values, plan, cost, reads, left)
 
-    def _reader(self, call: Call) -> ShortReader:
-        return ShortReader(self._engine, self._settings.parallel_statements, call.caller.identity)
+    def _reader(self, call: Call, after: int | None = None) -> ShortReader:
+        caller = call.caller
+        return self._reads.reader(self._settings.parallel_statements, caller.name, after, caller.identity)
 
     def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
         return Context(
@@ -361,12 +366,16 @@ class GraphQLEndpoint:
 
     async def _finish(self, begun: Begun, call: Call) -> tuple[int, dict[str, Any]]:
         asked, known, values, plan, cost, reads, left = begun
-        reader = self._reader(call)
+        reader = self._reader(call, asked.after)
         context = partial(self._context, reads, reader, call)
-        if plan.statement is None and self._about_schema.concerns(known, plan):
-            result = await self._about_schema.answer(known, plan, asked.variables)
-        else:
-            result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+        try:
+            if plan.statement is None and self._about_schema.concerns(known, plan):
+                result = await self._about_schema.answer(known, plan, asked.variables)
+            else:
+                result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+        finally:
+            if call.changes:
+                self._reads.changed(call.caller.name, reader.position)
         call.entry.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
             call.entry["fallback"] = result.fallback
@@ -384,6 +393,8 @@ class GraphQLEndpoint:
         if call.by_get:
             self._tag(asked, answer, call)
         answer["extensions"] = {"cost": price}
+        if reader.position is not None:
+            answer["extensions"]["position"] = position_text(reader.position)
         return status, answer
 
     def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:

@@ -7,7 +7,7 @@ import gc
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from db.replica import Changes
 from gateway.app import create_app
+from gateway.connections import protocol
 from gateway.metrics import exposition
-from gateway.protocol import Protocol
 from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.websocket_transport import SocketProtocol
 
 log = logging.getLogger("gateway")
+
+LAST_REQUESTS = 0.5
+"""Seconds after the end of listening in which a request on an open connection is still taken."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +90,10 @@ class MetricsBeside:
 class Server(uvicorn.Server):
     """uvicorn that keeps what stays out of garbage collections, and that may say that it will end before it does."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        *,
-        drain: float,
-        on_drain: Callable[[], None],
-        on_start: Callable[[], None],
-        on_end: Callable[[], Awaitable[None]],
-    ) -> None:
-        """``on_end`` is awaited when nobody can connect any more, before uvicorn ends what is open."""
+    def __init__(self, config: uvicorn.Config, app: Starlette, *, drain: float, on_start: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_end = on_end
+        self._app = app
         self._drain = drain
-        self._on_drain = on_drain
         self._on_start = on_start
         self._ends_at: float | None = None
 
@@ -109,28 +103,39 @@ class Server(uvicorn.Server):
         gc.freeze()  # the schema stays: collections need not walk its million objects again and again
         self._on_start()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        if self.started:
-            await self._on_end()
-        await super().shutdown(sockets)
-
     async def on_tick(self, counter: int) -> bool:
         if not await super().on_tick(counter):
             return False
         if self._ends_at is None:
             self._ends_at = time.monotonic() + self._drain
-            self._on_drain()
+            self._app.state.health.draining = True
         return self.force_exit or time.monotonic() >= self._ends_at
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens no more, answers what is on its way, and says in each answer that the next goes elsewhere.
 
-def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+        Closed at once, a connection whose request is in the kernel already would take it along.
+        """
+        await asyncio.sleep(0)  # whoever has connected by now is let in
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        if self.started:  # WebSockets end in their own way; uvicorn would cut off their answers
+            await self._app.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
+        until = time.monotonic() + LAST_REQUESTS
+        while self.server_state.connections and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+
+def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=Protocol,
+        http=protocol(settings.client_timeout),
         ws=SocketProtocol,
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=settings.ws_ping,
@@ -138,6 +143,7 @@ def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
         log_config=None,
         access_log=False,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # any number of seconds
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
         lifespan="on",
     )
@@ -156,24 +162,18 @@ def run(
 
     ``on_start`` is called once it answers; ``asked_to_end`` says whether a signal came before that.
     """
-    app = create_app(settings, url)
+    app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replica else None)
     served: ASGIApp = app
     siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
     if sockets.metrics:
         served = MetricsBeside(app, sockets.metrics.getsockname()[1], siblings)
-    config = configuration(served, settings)
+    config = server_config(served, settings)
 
     def started() -> None:
         server.should_exit = server.should_exit or asked_to_end()
         on_start()
 
-    def drain() -> None:
-        app.state.health.draining = True
-
-    async def leave() -> None:
-        await app.state.sockets.leave(settings.request_timeout)
-
-    server = Server(config, drain=settings.drain, on_drain=drain, on_start=started, on_end=leave)
+    server = Server(config, app, drain=settings.drain, on_start=started)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_serve(server, sockets.all, siblings))
     return server.started

@@ -65,6 +65,8 @@ class Watch:
         if "refused" in entry:
             metrics.request(entry.get("operation"), _REFUSED.get(status, "refused"), milliseconds / 1000)
             metrics.refusals.update(map(str, entry["refused"]))
+        elif entry.kind == "subscription":
+            return  # which lasts for as long as somebody listens
         elif "statements" not in entry:
             # a fault of ours, or a client that went away before it had said what it asks
             metrics.request(None, "failed" if status == 500 else "unfinished", milliseconds / 1000)

@@ -16,7 +16,7 @@ from graphql import ExecutionResult, GraphQLError, OperationType
 from starlette.types import Scope
 
 from db.engine import DatabaseUnavailableError, OverloadedError
-from gateway.context import ANONYMOUS, Caller
+from gateway.context import Caller
 from gateway.endpoint import Begun, Call, GraphQLEndpoint
 from gateway.errors import Reporter
 from gateway.following import Told, follow
@@ -25,7 +25,6 @@ from gateway.refusals import RefusedError
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
 from gateway.telemetry import request_line
-from gateway.watch import Watch
 from schema.subscriptions import Topic, encode, told
 
 log = logging.getLogger("gateway.request")
@@ -51,9 +50,8 @@ def errors(*found: GraphQLError) -> list[dict[str, Any]]:
 class Operations:
     """Runs operations that come over sockets."""
 
-    def __init__(self, graphql: GraphQLEndpoint, feed: Feed, settings: Settings, watch: Watch) -> None:
+    def __init__(self, graphql: GraphQLEndpoint, feed: Feed, settings: Settings) -> None:
         self.graphql = graphql
-        self.watch = watch
         self.feed = feed
         self.settings = settings
         self.readings = Readings()
@@ -63,8 +61,6 @@ class Operations:
         id_ = uuid4().hex
         current_request_id.set(id_)
         call = Call(id_, by_get=False, by_socket=True, reporter=Reporter(id_), caller=await authenticate())
-        if call.caller is not ANONYMOUS:
-            call.entry["caller"] = call.caller.name
         begun: Begun | RefusedError
         try:
             begun = await self.graphql.begin(payload, call, scope)
@@ -118,7 +114,6 @@ class SocketOperation:
         self.lasts = isinstance(begun, Begun) and begun.known.definition.operation is OperationType.SUBSCRIPTION
         self._graphql = around.graphql
         self._readings = around.readings
-        self._watch = around.watch
         self._feed = around.feed
         self._settings = around.settings
         self._begun = begun
@@ -150,7 +145,7 @@ class SocketOperation:
             if self.lasts and self._status == 200:  # how long somebody followed is no latency
                 request_line(log, "WEBSOCKET", self._status, self._call.id, entry)
             else:
-                self._watch.finished("WEBSOCKET", self._status, self._call.id, entry)
+                self._graphql.watch.finished("WEBSOCKET", self._status, self._call.id, entry)
 
     def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Message:
         public = [self._call.reporter.public(error) for error in found]

@@ -21,7 +21,7 @@ from client import Client
 from db.engine import database_url
 from gateway.app import create_app
 from gateway.live import Feed
-from gateway.serving import Server, configuration
+from gateway.serving import Server, server_config
 from gateway.settings import Settings
 from gateway.websocket import PROTOCOL, Sockets
 
@@ -65,13 +65,7 @@ async def listening(url: str, port: int = 0, **settings: Any) -> AsyncIterator[L
     """The gateway on a database, served by uvicorn as the command serves it."""
     checked = Settings(**settings)
     app = create_app(checked, database_url(url))
-    server = Server(
-        configuration(app, checked),
-        drain=0,
-        on_drain=lambda: None,
-        on_start=lambda: None,
-        on_end=lambda: app.state.sockets.leave(checked.request_timeout),
-    )
+    server = Server(server_config(app, checked), app, drain=0, on_start=lambda: None)
     with socket.create_server(("127.0.0.1", port)) as listener:
         bound = listener.getsockname()[1]
         running = asyncio.create_task(server.serve([listener]))
