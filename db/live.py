@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import URL
 
 CHANNEL = "e2i_gateway_live"
-ALERTS_TABLE = "ml_monitoring_alerts"
+ALERTS_TABLE = "public.ml_monitoring_alerts"
 PAGE = 500
 """Entries that are read at once by whoever catches up."""
 
@@ -130,8 +130,13 @@ _PRUNE = """
 _ONE_LOOKS = "SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway alerts'))"
 
 
+_SETTINGS = {"TimeZone": "UTC", "search_path": "public, extensions", "statement_timeout": "25000", "jit": "off"}
+
+
 async def connect(url: URL, *, prepared_statements: bool = True) -> asyncpg.Connection:
-    """A connection of its own for listening, which no pool or pooler may hand to others.
+    """A connection of its own for listening, which no pool may hand to others.
+
+    Without ``prepared_statements`` there may be a pooler on the way, which takes no settings when it connects.
 
     Raises:
         OSError, asyncpg.PostgresError, TimeoutError: The database cannot be reached.
@@ -142,13 +147,7 @@ async def connect(url: URL, *, prepared_statements: bool = True) -> asyncpg.Conn
         timeout=5.0,
         command_timeout=30.0,
         statement_cache_size=20 if prepared_statements else 0,
-        server_settings={
-            "application_name": "e2i-gateway live",
-            "TimeZone": "UTC",
-            "search_path": "public, extensions",
-            "statement_timeout": "25000",
-            "jit": "off",
-        },
+        server_settings={"application_name": "e2i-gateway live"} | (_SETTINGS if prepared_statements else {}),
     )
 
 

@@ -287,7 +287,11 @@ class GraphQLEndpoint:
             return keys
         type_ = self.catalogue[topic.subject]
         sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
-        return {key for (key,) in await self._reader(call).fetch(sql, (list(keys),))}
+        return {key for (key,) in await self._now(call).fetch(sql, (list(keys),))}
+
+    def _now(self, call: Call) -> ShortReader:
+        """Reads from where changes are told of: a replica may not have them yet."""
+        return ShortReader(self._reads.primary, self._settings.parallel_statements, call.caller.identity)
 
     def affordable(self, begun: Begun, most: int) -> int:
         """How many messages at once a budget can ever pay for; at least one, which may be refused."""
@@ -315,7 +319,7 @@ class GraphQLEndpoint:
         """
         known = begun.known
         operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
-        context = self._context(self.access.of(call.caller.scopes), self._reader(call), call, operation)
+        context = self._context(self.access.of(call.caller.scopes), self._now(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
         try:
             async with asyncio.timeout(self._settings.request_timeout):

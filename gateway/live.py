@@ -205,10 +205,12 @@ class Feed:
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await live.connect(self._url, prepared_statements=self._settings.prepared_statements)
+        direct = self._settings.prepared_statements or self._settings.listen_url is not None
+        connection = await live.connect(self._url, prepared_statements=direct)
         try:
             connection.add_termination_listener(lambda _connection: self._heard.set())
-            await connection.add_listener(live.CHANNEL, self._hear)
+            if direct:  # a pooler would lose it, and leave it to others
+                await connection.add_listener(live.CHANNEL, self._hear)
             yield connection
         finally:
             self._connection = None

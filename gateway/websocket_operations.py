@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
@@ -23,7 +24,10 @@ from gateway.live import Feed
 from gateway.refusals import RefusedError
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
+from gateway.telemetry import request_line
 from schema.subscriptions import Topic, encode, told
+
+log = logging.getLogger("gateway.request")
 
 TOGETHER = 50
 """Changes whose rows are read together."""
@@ -137,7 +141,11 @@ class SocketOperation:
             yield self._refusal([GraphQLError(str(error), original_error=error)], 503)
         finally:
             entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-            self._graphql.watch.finished("WEBSOCKET", self._status, self._call.id, entry)
+            entry.started = started
+            if self.lasts and self._status == 200:  # how long somebody followed is no latency
+                request_line(log, "WEBSOCKET", self._status, self._call.id, entry)
+            else:
+                self._graphql.watch.finished("WEBSOCKET", self._status, self._call.id, entry)
 
     def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Message:
         public = [self._call.reporter.public(error) for error in found]
