@@ -103,6 +103,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
         watch.metrics.ask(caches(graphql))
         watch.metrics.ask(admission(graphql))
         watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
+        watch.metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
