@@ -38,9 +38,11 @@ bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 
 bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes against recursive queries by hand
 	$(BIN)/python -m tests.bench.lineage
 
-drill: $(VENV)/dev ## Let 50 clients change the same rows for 30 seconds while database backends are killed
+drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds each, and write gateway/docs/drills.json
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
 	DRILL_SOCKETS=2000 $(BIN)/python -m pytest -s tests/test_socket_endurance.py
+	rm -f gateway/docs/drills.json
+	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/test_hostile.py

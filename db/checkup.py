@@ -16,7 +16,7 @@ from db.engine import create_engine
 from db.role import rights
 from db.roles import unusable
 
-POOLED_SETTINGS = ("TimeZone", "search_path", "statement_timeout", "default_transaction_read_only")
+POOLED_SETTINGS = ("TimeZone", "search_path", "statement_timeout", "transaction_read_only")
 """Settings that the gateway asks for when it connects, and that a pooler may not pass on."""
 
 
@@ -109,18 +109,21 @@ _OWNED = text("""
 """)
 
 
-async def read(url: URL, *, statement_timeout: float, roles: Sequence[str] = ()) -> Checkup:
+async def read(
+    url: URL, *, statement_timeout: float, prepared_statements: bool = True, roles: Sequence[str] = ()
+) -> Checkup:
     """Looks at a database through a connection like those that requests get, in one transaction. Changes nothing.
 
     ``roles`` are those that callers may have. Prepared statements are not used, so that it can be looked at through any
-    pooler.
+    pooler; ``prepared_statements`` says whether requests do, which decides how they come to their settings.
 
     Raises:
         sqlalchemy.exc.DBAPIError: It cannot be reached or refuses to answer.
     """
     engine = create_engine(
-        url, read_only=True, pool_size=2, statement_timeout=statement_timeout, prepared_statements=False
-    )
+        url, read_only=True, pool_size=2, statement_timeout=statement_timeout,
+        prepared_statements=False, session_settings=prepared_statements,
+    )  # fmt: skip
     try:
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="READ COMMITTED")

@@ -15,8 +15,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.util.concurrency import in_greenlet
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
 
+from db import pooled
 from db.lending import give_turns, turns_of
 
 ASYNCPG = "postgresql+asyncpg"
@@ -44,6 +46,10 @@ class MissingObjectError(DatabaseError):
 
 class NotPermittedError(DatabaseError):
     """The gateway's role has no right to what a statement reads."""
+
+
+class ReadOnlyError(NotPermittedError):
+    """The database takes no changes: it is a standby, or somebody has made it read-only."""
 
 
 class InvalidValueError(DatabaseError):
@@ -85,30 +91,38 @@ def create_engine(
     statement_timeout: float = 30.0,
     connect_timeout: float = 5.0,
     prepared_statements: bool = True,
+    session_settings: bool | None = None,
 ) -> AsyncEngine:
     """An engine whose connections autocommit, speak UTC and cancel statements after ``statement_timeout`` seconds.
 
     ``prepared_statements=False`` suits poolers in transaction mode, which hand a connection to another client between
-    two statements.
+    two transactions: there, every statement is in one, and what is not committed explicitly is undone. Settings are
+    those of each transaction then, unless they are to be asked for when it connects (``session_settings``).
     """
     settings = {
-        "application_name": "e2i-gateway",
         "TimeZone": "UTC",
         "DateStyle": "ISO, YMD",
         "search_path": "public, extensions",
         "statement_timeout": str(int(statement_timeout * 1000)),
         "jit": "off",
     }
-    if read_only:
-        settings["default_transaction_read_only"] = "on"
-    arguments: dict[str, Any] = {"server_settings": settings, "timeout": connect_timeout}
-    # statements of compiled selections are long, and good for as long as the connection
-    arguments |= {"max_cacheable_statement_size": 0, "max_cached_statement_lifetime": 0}
-    if not prepared_statements:
+    of_session = {"application_name": "e2i-gateway"}
+    arguments: dict[str, Any] = {"server_settings": of_session, "timeout": connect_timeout}
+    in_session = prepared_statements if session_settings is None else session_settings
+    if in_session:
+        of_session |= settings
+        if read_only:
+            of_session["default_transaction_read_only"] = "on"
+    else:
+        arguments["connection_class"] = pooled.connection_class(settings, read_only=read_only)
+    if prepared_statements:
+        # statements of compiled selections are long, and good for as long as the connection
+        arguments |= {"max_cacheable_statement_size": 0, "max_cached_statement_lifetime": 0}
+    else:
         arguments |= {"prepared_statement_cache_size": 0, "statement_cache_size": 0}
     engine = create_async_engine(
         url,
-        isolation_level="AUTOCOMMIT",
+        isolation_level="AUTOCOMMIT" if in_session else "READ COMMITTED",
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=connect_timeout,
@@ -173,6 +187,7 @@ class Reader(Protocol):
 
     statements: int
     rows: int
+    position: int | None
 
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
@@ -205,6 +220,8 @@ class ShortReader:
     def __init__(self, engine: AsyncEngine, parallel: int = 4, identity: Identity | None = None) -> None:
         self.statements = 0
         self.rows = 0
+        self.position: int | None = None
+        """Where the last change of the request is in the database's log, if that is asked for."""
         self._engine = engine
         self._identity = identity
         self._turns = turns_of(engine)
@@ -235,15 +252,20 @@ class ShortReader:
         try:
             async with self._turns:
                 connection = await self._turns.connection(self._engine)
+                driver: Any = connection.driver_connection
+                row: Sequence[Any]
                 try:
-                    driver: Any = connection.driver_connection
-                    row: Sequence[Any]
                     if self._identity is None:
                         row = await driver.fetchrow(sql, *values)
                     else:
                         row = await _reading(driver, self._identity.begin, partial(driver.fetchrow, sql, *values))
-                finally:
+                except asyncio.CancelledError:
+                    _give_up(connection)
+                    raise
+                except BaseException:
                     connection.close()
+                    raise
+                connection.close()
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         return row
@@ -265,11 +287,17 @@ class ShortReader:
         if self._identity is not None:
             begin = reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
             raw = await self._turns.connection(self._engine)
+            driver: Any = raw.driver_connection
             try:
-                driver: Any = raw.driver_connection
-                return await _reading(driver, begin, partial(driver.fetch, sql, *values))
-            finally:
+                rows: Sequence[Sequence[Any]] = await _reading(driver, begin, partial(driver.fetch, sql, *values))
+            except asyncio.CancelledError:
+                _give_up(raw)
+                raise
+            except BaseException:
                 raw.close()
+                raise
+            raw.close()
+            return rows
         async with self._engine.connect() as connection:
             if not settings:
                 return await _run(connection, sql, values)
@@ -277,6 +305,24 @@ class ShortReader:
             async with connection.begin():
                 await set_local(connection, settings)
                 return await _run(connection, sql, values)
+
+
+_given_up: set[asyncio.Future[None]] = set()
+
+
+def _give_up(connection: PoolProxiedConnection) -> None:
+    """Cancels what the server does on a connection, and closes it; nobody waits for a server that may never answer.
+
+    The pool has another one instead: on this one, the next statement would wait too.
+    """
+
+    def drop() -> None:
+        connection.invalidate()
+        connection.close()
+
+    task = asyncio.ensure_future(greenlet_spawn(drop))
+    _given_up.add(task)
+    task.add_done_callback(_given_up.discard)
 
 
 async def _reading(driver: Any, begin: str, read: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -295,7 +341,7 @@ async def _read_once(driver: Any, begin: str, read: Callable[[], Awaitable[Answe
         await driver.execute(begin)
         answer = await read()
         await driver.execute("COMMIT")
-    except BaseException:
+    except Exception:  # whoever gives it up meanwhile gives the connection up too
         await _roll_back(driver)
         raise
     return answer
@@ -319,6 +365,7 @@ class HeldReader:
     def __init__(self, connection: AsyncConnection) -> None:
         self.statements = 0
         self.rows = 0
+        self.position: int | None = None
         self._connection = connection
         self._turn = asyncio.Lock()
 
@@ -408,7 +455,8 @@ def _cause(error: BaseException) -> BaseException | None:
     return cause
 
 
-def _sqlstate(error: BaseException) -> str:
+def sqlstate(error: BaseException) -> str:
+    """The code of the database's error, empty where there is none."""
     return str(getattr(_cause(error), "sqlstate", None) or "")
 
 
@@ -419,13 +467,13 @@ def _refused_by_driver(error: BaseException) -> bool:
 
 
 def _plan_is_stale(error: DBAPIError) -> bool:
-    return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or _sqlstate(error) == "0A000"
+    return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == "0A000"
 
 
 def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line for each meaning
     """The meaning of a driver's error, so that nobody above needs to know the driver."""
     cause = _cause(error)
-    state = _sqlstate(error)
+    state = sqlstate(error)
     if isinstance(cause, PoolTimeoutError):
         return OverloadedError(str(cause))
     if state == "57014":
@@ -439,7 +487,8 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
     if state.startswith("22"):
         return DataError(str(cause))
     if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
-        return DatabaseUnavailableError(str(cause))
+        advice = "; behind a pooler, set GATEWAY_PREPARED_STATEMENTS=false" if "startup parameter" in str(cause) else ""
+        return DatabaseUnavailableError(f"{cause}{advice}")
     return error if isinstance(error, Exception) else RuntimeError(str(error))
 
 

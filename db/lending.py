@@ -33,8 +33,16 @@ class Turns:
         self._patience = patience
         self._broken: WeakSet[ConnectionPoolEntry] = WeakSet()
         """Entries of the pool that have lost their connection and will open another one when they are used."""
+        self._entries: WeakSet[ConnectionPoolEntry] = WeakSet()
+        self._oldest = float("inf")
+        """When the first of their connections was opened: SQLAlchemy replaces those from before a disconnection."""
         event.listen(engine.sync_engine, "invalidate", lambda _connection, entry, _error: self._broken.add(entry))
-        event.listen(engine.sync_engine, "connect", lambda _connection, entry: self._broken.discard(entry))
+        event.listen(engine.sync_engine, "connect", self._connected)
+
+    def _connected(self, _connection: object, entry: ConnectionPoolEntry) -> None:
+        self._broken.discard(entry)
+        self._entries.add(entry)
+        self._oldest = min(one.starttime for one in self._entries)  # type: ignore[attr-defined]  # every entry has it
 
     async def take(self) -> None:
         """Waits for a turn."""
@@ -65,7 +73,8 @@ class Turns:
     async def connection(self, engine: AsyncEngine) -> PoolProxiedConnection:
         """A connection of the pool, for who has a turn."""
         pool = engine.sync_engine.pool
-        if self._broken or not pool.checkedin():  # type: ignore[attr-defined]  # every pool of queues has it
+        outdated: bool = pool._invalidate_time > self._oldest  # noqa: SLF001
+        if outdated or self._broken or not pool.checkedin():  # type: ignore[attr-defined]  # every pool of queues has it
             return await engine.raw_connection()
         connection = engine.sync_engine.raw_connection()
         if not connection.driver_connection.is_closed():  # type: ignore[union-attr]  # asyncpg's

@@ -15,8 +15,8 @@ from db.engine import (
     DatabaseError,
     HeldReader,
     Identity,
-    NotPermittedError,
     OverloadedError,
+    ReadOnlyError,
     set_local,
     translate,
 )
@@ -65,6 +65,11 @@ class Transaction:
         self._identity = identity
         self.wanted = False
         """Whether what was changed is to stay."""
+        self.position: int | None = None
+        """Where the commit is in the database's log, in bytes; None before it, or where nobody wants to know."""
+        self.tells_position = False
+        """Whether somebody wants to know."""
+        self._reads_only = False
         self._engine = engine
         self._connection = connection
         self._open: AsyncTransaction | None = None
@@ -100,7 +105,9 @@ class Transaction:
             result = await self._connection.exec_driver_sql(sql, tuple(values))
             rows = result.fetchall() if result.returns_rows else ()
         except _FAILED as error:
-            raise _meaning(error) from error
+            meaning = _meaning(error)
+            self._reads_only = self._reads_only or isinstance(meaning, ReadOnlyError)
+            raise meaning from error
         self.reader.rows += len(rows)
         return rows
 
@@ -136,6 +143,18 @@ class Transaction:
             if await self._outcome(number) != "committed":
                 raise _meaning(error) from error
         self._open = None
+        if self.tells_position:
+            self.position = await self._committed_at()
+
+    async def _committed_at(self) -> int | None:
+        """A position behind the commit, None where the connection was lost meanwhile."""
+        try:
+            return int((await self._connection.exec_driver_sql(_POSITION)).scalar_one())
+        except _FAILED:
+            return None
+        finally:
+            if not self._connection.invalidated and self._connection.in_transaction():
+                await self._connection.rollback()
 
     async def rollback(self) -> None:
         """Undoes everything; a connection that is gone has done so already."""
@@ -146,6 +165,8 @@ class Transaction:
         except _FAILED:
             await self._connection.invalidate()
         self._open = None
+        if self._reads_only and not self._connection.invalidated:
+            await self._connection.invalidate()  # a new one may find a database that takes changes again
 
     async def _outcome(self, number: str) -> str:
         """``committed`` or ``aborted``: what became of a transaction, by its number."""
@@ -172,6 +193,8 @@ class Transactions:
     """
 
     def __init__(self, engine: AsyncEngine, at_once: int, patience: float) -> None:
+        self.tell_positions = False
+        """Whether somebody wants to know where commits are in the database's log, which costs a statement each."""
         self._engine = engine
         self.waiting = 0
         """How many wait for their turn."""
@@ -198,6 +221,7 @@ class Transactions:
             self.waiting -= 1
         try:
             async with _transaction(self._engine, identity) as one:
+                one.tells_position = self.tell_positions
                 yield one
         finally:
             self._turns.release()
@@ -224,6 +248,12 @@ async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncI
         await connection.close()
 
 
+_POSITION = """
+    SELECT (CASE current_setting('synchronous_commit')
+        WHEN 'off' THEN pg_current_wal_insert_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
+"""
+"""What is committed is on disk by then, unless commits do not wait for the disk."""
+
 _RETRIED = {"40001", "40P01", "55P03"}
 _READ_ONLY = "25006"
 _PLAN_IS_STALE = "0A000"
@@ -239,5 +269,5 @@ def _meaning(error: BaseException) -> Exception:
     if state.startswith(("23", "P0")):
         return RefusedByDatabaseError(cause)
     if state == _READ_ONLY:
-        return NotPermittedError(str(cause))
+        return ReadOnlyError(str(cause))
     return translate(error)

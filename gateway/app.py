@@ -20,12 +20,20 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.engine import create_engine, database_url, translate
+from db.engine import database_url, translate
+from db.replica import Changes
 from db.transaction import Transactions
 from gateway.auth import Authentication
-from gateway.database import count_again, inspect, inspect_when_reached, warn_of_roles
+from gateway.database import (
+    count_again,
+    engine_for,
+    inspect,
+    inspect_when_reached,
+    open_reads,
+    warn_of_roles,
+)
 from gateway.endpoint import GraphQLEndpoint
-from gateway.gauges import admission, caches, pools
+from gateway.gauges import admission, caches, pools, readings
 from gateway.health import Health
 from gateway.live import Feed
 from gateway.settings import Settings
@@ -61,11 +69,11 @@ class _Assets(StaticFiles):
         return response
 
 
-def create_app(settings: Settings, url: URL) -> Starlette:
+def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> Starlette:
     """The application over a database; its lifespan opens and closes the pool of connections.
 
     A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
-    request gets a typed error.
+    request gets a typed error. ``changed`` is where the workers of one gateway tell each other of changes.
 
     Raises:
         TrustedDocumentsError: The trusted documents cannot be read.
@@ -76,31 +84,26 @@ def create_app(settings: Settings, url: URL) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine, writer = (
-            create_engine(
-                url,
-                read_only=read_only,
-                pool_size=settings.pool_size,
-                overflow=overflow,
-                statement_timeout=settings.statement_timeout,
-                prepared_statements=settings.prepared_statements,
-            )
-            for read_only, overflow in ((True, 0), (False, _FOR_OUTCOMES))
-        )
+        engine = engine_for(settings, url, settings.pool_size)
+        writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
+        reads = open_reads(settings, url, engine, changed)
         made = Transactions if tracing is None else tracing.transactions
         changes = made(writer, settings.pool_size, settings.turn_timeout)
+        changes.tell_positions = reads.replica is not None
+        engines = {"read": engine, "write": writer} | ({"replica": reads.replica} if reads.replica else {})
         if tracing is not None:
-            tracing.statements(engine)
-            tracing.statements(writer)
+            for each in engines.values():
+                tracing.statements(each)
         authentication = Authentication(settings, engine, writer)
-        graphql = GraphQLEndpoint(build(), engine, changes, settings, authentication, known, watch)
+        graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
         feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
         sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
-        app.state.feed, app.state.sockets = feed, sockets
+        app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
-        watch.metrics.ask(pools(engine, writer, changes))
+        watch.metrics.ask(pools(engines, changes))
         watch.metrics.ask(caches(graphql))
+        watch.metrics.ask(readings(reads))
         watch.metrics.ask(admission(graphql))
         watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
@@ -118,6 +121,7 @@ def create_app(settings: Settings, url: URL) -> Starlette:
             for task in tasks:
                 task.cancel()
             await feed.close()
+            await reads.close()
             await authentication.close()
             await graphql.close()
             await engine.dispose()

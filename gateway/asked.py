@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive, Scope
 
+from db.replica import position_of
 from gateway.documents import check_values
 from gateway.refusals import JSON, RefusedError, refuse, request_error
 from gateway.settings import Settings
@@ -46,6 +47,8 @@ class Asked:
     """A trusted document's, without ``sha256:`` before a hash."""
     hash: str | None = None
     """SHA-256 of the document, by the protocol of automatic persisted queries."""
+    after: int | None = None
+    """The position in the database's log that the answer must not be behind."""
 
 
 class DisconnectedError(Exception):
@@ -197,7 +200,15 @@ class Asking:
                 raise RefusedError(400, error)
         if variables:
             check_values(variables, self._settings)
-        return Asked(query, operation_name or None, variables or {}, document_id, hash_)
+        after = _position(extensions["position"]) if extensions and "position" in extensions else None
+        return Asked(query, operation_name or None, variables or {}, document_id, hash_, after)
+
+
+def _position(position: Any) -> int | None:
+    try:
+        return None if position is None else position_of(str(position))
+    except ValueError as error:
+        raise _bad(f"extensions.position: {error}.") from None
 
 
 def _ids(parameters: dict[str, Any], extensions: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -185,7 +185,7 @@ class Authentication:
     async def _used(self, hashed: str) -> None:
         try:
             with translated():
-                async with self._writer.connect() as connection:
+                async with self._writer.begin() as connection:  # a pooler's connections commit nothing by themselves
                     await connection.exec_driver_sql(tokens.USED, (hashed,))
         except Exception as error:  # noqa: BLE001 - whatever it is, the token was good
             log.debug("the use of a service token could not be noted: %s", error)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeVar
 
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import attach, demo, embedded, facts, roles, setup
-from db.engine import translate
+from db.engine import create_engine, translate
+from db.replica import Changes, Reads
 from gateway.settings import Settings
 from schema.records import Missing
 
@@ -48,6 +50,27 @@ async def load_demo(url: str, size: Literal["small", "large"]) -> bool:
     async with setup.connect(url) as connection, connection.begin():
         await demo.load(connection, size=size, progress=demo.terminal_progress())
     return True
+
+
+def engine_for(settings: Settings, url: URL, size: int, overflow: int = 0, *, read_only: bool = True) -> AsyncEngine:
+    """A pool of connections to a database, as the settings want them."""
+    return create_engine(
+        url,
+        read_only=read_only,
+        pool_size=size,
+        overflow=overflow,
+        statement_timeout=settings.statement_timeout,
+        prepared_statements=settings.prepared_statements,
+    )
+
+
+def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Changes | None = None) -> Reads:
+    """Where requests read; a replica is looked at from now on, over a connection of its own to each."""
+    if settings.replica is None:
+        return Reads(primary)
+    reads = Reads(primary, engine_for(settings, settings.replica, settings.pool_size), changed)
+    reads.start(engine_for(settings, url, 1), engine_for(settings, settings.replica, 1), settings.replica_lag)
+    return reads
 
 
 async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:

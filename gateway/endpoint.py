@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution.values import VariableValues
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
 from db.engine import ShortReader
 from db.facts import Facts
+from db.replica import Reads, position_text
 from db.transaction import Transactions
 from gateway.access import Access
 from gateway.admission import Admission
@@ -94,7 +94,7 @@ class GraphQLEndpoint:
     def __init__(
         self,
         schema: Schema,
-        engine: AsyncEngine,
+        reads: Reads,
         changes: Transactions,
         settings: Settings,
         authentication: Authentication,
@@ -107,7 +107,7 @@ class GraphQLEndpoint:
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
-        self._engine = engine
+        self._reads = reads
         self._settings = settings
         self._asking = Asking(settings)
         self._known = known
@@ -346,8 +346,9 @@ class GraphQLEndpoint:
         left = await self._budgets.take(call.account, cost) if self._budgets else None
         return Begun(asked, known, values, plan, cost, reads, left)
 
-    def _reader(self, call: Call) -> ShortReader:
-        return ShortReader(self._engine, self._settings.parallel_statements, call.caller.identity)
+    def _reader(self, call: Call, after: int | None = None) -> ShortReader:
+        caller = call.caller
+        return self._reads.reader(self._settings.parallel_statements, caller.name, after, caller.identity)
 
     def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
         return Context(
@@ -361,12 +362,16 @@ class GraphQLEndpoint:
 
     async def _finish(self, begun: Begun, call: Call) -> tuple[int, dict[str, Any]]:
         asked, known, values, plan, cost, reads, left = begun
-        reader = self._reader(call)
+        reader = self._reader(call, asked.after)
         context = partial(self._context, reads, reader, call)
-        if plan.statement is None and self._about_schema.concerns(known, plan):
-            result = await self._about_schema.answer(known, plan, asked.variables)
-        else:
-            result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+        try:
+            if plan.statement is None and self._about_schema.concerns(known, plan):
+                result = await self._about_schema.answer(known, plan, asked.variables)
+            else:
+                result = await self.execution.run(known, plan, asked.variables, values, reader, context)
+        finally:
+            if call.changes:
+                self._reads.changed(call.caller.name, reader.position)
         call.entry.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
             call.entry["fallback"] = result.fallback
@@ -384,6 +389,8 @@ class GraphQLEndpoint:
         if call.by_get:
             self._tag(asked, answer, call)
         answer["extensions"] = {"cost": price}
+        if reader.position is not None:
+            answer["extensions"]["position"] = position_text(reader.position)
         return status, answer
 
     def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from db.lending import turns_of
+from db.replica import Reads
 from db.transaction import Transactions
 from gateway.endpoint import GraphQLEndpoint
 
@@ -23,24 +24,22 @@ def size(engine: AsyncEngine) -> int:
     return engine.pool.size() if isinstance(engine.pool, QueuePool) else 0
 
 
-def pools(reads: AsyncEngine, writes: AsyncEngine, changes: Transactions) -> Callable[[], Iterable[Metric]]:
-    """Gauges of the two pools."""
+def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable[[], Iterable[Metric]]:
+    """Gauges of pools, by their names; changes wait before their own."""
+
+    def waiting(engine: AsyncEngine) -> int:
+        return turns_of(engine).waiting + (changes.waiting if engine is engines["write"] else 0)
 
     def tell() -> Iterable[Metric]:
-        in_use_, size_, waiting = (
-            GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
-            for name, documentation in (
-                ("in_use", "Connections that requests hold."),
-                ("size", "Connections that there may be."),
-                ("waiting", "Statements and changes that wait for a connection."),
-            )
-        )
-        for pool, engine in (("read", reads), ("write", writes)):
-            in_use_.add_metric([pool], in_use(engine))
-            size_.add_metric([pool], size(engine))
-        waiting.add_metric(["read"], turns_of(reads).waiting)
-        waiting.add_metric(["write"], turns_of(writes).waiting + changes.waiting)
-        return in_use_, size_, waiting
+        for name, documentation, count in (
+            ("in_use", "Connections that requests hold.", in_use),
+            ("size", "Connections that there may be.", size),
+            ("waiting", "Statements and changes that wait for a connection.", waiting),
+        ):
+            family = GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
+            for pool, engine in engines.items():
+                family.add_metric([pool], count(engine))
+            yield family
 
     return tell
 
@@ -57,6 +56,23 @@ def caches(graphql: GraphQLEndpoint) -> Callable[[], Iterable[Metric]]:
             misses.add_metric([name], cache.misses)
             kept.add_metric([name], len(cache))
         return hits, misses, kept
+
+    return tell
+
+
+def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
+    """Where requests read, and how far the replica is behind; nothing without one."""
+
+    def tell() -> Iterable[Metric]:
+        if reads.replica is None:
+            return
+        sent = CounterMetricFamily("e2i_reads", "Requests by the database that they read, and why.", labels=["from"])
+        for where, count in reads.sent.items():
+            sent.add_metric([where], count)
+        yield sent
+        yield GaugeMetricFamily("e2i_replica_usable", "Whether reads may go to the replica.", int(reads.usable))
+        if reads.lag is not None:
+            yield GaugeMetricFamily("e2i_replica_lag_seconds", "Seconds that the replica is behind.", reads.lag)
 
     return tell
 

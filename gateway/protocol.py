@@ -17,6 +17,7 @@ HEAD_SECONDS = 30.0
 class Protocol(HttpToolsProtocol):
     """A connection. Its head is neither waited for nor kept without end, as uvicorn's own would be."""
 
+    patience = HEAD_SECONDS
     _in_head = True
     _head = 0
     _since = 0.0
@@ -24,7 +25,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since = self.loop.time()
-        self.loop.call_later(HEAD_SECONDS, self._look)
+        self.loop.call_later(self.patience, self._look)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -48,10 +49,10 @@ class Protocol(HttpToolsProtocol):
         transport: Any = self.transport
         if transport.is_closing() or transport.get_protocol() is not self:  # it became a WebSocket
             return
-        if self._in_head and self.loop.time() - self._since >= HEAD_SECONDS:
+        if self._in_head and self.loop.time() - self._since >= self.patience:
             transport.close()
         else:
-            self.loop.call_later(HEAD_SECONDS, self._look)
+            self.loop.call_later(self.patience, self._look)
 
     def _refuse(self, status: bytes, message: str) -> None:
         body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "BAD_REQUEST"}}]})

@@ -19,14 +19,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from db.replica import Changes
 from gateway.app import create_app
+from gateway.connections import protocol
 from gateway.metrics import exposition
-from gateway.protocol import Protocol
 from gateway.settings import Settings
 from gateway.siblings import Siblings
 from gateway.websocket_transport import SocketProtocol
 
 log = logging.getLogger("gateway")
+
+LAST_REQUESTS = 0.5
+"""Seconds after the end of listening in which a request on an open connection is still taken."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +103,6 @@ class Server(uvicorn.Server):
         gc.freeze()  # the schema stays: collections need not walk its million objects again and again
         self._on_start()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Lets WebSockets end in their own way, whose answers uvicorn would cut off; new clients go elsewhere."""
-        for server in self.servers:
-            server.close()
-        if self.started:
-            await self._app.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
-        await super().shutdown(sockets)
-
     async def on_tick(self, counter: int) -> bool:
         if not await super().on_tick(counter):
             return False
@@ -115,13 +111,31 @@ class Server(uvicorn.Server):
             self._app.state.health.draining = True
         return self.force_exit or time.monotonic() >= self._ends_at
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens no more, answers what is on its way, and says in each answer that the next goes elsewhere.
+
+        Closed at once, a connection whose request is in the kernel already would take it along.
+        """
+        await asyncio.sleep(0)  # whoever has connected by now is let in
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        if self.started:  # WebSockets end in their own way; uvicorn would cut off their answers
+            await self._app.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
+        until = time.monotonic() + LAST_REQUESTS
+        while self.server_state.connections and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
 
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=Protocol,
+        http=protocol(settings.client_timeout),
         ws=SocketProtocol,
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=settings.ws_ping,
@@ -129,6 +143,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
         log_config=None,
         access_log=False,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # any number of seconds
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
         lifespan="on",
     )
@@ -147,7 +162,7 @@ def run(
 
     ``on_start`` is called once it answers; ``asked_to_end`` says whether a signal came before that.
     """
-    app = create_app(settings, url)
+    app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replica else None)
     served: ASGIApp = app
     siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
     if sockets.metrics:

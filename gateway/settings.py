@@ -99,6 +99,13 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="Any Postgres, `postgresql://user:password@host:5432/database`. Unset: the embedded one.",
     )
+    replica_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
+        default=None,
+        description="A hot standby of that database, for reads. Unset: all reads go to the primary.",
+    )
+    replica_lag: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds that the replica may be behind before reads leave it."
+    )
     data: Path = Field(default=Path(".e2i"), description="Folder of the embedded Postgres.")
     demo: Literal["off", "small", "large"] = Field(
         default="off", description="Demo data to load when the embedded database is empty."
@@ -177,6 +184,15 @@ class Settings(BaseSettings):
     request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a request is given up.")
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."
+    )
+    client_timeout: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a client may take to say what it asks, or may read nothing of an answer.",
+    )
+    keep_alive: float = Field(
+        default=65.0, gt=0, le=3600, description="Seconds that a connection without a request is kept for the next."
     )
     turn_timeout: float = Field(
         default=10.0, gt=0, le=3600, description="Seconds that a change waits for its turn when many are made at once."
@@ -351,6 +367,11 @@ class Settings(BaseSettings):
         """The database's URL for the engine, None for the embedded one."""
         return database_url(self.database_url) if self.database_url else None
 
+    @property
+    def replica(self) -> URL | None:
+        """The replica's URL for the engine, if there is one."""
+        return database_url(self.replica_url) if self.replica_url else None
+
 
 def load() -> Settings:
     """The settings of this process.
@@ -359,10 +380,13 @@ def load() -> Settings:
         SettingsError: A variable holds what it cannot.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         lines = [_line(problem) for problem in error.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from None
+    if settings.replica_url and not settings.database_url:
+        raise SettingsError("GATEWAY_REPLICA_URL: it is a standby of DATABASE_URL, which is not set; set both")
+    return settings
 
 
 def _line(problem: Any) -> str:

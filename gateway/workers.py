@@ -88,6 +88,8 @@ class Workers:
         return True
 
     def _end(self) -> None:
+        for listener in self._sockets.all:  # else connections that no worker takes any more would wait here
+            listener.close()
         for process, _ in self._running:
             process.terminate()
         deadline = time.monotonic() + self._settings.drain + self._settings.request_timeout + 10

@@ -90,6 +90,7 @@ async def _in_transaction(context: Any, answer: Any) -> Any:
             context.loaders = outer
             outer.reader.statements += transaction.reader.statements
             outer.reader.rows += transaction.reader.rows
+            outer.reader.position = transaction.position or outer.reader.position
     return value
 
 

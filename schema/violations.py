@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from db.engine import DatabaseError
+from db.engine import DatabaseError, ReadOnlyError
 from db.transaction import RefusedByDatabaseError
 from schema.catalogue import Catalogue, Type, camel
 
@@ -49,8 +49,11 @@ def violation(  # noqa: PLR0911 - one line for each kind
 def unable(error: DatabaseError, catalogue: Catalogue) -> str:
     """Why a database takes no changes, and what to do about it."""
     said = str(error)
-    if "read-only transaction" in said:
-        return "the database is in a read-only transaction, as a standby is. Send changes to its primary."
+    if isinstance(error, ReadOnlyError):
+        return (
+            "the database takes no changes at the moment: it is a standby, or was made read-only (this is a read-only "
+            "transaction). Reads go on; send the change again later, with the same idempotencyKey."
+        )
     named = _TABLE.search(said)
     type_ = next((one for one in catalogue if named and one.table.name == named[1]), None)
     what = f"the gateway's role may not write {type_.name}" if type_ else "the gateway's own tables cannot be written"

@@ -28,7 +28,7 @@ from db.engine import database_url
 from doubling import double
 from plans import Statement, recording
 
-pytest_plugins = ["browsing", "redis_server"]
+pytest_plugins = ["browsing", "redis_server", "drills.fixtures"]
 
 DEMO_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """The moment that the demo data end at."""

@@ -30,7 +30,20 @@ class Proxy:
         self.hold: asyncio.Event | None = None
         """What the next commit waits for; ``held`` says that it does."""
         self.held = asyncio.Event()
+        self.delay = 0.0
+        """Seconds that pass before each part of an answer goes on."""
+        self._mute = False
+        self._frozen = 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def freeze(self) -> None:
+        """Swallows all that is sent, as a network that is gone: on the connections that are open now for ever."""
+        self._mute = True
+        self._frozen += 1
+
+    def thaw(self) -> None:
+        """New connections work again."""
+        self._mute = False
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._host.startswith("/"):
@@ -41,13 +54,22 @@ class Proxy:
         if self.away:
             writer.close()
             return
+        if self._mute:
+            with suppress(ConnectionError):
+                while await reader.read(65536):
+                    pass
+            writer.close()
+            return
+        born = self._frozen
         up_reader, up_writer = await self.connect()
         answer_is_lost = asyncio.Event()
-        back = asyncio.ensure_future(self._answers(up_reader, up_writer, writer, answer_is_lost))
+        back = asyncio.ensure_future(self._answers(up_reader, up_writer, writer, answer_is_lost, born))
         self._tasks.add(back)
         back.add_done_callback(self._tasks.discard)
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                if born < self._frozen:
+                    continue
                 if b"COMMIT;" in data and self.hold is not None:
                     self.held.set()
                     await self.hold.wait()
@@ -69,9 +91,14 @@ class Proxy:
         up_writer: asyncio.StreamWriter,
         writer: asyncio.StreamWriter,
         lost: asyncio.Event,
+        born: int,
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                if born < self._frozen:
+                    continue
                 if lost.is_set():  # the server has committed, and nobody is told
                     break
                 writer.write(data)

@@ -140,7 +140,7 @@ async def test_headers_without_end_are_not_kept(slow: Database) -> None:
 async def test_connections_that_do_not_ask_are_closed(
     slow: Database, monkeypatch: pytest.MonkeyPatch, begun: bytes
 ) -> None:
-    monkeypatch.setattr("gateway.protocol.HEAD_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.protocol.Protocol.patience", 0.1)
     async with listening(slow.gateway_url) as site:
         reader, writer = await site.connect()
         writer.write(begun)

@@ -180,3 +180,12 @@ def test_every_code_is_explained() -> None:
     explained = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", README))
     environment = {str(f.validation_alias) for f in Settings.model_fields.values() if f.validation_alias}
     assert codes - explained - environment - {"GATEWAY_"} == set()
+
+
+def test_tests_that_are_named_exist() -> None:
+    tests = ROOT / "tests"
+    named = set(re.findall(r"`((?:drills/)?test_\w+\.py)(?:::(test_\w+))?`", README))
+    assert named
+    for file, test in named:
+        source = (tests / file).read_text()
+        assert not test or f"def {test}(" in source, (file, test)

@@ -100,7 +100,7 @@ def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
         wrong.append(f"TimeZone is {found.settings['TimeZone']}, not UTC")
     if found.settings["search_path"].replace(" ", "") != "public,extensions":
         wrong.append(f"search_path is {found.settings['search_path']}, not public, extensions")
-    if found.settings["default_transaction_read_only"] != "on":
+    if found.settings["transaction_read_only"] != "on":
         wrong.append("connections for reading may write")
     if found.settings["statement_timeout"] == "0":
         wrong.append(f"statements are never cancelled, not after {settings.statement_timeout:g} s")
@@ -108,8 +108,7 @@ def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
         yield error(
             name,
             f"what the gateway asks for when it connects is not heard: {'; '.join(wrong)}",
-            "let the pooler pass on startup parameters (PgBouncer: no ignore_startup_parameters for them, "
-            "track_extra_parameters for them), or connect to Postgres itself",
+            "set GATEWAY_PREPARED_STATEMENTS=off, which says them in each transaction, or connect to Postgres itself",
         )
     else:
         yield ok(name, "time zone, search path and timeouts are those of the gateway")

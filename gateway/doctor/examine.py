@@ -25,7 +25,12 @@ async def _of_database(settings: Settings, url: URL) -> list[Finding]:
     name, where = "database.reachable", f"{url.database} at {url.host or url.query.get('host') or 'this host'}"
     try:
         roles = settings.rls_roles if settings.rls else ()
-        facts = await checkup.read(url, statement_timeout=settings.statement_timeout, roles=roles)
+        facts = await checkup.read(
+            url,
+            statement_timeout=settings.statement_timeout,
+            prepared_statements=settings.prepared_statements,
+            roles=roles,
+        )
     except Exception as problem:  # noqa: BLE001 - whatever keeps it from answering
         meaning = translate(problem)
         away = isinstance(meaning, DatabaseUnavailableError | OSError)

@@ -1,0 +1,66 @@
+"""What drills share: a server that may be broken, with the demo data in it, and what is true of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client import serving
+from conftest import DEMO_NOW, execute
+from db import setup
+from db.demo import load
+from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE
+from drills.load import QUERIES
+from drills.postgres import Postgres
+from process import Gateway
+
+DATABASE = "drill"
+"""The demo data, which nobody changes."""
+CHANGES = "changes"
+"""A database without rows, for what changes some."""
+
+
+@pytest.fixture(scope="session")
+async def primary() -> AsyncIterator[Postgres]:
+    """A primary with the demo data, to which at most 40 may connect. A drill leaves it running and well."""
+    with Postgres.make(max_connections="40") as server:
+        await execute(
+            server.url("postgres", ADMIN_ROLE),
+            *(f"CREATE ROLE {role} LOGIN" for role in (OWNER_ROLE, GATEWAY_ROLE)),
+            f"CREATE DATABASE {CHANGES} OWNER {OWNER_ROLE}",
+        )
+        await execute(server.url(CHANGES, ADMIN_ROLE), "CREATE EXTENSION vector")
+        await setup.migrate(server.url(CHANGES, OWNER_ROLE))
+        await execute(
+            server.url("postgres", ADMIN_ROLE), f"CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE} TEMPLATE {CHANGES}"
+        )
+        owner = server.url(DATABASE, OWNER_ROLE)
+        async with setup.connect(owner) as connection, connection.begin():
+            await load(connection, size="small", seed=1, now=DEMO_NOW)
+        await execute(owner, "ANALYZE")
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def truth(primary: Postgres) -> Mapping[str, Any]:
+    """The data of each query, as the loaders told them before anything broke."""
+    async with serving(primary.url(DATABASE), compiler=False) as client:
+        return {query: await client.data(query) for query in QUERIES}
+
+
+@asynccontextmanager
+async def gateway(folder: Path, **settings: str) -> AsyncIterator[Gateway]:
+    """The gateway in a process of its own, ready; whatever it does then, it is gone after the block."""
+    one = Gateway(folder, **settings)
+    try:
+        await asyncio.to_thread(one.ready)
+        yield one
+        if one.process.poll() is None:
+            assert await asyncio.to_thread(one.end) in (0, -15)
+    finally:
+        one.close()
