@@ -101,11 +101,10 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
-        watch.metrics.ask(pools(engines, changes))
-        watch.metrics.ask(caches(graphql))
-        watch.metrics.ask(readings(reads))
-        watch.metrics.ask(admission(graphql))
+        for tell in (pools(engines, changes), caches(graphql), readings(reads), admission(graphql)):
+            watch.metrics.ask(tell)
         watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
+        watch.metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:

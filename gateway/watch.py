@@ -62,11 +62,13 @@ class Watch:
         request_line(log, method, status, request_id, entry)
         milliseconds: float = entry["milliseconds"]
         metrics = self.metrics
+        if entry.kind == "subscription":  # which lasts for as long as somebody listens, and is neither slow nor quick
+            metrics.outcomes["refused" if "refused" in entry else "ok"] += 1
+            metrics.refusals.update(map(str, entry.get("refused", ())))
+            return
         if "refused" in entry:
             metrics.request(entry.get("operation"), _REFUSED.get(status, "refused"), milliseconds / 1000)
             metrics.refusals.update(map(str, entry["refused"]))
-        elif entry.kind == "subscription":
-            return  # which lasts for as long as somebody listens
         elif "statements" not in entry:
             # a fault of ours, or a client that went away before it had said what it asks
             metrics.request(None, "failed" if status == 500 else "unfinished", milliseconds / 1000)

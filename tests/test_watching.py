@@ -22,6 +22,7 @@ from conftest import Clone, Database, connect, empty_database, execute
 from gateway.metrics import NAMES, OTHER
 from gateway.serving import MetricsBeside
 from gateway.siblings import Siblings
+from sockets import listening, peer
 
 PORT = 9464
 PLAIN = "query Plain { experiments(first: 1) { nodes { id } } }"
@@ -143,6 +144,26 @@ class held:  # noqa: N801 - reads as a function
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection.close()
+
+
+async def test_sockets_and_subscriptions(module_database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """A subscription is counted once it has ended; however long it lasted, it was no slow request."""
+    async with listening(module_database.gateway_url, slow_ms=0.001) as gateway, peer(gateway) as one:
+        await one.payload(await one.subscribe("query Once { __typename }"))
+        id_ = await one.subscribe("subscription Follow { lifecycleEvents { cursor } }")
+        found: dict[str, float] = {}
+        while found.get("e2i_subscriptions") != 1:
+            await asyncio.sleep(0.01)
+            found = await scrape(gateway.client)
+        assert found["e2i_sockets"] == 1
+        assert found["e2i_requests_total{outcome=ok}"] == 1
+        await one.say(id=id_, type="complete")
+        while found["e2i_requests_total{outcome=ok}"] != 2:
+            await asyncio.sleep(0.01)
+            found = await scrape(gateway.client)
+    assert found["e2i_request_seconds_count{operation=Once}"] == 1
+    assert "e2i_request_seconds_count{operation=Follow}" not in found
+    assert [line["operation"] for line in slow_lines(caplog)] == ["Once"]
 
 
 async def test_metrics_are_at_their_own_port_alone(client: Client) -> None:

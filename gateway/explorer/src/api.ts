@@ -60,11 +60,12 @@ export interface Blocker {
 }
 export interface Lifecycle {
   state: string;
-  allowedTransitions: { to: string; mutations: string[]; blockedBy: Blocker[] }[];
+  /** What blocks a move, and the history, are null where the reader may not know of them; `problems` say why. */
+  allowedTransitions: { to: string; mutations: string[]; blockedBy: Blocker[] | null }[] | null;
   history: {
     totalCount: number;
     nodes: { fromState: string | null; toState: string; actor: string; reason: string | null; occurredAt: string }[];
-  };
+  } | null;
 }
 export interface Details {
   fields: { name: string; value: unknown; description: string }[];

@@ -167,18 +167,21 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
 }
 
 function LifecyclePart({ lifecycle, onSelect }: { lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void }) {
-  const { allowedTransitions: moves, history } = lifecycle;
+  const moves = lifecycle.allowedTransitions ?? [];
+  const history = lifecycle.history;
   return (
     <>
       <h3>Lifecycle</h3>
       <p>Now <span class={`state tone-${tone(lifecycle.state)}`}>{words(lifecycle.state)}</span></p>
-      {!moves.length && <p class="dim">No move leads on from here.</p>}
+      {lifecycle.allowedTransitions?.length === 0 && <p class="dim">No move leads on from here.</p>}
       <ul class="moves">
         {moves.map((move) => (
-          <li key={move.to} class={move.blockedBy.length ? "blocked" : "allowed"}>
-            <b>{move.blockedBy.length ? "✕" : "✓"} {words(move.to)}</b>{" "}
-            <small>{move.blockedBy.length ? "blocked" : `allowed: ${move.mutations.join(", ")}`}</small>
-            {move.blockedBy.map((blocker) => (
+          <li key={move.to} class={move.blockedBy?.length === 0 ? "allowed" : "blocked"}>
+            <b>{!move.blockedBy ? "?" : move.blockedBy.length ? "✕" : "✓"} {words(move.to)}</b>{" "}
+            <small>
+              {!move.blockedBy ? "not known to you" : move.blockedBy.length ? "blocked" : `allowed: ${move.mutations.join(", ")}`}
+            </small>
+            {move.blockedBy?.map((blocker) => (
               <p>
                 {blocker.message}{" "}
                 {blocker.node && <button class="link" onClick={() => onSelect(blocker.node!.id)}>{blocker.node.id}</button>}
@@ -188,9 +191,10 @@ function LifecyclePart({ lifecycle, onSelect }: { lifecycle: NonNullable<Details
         ))}
       </ul>
       <h3>History</h3>
-      {!history.totalCount && <p class="dim">The gateway has recorded no change.</p>}
+      {!history && <p class="dim">Not known to you.</p>}
+      {history?.totalCount === 0 && <p class="dim">The gateway has recorded no change.</p>}
       <ol class="history">
-        {history.nodes.map((event) => (
+        {history?.nodes.map((event) => (
           <li>
             <time dateTime={event.occurredAt}>{event.occurredAt.slice(0, 16).replace("T", " ")}</time>{" "}
             {words(event.fromState ?? "made")} → <b>{words(event.toState)}</b> by {event.actor}
@@ -198,7 +202,7 @@ function LifecyclePart({ lifecycle, onSelect }: { lifecycle: NonNullable<Details
           </li>
         ))}
       </ol>
-      {history.totalCount > history.nodes.length && <p class="dim">{history.totalCount - history.nodes.length} earlier.</p>}
+      {history && history.totalCount > history.nodes.length && <p class="dim">{history.totalCount - history.nodes.length} earlier.</p>}
     </>
   );
 }
