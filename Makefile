@@ -40,6 +40,7 @@ bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes 
 
 drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds each, and write gateway/docs/drills.json
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
+	DRILL_SOCKETS=2000 $(BIN)/python -m pytest -s tests/test_socket_endurance.py
 	rm -f gateway/docs/drills.json
 	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
 

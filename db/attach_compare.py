@@ -351,7 +351,7 @@ def _others(found: Found) -> Iterator[Difference]:
 def _own_tables(found: Found) -> Iterator[Difference]:
     """The gateway's own tables: without them everything can be read, but for histories, and nothing changed."""
     own = [table.fullname for table in Entity.metadata.tables.values() if is_own(table) and table is not SERVICE_TOKENS]
-    without = "changes are refused and histories answer with an error"
+    without = "changes are refused, histories answer with an error, and nothing can be subscribed to"
     if not found.has_own_schema:
         yield Difference(
             Severity.BREAKS, "missing schema", "gateway",

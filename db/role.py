@@ -25,6 +25,8 @@ OWN_RIGHTS: dict[str, str] = {
     "lifecycle_events": "SELECT, INSERT",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
     "service_tokens": "SELECT, UPDATE (last_used_at)",
+    "live_log": "SELECT, INSERT, DELETE",
+    "alerts_seen": "SELECT, INSERT, UPDATE",
 }
 """What the role may do with the gateway's own tables: events can be read and added, tokens are made by their owner."""
 

@@ -12,7 +12,7 @@ CAPACITY = 256
 """Sets of scopes that are kept: more than a deployment has roles."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Access:
     """What each caller finds missing, and what the planning of his requests may know of the database."""
 

@@ -16,11 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.engine import translate
+from db.engine import database_url, translate
 from db.replica import Changes
 from db.transaction import Transactions
 from gateway.auth import Authentication
@@ -35,10 +35,13 @@ from gateway.database import (
 from gateway.endpoint import GraphQLEndpoint
 from gateway.gauges import admission, caches, pools, readings
 from gateway.health import Health
+from gateway.live import Feed
 from gateway.settings import Settings
 from gateway.sites import cors, host_of, refuse_host
 from gateway.trusted import known_documents
 from gateway.watch import Watch
+from gateway.websocket import Sockets
+from gateway.websocket_operations import Operations
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -93,13 +96,16 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
                 tracing.statements(each)
         authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
+        feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
+        sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
-        app.state.reads = reads
+        app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
         app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
-        watch.metrics.ask(pools(engine, writer, changes, reads.replica))
-        watch.metrics.ask(caches(graphql))
-        watch.metrics.ask(readings(reads))
-        watch.metrics.ask(admission(graphql))
+        for tell in (pools(engines, changes), caches(graphql), readings(reads), admission(graphql)):
+            watch.metrics.ask(tell)
+        watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
+        watch.metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
+        health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
         try:
             graphql.learn(*await inspect(engine))
@@ -113,6 +119,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         finally:
             for task in tasks:
                 task.cancel()
+            await feed.close()
             await reads.close()
             await authentication.close()
             await graphql.close()
@@ -125,6 +132,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         settings,
         routes=[
             Route("/", _home),
+            WebSocketRoute("/graphql", _Socket()),
             Route("/explorer", _explorer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
@@ -168,6 +176,14 @@ class _Gateway(Starlette):
         else:
             answer: ASGIApp = self.state.answer
             await answer(scope, receive, send)
+
+
+class _Socket:
+    """``/graphql`` over WebSocket, as an ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sockets: Sockets = scope["app"].state.sockets
+        await sockets(scope, receive, send)
 
 
 async def _explorer(_request: Request) -> Response:

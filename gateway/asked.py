@@ -104,7 +104,7 @@ class Asking:
         for name in ("variables", "extensions"):
             if name in parameters:
                 parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
-        return self._checked(parameters)
+        return self.checked(parameters)
 
     def _check_site(self, headers: Headers) -> None:
         """A page of another site may not make a browser ask for it: it could not read the answer, but time it."""
@@ -121,7 +121,7 @@ class Asking:
 
     def _read_body(self, body: Any) -> Asked | list[Asked]:
         if not isinstance(body, list):
-            return self._checked(body)
+            return self.checked(body)
         limit = self._settings.max_batch
         if not limit:
             message = "Batches are not supported; send one operation a request, with several root fields."
@@ -133,7 +133,7 @@ class Asking:
         if len(body) > limit:
             advice = "Send several root fields in one operation, or several requests."
             raise RefusedError(400, refuse("BATCH_LIMIT", "The batch has too many requests", limit, len(body), advice))
-        return [self._checked(one) for one in body]
+        return [self.checked(one) for one in body]
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes
@@ -172,8 +172,12 @@ class Asking:
         error = refuse("BODY_LIMIT", "The request is too large, in bytes", limit, size, advice)
         return RefusedError(status, error, connection="close")
 
-    def _checked(self, parameters: Any) -> Asked:
-        """The parameters with their types checked."""
+    def checked(self, parameters: Any) -> Asked:
+        """The parameters with their types checked.
+
+        Raises:
+            RefusedError: One of them is of another type, or too long.
+        """
         if not isinstance(parameters, dict):
             raise _bad('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
         query = parameters.get("query")

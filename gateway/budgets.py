@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from starlette.types import Scope
@@ -25,7 +26,7 @@ ANONYMOUS = "anonymous"
 MINUTE = 60.0
 CALLERS = 50_000
 """Buckets that a worker keeps; those that were not used for longest go first, and are full by then."""
-REDIS_SECONDS = 0.25
+REDIS_SECONDS = 0.5
 """How long Redis may take; a request is not held up by it for longer."""
 AWAY_SECONDS = 5.0
 """How long Redis is not asked again after it failed."""
@@ -70,7 +71,7 @@ class OwnBuckets:
 
     def take(self, caller: str, points: int) -> tuple[bool, float]:
         """Takes points if there are so many; a negative number gives back. Whether, and how many are left then."""
-        now = time.monotonic()
+        now = monotonic()
         there, since = self._kept.get(caller, (float(self._limit), now))
         there = min(there + (now - since) * self._limit / MINUTE, self._limit)
         taken = points <= there
@@ -178,7 +179,7 @@ class Budgets:
     async def _take(self, caller: str, points: int) -> tuple[bool, float]:
         if self._shared is None:
             return self._own.take(caller, points)
-        if time.monotonic() >= self._away_until:
+        if monotonic() >= self._away_until:
             try:
                 found = await self._shared.take(caller, points)
             except OSError as error:
@@ -187,7 +188,7 @@ class Budgets:
                         "Redis is away, each worker keeps budgets of its own: %s",
                         type(error.__cause__ or error).__name__,
                     )
-                self._away_until = time.monotonic() + AWAY_SECONDS
+                self._away_until = monotonic() + AWAY_SECONDS
             else:
                 if self._away_until:
                     log.info("Redis is back, budgets are shared again")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from graphql import GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution.values import VariableValues
 from starlette.types import Receive, Scope, Send
 
+from db.engine import ShortReader
 from db.facts import Facts
 from db.replica import Reads, position_text
 from db.transaction import Transactions
@@ -20,7 +23,7 @@ from gateway.access import Access
 from gateway.admission import Admission
 from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
 from gateway.auth import Authentication, UnauthenticatedError
-from gateway.budgets import Budgets, account
+from gateway.budgets import Budgets, Left, account
 from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
@@ -43,12 +46,14 @@ from gateway.telemetry import request_id as current_request_id
 from gateway.trusted import KnownDocuments
 from gateway.watch import Entry, Watch
 from schema.answers import Execution, Outcome
-from schema.errors import GatewayError
+from schema.catalogue import Catalogue
+from schema.errors import GatewayError, missing_object
 from schema.loaders import Loaders
 from schema.plans import KnownOperation, Plan, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
+from schema.subscriptions import TOPICS, Topic
 
 
 @dataclass(slots=True)
@@ -58,6 +63,7 @@ class Call:
     id: str
     by_get: bool
     reporter: Reporter
+    by_socket: bool = False
     caller: Caller = ANONYMOUS
     account: str = ""
     """Whose budget it is on."""
@@ -68,6 +74,18 @@ class Call:
     """Whether its body is read, or was thrown away."""
     changes: bool = False
     """Whether it is a mutation."""
+
+
+class Begun(NamedTuple):
+    """An operation that may run, and is paid for."""
+
+    asked: Asked
+    known: KnownOperation
+    values: VariableValues
+    plan: Plan
+    cost: int
+    reads: Missing
+    left: Left | None
 
 
 class GraphQLEndpoint:
@@ -93,7 +111,7 @@ class GraphQLEndpoint:
         self._settings = settings
         self._asking = Asking(settings)
         self._known = known
-        self._watch = watch
+        self.watch = watch
         self.documents = Documents(schema.graphql, settings)
         self._about_schema = AboutSchema(schema.graphql)
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
@@ -156,7 +174,7 @@ class GraphQLEndpoint:
             call.headers["content-encoding"] = how
         call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
         call.entry.started = started
-        self._watch.finished(scope["method"], 304 if known else status, request_id, call.entry)
+        self.watch.finished(scope["method"], 304 if known else status, request_id, call.entry)
         if known:
             await respond_unchanged(send, request_id, call.headers)
         else:
@@ -187,10 +205,14 @@ class GraphQLEndpoint:
                 message = f"The request did not arrive within {seconds:g} seconds."
                 error = request_error("REQUEST_TIMEOUT", message, limit=seconds)
                 raise RefusedError(408, error, connection="close") from None
-            message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
-            if call.changes:
-                message += " A change that was being committed may have been made: the same idempotencyKey tells."
-            raise RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds)) from None
+            raise self._too_late(call) from None
+
+    def _too_late(self, call: Call) -> RefusedError:
+        seconds = self._settings.request_timeout
+        message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+        if call.changes:
+            message += " A change that was being committed may have been made: the same idempotencyKey tells."
+        return RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds))
 
     async def _batch(self, batch: list[Asked], call: Call) -> list[dict[str, Any]]:
         """One answer for each request, one after another; together they may cost what one may."""
@@ -210,10 +232,110 @@ class GraphQLEndpoint:
         call.entry["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
         return {"errors": [call.reporter.public(each) for each in error.errors]}
 
+    # -- over a socket ---------------------------------------------------------------------------------------------
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue that the graph is made from."""
+        return self._schema.catalogue
+
+    async def begin(self, payload: dict[str, Any], call: Call, scope: Scope) -> Begun:
+        """An operation that has come over a socket, ready to run.
+
+        Raises:
+            RefusedError: It may not.
+        """
+        if self._budgets:
+            call.account = account(call.caller.name, scope)
+        return await self._begin(self._asking.checked(payload), call, self._settings.max_cost)
+
+    async def finish(self, begun: Begun, call: Call) -> dict[str, Any]:
+        """The answer to a query or mutation, in time.
+
+        Raises:
+            RefusedError: There was too little time, or too much to do.
+        """
+        try:
+            async with asyncio.timeout(self._settings.request_timeout), self.admission:
+                _, answer = await self._finish(begun, call)
+        except TimeoutError:
+            raise self._too_late(call) from None
+        return answer
+
+    def followed(self, begun: Begun, call: Call) -> tuple[Topic, Mapping[str, Any]]:
+        """What a subscription follows, and its arguments.
+
+        Raises:
+            GraphQLError: The caller may not read what it is about, or an argument is of another type.
+        """
+        known = begun.known
+        (selection,) = Operation(
+            self._schema.graphql, known.definition, known.fragments, begun.values
+        ).root.fields.values()
+        topic = TOPICS[selection.name]
+        if withheld := self.access.of(call.caller.scopes).withholds([self.catalogue[topic.subject].table.fullname]):
+            raise missing_object(withheld)
+        return topic, selection.arguments
+
+    def tells(self, facts: Mapping[str, str | None], call: Call) -> bool:
+        """Whether a caller may know of a change."""
+        return facts.get("type") not in self.access.of(call.caller.scopes).unrecorded
+
+    async def visible(self, topic: Topic, keys: Sequence[str], call: Call) -> Collection[str]:
+        """The keys of those rows that the database lets a caller see, where its policies decide too."""
+        if call.caller.identity is None:
+            return keys
+        type_ = self.catalogue[topic.subject]
+        sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
+        return {key for (key,) in await self._now(call).fetch(sql, (list(keys),))}
+
+    def _now(self, call: Call) -> ShortReader:
+        """Reads from where changes are told of: a replica may not have them yet."""
+        return ShortReader(self._reads.primary, self._settings.parallel_statements, call.caller.identity)
+
+    def affordable(self, begun: Begun, most: int) -> int:
+        """How many messages at once a budget can ever pay for; at least one, which may be refused."""
+        return max(1, min(most, self._budgets.limit // max(begun.cost, 1))) if self._budgets else most
+
+    async def pay(self, begun: Begun, messages: int, call: Call) -> None:
+        """Takes the price of so many messages from the caller's budget.
+
+        Raises:
+            RefusedError: There is not so much left.
+        """
+        if self._budgets:
+            await self._budgets.take(call.account, begun.cost * messages)
+
+    def sameness(self, begun: Begun, call: Call) -> Hashable:
+        """What messages depend on beside what has happened: they are the same for all callers where it is."""
+        variables = orjson.dumps(begun.asked.variables)
+        return begun.known, variables, call.caller.scopes, call.caller.identity, self.access
+
+    async def messages(self, begun: Begun, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
+        """The messages of a subscription for what has happened, in that order; rows of all of them are read together.
+
+        Raises:
+            RefusedError: There was too little time.
+        """
+        known = begun.known
+        operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
+        context = self._context(self.access.of(call.caller.scopes), self._now(call), call, operation)
+        name = known.definition.name.value if known.definition.name else None
+        try:
+            async with asyncio.timeout(self._settings.request_timeout):
+                return await asyncio.gather(
+                    *(self._schema.run(known.document, name, begun.asked.variables, context, root) for root in roots)
+                )
+        except TimeoutError:
+            raise self._too_late(call) from None
+
     # -- one operation ---------------------------------------------------------------------------------------------
 
     async def _answer(self, asked: Asked, call: Call, room: int) -> tuple[int, dict[str, Any]]:
         """The answer to one operation that may cost ``room`` rows."""
+        return await self._finish(await self._begin(asked, call, room), call)
+
+    async def _begin(self, asked: Asked, call: Call, room: int) -> Begun:
         reads = self.access.of(call.caller.scopes)
         try:
             known, values, trusted = self._prepare(asked, call)
@@ -226,28 +348,33 @@ class GraphQLEndpoint:
         call.entry.plan, call.entry["cost"] = plan, cost
         call.entry.planned = time.perf_counter()
         left = await self._budgets.take(call.account, cost) if self._budgets else None
-        caller, settings = call.caller, self._settings
-        reader = self._reads.reader(settings.parallel_statements, caller.name, asked.after, caller.identity)
+        return Begun(asked, known, values, plan, cost, reads, left)
 
-        def context(operation: Operation) -> Context:
-            return Context(
-                operation,
-                Loaders(
-                    self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles
-                ),
-                call.caller,
-                call.id,
-                begin=partial(self._changes.open, call.caller.identity),
-                key_hours=self._settings.idempotency_hours,
-            )
+    def _reader(self, call: Call, after: int | None = None) -> ShortReader:
+        caller = call.caller
+        return self._reads.reader(self._settings.parallel_statements, caller.name, after, caller.identity)
 
+    def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
+        return Context(
+            operation,
+            Loaders(self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles),
+            call.caller,
+            call.id,
+            begin=partial(self._changes.open, call.caller.identity),
+            key_hours=self._settings.idempotency_hours,
+        )
+
+    async def _finish(self, begun: Begun, call: Call) -> tuple[int, dict[str, Any]]:
+        asked, known, values, plan, cost, reads, left = begun
+        reader = self._reader(call, asked.after)
+        context = partial(self._context, reads, reader, call)
         try:
             if plan.statement is None and self._about_schema.concerns(known, plan):
                 result = await self._about_schema.answer(known, plan, asked.variables)
             else:
                 result = await self.execution.run(known, plan, asked.variables, values, reader, context)
         finally:
-            if known.definition.operation is OperationType.MUTATION:
+            if call.changes:
                 self._reads.changed(call.caller.name, reader.position)
         call.entry.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
@@ -282,11 +409,14 @@ class GraphQLEndpoint:
         kind, name = known.definition.operation, known.definition.name
         call.entry.query, call.entry.kind = text, kind.value
         call.entry["operation"] = name.value[:80] if name else None
+        if kind is OperationType.SUBSCRIPTION and not call.by_socket:
+            message = "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws."
+            raise RefusedDocumentError(request_error("SUBSCRIPTION_OVER_HTTP", message))
         if kind is not OperationType.QUERY:
             if call.by_get:
                 message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
                 raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
-            call.changes = True
+            call.changes = kind is OperationType.MUTATION
         values = variable_values(
             self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
         )

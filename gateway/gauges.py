@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,28 +24,22 @@ def size(engine: AsyncEngine) -> int:
     return engine.pool.size() if isinstance(engine.pool, QueuePool) else 0
 
 
-def pools(
-    reads: AsyncEngine, writes: AsyncEngine, changes: Transactions, replica: AsyncEngine | None
-) -> Callable[[], Iterable[Metric]]:
-    """Gauges of the two pools, and of the replica's where there is one."""
-    further = {"replica": replica} if replica is not None else {}
+def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable[[], Iterable[Metric]]:
+    """Gauges of pools, by their names; changes wait before their own."""
+
+    def waiting(engine: AsyncEngine) -> int:
+        return turns_of(engine).waiting + (changes.waiting if engine is engines["write"] else 0)
 
     def tell() -> Iterable[Metric]:
-        in_use_, size_, waiting = (
-            GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
-            for name, documentation in (
-                ("in_use", "Connections that requests hold."),
-                ("size", "Connections that there may be."),
-                ("waiting", "Statements and changes that wait for a connection."),
-            )
-        )
-        for pool, engine in {"read": reads, "write": writes, **further}.items():
-            in_use_.add_metric([pool], in_use(engine))
-            size_.add_metric([pool], size(engine))
-        for pool, engine in {"read": reads, **further}.items():
-            waiting.add_metric([pool], turns_of(engine).waiting)
-        waiting.add_metric(["write"], turns_of(writes).waiting + changes.waiting)
-        return in_use_, size_, waiting
+        for name, documentation, count in (
+            ("in_use", "Connections that requests hold.", in_use),
+            ("size", "Connections that there may be.", size),
+            ("waiting", "Statements and changes that wait for a connection.", waiting),
+        ):
+            family = GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
+            for pool, engine in engines.items():
+                family.add_metric([pool], count(engine))
+            yield family
 
     return tell
 

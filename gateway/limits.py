@@ -5,11 +5,19 @@ Each refusal has its own code and says the limit and the value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import FieldNode, FragmentSpreadNode, GraphQLSchema, SelectionSetNode, get_nullable_type, is_list_type
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLSchema,
+    OperationType,
+    SelectionSetNode,
+    get_nullable_type,
+    is_list_type,
+)
 
 from db.facts import Facts
 from gateway.introspection import BESIDE_ROWS, ROOTS, Introspection
@@ -56,11 +64,23 @@ class Meter:
             )
         about_schema = self._introspection_cost(root)
         walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
-        price = self._change_cost if operation.changes else self._root_cost
+        price = self._prices[operation.definition.operation]
         cost = about_schema + sum(price(selection, walk) for selection in fields.values())
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
         return cost
+
+    @property
+    def _prices(self) -> Mapping[OperationType, Callable[[Selection, _Walk], int]]:
+        return {
+            OperationType.QUERY: self._root_cost,
+            OperationType.MUTATION: self._change_cost,
+            OperationType.SUBSCRIPTION: self._message_cost,
+        }
+
+    def _message_cost(self, selection: Selection, walk: _Walk) -> int:
+        """What one message of a subscription can hold."""
+        return self._below_cost(selection, None, 1, walk)
 
     def _too_costly(self, cost: int, walk: _Walk) -> GatewayError:
         worst = max(walk.patterns, key=lambda scan: scan.rows, default=None)

@@ -25,6 +25,7 @@ from gateway.connections import protocol
 from gateway.metrics import exposition
 from gateway.settings import Settings
 from gateway.siblings import Siblings
+from gateway.websocket_transport import SocketProtocol
 
 log = logging.getLogger("gateway")
 
@@ -89,12 +90,10 @@ class MetricsBeside:
 class Server(uvicorn.Server):
     """uvicorn that keeps what stays out of garbage collections, and that may say that it will end before it does."""
 
-    def __init__(
-        self, config: uvicorn.Config, *, drain: float, on_drain: Callable[[], None], on_start: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, app: Starlette, *, drain: float, on_start: Callable[[], None]) -> None:
         super().__init__(config)
+        self._app = app
         self._drain = drain
-        self._on_drain = on_drain
         self._on_start = on_start
         self._ends_at: float | None = None
 
@@ -109,7 +108,7 @@ class Server(uvicorn.Server):
             return False
         if self._ends_at is None:
             self._ends_at = time.monotonic() + self._drain
-            self._on_drain()
+            self._app.state.health.draining = True
         return self.force_exit or time.monotonic() >= self._ends_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -123,10 +122,31 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             listener.close()
         self.server_state.default_headers.append((b"connection", b"close"))
+        if self.started:  # WebSockets end in their own way; uvicorn would cut off their answers
+            await self._app.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
         until = time.monotonic() + LAST_REQUESTS
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
+
+
+def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=protocol(settings.client_timeout),
+        ws=SocketProtocol,
+        ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=settings.ws_ping,
+        ws_ping_timeout=settings.ws_ping,
+        ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # any number of seconds
+        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
+        lifespan="on",
+    )
 
 
 def run(
@@ -147,25 +167,13 @@ def run(
     siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
     if sockets.metrics:
         served = MetricsBeside(app, sockets.metrics.getsockname()[1], siblings)
-    config = uvicorn.Config(
-        served,
-        loop="uvloop",
-        http=protocol(settings.client_timeout),
-        log_config=None,
-        access_log=False,
-        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # any number of seconds
-        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
-        lifespan="on",
-    )
+    config = server_config(served, settings)
 
     def started() -> None:
         server.should_exit = server.should_exit or asked_to_end()
         on_start()
 
-    def drain() -> None:
-        app.state.health.draining = True
-
-    server = Server(config, drain=settings.drain, on_drain=drain, on_start=started)
+    server = Server(config, app, drain=settings.drain, on_start=started)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_serve(server, sockets.all, siblings))
     return server.started

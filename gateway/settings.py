@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +22,8 @@ from sqlalchemy.engine import URL
 
 from db.engine import database_url
 from schema.scopes import is_scope
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 
 
 class SettingsError(Exception):
@@ -47,6 +50,13 @@ def address(value: str) -> tuple[str, int]:
     if not (host and colon and port.isdigit() and int(port) < 2**16):
         raise ValueError("expected an address and a port, such as 127.0.0.1:9464")
     return host.strip("[]"), int(port)
+
+
+def _origins(value: str) -> str:
+    for one in filter(None, value.split(",")):
+        if one.strip() != "*" and not _ORIGIN.fullmatch(one.strip()):
+            raise ValueError(f"{one.strip()!r} is no origin; expected https://host or https://host:port")
+    return value
 
 
 MIN_SECRET = 32
@@ -254,6 +264,37 @@ class Settings(BaseSettings):
     max_value_depth: int = Field(default=50, ge=1, description="Levels of lists and objects in a value.")
     max_cost: int = Field(
         default=1_000_000, ge=1, description="Rows that an operation may ask for, computed before any SQL."
+    )
+
+    listen_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
+        default=None,
+        description="The database past any pooler in transaction mode, where LISTEN is lost. Unset: `DATABASE_URL`.",
+    )
+    live_hours: float = Field(
+        default=72.0, gt=0, le=24 * 365, description="Hours for which a subscription can be resumed by its cursor."
+    )
+    live_poll: float = Field(
+        default=5.0,
+        ge=0.05,
+        le=3600,
+        description="Seconds between two looks for changes that nobody has notified of, while somebody subscribes.",
+    )
+    ws_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        default="",
+        description="Origins of pages that may connect by WebSocket beside the gateway's own, such as "
+        "`https://e2i.example,https://lab.example`; `*` for all.",
+    )
+    ws_sockets: int = Field(default=5_000, ge=0, description="WebSockets that a worker holds open; 0 lets nobody in.")
+    ws_operations: int = Field(default=20, ge=1, description="Operations under way on one WebSocket.")
+    ws_messages: int = Field(
+        default=1_000, ge=10, description="Messages that a WebSocket may send in ten seconds before it is closed."
+    )
+    ws_init_timeout: float = Field(default=5.0, gt=0, le=3600, description="Seconds to wait for `connection_init`.")
+    ws_ping: float = Field(
+        default=20.0, ge=0.05, le=3600, description="Seconds between pings of a WebSocket, and to wait for the pong."
+    )
+    ws_send_timeout: float = Field(
+        default=20.0, gt=0, le=3600, description="Seconds that a WebSocket may take to read a message."
     )
 
     @field_validator("jwt_roles")

@@ -62,6 +62,10 @@ class Watch:
         request_line(log, method, status, request_id, entry)
         milliseconds: float = entry["milliseconds"]
         metrics = self.metrics
+        if entry.kind == "subscription":  # which lasts for as long as somebody listens, and is neither slow nor quick
+            metrics.outcomes["refused" if "refused" in entry else "ok"] += 1
+            metrics.refusals.update(map(str, entry.get("refused", ())))
+            return
         if "refused" in entry:
             metrics.request(entry.get("operation"), _REFUSED.get(status, "refused"), milliseconds / 1000)
             metrics.refusals.update(map(str, entry["refused"]))

@@ -17,6 +17,7 @@ from schema.fields import FIELDS
 from schema.fields.lifecycle import LifecycleFields
 from schema.mutations import Mutations
 from schema.scalars import SCALARS
+from schema.subscriptions import subscription
 from schema.types import RequestContext, Types, read
 
 
@@ -28,6 +29,7 @@ class Schema(strawberry.Schema):
         super().__init__(
             query=types.query({name: own.make(types) for name, own in FIELDS.items()}),
             mutation=Mutations(types).type(),
+            subscription=subscription(types),
             types=list(types.nodes.values()),
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )
@@ -39,12 +41,21 @@ class Schema(strawberry.Schema):
         return self._schema
 
     async def run(
-        self, document: DocumentNode, operation_name: str | None, variables: dict[str, Any], context: RequestContext
+        self,
+        document: DocumentNode,
+        operation_name: str | None,
+        variables: dict[str, Any],
+        context: RequestContext,
+        root: object = None,
     ) -> ExecutionResult:
-        """Runs one operation of a validated document by the loaders (executor 1)."""
+        """Runs one operation of a validated document by the loaders (executor 1).
+
+        ``root`` is what a subscription's message is resolved from.
+        """
         result = execute(
             self._schema,
             document,
+            root,
             context_value=context,
             variable_values=variables,
             operation_name=operation_name,

@@ -207,7 +207,7 @@ CHANGES: list[tuple[str, Severity, str, str, str]] = [
     ("REVOKE SELECT ON ml_model_registry FROM e2i_gateway", Severity.BREAKS, "not readable", "ml_model_registry",
      "e2i_gateway may not read ml_model_registry: model, models"),
     ("DROP TABLE gateway.lifecycle_events", Severity.BREAKS, "missing own table", "gateway.lifecycle_events",
-     "changes are refused and histories answer with an error; run `e2i-gateway db attach`"),
+     "changes are refused, histories answer with an error, and nothing can be subscribed to; run `e2i-gateway db"),
     ("REVOKE ALL ON gateway.idempotency_keys FROM e2i_gateway", Severity.BREAKS, "not readable",
      "gateway.idempotency_keys", "e2i_gateway may not use gateway.idempotency_keys: changes are refused"),
     ("CREATE TABLE of_somebody_else (id int)", Severity.INFORMS, "unknown table", "of_somebody_else",
@@ -244,7 +244,8 @@ async def test_a_remedy_helps(database: Database) -> None:
     await execute(database.admin_url, *(note.remedy for note in found.notes))
     (lacking,) = (await inspect_as(database.gateway_url)).notes
     assert (lacking.kind, lacking.object) == (
-        "missing own table", "gateway.lifecycle_events, gateway.idempotency_keys",
+        "missing own table",
+        "gateway.lifecycle_events, gateway.idempotency_keys, gateway.live_log, gateway.alerts_seen",
     )  # fmt: skip
     assert await attach(database.gateway_url) == Differences(), "the schema is the role's own now"
     assert await inspect_as(database.gateway_url) == Differences()

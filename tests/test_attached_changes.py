@@ -11,6 +11,7 @@ from changing import change, deployed, events_of, model_in, rivals, state, uuid_
 from client import Client, serving
 from conftest import UNKNOWN_LABEL, Clone, Database, connect, execute
 from db.attach import attach
+from sockets import listening, peer
 
 PLAIN = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id lifecycle { state } } } } } }"
 QUERY = "mutation($i: PromoteModelInput!) { promoteModel(input: $i) { __typename } }"
@@ -213,3 +214,40 @@ async def test_a_replica_changes_nothing(attached: Database, sql: asyncpg.Connec
         assert error["code"] == "CHANGES_UNAVAILABLE"
         assert "read-only transaction" in error["message"]
         assert await client.data(PLAIN)
+
+
+async def test_what_is_followed_on_a_database_of_the_platforms(attached: Database, sql: asyncpg.Connection) -> None:
+    """Its alerts tell nobody: the gateway looks, at once after a change of its own, else from time to time."""
+    query = "subscription($after: String) { alerts(after: $after) { cursor change alert { title status } } }"
+    title = "INSERT INTO ml_monitoring_alerts (alert_type, title, message, severity) VALUES ('error', $1, 'm', 'high')"
+    assert not await sql.fetchval("SELECT count(*) FROM pg_trigger WHERE tgname = 'tell_of_alerts'")
+    async with listening(attached.gateway_url, live_poll=0.2) as gateway, peer(gateway) as one:
+        stream = await one.followed(query)
+        await sql.execute(title, "the platform's")
+        told = await stream.next()
+        assert (told["change"], told["alert"]) == ("RAISED", {"title": "the platform's", "status": "ACTIVE"})
+    async with listening(attached.gateway_url, live_poll=600) as gateway, peer(gateway) as one:
+        stream = await one.followed(query, after=stream.cursor)
+        key = await sql.fetchval("SELECT id FROM ml_monitoring_alerts WHERE title = $1", "the platform's")
+        await change(gateway.client, "acknowledgeAlert", id=str(key))
+        told = await stream.next()
+        assert (told["change"], told["alert"]["status"]) == ("CHANGED", "ACKNOWLEDGED")
+
+
+async def test_nothing_is_followed_without_the_own_tables(bare: Database) -> None:
+    async with listening(bare.gateway_url) as gateway, peer(gateway) as one:
+        for field in ("lifecycleEvents", "alerts"):
+            id_ = await one.subscribe(f"subscription {{ {field} {{ cursor }} }}")
+            message = await one.hear()
+            assert (message["id"], message["type"]) == (id_, "error")
+            assert message["payload"][0]["extensions"]["code"] == "SUBSCRIPTIONS_UNAVAILABLE"
+        id_ = await one.subscribe("{ models(first: 1) { nodes { id } } }")
+        assert (await one.payload(id_))["data"]["models"]["nodes"]
+
+
+async def test_alerts_need_rights_of_their_own(attached: Database, sql: asyncpg.Connection) -> None:
+    await sql.execute("REVOKE INSERT ON gateway.alerts_seen FROM e2i_gateway")
+    async with listening(attached.gateway_url) as gateway, peer(gateway) as one:
+        await one.subscribe("subscription { alerts { cursor } }")
+        assert (await one.hear())["payload"][0]["extensions"]["code"] == "SUBSCRIPTIONS_UNAVAILABLE"
+        assert await one.followed("subscription { lifecycleEvents { cursor event { id } } }")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,15 +37,23 @@ def refused(response: httpx.Response) -> dict[str, Any]:
     return found
 
 
-async def test_a_request_takes_what_it_costs(demo_database: Database) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the buckets in memory, which stands still unless a test moves it."""
+    now = [1000.0]
+    monkeypatch.setattr("gateway.budgets.monotonic", lambda: now[0])
+    return now
+
+
+async def test_a_request_takes_what_it_costs(demo_database: Database, clock: list[float]) -> None:
     async with serving(demo_database.gateway_url, budget_per_minute=100) as client:
         first = await budget(client)
         assert (first["limit"], first["remaining"]) == (100, 91)
         assert datetime.fromisoformat(first["resetAt"]) > datetime.now(UTC)
-        assert 80 <= (await budget(client))["remaining"] <= 84
+        assert (await budget(client))["remaining"] == 82
 
 
-async def test_beyond_the_budget_is_429_until_there_is_more(demo_database: Database) -> None:
+async def test_beyond_the_budget_is_429_until_there_is_more(demo_database: Database, clock: list[float]) -> None:
     async with serving(demo_database.gateway_url, budget_per_minute=25) as client:
         for _ in range(2):
             await budget(client)
@@ -58,20 +67,18 @@ async def test_beyond_the_budget_is_429_until_there_is_more(demo_database: Datab
         assert (await client.http.get("/healthz")).status_code == 200
 
 
-async def test_time_fills_it_up(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr("gateway.budgets.time.monotonic", lambda: now)
+async def test_time_fills_it_up(demo_database: Database, clock: list[float]) -> None:
     async with serving(demo_database.gateway_url, budget_per_minute=20) as client:
         for _ in range(2):
             await budget(client)
         refused(await client.post(TEN))
-        now += 30
-        assert (await budget(client))["remaining"] in {1, 2, 3}
-        now += 3600
-        assert (await budget(client))["remaining"] in {11, 12}
+        clock[0] += 30
+        assert (await budget(client))["remaining"] == 3
+        clock[0] += 3600
+        assert (await budget(client))["remaining"] == 11
 
 
-async def test_what_was_not_used_is_given_back(demo_database: Database) -> None:
+async def test_what_was_not_used_is_given_back(demo_database: Database, clock: list[float]) -> None:
     async with serving(demo_database.gateway_url, budget_per_minute=600) as client:
         for _ in range(5):  # 2,500 points asked for
             assert (await budget(client, MANY))["remaining"] > 400
@@ -85,7 +92,7 @@ async def test_what_never_fits_says_so(demo_database: Database) -> None:
         assert "It never fits" in response.json()["errors"][0]["message"]
 
 
-async def test_what_is_refused_costs_a_point(demo_database: Database) -> None:
+async def test_what_is_refused_costs_a_point(demo_database: Database, clock: list[float]) -> None:
     async with serving(demo_database.gateway_url, budget_per_minute=10) as client:
         for _ in range(10):
             assert (await client.post("{ nothing }")).status_code == 400
@@ -97,7 +104,7 @@ async def test_without_a_budget_nothing_is_said_of_it(demo: Client) -> None:
     assert "budget" not in answer["extensions"]["cost"]
 
 
-async def test_each_caller_has_a_budget(demo_database: Database) -> None:
+async def test_each_caller_has_a_budget(demo_database: Database, clock: list[float]) -> None:
     async with serving(demo_database.gateway_url, budget_per_minute=15, **JWT) as client:
         for name in ("one", "two"):
             caller = calling(client, token("analyst", sub=name))
@@ -122,18 +129,25 @@ def test_who_says_no_name_counts_by_address(one: str, other: str, same: bool) ->
 # -- shared ------------------------------------------------------------------------------------------------------------
 
 
-async def test_workers_share_a_budget(demo_database: Database, redis: RedisServer) -> None:
+async def test_workers_share_a_budget(
+    demo_database: Database, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)  # however busy this machine is
     settings = {"budget_per_minute": 100, "redis_url": redis.url}
     async with (
         serving(demo_database.gateway_url, **settings) as one,
         serving(demo_database.gateway_url, **settings) as other,
     ):
         assert (await budget(one))["remaining"] == 91
-        assert (await budget(other))["remaining"] in {82, 83}
+        await budget(other)
+        assert (await budget(other))["remaining"] < 91
+        before = time.monotonic()
         answers = await asyncio.gather(*(client.post(TEN) for client in (one, other) * 10))
         statuses = [answer.status_code for answer in answers]
         assert set(statuses) == {200, 429}
-        assert 8 <= statuses.count(200) <= 10  # what is given back, and what comes back by time, may make one more
+        # what is left in the bucket, what comes back by time, and a point that each gives back
+        most = (91 + (time.monotonic() - before) * 100 / 60 + 20) // 10
+        assert 7 <= statuses.count(200) <= most
         refused(await one.post(MANY))
 
 
@@ -142,6 +156,7 @@ async def test_redis_is_away_and_comes_back(
 ) -> None:
     """Each worker counts for itself meanwhile; nobody is refused, or held up, because of it."""
     monkeypatch.setattr("gateway.budgets.AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)
     caplog.set_level(logging.INFO, "gateway.budgets")
     async with serving(demo_database.gateway_url, budget_per_minute=100, redis_url=redis.url) as client:
         await budget(client)
@@ -155,8 +170,13 @@ async def test_redis_is_away_and_comes_back(
         await asyncio.sleep(0.06)
         assert (await budget(client))["remaining"] == 91  # the new Redis is empty
         assert caplog.text.count("Redis is back") == 1
+
+
+async def test_redis_that_hangs_is_not_waited_for(demo_database: Database, redis: RedisServer) -> None:
+    async with serving(demo_database.gateway_url, budget_per_minute=15, redis_url=redis.url) as client:
         redis.pause()
-        assert (await budget(client))["limit"] == 100
+        await budget(client)
+        refused(await client.post(TEN))
         redis.resume()
 
 

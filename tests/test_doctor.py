@@ -254,6 +254,14 @@ async def test_poolers(module_database: Database) -> None:
         assert "a backend of its own" in findings["database.pooler"].message
 
 
+async def test_a_replica_that_is_none(module_database: Database) -> None:
+    url = module_database.gateway_url
+    findings = await found(url, database_url=url, replica_url=url)
+    assert bad(findings) == {"replica.standby": Level.ERROR}
+    findings = await found(url, database_url=url, replica_url=NOWHERE)
+    assert bad(findings) == {"replica.reachable": Level.WARNING}
+
+
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -137,3 +138,21 @@ async def test_beside_rows_little_of_the_schema_may_be_asked_for(demo: Client) -
         "{ tools(first: 1) { totalCount } __schema { types { name fields { name args { name } } } } }"
     )
     assert error["code"] == "INTROSPECTION_LIMIT"
+
+
+async def test_others_are_answered_while_the_schema_is_written_down(demo: Client) -> None:
+    """The standard query takes a second or more of Python; nobody waits for it but who asked."""
+    done: list[str] = []
+
+    async def ask(name: str, query: str) -> None:
+        await demo.data(query)
+        done.append(name)
+
+    await ask("warm", "{ tools(first: 2) { nodes { name } } }")
+    new = get_introspection_query().replace("queryType", "once: queryType")
+    schema = asyncio.create_task(ask("schema", new))
+    await asyncio.sleep(0.05)
+    for _ in range(3):
+        await ask("rows", "{ tools(first: 2) { nodes { name } } }")
+    await schema
+    assert done == ["warm", "rows", "rows", "rows", "schema"]

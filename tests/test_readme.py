@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from client import Client
+from conftest import Database, connect
 from gateway.roles import ROLES
 from gateway.settings import Settings
 from schema.scopes import shown_scopes
+from sockets import listening, until
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -122,6 +127,47 @@ async def test_example_tabs_of_graphiql(path: Path, demo: Client) -> None:
     assert all(any(answer.get(name) for name in told) for answer in data.values())
 
 
+async def test_the_client_of_the_readme(database: Database) -> None:
+    """It follows, outlasts a gateway that is started again, and hears everything once."""
+    (source,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (query,) = re.findall(r"```graphql live\n(.*?)```", README, re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    heard: list[str] = []
+    begun = asyncio.Event()
+
+    def handle(change: dict[str, Any]) -> None:
+        begun.set()
+        if change["event"]:
+            heard.append(change["event"]["reason"])
+
+    sql = await connect(database.admin_url)
+    async with listening(database.gateway_url) as gateway:
+        following = asyncio.create_task(namespace["follow"](gateway.address, query, handle))
+        await begun.wait()
+        await promoted(sql, "one")
+        await until(lambda: heard)
+    await promoted(sql, "two")
+    async with listening(database.gateway_url, port=gateway.port):
+        await until(lambda: len(heard) == 2)
+        await promoted(sql, "three")
+        await until(lambda: len(heard) == 3)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+    assert heard == ["one", "two", "three"]
+    await sql.close()
+
+
+async def promoted(sql: asyncpg.Connection, reason: str) -> None:
+    await sql.execute(
+        "INSERT INTO gateway.lifecycle_events "
+        "(change_id, mutation, lifecycle, actor, reason, node_id, node_type, to_state) "
+        "VALUES (gen_random_uuid(), 'promoteModel', 'stage', 'a', $1, 'Model:x', 'Model', 'PRODUCTION')",
+        reason,
+    )
+
+
 def test_settings_table() -> None:
     found = re.search(r"<!-- settings -->\n(.*)\n<!-- /settings -->", README, re.DOTALL)
     assert found
@@ -134,3 +180,12 @@ def test_every_code_is_explained() -> None:
     explained = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", README))
     environment = {str(f.validation_alias) for f in Settings.model_fields.values() if f.validation_alias}
     assert codes - explained - environment - {"GATEWAY_"} == set()
+
+
+def test_tests_that_are_named_exist() -> None:
+    tests = ROOT / "tests"
+    named = set(re.findall(r"`((?:drills/)?test_\w+\.py)(?:::(test_\w+))?`", README))
+    assert named
+    for file, test in named:
+        source = (tests / file).read_text()
+        assert not test or f"def {test}(" in source, (file, test)

@@ -22,6 +22,7 @@ from conftest import Clone, Database, connect, empty_database, execute
 from gateway.metrics import NAMES, OTHER
 from gateway.serving import MetricsBeside
 from gateway.siblings import Siblings
+from sockets import listening, peer
 
 PORT = 9464
 PLAIN = "query Plain { experiments(first: 1) { nodes { id } } }"
@@ -145,6 +146,26 @@ class held:  # noqa: N801 - reads as a function
         await self._connection.close()
 
 
+async def test_sockets_and_subscriptions(module_database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """A subscription is counted once it has ended; however long it lasted, it was no slow request."""
+    async with listening(module_database.gateway_url, slow_ms=0.001) as gateway, peer(gateway) as one:
+        await one.payload(await one.subscribe("query Once { __typename }"))
+        id_ = await one.subscribe("subscription Follow { lifecycleEvents { cursor } }")
+        found: dict[str, float] = {}
+        while found.get("e2i_subscriptions") != 1:
+            await asyncio.sleep(0.01)
+            found = await scrape(gateway.client)
+        assert found["e2i_sockets"] == 1
+        assert found["e2i_requests_total{outcome=ok}"] == 1
+        await one.say(id=id_, type="complete")
+        while found["e2i_requests_total{outcome=ok}"] != 2:
+            await asyncio.sleep(0.01)
+            found = await scrape(gateway.client)
+    assert found["e2i_request_seconds_count{operation=Once}"] == 1
+    assert "e2i_request_seconds_count{operation=Follow}" not in found
+    assert [line["operation"] for line in slow_lines(caplog)] == ["Once"]
+
+
 async def test_metrics_are_at_their_own_port_alone(client: Client) -> None:
     assert (await client.http.get("/metrics")).status_code == 404
     async with scraper(client) as http:
@@ -263,10 +284,9 @@ async def test_an_empty_database_is_not_ready(server: Any) -> None:
 
 async def test_a_database_that_is_away_is_not_ready() -> None:
     async with serving("postgresql://nobody@127.0.0.1:1/nothing") as client:
-        assert await readiness(client) == (
-            503,
-            {"status": "unavailable", "database": "cannot be reached", "schema": "not looked at yet"},
-        )
+        status, body = await readiness(client)
+        assert (status, body["status"]) == (503, "unavailable")
+        assert (body["database"], body["schema"]) == ("cannot be reached", "not looked at yet")
 
 
 async def test_a_pool_may_be_busy_but_not_for_long(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

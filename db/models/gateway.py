@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TEXT, Boolean, Column, Index, Table, Uuid, literal_column, text
+from sqlalchemy import TEXT, BigInteger, Boolean, Column, Identity, Index, Table, Uuid, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
@@ -91,4 +91,36 @@ SERVICE_TOKENS = Table(
     Column("last_used_at", TIMESTAMP(timezone=True), comment="When it was last used, to a minute."),
     schema=OWN_SCHEMA,
     comment="Tokens of agents and services, made, listed and revoked by the command line.",
+)
+
+LIVE_LOG = Table(
+    "live_log",
+    Entity.metadata,
+    Column(
+        "position", BigInteger(), Identity(always=True), primary_key=True,
+        comment="Order of writing: of two entries on one row the later change has the higher one.",
+    ),
+    Column(
+        "xact", BigInteger(), nullable=False, server_default=text("pg_current_xact_id()::text::bigint"),
+        comment="Transaction that wrote it, by which readers know what they have seen, whatever order commits come in.",
+    ),
+    Column("topic", TEXT(), nullable=False, comment="What it is about: lifecycle or alerts."),
+    Column("facts", JSONB(), nullable=False, comment="What subscriptions filter by, and the ids of the rows."),
+    Column(
+        "recorded_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()"),
+        comment="When it was written; entries are kept for GATEWAY_LIVE_HOURS.",
+    ),
+    Index("ix_live_log_xact", "xact"),
+    schema=OWN_SCHEMA,
+    comment="What subscriptions are told, for as long as they can be resumed.",
+)  # fmt: skip
+
+ALERTS_SEEN = Table(
+    "alerts_seen",
+    Entity.metadata,
+    Column("alert_id", Uuid(), primary_key=True, comment="The alert; the nil UUID says that there was a first look."),
+    Column("version", BigInteger(), nullable=False, comment="Its xmin when it was last looked at."),
+    Column("content", BigInteger(), nullable=False, comment="Hash of the row, which tells a change from a rewriting."),
+    schema=OWN_SCHEMA,
+    comment="Alerts as the live log knows them: who raises and changes them need not tell the gateway.",
 )

@@ -17,3 +17,51 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON gat
 
 -- Also where triggers are switched off for the session, as replication and restoring do.
 ALTER TABLE gateway.lifecycle_events ENABLE ALWAYS TRIGGER append_only;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- What subscriptions are told
+-- ---------------------------------------------------------------------------------------------------------------------
+-- With the rights of the tables' owner: whoever may record a change tells of it, and may write nothing else there.
+CREATE OR REPLACE FUNCTION gateway.tell_of_event() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO gateway.live_log (topic, facts) VALUES (
+        'lifecycle',
+        jsonb_build_object(
+            'event', NEW.event_id, 'node', NEW.node_id, 'type', NEW.node_type, 'from', NEW.from_state, 'to', NEW.to_state
+        )
+    );
+    PERFORM pg_notify('e2i_gateway_live', 'log');
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION gateway.tell_of_event() IS 'Writes a recorded change into the live log and wakes whoever listens.';
+
+CREATE OR REPLACE TRIGGER tell_of_event AFTER INSERT ON gateway.lifecycle_events
+    FOR EACH ROW EXECUTE FUNCTION gateway.tell_of_event();
+
+CREATE OR REPLACE FUNCTION gateway.tell_of_alerts() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_notify('e2i_gateway_live', 'alerts');
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION gateway.tell_of_alerts() IS 'Wakes whoever listens for alerts, to look for what has changed.';
+
+-- Only where the migrations have made the platform's tables. Elsewhere they are looked at from time to time.
+DO $$
+BEGIN
+    IF to_regclass('gateway.alembic_version') IS NOT NULL THEN
+        CREATE OR REPLACE TRIGGER tell_of_alerts AFTER INSERT OR UPDATE ON public.ml_monitoring_alerts
+            FOR EACH STATEMENT EXECUTE FUNCTION gateway.tell_of_alerts();
+    END IF;
+END
+$$;

@@ -8,7 +8,7 @@ from db import checkup
 from db.engine import DatabaseUnavailableError, translate
 from gateway.doctor import database, services
 from gateway.doctor import settings as of_settings
-from gateway.doctor.findings import Finding, error, ok
+from gateway.doctor.findings import Finding, error, ok, warning
 from gateway.settings import Settings, is_loopback
 
 
@@ -18,7 +18,30 @@ async def examine(settings: Settings, url: URL | None) -> list[Finding]:
     found += [one async for one in services.check(settings)]
     if url is not None:
         found += await _of_database(settings, url)
+    if settings.replica is not None:
+        found.append(await _of_replica(settings, settings.replica))
     return found
+
+
+async def _of_replica(settings: Settings, url: URL) -> Finding:
+    """Whether reads can go to the replica, and are answered there with what the primary has."""
+    name, where = "replica.reachable", f"{url.database} at {url.host or 'this host'}"
+    try:
+        facts = await checkup.read(
+            url, statement_timeout=settings.statement_timeout, prepared_statements=settings.prepared_statements
+        )
+    except Exception as problem:  # noqa: BLE001 - whatever keeps it from answering
+        meaning = translate(problem) or "no answer in time"
+        return warning(name, f"{where} cannot be looked at: {meaning}; all reads go to the primary", "start it")
+    if not facts.in_recovery:
+        return error(
+            "replica.standby", f"{where} is no standby: reads there miss what is changed elsewhere",
+            "correct GATEWAY_REPLICA_URL",
+        )  # fmt: skip
+    lacking = [table for table, lacks in facts.lacking.items() if "SELECT" in lacks]
+    if lacking:
+        return error("replica.rights", f"{facts.role} may not read {', '.join(lacking[:5])} there")
+    return ok(name, where)
 
 
 async def _of_database(settings: Settings, url: URL) -> list[Finding]:

@@ -19,6 +19,8 @@ from drills.fixtures import CHANGES, DATABASE, gateway
 from drills.load import SECONDS, Load
 from drills.pgbouncer import PROGRAM, pgbouncer
 from drills.postgres import Postgres
+from sockets import listening, peer
+from test_live import record
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
 
@@ -145,3 +147,17 @@ async def test_prepared_statements_are_refused_in_words(pooled: str, caplog: pyt
     async with serving(pooled) as client:
         assert (await client.post("{ experiments { totalCount } }")).status_code == 503
     assert "set GATEWAY_PREPARED_STATEMENTS=false" in caplog.text
+
+
+async def test_changes_are_followed_through_it_or_past_it(primary: Postgres, sql: asyncpg.Connection) -> None:
+    """Through it nobody can listen, so the log is looked at; past it changes are told of at once."""
+    query = "subscription { lifecycleEvents { cursor event { reason } } }"
+    with pgbouncer(primary.url(CHANGES), primary.account, server_connections=3) as url:
+        before = await session_state(plain(url))
+        for settings in ({"live_poll": 0.1}, {"live_poll": 600, "listen_url": primary.url(CHANGES)}):
+            async with listening(url, prepared_statements=False, **settings) as one, peer(one) as other:
+                stream = await other.followed(query)
+                for reason in ("first", "second"):
+                    await record(sql, reason)
+                    assert (await stream.next())["event"] == {"reason": reason}
+        assert await session_state(plain(url)) == before

@@ -1,8 +1,9 @@
 /**
  * What part of the drawing is in sight: pan and zoom by d3-zoom, as one transform of one element.
  *
- * The element is HTML around the SVG, and a layer of its own while it moves: the browser then neither lays out nor
- * draws anything anew, but moves the picture that it has, and draws it sharp when the movement ends.
+ * The element is HTML around the SVG, so that nothing in it is laid out anew. That of a dense view is a layer of its own:
+ * while it moves the browser draws nothing, but moves the picture that it has. Such a picture is sharp up to its own
+ * size; beyond, the element stops being a layer once the movement ends.
  */
 
 import { select } from "d3-selection";
@@ -33,7 +34,7 @@ export class Camera {
     this.behaviour = zoom<HTMLElement, unknown>()
       .scaleExtent([0.02, 2.5])
       .extent(() => [[0, 0], [this.width, this.height]])
-      .on("start", () => scene.classList.add("moving"))
+      .on("start", () => scene.classList.remove("sharp"))
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.apply(event))
       .on("end", () => this.rest());
     select(pane).call(this.behaviour).on("dblclick.zoom", null);
@@ -92,7 +93,8 @@ export class Camera {
   }
 
   private rest(): void {
-    this.scene.classList.toggle("far", zoomTransform(this.pane).k < FAR);
-    this.scene.classList.remove("moving");
+    const { k } = zoomTransform(this.pane);
+    this.scene.classList.toggle("far", k < FAR);
+    this.scene.classList.toggle("sharp", k > 1);
   }
 }

@@ -45,8 +45,8 @@ export class Card extends Component<CardProps> {
       >
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
-        <text class="title" x="15" y="18">{short(node.label, 24)}</text>
-        <text class="kind" x="15" y="34">{short(typeName(node.type) + (node.state ? ` · ${words(node.state)}` : ""), 31)}</text>
+        <text class="title" x="15" y="18">{short(node.label, 23)}</text>
+        <text class="kind" x="15" y="34">{short(typeName(node.type) + (node.state ? ` · ${words(node.state)}` : ""), 34)}</text>
         <title>{`${typeName(node.type)}: ${node.label}`}</title>
         {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
         {down > 0 && <More x={WIDTH + 8} anchor="start" count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}

@@ -1,0 +1,322 @@
+"""The feed: one connection that listens for changes, read once for all who follow them in this process.
+
+It survives whatever becomes of the connection: a notification only says that there may be something to read, and what
+is new is known from the log itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy.engine import URL
+
+from db import live
+from db.engine import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
+from db.live import Entry, Place
+from gateway.settings import Settings
+from schema.errors import GatewayError
+
+log = logging.getLogger("gateway.live")
+
+T = TypeVar("T")
+
+KEPT = 5_000
+"""Entries that are kept in memory for those who follow; whoever is further behind reads them from the log."""
+KEPT_BATCHES = 1_000
+MOST_AT_ONCE = 2_000
+"""New entries that are read into memory; of more everybody reads his own from the log."""
+FIRST_DELAY, LAST_DELAY = 0.1, 10.0
+"""Seconds between two attempts to connect: the first, and at most."""
+PATIENCE = 3.0
+"""Seconds that a new subscriber waits for a connection that is lost."""
+PRUNE_SECONDS = 3600.0
+
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What becomes of a statement whose connection goes; the last one when it goes between two of a statement's steps."""
+_NOT_OURS = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries that were read together, those that ``since`` does not see; None where they are too many to keep."""
+
+    since: str
+    until: Place
+    entries: Sequence[Entry] | None
+
+
+class Feed:
+    """Reads what is new in the live log."""
+
+    def __init__(self, url: URL, settings: Settings) -> None:
+        self.subscribers = 0
+        self.alert_subscribers = 0
+        self.reads = 0
+        """How often the log was asked for what is new."""
+        self.connections = 0
+        """How often a connection was made that the log could be read on."""
+        self.alerts_failure: Exception | None = None
+        """Why alerts cannot be followed, where they cannot."""
+        self._url = url
+        self._settings = settings
+        self._task: asyncio.Task[None] | None = None
+        self._connection: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
+        """Statements on the connection queue."""
+        self._heard = asyncio.Event()
+        self._alerts_heard = True
+        self._state = asyncio.Event()
+        """Set, and replaced, when the connection has changed, or when a reading that somebody waits for is done."""
+        self._more = asyncio.Event()
+        """Set, and replaced, when there is a new batch."""
+        self._wanted = self._reached = 0
+        self._failure: Exception | None = None
+        self._place: Place | None = None
+        self._batches: deque[Batch] = deque()
+        self._first = 0
+        """The number of the first batch that is kept."""
+        self._size = 0
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is a connection at the moment."""
+        return self._connection is not None
+
+    @property
+    def place(self) -> Place:
+        """How far the log has been read."""
+        assert self._place is not None  # noqa: S101 - nobody follows before the first reading
+        return self._place
+
+    @property
+    def next(self) -> int:
+        """The number that the next batch will have."""
+        return self._first + len(self._batches)
+
+    async def close(self) -> None:
+        """Ends the feed; for the end of the process."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    # -- for those who follow --------------------------------------------------------------------------------------
+
+    async def now(self, *, alerts: bool) -> Place:
+        """The place of a moment after the call: whatever is committed from then on is new to it.
+
+        Raises:
+            DatabaseUnavailableError: There is no connection.
+            GatewayError: ``SUBSCRIPTIONS_UNAVAILABLE``: the log, or the table of alerts, is missing or closed.
+        """
+        self._alerts_heard |= alerts  # what has changed unseen is logged first
+        self._failure = None
+        self._wanted += 1
+        ticket = self._wanted
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        self._heard.set()
+        deadline = time.monotonic() + PATIENCE
+        while self._reached < ticket:
+            self._give_up(deadline)
+            await _either(self._state, PATIENCE)
+        if alerts and self.alerts_failure is not None:
+            raise self.alerts_failure
+        return self.place
+
+    def _give_up(self, deadline: float) -> None:
+        """Raises why there is no connection, where another one would not help or has not come in time."""
+        failure = self._failure
+        if failure is not None and (isinstance(failure, GatewayError) or time.monotonic() >= deadline):
+            raise failure
+
+    def batch(self, number: int) -> Batch | None:
+        """A batch by its number, if it is still kept."""
+        place = number - self._first
+        return self._batches[place] if 0 <= place < len(self._batches) else None
+
+    async def more(self, seconds: float) -> None:
+        """Waits for a new batch, so long at most."""
+        await _either(self._more, seconds)
+
+    async def read(self, run: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Reads something on the connection; where that is lost, on the next one.
+
+        Raises:
+            asyncpg.DataError: A value is none of its type.
+        """
+        while True:
+            connection = self._connection
+            if connection is None:
+                await self._state.wait()
+                continue
+            reading = asyncio.ensure_future(self._in_turn(run, connection))
+            reading.add_done_callback(_forget)
+            try:
+                return await asyncio.shield(reading)  # nobody who leaves may break off what others need next
+            except asyncpg.DataError:
+                raise
+            except _LOST as error:
+                log.info("a reading of the live log is tried again: %s", error or type(error).__name__)
+                self._heard.set()
+                await asyncio.sleep(FIRST_DELAY)
+
+    async def _in_turn(self, run: Callable[[asyncpg.Connection], Awaitable[T]], connection: asyncpg.Connection) -> T:
+        async with self._turn:
+            return await run(connection)
+
+    # -- the connection --------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """Listens for as long as somebody follows. A lost connection is made again, and what was missed is read."""
+        delay = 0.0
+        while True:
+            connections = self.connections
+            try:
+                async with self._listening() as connection:
+                    await self._read_on(connection)
+            except _LOST as error:
+                meaning = translate(error)
+                log.warning("the live connection is lost: %s", str(meaning) or type(error).__name__)
+                self._fail(_public(meaning))
+            except Exception as error:
+                log.exception("the feed has failed, and begins again")
+                self._fail(error)
+            if not self.subscribers:
+                return
+            if self.connections > connections:
+                delay = 0.0
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
+            delay = min(max(delay * 2, FIRST_DELAY), LAST_DELAY)
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
+        direct = self._settings.prepared_statements or self._settings.listen_url is not None
+        connection = await live.connect(self._url, prepared_statements=direct)
+        try:
+            connection.add_termination_listener(lambda _connection: self._heard.set())
+            if direct:  # a pooler would lose it, and leave it to others
+                await connection.add_listener(live.CHANNEL, self._hear)
+            yield connection
+        finally:
+            self._connection = None
+            connection.terminate()
+
+    def _hear(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
+        self._alerts_heard |= payload == "alerts"
+        self._heard.set()
+
+    async def _read_on(self, connection: asyncpg.Connection) -> None:
+        if self._place is not None and not await live.is_past(connection, self._place.seen):
+            log.error("the database is another or an older one than before; what was changed meanwhile is not told")
+            self._place = None
+        looked = pruned = float("-inf")
+        while True:
+            self._heard.clear()
+            wanted, moment = self._wanted, time.monotonic()
+            async with self._turn:
+                if self.alert_subscribers and (self._alerts_heard or moment - looked >= self._settings.live_poll):
+                    self._alerts_heard, looked = False, moment
+                    await self._look_for_alerts(connection)
+                if moment - pruned >= PRUNE_SECONDS:
+                    pruned = moment
+                    await self._prune(connection)
+                await self._read_new(connection)
+            if self._connection is None or wanted != self._reached:
+                self.connections += self._connection is None
+                self._connection, self._reached = connection, wanted
+                self._state = _set(self._state)
+            await _either(self._heard, self._settings.live_poll)
+
+    async def _read_new(self, connection: asyncpg.Connection) -> None:
+        self.reads += 1
+        before = self._place
+        if before is None:
+            reading = await live.now(connection)
+        else:
+            reading = await live.read_new(connection, before.seen, MOST_AT_ONCE)
+        self._place = Place(reading.seconds, reading.snapshot)
+        if before is None or (reading.entries is not None and not reading.entries):
+            return
+        self._batches.append(Batch(before.seen, self._place, reading.entries))
+        self._size += len(reading.entries or ())
+        while self._size > KEPT or len(self._batches) > KEPT_BATCHES:
+            self._size -= len(self._batches.popleft().entries or ())
+            self._first += 1
+        self._more = _set(self._more)
+        if any(entry.facts.get("type") == "MonitoringAlert" for entry in reading.entries or ()):
+            self._alerts_heard = True  # where the table of alerts tells nobody
+            self._heard.set()
+
+    async def _look_for_alerts(self, connection: asyncpg.Connection) -> None:
+        try:
+            if self._settings.rls and await live.hides_alerts(connection):
+                self.alerts_failure = GatewayError("SUBSCRIPTIONS_UNAVAILABLE", _HIDDEN)
+                return
+            await live.observe_alerts(connection)
+        except _NOT_OURS as error:
+            log.warning("alerts cannot be followed: %s", error)
+            self.alerts_failure = _public(translate(error))
+        else:
+            self.alerts_failure = None
+
+    async def _prune(self, connection: asyncpg.Connection) -> None:
+        try:
+            await live.prune(connection, self._settings.live_hours + 1)
+        except asyncpg.InsufficientPrivilegeError:
+            log.info("the role may not remove old entries of the live log; its owner should")
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        self._state = _set(self._state)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, so long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _forget(reading: asyncio.Future[Any]) -> None:
+    """What nobody waits for any more has no error to tell."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    """Lets go whoever waits for an event; returns a new one for those who wait next."""
+    event.set()
+    return asyncio.Event()
+
+
+_HIDDEN = (
+    "Alerts cannot be followed here: row level security hides them from the role that looks for new ones. Whoever runs "
+    "the gateway gives a role with BYPASSRLS in GATEWAY_LISTEN_URL; callers are told of what their own policies show."
+)
+
+
+def _public(meaning: Exception) -> Exception:
+    """What a new subscriber is told of a connection that cannot be read from."""
+    if not isinstance(meaning, MissingObjectError | NotPermittedError | asyncpg.ReadOnlySQLTransactionError):
+        return DatabaseUnavailableError(str(meaning))
+    return GatewayError(
+        "SUBSCRIPTIONS_UNAVAILABLE",
+        "This cannot be followed here: the gateway's live log, or the table that is followed, is missing from this "
+        "database, or the gateway's role may not use it. `e2i-gateway db attach` makes the log; `e2i-gateway db check` "
+        "says what is missing.",
+    )

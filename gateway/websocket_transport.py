@@ -1,0 +1,61 @@
+"""uvicorn's WebSocket protocol, with a way to be rid of a peer that does not read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+from websockets.protocol import State
+
+DROP = "gateway.drop"
+"""The extension of the scope by which an application drops its peer: a function of a close code and a reason."""
+
+GRACE = 2.0
+"""Seconds that a peer has to read the rest and the close frame, before the connection is aborted."""
+
+Drop = Callable[[int, str], None]
+
+
+log = logging.getLogger("gateway.websocket.transport")
+log.setLevel("WARNING")  # operations are logged, connections that come and go are not
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """Closing waits for what was written to be read, which a peer that is gone or does not read never does."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.logger = self.conn.logger = log
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:  # the application runs, but not before this returns
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[DROP] = self.drop
+
+    def drop(self, code: int, reason: str) -> None:
+        """Closes the connection, without waiting for a peer longer than ``GRACE``."""
+        if self.conn.state is not State.OPEN or self.close_sent or self.transport.is_closing():
+            self._abort_soon()
+            return
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.read_paused = False
+        self.transport.resume_reading()  # the peer's answer ends it at once
+        self.close_timer = self.loop.call_later(GRACE, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._abort_soon()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        self.loop.call_later(GRACE, self.transport.abort)

@@ -1,0 +1,263 @@
+"""The subscription type: what can be followed, by which arguments, and what is told of each change.
+
+A message is resolved like the root of a query, with what the live log says of a change as its source; the rows in it
+are read when it is sent, by the loaders, in the caller's rights. Annotations are evaluated at once here: Strawberry
+could not look up those that name classes made by a function.
+"""
+
+import base64
+import binascii
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any
+
+import orjson
+import strawberry
+
+from db.lifecycle import lifecycles
+from db.live import Entry, Place
+from db.models.g07_model_monitoring import AlertStatus, DriftSeverity
+from schema import cursors, ids
+from schema.arguments import parse_id, type_of
+from schema.catalogue import Catalogue
+from schema.errors import GatewayError, bad_argument
+from schema.records import Record
+from schema.types import Info, Types, selection_of, taking
+
+MAX_VALUES = 100
+"""Values of a filter."""
+
+Matches = Callable[[Mapping[str, str | None]], bool]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a subscription follows: its name in the live log, and which of its entries an operation asks for.
+
+    ``asks`` raises a `GatewayError` that names the argument which cannot be used. ``subject`` is the type whose rows
+    are told of, ``fact`` what holds their key.
+    """
+
+    name: str
+    subject: str
+    fact: str
+    asks: Callable[[Catalogue, Mapping[str, Any]], Matches]
+
+
+# -- cursors -----------------------------------------------------------------------------------------------------------
+
+_MARK = "live"
+
+
+@lru_cache(maxsize=4096)
+def encode(place: Place) -> str:
+    """The cursor of a place in the live log."""
+    parts = [_MARK, place.seconds, place.seen] + ([] if place.ahead is None else [place.ahead, place.position])
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+
+
+def decode(cursor: str) -> Place:
+    """The place of a cursor.
+
+    Raises:
+        GatewayError: ``INVALID_CURSOR``: it is a text of another making.
+    """
+    try:
+        mark, seconds, *rest = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        right = mark == _MARK and type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {1, 3}
+        right = right and all(isinstance(one, str) for one in rest[:2])
+        right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[2:])
+        if right and (place := Place(seconds, *rest)).well_formed:
+            return place
+    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
+        pass
+    raise invalid()
+
+
+def invalid() -> GatewayError:
+    """What is said of an ``after`` that is none of ours."""
+    return cursors.invalid("after", "is not a cursor of a subscription; pass the `cursor` of a message as it came")
+
+
+# -- what is asked for -------------------------------------------------------------------------------------------------
+
+
+def _values(arguments: Mapping[str, Any], name: str) -> Sequence[str] | None:
+    """The values of a filter as the live log has them; None where it is not given."""
+    asked = arguments.get(name)
+    if asked is None:
+        return None
+    if not asked:
+        raise bad_argument(name, "is empty, so nothing would ever come; leave it out to be told of all")
+    if len(asked) > MAX_VALUES:
+        raise bad_argument(name, f"has {len(asked)} values; pass at most {MAX_VALUES}")
+    return [str(getattr(value, "value", value)) for value in asked]
+
+
+def _all_of(**wanted: Sequence[str] | None) -> Matches:
+    """Entries whose facts are among the values of every filter."""
+    given = [(fact, frozenset(values)) for fact, values in wanted.items() if values is not None]
+    return lambda facts: all(facts.get(fact) in values for fact, values in given)
+
+
+def _lifecycle_events(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
+    nodes = _values(arguments, "nodeIds")
+    if nodes is not None:
+        nodes = [_node_id(catalogue, f"nodeIds[{place}]", node) for place, node in enumerate(nodes)]
+    return _all_of(
+        type=_values(arguments, "types"),
+        node=nodes,
+        **{"from": _values(arguments, "from"), "to": _values(arguments, "to")},
+    )
+
+
+def _node_id(catalogue: Catalogue, argument: str, value: str) -> str:
+    type_ = type_of(catalogue, argument, value)
+    return ids.encode(type_.name, parse_id(catalogue, argument, value, type_))
+
+
+def _alerts(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
+    model = arguments.get("modelId")
+    models = None if model is None else [parse_id(catalogue, "modelId", model, catalogue["Model"])[0]]
+    return _all_of(severity=_values(arguments, "severity"), status=_values(arguments, "status"), model=models)
+
+
+TOPICS = {
+    "lifecycleEvents": Topic("lifecycle", "LifecycleEvent", "event", _lifecycle_events),
+    "alerts": Topic("alerts", "MonitoringAlert", "alert", _alerts),
+}
+"""What can be followed, by the field of the subscription."""
+
+
+def told(entry: Entry | None, cursor: str) -> Record:
+    """What a message is resolved from; without an entry it says only how far the stream has come."""
+    return {"cursor": cursor, "facts": None if entry is None else entry.facts}
+
+
+# -- the type ----------------------------------------------------------------------------------------------------------
+
+_CURSOR = (
+    "How far the stream has come: everything up to this change was told. Keep the last one, and pass it as `after` to "
+    "read on behind it, on any gateway of this database."
+)
+_CHECKPOINT = "null in the first message of a stream and after quiet times, which only bring a fresh cursor"
+
+
+@strawberry.enum(description="What became of an alert.")
+class AlertChange(enum.Enum):
+    RAISED = strawberry.enum_value("RAISED", description="It is new.")
+    CHANGED = strawberry.enum_value(
+        "CHANGED", description="It is another than before: its status, its severity, or anything else of the row."
+    )
+
+
+def _row(fact: str, type_name: str) -> Callable[[Any, Info], Any]:
+    """The row that a change is about, as it is now."""
+
+    def resolve(message: Record, info: Info) -> Any:
+        if message["facts"] is None:
+            return None
+        loaders = info.context.loaders
+        return loaders.row(loaders.catalogue[type_name], selection_of(info), (message["facts"][fact],))
+
+    return resolve
+
+
+def _rows_field(types: Types, type_name: str, fact: str, description: str) -> Any:
+    returns = types.nodes[type_name] | None
+    return strawberry.field(resolver=taking({}, returns, _row(fact, type_name)), description=description)
+
+
+def _listed(item: Any, description: str, name: str | None = None) -> Any:
+    described = strawberry.argument(name=name, description=f"{description} Values: at most {MAX_VALUES}.")
+    return Annotated[list[item] | None, described]
+
+
+def subscription(types: Types) -> type:
+    """The subscription type."""
+    after = Annotated[
+        str | None,
+        strawberry.argument(
+            description="Begin behind this cursor of an earlier message: what has happened since comes first, nothing "
+            "twice and nothing left out. Without it the stream begins now. Pass the same filters as before."
+        ),
+    ]
+    entities = sorted({one.entity for one in lifecycles()})
+    members = {name: strawberry.enum_value(name, description=f"Changes of {name} rows.") for name in entities}
+    cls: Any = enum.Enum("LifecycleType", members)  # type: ignore[misc]  # members come from the lifecycles
+    lifecycle_type: Any = strawberry.enum(cls, description="The types whose rows have a lifecycle.")
+    event = _message_type(
+        "LifecycleEventMessage",
+        "A change that was made through the gateway.",
+        {"event": _rows_field(types, "LifecycleEvent", "event", f"The recorded change; {_CHECKPOINT}.")},
+    )
+    alert = _message_type(
+        "AlertMessage",
+        "An alert that is new or has changed, whoever wrote it.",
+        {
+            "change": strawberry.field(
+                resolver=taking({}, AlertChange | None, lambda message, _info: (message["facts"] or {}).get("change")),
+                description=f"What became of it; {_CHECKPOINT}.",
+            ),
+            "alert": _rows_field(
+                types, "MonitoringAlert", "alert",
+                "The alert as it is now; null where it was deleted meanwhile, and where `change` is null.",
+            ),
+        },
+    )  # fmt: skip
+    made: Any = type("Subscription", (), {})
+    made.lifecycle_events = strawberry.field(
+        resolver=taking(
+            {
+                "after": after,
+                "types": _listed(lifecycle_type, "Changes of rows of these types alone."),
+                "nodeIds": _listed(strawberry.ID, "Changes of these rows alone, by their global ids."),
+                "from_": _listed(str, "Changes from these states alone, as `fromState` names them: `STAGING`.", "from"),
+                "to": _listed(str, "Changes to these states alone, as `toState` names them: `PRODUCTION`."),
+            },
+            event,
+            _itself,
+        ),
+        description="Every change that is made through the gateway, when it is made: the rows of `lifecycleEvents`. "
+        "The changes of one row come in their order; changes made at once come in any order.",
+    )
+    made.alerts = strawberry.field(
+        resolver=taking(
+            {
+                "after": after,
+                "severity": _listed(types.enum(DriftSeverity), "Alerts of these severities alone."),
+                "status": _listed(types.enum(AlertStatus), "Alerts that have come to these states alone."),
+                "modelId": Annotated[
+                    strawberry.ID | None,
+                    strawberry.argument(description="Alerts on this model alone, by its global id or the bare key."),
+                ],
+            },
+            alert,
+            _itself,
+        ),
+        description="Every monitoring alert that is raised or changed, by the gateway or anybody else. An alert that "
+        "changes twice at once may be told of once, as it is then. On a database that the gateway did not make, "
+        "changes of others are noticed within GATEWAY_LIVE_POLL seconds.",
+    )
+    subscribed: type = strawberry.type(made, name="Subscription", description=_DESCRIPTION)
+    return subscribed
+
+
+_DESCRIPTION = (
+    "What can be followed, over WebSocket (`graphql-transport-ws` at the same address). Nothing is lost over a lost "
+    "connection: subscribe again with the last cursor as `after`."
+)
+
+
+def _itself(message: Record, _info: Info) -> Record:
+    return message
+
+
+def _message_type(name: str, description: str, fields: Mapping[str, Any]) -> Any:
+    cls: Any = type(name, (), {"__annotations__": {"cursor": str}})
+    cls.cursor = strawberry.field(description=_CURSOR)
+    for field_name, field in fields.items():
+        setattr(cls, field_name, field)
+    return strawberry.type(cls, name=name, description=description)

@@ -1,0 +1,159 @@
+"""Who asks over a socket, for how long, and that nobody is told of what he may not read."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from callers import JWT, token
+from conftest import Database, connect, execute
+from db.embedded import GATEWAY_ROLE
+from sockets import Listening, listening, peer, until
+from test_live import ALERTS, EVENTS, alert, reasons, record
+
+MODELS = "{ models(first: 1) { nodes { id } } }"
+
+
+@pytest.fixture
+async def gateway(database: Database) -> AsyncIterator[Listening]:
+    async with listening(database.gateway_url, jwt_leeway=0, **JWT) as one:
+        yield one
+
+
+@pytest.fixture
+async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(database.admin_url)
+    yield connection
+    await connection.close()
+
+
+def bearer(*roles: str, **claims: Any) -> str:
+    return f"Bearer {token(*(roles or ('viewer',)), **claims)}"
+
+
+async def test_a_credential_in_the_payload_or_in_the_header(gateway: Listening) -> None:
+    wrong = {"additional_headers": {"authorization": "Bearer wrong"}}
+    for options, payload in (
+        ({}, {"authorization": bearer()}),
+        ({}, {"Authorization": bearer()}),
+        ({"additional_headers": {"authorization": bearer()}}, {}),
+        (wrong, {"authorization": bearer()}),  # what the client says later is what counts
+    ):
+        async with peer(gateway, initialise=False, **options) as one:
+            await one.initialise(**payload)
+            id_ = await one.subscribe(MODELS)
+            assert "errors" not in await one.payload(id_)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({}, "Forbidden: Who asks?"),
+        ({"authorization": "Bearer wrong"}, "Forbidden:"),
+        ({"authorization": "Basic YTpi"}, "Forbidden: The Authorization header must be"),
+        ({"authorization": f"Bearer {token('viewer', exp=1)}"}, "Forbidden: The JWT has expired"),
+    ],
+)
+async def test_nobody_is_let_in_without_one(gateway: Listening, payload: dict[str, Any], said: str) -> None:
+    async with peer(gateway, initialise=False) as one:
+        await one.say(type="connection_init", payload=payload)
+        code, reason = await one.closed()
+        assert code == 4403
+        assert reason.startswith(said)
+
+
+async def test_a_credential_that_ends_closes_the_socket(gateway: Listening) -> None:
+    async with peer(gateway, initialise=False) as one, peer(gateway, initialise=False) as other:
+        await one.initialise(authorization=bearer(exp=int(time.time()) + 2))
+        await other.initialise(authorization=bearer())
+        await one.followed(EVENTS)
+        code, reason = await one.closed()
+        assert code == 4403
+        assert "expired" in reason
+        await until(lambda: gateway.feed.subscribers == 0)
+        id_ = await other.subscribe(MODELS)
+        assert await other.payload(id_)
+
+
+async def test_a_mutation_needs_its_scope(gateway: Listening) -> None:
+    async with peer(gateway, initialise=False) as one:
+        await one.initialise(authorization=bearer())
+        query = 'mutation { promoteModel(input: {id: "x", to: STAGING}) { __typename } }'
+        assert (await one.payload(await one.subscribe(query)))["data"]["promoteModel"]["__typename"] == "Forbidden"
+
+
+async def test_nobody_is_told_of_what_he_may_not_read(gateway: Listening, sql: asyncpg.Connection) -> None:
+    """Neither of its rows, nor that anything has happened."""
+    async with peer(gateway, initialise=False) as one, peer(gateway, initialise=False) as other:
+        await one.initialise(authorization=bearer("read:mlops_core"))
+        await other.initialise(authorization=bearer("viewer", "patient"))
+        seldom = await one.followed(EVENTS)
+        often = await other.followed(EVENTS)
+        await record(sql, "alert", node_type="MonitoringAlert", node_id="MonitoringAlert:x")
+        await record(sql, "model")
+        assert await reasons(seldom, 1) == ["model"]
+        assert await reasons(often, 2) == ["alert", "model"]
+        id_ = await one.subscribe(ALERTS)
+        message = await one.hear()
+        assert (message["id"], message["type"]) == (id_, "error")
+        assert message["payload"][0]["extensions"] == {
+            "code": "FORBIDDEN_FIELD",
+            "scope": "read:model_monitoring",
+        }
+
+
+async def test_messages_wait_for_the_budget(database: Database, sql: asyncpg.Connection) -> None:
+    """They cost what the operation costs, and come when there is enough; what never fits is refused."""
+    async with listening(database.gateway_url, budget_per_minute=900) as gateway, peer(gateway) as one:
+        many = EVENTS.replace(
+            "event { nodeId", "event { nodeId node { ... on Model { deployments(first: %d) { nodes { id } } } }"
+        )
+        id_ = await one.subscribe(many.replace("%d", "999"))
+        message = await one.hear()
+        assert (message["id"], message["type"]) == (id_, "error")
+        assert message["payload"][0]["extensions"]["code"] == "BUDGET_EXCEEDED"
+        stream = await one.followed(many.replace("%d", "230"))
+        async with sql.transaction():
+            for n in range(2):
+                await record(sql, str(n), node_id=f"Model:{uuid.uuid4()}")
+        assert await reasons(stream, 2) == ["0", "1"]  # of which the second waits
+
+
+async def test_policies_of_the_database_decide(database: Database, sql: asyncpg.Connection) -> None:
+    role = f"e2i_user_{secrets.token_hex(6)}"
+    mine = "current_setting('request.jwt.claims', true)::json ->> 'brand'"
+    await execute(
+        database.admin_url,
+        f"CREATE ROLE {role} NOLOGIN",
+        f"GRANT {role} TO {GATEWAY_ROLE}",
+        f"GRANT USAGE ON SCHEMA public, ml, gateway TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public, ml TO {role}",
+        "ALTER TABLE ml_monitoring_alerts ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY own_brand ON ml_monitoring_alerts TO {role} USING (title = {mine})",
+    )
+    settings = JWT | {"rls": True, "rls_roles": (role,), "rls_token_role": role}
+    try:
+        async with listening(database.gateway_url, **settings) as gateway, peer(gateway, initialise=False) as one:
+            await one.initialise(authorization=bearer(role=role, brand="a"))
+            await one.subscribe(ALERTS)
+            message = await one.hear()
+            assert message["payload"][0]["extensions"]["code"] == "SUBSCRIPTIONS_UNAVAILABLE"
+            assert "BYPASSRLS" in message["payload"][0]["message"]
+        settings["listen_url"] = database.admin_url
+        async with listening(database.gateway_url, **settings) as gateway:  # noqa: SIM117
+            async with peer(gateway, initialise=False) as one, peer(gateway, initialise=False) as other:
+                await one.initialise(authorization=bearer(role=role, brand="a"))
+                await other.initialise(authorization=bearer(role=role, brand="b"))
+                first, second = await one.followed(ALERTS), await other.followed(ALERTS)
+                for title in "abba":
+                    await alert(sql, title)
+                assert [(await first.next())["alert"]["title"] for _ in range(2)] == ["a", "a"]
+                assert [(await second.next())["alert"]["title"] for _ in range(2)] == ["b", "b"]
+    finally:
+        await execute(database.admin_url, f"DROP OWNED BY {role}; DROP ROLE {role}")
