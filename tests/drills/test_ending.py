@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from conftest import execute
 from db.embedded import ADMIN_ROLE
 from drills.fixtures import CHANGES, DATABASE, gateway
 from drills.load import SECONDS, Load, Socket
 from drills.postgres import Postgres
-from process import alive
+from process import Gateway, alive
 
 Truth = Mapping[str, Any]
 
 
-async def test_a_gateway_is_asked_to_end(primary: Postgres, truth: Truth, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+async def other(primary: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """A gateway that goes on, where the clients of those that end may go."""
+    async with gateway(tmp_path_factory.mktemp("other"), DATABASE_URL=primary.url(DATABASE)) as one:
+        yield one
+
+
+async def test_a_gateway_is_asked_to_end(primary: Postgres, other: Gateway, truth: Truth, tmp_path: Path) -> None:
     """One of two behind the same clients; none of their requests is lost."""
-    url = primary.url(DATABASE)
-    async with gateway(tmp_path / "a", DATABASE_URL=url) as ending, gateway(tmp_path / "b", DATABASE_URL=url) as other:
+    async with gateway(tmp_path, DATABASE_URL=primary.url(DATABASE)) as ending:
         load = Load("SIGTERM under load, another gateway beside", [ending.base, other.base], truth)
         async with load.running(ending.process.pid) as figures:
             await asyncio.sleep(SECONDS)
@@ -70,7 +77,9 @@ async def test_a_long_answer_is_finished_and_nothing_new_is_begun(primary: Postg
         await execute(admin, f"DROP VIEW {slow}", f"ALTER VIEW {slow}_real RENAME TO {slow}")
 
 
-async def test_a_worker_is_killed(primary: Postgres, truth: Truth, tmp_path: Path) -> None:
+async def test_a_worker_is_killed_and_all_are_asked_to_end(
+    primary: Postgres, other: Gateway, truth: Truth, tmp_path: Path
+) -> None:
     """Its connections are lost with what was under way on them, and nothing else; another one takes its place."""
     async with gateway(tmp_path, DATABASE_URL=primary.url(DATABASE), GATEWAY_WORKERS="2") as one:
         load = Load("one of two workers killed", one.base, truth)
@@ -90,30 +99,20 @@ async def test_a_worker_is_killed(primary: Postgres, truth: Truth, tmp_path: Pat
         figures.lost.clear()
         figures.hold()
         family = psutil.Process(one.process.pid).children(recursive=True)
-        one.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(one.process.wait, 40) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+        load = Load("SIGTERM under load, two workers", [one.base, other.base], truth)
+        async with load.running(one.process.pid) as figures:
+            await asyncio.sleep(SECONDS)
+            one.process.send_signal(signal.SIGTERM)
+            load.healed()
+            assert await asyncio.to_thread(one.process.wait, 40) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+            await load.well_again()
         _, left = psutil.wait_procs(family, 20)
         assert not left
+    figures.memory = (figures.memory[0], 0.0)
+    figures.hold()
+    figures.record()
 
 
 def workers(pid: int) -> list[psutil.Process]:
     """The processes that answer requests."""
     return [one for one in psutil.Process(pid).children() if alive(one) and "spawn_main" in " ".join(one.cmdline())]
-
-
-async def test_workers_are_asked_to_end(primary: Postgres, truth: Truth, tmp_path: Path) -> None:
-    url = primary.url(DATABASE)
-    async with (
-        gateway(tmp_path / "a", DATABASE_URL=url, GATEWAY_WORKERS="2") as ending,
-        gateway(tmp_path / "b", DATABASE_URL=url) as other,
-    ):
-        load = Load("SIGTERM under load, two workers", [ending.base, other.base], truth)
-        async with load.running(ending.process.pid) as figures:
-            await asyncio.sleep(SECONDS)
-            ending.process.send_signal(signal.SIGTERM)
-            load.healed()
-            await asyncio.to_thread(ending.process.wait, 40)
-            await load.well_again()
-    figures.memory = (figures.memory[0], 0.0)
-    figures.hold()
-    figures.record()
