@@ -7,7 +7,7 @@ import math
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -165,11 +165,13 @@ async def test_row_level_security_of_the_caller_applies_to_a_view(db: asyncpg.Co
 async def test_the_gateways_role_may_do_what_fires_triggers(db: asyncpg.Connection) -> None:
     experiment, twin = await add(db, "ml_experiments"), await add(db, "digital_twin_models")
     parent = await add(db, "twin_simulations", model_id=twin)
-    await db.execute(f"SET ROLE {GATEWAY_ROLE}")
-    model = await add(db, "ml_model_registry", experiment_id=experiment, is_champion=True, stage="production")
+    before, model = [await add(db, "ml_model_registry", experiment_id=experiment) for _ in range(2)]
+    await db.execute("UPDATE ml_model_registry SET is_champion = true WHERE id = $1", before)
     await add_drift(db, model_id=model, severity="critical")
+    await db.execute(f"SET ROLE {GATEWAY_ROLE}")
+    await db.execute("UPDATE ml_model_registry SET is_champion = true, stage = 'production' WHERE id = $1", model)
     await add(db, "twin_fidelity_tracking", simulation_id=parent, simulated_ate=1, actual_ate=1)
-    await add(db, "ab_fidelity_comparisons", experiment_id=experiment, twin_simulation_id=parent, predicted_effect=1)
+    assert await champions(db, experiment) == [model]
     assert (await health(db, model))["health_status"] == "critical"
     assert await fidelity(db, twin) == (1.0, 1)
     assert await db.fetchval("SELECT can_use_estimate(gen_random_uuid(), 'dag')") is False
@@ -360,7 +362,12 @@ async def test_many_sessions_leave_one_champion_in_each_experiment(connect: Conn
     async def session(number: int) -> None:
         connection = await connect()
         for experiment, model in models[number:] + models[:number]:
-            await appoint(connection, "update", experiment, model)
+            appointed = False
+            while not appointed:
+                # a session holds its own row while it waits to clear the other's: Postgres may refuse one of the two
+                with suppress(asyncpg.DeadlockDetectedError):
+                    await appoint(connection, "update", experiment, model)
+                    appointed = True
 
     await asyncio.gather(*(session(number) for number in range(6)))
     for experiment in experiments:
