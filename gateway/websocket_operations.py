@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
@@ -24,10 +23,7 @@ from gateway.live import Feed
 from gateway.refusals import RefusedError
 from gateway.settings import Settings
 from gateway.telemetry import request_id as current_request_id
-from gateway.telemetry import request_line
 from schema.subscriptions import Topic, encode, told
-
-log = logging.getLogger("gateway.request")
 
 TOGETHER = 50
 """Changes whose rows are read together."""
@@ -142,10 +138,7 @@ class SocketOperation:
         finally:
             entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
             entry.started = started
-            if self.lasts and self._status == 200:  # how long somebody followed is no latency
-                request_line(log, "WEBSOCKET", self._status, self._call.id, entry)
-            else:
-                self._graphql.watch.finished("WEBSOCKET", self._status, self._call.id, entry)
+            self._graphql.watch.finished("WEBSOCKET", self._status, self._call.id, entry)
 
     def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Message:
         public = [self._call.reporter.public(error) for error in found]

@@ -152,15 +152,17 @@ async def test_sockets_and_subscriptions(module_database: Database, caplog: pyte
         await one.payload(await one.subscribe("query Once { __typename }"))
         id_ = await one.subscribe("subscription Follow { lifecycleEvents { cursor } }")
         found: dict[str, float] = {}
-        while found.get("e2i_subscriptions") != 1:
-            await asyncio.sleep(0.01)
-            found = await scrape(gateway.client)
+        async with asyncio.timeout(30):
+            while found.get("e2i_subscriptions") != 1:
+                await asyncio.sleep(0.01)
+                found = await scrape(gateway.client)
         assert found["e2i_sockets"] == 1
         assert found["e2i_requests_total{outcome=ok}"] == 1
         await one.say(id=id_, type="complete")
-        while found["e2i_requests_total{outcome=ok}"] != 2:
-            await asyncio.sleep(0.01)
-            found = await scrape(gateway.client)
+        async with asyncio.timeout(30):
+            while found["e2i_requests_total{outcome=ok}"] != 2:
+                await asyncio.sleep(0.01)
+                found = await scrape(gateway.client)
     assert found["e2i_request_seconds_count{operation=Once}"] == 1
     assert "e2i_request_seconds_count{operation=Follow}" not in found
     assert [line["operation"] for line in slow_lines(caplog)] == ["Once"]
