@@ -100,7 +100,8 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
-        app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
+        assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
+        app.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
         for tell in (pools(engines, changes), caches(graphql), readings(reads), admission(graphql)):
             watch.metrics.ask(tell)
         watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
@@ -152,6 +153,9 @@ async def _home(_request: Request) -> Response:
 class _Gateway(Starlette):
     """The application, which goes to ``/graphql`` straight away: routing costs as much as a small query."""
 
+    answer: ASGIApp
+    """What answers the graph, once there is a pool of connections."""
+
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
@@ -174,8 +178,7 @@ class _Gateway(Starlette):
         if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:
-            answer: ASGIApp = self.state.answer
-            await answer(scope, receive, send)
+            await self.answer(scope, receive, send)
 
 
 class _Socket:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from random import getrandbits
 from typing import Any, NamedTuple
 
 import orjson
@@ -140,7 +140,7 @@ class GraphQLEndpoint:
         self.plans.forget_prices()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = os.urandom(16).hex()
+        request_id = f"{getrandbits(128):032x}"  # tells requests apart, and guards nothing
         current_request_id.set(request_id)
         started = time.perf_counter()
         given = headers_of(scope)
