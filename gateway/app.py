@@ -38,7 +38,7 @@ from gateway.health import Health
 from gateway.live import Feed
 from gateway.settings import Settings
 from gateway.sites import cors, host_of, refuse_host
-from gateway.trusted import known_documents
+from gateway.trusted import follow_table, known_documents
 from gateway.watch import Watch
 from gateway.websocket import Sockets
 from gateway.websocket_operations import Operations
@@ -110,7 +110,10 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
         watch.metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
-        tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
+        tasks = [
+            asyncio.create_task(count_again(engine, graphql.learn_facts)),
+            *await follow_table(engine, known, graphql.documents, health.reports),
+        ]
         try:
             graphql.learn(*await inspect(engine))
             await warn_of_roles(engine, settings)
