@@ -181,7 +181,7 @@ def check(name: str, subject: Subject, case: Case) -> tuple[float, float]:
     return float(told), len(answer.content) / 1000
 
 
-def measure(rounds: int, seconds: float, only: list[str]) -> None:
+def measure(rounds: int, seconds: int, only: list[str]) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(servers.gateway("compiled", compiler=True))
         found = stack.enter_context(database())
@@ -229,7 +229,7 @@ def measure(rounds: int, seconds: float, only: list[str]) -> None:
         report.write(DOCS, medians, about)
 
 
-def _round(subject: Subject, case: Case, process: psutil.Process, seconds: float) -> dict[str, float]:
+def _round(subject: Subject, case: Case, process: psutil.Process, seconds: int) -> dict[str, float]:
     path, bodies = subject.asked[case.name]
     server, data = subject.server.cpu, servers.database_cpu(process)
     taken = load.run(subject.server.url(path), bodies, CONNECTIONS, seconds)
@@ -266,7 +266,7 @@ def memory(seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the gateway beside its peers.")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each measurement (3)")
+    parser.add_argument("--seconds", type=int, default=3, help="whole seconds of each measurement (3)")
     parser.add_argument("--only", nargs="*", default=[], metavar="Q", help="some questions (Q1 Q5), and no files")
     parser.add_argument(
         "--memory", type=float, metavar="SECONDS", help="a mixed load for so long, for the memory alone"
