@@ -38,6 +38,11 @@ def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
     )
 
 
+def is_of_page(scope: Scope) -> bool:
+    """Whether a page has sent a request, or may have: browsers say where a POST comes from."""
+    return scope["method"] != "POST" or any(name == b"origin" for name, _ in scope["headers"])
+
+
 def host_of(scope: Scope) -> bytes:
     """The name that a request gives the server, in small letters, without a port."""
     host: bytes = next((value for name, value in scope["headers"] if name == b"host"), b"").lower()
