@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +77,9 @@ class Statement:
     sql: str
     binds: tuple[Any, ...]
     keys: tuple[str, ...]
+    """The response keys of the roots, in the order of the columns."""
+    settings: Mapping[str, str]
+    """Settings of the database under which it is planned and runs."""
 
     def values(self, variables: Variables) -> list[Any]:
         """The parameters for a request.
