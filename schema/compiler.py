@@ -95,11 +95,17 @@ class Compiler:
         return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), f.n FROM ({query}) f", ())
 
     def _statement(self, text: str, keys: tuple[str, ...]) -> Statement:
-        """With the values that are used, and these alone."""
-        used = {number: place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
-        text = _PLACEHOLDER.sub(lambda found: f"${used[found[1]]}", text)
-        values = tuple(self.bind.values[int(number) - 1] for number in used)
-        return Statement(text, values, keys, settings(self._nearest) if self._nearest else NO_SETTINGS)
+        """With the values that are used as its parameters; the others are only looked at by each request."""
+        values = self.bind.values
+        used = {int(number): place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
+        text = _PLACEHOLDER.sub(lambda found: f"${used[int(found[1])]}", text)
+        return Statement(
+            text,
+            tuple(values[number - 1] for number in used),
+            keys,
+            tuple(value for number, value in enumerate(values, 1) if number not in used and isinstance(value, Place)),
+            settings(self._nearest) if self._nearest else NO_SETTINGS,
+        )
 
     # -- roots -----------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,11 @@ class Page:
             f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$"
         )
 
+    def _check(self, values: Sequence[Any]) -> None:
+        """Has each request look at values that no query may need."""
+        for value in values:
+            self._bind(value, "text")
+
     def _field(self, child: Selection, made: Object) -> str:
         match child.name:
             case "__typename":
@@ -187,6 +192,8 @@ class ListPage(Page):
         self._wants_rows = any(name in {"nodes", "edges", "pageInfo"} for name in self._asked)
         self._rows = type_.source(bound(slice_.given, self._bind))
         self._where = [*on, *compiler.filters(type_, slice_.where)]
+        if not self._wants_rows:
+            self._check(slice_.position or ())
 
     def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
         order = self._slice.order if self._wants_cursors() else ()
@@ -268,6 +275,8 @@ class NearestPage(Page):
         self._lists = compiler.lists
         self._limit = search.limit
         self._wants_rows = any(name not in {"totalCount", "__typename"} for name in self._asked)
+        if not self._wants_rows:
+            self._check([search.what, search.position, search.least])
         least = "'-Infinity'" if search.least is None else similarity.least(search, self._bind)
         self._shown = f" WHERE score >= {least}"
         if search.like is not None:  # fails where there is nothing to be similar to, so that the loaders say why
