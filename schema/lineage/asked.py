@@ -43,7 +43,9 @@ def node_id(catalogue: Catalogue, argument: str, value: str) -> str:
     """
     type_ = type_of(catalogue, argument, value)
     if type_.name not in edges().of:
-        raise bad_argument(argument, f"{type_.name} rows are no nodes of the lineage; tables are, views are not")
+        raise bad_argument(
+            argument, f"{type_.name} rows are no nodes of the lineage; tables and estimates are, other views are not"
+        )
     return ids.encode(type_.name, parse_id(catalogue, argument, value, type_))
 
 
