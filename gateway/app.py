@@ -53,6 +53,9 @@ CONTENT_POLICY = (
 )
 """Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
 
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""What a supervisor or balancer asks, by whatever address it knows; a page has nothing of them."""
+
 _FOR_OUTCOMES = 2
 """Connections beside those of the changes under way, to ask what became of one whose own was lost."""
 
@@ -163,11 +166,11 @@ class _Gateway(Starlette):
         self._hosts = settings.known_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] != "/graphql":
+        if scope["type"] == "lifespan" or scope["path"] in _PROBES:
             await super().__call__(scope, receive, send)
         elif self._hosts and host_of(scope) not in self._hosts:
             await refuse_host(scope, receive, send)
-        elif scope["type"] != "http":
+        elif scope["path"] != "/graphql" or scope["type"] != "http":
             await super().__call__(scope, receive, send)
         elif self._cors and is_of_page(scope):
             await self._cors(scope, receive, send)
