@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import orjson
 from starlette.datastructures import Headers
@@ -54,7 +55,12 @@ def host_of(scope: Scope) -> bytes:
     It is empty where there is none, where there are several, and where the header has something else in it.
     """
     given = [value for name, value in scope["headers"] if name == b"host"]
-    found = _HOST.fullmatch(given[0].lower()) if len(given) == 1 else None
+    return _name_in(given[0]) if len(given) == 1 else b""
+
+
+@lru_cache(maxsize=256)
+def _name_in(header: bytes) -> bytes:
+    found = _HOST.fullmatch(header.lower())
     return found[1].removesuffix(b".") if found else b""
 
 
