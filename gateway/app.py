@@ -37,7 +37,7 @@ from gateway.gauges import admission, caches, pools, readings
 from gateway.health import Health
 from gateway.live import Feed
 from gateway.settings import Settings
-from gateway.sites import cors, host_of, refuse_host
+from gateway.sites import cors, host_of, is_of_page, refuse_host
 from gateway.trusted import follow_table, known_documents
 from gateway.watch import Watch
 from gateway.websocket import Sockets
@@ -175,7 +175,7 @@ class _Gateway(Starlette):
             await refuse_host(scope, receive, send)
         elif scope["path"] != "/graphql" or scope["type"] != "http":
             await super().__call__(scope, receive, send)
-        elif self._cors:
+        elif self._cors and is_of_page(scope):
             await self._cors(scope, receive, send)
         else:
             await self._graph(scope, receive, send)

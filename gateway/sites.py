@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import orjson
 from starlette.datastructures import Headers
@@ -40,6 +41,11 @@ def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
     )
 
 
+def is_of_page(scope: Scope) -> bool:
+    """Whether a page has sent a request, or may have: browsers say where a POST comes from."""
+    return scope["method"] != "POST" or any(name == b"origin" for name, _ in scope["headers"])
+
+
 _HOST = re.compile(rb"([^\s:/\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")
 
 
@@ -49,7 +55,12 @@ def host_of(scope: Scope) -> bytes:
     It is empty where there is none, where there are several, and where the header has something else in it.
     """
     given = [value for name, value in scope["headers"] if name == b"host"]
-    found = _HOST.fullmatch(given[0].lower()) if len(given) == 1 else None
+    return _name_in(given[0]) if len(given) == 1 else b""
+
+
+@lru_cache(maxsize=256)
+def _name_in(header: bytes) -> bytes:
+    found = _HOST.fullmatch(header.lower())
     return found[1].removesuffix(b".") if found else b""
 
 
