@@ -90,7 +90,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         engine = engine_for(settings, url, settings.pool_size)
         writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
         reads = open_reads(settings, url, engine, changed)
-        made = Transactions if tracing is None else tracing.transactions
+        made, operations = (Transactions, Operations) if tracing is None else (tracing.transactions, tracing.operations)
         changes = made(writer, settings.pool_size, settings.turn_timeout)
         changes.tell_positions = reads.replica is not None
         engines = {"read": engine, "write": writer} | ({"replica": reads.replica} if reads.replica else {})
@@ -100,7 +100,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
         feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
-        sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
+        sockets = Sockets(operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
