@@ -25,7 +25,7 @@ MANY = "{ experiments(first: 500) { nodes { id } } }"
 
 
 def limited(database: Database, **settings: Any) -> AbstractAsyncContextManager[Client]:
-    """The gateway as it is meant to run: its loaders read a row more than a page has, and so would cost a point more."""
+    """The gateway with compiled statements: the loaders read a row more than a page has, which costs a point more."""
     return serving(database.gateway_url, compiler=True, **settings)
 
 
