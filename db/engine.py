@@ -225,7 +225,11 @@ class ShortReader:
         self._engine = engine
         self._identity = identity
         self._turns = turns_of(engine)
-        self._slots = asyncio.Semaphore(parallel)
+        self._parallel = parallel
+
+    @cached_property
+    def _slots(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self._parallel)
 
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
