@@ -3,7 +3,7 @@
 import { Component } from "preact";
 import type { LineageEdge, LineageNode, Side } from "./api";
 import { HEIGHT, WIDTH, type Place } from "./layout";
-import { tone, typeName, words } from "./tones";
+import { amount, AT_LEAST, tone, typeName, words } from "./tones";
 
 interface CardProps {
   node: LineageNode;
@@ -67,14 +67,14 @@ interface MoreProps {
 
 /** A collapsed end with how many edges it hides; "more" where some are shown already and it reads on. */
 function More({ x, anchor, count, capped, cut, side, onClick }: MoreProps) {
-  const text = `+${count.toLocaleString("en")}${capped ? "+" : ""}${cut ? " more" : ""}`;
+  const text = `+${amount(count, capped)}${cut ? " more" : ""}`;
   const width = 14 + text.length * 6.2;
   const left = anchor === "end" ? x - width : x;
   return (
     <g class={cut ? "more cut" : "more"} data-side={side} aria-hidden="true" onClick={(event) => { event.stopPropagation(); onClick(); }}>
       <rect x={left} y={HEIGHT / 2 - 10} width={width} height="20" rx="10" />
       <text x={left + width / 2} y={HEIGHT / 2 + 4}>{text}</text>
-      <title>{`Show ${side.toLowerCase()}`}</title>
+      <title>{`Show ${side.toLowerCase()}${capped ? `: ${AT_LEAST}` : ""}`}</title>
     </g>
   );
 }

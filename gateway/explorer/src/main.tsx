@@ -147,6 +147,13 @@ function Explorer() {
   }, []);
   useEffect(() => (loaded ? follow((id) => void moved(id), setLive) : undefined), [loaded]);
 
+  useEffect(() => {
+    if (!view.selected) return;
+    void graph.count([view.selected]).then((better) => {
+      if (better && graph === now.current.shown.graph) setShown((shown) => ({ ...shown, version: shown.version + 1 }));
+    }, () => undefined); // what was counted before still stands, with its plus
+  }, [graph, view.selected]);
+
   const node = view.selected ? graph.nodes.get(view.selected) : undefined;
   const copy = async () => {
     const text = viewAsGraphQL([...graph.nodes.keys()]);

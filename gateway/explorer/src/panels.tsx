@@ -3,10 +3,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, details, search, type Details, type Hit, type LineageNode, type Side } from "./api";
 import type { Graph } from "./graph";
-import { tone, typeName, words } from "./tones";
+import { amount, AT_LEAST, tone, typeName, words } from "./tones";
 
 const PAUSE = 200;
-/** How far the API counts edges of a kind; beyond, it says that there are more. */
+/** No side with fewer edges has more of a kind than are counted. */
 const COUNTED = 1000;
 
 /** A combobox: type, choose with the arrows, Enter opens. */
@@ -118,9 +118,10 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
         <p class="actions">
           {(["UPSTREAM", "DOWNSTREAM"] as const).map((side) => {
             const all = side === "UPSTREAM" ? node.degree.upstream : node.degree.downstream;
+            const capped = node.degree.capped && all >= COUNTED;
             return (
-              <button key={side} disabled={!hidden[side] || busy} onClick={() => onOpen(node.id, [side])}>
-                {side === "UPSTREAM" ? "◂ " : ""}{(all - hidden[side]).toLocaleString("en")} of {all.toLocaleString("en")}{node.degree.capped && all >= COUNTED ? "+" : ""} {side.toLowerCase()}{side === "DOWNSTREAM" ? " ▸" : ""}
+              <button key={side} disabled={!hidden[side] || busy} title={capped ? `${amount(all, capped)}: ${AT_LEAST}` : undefined} onClick={() => onOpen(node.id, [side])}>
+                {side === "UPSTREAM" ? "◂ " : ""}{amount(all - hidden[side], false)} of {amount(all, capped)} {side.toLowerCase()}{side === "DOWNSTREAM" ? " ▸" : ""}
               </button>
             );
           })}
@@ -159,7 +160,7 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
     <ul class="cuts">
       {cuts.map((cut) => (
         <li>
-          {cut.direction === "UPSTREAM" ? "◂" : "▸"} {words(cut.kind)} {typeName(cut.type)}: {cut.remaining.toLocaleString("en")}{cut.capped ? "+" : ""} more
+          {cut.direction === "UPSTREAM" ? "◂" : "▸"} {words(cut.kind)} {typeName(cut.type)}: <span title={cut.capped ? AT_LEAST : undefined}>{amount(cut.remaining, cut.capped)} more</span>
         </li>
       ))}
     </ul>

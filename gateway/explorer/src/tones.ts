@@ -1,4 +1,6 @@
-/** Colours of states: five tones, since states are many. The state's name is always written beside its colour. */
+/** How things are told: colours of states, names, counts.
+ *
+ * Colours are five tones, since states are many. The state's name is always written beside its colour. */
 
 export type Tone = "good" | "busy" | "bad" | "old" | "info" | "none";
 
@@ -30,6 +32,14 @@ export function tone(state: string | null): Tone {
 
 export function words(name: string): string {
   return name.replace(/_/g, " ").toLowerCase();
+}
+
+/** Said of a count with a plus behind it. */
+export const AT_LEAST = "at least so many, they are not counted to the end";
+
+/** A count, with a plus behind it where it was not counted to the end. */
+export function amount(count: number, capped: boolean): string {
+  return count.toLocaleString("en") + (capped ? "+" : "");
 }
 
 /** TrainingRun as "Training run". */
