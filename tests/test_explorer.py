@@ -217,6 +217,7 @@ def test_details_tell_fields_lifecycle_and_what_blocks(open_page: OpenPage, site
 def test_an_unknown_id_is_said(open_page: OpenPage) -> None:
     page = open_page(link(UNKNOWN))
     expect(page.get_by_role("alert")).to_contain_text(f"There is no {UNKNOWN}")
+    expect(page.locator(".welcome li")).not_to_have_count(0)
 
 
 def test_what_is_no_id_is_said(open_page: OpenPage) -> None:

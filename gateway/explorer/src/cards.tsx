@@ -28,7 +28,7 @@ export class Card extends Component<CardProps> {
   }
 
   render({ node, at, up, down, cut, start, selected, tab, onOpen, onSelect, onFocus }: CardProps) {
-    const classes = ["node", `tone-${tone(node.state)}`, start && "start", selected && "selected"];
+    const classes = ["node", `tone-${tone(node.state, node.type)}`, start && "start", selected && "selected"];
     return (
       <g
         id={`node-${node.id}`}
@@ -45,7 +45,7 @@ export class Card extends Component<CardProps> {
       >
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
-        <text class="title" x="15" y="18">{short(node.label, 23)}</text>
+        <text class="title" x="15" y="18">{short(node.label, 21)}</text>
         <text class="kind" x="15" y="34">{short(typeName(node.type) + (node.state ? ` · ${words(node.state)}` : ""), 34)}</text>
         <title>{`${typeName(node.type)}: ${node.label}`}</title>
         {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}

@@ -203,7 +203,7 @@ function Explorer() {
                 <li class="loop">closes a loop</li>
               </ul>
             </>
-          ) : busy ? <p class="empty">Reading the lineage …</p> : !view.from.length && <Welcome onPick={startAt} />}
+          ) : busy ? <p class="empty">Reading the lineage …</p> : (!view.from.length || problem?.error.code === "NOT_FOUND") && <Welcome onPick={startAt} />}
           {busy && <div class="progress" aria-hidden="true" />}
         </div>
         {graph.nodes.size > 0 && (

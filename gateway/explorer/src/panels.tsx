@@ -113,7 +113,7 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
       <header>
         <p class="type">{typeName(node.type)}</p>
         <h2>{node.label}</h2>
-        {node.state && <span class={`state tone-${tone(node.state)}`}>{words(node.state)}</span>}
+        {node.state && <span class={`state tone-${tone(node.state, node.type)}`}>{words(node.state)}</span>}
         <p class="id"><code>{node.id}</code></p>
         <p class="actions">
           {(["UPSTREAM", "DOWNSTREAM"] as const).map((side) => {
@@ -132,7 +132,7 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
       {error && <p class="problem" role="alert">{error}</p>}
       {row === undefined && !error && <p class="dim">Reading …</p>}
       {row === null && <p class="problem" role="alert">This row no longer exists.</p>}
-      {row?.lifecycle && <LifecyclePart lifecycle={row.lifecycle} onSelect={onSelect} />}
+      {row?.lifecycle && <LifecyclePart type={node.type} lifecycle={row.lifecycle} onSelect={onSelect} />}
       {row && (
         <>
           <h3>Fields</h3>
@@ -167,13 +167,13 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
   );
 }
 
-function LifecyclePart({ lifecycle, onSelect }: { lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void }) {
+function LifecyclePart({ type, lifecycle, onSelect }: { type: string; lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void }) {
   const moves = lifecycle.allowedTransitions ?? [];
   const history = lifecycle.history;
   return (
     <>
       <h3>Lifecycle</h3>
-      <p>Now <span class={`state tone-${tone(lifecycle.state)}`}>{words(lifecycle.state)}</span></p>
+      <p>Now <span class={`state tone-${tone(lifecycle.state, type)}`}>{words(lifecycle.state)}</span></p>
       {lifecycle.allowedTransitions?.length === 0 && <p class="dim">No move leads on from here.</p>}
       <ul class="moves">
         {moves.map((move) => (

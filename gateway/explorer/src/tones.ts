@@ -20,13 +20,15 @@ const TONES = new Map<string, Tone>(
 export const LEGEND: [Tone, string][] = [
   ["good", "in use, done"],
   ["busy", "under way"],
-  ["bad", "failed, stopped"],
+  ["bad", "failed, stopped, alerting"],
   ["old", "out of use"],
   ["info", "other state"],
   ["none", "no state"],
 ];
 
-export function tone(state: string | null): Tone {
+/** An alert that is active is none that all is well with. */
+export function tone(state: string | null, type?: string): Tone {
+  if (type === "MonitoringAlert" && state === "ACTIVE") return "bad";
   return state ? (TONES.get(state.toLowerCase()) ?? "info") : "none";
 }
 
