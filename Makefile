@@ -13,8 +13,8 @@ help: ## What can be made
 run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the database of DATABASE_URL
 	$(BIN)/e2i-gateway serve --demo small
 
-test: $(VENV)/dev ## Run all tests, on a Postgres of their own
-	$(BIN)/python -m pytest
+test: $(VENV)/dev ## Run all tests, on a Postgres of their own; what fails once and passes then is listed as RERUN
+	$(BIN)/python -m pytest --reruns 1 -rR
 
 lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check

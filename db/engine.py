@@ -225,7 +225,11 @@ class ShortReader:
         self._engine = engine
         self._identity = identity
         self._turns = turns_of(engine)
-        self._slots = asyncio.Semaphore(parallel)
+        self._parallel = parallel
+
+    @cached_property
+    def _slots(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self._parallel)
 
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
@@ -243,29 +247,23 @@ class ShortReader:
         self.rows += len(rows)
         return rows
 
-    async def fetch_one(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+    async def fetch_one(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Any]:
         """The one row of a statement, straight from the driver: bytes and numbers need nothing of SQLAlchemy's.
 
         The caller says how many rows it stands for. A statement whose plan is stale is prepared again by the driver.
         """
         self.statements += 1
+        row: Sequence[Any]
         try:
-            async with self._turns:
-                connection = await self._turns.connection(self._engine)
-                driver: Any = connection.driver_connection
-                row: Sequence[Any]
-                try:
-                    if self._identity is None:
-                        row = await driver.fetchrow(sql, *values)
-                    else:
-                        row = await _reading(driver, self._identity.begin, partial(driver.fetchrow, sql, *values))
-                except asyncio.CancelledError:
-                    _give_up(connection)
-                    raise
-                except BaseException:
-                    connection.close()
-                    raise
-                connection.close()
+            begin = self._begin(settings)
+            if begin is None:
+                row = await self._straight(lambda driver: driver.fetchrow(sql, *values))
+            else:
+                row = await self._straight(
+                    lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
+                )
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         return row
@@ -280,31 +278,35 @@ class ShortReader:
                 self.rows += held.rows
 
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        async with self._turns:
-            return await self._read(sql, values, settings)
-
-    async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        if self._identity is not None:
-            begin = reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
-            raw = await self._turns.connection(self._engine)
-            driver: Any = raw.driver_connection
-            try:
-                rows: Sequence[Sequence[Any]] = await _reading(driver, begin, partial(driver.fetch, sql, *values))
-            except asyncio.CancelledError:
-                _give_up(raw)
-                raise
-            except BaseException:
-                raw.close()
-                raise
-            raw.close()
+        begin = self._begin(settings)
+        if begin is not None:
+            rows: Sequence[Sequence[Any]] = await self._straight(
+                lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
+            )
             return rows
-        async with self._engine.connect() as connection:
-            if not settings:
-                return await _run(connection, sql, values)
-            await connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
-            async with connection.begin():
-                await set_local(connection, settings)
-                return await _run(connection, sql, values)
+        async with self._turns, self._engine.connect() as connection:
+            return await _run(connection, sql, values)
+
+    def _begin(self, settings: Mapping[str, str]) -> str | None:
+        """What begins the transaction of a statement, where it needs one of its own."""
+        if not settings:
+            return None if self._identity is None else self._identity.begin
+        return reading_with(settings if self._identity is None else {**self._identity.settings, **settings})
+
+    async def _straight(self, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
+        """Reads by a connection of the driver's own."""
+        lent = await self._turns.borrow(self._engine)
+        try:
+            answer = await read(lent.driver)
+        except asyncio.CancelledError:
+            _give_up(lent.connection)
+            self._turns.give()
+            raise
+        except BaseException:
+            self._turns.give_back(self._engine, lent)
+            raise
+        self._turns.give_back(self._engine, lent)
+        return answer
 
 
 _given_up: set[asyncio.Future[None]] = set()

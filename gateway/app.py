@@ -37,8 +37,8 @@ from gateway.gauges import admission, caches, pools, readings
 from gateway.health import Health
 from gateway.live import Feed
 from gateway.settings import Settings
-from gateway.sites import cors, host_of, refuse_host
-from gateway.trusted import known_documents
+from gateway.sites import cors, host_of, is_of_page, refuse_host
+from gateway.trusted import follow_table, known_documents
 from gateway.watch import Watch
 from gateway.websocket import Sockets
 from gateway.websocket_operations import Operations
@@ -52,6 +52,9 @@ CONTENT_POLICY = (
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
+
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""What a supervisor or balancer asks, by whatever address it knows; a page has nothing of them."""
 
 _FOR_OUTCOMES = 2
 """Connections beside those of the changes under way, to ask what became of one whose own was lost."""
@@ -87,7 +90,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         engine = engine_for(settings, url, settings.pool_size)
         writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
         reads = open_reads(settings, url, engine, changed)
-        made = Transactions if tracing is None else tracing.transactions
+        made, operations = (Transactions, Operations) if tracing is None else (tracing.transactions, tracing.operations)
         changes = made(writer, settings.pool_size, settings.turn_timeout)
         changes.tell_positions = reads.replica is not None
         engines = {"read": engine, "write": writer} | ({"replica": reads.replica} if reads.replica else {})
@@ -97,16 +100,20 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
         feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
-        sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
+        sockets = Sockets(operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
-        app.state.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
+        assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
+        app.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
         for tell in (pools(engines, changes), caches(graphql), readings(reads), admission(graphql)):
             watch.metrics.ask(tell)
         watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
         watch.metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
-        tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
+        tasks = [
+            asyncio.create_task(count_again(engine, graphql.learn_facts)),
+            *await follow_table(engine, known, graphql.documents, health.reports),
+        ]
         try:
             graphql.learn(*await inspect(engine))
             await warn_of_roles(engine, settings)
@@ -152,6 +159,9 @@ async def _home(_request: Request) -> Response:
 class _Gateway(Starlette):
     """The application, which goes to ``/graphql`` straight away: routing costs as much as a small query."""
 
+    answer: ASGIApp
+    """What answers the graph, once there is a pool of connections."""
+
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
@@ -159,13 +169,13 @@ class _Gateway(Starlette):
         self._hosts = settings.known_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] != "/graphql":
+        if scope["type"] == "lifespan" or scope["path"] in _PROBES:
             await super().__call__(scope, receive, send)
         elif self._hosts and host_of(scope) not in self._hosts:
             await refuse_host(scope, receive, send)
-        elif scope["type"] != "http":
+        elif scope["path"] != "/graphql" or scope["type"] != "http":
             await super().__call__(scope, receive, send)
-        elif self._cors:
+        elif self._cors and is_of_page(scope):
             await self._cors(scope, receive, send)
         else:
             await self._graph(scope, receive, send)
@@ -174,8 +184,7 @@ class _Gateway(Starlette):
         if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:
-            answer: ASGIApp = self.state.answer
-            await answer(scope, receive, send)
+            await self.answer(scope, receive, send)
 
 
 class _Socket:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from random import getrandbits
 from typing import Any, NamedTuple
 
 import orjson
@@ -136,11 +136,15 @@ class GraphQLEndpoint:
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
+        known = self.access.facts
         self.access.learn(facts)
-        self.plans.forget_prices()
+        if facts.scans_on == known.scans_on:
+            self.plans.forget_prices()
+        else:  # pgvector is another one
+            self.plans = self._no_plans()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = os.urandom(16).hex()
+        request_id = f"{getrandbits(128):032x}"  # tells requests apart, and guards nothing
         current_request_id.set(request_id)
         started = time.perf_counter()
         given = headers_of(scope)
@@ -460,8 +464,13 @@ class GraphQLEndpoint:
         return self._meter.measure(operation, self.access.facts_of(reads))
 
     def _no_plans(self) -> Plans:
-        compiles = self._settings.compiler
-        return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
+        return Plans(
+            self._schema.graphql,
+            self._schema.catalogue,
+            self._measure,
+            compiles=self._settings.compiler,
+            scans_on=self.access.facts.scans_on,
+        )
 
 
 def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:

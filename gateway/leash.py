@@ -63,11 +63,12 @@ class Leash:
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101 - requests are answered in tasks
         self._task = task
         self._cancelled_before = task.cancelling()
-        self._started = asyncio.get_running_loop().time()
+        self._started = loop.time()
         self._patience.hold(self)
         return self
 

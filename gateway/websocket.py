@@ -31,8 +31,8 @@ log = logging.getLogger("gateway.websocket")
 PROTOCOL = "graphql-transport-ws"
 WINDOW = 10.0
 """Seconds in which messages are counted."""
-CHECK_SECONDS = 30.0
-"""How often an open socket's credential is looked at again: it may have expired, or been revoked."""
+CHECK_SECONDS = 5.0
+"""How often an open socket's credential is looked at again: it may have been revoked. It ends on time besides."""
 
 INVALID, UNAUTHORIZED, FORBIDDEN, NOT_ACCEPTABLE, TIMEOUT, ALREADY, TOO_MANY = 4400, 4401, 4403, 4406, 4408, 4409, 4429
 """The protocol's close codes."""
@@ -275,7 +275,10 @@ class Socket:
         if given is not None and not isinstance(given, str):
             raise ClosedError(FORBIDDEN, "Forbidden: authorization must be a text such as 'Bearer ...'")
         self._authorization = given or self._authorization
-        self._caller = await self._authenticate()
+        try:
+            self._caller = await self._authenticate()
+        except UnauthenticatedError as error:
+            raise ClosedError(LATER, error.message) from None
         await self._say({"type": "connection_ack"})
         if self._authorization is not None:
             self._check_later()
@@ -285,12 +288,13 @@ class Socket:
 
         Raises:
             ClosedError: Nobody, any more.
+            UnauthenticatedError: Nobody could look it up.
         """
         try:
             return await self._sockets.authentication.authenticate(self._authorization)
         except UnauthenticatedError as error:
             if error.status == UNAVAILABLE:
-                raise ClosedError(LATER, error.message) from None
+                raise
             raise ClosedError(FORBIDDEN, f"Forbidden: {error.message}") from None
 
     def _check_later(self) -> None:
@@ -299,7 +303,10 @@ class Socket:
         self._check = asyncio.get_running_loop().call_later(seconds, lambda: self._begin(self._check_again))
 
     async def _check_again(self) -> None:
-        self._caller = await self._authenticate()
+        try:
+            self._caller = await self._authenticate()
+        except UnauthenticatedError:  # nobody can tell: an idle socket hears nothing meanwhile that it might not
+            log.debug("a socket's credential could not be looked at")
         self._check_later()
 
     # -- operations ------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from graphql import ExecutionResult, GraphQLError, OperationType
 from starlette.types import Scope
 
 from db.engine import DatabaseUnavailableError, OverloadedError
+from gateway.auth import UnauthenticatedError
 from gateway.context import Caller
 from gateway.endpoint import Begun, Call, GraphQLEndpoint
 from gateway.errors import Reporter
@@ -56,12 +57,19 @@ class Operations:
         """An operation that is ready to run, or to say why it is not; ``scope`` is that of its socket."""
         id_ = uuid4().hex
         current_request_id.set(id_)
-        call = Call(id_, by_get=False, by_socket=True, reporter=Reporter(id_), caller=await authenticate())
+        call = Call(id_, by_get=False, by_socket=True, reporter=Reporter(id_))
+        call.entry.started = time.perf_counter()
         begun: Begun | RefusedError
         try:
+            call.caller = await authenticate()
             begun = await self.graphql.begin(payload, call, scope)
+        except UnauthenticatedError as error:
+            begun = RefusedError(error.status, error)
         except RefusedError as refused:
             begun = refused
+        return self._made(begun, call, authenticate)
+
+    def _made(self, begun: Begun | RefusedError, call: Call, authenticate: Authenticate) -> SocketOperation:
         return SocketOperation(self, begun, call, authenticate)
 
 
@@ -119,7 +127,6 @@ class SocketOperation:
 
     async def messages(self) -> AsyncGenerator[Message]:
         """What is sent: answers as JSON, or the errors for which there are none, which end it."""
-        started = time.perf_counter()
         entry = self._call.entry
         entry["messages"] = 0
         try:
@@ -136,8 +143,7 @@ class SocketOperation:
         except DatabaseUnavailableError as error:
             yield self._refusal([GraphQLError(str(error), original_error=error)], 503)
         finally:
-            entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-            entry.started = started
+            entry["milliseconds"] = round((time.perf_counter() - entry.started) * 1000, 2)
             self._graphql.watch.finished("WEBSOCKET", self._status, self._call.id, entry)
 
     def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Message:
@@ -157,16 +163,22 @@ class SocketOperation:
             return matches(facts) and self._graphql.tells(facts, self._call)
 
         together = self._graphql.affordable(begun, TOGETHER)
-        changes = follow(self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours)
+        changes = follow(
+            self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours, self._following
+        )
         async with aclosing(changes):
             async for some in changes:
                 for start in range(0, len(some), together):
-                    self._call.caller = await self._authenticate()
                     for result in await self._resolved(begun, topic, some[start : start + together]):
                         yield self._body(result)
 
+    def _following(self) -> None:
+        """A subscription is set up, and changes are told from now on."""
+
     async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
         """The messages of some changes; while the database is away, or the caller's budget is, they wait.
+
+        Who asks is looked at each time, and nobody is told before that is known.
 
         Raises:
             RefusedError: They cannot be read in time, or cost more than there ever is.
@@ -175,6 +187,7 @@ class SocketOperation:
         paid = False
         while True:
             try:
+                self._call.caller = await self._authenticate()
                 if not paid:
                     await self._graphql.pay(begun, len(some), self._call)
                     paid = True
@@ -183,7 +196,7 @@ class SocketOperation:
                 wait = float(refused.headers.get("retry-after", 0))
                 if not wait:
                     raise
-            except (DatabaseUnavailableError, OverloadedError):
+            except (DatabaseUnavailableError, OverloadedError, UnauthenticatedError):
                 wait = delay
             else:
                 if not any(_is_away(error) for result in results for error in result.errors or ()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -18,6 +19,9 @@ from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabase
 from schema.errors import GatewayError
 from schema.loaders import Loaders
 from schema.records import WRITTEN
+
+# What graphql-core had not begun yet when its request was cancelled is dropped, which is no news to an operator.
+warnings.filterwarnings("ignore", r"coroutine .Executor\.", RuntimeWarning)
 
 
 class AnswerExecutor(Executor[Any]):

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from callers import JWT, token
 from conftest import Database, connect, execute
+from db import setup, tokens
 from db.embedded import GATEWAY_ROLE
-from sockets import Listening, listening, peer, until
+from process import Gateway, run
+from proxy import proxied
+from sockets import PATIENCE, Listening, Peer, listening, peer, until
 from test_live import ALERTS, EVENTS, alert, reasons, record
 
 MODELS = "{ models(first: 1) { nodes { id } } }"
@@ -79,6 +87,105 @@ async def test_a_credential_that_ends_closes_the_socket(gateway: Listening) -> N
         await until(lambda: gateway.feed.subscribers == 0)
         id_ = await other.subscribe(MODELS)
         assert await other.payload(id_)
+
+
+SERVICE = {"auth": ("token",)}
+
+
+async def minted(database: Database, name: str) -> str:
+    """A service token of a viewer."""
+    async with setup.connect(database.owner_url) as connection, connection.begin():
+        return await tokens.create(connection, name, ["viewer"], 1)
+
+
+def all_have_some(gateway: Gateway) -> bool:
+    """Whether each of two workers says that it has sockets."""
+    (address,) = re.findall(r"metrics are at (http://\S+)\"", gateway.output)
+    told = gateway.http.get(address).text
+    return len(re.findall(r'^e2i_sockets\{worker="\d"\} [1-9]', told, re.MULTILINE)) == 2
+
+
+async def test_a_token_that_is_revoked_closes_the_sockets_of_every_worker(
+    database: Database, sql: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """By the command line, while they are idle, subscribed or neither; those of another token stay."""
+    secret, other = await minted(database, "lost"), await minted(database, "kept")
+    url = database.gateway_url.replace("+asyncpg", "")
+    settings = {"GATEWAY_AUTH": "token", "GATEWAY_WORKERS": "2", "GATEWAY_METRICS": "127.0.0.1:0"}
+    gateway = Gateway(tmp_path, DATABASE_URL=url, **settings)
+    try:
+        await asyncio.to_thread(gateway.ready)
+        address = gateway.base.replace("http", "ws") + "/graphql"
+        async with AsyncExitStack() as held:
+
+            async def opened(credential: str) -> Peer:
+                one = await held.enter_async_context(peer(address, initialise=False, open_timeout=PATIENCE))
+                return await one.initialise(authorization=f"Bearer {credential}")
+
+            stays = await (await opened(other)).followed(EVENTS)
+            lost = [await opened(secret) for _ in range(2)]
+            while not await asyncio.to_thread(all_have_some, gateway):
+                lost.append(await opened(secret))  # the kernel chooses who takes it
+            for one in lost[::2]:
+                await one.followed(EVENTS)
+            revoked = await asyncio.to_thread(
+                run, "token", "revoke", "lost", DATABASE_URL=database.owner_url.replace("+asyncpg", "")
+            )
+            assert revoked.returncode == 0, revoked.stderr
+            for code, reason in await asyncio.gather(*(one.closed() for one in lost)):
+                assert code == 4403
+                assert reason == "Forbidden: The service token is unknown, revoked or expired."
+            await record(sql, "after")
+            assert await reasons(stays, 1) == ["after"]
+    finally:
+        gateway.close()
+
+
+async def test_nothing_is_told_to_a_token_that_is_revoked(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is about to be told is looked at first, however long it is until the next look."""
+    monkeypatch.setattr("gateway.websocket.CHECK_SECONDS", 3600.0)
+    monkeypatch.setattr("gateway.auth.TOKEN_SECONDS", 0.0)
+    secret = await minted(database, "lost")
+    async with listening(database.gateway_url, **SERVICE) as gateway, peer(gateway, initialise=False) as one:
+        await one.initialise(authorization=f"Bearer {secret}")
+        await one.followed(EVENTS)
+        async with setup.connect(database.owner_url) as connection, connection.begin():
+            await tokens.revoke(connection, "lost")
+        await record(sql, "secret")
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(ConnectionClosed):
+                await one.hear()
+        assert (await one.closed())[0] == 4403
+
+
+async def test_tokens_that_cannot_be_looked_up_wait(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away for longer than tokens are remembered: who follows stays, and is told when it is back."""
+    monkeypatch.setattr("gateway.websocket.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.auth.TOKEN_SECONDS", 0.0)
+    secret, direct = await minted(database, "patient"), database.gateway_url
+    async with (
+        proxied(direct) as (proxy, url),
+        listening(url, listen_url=direct, **SERVICE) as gateway,
+        peer(gateway, initialise=False) as one,
+    ):
+        await one.initialise(authorization=f"Bearer {secret}")
+        stream = await one.followed(EVENTS)
+        proxy.away = True
+        await sql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'e2i-gateway' "
+            "AND datname = current_database()"
+        )
+        await record(sql, "patience")
+        id_ = await one.subscribe(MODELS)
+        message = await one.hear()
+        assert (message["id"], message["type"]) == (id_, "error")
+        assert message["payload"][0]["extensions"]["code"] == "DATABASE_UNAVAILABLE"
+        proxy.away = False
+        assert await reasons(stream, 1) == ["patience"]
 
 
 async def test_a_mutation_needs_its_scope(gateway: Listening) -> None:
