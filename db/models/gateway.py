@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TEXT, BigInteger, Boolean, Column, Identity, Index, Table, Uuid, literal_column, text
+from sqlalchemy import TEXT, BigInteger, Boolean, Column, Identity, Index, Integer, Table, Uuid, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
@@ -109,6 +109,10 @@ LIVE_LOG = Table(
     Column(
         "recorded_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()"),
         comment="When it was written; entries are kept for GATEWAY_LIVE_HOURS.",
+    ),
+    Column(
+        "timeline", Integer(),
+        comment="Timeline of the server that wrote it: a standby that takes over begins another one.",
     ),
     Index("ix_live_log_xact", "xact"),
     schema=OWN_SCHEMA,
