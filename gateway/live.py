@@ -96,6 +96,8 @@ class Feed:
         """Statements on the connection queue."""
         self._heard = asyncio.Event()
         self._alerts_heard = True
+        self._looked: int | None = None
+        """What was new at the last look for alerts on this connection begins here; None before the first."""
         self._state = asyncio.Event()
         """Set, and replaced, when the connection has changed, or when a reading that somebody waits for is done."""
         self._more = asyncio.Event()
@@ -240,7 +242,7 @@ class Feed:
                 await connection.add_listener(live.CHANNEL, self._hear)
             yield connection
         finally:
-            self._connection = None
+            self._connection = self._looked = None
             connection.terminate()
 
     def _hear(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
@@ -328,6 +330,7 @@ class Feed:
 
     def _tell(self, turn: Turn) -> None:
         self.turns.append(turn)
+        self._looked = None
         self._first = self.next + 1  # a number that nobody has reached: all read on from the log
         self._batches.clear()
         self._size = 0
@@ -338,7 +341,7 @@ class Feed:
             if self._settings.rls and await live.hides_alerts(connection):
                 self.alerts_failure = GatewayError("SUBSCRIPTIONS_UNAVAILABLE", _HIDDEN)
                 return
-            await live.observe_alerts(connection)
+            self._looked = await live.observe_alerts(connection, self._looked)
         except _NOT_OURS as error:
             log.warning("alerts cannot be followed: %s", error)
             self.alerts_failure = _public(translate(error))
