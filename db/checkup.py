@@ -15,6 +15,7 @@ from db.attach import Differences, inspect
 from db.engine import create_engine
 from db.role import rights
 from db.roles import unusable
+from db.tokens import listed
 
 POOLED_SETTINGS = ("TimeZone", "search_path", "statement_timeout", "transaction_read_only")
 """Settings that the gateway asks for when it connects, and that a pooler may not pass on."""
@@ -62,8 +63,10 @@ class Checkup:
     """Rights that the role has and does not need, by table."""
     hidden: tuple[str, ...]
     """Tables of ours with row level security and no policy that lets the role see a row."""
-    closed: tuple[str, ...] = ()
-    """Why callers cannot have roles that they should be able to have."""
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """Why callers cannot have roles that they should be able to have, by the role."""
+    tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The roles and scopes of the service tokens that are good, by their names."""
     pooler: Pooler = field(default=Pooler(there=False, shares=False))
     differences: Differences = field(default_factory=Differences)
 
@@ -107,6 +110,11 @@ _OWNED = text("""
     WHERE c.oid = ANY (CAST(:tables AS text[])::regclass[]) AND c.relkind IN ('r', 'p')
     ORDER BY 1
 """)
+_READS_TOKENS = text("""
+    SELECT coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), false)
+    FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'service_tokens'
+    WHERE n.nspname = 'gateway'
+""")
 
 
 async def read(
@@ -136,13 +144,14 @@ async def read(
                 lacking, beyond = await _rights(connection)
                 owned, hidden = await _tables(connection, free=server["superuser"] or server["bypasses_rls"])
                 differences = await inspect(connection)
+                closed = await unusable(connection, roles) if roles else {}
+                tokens = await _tokens(connection)
             pooler = await _pooler(engine, connection)
-        closed = await unusable(engine, roles) if roles else ()
     finally:
         await engine.dispose()
     return Checkup(
         **server, skew=skew, settings=found, owned=owned, lacking=lacking, beyond=beyond, hidden=hidden, pooler=pooler,
-        closed=tuple(closed), differences=differences,
+        closed=closed, tokens=tokens, differences=differences,
     )  # fmt: skip
 
 
@@ -155,6 +164,12 @@ async def _rights(connection: AsyncConnection) -> tuple[dict[str, tuple[str, ...
     lacking = {name: tuple(sorted(needed[name] - there)) for name, there in has.items() if needed[name] - there}
     beyond = {name: tuple(sorted(there - needed[name])) for name, there in has.items() if there - needed[name]}
     return lacking, beyond
+
+
+async def _tokens(connection: AsyncConnection) -> dict[str, tuple[str, ...]]:
+    if not await connection.scalar(_READS_TOKENS):
+        return {}
+    return {one.name: tuple(one.scopes) for one in await listed(connection) if one.state == "active"}
 
 
 async def _tables(connection: AsyncConnection, *, free: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

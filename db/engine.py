@@ -225,7 +225,11 @@ class ShortReader:
         self._engine = engine
         self._identity = identity
         self._turns = turns_of(engine)
-        self._slots = asyncio.Semaphore(parallel)
+        self._parallel = parallel
+
+    @cached_property
+    def _slots(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self._parallel)
 
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
@@ -243,7 +247,9 @@ class ShortReader:
         self.rows += len(rows)
         return rows
 
-    async def fetch_one(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+    async def fetch_one(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Any]:
         """The one row of a statement, straight from the driver: bytes and numbers need nothing of SQLAlchemy's.
 
         The caller says how many rows it stands for. A statement whose plan is stale is prepared again by the driver.
@@ -251,10 +257,10 @@ class ShortReader:
         self.statements += 1
         row: Sequence[Any]
         try:
-            if self._identity is None:
+            begin = self._begin(settings)
+            if begin is None:
                 row = await self._straight(lambda driver: driver.fetchrow(sql, *values))
             else:
-                begin = self._identity.begin
                 row = await self._straight(
                     lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
                 )
@@ -272,19 +278,20 @@ class ShortReader:
                 self.rows += held.rows
 
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        if self._identity is not None:
-            begin = reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
+        begin = self._begin(settings)
+        if begin is not None:
             rows: Sequence[Sequence[Any]] = await self._straight(
                 lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
             )
             return rows
         async with self._turns, self._engine.connect() as connection:
-            if not settings:
-                return await _run(connection, sql, values)
-            await connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
-            async with connection.begin():
-                await set_local(connection, settings)
-                return await _run(connection, sql, values)
+            return await _run(connection, sql, values)
+
+    def _begin(self, settings: Mapping[str, str]) -> str | None:
+        """What begins the transaction of a statement, where it needs one of its own."""
+        if not settings:
+            return None if self._identity is None else self._identity.begin
+        return reading_with(settings if self._identity is None else {**self._identity.settings, **settings})
 
     async def _straight(self, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
         """Reads by a connection of the driver's own."""

@@ -11,7 +11,10 @@ from db.base import Edge, Labels
 class LineageKind(Labels):
     """What an edge of the lineage means; its upstream end is what the downstream end came from or depends on."""
 
-    PRODUCES = "produces", "The upstream row made the downstream one: an experiment its models, a retraining a model."
+    PRODUCES = (
+        "produces",
+        "The upstream row made the downstream one: an experiment its models or its estimate, a retraining a model.",
+    )
     CONTAINS = "contains", "The downstream row is a part of the upstream one: a run of its experiment, a trial."
     LINKED_TO = (
         "linked to",
@@ -58,7 +61,10 @@ class LineageKind(Labels):
         "validates",
         "The upstream report validates a training run's data, the upstream refutation test what an ROI rests on.",
     )
-    VALIDATED_BY = "validated by", "The upstream experiment's estimate is validated by the downstream refutation test."
+    VALIDATED_BY = (
+        "validated by",
+        "The upstream estimate, or the upstream experiment's, is validated by the downstream refutation test.",
+    )
     REVIEWED_BY = "reviewed by", "The upstream validation is reviewed by the downstream expert review."
     REVIEWED_AGAIN_IN = (
         "reviewed again in",
@@ -73,7 +79,10 @@ class LineageKind(Labels):
         "analyzed by",
         "The upstream experiment, or the enrollment of a unit in it, was analyzed or checked by the downstream row.",
     )
-    VALUED_BY = "valued by", "The upstream experiment's initiative is valued by the downstream ROI calculation."
+    VALUED_BY = (
+        "valued by",
+        "The upstream experiment's initiative, or what rests on the upstream estimate, is valued downstream by ROI.",
+    )
     COMPARED_IN = "compared in", "The upstream row is compared with others in the downstream one."
     LEARNED_AS = "learned as", "What the upstream experiment taught is the downstream lesson."
     DESCRIBED_BY = "described by", "The upstream tool is described by the downstream description."

@@ -271,13 +271,15 @@ class ReplicaReader(ShortReader):
             self._turn(engine, error)
         return await super().fetch(sql, values, settings)
 
-    async def fetch_one(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+    async def fetch_one(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Any]:
         engine = self._engine
         try:
-            return await super().fetch_one(sql, values)
+            return await super().fetch_one(sql, values, settings)
         except (DatabaseError, asyncpg.PostgresError) as error:
             self._turn(engine, error)
-        return await super().fetch_one(sql, values)
+        return await super().fetch_one(sql, values, settings)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:

@@ -37,7 +37,7 @@ from gateway.gauges import admission, caches, pools, readings
 from gateway.health import Health
 from gateway.live import Feed
 from gateway.settings import Settings
-from gateway.sites import cors, host_of, refuse_host
+from gateway.sites import cors, host_of, is_of_page, refuse_host
 from gateway.trusted import known_documents
 from gateway.watch import Watch
 from gateway.websocket import Sockets
@@ -52,6 +52,9 @@ CONTENT_POLICY = (
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
+
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""What a supervisor or balancer asks, by whatever address it knows; a page has nothing of them."""
 
 _FOR_OUTCOMES = 2
 """Connections beside those of the changes under way, to ask what became of one whose own was lost."""
@@ -163,13 +166,13 @@ class _Gateway(Starlette):
         self._hosts = settings.known_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] != "/graphql":
+        if scope["type"] == "lifespan" or scope["path"] in _PROBES:
             await super().__call__(scope, receive, send)
         elif self._hosts and host_of(scope) not in self._hosts:
             await refuse_host(scope, receive, send)
-        elif scope["type"] != "http":
+        elif scope["path"] != "/graphql" or scope["type"] != "http":
             await super().__call__(scope, receive, send)
-        elif self._cors:
+        elif self._cors and is_of_page(scope):
             await self._cors(scope, receive, send)
         else:
             await self._graph(scope, receive, send)

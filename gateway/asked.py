@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -36,8 +35,7 @@ _READ = {b"accept", b"accept-encoding", b"authorization", b"content-length", b"c
 _READ_OF_GET = _READ | {b"if-none-match", b"origin", b"sec-fetch-site"} | {name.encode() for name in PREFLIGHT}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """The parameters of a GraphQL request. Without a ``query``, the id names the document."""
 
     query: str | None

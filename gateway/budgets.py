@@ -11,10 +11,10 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import Scope
 
@@ -44,8 +44,7 @@ def account(caller: str, scope: Scope) -> str:
     return f"address:{':'.join(host.split(':')[:4])}" if ":" in host else f"address:{host}"
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What is left in a bucket, in points, and when it would be full again, in seconds since 1970."""
 
     limit: int
@@ -58,8 +57,12 @@ class Left:
         return Left(self.limit, min(self.remaining + points, self.limit), reset_at)
 
     def public(self) -> dict[str, Any]:
-        reset_at = datetime.fromtimestamp(self.reset_at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return {"limit": self.limit, "remaining": self.remaining, "resetAt": reset_at}
+        return {"limit": self.limit, "remaining": self.remaining, "resetAt": _written(int(self.reset_at))}
+
+
+@lru_cache(maxsize=256)
+def _written(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class OwnBuckets:

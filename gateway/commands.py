@@ -21,6 +21,7 @@ from db import attach, setup, tokens
 from db.engine import database_url
 from db.migrations.revise import new_revision
 from db.role import role_sql
+from db.roles import unusable_by_any
 from gateway import serving, workers
 from gateway.auth import TOKEN_SECONDS
 from gateway.database import embedded_database, load_demo
@@ -252,6 +253,10 @@ def token_create(options: argparse.Namespace, settings: Settings) -> int:
 
     async def run(url: str) -> int:
         async with _own_tokens(url) as connection:
+            if settings.rls and (why := await unusable_by_any(connection, settings.rls_token_role)):
+                raise tokens.TokenError(
+                    f"nobody could use the token: it would have the role of GATEWAY_RLS_TOKEN_ROLE, and {why}"
+                )
             made = await tokens.create(connection, options.name, options.scope, options.days)
         sys.stderr.write("Keep it: it is shown this once, and only its hash is stored.\n")
         _say(made)

@@ -86,8 +86,9 @@ async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
 async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:
     """Logs which of the roles that callers may have they cannot have here."""
     if settings.rls:
-        for why in await roles.unusable(engine, settings.rls_roles):
-            log.warning("GATEWAY_RLS: %s", why)
+        async with engine.connect() as connection:
+            for why in (await roles.unusable(connection, settings.rls_roles)).values():
+                log.warning("GATEWAY_RLS: %s", why)
 
 
 async def inspect_when_reached(engine: AsyncEngine, found: Callable[[Missing, facts.Facts], None]) -> None:

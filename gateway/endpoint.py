@@ -136,8 +136,12 @@ class GraphQLEndpoint:
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""
+        known = self.access.facts
         self.access.learn(facts)
-        self.plans.forget_prices()
+        if facts.scans_on == known.scans_on:
+            self.plans.forget_prices()
+        else:  # pgvector is another one
+            self.plans = self._no_plans()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = f"{getrandbits(128):032x}"  # tells requests apart, and guards nothing
@@ -464,8 +468,13 @@ class GraphQLEndpoint:
         return self._meter.measure(operation, self.access.facts_of(reads))
 
     def _no_plans(self) -> Plans:
-        compiles = self._settings.compiler
-        return Plans(self._schema.graphql, self._schema.catalogue, self._measure, compiles=compiles)
+        return Plans(
+            self._schema.graphql,
+            self._schema.catalogue,
+            self._measure,
+            compiles=self._settings.compiler,
+            scans_on=self.access.facts.scans_on,
+        )
 
 
 def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:

@@ -24,6 +24,9 @@ from db.engine import database_url
 from schema.scopes import is_scope
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
+_HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+"""What a machine calls itself in URLs. No page of another's can have its origin there, whatever DNS says."""
 
 
 class SettingsError(Exception):
@@ -56,6 +59,15 @@ def _origins(value: str) -> str:
     for one in filter(None, value.split(",")):
         if one.strip() != "*" and not _ORIGIN.fullmatch(one.strip()):
             raise ValueError(f"{one.strip()!r} is no origin; expected https://host or https://host:port")
+    return value
+
+
+def _hosts(value: str) -> str:
+    for one in _words(value):
+        if one != "*" and not _HOST.fullmatch(one):
+            raise ValueError(
+                f"{one!r} is no name of a server; expected e2i.example, 127.0.0.1 or [::1], without a port"
+            )
     return value
 
 
@@ -238,9 +250,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Least size of an answer that is compressed for clients that accept it; 0: none.",
     )
-    hosts: str = Field(
+    hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         default="",
-        description="Names of the server in URLs, with commas between; requests to others are refused. Empty: any.",
+        description="Names of the server in URLs, with commas between, without ports; requests to others are refused. "
+        "`*`: any. Empty: this machine's own names with `GATEWAY_AUTH=none`, any without.",
     )
     cors_origins: str = Field(
         default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
@@ -348,8 +361,16 @@ class Settings(BaseSettings):
 
     @property
     def known_hosts(self) -> frozenset[bytes]:
-        """The names that the server is asked by, as they stand in the header Host without a port."""
-        return frozenset(one.strip().lower().encode() for one in self.hosts.split(",") if one.strip())
+        """The names that the server may be asked by, as they stand in the header Host without a port; none for any.
+
+        Whoever asks without a credential is not told from a page that has made its name mean this machine, so that
+        anonymous callers need a list. A credential such a page does not have: it is kept for another origin.
+        """
+        named: tuple[str, ...] = _words(self.hosts)
+        if not named and "none" in self.auth:
+            own = f"[{self.host.strip('[]')}]" if ":" in self.host else self.host
+            named = (*LOOPBACK_NAMES, own)
+        return frozenset() if "*" in named else frozenset(one.lower().rstrip(".").encode() for one in named)
 
     @property
     def cors(self) -> frozenset[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 import orjson
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -38,20 +41,35 @@ def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
     )
 
 
+def is_of_page(scope: Scope) -> bool:
+    """Whether a page has sent a request, or may have: browsers say where a POST comes from."""
+    return scope["method"] != "POST" or any(name == b"origin" for name, _ in scope["headers"])
+
+
+_HOST = re.compile(rb"([^\s:/\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")
+
+
 def host_of(scope: Scope) -> bytes:
-    """The name that a request gives the server, in small letters, without a port."""
-    host: bytes = next((value for name, value in scope["headers"] if name == b"host"), b"").lower()
-    if host.startswith(b"["):
-        return host.partition(b"]")[0] + b"]"
-    return host.partition(b":")[0]
+    """The name that a request gives the server, in small letters, without a port and a dot at its end.
+
+    It is empty where there is none, where there are several, and where the header has something else in it.
+    """
+    given = [value for name, value in scope["headers"] if name == b"host"]
+    return _name_in(given[0]) if len(given) == 1 else b""
+
+
+@lru_cache(maxsize=256)
+def _name_in(header: bytes) -> bytes:
+    found = _HOST.fullmatch(header.lower())
+    return found[1].removesuffix(b".") if found else b""
 
 
 async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuses a request to another name: a page can make its own name mean this machine, and read answers then."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 4403})
-        return
-    message = "The server is not known by this name. GATEWAY_HOSTS says which names it has."
+    message = (
+        "The server is not known by this name, which any page could have made to mean it. Set GATEWAY_HOSTS to the "
+        "names that it is asked by; unset, and with GATEWAY_AUTH=none, they are localhost, 127.0.0.1 and [::1]."
+    )
     await _refusal(message, 421, {"connection": "close"})(scope, receive, send)
 
 

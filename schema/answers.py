@@ -79,7 +79,8 @@ class Execution:
         statement, part = plan.statement, plan.compiled
         assert statement is not None and part is not None  # noqa: S101, PT018 - there is something compiled
         try:
-            *answers, rows = await reader.fetch_one(statement.sql, statement.values(values.coerced))
+            filled = statement.values(values.coerced)
+            *answers, rows = await reader.fetch_one(statement.sql, filled, statement.settings)
         except NEVER_TWICE as error:
             return Outcome(dict.fromkeys(statement.keys), [self._of_field(error, key, part) for key in statement.keys])
         except GatewayError as error:

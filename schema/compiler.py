@@ -19,33 +19,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from operator import itemgetter
 from typing import Any
 
-from schema import aggregates, cursors, ids, sql
+from db.engine import NO_SETTINGS
+from schema import cursors, ids, sql
 from schema.arguments import bound, given, parse_id, type_of
 from schema.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
 from schema.errors import GatewayError
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice, few_ids
+from schema.nearest import Similarity, settings
+from schema.pages import ListPage, NearestPage, plain
 from schema.places import Place, Variables, applied, filled
 from schema.records import Missing
-from schema.selection import Selection, node_selections
+from schema.selection import Selection
 from schema.statements import EMPTY, InlineBinds, NotCompilableError, Object, Statement
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
 
 class Compiler:
-    """Compiles the roots of one operation; ``pins`` are what else of the variables the SQL depends on."""
+    """Compiles the roots of one operation; ``pins`` are what else of the variables the SQL depends on.
 
-    def __init__(self, catalogue: Catalogue, missing: Missing, variables: Variables) -> None:
+    Read it from `statement`: a root is a row (`_one`), rows by their keys (`_keyed`) or a page (`ListPage`,
+    `NearestPage`); all of these ask `object` for the fields of their rows, which comes back here for each relation.
+    """
+
+    def __init__(self, catalogue: Catalogue, missing: Missing, variables: Variables, *, scans_on: bool = True) -> None:
+        """``scans_on``: whether a scan of a vector index can go on until a page is full."""
         self.pins: dict[str, Place] = {}
         self.bind = InlineBinds()
+        self.lists = Lists(catalogue, missing)
+        self.scans_on = scans_on
+        self._nearest = 0
         self._catalogue = catalogue
-        self._lists = Lists(catalogue, missing)
         self._missing = missing
         self._variables = variables
         self._numbers = count(1)
@@ -86,10 +95,17 @@ class Compiler:
         return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), f.n FROM ({query}) f", ())
 
     def _statement(self, text: str, keys: tuple[str, ...]) -> Statement:
-        """With the values that are used, and these alone."""
-        used = {number: place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
-        text = _PLACEHOLDER.sub(lambda found: f"${used[found[1]]}", text)
-        return Statement(text, tuple(self.bind.values[int(number) - 1] for number in used), keys)
+        """With the values that are used as its parameters; the others are only looked at by each request."""
+        values = self.bind.values
+        used = {int(number): place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
+        text = _PLACEHOLDER.sub(lambda found: f"${used[int(found[1])]}", text)
+        return Statement(
+            text,
+            tuple(values[number - 1] for number in used),
+            keys,
+            tuple(value for number, value in enumerate(values, 1) if number not in used and isinstance(value, Place)),
+            settings(self._nearest) if self._nearest else NO_SETTINGS,
+        )
 
     # -- roots -----------------------------------------------------------------------------------------------------
 
@@ -99,8 +115,10 @@ class Compiler:
         if selection.name == "nodes":
             return self._nodes(selection)
         root = self._catalogue.roots.get(selection.name)
-        if root is None or root.nearest:
+        if root is None:
             raise NotCompilableError(f"{selection.name} is resolved in Python")
+        if root.nearest:
+            return self._similar(root, selection)
         type_ = self._catalogue[root.target]
         if root.many:
             if all(child.name == "__typename" for child in selection.fields.values()):
@@ -110,13 +128,13 @@ class Compiler:
 
     def _named_row(self, type_: Type, root: Root, selection: Selection) -> Callable[[Sequence[str]], str]:
         """The row that the arguments of a root name."""
-        self._lists.refuse_missing(type_)
+        self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
         asked = {name: value for name, value in selection.arguments.items() if value is not None}
         if "id" in asked and len(asked) == 1:
             return partial(self._row_by_id, type_, self._key("id", asked["id"], type_))
         rows = type_.source(self._given(type_.arguments, selection))
-        where = self._lists.lookup(type_, root, asked, self.bind) if type_.is_node else []
+        where = self.lists.lookup(type_, root, asked, self.bind) if type_.is_node else []
         return partial(self._first_row, type_, rows, where)
 
     def _row_by_id(self, type_: Type, key: Sequence[str], select: Sequence[str]) -> str:
@@ -125,13 +143,13 @@ class Compiler:
         return f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(where)} LIMIT 1"
 
     def _first_row(self, type_: Type, rows: str, where: Sequence[str], select: Sequence[str]) -> str:
-        order = self._lists.order(type_)
+        order = self.lists.order(type_)
         return sql.page(rows, select, sql.Page(order, 1), self.bind, where=where)
 
     def _node(self, selection: Selection) -> str:
         value = selection.arguments["id"]
         type_ = self._catalogue[self._pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
-        self._lists.refuse_missing(type_)
+        self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
         return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
 
@@ -173,7 +191,7 @@ class Compiler:
 
     def _keyed(self, type_: Type, selection: Selection, places: str, arrays: Sequence[str]) -> str:
         """The rows with the keys whose parts stand in these arrays, each with its place."""
-        self._lists.refuse_missing(type_)
+        self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
         names = ", ".join(f"c{i}" for i in range(len(type_.key)))
         on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key)]
@@ -210,13 +228,13 @@ class Compiler:
             if child.name == "__typename":
                 made.add(key, f"'{type_.name}'")
             elif leaf := type_.columns.get(child.name):
-                self._need(type_, leaf.columns)
+                self.need(type_, leaf.columns)
                 made.add(key, leaf.json.replace("{row}", row))
             elif relation := type_.relations.get(child.name):
-                self._lists.refuse_missing(self._catalogue[relation.target], (type_.name, relation))
+                self.lists.refuse_missing(self._catalogue[relation.target], (type_.name, relation))
                 made.add(key, made.query(self._relation(relation, child, row), self.alias("l")))
             elif field_ := type_.objects.get(child.name):
-                self._need(type_, field_.columns)
+                self.need(type_, field_.columns)
                 made.add(key, self._computed_object(field_, child, row))
             else:
                 raise NotCompilableError(f"{type_.name}.{child.name} is resolved in Python")
@@ -226,7 +244,7 @@ class Compiler:
         if self._missing.conditions(type_, "t"):
             raise NotCompilableError(f"some {type_.name} rows are not shown to this caller")
 
-    def _need(self, type_: Type, columns: Iterable[str]) -> None:
+    def need(self, type_: Type, columns: Iterable[str]) -> None:
         if what := self._missing.first(type_, columns):
             raise NotCompilableError(f"{what} is missing")
 
@@ -263,47 +281,31 @@ class Compiler:
         names = {leaf.name: f"s.f{place}" for place, leaf in enumerate(leaves)}
         values = ", ".join(f"{leaf.json} AS f{place}" for place, leaf in enumerate(leaves))
         source = fill(f"SELECT {values} {field_.source}", {"row": row, **self._given(field_.arguments, selection)})
-        made = self._plain(selection, names)
+        made = plain(selection, names)
         return f"(SELECT row_to_json(o$) FROM ({source}) s CROSS JOIN LATERAL ({made.select}) o$)"
-
-    def _plain(self, selection: Selection, names: dict[str, str]) -> Object:
-        """An object whose fields are all known as SQL, by their names."""
-        made = Object()
-        for key, child in selection.fields.items():
-            made.add(key, f"'{selection.type_name}'" if child.name == "__typename" else names[child.name])
-        return made
 
     # -- connections -----------------------------------------------------------------------------------------------
 
     def _connection(self, type_: Type, selection: Selection, default: int, on: Sequence[str] = ()) -> str:
         """The page of a list, of all rows or of those that fulfil ``on``, and what belongs to it."""
         slice_ = self._slice(type_, selection, default)
-        self._lists.refuse_missing(type_)
-        self._pin_patterns(slice_.where)
-        rows = type_.source(bound(slice_.given, self.bind))
-        where = [*on, *self._lists.filters(type_, slice_.where, self.bind)]
-        page = _Page(self, type_, selection, slice_, rows, where)
-        made = Object()
-        for key, child in selection.fields.items():
-            match child.name:
-                case "__typename":
-                    made.add(key, f"'{selection.type_name}'")
-                case "nodes":
-                    made.add(key, made.query(page.nodes(child), self.alias("l")))
-                case "edges":
-                    made.add(key, made.query(page.edges(child), self.alias("l")))
-                case "pageInfo":
-                    made.add(key, page.info(child))
-                case "totalCount":
-                    made.add(key, f"({sql.count(rows, where=where)})")
-                case "aggregate":
-                    made.add(key, made.query(self._aggregate(type_, child, rows, where), self.alias("l")))
-                case _:
-                    raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
-        return (
-            f"{page.queries}SELECT row_to_json(c$) AS j, 0{made.below} AS n "
-            f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$"
-        )
+        self.lists.refuse_missing(type_)
+        return ListPage(self, type_, selection, slice_, on).query()
+
+    def _similar(self, root: Root, selection: Selection) -> str:
+        """The page of a similarity search, which is read under settings of its own."""
+        similarity = Similarity(self._catalogue, root)
+        self.lists.refuse_missing(similarity.type)
+        self.need(similarity.type, [similarity.nearest.vector])
+        page = NearestPage(self, similarity, selection, self._sized(selection))
+        query = page.query()
+        self._nearest = max(self._nearest, page.nearest)
+        return query
+
+    def filters(self, type_: Type, where: Any) -> list[str]:
+        """What the rows of a list must fulfil."""
+        self._pin_patterns(where)
+        return self.lists.filters(type_, where, self.bind)
 
     def _pin_patterns(self, where: Any) -> None:
         """Whether a pattern begins with plain text is part of an operation's price."""
@@ -314,11 +316,15 @@ class Compiler:
                 self._pin_patterns(below)
 
     def _slice(self, type_: Type, selection: Selection, default: int) -> Slice:
+        return self.lists.slice(type_, self._sized(selection), default, self._position)
+
+    def _sized(self, selection: Selection) -> dict[str, Any]:
+        """The arguments of a list with the size of its page, which the SQL depends on."""
         arguments = dict(selection.arguments)
         for name in ("first", "last"):
             if arguments.get(name) is not None:
                 arguments[name] = self._pinned(arguments[name], lambda value: value, "value")
-        return self._lists.slice(type_, arguments, default, self._position)
+        return arguments
 
     def _position(self, argument: str, cursor: Any, type_: Type, order: Sequence[OrderTerm]) -> tuple[Any, ...]:
         nulls = self._pinned(cursor, cursors.nulls, "nulls")
@@ -326,37 +332,6 @@ class Compiler:
             raise NotCompilableError("the cursor is of another order")
         values = applied(lambda text: cursors.decode(argument, text, type_, order), cursor)
         return tuple(None if null else applied(itemgetter(place), values) for place, null in enumerate(nulls))
-
-    def _aggregate(self, type_: Type, selection: Selection, rows: str, where: Sequence[str]) -> str:
-        asked = aggregates.summary(type_, selection)
-        for leaf, _ in (*asked.keys, *asked.measures):
-            self._need(type_, leaf.columns)
-        groups = {leaf.name: f"s.a{place}" for place, (leaf, _) in enumerate(asked.keys)}
-        measures = {
-            (leaf.name, function): f"s.a{place}"
-            for place, (leaf, function) in enumerate(asked.measures, len(asked.keys) + 1)
-        }
-        made = Object()
-        for key, child in selection.fields.items():
-            if child.name == "__typename":
-                made.add(key, f"'{selection.type_name}'")
-            elif child.name == "count":
-                made.add(key, f"s.a{len(asked.keys)}")
-            else:
-                names = {
-                    one.name: groups.get(one.name, "NULL::text")
-                    if child.name == "group"
-                    else measures.get((child.name, one.name), "")
-                    for one in child.fields.values()
-                }
-                made.add(key, f"(SELECT row_to_json(g$) FROM ({self._plain(child, names).select}) g$)")
-        statement = asked.statement(rows, where, self.bind, lambda kind, value: kind.json(value))
-        refused = f"('groups: ' || count(*))::integer > {aggregates.MAX_GROUPS}"
-        return (
-            f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
-            f"ELSE coalesce(json_agg(o$), {EMPTY}) END AS j, count(*)::int AS n "
-            f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o$"
-        )
 
     # -- common ----------------------------------------------------------------------------------------------------
 
@@ -372,110 +347,3 @@ class Compiler:
         if isinstance(made, Place):
             self.pins[f"{made.name} {what}"] = made
         return filled(made, self._variables)
-
-
-class _Page:
-    """The page of one connection: the rows as the query ``p``, and what the connection's fields make of them.
-
-    Where the page's ends are asked for, ``p`` has one row more than the page, and ``q`` are the page's rows with their
-    places. Postgres folds a query that is used once into its place.
-    """
-
-    def __init__(
-        self, compiler: Compiler, type_: Type, selection: Selection, slice_: Slice, rows: str, where: Sequence[str]
-    ) -> None:
-        self._compiler = compiler
-        self._type = type_
-        self._slice = slice_
-        self._rows = rows
-        self._where = where
-        self._p, self._q = compiler.alias("p"), compiler.alias("q")
-        fields = list(selection.fields.values())
-        below = {one.name for child in fields if child.name in {"edges", "pageInfo"} for one in child.fields.values()}
-        self._ends = slice_.backward or any(child.name == "pageInfo" for child in fields)
-        self.queries = ""
-        if any(child.name in {"nodes", "edges", "pageInfo"} for child in fields):
-            cursor = below & {"cursor", "startCursor", "endCursor"}
-            columns = compiler.columns(type_, node_selections(selection))
-            self.queries = self._queries(columns, slice_.order if cursor else ())
-
-    def _queries(self, columns: Sequence[str], order: Sequence[OrderTerm]) -> str:
-        names = [*columns, *(f"o{place}" for place in range(len(order)))]
-        values = [*(f"t.{column}" for column in columns), *(f"{term.over('t')}::text" for term in order)]
-        select = [f"{value} AS f{place}" for place, value in enumerate(values)]
-        page = self._slice.page if self._ends else replace(self._slice.page, limit=self._slice.limit)
-        rows = sql.page(self._rows, select, page, self._compiler.bind, where=self._where)
-        queries = f"WITH {self._p} ({', '.join(names)}) AS ({rows})"
-        if self._ends:
-            first = f"SELECT *, row_number() OVER () AS at_ FROM {self._p} LIMIT {self._slice.limit}"
-            queries += f", {self._q} AS ({first})"
-        return f"{queries} "
-
-    @property
-    def _source(self) -> str:
-        """The page's rows in the order of the answer."""
-        if self._slice.backward:
-            return f"(SELECT * FROM {self._q} ORDER BY at_ DESC)"
-        return self._q if self._ends else self._p
-
-    def nodes(self, selection: Selection) -> str:
-        row = self._compiler.alias("r")
-        made = self._compiler.object(self._type, selection, row)
-        return self._list(made, row)
-
-    def edges(self, selection: Selection) -> str:
-        row = self._compiler.alias("r")
-        made = Object()
-        for key, child in selection.fields.items():
-            if child.name == "__typename":
-                made.add(key, f"'{selection.type_name}'")
-            elif child.name == "cursor":
-                made.add(key, self._cursor(row))
-            elif child.name == "node":
-                node, alias = self._compiler.object(self._type, child, row), f"{self._compiler.alias('n')}$"
-                made.beside += [*node.beside, f" CROSS JOIN LATERAL ({node.select}) {alias}"]
-                made.counts += node.counts
-                made.add(key, f"row_to_json({alias})")
-            else:
-                raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
-        return self._list(made, row)
-
-    def _list(self, made: Object, row: str) -> str:
-        return (
-            f"SELECT {made.list} FROM {self._source} {row}{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
-        )
-
-    def info(self, selection: Selection) -> str:
-        """Where the page lies in its list, as JSON."""
-        slice_ = self._slice
-        more = f"(SELECT count(*) > {slice_.limit} FROM {self._p})"
-        first = f"(SELECT {self._cursor(self._q)} FROM {self._q} WHERE at_ = 1)"
-        last = f"(SELECT {self._cursor(self._q)} FROM {self._q} ORDER BY at_ DESC LIMIT 1)"
-        made = Object()
-        for key, child in selection.fields.items():
-            match child.name:
-                case "__typename":
-                    made.add(key, f"'{selection.type_name}'")
-                case "hasNextPage":
-                    made.add(key, self._other_side() if slice_.backward else more)
-                case "hasPreviousPage":
-                    made.add(key, more if slice_.backward else self._other_side())
-                case "startCursor":
-                    made.add(key, last if slice_.backward else first)
-                case "endCursor":
-                    made.add(key, first if slice_.backward else last)
-                case _:
-                    raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
-        return f"(SELECT row_to_json(i$) FROM ({made.select}) i$)"
-
-    def _other_side(self) -> str:
-        """Whether rows lie on the cursor's other side; without a cursor there are none."""
-        slice_ = self._slice
-        if slice_.position is None:
-            return "false"
-        where, bind = self._where, self._compiler.bind
-        return f"({sql.exists_up_to(self._rows, slice_.page.order, slice_.position, bind, where=where)})"
-
-    def _cursor(self, row: str) -> str:
-        order = self._slice.order
-        return cursors.sql(self._type, order, [f"{row}.o{place}" for place in range(len(order))])

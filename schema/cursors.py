@@ -12,16 +12,20 @@ from schema.catalogue import OrderTerm, Type
 from schema.errors import GatewayError
 
 
-def encode(type_: Type, order: Sequence[OrderTerm], values: Sequence[str | None]) -> str:
+def start(type_: Type, order: Sequence[OrderTerm]) -> str:
+    """What all cursors of an order begin with: JSON up to the values."""
+    return orjson.dumps([type_.name, signature(order)]).decode()[:-1] + ","
+
+
+def encode(start_: str, values: Sequence[str | None]) -> str:
     """The cursor of a row; ``values`` are the texts of its order's columns, None for NULL."""
-    return base64.urlsafe_b64encode(orjson.dumps([type_.name, signature(order), list(values)])).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{start_}{orjson.dumps(list(values)).decode()}]".encode()).decode().rstrip("=")
 
 
-def sql(type_: Type, order: Sequence[OrderTerm], values: Sequence[str]) -> str:
-    """The same cursor as a SQL expression; ``values`` are the SQL of those texts."""
-    start = orjson.dumps([type_.name, signature(order)]).decode()[:-1].replace("'", "''")
+def sql(start_: str, values: Sequence[str]) -> str:
+    """The same as a SQL expression: ``start_`` is the SQL of its beginning, ``values`` are that of the texts."""
     texts = " || ',' || ".join(f"coalesce(to_json({value})::text, 'null')" for value in values)
-    text = f"'{start},[' || {texts} || ']]'"
+    text = f"{start_} || '[' || {texts} || ']]'"
     return f"translate(encode(convert_to({text}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
 
 

@@ -264,9 +264,8 @@ class Loaders:
         if slice_.backward:
             rows.reverse()
         names = [key_name(term.name) for term in slice_.order]
-        edges = [
-            {"node": row, "cursor": cursors.encode(type_, slice_.order, [row[name] for name in names])} for row in rows
-        ]
+        start = cursors.start(type_, slice_.order)
+        edges = [{"node": row, "cursor": cursors.encode(start, [row[name] for name in names])} for row in rows]
         return {
             "nodes": rows,
             "edges": edges,

@@ -134,9 +134,14 @@ class Plans:
         measure: Callable[[Operation, Missing], int],
         *,
         compiles: bool = True,
+        scans_on: bool = True,
     ) -> None:
-        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled."""
+        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled.
+
+        ``scans_on``: whether a scan of a vector index goes on until a page is full.
+        """
         self.compiles = compiles
+        self._scans_on = scans_on
         self.hits = self.misses = self.dropped = 0
         self._schema = schema
         self._catalogue = catalogue
@@ -208,7 +213,7 @@ class Plans:
         if not self.compiles or known.definition.operation is not OperationType.QUERY:
             return Plan(tuple(roots), None, None, None)
         values = operation.variables
-        compiler = Compiler(self._catalogue, reads, values.coerced)
+        compiler = Compiler(self._catalogue, reads, values.coerced, scans_on=self._scans_on)
         opened = {
             name: _opened(type_, name, values.coerced[name], _item(lambda variables: variables, name))
             for name, type_ in known.types

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from schema import sql
-from schema.places import Variables, filled
+from schema.places import Place, Variables, filled
 
 MAX_NAME = 63
 """Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
@@ -76,6 +77,11 @@ class Statement:
     sql: str
     binds: tuple[Any, ...]
     keys: tuple[str, ...]
+    """The response keys of the roots, in the order of the columns."""
+    checks: tuple[Place, ...]
+    """What no parameter needs, and may be wrong nevertheless: the cursor of a list of which only the length is read."""
+    settings: Mapping[str, str]
+    """Settings of the database under which it is planned and runs."""
 
     def values(self, variables: Variables) -> list[Any]:
         """The parameters for a request.
@@ -83,4 +89,6 @@ class Statement:
         Raises:
             GatewayError: An argument cannot be used.
         """
+        for place in self.checks:
+            place.read(variables)
         return [filled(value, variables) for value in self.binds]

@@ -235,7 +235,7 @@ class Types:
     def _root(self, root: Root) -> Any:
         type_ = self.catalogue[root.target]
         if root.nearest:
-            search = SimilaritySearch(type_, root)
+            search = SimilaritySearch(self.catalogue, root)
             connection = search.connection(self.nodes[type_.name], PageInfo)
             taken = search.arguments(self.inputs.where[type_.name])
             resolver = taking(taken, connection | None, _similar(search))

@@ -32,5 +32,5 @@ def token(*roles: str, key: Any = SECRET, algorithm: str = "HS256", kid: str | N
 def calling(client: Client, credential: str | None) -> Client:
     """The same gateway, asked with a credential."""
     headers = {} if credential is None else {"authorization": f"Bearer {credential}"}
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(client.app), base_url="http://gateway", headers=headers)
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(client.app), base_url="http://localhost", headers=headers)
     return Client(http, client.app)

@@ -68,7 +68,7 @@ async def serving(url: str, **settings: Any) -> AsyncIterator[Client]:
     app = create_app(Settings(**settings), database_url(url))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             yield Client(http, app)
 
 

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base import Entity, table_of
 from db.models.g01_mlops_core import Deployment, Experiment, Model
-from db.models.g02_causal_validation import ExpertReview
+from db.models.g02_causal_validation import CausalValidation, ExpertReview, RefutationTest
 from db.models.g04_tool_composer import Tool, ToolDependency
+from db.models.g05_roi_calculations import RoiCalculation
 from db.models.g07_model_monitoring import MonitoringAlert, Retraining
 from db.models.g09_self_improvement import PromptConfiguration
 from db.models.g11_bentoml_tracking import BentoService
@@ -36,8 +37,18 @@ REQUIRED: dict[type[Entity], dict[str, Any]] = {
     ExpertReview: {"review_type": "dag_approval", "reviewer_id": "r"},
     MonitoringAlert: {"alert_type": "drift", "title": "a", "severity": "low", "message": "m"},
     Retraining: {"trigger_type": "drift", "trigger_reason": "r"},
+    CausalValidation: {"status": "passed"},
+    RoiCalculation: {
+        "initiative_name": "i",
+        "attribution_level": "full",
+        **dict.fromkeys(
+            ("incremental_value", "attributed_value", "implementation_cost", "base_roi", "risk_adjusted_roi"), 1
+        ),
+        **dict.fromkeys(("ci_lower", "ci_median", "ci_upper", "probability_positive", "attribution_rate"), 1),
+        "total_risk_adjustment": 0,
+    },
 }
-TIMES = {Model: "registered_at", Retraining: "triggered_at"}
+TIMES = {Model: "registered_at", Retraining: "triggered_at", RoiCalculation: "calculated_at"}
 """The column that says when a row came to be; `created_at` unless said."""
 
 
@@ -90,7 +101,7 @@ def name(entity: type[Entity], key: UUID) -> str:
 
 
 def random_graph(rng: random.Random) -> Graph:
-    """A lineage with cycles, diamonds, hot nodes and self-links: about a hundred rows, of ten types."""
+    """A lineage with cycles, diamonds, hot nodes and self-links: about a hundred rows, of a dozen types."""
     graph = Graph()
     experiments = [graph.add(Experiment, rng, experiment_name=f"e{place}") for place in range(3)]
     models = []
@@ -119,6 +130,7 @@ def random_graph(rng: random.Random) -> Graph:
     _prompts(graph, rng)
     _tools(graph, rng)
     _reviews(graph, rng)
+    _estimates(graph, rng, experiments)
     return graph
 
 
@@ -177,6 +189,39 @@ def _reviews(graph: Graph, rng: random.Random) -> None:
         ]
         for (_, older), (_, newer) in zip(sorted(dated), sorted(dated)[1:], strict=False):
             graph.edge("REVIEWED_AGAIN_IN", (ExpertReview, older), (ExpertReview, newer))
+
+
+def _estimates(graph: Graph, rng: random.Random, experiments: list[UUID]) -> None:
+    """Estimates, which no table has: their tests say of what they are, the newest of them for the estimate."""
+    ids = [*experiments[:2], *(UUID(int=rng.getrandbits(128)) for _ in range(3))]
+    of = {
+        id_: rng.choice((["ml_experiments"], ["causal_paths"], ["causal_paths", "ml_experiments", None])) for id_ in ids
+    }
+    for _ in range(20):
+        id_ = rng.choice(ids)
+        source, test = rng.choice(of[id_]), rng.choice(list(RefutationTest)).value
+        graph.add(CausalValidation, rng, estimate_id=id_, estimate_source=source, test_type=test)
+    for _ in range(6):
+        graph.add(RoiCalculation, rng, causal_path_id=rng.choice((*ids, UUID(int=rng.getrandbits(128)), None)))
+    for id_ in ids:
+        tests = [row for row in graph.rows[CausalValidation] if row["estimate_id"] == id_]
+        if not tests:
+            continue
+        newest = max(tests, key=lambda row: (row["created_at"] or EPOCH - timedelta(1), row["validation_id"]))
+        estimate = f"Estimate:{id_}"
+        graph.times[estimate] = newest["created_at"]
+        rois = [row["calculation_id"] for row in graph.rows[RoiCalculation] if row["causal_path_id"] == id_]
+        for row in tests:
+            test = name(CausalValidation, row["validation_id"])
+            graph.edges.add((estimate, test, "VALIDATED_BY"))
+            if row["estimate_source"] == "ml_experiments" and id_ in experiments:
+                graph.edges.add((name(Experiment, id_), test, "VALIDATED_BY"))
+            if row["estimate_source"] == "causal_paths":
+                graph.edges |= {(test, name(RoiCalculation, roi), "VALIDATES") for roi in rois}
+        if newest["estimate_source"] == "ml_experiments" and id_ in experiments:
+            graph.edges.add((name(Experiment, id_), estimate, "PRODUCES"))
+        if newest["estimate_source"] == "causal_paths":
+            graph.edges |= {(estimate, name(RoiCalculation, roi), "VALUED_BY") for roi in rois}
 
 
 @dataclass

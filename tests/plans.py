@@ -33,9 +33,11 @@ def recording() -> Iterator[list[Statement]]:
         found.append(Statement(text, values, settings))
         return await fetch(self, text, values, settings)
 
-    async def record_one(self: ShortReader, text: str, values: Sequence[Any]) -> Sequence[Any]:
-        found.append(Statement(text, values))
-        return await fetch_one(self, text, values)
+    async def record_one(
+        self: ShortReader, text: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Any]:
+        found.append(Statement(text, values, settings))
+        return await fetch_one(self, text, values, settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShortReader, "fetch", record)

@@ -143,11 +143,15 @@ class _Rendering:
 
 @dataclass
 class Samples:
-    """What a database holds of each type: ids, cursors of the default order, and values by leaf."""
+    """What a database holds of each type: ids, cursors of the default order, and values by leaf.
+
+    ``searches`` are similarity searches by root: arguments that say what is searched for, and cursors of their lists.
+    """
 
     ids: dict[str, list[str]] = field(default_factory=dict)
     cursors: dict[str, list[str]] = field(default_factory=dict)
     values: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    searches: dict[str, list[tuple[dict[str, Any], list[str]]]] = field(default_factory=dict)
 
 
 class Maker:
@@ -167,7 +171,7 @@ class Maker:
         self._budget = 25
         roots: list[Node] = []
         used: dict[str, Node] = {}
-        names = [*self._catalogue.roots, "node", "nodes"]
+        names = [*self._catalogue.roots, "node", "nodes", *4 * list(self._samples.searches)]
         for _ in range(self._random.choice([1, 1, 1, 2, 2, 3])):
             name = self._random.choice(names)
             node = self._field(self._query, name, DEPTH, used)
@@ -188,7 +192,7 @@ class Maker:
         leaves = [name for name in names if not _is_composite(type_, name)]
         others = [name for name in names if _is_composite(type_, name)]
         if type_.name.endswith("Connection"):
-            leaves, others = ["totalCount"], ["nodes", "nodes", "edges", "pageInfo", "aggregate"]
+            leaves, others = ["totalCount", "complete"], ["nodes", "nodes", "edges", "pageInfo", "aggregate"]
             others = [name for name in others if name in type_.fields]
             leaves = [name for name in leaves if name in type_.fields]
         for _ in range(self._random.choice([1, 1, 2, 2, 3, 4])):
@@ -282,6 +286,8 @@ class Maker:
             if make is None or (not required and not self._chance(_SHARES.get(argument, 0.3))):
                 continue
             arguments[argument] = self._given(str(taken.type), make, nullable=not required)
+        if searches := self._samples.searches.get(name):
+            return self._searched(arguments, definition.args, searches)
         if "first" in arguments and "last" in arguments:
             del arguments[self._random.choice(["first", "last"])]
         if "orderBy" in arguments or not self._chance(0.7):  # a cursor belongs to an order
@@ -290,6 +296,23 @@ class Maker:
         if "last" in arguments or "before" in arguments:
             arguments.pop("after", None)
             arguments.pop("first", None)
+        return arguments
+
+    def _searched(
+        self, arguments: dict[str, Any], taken: Any, searches: list[tuple[dict[str, Any], list[str]]]
+    ) -> dict[str, Any]:
+        """The arguments of a similarity search: for something that is there, and behind one of its cursors at times."""
+        what, cursors = self._random.choice(searches)
+        by_variable = self._chance(0.7)
+        for name in {name for one, _ in searches for name in one}:
+            arguments.pop(name, None)
+        for name, value in what.items():
+            others = [one[name] for one, _ in searches if name in one]
+            type_ = str(taken[name].type)
+            arguments[name] = Var(type_, value, other=self._random.choice(others)) if by_variable else value
+        if cursors and self._chance(0.3):
+            cursor = self._random.choice(cursors)
+            arguments["after"] = Var("String", cursor) if self._chance(0.5) else cursor
         return arguments
 
     def _given(self, type_: str, make: Callable[[], Any], *, nullable: bool) -> Any:

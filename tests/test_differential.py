@@ -17,7 +17,7 @@ from client import Client, same, serving
 from conftest import Database
 from gateway.endpoint import GraphQLEndpoint
 from queries import Maker, Query, Samples, smaller
-from schema.catalogue import catalogue
+from schema.catalogue import Root, camel, catalogue
 from schema.filters import filtered
 from schema.schema import build
 
@@ -87,7 +87,28 @@ async def samples_of(client: Client) -> Samples:
         samples.values[type_.name] = {
             leaf.name: [node[leaf.name] for node in nodes] for leaf in type_.columns.values() if filtered(leaf)
         }
+    for root in catalogue().roots.values():
+        if root.nearest:
+            samples.searches[root.name] = await searches_of(client, root, samples.ids[root.target])
     return samples
+
+
+async def searches_of(client: Client, root: Root, ids: list[str]) -> list[tuple[dict[str, Any], list[str]]]:
+    """Searches by a row and by a vector, with the cursors of their lists; and some that are refused."""
+    assert root.nearest is not None
+    vector, like = camel(root.nearest.vector), camel(root.nearest.like)
+    query = f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on {root.target} {{ {vector} }} }} }}"
+    vectors = [node[vector] for node in (await client.data(query, ids=ids))["nodes"]]
+    asked: list[dict[str, Any]] = [{like: id_} for id_ in ids[:3]]
+    asked += [{"embedding": vector} for vector in vectors[:3] if vector]
+    query = f"""query($embedding: [Float!], $like: ID) {{
+        {root.name}(embedding: $embedding, {like}: $like, first: 4) {{ edges {{ cursor }} }} }}"""
+    searches: list[tuple[dict[str, Any], list[str]]] = [({}, []), ({"embedding": [1.0]}, [])]
+    for what in asked:
+        found = await client.ask(query, embedding=what.get("embedding"), like=what.get(like))
+        page = (found["data"] or {}).get(root.name) or {"edges": []}
+        searches.append((what, [edge["cursor"] for edge in page["edges"]]))
+    return searches
 
 
 @pytest.fixture(scope="module", params=["demo", "platform"])

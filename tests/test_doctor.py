@@ -25,7 +25,7 @@ from jwt.algorithms import ECAlgorithm
 from sqlalchemy.engine import make_url
 
 from conftest import Clone, Database, Server, connect, execute
-from db import checkup
+from db import checkup, setup, tokens
 from db.attach import attach
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE
 from db.engine import database_url
@@ -260,6 +260,27 @@ async def test_a_replica_that_is_none(module_database: Database) -> None:
     assert bad(findings) == {"replica.standby": Level.ERROR}
     findings = await found(url, database_url=url, replica_url=NOWHERE)
     assert bad(findings) == {"replica.reachable": Level.WARNING}
+
+
+async def test_service_tokens_that_grant_nothing(database: Database) -> None:
+    """Whose role in the database nobody may have, or that were made with a role that is none any more."""
+    async with setup.connect(database.owner_url) as connection, connection.begin():
+        for name, scopes in {"bot": ["viewer", "patient"], "old": ["clinical"], "gone": ["clinical"]}.items():
+            await tokens.create(connection, name, scopes, 1)
+        await tokens.revoke(connection, "gone")
+    policed = {"rls": True, "rls_roles": "anon,e2i_test_nobody", "rls_token_role": "e2i_test_nobody"}
+    every = await examine(Settings(auth="token", **policed), database_url(database.gateway_url))
+    levels = {(one.level, one.message) for one in every if one.check == "database.tokens"}
+    assert {level for level, _ in levels} == {Level.ERROR, Level.WARNING}
+    assert all("gone" not in message for _, message in levels)
+    whole = " ".join(message for _, message in sorted(levels))
+    assert "service tokens bot, old: there is no role e2i_test_nobody" in whole
+    one = (await found(database.gateway_url))["database.tokens"]
+    assert (one.level, "old was made with clinical" in one.message) == (Level.WARNING, True)
+    assert "e2i-gateway token revoke old" in one.remedy
+    known = await found(database.gateway_url, roles={"clinical": ("read",)})
+    assert known["database.tokens"].level is Level.OK
+    assert "database.tokens" not in await found(database.gateway_url, auth="jwt", jwt_secret="s" * 32)
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ async def test_a_size_keeps_the_nearest_and_says_what_was_left_out(world: World)
 async def test_paths_are_all_paths_shortest_first(world: World) -> None:
     rng = random.Random(14)
     many = 0
-    for start in rng.sample(sorted(world.graph.times), 30):
+    for start in rng.sample(sorted(world.graph.times), 60):
         near = walk(world.graph, [start], direction="DOWNSTREAM", depth=4).depths
         target = rng.choice(sorted(near))
         expected = paths(world.graph, start, target, 5)

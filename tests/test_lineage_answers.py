@@ -29,9 +29,11 @@ Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 
 LINEAGE = """
     query($from: [ID!]!, $direction: LineageDirection, $depth: Int, $perNode: Int, $nodes: Int, $bytes: Int,
-        $types: [String!], $through: [LineageKind!], $since: DateTime, $until: DateTime, $after: [String!]) {
+        $types: [String!], $through: [LineageKind!], $since: DateTime, $until: DateTime, $after: [String!],
+        $countUpTo: Int) {
       lineage(from: $from, direction: $direction, maxDepth: $depth, perNodeLimit: $perNode, maxNodes: $nodes,
-          maxBytes: $bytes, types: $types, through: $through, since: $since, until: $until, after: $after) {
+          maxBytes: $bytes, types: $types, through: $through, since: $since, until: $until, after: $after,
+          countUpTo: $countUpTo) {
         asOf complete reason missing
         nodes { id type label state depth }
         edges { from to kind closesCycle }
@@ -294,6 +296,16 @@ async def test_no_more_is_read_of_a_hot_node_than_is_answered(template: Database
                         LINEAGE, **{"from": [f"Model:{key}"]}, perNode=10, since=since, after=[cut["cursor"]]
                     )
                     assert len(again["lineage"]["nodes"]) == 10
+        async with serve(database) as client:
+            data = await client.data(LINEAGE, **{"from": [f"Model:{key}"]}, perNode=10, nodes=20, countUpTo=50_000)
+            (cut,) = data["lineage"]["frontier"]
+            assert (cut["remaining"], cut["capped"]) == (19_990, False), "whoever wants to know it all can"
+            data = await client.data(
+                "query($id: ID!) { lineage(from: [$id], maxDepth: 0, maxNodes: 20, countUpTo: 15000) { nodes { "
+                "degree { downstream capped } } } }",
+                id=f"Model:{key}",
+            )
+            assert data["lineage"]["nodes"] == [{"degree": {"downstream": 15_000, "capped": True}}]
         connection = await connect(database.admin_url)
         try:
             touched = 0
@@ -342,6 +354,9 @@ BAD = [
     ({"nodes": -1}, "maxNodes", "1 to 10,000"),
     ({"nodes": 10_001}, "maxNodes", "1 to 10,000"),
     ({"bytes": 10}, "maxBytes", "4,000"),
+    ({"countUpTo": 0}, "countUpTo", "1,000 to 100,000"),
+    ({"countUpTo": 100_001}, "countUpTo", "1,000 to 100,000"),
+    ({"countUpTo": 50_000, "nodes": 21}, "countUpTo", "a maxNodes of 20 at most"),
     ({"types": []}, "types", "is empty"),
     ({"types": ["Model", "Modle"]}, "types[1]", "did you mean Model?"),
     ({"through": []}, "through", "is empty"),

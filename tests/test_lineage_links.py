@@ -10,8 +10,10 @@ from uuid import UUID
 import pytest
 
 from client import Client
-from conftest import Clone, Database, execute
+from conftest import Clone, Database, connect, execute
 from db.base import Edge, entities, is_own, relations, table_of
+from plans import plan
+from test_lineage_answers import recording_held
 from test_spec import DOCUMENT
 
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
@@ -193,6 +195,9 @@ SOFT = [
             "CausalValidation",
             "RoiCalculation",
         ),
+        ("roiCalculations(first: 1, where: {estimate: {}})", "VALUED_BY", "Estimate", "RoiCalculation"),
+        ("experiments(first: 1, where: {estimate: {}})", "PRODUCES", "Experiment", "Estimate"),
+        ("estimates(first: 1)", "VALIDATED_BY", "Estimate", "CausalValidation"),
         ("enrollments(first: 1, where: {results: {some: {}}})", "ANALYZED_BY", "Enrollment", "ExperimentResult"),
         ("experimentResults(first: 1, where: {enrollments: {some: {}}})", "ANALYZED_BY", "Enrollment", None),
         ("driftRecords(first: 1, where: {features: {some: {}}})", "MONITORED_BY", "Feature", "DriftRecord"),
@@ -237,10 +242,93 @@ async def test_estimates_lead_on_by_their_source(template: Database, clone: Clon
         )
         async with serve(database) as client:
             data = await client.data(
-                """query($from: [ID!]!) { lineage(from: $from, maxDepth: 1) { edges { from to kind } } }""",
+                """query($from: [ID!]!) {
+                     lineage(from: $from, maxDepth: 1, types: ["CausalValidation", "Experiment", "RoiCalculation"]) {
+                       edges { from to kind } } }""",
                 **{"from": [f"CausalValidation:{own}", f"CausalValidation:{path}"]},
             )
     assert sorted(data["lineage"]["edges"], key=lambda edge: str(edge["kind"])) == [
         {"from": f"Experiment:{experiment}", "to": f"CausalValidation:{own}", "kind": "VALIDATED_BY"},
         {"from": f"CausalValidation:{path}", "to": f"RoiCalculation:{roi}", "kind": "VALIDATES"},
     ]
+
+
+ESTIMATE_ROWS = """
+    INSERT INTO ml_experiments (id, experiment_name, prediction_target) VALUES ('{experiment}', 'e', 'x');
+    INSERT INTO causal_validations (validation_id, estimate_id, estimate_source, test_type, status, original_effect,
+        treatment_variable, outcome_variable, confidence_score, created_at)
+    VALUES ('{test}', '{experiment}', 'ml_experiments', 'placebo_treatment', 'failed', 1, 'visits', 'nrx', 0.9,
+        '2026-02-02');
+    INSERT INTO causal_validations (estimate_id, estimate_source, test_type, status)
+    SELECT gen_random_uuid(), 'ml_experiments', 'bootstrap', 'passed' FROM generate_series(1, 20000);
+    ANALYZE
+"""
+
+LINEAGE = """query($from: [ID!]!, $depth: Int) { lineage(from: $from, maxDepth: $depth) {
+    complete reason missing
+    nodes { id label state degree { upstream downstream } node { ... on Estimate { gate } } }
+    edges { from to kind } } }"""
+
+
+async def test_an_estimate_is_a_node_of_its_own(template: Database, clone: Clone, serve: Serve) -> None:
+    """No table has it; it is there once it was tested, is read by its key alone, and its state is its gate."""
+    keys = {name: str(UUID(int=place)) for place, name in enumerate(("experiment", "test"), start=1)}
+    experiment, estimate = f"Experiment:{keys['experiment']}", f"Estimate:{keys['experiment']}"
+    test, untested = f"CausalValidation:{keys['test']}", f"Estimate:{UUID(int=9)}"
+    async with clone(template) as database:
+        await execute(database.admin_url, *ESTIMATE_ROWS.format(**keys).split(";"))
+        with recording_held() as statements:
+            async with serve(database) as client:
+                of = (await client.data(LINEAGE, **{"from": [estimate, untested]}, depth=1))["lineage"]
+                back = (await client.data(LINEAGE, **{"from": [test]}, depth=1))["lineage"]
+                diff = await client.data(
+                    "query($from: [ID!]!, $between: [DateTime!]!) { lineageDiff(from: $from, between: $between) { "
+                    "added { nodes { id } } changed { node { id } } unknown } }",
+                    **{"from": [estimate], "between": ["2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"]},
+                )
+        connection = await connect(database.admin_url)
+        try:
+            for statement in statements:
+                for node in await plan(connection, statement, options="ANALYZE, "):
+                    if node.get("Relation Name") == "causal_validations":
+                        read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+                        assert read * node["Actual Loops"] < 100, node
+        finally:
+            await connection.close()
+    assert of["missing"] == [untested]
+    (found,) = (node for node in of["nodes"] if node["id"] == estimate)
+    degree = {"upstream": 1, "downstream": 1}
+    assert found == {
+        "id": estimate,
+        "label": "visits nrx",
+        "state": "BLOCK",
+        "degree": degree,
+        "node": {"gate": "BLOCK"},
+    }
+    chain = [
+        {"from": experiment, "to": estimate, "kind": "PRODUCES"},
+        {"from": estimate, "to": test, "kind": "VALIDATED_BY"},
+    ]
+    assert all(edge in of["edges"] for edge in chain)
+    assert chain[1] in back["edges"]
+    assert {"id": test} in diff["lineageDiff"]["added"]["nodes"]
+    assert {"node": {"id": estimate}} in diff["lineageDiff"]["changed"]
+    assert "1 Estimate rows have no time: when they came to be is unknown." in diff["lineageDiff"]["unknown"]
+
+
+async def test_estimates_without_a_column_that_they_are_made_of(
+    demo_template: Database, clone: Clone, serve: Serve
+) -> None:
+    """The gate cannot be told, so estimates are no nodes, and the answer says for want of what."""
+    async with clone(demo_template) as database:
+        await execute(database.admin_url, "ALTER TABLE causal_validations DROP COLUMN confidence_score CASCADE")
+        async with serve(database) as client:
+            data = await client.data(
+                "{ causalValidations(first: 1) { nodes { id estimateId } } }",
+            )
+            (test,) = data["causalValidations"]["nodes"]
+            lineage = (await client.data(LINEAGE, **{"from": [test["id"]]}, depth=2))["lineage"]
+            assert lineage["reason"].endswith("the connected database lacks causal_validations.confidence_score.")
+            assert test["id"] in {node["id"] for node in lineage["nodes"]}
+            error = await client.error(LINEAGE, **{"from": [f"Estimate:{test['estimateId']}"]}, depth=1)
+            assert error["code"] == "MISSING_IN_DATABASE"

@@ -113,6 +113,23 @@ async def test_the_change_of_the_readme(demo: Client) -> None:
     assert preview["blockers"][0]["message"] in README
 
 
+async def test_the_lineage_of_the_readme(demo: Client) -> None:
+    """Its id comes from the query before it; what the README shows of the answer is there."""
+    before, query, shown = re.findall(
+        r"```graphql\n([^`]*)```[^`]*`model`[^`]*```graphql lineage\n(.*?)```\n\n```json\n(.*?)```", README, re.DOTALL
+    )[0]
+    model = (await demo.data(before))["model"]["id"]
+    lineage = (await demo.data(query, model=model))["lineage"]
+    assert lineage["complete"]
+    labels = {node["label"]: node["type"] for node in lineage["nodes"]}
+    told = re.findall(r'"type": "(\w+)", "label": "([^"]+)"', shown)
+    assert len(told) == 3
+    assert {label: type_ for type_, label in told}.items() <= labels.items()
+    assert {"from": "Retraining", "to": "Model", "kind": "PRODUCES", "closesCycle": True} in [
+        edge | {end: edge[end].split(":")[0] for end in ("from", "to")} for edge in lineage["edges"]
+    ]
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 async def test_example_tabs_of_graphiql(path: Path, demo: Client) -> None:
     """Where they speak of a model, of the newest in a stage, as GraphiQL fills it in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from conftest import Clone, Database, connect, execute
 from db.embedded import GATEWAY_ROLE
 from db.engine import DataError, Identity, ShortReader, StatementTimeoutError, create_engine, database_url, snapshot
 from db.roles import unusable
+from process import run
 
 TABLES = ("ml_experiments", "ml_model_registry")
 
@@ -276,17 +278,45 @@ async def test_what_the_role_may_not_read_is_an_error_of_the_field(
 async def test_roles_that_cannot_be_had_are_named(policed: Policed) -> None:
     engine = create_engine(database_url(policed.database.gateway_url), read_only=True)
     try:
-        assert await unusable(engine, [policed.role]) == []
+        async with engine.connect() as connection:
+            assert await unusable(connection, [policed.role]) == {}
         superuser = str(database_url(policed.database.admin_url).username)
         for role, why in (
             (policed.outsider, f"run GRANT {policed.outsider} TO {GATEWAY_ROLE}"),
             ("e2i_zzz_nobody", "there is no role e2i_zzz_nobody"),
             (superuser, f"no policy binds the role {superuser}"),
         ):
-            (said,) = await unusable(engine, [role])
-            assert why in said
+            async with engine.connect() as connection:
+                assert why in (await unusable(connection, [role]))[role]
     finally:
         await engine.dispose()
+
+
+async def test_a_token_whose_role_nobody_can_have_is_not_made(policed: Policed) -> None:
+    """The owner's command knows the roles that gateways serve with by what they may read."""
+    superuser = str(database_url(policed.database.admin_url).username)
+    for role, said in (
+        (policed.outsider, f"run GRANT {policed.outsider} TO {GATEWAY_ROLE}"),
+        ("e2i_zzz_nobody", "there is no role e2i_zzz_nobody"),
+        (superuser, f"no policy binds the role {superuser}"),
+    ):
+        made = await asyncio.to_thread(make_token, policed, "never", role)
+        assert (made.returncode, made.stdout) == (1, "")
+        assert "GATEWAY_RLS_TOKEN_ROLE" in made.stderr
+        assert said in made.stderr
+    made = await asyncio.to_thread(make_token, policed, f"bot-{policed.role}", policed.role)
+    assert made.returncode == 0, made.stderr
+    async with serving(policed.database.gateway_url, auth=("token",), rls=True, rls_roles=(policed.role,),
+                       rls_token_role=policed.role) as gateway:  # fmt: skip
+        caller = calling(gateway, made.stdout.strip())
+        assert (await caller.data("{ experiments { totalCount } }"))["experiments"]["totalCount"] == 0, "of no brand"
+
+
+def make_token(policed: Policed, name: str, role: str) -> subprocess.CompletedProcess[str]:
+    return run(
+        "token", "create", name, "--scope", "viewer", DATABASE_URL=policed.database.owner_url, GATEWAY_RLS="on",
+        GATEWAY_RLS_ROLES=role, GATEWAY_RLS_TOKEN_ROLE=role, GATEWAY_AUTH="token", GATEWAY_LOG="error",
+    )  # fmt: skip
 
 
 async def test_service_tokens_have_their_role(client: Client, policed: Policed) -> None:

@@ -10,9 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
+from websockets.exceptions import InvalidStatus
 
+from callers import JWT, token
 from client import Client, serving
 from conftest import Database
+from gateway.settings import Settings
+from sockets import listening, peer
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -210,14 +215,78 @@ async def test_what_a_form_can_send_is_no_request(demo: Client, content_type: st
     assert (response.status_code, codes(response)) == (415, ["UNSUPPORTED_MEDIA_TYPE"])
 
 
+EVIL = ("evil.example", "evil.example:8000", "gateway.evil.example", "127.0.0.1.evil.example", "localhost.evil.example",
+        "[::1]evil.example", "[::1", "::1", "localhost:80@evil.example", "localhost evil.example", "127.0.0.2", ".",
+        "")  # fmt: skip
+OWN = ("localhost", "LocalHost:8000", "localhost.", "localhost.:8000", "127.0.0.1:8000", "[::1]", "[::1]:8000")
+
+
+async def asked_by(client: Client, host: str | list[str]) -> set[tuple[int, str | None]]:
+    """The statuses and codes of a query by POST and by GET, and of the pages, asked by a name of the server."""
+    hosts = [("host", host)] if isinstance(host, str) else [("host", one) for one in host]
+    html = [*hosts, ("accept", "text/html")]
+    responses = [
+        await client.http.post("/graphql", json={"query": SMALL}, headers=hosts),
+        await client.http.get("/graphql", params={"query": SMALL}, headers=hosts),
+        await client.http.get("/graphql", headers=html),
+        await client.http.get("/explorer", headers=html),
+    ]
+    return {(one.status_code, codes(one)[0] if one.status_code >= 400 else None) for one in responses}
+
+
 async def test_a_page_that_makes_its_own_name_mean_this_machine_is_refused(demo_database: Database) -> None:
     """DNS rebinding: to the browser it is one site, so that neither preflights nor CORS are in its way."""
-    async with serving(demo_database.gateway_url, hosts="Gateway, 127.0.0.1, [::1]") as client:
-        for host in ("gateway", "GATEWAY:8000", "127.0.0.1:8000", "[::1]:8000"):
-            response = await client.http.post("/graphql", json={"query": SMALL}, headers={"host": host})
-            assert response.status_code == 200, host
-        for host in ("evil.example", "evil.example:8000", "gateway.evil.example", "127.0.0.1.evil.example", ""):
-            for method, more in (("POST", {"json": {"query": SMALL}}), ("GET", {"params": {"query": SMALL}})):
-                refused = await client.http.request(method, "/graphql", headers={"host": host}, **more)
-                assert (refused.status_code, codes(refused)) == (421, ["CROSS_SITE"]), host
-        assert (await client.http.get("/healthz", headers={"host": "10.0.0.7"})).status_code == 200
+    async with serving(demo_database.gateway_url, hosts="Gateway., 127.0.0.1, [::1]") as client:
+        for host in ("gateway", "GATEWAY:8000", "gateway.", "127.0.0.1:8000", "[::1]:8000"):
+            assert await asked_by(client, host) == {(200, None)}, host
+        for host in (*EVIL, "localhost"):
+            assert await asked_by(client, host) == {(421, "CROSS_SITE")}, host
+        for probe in ("/healthz", "/readyz"):
+            assert (await client.http.get(probe, headers={"host": "10.0.0.7"})).status_code == 200
+
+
+async def test_whoever_asks_nobody_who_he_is_has_the_names_of_its_machine_alone(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url) as client:
+        for host in OWN:
+            assert await asked_by(client, host) == {(200, None)}, host
+        for evil in (*EVIL, ["localhost", "evil.example"], ["evil.example", "localhost"]):
+            assert await asked_by(client, evil) == {(421, "CROSS_SITE")}, evil
+        refused = await client.http.get("/explorer", headers={"host": "evil.example"})
+        assert "GATEWAY_HOSTS" in refused.json()["errors"][0]["message"]
+    async with serving(demo_database.gateway_url, HOST="127.0.0.2") as client:
+        assert await asked_by(client, "127.0.0.2:8000") == {(200, None)}
+    async with serving(demo_database.gateway_url, hosts="*") as client:
+        assert await asked_by(client, "evil.example") == {(200, None)}
+
+
+async def test_a_page_without_a_credential_may_call_the_server_what_it_likes(demo_database: Database) -> None:
+    """It has no credential to send: the gateway sets no cookies, and what its own pages keep is kept by origin."""
+    async with serving(demo_database.gateway_url, **JWT) as client:
+        headers = {"host": "evil.example"}
+        refused = await client.http.post("/graphql", json={"query": SMALL}, headers=headers)
+        assert (refused.status_code, codes(refused)) == (401, ["UNAUTHENTICATED"])
+        headers["authorization"] = f"Bearer {token('viewer')}"
+        assert (await client.http.post("/graphql", json={"query": SMALL}, headers=headers)).status_code == 200
+    async with serving(demo_database.gateway_url, **(JWT | {"auth": ("none", "jwt")})) as client:
+        headers = {"host": "evil.example"}
+        refused = await client.http.post("/graphql", json={"query": SMALL}, headers=headers)
+        assert (refused.status_code, codes(refused)) == (421, ["CROSS_SITE"]), "nobody may be anonymous there"
+
+
+async def test_a_socket_by_another_name_of_the_server(demo_database: Database) -> None:
+    async with listening(demo_database.gateway_url) as gateway:
+        there = {"host": "127.0.0.1", "port": gateway.port}
+        for host in OWN:
+            async with peer(f"ws://{host}/graphql", **there):
+                pass
+        for host in ("evil.example", "127.0.0.1.evil.example:8000"):
+            with pytest.raises(InvalidStatus) as refused:
+                await peer(f"ws://{host}/graphql", **there).__aenter__()
+            assert refused.value.response.status_code == 421
+            assert b"GATEWAY_HOSTS" in (refused.value.response.body or b"")
+
+
+@pytest.mark.parametrize("hosts", ["https://e2i.example", "e2i.example:443", "::1", "e2i.example/graphql", "*.example"])
+def test_names_of_a_server_that_are_none(hosts: str) -> None:
+    with pytest.raises(ValidationError, match=r"without a port"):
+        Settings(hosts=hosts)

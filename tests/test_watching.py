@@ -38,7 +38,7 @@ async def client(module_database: Database) -> AsyncIterator[Client]:
 def scraper(client: Client) -> httpx.AsyncClient:
     """What Prometheus sees: the metrics' port of a gateway."""
     app = MetricsBeside(client.app, PORT, Siblings(0, 1, None, client.app.state.watch.metrics))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://gateway:{PORT}")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://localhost:{PORT}")
 
 
 async def scrape(client: Client) -> dict[str, float]:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
+from db.lineage import LineageKind, comes_from, leads_to
 from db.models.g02_causal_validation import GateDecision, RefutationTest
 
 REQUIRED = "('placebo_treatment', 'random_common_cause', 'sensitivity_e_value')"
@@ -138,6 +139,7 @@ class Estimate(Derived):
         FROM ({_ESTIMATES}) AS e
     """
     __reads__ = ("CausalValidation",)
+    __label__ = ("treatment_variable", "outcome_variable")
     __order__ = "last_validated_at"
 
     estimate_id: Mapped[UUID] = column(
@@ -194,6 +196,7 @@ class Estimate(Derived):
         inverse="estimate",
         inverse_doc="The estimate that was tested, with its gate.",
         inverse_many=False,
+        lineage=leads_to(LineageKind.VALIDATED_BY),
     )
     decisive_validations = linked_by(
         "CausalValidation",
@@ -227,6 +230,18 @@ class Estimate(Derived):
         inverse="estimate",
         inverse_doc="The experiment's causal estimate, with its gate; null where it was never tested.",
         inverse_many=False,
+        lineage=comes_from(LineageKind.PRODUCES),
+    )
+    roi_calculations = linked_by(
+        "RoiCalculation",
+        "{that}.causal_path_id = {this}.estimate_id AND {this}.estimate_source = 'causal_paths'",
+        "ROI calculations whose value rests on the causal path that is estimated.",
+        this_columns=("estimate_id", "estimate_source"),
+        that_columns=("causal_path_id",),
+        inverse="estimate",
+        inverse_doc="The estimate of the causal path that the value rests on, with its gate; null where untested.",
+        inverse_many=False,
+        lineage=leads_to(LineageKind.VALUED_BY),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from db.attach import Severity
 from db.checkup import Checkup
 from gateway.doctor.findings import Finding, error, note, ok, warning
+from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
 
 OLDEST = 14
@@ -27,6 +28,7 @@ def check(settings: Settings, found: Checkup, *, remote: bool) -> Iterator[Findi
     yield from _role(found)
     yield from _rights(found)
     yield from _policies(settings, found)
+    yield from _tokens(settings, found)
     yield from _schema(found)
 
 
@@ -196,7 +198,7 @@ def _rights(found: Checkup) -> Iterator[Finding]:
 def _policies(settings: Settings, found: Checkup) -> Iterator[Finding]:
     """Whose policies decide: those of callers' roles, or those of the gateway's own."""
     if settings.rls:
-        for why in found.closed:
+        for why in found.closed.values():
             yield error("database.rls", f"GATEWAY_RLS: {why}")
         return
     for table in found.hidden:
@@ -206,6 +208,28 @@ def _policies(settings: Settings, found: Checkup) -> Iterator[Finding]:
             "make a policy that lets the role read, or let callers' roles decide with GATEWAY_RLS=on",
             f"CREATE POLICY e2i_gateway_reads ON {table} FOR SELECT TO {found.role} USING (true)",
         )
+
+
+def _tokens(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    """Whether those who have a service token can do with it what it was made for."""
+    if "token" not in settings.auth or not found.tokens:
+        return
+    name, well = "database.tokens", True
+    role = settings.rls_token_role
+    if settings.rls and (why := found.closed.get(role)):
+        well = False
+        yield error(name, f"nobody can use the service tokens {_some(list(found.tokens))}: {why}")
+    roles = {**ROLES, **settings.roles}
+    for token, scopes in found.tokens.items():
+        if wrong := unknown(scopes, roles):
+            well = False
+            yield warning(
+                name,
+                f"the service token {token} was made with {', '.join(wrong)}, which grants nothing here",
+                f"define the role in GATEWAY_ROLES, or `e2i-gateway token revoke {token}` and make another one",
+            )
+    if well:
+        yield ok(name, f"{len(found.tokens)}, and each grants what it was made with")
 
 
 _OWN = {"missing schema", "missing own table", "older own table"}

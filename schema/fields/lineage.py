@@ -43,6 +43,12 @@ def _taken(types: Types) -> dict[str, Any]:
             "How many bytes of JSON the answer may have, aside from what is selected below `node`; nearest nodes "
             f"first. {asking.LEAST_BYTES} to {asking.MAX_BYTES}.",
         ),
+        "countUpTo": argument(
+            int | None,
+            f"How far `degree` and `remaining` are counted, a kind of edge: {COUNTED:,} to {asking.MAX_COUNTED:,}. "
+            f"Over {COUNTED:,} it is for few nodes: `countUpTo` times `maxNodes` may be {asking.ALL_COUNTED:,}.",
+            COUNTED,
+        ),
         "after": argument(
             list[str] | None,
             f"Read on from these cursors of a `frontier`, at most {cursors.MAX_CURSORS}, with the same arguments; "
@@ -74,7 +80,7 @@ class Reading:
         self._reader = reader
         self._asked = asked_
         self._selection = selection
-        self._filling = Filling(loaders, reader, selection)
+        self._filling = Filling(loaders, reader, selection, asked_.counted)
 
     async def record(self) -> Record:
         """The answer as its types' fields read it."""
@@ -112,7 +118,7 @@ class Reading:
                     "kind": cut.end.kind.value,
                     "type": cut.end.target,
                     "depth": cut.depth,
-                    "remaining": COUNTED,
+                    "remaining": asking.MAX_COUNTED,
                     "capped": False,
                     "cursor": cursors.encode(self._asked.signature, cut.end, cut.spot.id, cut.depth, cut.spot.position),
                 }
@@ -125,9 +131,8 @@ class Reading:
     async def _count_remaining(self, answer: Answer, records: Sequence[Record]) -> None:
         branches, places = cut_branches(answer.cuts)
         within = window(self._catalogue, self._asked.question)
-        for number, place, count in await self._filling.count(branches, within):
-            record = records[places[number][place - 1]]
-            record |= {"remaining": min(count, COUNTED), "capped": count > COUNTED}
+        for number, place, count, more in await self._filling.count(branches, within):
+            records[places[number][place - 1]] |= {"remaining": count, "capped": more}
 
 
 _ATTRIBUTES = {"from": "from_", "closesCycle": "closes_cycle", "asOf": "as_of"}

@@ -34,9 +34,15 @@ class LineageDirection(enum.Enum):
 
 @strawberry.type(description="How many edges a node has, whatever was walked.")
 class LineageDegree:
-    upstream: int = strawberry.field(description=f"Edges to what it came from, counted up to {COUNTED} a kind.")
-    downstream: int = strawberry.field(description=f"Edges to what came of it, counted up to {COUNTED} a kind.")
-    capped: bool = strawberry.field(description=f"Whether it has more: a kind of which there are over {COUNTED}.")
+    upstream: int = strawberry.field(
+        description=f"Edges to what it came from, counted up to {COUNTED:,} a kind, or `countUpTo`."
+    )
+    downstream: int = strawberry.field(
+        description=f"Edges to what came of it, counted up to {COUNTED:,} a kind, or `countUpTo`."
+    )
+    capped: bool = strawberry.field(
+        description="Whether it has more: a kind of which there are more than were counted."
+    )
 
 
 @strawberry.type(description="A row in a lineage.")
@@ -96,10 +102,10 @@ def classes(types: Types) -> Classes:
             description="Depth of the node. At `maxDepth` its cursor reads edges alone; a greater one, nodes too."
         )
         remaining: int = strawberry.field(
-            description=f"How many rows follow, counted up to {COUNTED}; some of them may be in the answer by other "
-            "edges. Costs a statement when selected."
+            description="How many rows follow, counted up to `countUpTo`; some of them may be in the answer by "
+            "other edges. Costs a statement when selected."
         )
-        capped: bool = strawberry.field(description=f"Whether more than {COUNTED} rows follow.")
+        capped: bool = strawberry.field(description="Whether more than `countUpTo` rows follow.")
         cursor: str = strawberry.field(description="Where it stopped; pass it in `after` to read on.")
 
     @strawberry.type(
@@ -192,12 +198,13 @@ def walked_rows(_types: object, arguments: Mapping[str, Any], _sizes: Mapping[st
 
 
 class Filling:
-    """Counts and reads nodes of an answer, as far as it is selected, on one snapshot."""
+    """Counts and reads nodes of an answer, as far as it is selected, on one snapshot; counts up to ``counted``."""
 
-    def __init__(self, loaders: Loaders, reader: Reader, selection: Selection) -> None:
+    def __init__(self, loaders: Loaders, reader: Reader, selection: Selection, counted: int = COUNTED) -> None:
         self._loaders = Loaders(loaders.catalogue, reader, loaders.missing, loaders.facts)
         self._reader = reader
         self._selection = selection
+        self._counted = counted
         self.statements = Statements(loaders.catalogue, loaders.missing)
 
     async def fill(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
@@ -208,21 +215,23 @@ class Filling:
             await self._read_nodes(nodes, records, selections)
 
     async def count(self, branches: Sequence[Branch], window: Window) -> Sequence[Sequence[Any]]:
-        """Rows (branch, place, count), counted one further than `COUNTED`."""
+        """Rows (branch, place, count, whether there are more)."""
         if not branches:
             return []
-        return await self._reader.fetch(*self.statements.counts(branches, COUNTED + 1, window))
+        most = self._counted
+        counts = await self._reader.fetch(*self.statements.counts(branches, most + 1, window))
+        return [(branch, place, min(count, most), count > most) for branch, place, count in counts]
 
     async def _count_degrees(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
         branches = degree_branches(nodes, self.statements.lacking)
         by_id = {record["id"]: record["degree"] for record in records}
         for degree in by_id.values():
             degree |= {"upstream": 0, "downstream": 0}
-        for number, place, count in await self.count(branches, Window()):
+        for number, place, count, more in await self.count(branches, Window()):
             branch = branches[number]
             degree = by_id[branch.spots[place - 1].id]
-            degree["downstream" if branch.end.downstream else "upstream"] += min(count, COUNTED)
-            degree["capped"] |= count > COUNTED
+            degree["downstream" if branch.end.downstream else "upstream"] += count
+            degree["capped"] |= more
 
     async def _read_nodes(
         self, nodes: Sequence[Found], records: Sequence[Record], selections: Sequence[Selection]
@@ -256,6 +265,10 @@ def below(selection: Selection, type_name: str, name: str) -> Iterator[Selection
             yield from below(child, type_name, name)
 
 
+LONGEST = asking.MAX_COUNTED * 10
+"""A count as long as it can become, where the size of an answer is measured before anything is counted."""
+
+
 def node_record(node: Found) -> Record:
     """A node as its type's fields read it, uncounted."""
     return {
@@ -264,7 +277,7 @@ def node_record(node: Found) -> Record:
         "label": node.label,
         "state": node.state,
         "depth": node.depth,
-        "degree": {"upstream": COUNTED * 10, "downstream": COUNTED * 10, "capped": False},
+        "degree": {"upstream": LONGEST, "downstream": LONGEST, "capped": False},
         "node": None,
     }
 

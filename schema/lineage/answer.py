@@ -14,7 +14,7 @@ from schema.lineage.statements import Branch, Spot, nulls
 from schema.lineage.walk import UPSTREAM, Expansion, Found, Question, Walked
 
 COUNTED = 1000
-"""How far degrees and what remains are counted; more is said to be more."""
+"""How far degrees and what remains are counted unless more is asked for; more is said to be more."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from schema.arguments import parse_id, type_of
 from schema.catalogue import Catalogue
 from schema.errors import bad_argument
 from schema.lineage import cursors
+from schema.lineage.answer import COUNTED
 from schema.lineage.edges import edges
 from schema.lineage.walk import BOTH, Question
 
@@ -23,6 +24,8 @@ MAX_DEPTH, DEPTH = 100, 3
 MAX_PER_NODE, PER_NODE = 1000, 25
 MAX_NODES, NODES = 10_000, 500
 LEAST_BYTES, MAX_BYTES = 4_000, 10_000_000
+MAX_COUNTED, ALL_COUNTED = 100_000, 1_000_000
+"""How far the edges of a node may be counted, and of all nodes together where it is further than by default."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Asked:
     question: Question
     types: frozenset[str] | None
     max_bytes: int | None
+    counted: int
     signature: str
 
 
@@ -43,7 +47,9 @@ def node_id(catalogue: Catalogue, argument: str, value: str) -> str:
     """
     type_ = type_of(catalogue, argument, value)
     if type_.name not in edges().of:
-        raise bad_argument(argument, f"{type_.name} rows are no nodes of the lineage; tables are, views are not")
+        raise bad_argument(
+            argument, f"{type_.name} rows are no nodes of the lineage; tables and estimates are, other views are not"
+        )
     return ids.encode(type_.name, parse_id(catalogue, argument, value, type_))
 
 
@@ -146,5 +152,9 @@ def asked(catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NO
     max_bytes = arguments.get("maxBytes")
     if max_bytes is not None:
         max_bytes = number(arguments, "maxBytes", 0, LEAST_BYTES, MAX_BYTES)
+    counted = number(arguments, "countUpTo", COUNTED, COUNTED, MAX_COUNTED)
+    if counted > COUNTED and counted * room > ALL_COUNTED:
+        most = ALL_COUNTED // counted
+        raise bad_argument("countUpTo", f"{counted:,} is too far for {room:,} nodes; pass a maxNodes of {most} at most")
     question = Question(starts, way, depth, per, room, through, since, until, resumed)
-    return Asked(question, shown_types(arguments), max_bytes, signature)
+    return Asked(question, shown_types(arguments), max_bytes, counted, signature)

@@ -16,7 +16,7 @@ from schema.records import Missing
 
 ENDED = ("deactivated_at", "deactivation_date", "deleted_at")
 """Columns that say when a row went out of use."""
-UPDATED = ("updated_at",)
+UPDATED = ("updated_at", "last_validated_at")
 EVENTS = "LifecycleEvent"
 MAX_EVENTS = 1000
 
@@ -130,7 +130,7 @@ class Differences:
                 return "NULL::text"
             return f"CASE WHEN {time} > {since} AND {time} <= {until} THEN {_WIRE.replace('{c}', time)} END"
 
-        came = first(("created_at", type_.ordered_by))
+        came = first(("created_at", None if type_.select else type_.ordered_by))
         when = (
             f"CASE WHEN {came} > {until} THEN 'after' WHEN {came} > {since} THEN 'within' "
             f"WHEN {came} IS NOT NULL THEN 'before' END"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from db.base import Edge, entities, is_own, relations, table_of
+from db.base import Edge, derived, entities, is_own, relations, table_of
 from db.lifecycle import Lifecycle, lifecycle_of
 from db.lineage import LineageKind
 from schema.catalogue import Join, Type, joins
@@ -34,7 +34,7 @@ class End:
 
 
 class Edges:
-    """The ends of all edges, by the type that they are seen from."""
+    """The ends of all edges, by the type that they are seen from: tables, and such SELECTs as have edges."""
 
     def __init__(self) -> None:
         self.of: dict[str, tuple[End, ...]] = {}
@@ -42,11 +42,11 @@ class Edges:
         for name, entity in entities().items():
             if not entity.__is_view__ and not is_own(table_of(entity)):
                 self.of.setdefault(name, ())
-        for name, entity in entities().items():
-            for field, relation in relations(entity).items():
+        for name, rows in {**entities(), **derived()}.items():
+            for field, relation in relations(rows).items():
                 if isinstance(relation.lineage, Edge):
                     for end in _ends(name, field, relation.target, relation.lineage, joins(relation)):
-                        self.of[end.type] = (*self.of[end.type], end)
+                        self.of[end.type] = (*self.of.get(end.type, ()), end)
                         self.by_name[end.name] = end
 
     @property
@@ -70,7 +70,7 @@ def edges() -> Edges:
     return Edges()
 
 
-STATES = ("status", "overall_status", "state")
+STATES = ("status", "overall_status", "state", "gate")
 """Columns that say in which state a row without a lifecycle is, the first of them that a table has."""
 LABEL_LENGTH = 120
 

@@ -6,6 +6,7 @@ in the order of the index behind the relation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +22,7 @@ from schema.records import Missing
 Position = tuple[str | None, ...]
 """Where a neighbour stands among the others of its node and edge: the texts of its order's values."""
 Key = tuple[str, ...]
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,23 @@ class Statements:
         """What the database lacks of what an edge reads."""
         here, there = self._catalogue[end.type], self._catalogue[end.target]
         return (
-            self._missing.table(there)
+            self._missing_of(there)
             or self._missing.first(there, (*end.join.remote_columns, *there.key))
             or self._missing.first(here, end.join.local_columns)
+        )
+
+    def _missing_of(self, type_: Type) -> str | None:
+        """What the rows of a type cannot do without: its table, or all that its SELECT reads."""
+        if what := self._missing.table(type_):
+            return what
+        words = set(_WORD.findall(type_.select or ""))
+        return next(
+            (
+                f"{table}.{column}"
+                for table, column in sorted(self._missing.columns)
+                if table in type_.reads and column in words
+            ),
+            None,
         )
 
     def order(self, type_: Type) -> tuple[OrderTerm, ...]:
@@ -148,11 +164,11 @@ class Statements:
         branches = [f"SELECT NULL::text, 0::bigint, {now}, NULL::text, NULL::text"]
         for name, of_type in keys.items():
             type_ = self._catalogue[name]
-            if what := self._missing.table(type_) or self._missing.first(type_, type_.key):
+            if what := self._missing_of(type_) or self._missing.first(type_, type_.key):
                 raise missing_object(what)
-            select = [f"'{name}'", *self._shown(type_)]
-            rows = sql.by_keys(type_, select, of_type, bind)
-            branches.append(f"SELECT r.type, r.ord, r.id, r.label, r.state FROM ({rows}) AS r ({_SHOWN})")
+            bound = [bind([key[place] for key in of_type], "text[]") for place in range(len(type_.key))]
+            shown = ", ".join(self._shown(type_))
+            branches.append(f"SELECT '{name}', q.ord, {shown} FROM {_by_keys(type_, bound, 't')}")
         return " UNION ALL ".join(branches), bind.values
 
     def _shown(self, type_: Type) -> list[str]:
@@ -177,7 +193,7 @@ class Statements:
             source, position = self._source(branch, bind, arrays)
             asked = sql.Page(order, limit + 1, position)
             ways = [[branch.end.join.on("k", "t"), *way] for way in window.predicates(target, order, bind)]
-            page = _merged(target.sql_name, numbered, asked, bind, ways)
+            page = _merged(target.source({}), numbered, asked, bind, ways)
             selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({page}) r")
         return " UNION ALL ".join(selects), bind.values
 
@@ -193,7 +209,7 @@ class Statements:
             key = ", ".join(f"t.{column}" for column in target.key)
             behind = [[]] if position is None else [[one] for one in sql.after(order, position, "t", bind)]
             found = [
-                f"(SELECT {key} FROM {target.sql_name} t"
+                f"(SELECT {key} FROM {target.source({})} t"
                 f"{sql.conditions([end.join.on('k', 't'), *within, *place])} LIMIT {cap})"
                 for end in branch.ends
                 for within in window.predicates(target, order, bind)
@@ -215,7 +231,7 @@ class Statements:
 
         spots = branch.spots
         bound = [array(tuple(spot.key[place] for spot in spots)) for place in range(len(type_.key))]
-        names = [f"c{place}" for place in range(len(type_.key))]
+        names: list[str] = []
         position: list[_Column | None] | None = None
         if spots[0].position is not None:
             position = []
@@ -224,11 +240,21 @@ class Statements:
                 if value is not None:
                     names.append(f"p{place}")
                     bound.append(array(tuple(spot.position[place] for spot in spots if spot.position)))
-        on = " AND ".join(sql.same_key(type_, column, f"q.c{place}", "k") for place, column in enumerate(type_.key))
-        source = (
-            f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord) JOIN {type_.sql_name} k ON {on}"
-        )
-        return source, None if position is None else tuple(position)
+        return _by_keys(type_, bound, "k", names), None if position is None else tuple(position)
+
+
+def _by_keys(type_: Type, bound: Sequence[str], row: str, more: Sequence[str] = ()) -> str:
+    """The rows of a type that have these keys, with each key's place as ``q.ord``; ``more`` is bound beside the keys.
+
+    Of a SELECT they are the rows that it lists, not one for every key that is asked for.
+    """
+    names = [*(f"c{place}" for place in range(len(type_.key))), *more]
+    keys = f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord)"
+    on = " AND ".join(sql.same_key(type_, column, f"q.c{place}", row) for place, column in enumerate(type_.key))
+    if type_.select is None:
+        return f"{keys} JOIN {type_.sql_name} {row} ON {on}"
+    # as in sql.by_keys: a condition is pushed into a SELECT with groups, a join is not
+    return f"{keys} CROSS JOIN LATERAL (SELECT {row}.* FROM {type_.source({})} {row} WHERE {on} OFFSET 0) {row}"
 
 
 def _merged(rows: str, select: Sequence[str], page: sql.Page, bind: sql.Binds, ways: Sequence[Sequence[str]]) -> str:
@@ -244,7 +270,6 @@ def _merged(rows: str, select: Sequence[str], page: sql.Page, bind: sql.Binds, w
     return f"SELECT {names} FROM ({union}) w ORDER BY {sql.order_by(by, 'w')} LIMIT {limit}"
 
 
-_SHOWN = "ord, type, id, label, state"
 _NOW = "to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 

@@ -1,9 +1,10 @@
 """`make bench`: the gateway over HTTP on a database of its own, with a million serving metrics, beside its peers.
 
 Servers of one worker each answer the same questions in interleaved rounds: the gateway by its loaders and by compiled
-statements, those statements in a bare application (the limit), and PostGraphile 5 if `make bench-peers` has installed
-it. Prints medians and writes ``bench.json`` and ``bench.svg`` into ``gateway/docs``. The database stays in
-``.e2i/bench`` for the next run. ``--memory SECONDS`` measures what a mixed load does to the memory of a worker instead.
+statements, with callers, budgets, logs and metrics on; the latter with all of that off; those statements in a bare
+application (the limit); and PostGraphile 5 if `make bench-peers` has installed it. Prints medians and writes
+``bench.json`` and ``bench.svg`` into ``gateway/docs``. The database stays in ``.e2i/bench`` for the next run.
+``--memory SECONDS`` measures what a mixed load does to the memory of a worker instead.
 """
 
 from __future__ import annotations
@@ -140,8 +141,9 @@ def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], first: serv
         for case in asked
     }
     made = {
-        "loaders": Subject(stack.enter_context(servers.gateway("loaders", compiler=False)), graph),
+        "loaders": Subject(stack.enter_context(servers.gateway("loaders", servers.ON, compiler=False)), graph),
         "compiled": Subject(first, graph),
+        "all off": Subject(stack.enter_context(servers.gateway("all off", servers.OFF)), graph),
         "limit": Subject(
             stack.enter_context(servers.limit(address(found, "e2i_gateway"), orjson.dumps(statements).decode())), hard
         ),
@@ -172,7 +174,7 @@ def _query(query: str, case: Case) -> str:
 def check(name: str, subject: Subject, case: Case) -> tuple[float, float]:
     """Asks once: statements, where they are told, and kilobytes."""
     path, bodies = subject.asked[case.name]
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", **subject.server.headers}
     answer = httpx.post(subject.server.url(path), content=bodies[0], headers=headers, timeout=60, trust_env=False)
     found = answer.json()
     if answer.status_code != 200 or "errors" in found or None in found["data"].values():
@@ -181,9 +183,9 @@ def check(name: str, subject: Subject, case: Case) -> tuple[float, float]:
     return float(told), len(answer.content) / 1000
 
 
-def measure(rounds: int, seconds: float, only: list[str]) -> None:
+def measure(rounds: int, seconds: int, only: list[str]) -> None:
     with ExitStack() as stack:
-        first = stack.enter_context(servers.gateway("compiled", compiler=True))
+        first = stack.enter_context(servers.gateway("compiled", servers.ON))
         found = stack.enter_context(database())
         asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))))
         asked = [case for case in asked if not only or case.name[:2] in only]
@@ -229,12 +231,12 @@ def measure(rounds: int, seconds: float, only: list[str]) -> None:
         report.write(DOCS, medians, about)
 
 
-def _round(subject: Subject, case: Case, process: psutil.Process, seconds: float) -> dict[str, float]:
+def _round(subject: Subject, case: Case, process: psutil.Process, seconds: int) -> dict[str, float]:
     path, bodies = subject.asked[case.name]
     server, data = subject.server.cpu, servers.database_cpu(process)
-    taken = load.run(subject.server.url(path), bodies, CONNECTIONS, seconds)
+    taken = load.run(subject.server.url(path), subject.server.headers, bodies, CONNECTIONS, seconds)
     if not taken.requests:  # slower than the round is long
-        taken = load.run(subject.server.url(path), bodies, CONNECTIONS, 10 * seconds)
+        taken = load.run(subject.server.url(path), subject.server.headers, bodies, CONNECTIONS, 10 * seconds)
     return {
         "rate": taken.rate,
         "latency": taken.latency,
@@ -246,14 +248,14 @@ def _round(subject: Subject, case: Case, process: psutil.Process, seconds: float
 def memory(seconds: float) -> None:
     """A mixed load, and how the memory of the worker goes with it."""
     with ExitStack() as stack:
-        server = stack.enter_context(servers.gateway("compiled", compiler=True))
+        server = stack.enter_context(servers.gateway("compiled", servers.ON))
         found = stack.enter_context(database())
         asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))))
         samples: list[tuple[float, float]] = []
         started = time.monotonic()
         for case in cycle(asked):
             bodies = [load.body(_query(case.query, case), variables) for variables in case.variables]
-            load.run(server.url(), bodies, CONNECTIONS, 2)
+            load.run(server.url(), server.headers, bodies, CONNECTIONS, 2)
             samples.append(((time.monotonic() - started) / 60, server.rss))
             if time.monotonic() - started > seconds:
                 break
@@ -266,7 +268,7 @@ def memory(seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the gateway beside its peers.")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each measurement (3)")
+    parser.add_argument("--seconds", type=int, default=3, help="whole seconds of each measurement (3)")
     parser.add_argument("--only", nargs="*", default=[], metavar="Q", help="some questions (Q1 Q5), and no files")
     parser.add_argument(
         "--memory", type=float, metavar="SECONDS", help="a mixed load for so long, for the memory alone"

@@ -22,7 +22,7 @@ request = function()
   turn = turn + 1
   local body = bodies[turn % #bodies + 1]
   {unseen}
-  return wrk.format("POST", nil, {{ ["content-type"] = "application/json" }}, body)
+  return wrk.format("POST", nil, {{ {headers} }}, body)
 end
 done = function(summary, latency, requests)
   local errors = summary.errors
@@ -46,21 +46,23 @@ class Taken:
         return self.requests / self.seconds
 
 
-def run(url: str, bodies: list[bytes], connections: int, seconds: float) -> Taken:
+def run(url: str, headers: dict[str, str], bodies: list[bytes], connections: int, seconds: float) -> Taken:
     """One round. The word UNSEEN in a body is another one in every request.
 
     Raises:
         RuntimeError: Something was answered with an error.
     """
+    headers = {"content-type": "application/json", **headers}
     if shutil.which("wrk"):
-        return _wrk(url, bodies, connections, seconds)
-    return asyncio.run(_asyncio(url, bodies, connections, seconds))
+        return _wrk(url, headers, bodies, connections, seconds)
+    return asyncio.run(_asyncio(url, headers, bodies, connections, seconds))
 
 
-def _wrk(url: str, bodies: list[bytes], connections: int, seconds: float) -> Taken:
+def _wrk(url: str, headers: dict[str, str], bodies: list[bytes], connections: int, seconds: float) -> Taken:
     texts = ", ".join(f"[==[{body.decode()}]==]" for body in bodies)
     unseen = UNSEEN if any(b"UNSEEN" in body for body in bodies) else ""
-    script = SCRIPT.format(bodies=texts, stamp=f"{time.time_ns()}x", unseen=unseen)
+    sent = ", ".join(f'["{name}"] = "{value}"' for name, value in headers.items())
+    script = SCRIPT.format(headers=sent, bodies=texts, stamp=f"{time.time_ns()}x", unseen=unseen)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "load.lua"
         path.write_text(script)
@@ -72,11 +74,13 @@ def _wrk(url: str, bodies: list[bytes], connections: int, seconds: float) -> Tak
     return Taken(int(found[1]), float(found[3]), float(found[4]))
 
 
-async def _asyncio(url: str, bodies: list[bytes], connections: int, seconds: float) -> Taken:
+async def _asyncio(url: str, headers: dict[str, str], bodies: list[bytes], connections: int, seconds: float) -> Taken:
     """Plain sockets, one request after the other on each: little of the machine goes to the load itself."""
     where = urlsplit(url)
     taken: list[float] = []
     until = time.perf_counter() + seconds
+    sent = {"host": where.netloc, **headers}
+    head = f"POST {where.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in sent.items())
 
     async def ask(number: int) -> None:
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
@@ -84,7 +88,6 @@ async def _asyncio(url: str, bodies: list[bytes], connections: int, seconds: flo
         while (started := time.perf_counter()) < until:
             turn += connections
             body = bodies[turn % len(bodies)].replace(b"UNSEEN", b"u%d_%d" % (time.time_ns(), turn))
-            head = f"POST {where.path} HTTP/1.1\r\nhost: {where.netloc}\r\ncontent-type: application/json\r\n"
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", answer.lower())

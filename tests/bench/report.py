@@ -9,7 +9,13 @@ from typing import Any
 
 import orjson
 
-COLOURS = {"loaders": "#9aa5b1", "PostGraphile 5": "#d98e04", "compiled": "#1f6feb", "limit": "#d0d7de"}
+COLOURS = {
+    "loaders": "#9aa5b1",
+    "PostGraphile 5": "#d98e04",
+    "compiled": "#1f6feb",
+    "all off": "#79b8ff",
+    "limit": "#d0d7de",
+}
 
 Results = dict[str, dict[str, dict[str, float]]]
 """By case and server: rate, latency, CPU of server and database per request in ms, statements, kilobytes."""
@@ -17,16 +23,17 @@ Results = dict[str, dict[str, dict[str, float]]]
 
 def table(results: Results) -> Iterator[str]:
     """Lines of medians, a case at a time."""
-    head = (
-        f"{'req/s':>10}{'median ms':>11}{'of limit':>10}{'x peer':>8}{'server ms':>11}{'database ms':>13}{'stmts':>7}"
-    )
+    names = ("req/s", 10), ("median ms", 11), ("of limit", 10), ("of off", 8), ("x peer", 8)
+    names += ("server ms", 11), ("database ms", 13), ("stmts", 7)
+    head = "".join(f"{name:>{width}}" for name, width in names)
     yield f"{'':22}{head}"
     for case, servers in results.items():
         yield case
         limit = servers.get("limit", {}).get("rate", math.nan)
+        off = servers.get("all off", {}).get("rate", math.nan)
         peer = servers.get("PostGraphile 5", {}).get("rate", math.nan)
         for name, one in servers.items():
-            ratios = f"{one['rate'] / limit:10.2f}{one['rate'] / peer:8.2f}"
+            ratios = f"{one['rate'] / limit:10.2f}{one['rate'] / off:8.2f}{one['rate'] / peer:8.2f}"
             costs = f"{one['server_ms']:11.2f}{one['database_ms']:13.2f}{one['statements']:7.0f}"
             yield f"  {name:20}{one['rate']:10.1f}{one['latency']:11.2f}{ratios}{costs}"
 

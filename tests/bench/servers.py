@@ -1,4 +1,4 @@
-"""What is measured, as processes of their own on one database: two gateways, the limit and PostGraphile."""
+"""What is measured, as processes of their own on one database: gateways, the limit and PostGraphile."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import jwt
 import psutil
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,8 @@ class Server:
     name: str
     base: str
     process: psutil.Process
+    headers: dict[str, str] = field(default_factory=dict)
+    """What each request to it has, beside what every request has."""
 
     def url(self, path: str = "/graphql") -> str:
         return f"{self.base}{path}"
@@ -94,9 +97,25 @@ def _answers(url: str) -> bool:
         return False
 
 
+SECRET = "a secret of thirty-two bytes or more"
+
+ON = {
+    "GATEWAY_LOG": "info",
+    "GATEWAY_AUTH": "jwt,token",
+    "GATEWAY_JWT_SECRET": SECRET,
+    "GATEWAY_BUDGET_PER_MINUTE": "1000000000",
+    "GATEWAY_CORS_ORIGINS": "https://lineage.example.org",
+    "GATEWAY_METRICS": "127.0.0.1:0",
+    "GATEWAY_SLOW_MS": "5000",
+}
+"""What a deployment switches on, as far as it costs no round trip: who asks, budgets, other sites, logs, metrics."""
+
+OFF = {"GATEWAY_LOG": "warning", "GATEWAY_AUTH": "none", "GATEWAY_SLOW_MS": "0"}
+
+
 @contextmanager
-def gateway(name: str, *, compiler: bool) -> Iterator[Server]:
-    """A gateway of one worker with limits and logs on; the first one makes the data."""
+def gateway(name: str, switches: dict[str, str], *, compiler: bool = True) -> Iterator[Server]:
+    """A gateway of one worker, with its limits as they are by default; the first one makes the data."""
     port = free_port()
     command = [sys.executable, "-m", "gateway.cli", "serve", "--demo", "large"]
     settings = {
@@ -104,7 +123,11 @@ def gateway(name: str, *, compiler: bool) -> Iterator[Server]:
         "GATEWAY_DATA": str(DATA),
         "GATEWAY_COMPILER": "on" if compiler else "off",
     }
-    with _running(name, command, port, "/readyz", **settings) as server:
+    with _running(name, command, port, "/readyz", **settings, **switches) as server:
+        if "GATEWAY_JWT_SECRET" in switches:
+            who = {"sub": "bench", "aud": "authenticated", "app_metadata": {"roles": ["analyst"]}}
+            made = jwt.encode(who | {"exp": int(time.time()) + 86_400}, SECRET, "HS256")
+            server.headers["authorization"] = f"Bearer {made}"
         yield server
 
 

@@ -1,0 +1,224 @@
+"""Similarity as both executors search by it: what the arguments mean, and the SQL that follows from them.
+
+The rows whose vectors are nearest to a given one come by pgvector's HNSW index. It answers approximately, and its scan
+can end before a page is full. Without an index that scans on (pgvector before 0.8), or where `exact` is asked for,
+every vector is compared. How the index searches is a matter of settings, which hold for the statement alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from schema import cursors, sql
+from schema.arguments import parse_id
+from schema.catalogue import Catalogue, OrderTerm, Root, Type, camel
+from schema.errors import bad_argument
+from schema.lists import MAX_PAGE, ROOT_PAGE, Lists
+from schema.places import Place, applied
+
+EF_SEARCH = (100, 1000)
+"""Least and greatest size of the index's list of candidates: twice the page within these bounds."""
+
+COMPARISON_COST = "0.1"
+"""Of two vectors, in the planner's units; 40 times that of two numbers."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The arguments of a similarity search, checked; what comes from variables may be a place.
+
+    ``vector`` is the text of one, or None for that of ``like``, the key of a row; ``what`` tells searches apart.
+    """
+
+    limit: int
+    vector: str | Place | None
+    like: str | Place | None
+    what: str | Place
+    least: float | Place | None
+    exact: bool
+    flags: tuple[str, ...]
+    position: Any
+    """The texts of the distance and the key at the cursor, None without one."""
+    where: Mapping[str, Any] | None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its page is read under."""
+        return {} if self.exact else settings(self.limit)
+
+
+def settings(limit: int) -> dict[str, str]:
+    """How the index searches for so many rows, and what a comparison costs: vectors are long and stored apart, which
+    the planner does not reckon with, and so it would rather compare all rows that match a filter."""
+    return {
+        "hnsw.ef_search": str(min(max(2 * limit, EF_SEARCH[0]), EF_SEARCH[1])),
+        "hnsw.iterative_scan": "strict_order",
+        "cpu_operator_cost": COMPARISON_COST,
+    }
+
+
+class Similarity:
+    """A root that lists the rows of a type by similarity: its arguments, and the SQL of its rows ``t``."""
+
+    def __init__(self, catalogue: Catalogue, root: Root) -> None:
+        assert root.nearest is not None  # noqa: S101 - the root of a similarity search
+        self.type: Type = catalogue[root.target]
+        self.nearest = root.nearest
+        self.column = self.type.leaf(self.nearest.vector)
+        self.length = int(self.type.table.c[self.nearest.vector].type.dim)  # type: ignore[attr-defined]  # a Vector
+        self.like = camel(self.nearest.like)
+        self._catalogue = catalogue
+
+    # -- arguments -------------------------------------------------------------------------------------------------
+
+    def search(self, arguments: Mapping[str, Any], *, scans_on: bool) -> Search:
+        """Checks the arguments; ``scans_on`` says whether the index's scan can go on until a page is full.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+        """
+        embedding, like = arguments.get("embedding"), arguments.get(self.like)
+        if (embedding is None) == (like is None):
+            given = "both were given" if embedding is not None else "neither was given"
+            raise bad_argument("embedding", f"pass `embedding` or `{self.like}`: {given}")
+        first, least, after = arguments.get("first"), arguments.get("minSimilarity"), arguments.get("after")
+        limit = ROOT_PAGE if first is None else first
+        if not 0 <= limit <= MAX_PAGE:
+            raise bad_argument("first", f"{limit} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
+        vector = None if embedding is None else applied(self._vector, embedding)
+        key = None if like is None else applied(self._key, like)
+        what = applied(_digest, key if vector is None else vector)
+        return Search(
+            limit,
+            vector,
+            key,
+            what,
+            None if least is None else applied(_least, least),
+            bool(arguments.get("exact")) or not scans_on,
+            tuple(flag for flag in self.nearest.filters if arguments.get(camel(flag))),
+            None if after is None else applied(self._position, [after, what]),
+            arguments.get("where"),
+        )
+
+    def _vector(self, embedding: Sequence[Any]) -> str:
+        if len(embedding) != self.length:
+            raise bad_argument("embedding", f"has {len(embedding)} numbers; {self.column.name} has {self.length}")
+        for place, value in enumerate(embedding):
+            if value is None or not abs(value) < 3.4e38:
+                raise bad_argument(f"embedding[{place}]", f"{value} is not a 32-bit floating point number")
+        if not any(abs(value) > 1e-30 for value in embedding):
+            raise bad_argument("embedding", "is all zeros, which point nowhere: nothing is similar to it")
+        return f"[{','.join(repr(float(value)) for value in embedding)}]"
+
+    def _key(self, id_: str) -> str:
+        return parse_id(self._catalogue, self.like, id_, self.type)[0]
+
+    def _position(self, asked: Sequence[str]) -> tuple[str | None, ...]:
+        cursor, what = asked
+        return cursors.decode("after", cursor, self.type, self._named(what))
+
+    def cursor_start(self, search: Search) -> str | Place:
+        """What all cursors of a search begin with."""
+        start: str | Place = applied(lambda what: cursors.start(self.type, self._named(what)), search.what)
+        return start
+
+    def _named(self, what: str) -> tuple[OrderTerm, ...]:
+        """The order by its names alone, the first of which ties a cursor to what is searched for."""
+        return self.order("", f"distance:{what}")
+
+    # -- SQL -------------------------------------------------------------------------------------------------------
+
+    def target(self, search: Search, bind: sql.Binds) -> str:
+        """The vector that is searched by."""
+        if search.vector is not None:
+            return bind(search.vector, f"text::{self.column.kind.pg_type}")
+        return f"(SELECT s.{self.nearest.vector} {self._liked(search, bind)})"
+
+    def _liked(self, search: Search, bind: sql.Binds) -> str:
+        return f"FROM {self.type.sql_name} s WHERE s.{self.type.key[0]} = {bind(search.like, 'text::uuid')}"
+
+    def liked(self, search: Search, bind: sql.Binds) -> str:
+        """How many rows there are by whose vector to search, and how many have one: one each, if all is well."""
+        return f"SELECT count(*) AS rows, count(s.{self.nearest.vector}) AS vectors {self._liked(search, bind)}"
+
+    def order(self, value: str, name: str = "distance") -> tuple[OrderTerm, ...]:
+        """Nearest first by a distance, then by key."""
+        nearest = OrderTerm(name, value, "double precision", (self.nearest.vector,), descending=False, nullable=False)
+        return (nearest, *self.type.key_order((), descending=False))
+
+    def distance(self, search: Search, target: str) -> str:
+        """From the row to the target, as no index orders by it where the search is exact."""
+        value = f"(t.{self.nearest.vector} <=> {target})"
+        return f"({value} + 0)" if search.exact else value
+
+    def conditions(self, search: Search, lists: Lists, bind: sql.Binds) -> list[str]:
+        """What the rows must fulfil to be in the list, however near they are."""
+        where = [f"t.{self.nearest.vector} IS NOT NULL"]
+        where += [self.nearest.filters[flag][0].replace("{row}", "t") for flag in search.flags]
+        if search.like is not None:
+            where.append(f"t.{self.type.key[0]} <> {bind(search.like, 'text::uuid')}")
+        return [*where, *lists.filters(self.type, search.where, bind)]
+
+    def page(self, search: Search, select: Sequence[str], lists: Lists, bind: sql.Binds) -> str:
+        """One row more than the page has, before the least similarity cuts it: items that are called ``f0`` and so on,
+        the score (cosine similarity, null where there is none), and the texts of the distance and the key."""
+        target = self.target(search, bind)
+        distance = self.distance(search, target)
+        where = self.conditions(search, lists, bind)
+        if search.like is not None:
+            where.append(f"{target} IS NOT NULL")
+        where += self._behind(search, distance, bind)
+        # An index can give the order by distance alone, so the rows that tie with the last are sorted out outside. The
+        # limit is written out: a plan for any limit would rather sort the table.
+        most = search.limit + 1
+        items = ", ".join([*select, f"{distance} AS distance", f"t.{self.type.key[0]} AS key"])
+        near = (
+            f"SELECT {items} FROM {self.type.sql_name} t{sql.conditions(where)} "
+            f"ORDER BY {distance} FETCH FIRST {most} ROWS WITH TIES"
+        )
+        names = [f"n.f{place}" for place in range(len(select))]
+        values = ", ".join([*names, "nullif(1 - n.distance, 'NaN')", "n.distance::text", "n.key::text"])
+        return f"SELECT {values} FROM ({near}) n ORDER BY n.distance, n.key LIMIT {most}"
+
+    def _behind(self, search: Search, distance: str, bind: sql.Binds) -> list[str]:
+        """What lies behind the cursor; one branch, since no value is null and all ascend."""
+        if search.position is None:
+            return []
+        parts = [applied(partial(_part, place), search.position) for place in range(2)]
+        return sql.after(self.order(distance), parts, "t", bind)
+
+    def left(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
+        """Counts the rows behind the cursor, whatever the index finds of them."""
+        distance = self.distance(search, self.target(search, bind))
+        where = [*self.conditions(search, lists, bind), f"{distance} <> 'NaN'", *self._behind(search, distance, bind)]
+        return sql.count(self.type.sql_name, where=where)
+
+    def total(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
+        """Counts the rows of the whole list, by comparing every vector."""
+        score = f"1 - {self.distance(search, self.target(search, bind))}"
+        where = [*self.conditions(search, lists, bind), f"{score} <> 'NaN'"]
+        if search.least is not None:
+            where.append(f"{score} >= {self.least(search, bind)}")
+        return sql.count(self.type.sql_name, where=where)
+
+    def least(self, search: Search, bind: sql.Binds) -> str:
+        """The least similarity that is asked for."""
+        return bind(applied(repr, search.least), "text::double precision")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _least(value: float) -> float:
+    if not -1 <= value <= 1:
+        raise bad_argument("minSimilarity", f"{value:g} is out of range; cosine similarity is -1 to 1")
+    return value
+
+
+def _part(place: int, position: Sequence[str | None]) -> str | None:
+    return position[place]
