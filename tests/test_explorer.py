@@ -64,6 +64,29 @@ DRAG_AFTER_WHEEL = """async () => {
     return layer;
 }"""
 
+TURN = """() => {
+    const pane = document.querySelector('.pane'), { width, height } = pane.getBoundingClientRect();
+    const at = { clientX: width / 2, clientY: height / 2, bubbles: true, cancelable: true };
+    for (let turn = 0; turn < 30; turn++) pane.dispatchEvent(new WheelEvent('wheel', { ...at, deltaY: -40 }));
+    return ['.scene', '.sheet'].map(one => new DOMMatrix(document.querySelector(one).style.transform).a);
+}"""
+"""Turns the wheel; how far that stretched the picture, and at which scale the picture was drawn before."""
+
+RESTS = """() => {
+    const [by, drawn] = ['.scene', '.sheet'].map(one => new DOMMatrix(document.querySelector(one).style.transform).a);
+    return by === 1 && drawn;
+}"""
+
+COUNT_NODES = """() => {
+    window.counted = [];
+    const count = () => {
+        counted.push(document.querySelectorAll('[data-node]').length);
+        requestAnimationFrame(count);
+    };
+    requestAnimationFrame(count);
+}"""
+"""How many nodes are there at each frame."""
+
 IN_SIGHT = """() => {
     const pane = document.querySelector('.pane').getBoundingClientRect();
     return [...document.querySelectorAll('[data-node] .card')].every(card => {
@@ -509,12 +532,31 @@ def test_pictures_are_saved(open_page: OpenPage, retraining: str, tmp_path: Path
 
 
 def test_five_hundred_nodes(open_page: OpenPage, experiment: str) -> None:
-    page = open_page(link(experiment, depth=4, per=25))
+    page = open_page("explorer")
+    page.evaluate(COUNT_NODES)
+    page.evaluate("hash => { location.hash = hash }", link(experiment, depth=4, per=25).split("#")[1])
     shown = settled(page)
     assert len(shown) == MANY
     assert len(set(shown.values())) == MANY, "no two in one place"
+    counted = page.evaluate("counted")
+    assert max(after - before for before, after in pairwise(counted)) <= MANY / 10, "a part is drawn in each frame"
+    lines = page.locator("path.edge").evaluate_all("all => all.map(one => one.getAttribute('d'))")
+    label = page.locator("svg.graph").get_attribute("aria-label") or ""
+    assert sum(line.count("M") for line in lines) == int(re.findall(r"(\d+) edges", label)[0]) > 2 * len(lines)
     expect(page.locator(".minimap rect")).to_have_count(MANY)
     expect(page.locator(".partial")).to_contain_text("maxNodes")
+
+
+def test_five_hundred_nodes_move_as_a_picture(open_page: OpenPage, experiment: str) -> None:
+    page = open_page(link(experiment, depth=4, per=25))
+    settled(page)
+    page.wait_for_function(IN_SIGHT)
+    drawn = page.evaluate(RESTS)
+    by, still = page.evaluate(TURN)
+    assert still == drawn, "while it is zoomed nothing is drawn anew"
+    assert by > 2
+    page.wait_for_function(RESTS)
+    assert page.evaluate(RESTS) == pytest.approx(drawn * by), "then it is sharp again"
     assert page.evaluate(DRAG_AFTER_WHEEL), "while it is dragged the view is a picture that moves, not drawn anew"
     times = page.evaluate(FRAMES)
     print(json.dumps({"frames": len(times), "median": times[len(times) // 2], "p95": times[-6], "max": times[-1]}))

@@ -26,8 +26,8 @@ export class Camera {
   private height = 1;
   /** Movements under way: a drag may begin while the turning of a wheel still counts as one. */
   private moving = 0;
-  /** The scale at which the picture was drawn. */
-  private drawn = 1;
+  /** The scale at which the picture was drawn, and by how much it was moved then, since layers lie on whole pixels. */
+  private drawn = { k: 1, x: 0, y: 0 };
 
   /** `moved` is told what is in sight, in the coordinates of the drawing. */
   constructor(
@@ -93,17 +93,20 @@ export class Camera {
   }
 
   private apply({ transform: { x, y, k } }: D3ZoomEvent<HTMLElement, unknown>): void {
-    this.scene.style.transform = `translate(${x}px, ${y}px) scale(${k / this.drawn})`;
+    const { drawn, scene } = this;
+    const by = k / drawn.k;
+    scene.style.transform = `translate(${x - drawn.x * by}px, ${y - drawn.y * by}px) scale(${by})`;
     this.look();
   }
 
   private rest(): void {
     if (--this.moving) return;
     const { x, y, k } = zoomTransform(this.pane);
-    if (k === this.drawn) return;
-    this.drawn = k;
-    this.sheet.style.transform = `scale(${k})`;
-    this.scene.style.transform = `translate(${x}px, ${y}px)`;
+    if (k === this.drawn.k) return;
+    const [left, top] = [Math.floor(x), Math.floor(y)];
+    this.drawn = { k, x: x - left, y: y - top };
+    this.sheet.style.transform = `translate(${x - left}px, ${y - top}px) scale(${k})`;
+    this.scene.style.transform = `translate(${left}px, ${top}px)`;
     this.scene.classList.toggle("far", k < FAR);
   }
 }

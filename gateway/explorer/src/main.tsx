@@ -82,7 +82,7 @@ function Explorer() {
       if (!graph.nodes.size) throw new ApiError(`There is no ${next.from.join(", ")} in this database.`, "NOT_FOUND");
       const places = await place([...graph.nodes.keys()], graph.edges.values(), new Map());
       if (!isLast()) return;
-      setShown({ graph, places, version: 1, drawn: AT_ONCE });
+      setShown({ graph, places, version: 1, drawn: 0 });
       await frame();
       canvas.current?.fit();
       await unfold(graph);
@@ -125,7 +125,7 @@ function Explorer() {
   const open = useCallback((id: string, sides: Side[]) => {
     if (now.current.busy || !sides.length) return;
     now.current.busy = true;
-    void attempt(async () => {
+    void attempt(async (isLast) => {
       const { graph, places, version } = now.current.shown;
       const before = graph.nodes.size;
       let steps = now.current.view.open;
@@ -134,9 +134,11 @@ function Explorer() {
         steps = [...steps.filter((one) => one.node !== id || one.side !== side), step];
       }
       const grown = await place([...graph.nodes.keys()], graph.edges.values(), places);
+      if (!isLast()) return;
       setShown({ graph, places: grown, version: version + 1, drawn: before });
       remember({ ...now.current.view, open: steps, selected: id });
       await unfold(graph);
+      if (!isLast()) return;
       say(`${graph.nodes.size - before} nodes added ${sides.map((side) => side.toLowerCase()).join(" and ")}, ${graph.nodes.size} in view`);
     });
   }, []);
@@ -155,6 +157,7 @@ function Explorer() {
 
   const { graph, places, version, drawn } = shown;
   const loaded = graph.nodes.size > 0;
+  const whole = loaded && drawn >= graph.nodes.size;
   const [live, setLive] = useState(false);
   /** A node of the view has moved: it is read again where it stands. */
   const moved = useCallback(async (id: string) => {
@@ -194,8 +197,8 @@ function Explorer() {
         <Walks view={view} onChange={start} />
         <span class="tools">
           <button disabled={!graph.nodes.size} onClick={() => void copy()} title="Copy the view as a GraphQL query">Copy GraphQL</button>
-          <button disabled={!graph.nodes.size} onClick={() => download(`${name}.svg`, new Blob([asSvg(canvas.current!.svg(), places)], { type: "image/svg+xml" }))}>SVG</button>
-          <button disabled={!graph.nodes.size} onClick={() => void attempt(async () => download(`${name}.png`, await asPng(canvas.current!.svg(), places)))}>PNG</button>
+          <button disabled={!whole} onClick={() => download(`${name}.svg`, new Blob([asSvg(canvas.current!.svg(), places)], { type: "image/svg+xml" }))}>SVG</button>
+          <button disabled={!whole} onClick={() => void attempt(async () => download(`${name}.png`, await asPng(canvas.current!.svg(), places)))}>PNG</button>
           {token() && <button title="Forget the token" onClick={() => { keepToken(""); location.reload(); }}>Sign out</button>}
           <SchemeSwitch />
         </span>
