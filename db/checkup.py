@@ -67,6 +67,8 @@ class Checkup:
     """Why callers cannot have roles that they should be able to have, by the role."""
     tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The roles and scopes of the service tokens that are good, by their names."""
+    documents: int | None = None
+    """How many trusted documents are in the table, None where it is missing or may not be read."""
     pooler: Pooler = field(default=Pooler(there=False, shares=False))
     differences: Differences = field(default_factory=Differences)
 
@@ -110,9 +112,9 @@ _OWNED = text("""
     WHERE c.oid = ANY (CAST(:tables AS text[])::regclass[]) AND c.relkind IN ('r', 'p')
     ORDER BY 1
 """)
-_READS_TOKENS = text("""
+_READS = text("""
     SELECT coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), false)
-    FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'service_tokens'
+    FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = :table
     WHERE n.nspname = 'gateway'
 """)
 
@@ -146,12 +148,13 @@ async def read(
                 differences = await inspect(connection)
                 closed = await unusable(connection, roles) if roles else {}
                 tokens = await _tokens(connection)
+                documents = await _documents(connection)
             pooler = await _pooler(engine, connection)
     finally:
         await engine.dispose()
     return Checkup(
         **server, skew=skew, settings=found, owned=owned, lacking=lacking, beyond=beyond, hidden=hidden, pooler=pooler,
-        closed=closed, tokens=tokens, differences=differences,
+        closed=closed, tokens=tokens, documents=documents, differences=differences,
     )  # fmt: skip
 
 
@@ -167,9 +170,16 @@ async def _rights(connection: AsyncConnection) -> tuple[dict[str, tuple[str, ...
 
 
 async def _tokens(connection: AsyncConnection) -> dict[str, tuple[str, ...]]:
-    if not await connection.scalar(_READS_TOKENS):
+    if not await connection.scalar(_READS, {"table": "service_tokens"}):
         return {}
     return {one.name: tuple(one.scopes) for one in await listed(connection) if one.state == "active"}
+
+
+async def _documents(connection: AsyncConnection) -> int | None:
+    if not await connection.scalar(_READS, {"table": "trusted_documents"}):
+        return None
+    count: int = await connection.scalar(text("SELECT count(*) FROM gateway.trusted_documents"))
+    return count
 
 
 async def _tables(connection: AsyncConnection, *, free: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

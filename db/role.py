@@ -25,10 +25,11 @@ OWN_RIGHTS: dict[str, str] = {
     "lifecycle_events": "SELECT, INSERT",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
     "service_tokens": "SELECT, UPDATE (last_used_at)",
+    "trusted_documents": "SELECT",
     "live_log": "SELECT, INSERT, DELETE",
     "alerts_seen": "SELECT, INSERT, UPDATE",
 }
-"""What the role may do with the gateway's own tables: events can be read and added, tokens are made by their owner."""
+"""What the role may do with the gateway's own tables. Events never change; tokens and documents are the owner's."""
 
 _BOOKS = ("alembic_version", "built", "own_revisions")
 """Tables by which a database says what built it."""

@@ -38,7 +38,7 @@ from gateway.health import Health
 from gateway.live import Feed
 from gateway.settings import Settings
 from gateway.sites import cors, host_of, is_of_page, refuse_host
-from gateway.trusted import known_documents
+from gateway.trusted import follow_table, known_documents
 from gateway.watch import Watch
 from gateway.websocket import Sockets
 from gateway.websocket_operations import Operations
@@ -90,7 +90,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         engine = engine_for(settings, url, settings.pool_size)
         writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
         reads = open_reads(settings, url, engine, changed)
-        made = Transactions if tracing is None else tracing.transactions
+        made, operations = (Transactions, Operations) if tracing is None else (tracing.transactions, tracing.operations)
         changes = made(writer, settings.pool_size, settings.turn_timeout)
         changes.tell_positions = reads.replica is not None
         engines = {"read": engine, "write": writer} | ({"replica": reads.replica} if reads.replica else {})
@@ -100,7 +100,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
         feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
-        sockets = Sockets(Operations(graphql, feed, settings), authentication, settings)
+        sockets = Sockets(operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
@@ -110,7 +110,10 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
         watch.metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
-        tasks = [asyncio.create_task(count_again(engine, graphql.learn_facts))]
+        tasks = [
+            asyncio.create_task(count_again(engine, graphql.learn_facts)),
+            *await follow_table(engine, known, graphql.documents, health.reports),
+        ]
         try:
             graphql.learn(*await inspect(engine))
             await warn_of_roles(engine, settings)

@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from db.demo import DemoError
+from db.documents import TrustedDocumentsError
 from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
 from db.engine import DatabaseUnavailableError
 from db.setup import SetupError
@@ -16,7 +18,6 @@ from db.tokens import TokenError
 from gateway import commands
 from gateway.settings import Settings, SettingsError, load
 from gateway.telemetry import configure
-from gateway.trusted import TrustedDocumentsError
 
 Command = Callable[[argparse.Namespace, Settings], int]
 
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_tokens(areas.add_parser("token", help="tokens of agents and services"))
 
+    _add_documents(areas.add_parser("documents", help="trusted documents in the database"))
+
     schema = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
     schema.add_parser("print", help="print the schema as SDL").set_defaults(run=commands.schema_print)
     return parser
@@ -81,6 +84,19 @@ def _add_tokens(area: argparse.ArgumentParser) -> None:
     revoke = parsers.add_parser("revoke", help="take a token back: it is refused within seconds")
     revoke.add_argument("name", help="the token's name")
     revoke.set_defaults(run=commands.token_revoke)
+
+
+def _add_documents(area: argparse.ArgumentParser) -> None:
+    parsers = area.add_subparsers(required=True, metavar="command")
+    add = parsers.add_parser("add", help="add those of a file or a folder, all or none")
+    add.add_argument(
+        "path", type=Path, metavar="FILE|FOLDER", help="JSON of ids and documents, Apollo's manifest, or *.graphql"
+    )
+    add.set_defaults(run=commands.documents_add)
+    parsers.add_parser("list", help="list all of them, without their text").set_defaults(run=commands.documents_list)
+    remove = parsers.add_parser("remove", help="trust one no longer: gateways refuse it within seconds")
+    remove.add_argument("id", help="its id")
+    remove.set_defaults(run=commands.documents_remove)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db import attach, setup, tokens
+from db import attach, documents, setup, tokens
 from db.engine import database_url
 from db.migrations.revise import new_revision
 from db.role import role_sql
@@ -28,9 +28,11 @@ from gateway.database import embedded_database, load_demo
 from gateway.doctor import findings
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_json, as_sql, as_text
+from gateway.documents import Documents
 from gateway.roles import ROLES, unknown
 from gateway.serving import Sockets
 from gateway.settings import Settings, address
+from gateway.trusted import TABLE_SECONDS, documents_of, warn_of
 from schema.schema import build
 from schema.scopes import shown_scopes
 
@@ -252,7 +254,7 @@ def token_create(options: argparse.Namespace, settings: Settings) -> int:
         raise tokens.TokenError(f"--days {options.days:g} is out of range; pass more than 0, at most {MAX_DAYS}")
 
     async def run(url: str) -> int:
-        async with _own_tokens(url) as connection:
+        async with _own(url, "service_tokens", tokens.TokenError) as connection:
             if settings.rls and (why := await unusable_by_any(connection, settings.rls_token_role)):
                 raise tokens.TokenError(
                     f"nobody could use the token: it would have the role of GATEWAY_RLS_TOKEN_ROLE, and {why}"
@@ -269,7 +271,7 @@ def token_list(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every service token, without its secret."""
 
     async def run(url: str) -> int:
-        async with _own_tokens(url) as connection:
+        async with _own(url, "service_tokens", tokens.TokenError) as connection:
             found = await tokens.listed(connection)
         for one in found:
             used = f"used {one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never used"
@@ -286,7 +288,7 @@ def token_revoke(options: argparse.Namespace, settings: Settings) -> int:
     """Takes a service token back."""
 
     async def run(url: str) -> int:
-        async with _own_tokens(url) as connection:
+        async with _own(url, "service_tokens", tokens.TokenError) as connection:
             await tokens.revoke(connection, options.name)
         _say(f"The token {options.name} is revoked; gateways refuse it within {TOKEN_SECONDS:g} seconds.")
         return 0
@@ -294,13 +296,60 @@ def token_revoke(options: argparse.Namespace, settings: Settings) -> int:
     return _with_owner(settings, run)
 
 
+def documents_add(options: argparse.Namespace, settings: Settings) -> int:
+    """Adds the trusted documents of a file or a folder to the table; says which of them this schema cannot answer."""
+    found = documents_of(options.path)
+
+    async def run(url: str) -> int:
+        async with _own(url, "trusted_documents", documents.TrustedDocumentsError) as connection:
+            added = await documents.add(connection, found)
+        there = len(found) - len(added)
+        said = f"{len(added)} added, {there} were there; gateways know them within {TABLE_SECONDS:g} seconds."
+        _say("\n".join([*added, said]))
+        return 0
+
+    status = _with_owner(settings, run)
+    readable = Documents(build().graphql, settings)
+    for one in found:
+        warn_of(one.id, one.text, readable)
+    return status
+
+
+def documents_list(_options: argparse.Namespace, settings: Settings) -> int:
+    """Prints every trusted document of the table, without its text."""
+
+    async def run(url: str) -> int:
+        async with _own(url, "trusted_documents", documents.TrustedDocumentsError) as connection:
+            found = await documents.listed(connection)
+        for one in found:
+            when = f"{one.added_at:%Y-%m-%d %H:%M}"
+            _say("\t".join([one.id, one.name or "-", f"{one.characters} characters", when, one.added_by]))
+        if not found:
+            _say("There are no trusted documents in the database.")
+        return 0
+
+    return _with_owner(settings, run)
+
+
+def documents_remove(options: argparse.Namespace, settings: Settings) -> int:
+    """Removes a trusted document from the table."""
+
+    async def run(url: str) -> int:
+        async with _own(url, "trusted_documents", documents.TrustedDocumentsError) as connection:
+            await documents.remove(connection, options.id)
+        _say(f"{options.id} is removed; gateways trust it no longer within {TABLE_SECONDS:g} seconds.")
+        return 0
+
+    return _with_owner(settings, run)
+
+
 @asynccontextmanager
-async def _own_tokens(url: str) -> AsyncIterator[AsyncConnection]:
-    """A transaction over the tokens of a database."""
+async def _own(url: str, table: str, error: type[Exception]) -> AsyncIterator[AsyncConnection]:
+    """A transaction over a table of the gateway's own; ``error`` where the database lacks it."""
     async with setup.connect(url) as connection, connection.begin():
-        if await connection.scalar(text("SELECT to_regclass('gateway.service_tokens') IS NULL")):
-            raise tokens.TokenError(
-                "this database keeps no service tokens yet; run `e2i-gateway db migrate` or `e2i-gateway db attach`"
+        if await connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": f"gateway.{table}"}):
+            raise error(
+                f"this database has no gateway.{table} yet; run `e2i-gateway db migrate` or `e2i-gateway db attach`"
             )
         yield connection
 

@@ -7,7 +7,7 @@ and costs nobody anything.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 import asyncpg
@@ -27,9 +27,11 @@ Told = tuple[Entry | None, Place]
 
 
 async def follow(
-    feed: Feed, topic: str, after: str | None, matches: Matches, hours: float
+    feed: Feed, topic: str, after: str | None, matches: Matches, hours: float, begun: Callable[[], None]
 ) -> AsyncGenerator[Sequence[Told]]:
     """What is told of a topic, in lists that are never empty; ``after`` can be up to so many hours old.
+
+    ``begun`` is called when it is certain that there is something to follow, before any of it is told.
 
     Raises:
         GatewayError: ``INVALID_CURSOR``, ``CURSOR_EXPIRED``, or ``SUBSCRIPTIONS_UNAVAILABLE``; ``HISTORY_CHANGED``, at
@@ -43,10 +45,11 @@ async def follow(
     try:
         now = await feed.now(alerts=alerts)
         number = feed.next if place is None else -1
+        if place is not None:
+            await _check(feed, place)
+        begun()
         if place is None:
             yield [(None, now)]
-        else:
-            await _check(feed, place)
         async for told in _Stream(feed, topic, matches, place or now, number).told():
             yield told
     finally:

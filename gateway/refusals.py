@@ -32,6 +32,11 @@ class RefusedDocumentError(RefusedError):
     def __init__(self, *errors: GraphQLError) -> None:
         super().__init__(400, *errors)
 
+    @property
+    def code(self) -> Any:
+        """The code of the first error."""
+        return (self.errors[0].extensions or {}).get("code")
+
     def status_as(self, media: str) -> int:
         """To clients of plain JSON the specification gives 200: they know no difference between errors and failures."""
         return 200 if media == JSON else self.status

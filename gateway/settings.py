@@ -236,6 +236,10 @@ class Settings(BaseSettings):
     trusted_documents_path: Path | None = Field(
         default=None, description="File (JSON of ids and documents) or folder (`*.graphql`) of trusted documents."
     )
+    trusted_documents_table: bool = Field(
+        default=False,
+        description="Whether trusted documents are in the database too, as `e2i-gateway documents` adds them.",
+    )
     max_untrusted_cost: int = Field(
         default=100_000, ge=1, description="Rows that other documents may ask for where trusted ones are preferred."
     )

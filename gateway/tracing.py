@@ -1,4 +1,6 @@
-"""Traces of requests to OTLP: a request, its plan, its transactions and its statements, as the OTEL_* variables say.
+"""Traces to OTLP: a request or an operation over a WebSocket, its plan, its transactions and its statements.
+
+The OTEL_* variables say where they go.
 
 Imported when traces are asked for, and never otherwise: a gateway without them pays nothing. What is traced follows the
 semantic conventions for HTTP, GraphQL and databases; values of variables and parameters of statements are in no span.
@@ -8,12 +10,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping, Sequence
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
+from graphql import ExecutionResult
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -21,7 +25,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.semconv._incubating.attributes import graphql_attributes as graphql
 from opentelemetry.semconv.attributes import db_attributes as db
-from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes, url_attributes
+from opentelemetry.semconv.attributes import (
+    error_attributes,
+    http_attributes,
+    network_attributes,
+    server_attributes,
+    url_attributes,
+)
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from sqlalchemy import event
 from sqlalchemy.engine import URL
@@ -29,8 +39,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.transaction import Transaction, Transactions
+from gateway.endpoint import Begun, Call
+from gateway.following import Told
+from gateway.refusals import RefusedError
 from gateway.settings import SettingsError
 from gateway.watch import Entry
+from gateway.websocket_operations import Authenticate, Operations, SocketOperation
+from gateway.websocket_operations import Message as SocketMessage
+from schema.subscriptions import Topic
 
 TEXT = 4_000
 """Characters of a statement that a span carries."""
@@ -98,6 +114,10 @@ class Tracing:
             plan = self._tracer.start_span("plan", start_time=ago + int(entry.started * 1e9))
             plan.set_attribute("e2i.plan", "loaders" if entry.plan.statement is None else "compiled")
             plan.end(ago + int(entry.planned * 1e9))
+
+    def operations(self, *given: Any) -> Operations:
+        """Operations over sockets with a span for each, and one whenever messages of a subscription are read."""
+        return _TracedOperations(self, self._tracer, *given)
 
     # -- the database ----------------------------------------------------------------------------------------------
 
@@ -168,6 +188,85 @@ class _Traced:
                 await send(message)
 
             await self._app(scope, receive, seen)
+
+
+class _TracedOperations(Operations):
+    """Operations over sockets, with a span for each; the one of a subscription ends when it is set up."""
+
+    def __init__(self, tracing: Tracing, tracer: trace.Tracer, *given: Any) -> None:
+        super().__init__(*given)
+        self._tracing = tracing
+        self._tracer = tracer
+        self._headers = _Headers()
+
+    async def begin(self, payload: dict[str, Any], authenticate: Authenticate, scope: Scope) -> SocketOperation:
+        attributes = {
+            network_attributes.NETWORK_PROTOCOL_NAME: "websocket",
+            http_attributes.HTTP_ROUTE: scope["path"],
+            url_attributes.URL_PATH: scope["path"],
+            url_attributes.URL_SCHEME: scope["scheme"],
+        }
+        parent = propagate.extract(scope, getter=self._headers)
+        span = self._tracer.start_span("GraphQL Operation", parent, SpanKind.SERVER, attributes)
+        try:
+            with _current(span):
+                return await super().begin(payload, authenticate, scope)
+        except BaseException:
+            span.end()
+            raise
+
+    def _made(self, begun: Begun | RefusedError, call: Call, authenticate: Authenticate) -> SocketOperation:
+        span = trace.get_current_span()
+        span.set_attribute("e2i.request_id", call.id)
+        return _TracedOperation(self._tracing, self._tracer, span, self, begun, call, authenticate)
+
+
+class _TracedOperation(SocketOperation):
+    def __init__(self, tracing: Tracing, tracer: trace.Tracer, span: Span, *given: Any) -> None:
+        super().__init__(*given)
+        self._tracing = tracing
+        self._tracer = tracer
+        self._span = span
+
+    async def messages(self) -> AsyncGenerator[SocketMessage]:
+        try:
+            with _current(self._span):
+                async with aclosing(super().messages()) as messages:
+                    async for message in messages:
+                        yield message
+        finally:
+            if self._status >= 500 and self._span.is_recording():
+                self._span.set_status(StatusCode.ERROR)
+            self._span.end()
+
+    def _following(self) -> None:
+        self._tracing.finished(self._call.entry)
+        self._span.end()
+
+    async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
+        """What happens later belongs to no request: it has a trace of its own, which links to the subscription's."""
+        name = self._call.entry.get("operation")
+        attributes = {graphql.GRAPHQL_OPERATION_TYPE: "subscription", "e2i.request_id": self._call.id}
+        attributes |= {graphql.GRAPHQL_OPERATION_NAME: name} if name else {}
+        span = self._tracer.start_span(
+            f"subscription {name} messages" if name else "subscription messages", Context(), SpanKind.SERVER,
+            attributes, links=[trace.Link(self._span.get_span_context())],
+        )  # fmt: skip
+        try:
+            with _current(span):
+                results = await super()._resolved(begun, topic, some)
+                span.set_attribute("e2i.messages", len(results))
+                return results
+        except RefusedError as refused:
+            span.set_attribute(error_attributes.ERROR_TYPE, str((refused.errors[0].extensions or {}).get("code")))
+            raise
+        finally:
+            span.end()
+
+
+def _current(span: Span) -> AbstractContextManager[Span]:
+    """The span is the current one for a while; the words of exceptions, which may hold values, stay out of it."""
+    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
 
 
 class _TracedTransactions(Transactions):

@@ -2,22 +2,26 @@
 
 A file of trusted documents is what GraphQL Code Generator, Relay or Apollo write: a JSON object of ids and documents,
 or Apollo's manifest of operations. A folder has one document a file, whose id is the SHA-256 of its text or its name
-without ``.graphql``.
+without ``.graphql``. The table ``gateway.trusted_documents`` is read again whenever it has changed.
 """
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from db.documents import ALL, VERSION, TrustedDocument, TrustedDocumentsError, digest
+from db.engine import DatabaseError, ShortReader
 from gateway.asked import Asked
 from gateway.documents import Documents
-from gateway.refusals import RefusedDocumentError, request_error
+from gateway.refusals import RefusedDocumentError, RefusedError, request_error
 from gateway.settings import Settings
 
 log = logging.getLogger("gateway.documents")
@@ -27,57 +31,71 @@ Trust = Literal["off", "prefer", "only"]
 APOLLO = "apollo-persisted-query-manifest"
 REGISTERED = 2_000_000
 """Characters of registered documents that a worker keeps."""
-
-
-class TrustedDocumentsError(Exception):
-    """The trusted documents cannot be read; the message says where and why."""
+TABLE_SECONDS = 2.0
+"""How often the table is looked at: what was added or removed counts after so many seconds at the latest."""
 
 
 def load(path: Path) -> dict[str, str]:
-    """Trusted documents by their ids.
+    """Trusted documents by their ids; those of a folder by the names of their files, too.
 
     Raises:
         TrustedDocumentsError: The file or folder cannot be read, or holds something else.
     """
+    found = documents_of(path)
+    names = {one.name: one.text for one in found if one.name is not None} if path.is_dir() else {}
+    return {one.id: one.text for one in found} | names
+
+
+def documents_of(path: Path) -> Sequence[TrustedDocument]:
+    """The documents of a file or a folder.
+
+    Raises:
+        TrustedDocumentsError: It cannot be read, or holds something else.
+    """
     try:
         if path.is_dir():
-            return _folder(path)
+            return _files(path, sorted(path.glob("*.graphql")))
+        if path.suffix == ".graphql":
+            return _files(path, [path])
         content = orjson.loads(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise TrustedDocumentsError(f"{path} cannot be read: {reason}") from error
     except orjson.JSONDecodeError as error:
         raise TrustedDocumentsError(f"{path} is not JSON: {error}") from error
+    names: dict[Any, str] = {}
     if isinstance(content, dict) and content.get("format") == APOLLO:
-        content = {one.get("id"): one.get("body") for one in content.get("operations", []) if isinstance(one, dict)}
+        operations = [one for one in content.get("operations", []) if isinstance(one, dict)]
+        names = {one.get("id"): one["name"] for one in operations if isinstance(one.get("name"), str)}
+        content = {one.get("id"): one.get("body") for one in operations}
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(text, str) for name, text in content.items()
     ):
         raise TrustedDocumentsError(f"{path} must be a JSON object of ids and documents, or Apollo's manifest")
-    return {name.removeprefix("sha256:"): text for name, text in content.items()}
+    return [TrustedDocument(id_.removeprefix("sha256:"), text, names.get(id_)) for id_, text in content.items()]
 
 
-def _folder(path: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for file in sorted(path.glob("*.graphql")):
-        text = file.read_text(encoding="utf-8")
-        found |= {digest(text): text, file.stem: text}
-    if not found:
+def _files(path: Path, files: Sequence[Path]) -> Sequence[TrustedDocument]:
+    if not files:
         raise TrustedDocumentsError(f"{path} has no file *.graphql")
-    return found
-
-
-def digest(text: str) -> str:
-    """SHA-256 of a document, as clients compute it."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    return [TrustedDocument(digest(text), text, name) for name, text in texts.items()]
 
 
 class KnownDocuments:
-    """What ids stand for. ``trust`` says whether others than trusted documents are answered."""
+    """What ids stand for. ``trust`` says whether others than trusted documents are answered.
 
-    def __init__(self, trusted: dict[str, str], trust: Trust, *, register: bool) -> None:
+    With ``table`` there are more of them than ``trusted``, and until those are read nothing is said not to exist.
+    """
+
+    def __init__(self, trusted: Mapping[str, str], trust: Trust, *, register: bool, table: bool = False) -> None:
+        self._given = trusted
         self._trusted = trusted
         self._texts = frozenset(trusted.values())
+        self.read = not table
+        """Whether all that are trusted are known."""
+        self.table = table
+        """Whether some are in the table."""
         self._trust = trust
         self._register = register and trust != "only"
         self._size = 0
@@ -89,7 +107,17 @@ class KnownDocuments:
         Raises:
             RefusedDocumentError: ``PERSISTED_QUERY_NOT_FOUND``, ``PERSISTED_QUERY_HASH_MISMATCH``,
                 ``DOCUMENT_NOT_FOUND`` or ``DOCUMENT_NOT_TRUSTED``.
+            RefusedError: ``DOCUMENTS_UNAVAILABLE``: it may be in the table, which could not be read yet.
         """
+        try:
+            return self._text(asked)
+        except RefusedDocumentError as error:
+            if self.read or error.code == "PERSISTED_QUERY_HASH_MISMATCH":
+                raise
+            message = "The trusted documents cannot be read at the moment; try again shortly."
+            raise RefusedError(503, request_error("DOCUMENTS_UNAVAILABLE", message)) from error
+
+    def _text(self, asked: Asked) -> str:
         if asked.document_id is not None:
             return self._by_id(asked.document_id, asked.query)
         if asked.hash is not None:
@@ -102,10 +130,15 @@ class KnownDocuments:
     def check(self, documents: Documents) -> None:
         """Says in the log which trusted documents cannot be answered; the others are all the same."""
         for name, text in self._trusted.items():
-            try:
-                documents.get(text)
-            except RefusedDocumentError as error:
-                log.warning("the trusted document %s cannot be answered: %s", name[:80], error)
+            warn_of(name, text, documents)
+
+    def replace(self, table: Mapping[str, str]) -> Mapping[str, str]:
+        """Takes what is in the table now, each known by its id and its SHA-256; returns what is new of it."""
+        new = {id_: text for id_, text in table.items() if self._trusted.get(id_) != text}
+        self._trusted = {**{digest(text): text for text in table.values()}, **table, **self._given}
+        self._texts = frozenset(self._trusted.values())
+        self.read = True
+        return new
 
     def is_trusted(self, text: str) -> bool:
         """Whether a document has all that may be asked for: everything, where none is preferred."""
@@ -165,9 +198,78 @@ def known_documents(settings: Settings) -> KnownDocuments:
     Raises:
         TrustedDocumentsError: They cannot be read.
     """
-    trust, path = settings.trusted_documents, settings.trusted_documents_path
+    trust, path, table = settings.trusted_documents, settings.trusted_documents_path, settings.trusted_documents_table
     if trust == "off":
         return KnownDocuments({}, trust, register=settings.persisted_queries)
-    if path is None:
-        raise TrustedDocumentsError("GATEWAY_TRUSTED_DOCUMENTS needs GATEWAY_TRUSTED_DOCUMENTS_PATH, a file or folder")
-    return KnownDocuments(load(path), trust, register=settings.persisted_queries)
+    if path is None and not table:
+        raise TrustedDocumentsError(NOWHERE)
+    given = load(path) if path else {}
+    return KnownDocuments(given, trust, register=settings.persisted_queries, table=table)
+
+
+NOWHERE = (
+    "GATEWAY_TRUSTED_DOCUMENTS needs documents: set GATEWAY_TRUSTED_DOCUMENTS_PATH to a file or folder, or "
+    "GATEWAY_TRUSTED_DOCUMENTS_TABLE=on and add them by `e2i-gateway documents add`"
+)
+
+
+def warn_of(name: str, text: str, documents: Documents) -> bool:
+    """Says in the log why a document cannot be answered, if it cannot."""
+    try:
+        documents.get(text)
+    except RefusedDocumentError as error:
+        log.warning("the trusted document %s cannot be answered: %s", name[:80], error)
+        return True
+    return False
+
+
+class DocumentTable:
+    """Reads the table of trusted documents, and again when it is another one than before."""
+
+    def __init__(self, engine: AsyncEngine, known: KnownDocuments, documents: Documents) -> None:
+        self._engine = engine
+        self._known = known
+        self._documents = documents
+        self._version: str | None = None
+        self._failure = ""
+
+    async def look(self) -> None:
+        """Reads what has changed, if anything has; what was known stays where it cannot be read."""
+        reader = ShortReader(self._engine)
+        try:
+            ((version,),) = await reader.fetch(VERSION, ())
+            if version == self._version:
+                return
+            rows = await reader.fetch(ALL, ())
+        except DatabaseError as error:
+            if str(error) != self._failure:
+                self._failure = str(error)
+                log.warning("the table of trusted documents cannot be read: %s", error)
+            return
+        self._version, self._failure = version, ""
+        new = self._known.replace(dict(map(tuple, rows)))
+        log.info("%d trusted documents are in the table, %d of them new", len(rows), len(new))
+        for id_, text in new.items():
+            await asyncio.sleep(0)  # each takes milliseconds, of which requests want some
+            warn_of(id_, text, self._documents)
+
+    async def look_again(self) -> None:
+        """Looks from time to time."""
+        while True:
+            await asyncio.sleep(TABLE_SECONDS)
+            try:
+                await self.look()
+            except Exception:
+                log.exception("the table of trusted documents could not be looked at")
+
+
+async def follow_table(
+    engine: AsyncEngine, known: KnownDocuments, documents: Documents, reports: MutableMapping[str, Callable[[], str]]
+) -> Sequence[asyncio.Task[None]]:
+    """Reads the table, if the settings want it, and begins to look at it from time to time."""
+    if not known.table:
+        return ()
+    table = DocumentTable(engine, known, documents)
+    await table.look()
+    reports["documents"] = lambda: "ok" if known.read else "not read yet"
+    return (asyncio.create_task(table.look_again()),)

@@ -58,6 +58,7 @@ class Operations:
         id_ = uuid4().hex
         current_request_id.set(id_)
         call = Call(id_, by_get=False, by_socket=True, reporter=Reporter(id_))
+        call.entry.started = time.perf_counter()
         begun: Begun | RefusedError
         try:
             call.caller = await authenticate()
@@ -66,6 +67,9 @@ class Operations:
             begun = RefusedError(error.status, error)
         except RefusedError as refused:
             begun = refused
+        return self._made(begun, call, authenticate)
+
+    def _made(self, begun: Begun | RefusedError, call: Call, authenticate: Authenticate) -> SocketOperation:
         return SocketOperation(self, begun, call, authenticate)
 
 
@@ -123,7 +127,6 @@ class SocketOperation:
 
     async def messages(self) -> AsyncGenerator[Message]:
         """What is sent: answers as JSON, or the errors for which there are none, which end it."""
-        started = time.perf_counter()
         entry = self._call.entry
         entry["messages"] = 0
         try:
@@ -140,8 +143,7 @@ class SocketOperation:
         except DatabaseUnavailableError as error:
             yield self._refusal([GraphQLError(str(error), original_error=error)], 503)
         finally:
-            entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
-            entry.started = started
+            entry["milliseconds"] = round((time.perf_counter() - entry.started) * 1000, 2)
             self._graphql.watch.finished("WEBSOCKET", self._status, self._call.id, entry)
 
     def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Message:
@@ -161,13 +163,18 @@ class SocketOperation:
             return matches(facts) and self._graphql.tells(facts, self._call)
 
         together = self._graphql.affordable(begun, TOGETHER)
-        changes = follow(self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours)
+        changes = follow(
+            self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours, self._following
+        )
         async with aclosing(changes):
             async for some in changes:
                 for start in range(0, len(some), together):
                     for result in await self._resolved(begun, topic, some[start : start + together]):
                         self._graphql.has_told(self._call, self._feed.written)
                         yield self._body(result)
+
+    def _following(self) -> None:
+        """A subscription is set up, and changes are told from now on."""
 
     async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
         """The messages of some changes; while the database is away, or the caller's budget is, they wait.

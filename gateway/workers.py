@@ -19,11 +19,11 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from db.documents import TrustedDocumentsError
 from gateway import serving
 from gateway.serving import Sockets, Worker
 from gateway.settings import Settings, SettingsError
 from gateway.telemetry import configure
-from gateway.trusted import TrustedDocumentsError
 
 log = logging.getLogger("gateway.workers")
 

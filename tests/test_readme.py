@@ -199,6 +199,19 @@ def test_every_code_is_explained() -> None:
     assert codes - explained - environment - {"GATEWAY_"} == set()
 
 
+def test_every_threat_has_a_test() -> None:
+    """Each row says what is threatened, what is done, and at least one test; that it exists is tested below."""
+    table = README.partition("| threat | what the gateway does | test |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+    assert len(rows) >= 35
+    for row in rows:
+        assert len(row) == 3, row
+        assert all(row), row
+        assert re.fullmatch(
+            r"`(?:drills/)?test_\w+\.py(?:::test_\w+)?`(?:, `(?:drills/)?test_\w+\.py(?:::test_\w+)?`)*", row[2]
+        ), row
+
+
 def test_tests_that_are_named_exist() -> None:
     tests = ROOT / "tests"
     named = set(re.findall(r"`((?:drills/)?test_\w+\.py)(?:::(test_\w+))?`", README))

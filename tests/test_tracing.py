@@ -18,6 +18,7 @@ from client import serving
 from conftest import Database, connect, execute
 from gateway.settings import SettingsError
 from process import ROOT, environment, run
+from sockets import Peer, listening, peer
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -124,6 +125,70 @@ async def test_a_change_has_its_transaction(database: Database, collector: Colle
     names = {span.name for span in collector.below(transaction)}
     assert {"SELECT", "UPDATE", "INSERT"} <= names
     assert SECRET.encode() not in collector.raw
+
+
+async def refused_on(socket: Peer, query: str) -> None:
+    id_ = await socket.subscribe(query)
+    while (message := await socket.hear())["id"] != id_:
+        pass
+    assert message["type"] == "error"
+
+
+async def test_operations_over_a_socket(module_database: Database, collector: Collector) -> None:
+    """A span for each, with its plan and its statements below, as over HTTP."""
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+    async with (
+        listening(module_database.gateway_url, traces=True) as gateway,
+        peer(gateway, additional_headers=headers) as one,
+    ):
+        assert "errors" not in await one.payload(await one.subscribe(BY_NAME, name=SECRET))
+        await refused_on(one, "{ nothing }")
+    request = collector.named("query ByName")
+    assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, PARENT)
+    assert request.kind == Span.SPAN_KIND_SERVER
+    said = values(request.attributes)
+    assert {
+        "network.protocol.name": "websocket",
+        "http.route": "/graphql",
+        "graphql.operation.type": "query",
+        "graphql.operation.name": "ByName",
+        "e2i.statements": 1,
+    }.items() <= said.items()
+    assert len(said["e2i.request_id"]) == 32
+    plan, statement = sorted(collector.below(request), key=lambda span: span.start_time_unix_nano)
+    assert plan.name == "plan"
+    assert request.start_time_unix_nano <= plan.start_time_unix_nano + 1_000_000
+    assert plan.start_time_unix_nano < plan.end_time_unix_nano <= request.end_time_unix_nano
+    assert "ml_experiments" in values(statement.attributes)["db.query.text"]
+    refused = values(collector.named("GraphQL Operation").attributes)
+    assert refused["error.type"] == "GRAPHQL_VALIDATION_FAILED"
+    assert SECRET.encode() not in collector.raw
+
+
+async def test_a_subscription_over_a_socket(database: Database, collector: Collector) -> None:
+    """A span until it is followed, and one of another trace, with a link to the first, whenever messages are read."""
+    connection = await connect(database.owner_url)
+    model = await model_in(connection, "development")
+    await connection.close()
+    query = "subscription Followed { lifecycleEvents { cursor event { nodeId node { id } } } }"
+    async with listening(database.gateway_url, traces=True) as gateway, peer(gateway) as one:
+        stream = await one.followed(query)
+        await change(gateway.client, "promoteModel", id=model, to="STAGING")
+        assert (await stream.next())["event"]["nodeId"] == model
+        await refused_on(one, query.replace("lifecycleEvents", 'lifecycleEvents(after: "none")'))
+    begun, refused = [span for span in collector.spans if span.name == "subscription Followed"]
+    assert values(begun.attributes)["graphql.operation.type"] == "subscription"
+    assert [span.name for span in collector.below(begun)] == ["plan"]
+    assert values(refused.attributes)["error.type"] == "INVALID_CURSOR"
+    batches = [span for span in collector.spans if span.name == "subscription Followed messages"]
+    assert [values(span.attributes)["e2i.messages"] for span in batches] == [1, 1], "the first cursor, and the change"
+    for span in batches:
+        assert span.trace_id != begun.trace_id
+        assert not span.parent_span_id
+        (link,) = span.links
+        assert (link.trace_id, link.span_id) == (begun.trace_id, begun.span_id)
+    statements = [values(span.attributes)["db.query.text"] for span in collector.below(batches[1])]
+    assert any("lifecycle_events" in statement for statement in statements)
 
 
 async def test_what_fails_is_an_error(database: Database, collector: Collector) -> None:

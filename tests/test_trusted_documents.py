@@ -14,8 +14,9 @@ import pytest
 
 from client import Client, serving
 from conftest import Database
+from db.documents import TrustedDocumentsError
 from gateway.asked import PREFLIGHT
-from gateway.trusted import TrustedDocumentsError, load
+from gateway.trusted import load
 from process import run
 
 TOOLS = "query Tools($n: Int) { tools(first: $n) { nodes { name } } }"

@@ -6,7 +6,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TEXT, BigInteger, Boolean, Column, Identity, Index, Integer, Table, Uuid, literal_column, text
+from sqlalchemy import (
+    TEXT,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Uuid,
+    literal_column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
@@ -91,6 +104,22 @@ SERVICE_TOKENS = Table(
     Column("last_used_at", TIMESTAMP(timezone=True), comment="When it was last used, to a minute."),
     schema=OWN_SCHEMA,
     comment="Tokens of agents and services, made, listed and revoked by the command line.",
+)
+
+TRUSTED_DOCUMENTS = Table(
+    "trusted_documents",
+    Entity.metadata,
+    Column("id", TEXT(), primary_key=True, comment="What clients name it by: its SHA-256, or an id of their making."),
+    Column("document", TEXT(), nullable=False, comment="The document, to the letter."),
+    Column("name", TEXT(), comment="What it was called where it came from."),
+    Column("added_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was added."),
+    Column("added_by", TEXT(), nullable=False, server_default=text("CURRENT_USER"), comment="The role that added it."),
+    CheckConstraint(
+        "id !~ '^[0-9a-f]{64}$' OR id = encode(sha256(convert_to(document, 'UTF8')), 'hex')",
+        name="ck_trusted_documents_hash",
+    ),
+    schema=OWN_SCHEMA,
+    comment="Documents that are answered where others are not; added, listed and removed by the command line.",
 )
 
 LIVE_LOG = Table(

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from db.attach import Severity
 from db.checkup import Checkup
+from db.documents import TrustedDocumentsError
 from gateway.doctor.findings import Finding, error, note, ok, warning
 from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
+from gateway.trusted import documents_of, known_documents
 
 OLDEST = 14
 """Oldest version of Postgres: triggers are replaced in place since then."""
@@ -29,6 +31,7 @@ def check(settings: Settings, found: Checkup, *, remote: bool) -> Iterator[Findi
     yield from _rights(found)
     yield from _policies(settings, found)
     yield from _tokens(settings, found)
+    yield from _documents(settings, found)
     yield from _schema(found)
 
 
@@ -230,6 +233,33 @@ def _tokens(settings: Settings, found: Checkup) -> Iterator[Finding]:
             )
     if well:
         yield ok(name, f"{len(found.tokens)}, and each grants what it was made with")
+
+
+def _documents(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    """Whether there is anything that is answered, where trusted documents are asked for."""
+    trust, name = settings.trusted_documents, "database.documents"
+    if trust == "off":
+        return
+    path, count = settings.trusted_documents_path, 0
+    try:
+        known_documents(settings)  # says what is wrong with the settings
+        count = len(documents_of(path)) if path else 0
+    except TrustedDocumentsError as problem:
+        yield error(name, f"the gateway refuses to start: {problem}")
+        return
+    if settings.trusted_documents_table and found.documents is None:
+        yield error(
+            name, f"gateway.trusted_documents is missing, or {found.role} may not read it: no document of it is known",
+            "run `e2i-gateway db attach` or `db migrate`, and what `e2i-gateway db role` prints",
+        )  # fmt: skip
+        return
+    count += (found.documents or 0) if settings.trusted_documents_table else 0
+    if count:
+        yield ok(name, f"{count} trusted document{'s' * (count != 1)}")
+        return
+    what = "no request is answered" if trust == "only" else "every document has the limit of those that are not trusted"
+    found_as = error if trust == "only" else warning
+    yield found_as(name, f"there is no trusted document: {what}", "add some by `e2i-gateway documents add`")
 
 
 _OWN = {"missing schema", "missing own table", "older own table"}

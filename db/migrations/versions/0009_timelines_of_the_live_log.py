@@ -3,15 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 own = True
 
 
 def upgrade() -> None:
-    """Changes a database at revision 0007 into one at 0008."""
+    """Changes a database at revision 0008 into one at 0009."""
     op.add_column(
         "live_log",
         sa.Column(

@@ -1,0 +1,123 @@
+"""Trusted documents in a table: what clients may send where not everything is answered, kept by their ids."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+MAX_ID = 256
+"""Characters of an id, as requests may have it."""
+_HASH = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
+
+
+class TrustedDocumentsError(Exception):
+    """The trusted documents cannot be read or changed; the message says where, why and what would be right."""
+
+
+@dataclass(frozen=True)
+class TrustedDocument:
+    """A document and the id that clients name it by, its SHA-256 or whatever made it has given."""
+
+    id: str
+    text: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class KeptDocument:
+    """A document of the table, without its text."""
+
+    id: str
+    name: str | None
+    characters: int
+    added_at: datetime
+    added_by: str
+
+
+def digest(document: str) -> str:
+    """SHA-256 of a document, as clients compute it."""
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+VERSION = (
+    "SELECT concat_ws(' ', count(*), sum(xmin::text::bigint), sum(hashtextextended(id, 0))) "
+    "FROM gateway.trusted_documents"
+)
+"""A text that is another one whenever the table is, and costs no look at the documents themselves."""
+
+ALL = "SELECT id, document FROM gateway.trusted_documents"
+
+
+async def add(connection: AsyncConnection, documents: Iterable[TrustedDocument]) -> list[str]:
+    """Adds documents, all or none; returns the ids of those that were not there.
+
+    Raises:
+        TrustedDocumentsError: An id is none, is the hash of another document, or is another document's already.
+    """
+    added = []
+    for one in documents:
+        id_ = _checked(one)
+        row = await connection.execute(
+            text(
+                "INSERT INTO gateway.trusted_documents (id, document, name) VALUES (:id, :document, :name) "
+                "ON CONFLICT (id) DO NOTHING RETURNING id"
+            ),
+            {"id": id_, "document": one.text, "name": one.name},
+        )
+        if row.first() is not None:
+            added.append(id_)
+            continue
+        there = await connection.scalar(
+            text("SELECT document FROM gateway.trusted_documents WHERE id = :id"), {"id": id_}
+        )
+        if there != one.text:
+            raise TrustedDocumentsError(
+                f"{id_} is the id of another document, which clients may have kept; give this one another id, or "
+                f"`e2i-gateway documents remove {id_}` first. Nothing was added"
+            )
+    return added
+
+
+def _checked(one: TrustedDocument) -> str:
+    """The id of a document, hashes in small letters."""
+    id_ = one.id.lower() if _HASH.fullmatch(one.id) else one.id
+    if not id_.strip() or len(id_) > MAX_ID or not id_.isprintable():
+        raise TrustedDocumentsError(f"{id_[:80]!r} is no id; use 1 to {MAX_ID} printable characters. Nothing was added")
+    if "\0" in one.text or not one.text.strip():
+        raise TrustedDocumentsError(f"{id_}: its document is empty, or no text. Nothing was added")
+    if _HASH.fullmatch(id_) and id_ != digest(one.text):
+        raise TrustedDocumentsError(
+            f"{id_} is not the SHA-256 of its document, which is {digest(one.text)}: one of them was changed. Nothing "
+            f"was added"
+        )
+    return id_
+
+
+async def listed(connection: AsyncConnection) -> Sequence[KeptDocument]:
+    """Every document of the table, the newest first."""
+    rows = await connection.execute(
+        text(
+            "SELECT id, name, length(document), added_at, added_by FROM gateway.trusted_documents "
+            "ORDER BY added_at DESC, id"
+        )
+    )
+    return [KeptDocument(*row) for row in rows]
+
+
+async def remove(connection: AsyncConnection, id_: str) -> None:
+    """Removes a document.
+
+    Raises:
+        TrustedDocumentsError: There is none with that id.
+    """
+    done = await connection.execute(
+        text("DELETE FROM gateway.trusted_documents WHERE id = :id RETURNING 1"), {"id": id_.removeprefix("sha256:")}
+    )
+    if done.first() is None:
+        raise TrustedDocumentsError(f"there is no trusted document {id_}; `e2i-gateway documents list` shows all")
