@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage drill hostile migration snapshot lock audit \
+.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage bench-frames drill hostile migration snapshot lock audit \
   clean
 
 help: ## What can be made
@@ -37,6 +37,9 @@ bench-recall: $(VENV)/dev ## Measure what similarity search finds among 100,000 
 
 bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes against recursive queries by hand
 	$(BIN)/python -m tests.bench.lineage
+
+bench-frames: $(VENV)/dev ## Measure the explorer's frames with 500 nodes on screen, in headless Chromium
+	$(BIN)/python -m tests.bench.frames
 
 drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds each, and write gateway/docs/drills.json
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py

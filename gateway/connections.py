@@ -1,20 +1,84 @@
-"""HTTP connections whose clients do not read their answers are let go; reading slowly is no reason."""
+"""HTTP connections: uvicorn's, without patience for clients that ask nothing, ask without end, or read nothing.
+
+What comes before a request is one is limited in size and time, and what is no HTTP is answered in JSON. Whoever does
+not read an answer is let go; reading slowly is no reason.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from gateway.protocol import Protocol
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+MAX_HEAD = 128 * 1024
+"""Bytes of a request's line and headers."""
 
 
-class Connection(Protocol):
-    """A connection whose client has ``patience`` seconds to read on at all, however slowly it reads."""
+class Connection(HttpToolsProtocol):
+    """A connection whose client has ``patience`` seconds for a head, and to read on at all, however slowly it reads.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._reading: asyncio.TimerHandle | None = None
-        self._unread = 0
+    One that never asks anything is closed after as long.
+    """
+
+    patience = 30.0
+    _in_head = True
+    _head = 0
+    _since = 0.0
+    _reading: asyncio.TimerHandle | None = None
+    _unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self.loop.call_later(self.patience, self._look_at_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch_reading()
+        super().connection_lost(exc)
+
+    # -- what is asked ---------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:  # then all that came since it began belongs to it
+            self._head += len(data)
+            if self._head > MAX_HEAD and not self.transport.is_closing():
+                self._refuse(b"431 Request Header Fields Too Large", f"The headers have more than {MAX_HEAD:,} bytes.")
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head, self._since = True, 0, self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:  # a request, which its task will answer
+            self.cycle.transport = _Answer(self.cycle)  # type: ignore[assignment]
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request", f"{msg.removesuffix('.')}. The graph is at /graphql, over HTTP/1.1.")
+
+    def _look_at_head(self) -> None:
+        transport: Any = self.transport
+        if transport.is_closing() or transport.get_protocol() is not self:  # it became a WebSocket
+            return
+        if self._in_head and self.loop.time() - self._since >= self.patience:
+            transport.close()
+        else:
+            self.loop.call_later(self.patience, self._look_at_head)
+
+    def _refuse(self, status: bytes, message: str) -> None:
+        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "BAD_REQUEST"}}]})
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n" % len(body) + body
+        )
+        self.transport.close()
+
+    # -- what is answered ------------------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -53,9 +117,36 @@ class Connection(Protocol):
             self._reading.cancel()
             self._reading = None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._unwatch_reading()
-        super().connection_lost(exc)
+
+class _Answer:
+    """Where an answer is written to. Its head goes out with the beginning of its body, as ASGI asks: every write is a
+    system call, which costs as much as all that is done for a small query beside its statement."""
+
+    __slots__ = ("_cycle", "_head", "_transport")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head: bytes | None = b"" if cycle.scope["method"] == "HEAD" else None
+        """What waits; empty once there is nothing to wait for."""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            self._transport.writelines((self._head, data))
+            self._head = b""
+        elif self._head is None and self._cycle.response_started:
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 def protocol(patience: float) -> type[Connection]:

@@ -293,6 +293,10 @@ class GraphQLEndpoint:
         sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
         return {key for (key,) in await self._now(call).fetch(sql, (list(keys),))}
 
+    def has_told(self, call: Call, position: int) -> None:
+        """What a caller reads from now on is not older than what it is told, which is before this position."""
+        self._reads.changed(call.caller.name, position)
+
     def _now(self, call: Call) -> ShortReader:
         """Reads from where changes are told of: a replica may not have them yet."""
         return ShortReader(self._reads.primary, self._settings.parallel_statements, call.caller.identity)

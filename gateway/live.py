@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
@@ -21,7 +22,7 @@ from sqlalchemy.engine import URL
 
 from db import live
 from db.engine import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
-from db.live import Entry, Place
+from db.live import Entry, Place, Reading
 from gateway.settings import Settings
 from schema.errors import GatewayError
 
@@ -59,6 +60,18 @@ class Batch:
     entries: Sequence[Entry] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The database has become another one: a standby has taken over, or it was set back.
+
+    ``lost`` are the kept entries that it lacks, by the number of their batch; None if what was told before cannot be
+    looked up. Of batch ``survived`` at least one entry is there, and of no later one; -1: of none that was kept.
+    """
+
+    lost: Sequence[tuple[int, Entry]] | None = None
+    survived: int = -1
+
+
 class Feed:
     """Reads what is new in the live log."""
 
@@ -69,6 +82,10 @@ class Feed:
         """How often the log was asked for what is new."""
         self.connections = 0
         """How often a connection was made that the log could be read on."""
+        self.turns: list[Turn] = []
+        """How often the database has become another one."""
+        self.written = 0
+        """What was read is before this position in the primary's log, in bytes."""
         self.alerts_failure: Exception | None = None
         """Why alerts cannot be followed, where they cannot."""
         self._url = url
@@ -79,6 +96,8 @@ class Feed:
         """Statements on the connection queue."""
         self._heard = asyncio.Event()
         self._alerts_heard = True
+        self._looked: int | None = None
+        """What was new at the last look for alerts on this connection begins here; None before the first."""
         self._state = asyncio.Event()
         """Set, and replaced, when the connection has changed, or when a reading that somebody waits for is done."""
         self._more = asyncio.Event()
@@ -153,6 +172,16 @@ class Feed:
         """Waits for a new batch, so long at most."""
         await _either(self._more, seconds)
 
+    async def turned(self, seen: int) -> None:
+        """Waits until there are more turns than so many, of which somebody else has noticed one."""
+        while len(self.turns) == seen:
+            self._heard.set()
+            await self.more(FIRST_DELAY)
+
+    async def carried_over(self, place: Place) -> Place:
+        """The same place in the history of now."""
+        return await self.read(partial(live.carried_over, place=place, history=self.place.history))
+
     async def read(self, run: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Reads something on the connection; where that is lost, on the next one.
 
@@ -213,7 +242,7 @@ class Feed:
                 await connection.add_listener(live.CHANNEL, self._hear)
             yield connection
         finally:
-            self._connection = None
+            self._connection = self._looked = None
             connection.terminate()
 
     def _hear(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
@@ -221,9 +250,7 @@ class Feed:
         self._heard.set()
 
     async def _read_on(self, connection: asyncpg.Connection) -> None:
-        if self._place is not None and not await live.is_past(connection, self._place.seen):
-            log.error("the database is another or an older one than before; what was changed meanwhile is not told")
-            self._place = None
+        anew = self._place is None or not await live.is_past(connection, self._place)
         looked = pruned = float("-inf")
         while True:
             self._heard.clear()
@@ -235,21 +262,28 @@ class Feed:
                 if moment - pruned >= PRUNE_SECONDS:
                     pruned = moment
                     await self._prune(connection)
-                await self._read_new(connection)
+                await self._read_new(connection, anew=anew)
+            anew = False
             if self._connection is None or wanted != self._reached:
                 self.connections += self._connection is None
                 self._connection, self._reached = connection, wanted
                 self._state = _set(self._state)
             await _either(self._heard, self._settings.live_poll)
 
-    async def _read_new(self, connection: asyncpg.Connection) -> None:
+    async def _read_new(self, connection: asyncpg.Connection, *, anew: bool) -> None:
+        """Reads what is new; ``anew`` if what was read before is not of this database's past."""
         self.reads += 1
-        before = self._place
+        before = None if anew else self._place
         if before is None:
             reading = await live.now(connection)
+            if self._place is not None:
+                self._sever()
         else:
             reading = await live.read_new(connection, before.seen, MOST_AT_ONCE)
-        self._place = Place(reading.seconds, reading.snapshot)
+            if reading.place.history != before.history:
+                before, reading = await self._turn_over(connection, before, reading)
+        self._place = reading.place
+        self.written = reading.written or 0
         if before is None or (reading.entries is not None and not reading.entries):
             return
         self._batches.append(Batch(before.seen, self._place, reading.entries))
@@ -262,12 +296,52 @@ class Feed:
             self._alerts_heard = True  # where the table of alerts tells nobody
             self._heard.set()
 
+    async def _turn_over(
+        self, connection: asyncpg.Connection, before: Place, reading: Reading
+    ) -> tuple[Place | None, Reading]:
+        """Reads on in another history, and finds out what it lacks of the last one.
+
+        What is there of what was committed last tells of all that was committed before.
+        """
+        history = reading.place.history
+        if before.history and not history:
+            raise ConnectionError("the server does not say its history: it may be a standby")
+        if not before.history or before.origin[0] != reading.place.origin[0] or before.origin > reading.place.origin:
+            reading = await live.now(connection)
+            self._sever()
+            return None, reading
+        kept = [
+            (number, entry)
+            for number, batch in enumerate(self._batches, self._first)
+            for entry in batch.entries or ()
+            if entry.seconds > reading.place.seconds - self._settings.live_hours * 3600  # older ones may be removed
+        ]
+        lost = {entry.position for entry in await live.lost(connection, [entry for _, entry in kept])}
+        before = await live.carried_over(connection, before, history)
+        reading = await live.read_new(connection, before.seen, MOST_AT_ONCE)
+        survived = max((number for number, entry in kept if entry.position not in lost), default=-1)
+        self._tell(Turn([(number, entry) for number, entry in kept if entry.position in lost], survived))
+        log.warning("another server has taken over the database", extra={"history": history, "lost": len(lost)})
+        return before, reading
+
+    def _sever(self) -> None:
+        log.error("the database is another or an older one than before; whoever follows it is told so")
+        self._tell(Turn())
+
+    def _tell(self, turn: Turn) -> None:
+        self.turns.append(turn)
+        self._looked = None
+        self._first = self.next + 1  # a number that nobody has reached: all read on from the log
+        self._batches.clear()
+        self._size = 0
+        self._more = _set(self._more)
+
     async def _look_for_alerts(self, connection: asyncpg.Connection) -> None:
         try:
             if self._settings.rls and await live.hides_alerts(connection):
                 self.alerts_failure = GatewayError("SUBSCRIPTIONS_UNAVAILABLE", _HIDDEN)
                 return
-            await live.observe_alerts(connection)
+            self._looked = await live.observe_alerts(connection, self._looked)
         except _NOT_OURS as error:
             log.warning("alerts cannot be followed: %s", error)
             self.alerts_failure = _public(translate(error))

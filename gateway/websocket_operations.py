@@ -170,6 +170,7 @@ class SocketOperation:
             async for some in changes:
                 for start in range(0, len(some), together):
                     for result in await self._resolved(begun, topic, some[start : start + together]):
+                        self._graphql.has_told(self._call, self._feed.written)
                         yield self._body(result)
 
     def _following(self) -> None:

@@ -39,10 +39,12 @@ from schema.records import Missing
 from schema.selection import Operation, Selection
 from schema.statements import NotCompilableError, Statement
 
-CAPACITY = 8_000_000
-"""Characters of SQL that are kept."""
-OVERHEAD = 2_000
-"""What a plan takes beside its SQL, in the same measure."""
+CAPACITY = 16_000_000
+"""Bytes that plans may take together, about."""
+TREE = 80
+"""Bytes that a plan's document takes for each character of its text: the plan keeps it."""
+OVERHEAD = 8_000
+"""Bytes that a plan takes beside its document and its SQL."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,13 @@ class Kept:
     plan: Plan
     cost: int | None
 
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        text = self.known.document.loc
+        statement = self.plan.statement
+        return OVERHEAD + (TREE * len(text.source.body) if text else 0) + (len(statement.sql) if statement else 0)
+
 
 class Plans:
     """The plans of a schema's operations: one for all callers who find the same missing."""
@@ -202,10 +211,10 @@ class Plans:
 
     def _keep(self, key: Hashable, kept: Kept) -> None:
         self._kept[key] = kept
-        self._size += _size(kept.plan)
+        self._size += kept.size
         while self._size > CAPACITY:
             _, dropped = self._kept.popitem(last=False)
-            self._size -= _size(dropped.plan)
+            self._size -= dropped.size
             self.dropped += 1
 
     def _make(self, known: KnownOperation, operation: Operation, reads: Missing) -> Plan:
@@ -227,10 +236,6 @@ class Plans:
         compiled = [roots[key] for key in statement.keys] if statement else []
         rest = [selection for selection in roots.values() if not statement or selection.key not in statement.keys]
         return Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled))
-
-
-def _size(plan: Plan) -> int:
-    return OVERHEAD + (len(plan.statement.sql) if plan.statement else 0)
 
 
 def _part(known: KnownOperation, fields: Sequence[Selection]) -> Part | None:

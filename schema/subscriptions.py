@@ -54,7 +54,9 @@ _MARK = "live"
 @lru_cache(maxsize=4096)
 def encode(place: Place) -> str:
     """The cursor of a place in the live log."""
-    parts = [_MARK, place.seconds, place.seen] + ([] if place.ahead is None else [place.ahead, place.position])
+    parts = [_MARK, place.seconds, place.history, place.seen]
+    if place.ahead is not None:
+        parts += [place.ahead, place.position]
     return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
 
@@ -66,9 +68,9 @@ def decode(cursor: str) -> Place:
     """
     try:
         mark, seconds, *rest = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        right = mark == _MARK and type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {1, 3}
-        right = right and all(isinstance(one, str) for one in rest[:2])
-        right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[2:])
+        right = mark == _MARK and type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {2, 4}
+        right = right and all(isinstance(one, str) for one in rest[:3])
+        right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[3:])
         if right and (place := Place(seconds, *rest)).well_formed:
             return place
     except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
@@ -79,6 +81,22 @@ def decode(cursor: str) -> Place:
 def invalid() -> GatewayError:
     """What is said of an ``after`` that is none of ours."""
     return cursors.invalid("after", "is not a cursor of a subscription; pass the `cursor` of a message as it came")
+
+
+def superseded(place: Place | None, **details: Any) -> GatewayError:
+    """What is said to whoever was told of changes that the database lacks, or may lack.
+
+    ``place`` is where to read on; None where that cannot be known.
+    """
+    cursor = None if place is None else encode(place)
+    on = "without `after`" if cursor is None else "with extensions.cursor as `after`: nothing is left out from there on"
+    return GatewayError(
+        "HISTORY_CHANGED",
+        "Another server has taken over the database, or it was set back: it may lack changes that were told before. "
+        f"Read again what you keep of them, and subscribe {on}.",
+        cursor=cursor,
+        **details,
+    )
 
 
 # -- what is asked for -------------------------------------------------------------------------------------------------

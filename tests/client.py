@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -72,10 +73,12 @@ async def serving(url: str, **settings: Any) -> AsyncIterator[Client]:
             yield Client(http, app)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal as JSON: 1 and 1.0 are one number, true is none; keys come in one order."""
+def same(one: Any, other: Any, within: float = 0.0) -> bool:
+    """Equal as JSON: 1 and 1.0 are one number, true is none; keys come in one order. ``within`` is a part of 1."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(same(one[key], other[key], within) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
+        return len(one) == len(other) and all(same(*pair, within) for pair in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=within, abs_tol=within)
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

@@ -80,6 +80,11 @@ class Query:
 
     roots: list[Node]
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether it adds numbers up: the last digit depends on the order of the rows, and plans differ in that."""
+        return any(_at(self.roots, path).name in {"sum", "avg", "stddev"} for path in _paths(self.roots))
+
     def render(self, *, other: bool = False) -> tuple[str, dict[str, Any]]:
         """The text and the variables, with their ``other`` values if asked."""
         return _Rendering(other).render(self)

@@ -1,4 +1,4 @@
-"""The gateway listening on a port of its own in this process, and clients of its WebSocket."""
+"""The gateway listening on a port of its own in this process, and clients of its WebSocket, or of bare connections."""
 
 from __future__ import annotations
 
@@ -46,6 +46,28 @@ class Listening:
     server: Server
 
     @property
+    def http(self) -> httpx.AsyncClient:
+        return self.client.http
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def send(self, raw: bytes) -> asyncio.StreamWriter:
+        """Sends bytes on a connection of their own, which stays open."""
+        _, writer = await self.connect()
+        writer.write(raw)
+        await writer.drain()
+        return writer
+
+    async def answer(self, raw: bytes) -> bytes:
+        """What comes back for bytes until the gateway closes the connection."""
+        reader, writer = await self.connect()
+        writer.write(raw)
+        found = await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+        return found
+
+    @property
     def address(self) -> str:
         return f"ws://127.0.0.1:{self.port}/graphql"
 
@@ -71,7 +93,7 @@ async def listening(url: str, port: int = 0, **settings: Any) -> AsyncIterator[L
         running = asyncio.create_task(server.serve([listener]))
         try:
             await until(lambda: server.started)
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound}", trust_env=False) as http:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound}", trust_env=False, timeout=60) as http:
                 yield Listening(app, bound, Client(http, app), server)
         finally:
             server.should_exit = True

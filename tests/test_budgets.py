@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,11 @@ TEN = "{ tools(first: 9) { nodes { name } } }"
 """Costs ten points, and reads as many."""
 MANY = "{ experiments(first: 500) { nodes { id } } }"
 """Costs 501 points, where there are few experiments."""
+
+
+def limited(database: Database, **settings: Any) -> AbstractAsyncContextManager[Client]:
+    """The gateway with compiled statements: the loaders read a row more than a page has, which costs a point more."""
+    return serving(database.gateway_url, compiler=True, **settings)
 
 
 async def budget(client: Client, query: str = TEN) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def test_a_request_takes_what_it_costs(demo_database: Database, clock: list[float]) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=100) as client:
+    async with limited(demo_database, budget_per_minute=100) as client:
         first = await budget(client)
         assert (first["limit"], first["remaining"]) == (100, 91)
         assert datetime.fromisoformat(first["resetAt"]) > datetime.now(UTC)
@@ -54,7 +60,7 @@ async def test_a_request_takes_what_it_costs(demo_database: Database, clock: lis
 
 
 async def test_beyond_the_budget_is_429_until_there_is_more(demo_database: Database, clock: list[float]) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=25) as client:
+    async with limited(demo_database, budget_per_minute=25) as client:
         for _ in range(2):
             await budget(client)
         response = await client.post(TEN)
@@ -68,7 +74,7 @@ async def test_beyond_the_budget_is_429_until_there_is_more(demo_database: Datab
 
 
 async def test_time_fills_it_up(demo_database: Database, clock: list[float]) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=20) as client:
+    async with limited(demo_database, budget_per_minute=20) as client:
         for _ in range(2):
             await budget(client)
         refused(await client.post(TEN))
@@ -79,13 +85,13 @@ async def test_time_fills_it_up(demo_database: Database, clock: list[float]) -> 
 
 
 async def test_what_was_not_used_is_given_back(demo_database: Database, clock: list[float]) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=600) as client:
+    async with limited(demo_database, budget_per_minute=600) as client:
         for _ in range(5):  # 2,500 points asked for
             assert (await budget(client, MANY))["remaining"] > 400
 
 
 async def test_what_never_fits_says_so(demo_database: Database) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=100) as client:
+    async with limited(demo_database, budget_per_minute=100) as client:
         response = await client.post(MANY)
         assert refused(response)["value"] == 501
         assert "retry-after" not in response.headers
@@ -93,7 +99,7 @@ async def test_what_never_fits_says_so(demo_database: Database) -> None:
 
 
 async def test_what_is_refused_costs_a_point(demo_database: Database, clock: list[float]) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=10) as client:
+    async with limited(demo_database, budget_per_minute=10) as client:
         for _ in range(10):
             assert (await client.post("{ nothing }")).status_code == 400
         refused(await client.post("{ nothing }"))
@@ -105,7 +111,7 @@ async def test_without_a_budget_nothing_is_said_of_it(demo: Client) -> None:
 
 
 async def test_each_caller_has_a_budget(demo_database: Database, clock: list[float]) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=15, **JWT) as client:
+    async with limited(demo_database, budget_per_minute=15, **JWT) as client:
         for name in ("one", "two"):
             caller = calling(client, token("analyst", sub=name))
             await budget(caller)
@@ -135,8 +141,8 @@ async def test_workers_share_a_budget(
     monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)  # however busy this machine is
     settings = {"budget_per_minute": 100, "redis_url": redis.url}
     async with (
-        serving(demo_database.gateway_url, **settings) as one,
-        serving(demo_database.gateway_url, **settings) as other,
+        limited(demo_database, **settings) as one,
+        limited(demo_database, **settings) as other,
     ):
         assert (await budget(one))["remaining"] == 91
         await budget(other)
@@ -158,7 +164,7 @@ async def test_redis_is_away_and_comes_back(
     monkeypatch.setattr("gateway.budgets.AWAY_SECONDS", 0.05)
     monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)
     caplog.set_level(logging.INFO, "gateway.budgets")
-    async with serving(demo_database.gateway_url, budget_per_minute=100, redis_url=redis.url) as client:
+    async with limited(demo_database, budget_per_minute=100, redis_url=redis.url) as client:
         await budget(client)
         redis.stop()
         for _ in range(3):
@@ -173,7 +179,7 @@ async def test_redis_is_away_and_comes_back(
 
 
 async def test_redis_that_hangs_is_not_waited_for(demo_database: Database, redis: RedisServer) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=15, redis_url=redis.url) as client:
+    async with limited(demo_database, budget_per_minute=15, redis_url=redis.url) as client:
         redis.pause()
         await budget(client)
         refused(await client.post(TEN))
@@ -181,6 +187,6 @@ async def test_redis_that_hangs_is_not_waited_for(demo_database: Database, redis
 
 
 async def test_redis_that_was_never_there(demo_database: Database) -> None:
-    async with serving(demo_database.gateway_url, budget_per_minute=15, redis_url="redis://127.0.0.1:1/0") as client:
+    async with limited(demo_database, budget_per_minute=15, redis_url="redis://127.0.0.1:1/0") as client:
         await budget(client)
         refused(await client.post(TEN))

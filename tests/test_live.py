@@ -17,6 +17,7 @@ from websockets.exceptions import WebSocketException
 
 from changing import change, model_in, uuid_of
 from conftest import Database, connect
+from db import live
 from plans import Statement
 from proxy import proxied
 from schema.subscriptions import decode, encode
@@ -163,6 +164,37 @@ async def test_alerts_that_changed_while_nobody_followed(database: Database, sql
     async with listening(database.gateway_url) as gateway, peer(gateway) as one:  # another gateway, later
         stream = await resumed(one, stream, ALERTS)
         assert await titles(stream, 1) == [("RAISED", "raised and changed")]
+
+
+async def test_alerts_of_a_transaction_that_ends_late(database: Database, sql: asyncpg.Connection) -> None:
+    """It began before looks that did not see it, and found others that were older and younger."""
+    late = await connect(database.admin_url)
+    old = await alert(sql, "old")
+    async with listening(database.gateway_url, live_poll=600) as gateway, peer(gateway) as one:
+        stream = await one.followed(ALERTS)
+        async with late.transaction():
+            await alert(late, "late")
+            for n in range(3):
+                await alert(sql, str(n))
+                assert await titles(stream, 1) == [("RAISED", str(n))]
+        assert await titles(stream, 1) == [("RAISED", "late")]
+        await sql.execute("UPDATE ml_monitoring_alerts SET title = 'not so old' WHERE id = $1", old)
+        assert await titles(stream, 1) == [("CHANGED", "not so old")]
+    await late.close()
+
+
+async def test_a_look_for_alerts_compares_what_was_written_since_the_last(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    keys = [await alert(sql, str(n)) for n in range(50)]
+    since = await live.observe_alerts(sql)
+    for changed in (0, 2):
+        await sql.execute("UPDATE ml_monitoring_alerts SET title = 'x' WHERE id = ANY ($1)", keys[:changed])
+        lines = await sql.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {live._OBSERVE}", since)
+        compared = [line for (line,) in lines if "pk_alerts_seen on" in line or "alerts_seen alerts_seen_1" in line]
+        assert len(compared) == 1, lines
+        assert (f"loops={changed})" if changed else "never executed") in compared[0]
+        since = await live.observe_alerts(sql, since)
 
 
 async def test_restoring_a_dump_changes_no_alert(database: Database, sql: asyncpg.Connection) -> None:

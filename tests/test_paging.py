@@ -551,7 +551,7 @@ async def test_the_planner_takes_the_index_by_itself(
             )
             type_ = next(type_ for type_ in catalogue() if type_.plural == flat)
             stamp = await connection.fetchval(f"SELECT {time}::text FROM {relation} WHERE id = $1", key)
-            cursor = cursors.encode(type_, type_.order, [stamp, str(key)])
+            cursor = cursors.encode(cursors.start(type_, type_.order), [stamp, str(key)])
             for backward in (False, True):
                 for where in (None, cursor):
                     page = f"{root}({arguments(10, backward=backward, cursor=where)}) {{ nodes {{ id }} }}"

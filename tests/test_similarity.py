@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from client import Client, serving
+from client import Client, same, serving
 from conftest import Clone, Database, connect
 from plans import Statement, plan
 
@@ -146,6 +146,28 @@ async def test_the_plan_uses_the_index(world: World, recorded: list[Statement], 
         await connection.close()
     assert "ix_composer_episodes_query_embedding_hnsw" in [node.get("Index Name") for node in nodes]
     assert "Seq Scan" not in [node["Node Type"] for node in nodes]
+
+
+NESTED = """query($e: [Float!]!, $id: ID!) {
+  near: similarEpisodes(embedding: $e, first: 3) {
+    complete totalCount pageInfo { hasNextPage endCursor }
+    edges { score cursor node { episodeId steps(first: 2) { totalCount nodes { id episode { queryText } } } } } }
+  like: similarEpisodes(episodeId: $id, first: 700) { nodes { id } }
+  composerEpisodes(first: 1) { totalCount } }"""
+
+
+async def test_searches_and_what_is_below_them_are_one_statement(world: World, recorded: list[Statement]) -> None:
+    """Read with the settings of the search that asks the index for most; another vector meets the same plan."""
+    async with serving(world.database.gateway_url, compiler=False) as loaders:
+        for place, vector in enumerate([(1.0,), (0.3, -0.2, 1.0)]):
+            id_ = list(world.vectors)[place]
+            recorded.clear()
+            found = await world.client.data(NESTED, e=full(vector), id=id_)
+            if world.client.compiles:
+                (statement,) = recorded
+                assert statement.settings["hnsw.ef_search"] == "1000"
+            expected = await loaders.data(NESTED, e=full(vector), id=id_)
+            assert same(found, expected)
 
 
 async def test_similar_to_an_episode_is_not_the_episode(world: World) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Identity,
     Index,
+    Integer,
     Table,
     Uuid,
     literal_column,
@@ -137,6 +138,10 @@ LIVE_LOG = Table(
     Column(
         "recorded_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()"),
         comment="When it was written; entries are kept for GATEWAY_LIVE_HOURS.",
+    ),
+    Column(
+        "timeline", Integer(),
+        comment="Timeline of the server that wrote it: a standby that takes over begins another one.",
     ),
     Index("ix_live_log_xact", "xact"),
     schema=OWN_SCHEMA,

@@ -21,6 +21,34 @@ ALTER TABLE gateway.lifecycle_events ENABLE ALWAYS TRIGGER append_only;
 -- ---------------------------------------------------------------------------------------------------------------------
 -- What subscriptions are told
 -- ---------------------------------------------------------------------------------------------------------------------
+CREATE OR REPLACE FUNCTION gateway.timeline() RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;  -- a service that does not tell; no change fails of that
+END
+$$;
+
+COMMENT ON FUNCTION gateway.timeline() IS
+    'Timeline that this server writes, another one after each failover; null where the server does not say it.';
+
+CREATE OR REPLACE FUNCTION gateway.history() RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT system_identifier FROM pg_control_system()) || '/' || gateway.timeline();
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION gateway.history() IS
+    'What numbers of transactions mean something in: the cluster''s identifier, a slash and its timeline, or null.';
+
 -- With the rights of the tables' owner: whoever may record a change tells of it, and may write nothing else there.
 CREATE OR REPLACE FUNCTION gateway.tell_of_event() RETURNS trigger
 LANGUAGE plpgsql
@@ -28,8 +56,9 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO gateway.live_log (topic, facts) VALUES (
+    INSERT INTO gateway.live_log (topic, timeline, facts) VALUES (
         'lifecycle',
+        gateway.timeline(),
         jsonb_build_object(
             'event', NEW.event_id, 'node', NEW.node_id, 'type', NEW.node_type, 'from', NEW.from_state, 'to', NEW.to_state
         )

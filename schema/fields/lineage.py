@@ -132,7 +132,8 @@ class Reading:
         branches, places = cut_branches(answer.cuts)
         within = window(self._catalogue, self._asked.question)
         for number, place, count, more in await self._filling.count(branches, within):
-            records[places[number][place - 1]] |= {"remaining": count, "capped": more}
+            record = records[places[number][place - 1]]
+            record |= {"remaining": count, "capped": more}
 
 
 _ATTRIBUTES = {"from": "from_", "closesCycle": "closes_cycle", "asOf": "as_of"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from db.base import Edge, derived, entities, is_own, relations, table_of
+from db.base import Edge, RowClass, derived, entities, is_own, relations, table_of
 from db.lifecycle import Lifecycle, lifecycle_of
 from db.lineage import LineageKind
 from schema.catalogue import Join, Type, joins
@@ -42,7 +42,8 @@ class Edges:
         for name, entity in entities().items():
             if not entity.__is_view__ and not is_own(table_of(entity)):
                 self.of.setdefault(name, ())
-        for name, rows in {**entities(), **derived()}.items():
+        classes: dict[str, RowClass] = {**entities(), **derived()}
+        for name, rows in classes.items():
             for field, relation in relations(rows).items():
                 if isinstance(relation.lineage, Edge):
                     for end in _ends(name, field, relation.target, relation.lineage, joins(relation)):

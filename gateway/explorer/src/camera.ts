@@ -24,6 +24,8 @@ export class Camera {
   private readonly watching: ResizeObserver;
   private width = 1;
   private height = 1;
+  /** Movements under way: a drag may begin while the turning of a wheel still counts as one. */
+  private moving = 0;
 
   /** `moved` is told what is in sight, in the coordinates of the drawing. */
   constructor(
@@ -34,7 +36,7 @@ export class Camera {
     this.behaviour = zoom<HTMLElement, unknown>()
       .scaleExtent([0.02, 2.5])
       .extent(() => [[0, 0], [this.width, this.height]])
-      .on("start", () => scene.classList.remove("sharp"))
+      .on("start", () => this.begin())
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.apply(event))
       .on("end", () => this.rest());
     select(pane).call(this.behaviour).on("dblclick.zoom", null);
@@ -92,7 +94,13 @@ export class Camera {
     this.look();
   }
 
+  private begin(): void {
+    this.moving++;
+    this.scene.classList.remove("sharp");
+  }
+
   private rest(): void {
+    if (--this.moving) return;
     const { k } = zoomTransform(this.pane);
     this.scene.classList.toggle("far", k < FAR);
     this.scene.classList.toggle("sharp", k > 1);

@@ -3,7 +3,7 @@
 import { Component } from "preact";
 import type { LineageEdge, LineageNode, Side } from "./api";
 import { HEIGHT, WIDTH, type Place } from "./layout";
-import { tone, typeName, words } from "./tones";
+import { amount, AT_LEAST, tone, typeName, words } from "./tones";
 
 interface CardProps {
   node: LineageNode;
@@ -28,7 +28,7 @@ export class Card extends Component<CardProps> {
   }
 
   render({ node, at, up, down, cut, start, selected, tab, onOpen, onSelect, onFocus }: CardProps) {
-    const classes = ["node", `tone-${tone(node.state)}`, start && "start", selected && "selected"];
+    const classes = ["node", `tone-${tone(node.state, node.type)}`, start && "start", selected && "selected"];
     return (
       <g
         id={`node-${node.id}`}
@@ -45,7 +45,7 @@ export class Card extends Component<CardProps> {
       >
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
-        <text class="title" x="15" y="18">{short(node.label, 23)}</text>
+        <text class="title" x="15" y="18">{short(node.label, 21)}</text>
         <text class="kind" x="15" y="34">{short(typeName(node.type) + (node.state ? ` · ${words(node.state)}` : ""), 34)}</text>
         <title>{`${typeName(node.type)}: ${node.label}`}</title>
         {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
@@ -67,14 +67,14 @@ interface MoreProps {
 
 /** A collapsed end with how many edges it hides; "more" where some are shown already and it reads on. */
 function More({ x, anchor, count, capped, cut, side, onClick }: MoreProps) {
-  const text = `+${count.toLocaleString("en")}${capped ? "+" : ""}${cut ? " more" : ""}`;
+  const text = `+${amount(count, capped)}${cut ? " more" : ""}`;
   const width = 14 + text.length * 6.2;
   const left = anchor === "end" ? x - width : x;
   return (
     <g class={cut ? "more cut" : "more"} data-side={side} aria-hidden="true" onClick={(event) => { event.stopPropagation(); onClick(); }}>
       <rect x={left} y={HEIGHT / 2 - 10} width={width} height="20" rx="10" />
       <text x={left + width / 2} y={HEIGHT / 2 + 4}>{text}</text>
-      <title>{`Show ${side.toLowerCase()}`}</title>
+      <title>{`Show ${side.toLowerCase()}${capped ? `: ${AT_LEAST}` : ""}`}</title>
     </g>
   );
 }

@@ -1,6 +1,6 @@
 /** The part of the lineage that is on screen, merged from answers; what was cut stays known. */
 
-import { among, lineage, type Frontier, type Lineage, type LineageEdge, type LineageNode, type Side, type Walk } from "./api";
+import { among, counted, COUNTED_AT_ONCE, lineage, type Frontier, type Lineage, type LineageEdge, type LineageNode, type Side, type Walk } from "./api";
 import { words } from "./tones";
 import type { Step, View } from "./view";
 
@@ -75,7 +75,28 @@ export class Graph {
   async refresh(id: string): Promise<LineageNode | undefined> {
     if (!this.nodes.has(id)) return undefined;
     this.merge(await among([id]));
+    await this.count([id]);
     return this.nodes.get(id);
+  }
+
+  /** Counts all edges of nodes, where more are there than a walk counts. Whether anything is known better then. */
+  async count(ids: Iterable<string>): Promise<boolean> {
+    const hot = [...ids].filter((id) => this.nodes.get(id)?.degree.capped).slice(0, COUNTED_AT_ONCE);
+    if (!hot.length) return false;
+    const { nodes, frontier } = await counted(hot);
+    for (const node of nodes) this.nodes.set(node.id, node);
+    const shown = new Map<string, number>();
+    for (const { from, to, kind } of this.edges.values()) {
+      for (const [id, side, other] of [[from, "DOWNSTREAM", to], [to, "UPSTREAM", from]] as const) {
+        const name = [id, side, kind, this.nodes.get(other)?.type].join(" ");
+        shown.set(name, (shown.get(name) ?? 0) + 1);
+      }
+    }
+    for (const all of frontier) {
+      const cut = this.cuts.get(key(all));
+      if (cut?.capped) Object.assign(cut, { remaining: all.remaining - (shown.get(key(all)) ?? 0), capped: all.capped });
+    }
+    return true;
   }
 
   cutsOf(id: string, side: Side): Cut[] {
@@ -160,7 +181,7 @@ export class Graph {
     this.omitted.push(...answer.omitted);
   }
 
-  /** Adds the edges among nodes that came by different walks. */
+  /** Adds the edges among nodes that came by different walks, and counts what is around hot ones. */
   private async join(): Promise<void> {
     const ids = [...this.nodes.keys()];
     if (ids.length > 1 && ids.length <= 1000) this.merge(await among(ids));
@@ -172,6 +193,7 @@ export class Graph {
         this.shown.set(id, counts);
       }
     }
+    await this.count(ids);
   }
 
   private merge({ nodes, edges }: Pick<Lineage, "nodes" | "edges">): void {

@@ -147,6 +147,13 @@ function Explorer() {
   }, []);
   useEffect(() => (loaded ? follow((id) => void moved(id), setLive) : undefined), [loaded]);
 
+  useEffect(() => {
+    if (!view.selected) return;
+    void graph.count([view.selected]).then((better) => {
+      if (better && graph === now.current.shown.graph) setShown((shown) => ({ ...shown, version: shown.version + 1 }));
+    }, () => undefined); // what was counted before still stands, with its plus
+  }, [graph, view.selected]);
+
   const node = view.selected ? graph.nodes.get(view.selected) : undefined;
   const copy = async () => {
     const text = viewAsGraphQL([...graph.nodes.keys()]);
@@ -196,7 +203,7 @@ function Explorer() {
                 <li class="loop">closes a loop</li>
               </ul>
             </>
-          ) : busy ? <p class="empty">Reading the lineage …</p> : !view.from.length && <Welcome onPick={startAt} />}
+          ) : busy ? <p class="empty">Reading the lineage …</p> : (!view.from.length || problem?.error.code === "NOT_FOUND") && <Welcome onPick={startAt} />}
           {busy && <div class="progress" aria-hidden="true" />}
         </div>
         {graph.nodes.size > 0 && (

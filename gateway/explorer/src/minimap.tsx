@@ -41,7 +41,7 @@ export function Minimap({ graph, places, lens, onMove }: Props) {
     const least = 2.5 / scale; // what is smaller cannot be seen
     const [width, height] = [Math.max(WIDTH, least), Math.max(HEIGHT, least)];
     return [...places].map(([id, { x, y }]) => (
-      <rect key={id} class={`tone-${tone(graph.nodes.get(id)?.state ?? null)}`} x={x - width / 2} y={y - height / 2} width={width} height={height} />
+      <rect key={id} class={`tone-${tone(graph.nodes.get(id)?.state ?? null, graph.nodes.get(id)?.type)}`} x={x - width / 2} y={y - height / 2} width={width} height={height} />
     ));
   }, [graph, places]);
   return (

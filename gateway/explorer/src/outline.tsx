@@ -76,7 +76,7 @@ export function Outline({ graph, starts, selected, onSelect, onOpen }: Props) {
               aria-selected={line.id === selected}
               aria-label={`${line.lead ? `${line.lead}: ` : ""}${spoken(node, hidden.UPSTREAM, hidden.DOWNSTREAM)}`}
               tabIndex={line.id === current ? 0 : -1}
-              class={`line tone-${tone(node.state)}`}
+              class={`line tone-${tone(node.state, node.type)}`}
               style={{ marginLeft: `${Math.min(line.level - 1, 12) * 14}px` }}
               onFocus={() => setRoving(line.id)}
               onClick={() => onSelect(line.id)}

@@ -3,10 +3,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, details, search, type Details, type Hit, type LineageNode, type Side } from "./api";
 import type { Graph } from "./graph";
-import { tone, typeName, words } from "./tones";
+import { amount, AT_LEAST, tone, typeName, words } from "./tones";
 
 const PAUSE = 200;
-/** How far the API counts edges of a kind; beyond, it says that there are more. */
+/** No side with fewer edges has more of a kind than are counted. */
 const COUNTED = 1000;
 
 /** A combobox: type, choose with the arrows, Enter opens. */
@@ -113,14 +113,15 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
       <header>
         <p class="type">{typeName(node.type)}</p>
         <h2>{node.label}</h2>
-        {node.state && <span class={`state tone-${tone(node.state)}`}>{words(node.state)}</span>}
+        {node.state && <span class={`state tone-${tone(node.state, node.type)}`}>{words(node.state)}</span>}
         <p class="id"><code>{node.id}</code></p>
         <p class="actions">
           {(["UPSTREAM", "DOWNSTREAM"] as const).map((side) => {
             const all = side === "UPSTREAM" ? node.degree.upstream : node.degree.downstream;
+            const capped = node.degree.capped && all >= COUNTED;
             return (
-              <button key={side} disabled={!hidden[side] || busy} onClick={() => onOpen(node.id, [side])}>
-                {side === "UPSTREAM" ? "◂ " : ""}{(all - hidden[side]).toLocaleString("en")} of {all.toLocaleString("en")}{node.degree.capped && all >= COUNTED ? "+" : ""} {side.toLowerCase()}{side === "DOWNSTREAM" ? " ▸" : ""}
+              <button key={side} disabled={!hidden[side] || busy} title={capped ? `${amount(all, capped)}: ${AT_LEAST}` : undefined} onClick={() => onOpen(node.id, [side])}>
+                {side === "UPSTREAM" ? "◂ " : ""}{amount(all - hidden[side], false)} of {amount(all, capped)} {side.toLowerCase()}{side === "DOWNSTREAM" ? " ▸" : ""}
               </button>
             );
           })}
@@ -131,7 +132,7 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
       {error && <p class="problem" role="alert">{error}</p>}
       {row === undefined && !error && <p class="dim">Reading …</p>}
       {row === null && <p class="problem" role="alert">This row no longer exists.</p>}
-      {row?.lifecycle && <LifecyclePart lifecycle={row.lifecycle} onSelect={onSelect} />}
+      {row?.lifecycle && <LifecyclePart type={node.type} lifecycle={row.lifecycle} onSelect={onSelect} />}
       {row && (
         <>
           <h3>Fields</h3>
@@ -159,20 +160,20 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
     <ul class="cuts">
       {cuts.map((cut) => (
         <li>
-          {cut.direction === "UPSTREAM" ? "◂" : "▸"} {words(cut.kind)} {typeName(cut.type)}: {cut.remaining.toLocaleString("en")}{cut.capped ? "+" : ""} more
+          {cut.direction === "UPSTREAM" ? "◂" : "▸"} {words(cut.kind)} {typeName(cut.type)}: <span title={cut.capped ? AT_LEAST : undefined}>{amount(cut.remaining, cut.capped)} more</span>
         </li>
       ))}
     </ul>
   );
 }
 
-function LifecyclePart({ lifecycle, onSelect }: { lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void }) {
+function LifecyclePart({ type, lifecycle, onSelect }: { type: string; lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void }) {
   const moves = lifecycle.allowedTransitions ?? [];
   const history = lifecycle.history;
   return (
     <>
       <h3>Lifecycle</h3>
-      <p>Now <span class={`state tone-${tone(lifecycle.state)}`}>{words(lifecycle.state)}</span></p>
+      <p>Now <span class={`state tone-${tone(lifecycle.state, type)}`}>{words(lifecycle.state)}</span></p>
       {lifecycle.allowedTransitions?.length === 0 && <p class="dim">No move leads on from here.</p>}
       <ul class="moves">
         {moves.map((move) => (

@@ -1,4 +1,6 @@
-/** Colours of states: five tones, since states are many. The state's name is always written beside its colour. */
+/** How things are told: colours of states, names, counts.
+ *
+ * Colours are five tones, since states are many. The state's name is always written beside its colour. */
 
 export type Tone = "good" | "busy" | "bad" | "old" | "info" | "none";
 
@@ -18,18 +20,28 @@ const TONES = new Map<string, Tone>(
 export const LEGEND: [Tone, string][] = [
   ["good", "in use, done"],
   ["busy", "under way"],
-  ["bad", "failed, stopped"],
+  ["bad", "failed, stopped, alerting"],
   ["old", "out of use"],
   ["info", "other state"],
   ["none", "no state"],
 ];
 
-export function tone(state: string | null): Tone {
+/** An alert that is active is none that all is well with. */
+export function tone(state: string | null, type?: string): Tone {
+  if (type === "MonitoringAlert" && state === "ACTIVE") return "bad";
   return state ? (TONES.get(state.toLowerCase()) ?? "info") : "none";
 }
 
 export function words(name: string): string {
   return name.replace(/_/g, " ").toLowerCase();
+}
+
+/** Said of a count with a plus behind it. */
+export const AT_LEAST = "at least so many, they are not counted to the end";
+
+/** A count, with a plus behind it where it was not counted to the end. */
+export function amount(count: number, capped: boolean): string {
+  return count.toLocaleString("en") + (capped ? "+" : "");
 }
 
 /** TrainingRun as "Training run". */

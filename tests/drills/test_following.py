@@ -1,0 +1,289 @@
+"""Subscriptions beside a hot standby, and over a failover: what is told is there, and what is lost is said to be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+
+from changing import change, model_in
+from conftest import connect
+from db import live
+from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
+from drills.fixtures import CHANGES
+from drills.postgres import Postgres
+from schema.subscriptions import decode, encode
+from sockets import Listening, Peer, listening, peer, until
+from test_live import ALERTS, EVENTS, alert, reasons, record, titles
+
+NESTED = "subscription { lifecycleEvents { cursor event { toState node { ... on MonitoringAlert { status } } } } }"
+
+
+# -- beside a standby --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def standby(primary: Postgres) -> AsyncIterator[Postgres]:
+    with await asyncio.to_thread(primary.standby) as server:
+        yield server
+
+
+@pytest.fixture
+async def sql(primary: Postgres) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(primary.url(CHANGES, ADMIN_ROLE))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def there(standby: Postgres) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser on the standby, which replays at the end of the test whatever happened."""
+    connection = await connect(standby.url(CHANGES, ADMIN_ROLE))
+    yield connection
+    await connection.execute("SELECT pg_wal_replay_resume()")
+    await connection.close()
+
+
+@pytest.fixture
+async def gateway(primary: Postgres, standby: Postgres) -> AsyncIterator[Listening]:
+    async with listening(primary.url(CHANGES), replica_url=standby.url(CHANGES)) as one:
+        await until(lambda: one.app.state.reads.usable)
+        yield one
+
+
+async def test_what_is_told_is_as_new_as_the_change(
+    gateway: Listening, sql: asyncpg.Connection, there: asyncpg.Connection
+) -> None:
+    """The standby replays nothing meanwhile; each change is told of once, with the rows as they are after it."""
+    key = await alert(sql, "raised")
+    async with peer(gateway) as one, peer(gateway) as other:
+        streams = [await each.followed(NESTED) for each in (one, other)]
+        await there.execute("SELECT pg_wal_replay_pause()")
+        for _ in range(3):
+            resolved = await change(gateway.client, "resolveAlert", id=str(key), resolutionAction="FIXED_DATA")
+            reopened = await change(gateway.client, "reopenAlert", id=str(key), reason="again")
+            assert {resolved["__typename"], reopened["__typename"]} == {"TransitionApplied"}
+        for stream in streams:
+            told = [(await stream.next())["event"] for _ in range(6)]
+            assert [one["toState"] for one in told] == ["RESOLVED", "ACTIVE"] * 3
+            assert told[-1]["node"] == {"status": "ACTIVE"}
+        await change(gateway.client, "resolveAlert", id=str(key), resolutionAction="FIXED_DATA")
+        for stream in streams:
+            assert (await stream.next())["event"] == {"toState": "RESOLVED", "node": {"status": "RESOLVED"}}
+        stream = await one.followed(ALERTS)
+        await sql.execute("UPDATE ml_monitoring_alerts SET title = 'changed' WHERE id = $1", key)
+        assert await titles(stream, 1) == [("CHANGED", "changed")]
+
+
+async def test_who_is_told_reads_nothing_older(
+    gateway: Listening, sql: asyncpg.Connection, there: asyncpg.Connection
+) -> None:
+    """Somebody else's change: a query after its message goes where the change is, until the standby has it too."""
+    model = await model_in(sql, "development")
+    reads = gateway.app.state.reads
+    asked = f'{{ model(id: "{model}") {{ modelVersion stage }} }}'
+    async with peer(gateway) as one:
+        stream = await one.followed(EVENTS)
+        await until(lambda: reads.reader(1, "anonymous")._engine is reads.replica)
+        await there.execute("SELECT pg_wal_replay_pause()")
+        async with sql.transaction():
+            await sql.execute("UPDATE ml_model_registry SET stage = 'staging' WHERE id = $1", model.partition(":")[2])
+            await record(sql, "moved", node_id=model)
+        assert await reasons(stream, 1) == ["moved"]
+        assert (await gateway.client.data(asked))["model"]["stage"] == "STAGING"
+        await there.execute("SELECT pg_wal_replay_resume()")
+        await until(lambda: reads.reader(1, "anonymous")._engine is reads.replica)
+        assert (await gateway.client.data(asked))["model"]["stage"] == "STAGING"
+
+
+# -- over a failover ---------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """A primary and its asynchronous standby, and the URL by which a gateway finds whichever is the primary."""
+
+    def __init__(self, first: Postgres, second: Postgres) -> None:
+        self.first = first
+        self.second = second
+        hosts = f"host=127.0.0.1:{first.port}&host=127.0.0.1:{second.port}&target_session_attrs=primary"
+        self.url = f"postgresql://{GATEWAY_ROLE}@/{CHANGES}?{hosts}"
+
+    async def replayed(self, sql: asyncpg.Connection) -> None:
+        """Waits until the standby has all that was committed."""
+        written = await sql.fetchval("SELECT pg_current_wal_insert_lsn()::text")
+        there = await connect(self.second.url(CHANGES, ADMIN_ROLE))
+        async with asyncio.timeout(30):
+            while not await there.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await there.close()
+
+    async def cut(self) -> None:
+        """From now on the standby hears nothing of its primary."""
+        there = await connect(self.second.url(CHANGES, ADMIN_ROLE))
+        await there.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        await there.execute("SELECT pg_reload_conf()")
+        async with asyncio.timeout(30):
+            while await there.fetchval("SELECT count(*) FROM pg_stat_wal_receiver"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await there.close()
+
+    async def promote(self) -> asyncpg.Connection:
+        await asyncio.to_thread(self.second.promote)
+        return await connect(self.second.url(CHANGES, ADMIN_ROLE))
+
+
+@contextmanager
+def copied(primary: Postgres) -> Iterator[Pair]:
+    with primary.standby() as first:
+        first.promote()
+        with first.standby() as second:
+            yield Pair(first, second)
+
+
+@pytest.fixture
+async def pair(primary: Postgres) -> AsyncIterator[Pair]:
+    held = copied(primary)
+    made = await asyncio.to_thread(held.__enter__)
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(held.__exit__, None, None, None)
+
+
+async def refused(one: Peer, id_: str) -> dict[str, Any]:
+    """The extensions of the error that ends an operation."""
+    message = await one.hear()
+    assert (message["id"], message["type"]) == (id_, "error"), message
+    (error,) = message["payload"]
+    extensions: dict[str, Any] = error["extensions"]
+    assert extensions["code"] == "HISTORY_CHANGED"
+    on = "with extensions.cursor as `after`" if extensions["cursor"] else "without `after`"
+    assert on in error["message"]
+    return extensions
+
+
+async def spend(sql: asyncpg.Connection, transactions: int) -> None:
+    """Uses up so many numbers of transactions."""
+    for _ in range(transactions):
+        await sql.execute("SELECT pg_current_xact_id()")
+
+
+async def test_whoever_was_told_of_what_a_failover_lost_hears_of_it(pair: Pair) -> None:
+    """Those who were not told of it are told of everything that comes; numbers of transactions come twice meanwhile."""
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    deployments = {"types": ["Deployment"]}
+    async with (
+        listening(pair.url, live_poll=0.2) as gateway,
+        peer(gateway) as one,
+        peer(gateway) as other,
+        peer(gateway) as third,
+    ):
+        told, spared = await one.followed(EVENTS), await other.followed(EVENTS, **deployments)
+        await record(sql, "kept")
+        await record(sql, "kept", node_type="Deployment")
+        assert await reasons(told, 2) == ["kept", "kept"]
+        assert await reasons(spared, 1) == ["kept"]
+        kept = told.cursor
+        await pair.replayed(sql)
+        await pair.cut()
+        await spend(sql, 40)
+        await record(sql, "lost")
+        assert await reasons(told, 1) == ["lost"]
+        lost = told.cursor
+        await asyncio.to_thread(pair.first.kill)
+        new = await pair.promote()
+        async with new.transaction():
+            await record(new, "first of the new ones")
+            await record(new, "its deployment", node_type="Deployment")
+        await spend(new, 100)  # more than were lost: nothing is ahead of the database any more
+        extensions = await refused(one, told.id)
+        assert await reasons(spared, 1) == ["its deployment"]
+        again = await one.followed(EVENTS, after=extensions["cursor"])
+        assert await reasons(again, 2) == ["first of the new ones", "its deployment"]
+        await record(new, "later", node_type="Deployment")
+        assert await reasons(again, 1) == ["later"]
+        assert await reasons(spared, 1) == ["later"]
+        for cursor in (kept, lost, replaced(lost)):
+            extensions = await refused(third, await third.subscribe(EVENTS, after=cursor))
+            assert extensions["argument"] == "after"
+            stream = await third.followed(EVENTS, after=extensions["cursor"])
+            assert await reasons(stream, 3) == ["first of the new ones", "its deployment", "later"]
+            await third.say(type="complete", id=stream.id)
+        await new.close()
+
+
+def replaced(cursor: str | None) -> str:
+    """The cursor of a place in the middle of what was told at once."""
+    place = decode(str(cursor))
+    return encode(replace(place, ahead=place.seen, position=2**62))
+
+
+async def test_a_switchover_that_loses_nothing_is_not_heard_of(pair: Pair) -> None:
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    async with listening(pair.url, live_poll=0.2) as gateway, peer(gateway) as one, peer(gateway) as other:
+        stream = await one.followed(EVENTS)
+        quiet = await other.followed(EVENTS)
+        for n in range(3):
+            await record(sql, str(n))
+        assert await reasons(stream, 3) == ["0", "1", "2"]
+        await sql.close()
+        await asyncio.to_thread(pair.first.stop)  # which waits for the standby to have it all
+        new = await pair.promote()
+        for n in range(3, 6):
+            await record(new, str(n))
+        assert await reasons(stream, 3) == ["3", "4", "5"]
+        assert await reasons(quiet, 6) == list("012345")
+        await new.close()
+
+
+async def test_what_was_told_out_of_the_log_may_be_lost(pair: Pair) -> None:
+    """The gateway has not kept it, and nothing that came later tells of it: it is said that it may be lost."""
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    async with listening(pair.url, live_poll=0.2) as gateway:
+        async with peer(gateway) as one:
+            cursor = (await one.followed(EVENTS)).cursor
+        await until(lambda: not gateway.feed.subscribers)
+    await record(sql, "in the log")
+    async with listening(pair.url, live_poll=0.2) as gateway, peer(gateway) as one, peer(gateway) as other:
+        stream, quiet = await one.followed(EVENTS, after=cursor), await other.followed(EVENTS)
+        assert await reasons(stream, 1) == ["in the log"]
+        await sql.close()
+        await asyncio.to_thread(pair.first.stop)
+        new = await pair.promote()
+        await record(new, "new")
+        extensions = await refused(one, stream.id)
+        assert await reasons(await one.followed(EVENTS, after=extensions["cursor"]), 1) == ["new"]
+        assert await reasons(quiet, 1) == ["new"]
+        await new.close()
+
+
+async def test_a_database_that_is_set_back(pair: Pair) -> None:
+    """The gateway comes to a server with an older history: whoever follows begins anew."""
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    await asyncio.to_thread(pair.second.promote)
+    new = await connect(pair.second.url(CHANGES, ADMIN_ROLE))
+    hosts = f"host=127.0.0.1:{pair.second.port}&host=127.0.0.1:{pair.first.port}"
+    url = f"postgresql://{GATEWAY_ROLE}@/{CHANGES}?{hosts}"
+    async with listening(url, live_poll=0.2) as gateway, peer(gateway) as one:
+        stream = await one.followed(EVENTS)
+        await record(new, "there")
+        assert await reasons(stream, 1) == ["there"]
+        await asyncio.to_thread(pair.second.kill)
+        assert (await refused(one, stream.id))["cursor"] is None
+        assert (await refused(one, await one.subscribe(EVENTS, after=stream.cursor)))["cursor"] is None
+        again = await one.followed(EVENTS)
+        await record(sql, "here")
+        assert await reasons(again, 1) == ["here"]
+    await sql.close()
+
+
+def test_a_snapshot_is_cut_where_others_begin() -> None:
+    assert live._cut("5:9:6,8", 7) == "5:7:6"
+    assert live._cut("5:9:6,8", 20) == "5:9:6,8"
+    assert live._cut("7:9:7", 6) == "6:6:"
+    assert live._cut("7:9:", 8) == "7:8:"
