@@ -72,7 +72,7 @@ class Documents:
     ``capacity`` bounds the characters of the texts kept; a syntax tree takes about 150 bytes for each of them.
     """
 
-    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 400_000) -> None:
+    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 150_000) -> None:
         self._schema = schema
         self._settings = settings
         self._rules = [*specified_rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
