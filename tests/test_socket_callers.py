@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from callers import JWT, token
-from conftest import Database, connect, execute
+from conftest import Database, execute, kill_backends
 from db import setup, tokens
 from db.embedded import GATEWAY_ROLE
 from process import Gateway, run
@@ -32,13 +32,6 @@ MODELS = "{ models(first: 1) { nodes { id } } }"
 async def gateway(database: Database) -> AsyncIterator[Listening]:
     async with listening(database.gateway_url, jwt_leeway=0, **JWT) as one:
         yield one
-
-
-@pytest.fixture
-async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(database.admin_url)
-    yield connection
-    await connection.close()
 
 
 def bearer(*roles: str, **claims: Any) -> str:
@@ -175,10 +168,7 @@ async def test_tokens_that_cannot_be_looked_up_wait(
         await one.initialise(authorization=f"Bearer {secret}")
         stream = await one.followed(EVENTS)
         proxy.away = True
-        await sql.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'e2i-gateway' "
-            "AND datname = current_database()"
-        )
+        await kill_backends(sql)
         await record(sql, "patience")
         id_ = await one.subscribe(MODELS)
         message = await one.hear()
