@@ -11,7 +11,7 @@ import pytest
 
 from changing import change, events_of, model_in, state, uuid_of
 from client import Client, serving
-from conftest import Database, kill_backends, connect
+from conftest import Database, connect, kill_backends
 from proxy import Moment, Proxy, proxied
 
 

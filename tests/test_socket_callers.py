@@ -153,6 +153,31 @@ async def test_nothing_is_told_to_a_token_that_is_revoked(
         assert (await one.closed())[0] == 4403
 
 
+async def test_a_token_that_ends_while_it_cannot_be_looked_up_closes_its_socket(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it ends is known from before: nobody needs to ask the database."""
+    monkeypatch.setattr("gateway.websocket.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.auth.TOKEN_SECONDS", 0.0)
+    secret = await minted(database, "brief")
+    async with (
+        proxied(database.gateway_url) as (proxy, url),
+        listening(url, **SERVICE) as gateway,
+        peer(gateway, initialise=False) as one,
+    ):
+        await one.initialise(authorization=f"Bearer {secret}")
+        (socket,) = gateway.sockets.open
+        end: float = await sql.fetchval(
+            "UPDATE gateway.service_tokens SET expires_at = now() + interval '3 seconds' "
+            "RETURNING extract(epoch FROM expires_at)::float8"
+        )
+        await until(lambda: socket._caller.until == pytest.approx(end, abs=0.01) or not gateway.sockets.open)
+        proxy.away = True
+        await kill_backends(sql)
+        code, reason = await one.closed()
+        assert (code, "expired" in reason) == (4403, True)
+
+
 async def test_tokens_that_cannot_be_looked_up_wait(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
