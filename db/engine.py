@@ -354,11 +354,11 @@ async def _read_once(driver: Any, begin: str, read: Callable[[], Awaitable[Answe
 
 
 async def _roll_back(driver: Any) -> None:
-    """Ends a transaction that has failed or was given up; a connection that cannot is thrown away."""
+    """Ends a transaction that has failed; a connection that cannot is thrown away."""
     try:
         async with asyncio.timeout(ROLLBACK_SECONDS):  # which waits until a statement that was given up is cancelled
             await driver.execute("ROLLBACK")
-    except BaseException:  # noqa: BLE001 - why it had to be is what the caller is told
+    except Exception:  # noqa: BLE001 - why it had to be is what the caller is told
         driver.terminate()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from conftest import Database, execute
-from db.engine import DatabaseUnavailableError, ShortReader, create_engine, database_url, translated
+from db.engine import DatabaseUnavailableError, ShortReader, _reading, create_engine, database_url, translated
 from db.lending import Lent, turns_of
+from proxy import proxied
 
 
 @pytest.fixture
@@ -57,3 +59,25 @@ async def test_the_database_lets_nobody_in(engine: AsyncEngine, database: Databa
         await reader.fetch("SELECT 1", (), {"work_mem": "1MB"})
     await execute(database.admin_url, f'ALTER DATABASE "{database.name}" CONNECTION LIMIT -1')
     assert await reader.fetch_one("SELECT 1", ()) == (1,)
+
+
+async def test_a_read_that_is_given_up_while_it_is_undone_ends(database: Database) -> None:
+    """It has failed, and its rollback gets no answer: whoever gives it up is not told of the failure instead."""
+    undoing = asyncio.Event()
+    async with proxied(database.gateway_url) as (proxy, url):
+        engine = create_engine(database_url(url), read_only=True, pool_size=1)
+        reader = ShortReader(engine)
+
+        async def fail() -> None:
+            proxy.freeze()
+            undoing.set()
+            raise ValueError
+
+        task = asyncio.create_task(reader._straight(lambda driver: _reading(driver, "BEGIN READ ONLY", fail)))
+        await undoing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        proxy.thaw()
+        assert await reader.fetch_one("SELECT 1", ()) == (1,)
+        await engine.dispose()
