@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -208,7 +209,10 @@ def translated() -> Iterator[None]:
         raise translate(error) from error
 
 
-DRIVER_ERRORS = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DRIVER_ERRORS = (
+    SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
+    AsyncAdapt_asyncpg_dbapi.Error,  # as a connection says that the pool's own could not be opened
+)  # fmt: skip
 
 
 class ShortReader:
