@@ -32,6 +32,14 @@ WATCH = """
     window.tasks = [];
     new PerformanceObserver(list => window.tasks.push(...list.getEntries().map(one => one.duration)))
         .observe({ type: 'longtask', buffered: true });
+    window.opening = [];
+    let before;
+    const tell = now => {
+        if (before) opening.push(now - before);
+        before = now;
+        if (!window.opened) requestAnimationFrame(tell);
+    };
+    requestAnimationFrame(tell);
     window.measure = async (frames, move) => {
         await new Promise(done => setTimeout(done, 500));
         window.tasks.length = 0;
@@ -64,6 +72,12 @@ PAN = """async () => {
     window.dispatchEvent(new MouseEvent('mouseup', at));
     return measured;
 }"""
+TURN_AND_REST = """deltaY => {
+    const pane = document.querySelector('.pane'), at = middle();
+    return measure(60, frame => frame < 15 && pane.dispatchEvent(new WheelEvent('wheel', { ...at, deltaY })));
+}"""
+"""The wheel turned for a quarter of a second, then left alone: what was moved as a picture is drawn sharply again."""
+
 EXPAND = """async () => {
     const more = [...document.querySelectorAll('.more.cut')][0];
     return measure(60, frame => frame === 5 && more.dispatchEvent(new MouseEvent('click', { bubbles: true })));
@@ -93,12 +107,15 @@ def opened(browser: Browser, gateway: Gateway, build: Path, start: str) -> Page:
 
 def measured(page: Page) -> dict[str, Measured]:
     """Frame times and long tasks, in milliseconds, of each thing that a user does."""
-    first = {"frames": [], "tasks": page.evaluate("() => [...window.tasks]")}
-    found = {"first layout": first, "pan, all in sight": page.evaluate(PAN), "zoom": page.evaluate(ZOOM)}
+    first: Measured = page.evaluate("() => { opened = true; return { frames: opening, tasks: [...tasks] }; }")
+    found = {"opening": first, "pan, all in sight": page.evaluate(PAN), "zoom": page.evaluate(ZOOM)}
     found["drag after wheel"] = page.evaluate(PAN)
     for _ in range(2):
         page.get_by_role("button", name="Zoom in").click()
     found["pan, near"] = page.evaluate(PAN)
+    page.get_by_role("button", name="Show all").click()
+    found["zoom in, rest"] = page.evaluate(TURN_AND_REST, -60)
+    found["zoom out, rest"] = page.evaluate(TURN_AND_REST, 60)
     page.get_by_role("button", name="Show all").click()
     found["expand"] = page.evaluate(EXPAND)
     return found

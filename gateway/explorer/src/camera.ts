@@ -2,8 +2,8 @@
  * What part of the drawing is in sight: pan and zoom by d3-zoom, as one transform of one element.
  *
  * The element is HTML around the SVG, so that nothing in it is laid out anew. That of a dense view is a layer of its own:
- * while it moves the browser draws nothing, but moves the picture that it has. Such a picture is sharp up to its own
- * size; beyond, the element stops being a layer once the movement ends.
+ * while it moves the browser draws nothing, but moves and stretches the picture that it has. Once it rests it is drawn
+ * anew at the scale that it has then, by a second element inside the first.
  */
 
 import { select } from "d3-selection";
@@ -26,17 +26,20 @@ export class Camera {
   private height = 1;
   /** Movements under way: a drag may begin while the turning of a wheel still counts as one. */
   private moving = 0;
+  /** The scale at which the picture was drawn. */
+  private drawn = 1;
 
   /** `moved` is told what is in sight, in the coordinates of the drawing. */
   constructor(
     private readonly pane: HTMLElement,
     private readonly scene: HTMLElement,
+    private readonly sheet: HTMLElement,
     private readonly moved: (sight: Box) => void,
   ) {
     this.behaviour = zoom<HTMLElement, unknown>()
       .scaleExtent([0.02, 2.5])
       .extent(() => [[0, 0], [this.width, this.height]])
-      .on("start", () => this.begin())
+      .on("start", () => void this.moving++)
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.apply(event))
       .on("end", () => this.rest());
     select(pane).call(this.behaviour).on("dblclick.zoom", null);
@@ -90,19 +93,17 @@ export class Camera {
   }
 
   private apply({ transform: { x, y, k } }: D3ZoomEvent<HTMLElement, unknown>): void {
-    this.scene.style.transform = `translate(${x}px, ${y}px) scale(${k})`;
+    this.scene.style.transform = `translate(${x}px, ${y}px) scale(${k / this.drawn})`;
     this.look();
-  }
-
-  private begin(): void {
-    this.moving++;
-    this.scene.classList.remove("sharp");
   }
 
   private rest(): void {
     if (--this.moving) return;
-    const { k } = zoomTransform(this.pane);
+    const { x, y, k } = zoomTransform(this.pane);
+    if (k === this.drawn) return;
+    this.drawn = k;
+    this.sheet.style.transform = `scale(${k})`;
+    this.scene.style.transform = `translate(${x}px, ${y}px)`;
     this.scene.classList.toggle("far", k < FAR);
-    this.scene.classList.toggle("sharp", k > 1);
   }
 }

@@ -2,14 +2,17 @@
 
 import type { RefObject } from "preact";
 import { useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Side } from "./api";
+import type { LineageEdge, Side } from "./api";
 import { Camera } from "./camera";
-import { Card, Edge } from "./cards";
+import { Card, Edge, route } from "./cards";
 import type { Graph } from "./graph";
 import { bounds, type Box, type Place, type Places } from "./layout";
 import { Minimap } from "./minimap";
 
-/** Beyond this many edges their arrow heads only blur, and cost most of a frame. */
+/**
+ * Beyond this many edges their arrow heads only blur, and cost most of a frame; and those that leave one node are one
+ * element.
+ */
 const MANY = 250;
 
 export interface CanvasHandle {
@@ -23,6 +26,8 @@ export interface CanvasHandle {
 interface Props {
   graph: Graph;
   version: number;
+  /** How many nodes, in their order, are drawn by now, with the edges among them. */
+  drawn: number;
   places: Places;
   starts: string[];
   selected: string | null;
@@ -31,9 +36,10 @@ interface Props {
   onOpen(id: string, sides: Side[]): void;
 }
 
-export function Canvas({ graph, version, places, starts, selected, handle, onSelect, onOpen }: Props) {
+export function Canvas({ graph, version, drawn, places, starts, selected, handle, onSelect, onOpen }: Props) {
   const pane = useRef<HTMLDivElement>(null);
   const scene = useRef<HTMLDivElement>(null);
+  const sheet = useRef<HTMLDivElement>(null);
   const svg = useRef<SVGSVGElement>(null);
   const camera = useRef<Camera | null>(null);
   const lens = useRef<((sight: Box) => void) | null>(null);
@@ -41,7 +47,7 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
   const current = roving && places.has(roving) ? roving : (selected ?? starts[0] ?? null);
 
   useLayoutEffect(() => {
-    camera.current = new Camera(pane.current!, scene.current!, (sight) => lens.current?.(sight));
+    camera.current = new Camera(pane.current!, scene.current!, sheet.current!, (sight) => lens.current?.(sight));
     return () => camera.current!.close();
   }, []);
   useLayoutEffect(() => camera.current!.look(), [places]); // the map of a view that has grown has another scale
@@ -83,15 +89,28 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
     event.preventDefault();
   }
 
-  const edges = useMemo(() => [...graph.edges.values()], [graph, version]);
+  const nodes = useMemo(() => [...graph.nodes.values()].slice(0, drawn), [graph, version, drawn]);
+  const cut = useMemo(() => new Set([...graph.cuts.values()].map((one) => one.node + one.direction)), [graph, version]);
+  const [edges, bundles] = useMemo(() => {
+    const among = new Set(nodes.map((node) => node.id));
+    const edges: [string, LineageEdge][] = [];
+    const bundles = new Map<string, string>();
+    for (const [name, edge] of graph.edges) {
+      const { from, to } = edge;
+      if (!among.has(from) || !among.has(to)) continue;
+      if (graph.edges.size <= MANY || edge.closesCycle || from === selected || to === selected) edges.push([name, edge]);
+      else bundles.set(from, (bundles.get(from) ?? "") + route(places.get(from)!, places.get(to)!));
+    }
+    return [edges, [...bundles]];
+  }, [graph, places, nodes, selected]);
   const box = useMemo(() => bounds(places), [places]);
   return (
     <div class="canvas">
       <div ref={pane} class="pane" onKeyDown={pressed}>
-        <div ref={scene} class="scene">
+        <div ref={scene} class="scene"><div ref={sheet} class="sheet">
           <svg
             ref={svg}
-            class={edges.length > MANY ? "graph many" : "graph"}
+            class={graph.edges.size > MANY ? "graph many" : "graph"}
             role="group"
             aria-label={`Lineage, left to right: ${graph.nodes.size} nodes, ${graph.edges.size} edges`}
             aria-describedby="keys"
@@ -100,11 +119,12 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
           >
             <Arrows />
             <g class="edges" aria-hidden="true">
-              {edges.map((edge) => (
-                <Edge key={`${edge.from} ${edge.kind} ${edge.to}`} edge={edge} from={places.get(edge.from)} to={places.get(edge.to)} near={edge.from === selected || edge.to === selected} />
+              {bundles.map(([from, path]) => <path key={from} class="edge" d={path} />)}
+              {edges.map(([name, edge]) => (
+                <Edge key={name} edge={edge} from={places.get(edge.from)!} to={places.get(edge.to)!} near={edge.from === selected || edge.to === selected} />
               ))}
             </g>
-            {[...graph.nodes.values()].map((node) => {
+            {nodes.map((node) => {
               const at = places.get(node.id);
               if (!at) return null;
               const hidden = graph.hidden(node);
@@ -115,7 +135,7 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
                   at={at}
                   up={hidden.UPSTREAM}
                   down={hidden.DOWNSTREAM}
-                  cut={`${+(graph.cutsOf(node.id, "UPSTREAM").length > 0)}${+(graph.cutsOf(node.id, "DOWNSTREAM").length > 0)}`}
+                  cut={`${+cut.has(`${node.id}UPSTREAM`)}${+cut.has(`${node.id}DOWNSTREAM`)}`}
                   start={starts.includes(node.id)}
                   selected={node.id === selected}
                   tab={node.id === current}
@@ -126,9 +146,9 @@ export function Canvas({ graph, version, places, starts, selected, handle, onSel
               );
             })}
           </svg>
-        </div>
+        </div></div>
       </div>
-      <Minimap graph={graph} places={places} lens={lens} onMove={(to) => camera.current!.centre(to)} />
+      <Minimap nodes={nodes} places={places} lens={lens} onMove={(to) => camera.current!.centre(to)} />
     </div>
   );
 }

@@ -81,8 +81,8 @@ function More({ x, anchor, count, capped, cut, side, onClick }: MoreProps) {
 
 interface EdgeProps {
   edge: LineageEdge;
-  from: Place | undefined;
-  to: Place | undefined;
+  from: Place;
+  to: Place;
   near: boolean;
 }
 export class Edge extends Component<EdgeProps> {
@@ -91,20 +91,11 @@ export class Edge extends Component<EdgeProps> {
   }
 
   render({ edge, from, to, near }: EdgeProps) {
-    if (!from || !to) return null;
-    const [x1, x2] = [from.x + WIDTH / 2, to.x - WIDTH / 2];
-    const forward = x2 > x1;
-    // an edge that leads back goes around, above both of its ends
-    const top = Math.min(from.y, to.y) - HEIGHT - 26;
-    const bend = Math.max(60, (x2 - x1) / 2);
-    const path = forward
-      ? `M${x1} ${from.y}C${x1 + bend} ${from.y} ${x2 - bend} ${to.y} ${x2} ${to.y}`
-      : `M${x1} ${from.y}C${x1 + 90} ${from.y} ${x1 + 60} ${top} ${x1 - 20} ${top}L${x2 + 20} ${top}C${x2 - 60} ${top} ${x2 - 90} ${to.y} ${x2} ${to.y}`;
     const classes = ["edge", edge.closesCycle && "closing", near && "near"].filter(Boolean).join(" ");
-    const [x, y] = forward ? [(x1 + x2) / 2, (from.y + to.y) / 2 - 4] : [(x1 + x2) / 2, top - 5];
+    const [x, y] = [(from.x + to.x) / 2, leadsOn(from, to) ? (from.y + to.y) / 2 - 4 : around(from, to) - 5];
     return (
       <>
-        <path class={classes} d={path} />
+        <path class={classes} d={route(from, to)} />
         {(near || edge.closesCycle) && (
           <text class={edge.closesCycle ? "edge-label closing" : "edge-label"} x={x} y={y}>
             {words(edge.kind) + (edge.closesCycle ? " · closes the loop" : "")}
@@ -113,6 +104,25 @@ export class Edge extends Component<EdgeProps> {
       </>
     );
   }
+}
+
+/** The line of an edge, as SVG writes paths. */
+export function route(from: Place, to: Place): string {
+  const [x1, x2] = [from.x + WIDTH / 2, to.x - WIDTH / 2];
+  const bend = Math.max(60, (x2 - x1) / 2);
+  const top = around(from, to);
+  return leadsOn(from, to)
+    ? `M${x1} ${from.y}C${x1 + bend} ${from.y} ${x2 - bend} ${to.y} ${x2} ${to.y}`
+    : `M${x1} ${from.y}C${x1 + 90} ${from.y} ${x1 + 60} ${top} ${x1 - 20} ${top}L${x2 + 20} ${top}C${x2 - 60} ${top} ${x2 - 90} ${to.y} ${x2} ${to.y}`;
+}
+
+function leadsOn(from: Place, to: Place): boolean {
+  return to.x - from.x > WIDTH;
+}
+
+/** How high an edge that leads back goes around both of its ends. */
+function around(from: Place, to: Place): number {
+  return Math.min(from.y, to.y) - HEIGHT - 26;
 }
 
 /** A node in words: what it is, its state, and what is not shown around it. */

@@ -21,8 +21,13 @@ interface Shown {
   graph: Graph;
   places: Places;
   version: number;
+  /** How many of the nodes, in their order, are drawn. */
+  drawn: number;
 }
-const EMPTY: Shown = { graph: new Graph(), places: new Map(), version: 0 };
+const EMPTY: Shown = { graph: new Graph(), places: new Map(), version: 0, drawn: 0 };
+/** So many nodes are added to the drawing in a frame: hundreds at once would freeze the page. */
+const AT_ONCE = 40;
+const frame = () => new Promise(requestAnimationFrame);
 
 function Explorer() {
   const [view, setView] = useState<View>(() => read(location.hash));
@@ -59,6 +64,16 @@ function Explorer() {
     }
   }, []);
 
+  /** Draws the nodes of a graph that are not drawn yet, a part in each frame. */
+  const unfold = useCallback(async (graph: Graph) => {
+    for (;;) {
+      await frame();
+      const { shown } = now.current;
+      if (shown.graph !== graph || shown.drawn >= graph.nodes.size) return;
+      setShown((shown) => (shown.graph === graph ? { ...shown, drawn: shown.drawn + AT_ONCE } : shown));
+    }
+  }, []);
+
   const load = useCallback((next: View) => {
     void attempt(async (isLast) => {
       setShown(EMPTY);
@@ -67,9 +82,12 @@ function Explorer() {
       if (!graph.nodes.size) throw new ApiError(`There is no ${next.from.join(", ")} in this database.`, "NOT_FOUND");
       const places = await place([...graph.nodes.keys()], graph.edges.values(), new Map());
       if (!isLast()) return;
-      setShown({ graph, places, version: 1 });
+      setShown({ graph, places, version: 1, drawn: AT_ONCE });
+      await frame();
+      canvas.current?.fit();
+      await unfold(graph);
+      if (!isLast()) return;
       say(`${graph.nodes.size} nodes and ${graph.edges.size} edges${graph.reasons.length ? `. Partial: ${graph.reasons[0]}` : ""}`);
-      requestAnimationFrame(() => canvas.current?.fit());
     });
   }, []);
 
@@ -116,8 +134,9 @@ function Explorer() {
         steps = [...steps.filter((one) => one.node !== id || one.side !== side), step];
       }
       const grown = await place([...graph.nodes.keys()], graph.edges.values(), places);
-      setShown({ graph, places: grown, version: version + 1 });
+      setShown({ graph, places: grown, version: version + 1, drawn: before });
       remember({ ...now.current.view, open: steps, selected: id });
+      await unfold(graph);
       say(`${graph.nodes.size - before} nodes added ${sides.map((side) => side.toLowerCase()).join(" and ")}, ${graph.nodes.size} in view`);
     });
   }, []);
@@ -134,7 +153,7 @@ function Explorer() {
     return () => removeEventListener("keydown", pressed);
   }, []);
 
-  const { graph, places, version } = shown;
+  const { graph, places, version, drawn } = shown;
   const loaded = graph.nodes.size > 0;
   const [live, setLive] = useState(false);
   /** A node of the view has moved: it is read again where it stands. */
@@ -191,7 +210,7 @@ function Explorer() {
         <div class="stage">
           {graph.nodes.size ? (
             <>
-              <Canvas graph={graph} version={version} places={places} starts={view.from} selected={view.selected} handle={canvas} onSelect={select} onOpen={open} />
+              <Canvas graph={graph} version={version} drawn={drawn} places={places} starts={view.from} selected={view.selected} handle={canvas} onSelect={select} onOpen={open} />
               <PartialAnswer graph={graph} live={live} onSelect={select} />
               <div class="zoom">
                 <button aria-label="Zoom in" onClick={() => canvas.current?.zoomBy(1.3)}>+</button>

@@ -2,21 +2,21 @@
 
 import { useImperativeHandle, useMemo, useRef } from "preact/hooks";
 import type { RefObject } from "preact";
-import type { Graph } from "./graph";
+import type { LineageNode } from "./api";
 import { bounds, HEIGHT, WIDTH, type Box, type Place, type Places } from "./layout";
 import { tone } from "./tones";
 
 const SIZE = { width: 190, height: 130 };
 
 interface Props {
-  graph: Graph;
+  nodes: LineageNode[];
   places: Places;
   /** Takes what is in sight. */
   lens: RefObject<((sight: Box) => void) | null>;
   onMove(to: Place): void;
 }
 
-export function Minimap({ graph, places, lens, onMove }: Props) {
+export function Minimap({ nodes, places, lens, onMove }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const map = useRef<HTMLDivElement>(null);
   const box = useMemo(() => bounds(places), [places]);
@@ -40,10 +40,11 @@ export function Minimap({ graph, places, lens, onMove }: Props) {
   const dots = useMemo(() => {
     const least = 2.5 / scale; // what is smaller cannot be seen
     const [width, height] = [Math.max(WIDTH, least), Math.max(HEIGHT, least)];
-    return [...places].map(([id, { x, y }]) => (
-      <rect key={id} class={`tone-${tone(graph.nodes.get(id)?.state ?? null, graph.nodes.get(id)?.type)}`} x={x - width / 2} y={y - height / 2} width={width} height={height} />
-    ));
-  }, [graph, places]);
+    return nodes.map(({ id, state, type }) => {
+      const { x, y } = places.get(id)!;
+      return <rect key={id} class={`tone-${tone(state, type)}`} x={x - width / 2} y={y - height / 2} width={width} height={height} />;
+    });
+  }, [nodes, places]);
   return (
     <div ref={map} class="minimap" aria-hidden="true" onPointerDown={moved} onPointerMove={moved}>
       <svg viewBox={`${box.x} ${box.y} ${box.width} ${box.height}`}>{dots}</svg>
