@@ -90,6 +90,7 @@ export function Canvas({ graph, version, drawn, places, starts, selected, handle
   }
 
   const nodes = useMemo(() => [...graph.nodes.values()].slice(0, drawn), [graph, version, drawn]);
+  const many = graph.edges.size > MANY;
   const cut = useMemo(() => new Set([...graph.cuts.values()].map((one) => one.node + one.direction)), [graph, version]);
   const [edges, bundles] = useMemo(() => {
     const among = new Set(nodes.map((node) => node.id));
@@ -98,19 +99,19 @@ export function Canvas({ graph, version, drawn, places, starts, selected, handle
     for (const [name, edge] of graph.edges) {
       const { from, to } = edge;
       if (!among.has(from) || !among.has(to)) continue;
-      if (graph.edges.size <= MANY || edge.closesCycle || from === selected || to === selected) edges.push([name, edge]);
+      if (!many || edge.closesCycle || from === selected || to === selected) edges.push([name, edge]);
       else bundles.set(from, (bundles.get(from) ?? "") + route(places.get(from)!, places.get(to)!));
     }
     return [edges, [...bundles]];
-  }, [graph, places, nodes, selected]);
+  }, [graph, places, nodes, selected, many]);
   const box = useMemo(() => bounds(places), [places]);
   return (
     <div class="canvas">
-      <div ref={pane} class="pane" onKeyDown={pressed}>
+      <div ref={pane} class={many ? "pane many" : "pane"} onKeyDown={pressed}>
         <div ref={scene} class="scene"><div ref={sheet} class="sheet">
           <svg
             ref={svg}
-            class={graph.edges.size > MANY ? "graph many" : "graph"}
+            class={many ? "graph many" : "graph"}
             role="group"
             aria-label={`Lineage, left to right: ${graph.nodes.size} nodes, ${graph.edges.size} edges`}
             aria-describedby="keys"
