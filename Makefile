@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-peers bench-recall bench-lineage bench-frames drill hostile migration snapshot lock audit \
+.PHONY: help run test test-loaders lint format bench bench-peers bench-recall bench-lineage bench-frames drill hostile migration snapshot lock audit \
   clean
 
 help: ## What can be made
@@ -15,6 +15,10 @@ run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the da
 
 test: $(VENV)/dev ## Run all tests, on a Postgres of their own; what fails once and passes then is listed as RERUN
 	$(BIN)/python -m pytest --reruns 1 -rR
+
+test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with the compiler off
+	GATEWAY_COMPILER=off $(BIN)/python -m pytest --reruns 1 -rR $(addprefix tests/test_, selection.py questions.py \
+	  aggregates.py bad_input.py tool_plan.py costs.py watching.py sql_behaviour.py every_table.py paging.py)
 
 lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check

@@ -14,7 +14,7 @@ from sqlalchemy.types import ARRAY, TypeEngine
 from db.attach_catalog import Found, FoundTable
 from db.attach_fields import by_column, by_lookup, field_of, of_table
 from db.base import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
-from db.models.gateway import SERVICE_TOKENS
+from db.models.gateway import SERVICE_TOKENS, TRUSTED_DOCUMENTS
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 
@@ -348,9 +348,17 @@ def _others(found: Found) -> Iterator[Difference]:
     yield from _own_tables(found)
 
 
+_CAN_DO_WITHOUT = {
+    SERVICE_TOKENS.fullname: "there are no service tokens",
+    TRUSTED_DOCUMENTS.fullname: "there are no trusted documents in the database",
+}
+"""Own tables that changes and subscriptions do without, and what it costs that they are missing."""
+
+
 def _own_tables(found: Found) -> Iterator[Difference]:
     """The gateway's own tables: without them everything can be read, but for histories, and nothing changed."""
-    own = [table.fullname for table in Entity.metadata.tables.values() if is_own(table) and table is not SERVICE_TOKENS]
+    every = [table.fullname for table in Entity.metadata.tables.values() if is_own(table)]
+    own = [name for name in every if name not in _CAN_DO_WITHOUT]
     without = "changes are refused, histories answer with an error, and nothing can be subscribed to"
     if not found.has_own_schema:
         yield Difference(
@@ -369,12 +377,13 @@ def _own_tables(found: Found) -> Iterator[Difference]:
             Severity.BREAKS, "not readable", ", ".join(closed),
             f"{found.role} may not use {_joined(closed)}: {without}; run `e2i-gateway db attach` as their owner",
         )  # fmt: skip
-    elif SERVICE_TOKENS.fullname not in found.tables:
-        yield Difference(
-            Severity.INFORMS, "missing own table", SERVICE_TOKENS.fullname,
-            f"the gateway's own schema lacks {SERVICE_TOKENS.fullname}: there are no service tokens; run `e2i-gateway "
-            f"db attach` as the schema's owner",
-        )  # fmt: skip
+    elif lacks := [name for name in _CAN_DO_WITHOUT if name not in found.tables]:
+        for name in lacks:
+            yield Difference(
+                Severity.INFORMS, "missing own table", name,
+                f"the gateway's own schema lacks {name}: {_CAN_DO_WITHOUT[name]}; run `e2i-gateway db attach` as the "
+                f"schema's owner",
+            )  # fmt: skip
     else:
         yield from _older_own_tables(found)
 

@@ -84,13 +84,19 @@ async def add(connection: AsyncConnection, documents: Iterable[TrustedDocument])
     return added
 
 
+def _folded(id_: str) -> str:
+    return id_.lower() if _HASH.fullmatch(id_) else id_
+
+
 def _checked(one: TrustedDocument) -> str:
     """The id of a document, hashes in small letters."""
-    id_ = one.id.lower() if _HASH.fullmatch(one.id) else one.id
+    id_ = _folded(one.id)
     if not id_.strip() or len(id_) > MAX_ID or not id_.isprintable():
         raise TrustedDocumentsError(f"{id_[:80]!r} is no id; use 1 to {MAX_ID} printable characters. Nothing was added")
     if "\0" in one.text or not one.text.strip():
         raise TrustedDocumentsError(f"{id_}: its document is empty, or no text. Nothing was added")
+    if one.name is not None and not one.name.isprintable():
+        raise TrustedDocumentsError(f"{id_}: its name {one.name[:80]!r} is not printable. Nothing was added")
     if _HASH.fullmatch(id_) and id_ != digest(one.text):
         raise TrustedDocumentsError(
             f"{id_} is not the SHA-256 of its document, which is {digest(one.text)}: one of them was changed. Nothing "
@@ -117,7 +123,8 @@ async def remove(connection: AsyncConnection, id_: str) -> None:
         TrustedDocumentsError: There is none with that id.
     """
     done = await connection.execute(
-        text("DELETE FROM gateway.trusted_documents WHERE id = :id RETURNING 1"), {"id": id_.removeprefix("sha256:")}
+        text("DELETE FROM gateway.trusted_documents WHERE id = :id RETURNING 1"),
+        {"id": _folded(id_.removeprefix("sha256:"))},
     )
     if done.first() is None:
         raise TrustedDocumentsError(f"there is no trusted document {id_}; `e2i-gateway documents list` shows all")

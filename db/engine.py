@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -208,7 +209,10 @@ def translated() -> Iterator[None]:
         raise translate(error) from error
 
 
-DRIVER_ERRORS = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DRIVER_ERRORS = (
+    SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
+    AsyncAdapt_asyncpg_dbapi.Error,  # as a connection says that the pool's own could not be opened
+)  # fmt: skip
 
 
 class ShortReader:
@@ -350,11 +354,11 @@ async def _read_once(driver: Any, begin: str, read: Callable[[], Awaitable[Answe
 
 
 async def _roll_back(driver: Any) -> None:
-    """Ends a transaction that has failed or was given up; a connection that cannot is thrown away."""
+    """Ends a transaction that has failed; a connection that cannot is thrown away."""
     try:
         async with asyncio.timeout(ROLLBACK_SECONDS):  # which waits until a statement that was given up is cancelled
             await driver.execute("ROLLBACK")
-    except BaseException:  # noqa: BLE001 - why it had to be is what the caller is told
+    except Exception:  # noqa: BLE001 - why it had to be is what the caller is told
         driver.terminate()
 
 

@@ -58,7 +58,7 @@ class Turns:
         self._entries: WeakSet[ConnectionPoolEntry] = WeakSet()
         self._oldest = float("inf")
         """When the first of their connections was opened: SQLAlchemy replaces those from before a disconnection."""
-        event.listen(engine.sync_engine, "invalidate", lambda _connection, entry, _error: self._broken.add(entry))
+        event.listen(engine.sync_engine, "close", lambda _connection, entry: self._broken.add(entry))
         event.listen(engine.sync_engine, "connect", self._connected)
 
     def _connected(self, _connection: object, entry: ConnectionPoolEntry) -> None:

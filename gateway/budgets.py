@@ -45,19 +45,23 @@ def account(caller: str, scope: Scope) -> str:
 
 
 class Left(NamedTuple):
-    """What is left in a bucket, in points, and when it would be full again, in seconds since 1970."""
+    """What is left in a bucket of ``limit`` points."""
 
     limit: int
-    remaining: int
-    reset_at: float
+    there: float
+
+    @property
+    def remaining(self) -> int:
+        return math.floor(self.there)
 
     def after(self, points: int) -> Left:
         """With so many points given back."""
-        reset_at = max(self.reset_at - points * MINUTE / self.limit, time.time())
-        return Left(self.limit, min(self.remaining + points, self.limit), reset_at)
+        return Left(self.limit, min(self.there + points, self.limit))
 
     def public(self) -> dict[str, Any]:
-        return {"limit": self.limit, "remaining": self.remaining, "resetAt": _written(int(self.reset_at))}
+        """With the time at which it would be full again."""
+        full_at = time.time() + (self.limit - self.there) * MINUTE / self.limit
+        return {"limit": self.limit, "remaining": self.remaining, "resetAt": _written(int(full_at))}
 
 
 @lru_cache(maxsize=256)
@@ -161,10 +165,9 @@ class Budgets:
         """
         points = max(points, 1)
         taken, there = await self._take(caller, points)
-        left = Left(self.limit, math.floor(there), time.time() + (self.limit - there) * MINUTE / self.limit)
         if taken:
-            return left
-        raise self._exceeded(points, there, left)
+            return Left(self.limit, there)
+        raise self._exceeded(points, Left(self.limit, there))
 
     def give_back(self, caller: str, points: int) -> None:
         """Gives back what was taken and not used, without anybody waiting for it."""
@@ -199,13 +202,13 @@ class Budgets:
                 return found
         return self._own.take(caller, points)
 
-    def _exceeded(self, points: int, there: float, left: Left) -> RefusedError:
+    def _exceeded(self, points: int, left: Left) -> RefusedError:
         details = {**left.public(), "value": points}
         if points > self.limit:
             advice = "It never fits: lower `first` on the lists along the path, and page on with cursors."
             headers = {}
         else:
-            seconds = max(math.ceil((points - there) * MINUTE / self.limit), 1)
+            seconds = max(math.ceil((points - left.there) * MINUTE / self.limit), 1)
             advice = f"Try again in {seconds} seconds, or ask for less at once."
             headers = {"retry-after": str(seconds)}
         message = f"This costs {points:,} points, and {left.remaining:,} of {self.limit:,} a minute are left. {advice}"

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD = 128 * 1024
 """Bytes of a request's line and headers."""
@@ -53,7 +53,10 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:  # a request, which its task will answer
+            self.cycle.transport = _Answer(self.cycle)  # type: ignore[assignment]
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(b"400 Bad Request", f"{msg.removesuffix('.')}. The graph is at /graphql, over HTTP/1.1.")
@@ -113,6 +116,37 @@ class Connection(HttpToolsProtocol):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+
+
+class _Answer:
+    """Where an answer is written to. Its head goes out with the beginning of its body, as ASGI asks: every write is a
+    system call, which costs as much as all that is done for a small query beside its statement."""
+
+    __slots__ = ("_cycle", "_head", "_transport")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._transport = cycle.transport
+        self._head: bytes | None = b"" if cycle.scope["method"] == "HEAD" else None
+        """What waits; empty once there is nothing to wait for."""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            self._transport.writelines((self._head, data))
+            self._head = b""
+        elif self._head is None and self._cycle.response_started:
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 def protocol(patience: float) -> type[Connection]:

@@ -69,10 +69,12 @@ class Document:
 class Documents:
     """Parses and validates documents, and keeps the last ones that were valid.
 
-    ``capacity`` bounds the characters of the texts kept; a syntax tree takes about 150 bytes for each of them.
+    ``capacity`` bounds the characters of the texts kept. For each of them a syntax tree takes some 80 bytes, from 50
+    with long names to 280 with short ones: all that are kept take about 12 MB, and 42 MB at the most. A text of more
+    than a tenth of the capacity is not kept.
     """
 
-    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 400_000) -> None:
+    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 150_000) -> None:
         self._schema = schema
         self._settings = settings
         self._rules = [*specified_rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]

@@ -45,12 +45,13 @@ async def follow(
     try:
         now = await feed.now(alerts=alerts)
         number = feed.next if place is None else -1
+        stream = _Stream(feed, topic, matches, place or now, number)  # which counts failovers from here on
         if place is not None:
             await _check(feed, place)
         begun()
         if place is None:
             yield [(None, now)]
-        async for told in _Stream(feed, topic, matches, place or now, number).told():
+        async for told in stream.told():
             yield told
     finally:
         feed.subscribers -= 1

@@ -257,10 +257,14 @@ class DocumentTable:
         """Looks from time to time."""
         while True:
             await asyncio.sleep(TABLE_SECONDS)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("the table of trusted documents could not be looked at")
+            await self.try_to_look()
+
+    async def try_to_look(self) -> None:
+        """Looks, and goes on where that fails for whatever reason."""
+        try:
+            await self.look()
+        except Exception:
+            log.exception("the table of trusted documents could not be looked at")
 
 
 async def follow_table(
@@ -270,6 +274,6 @@ async def follow_table(
     if not known.table:
         return ()
     table = DocumentTable(engine, known, documents)
-    await table.look()
+    await table.try_to_look()
     reports["documents"] = lambda: "ok" if known.read else "not read yet"
     return (asyncio.create_task(table.look_again()),)

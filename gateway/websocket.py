@@ -306,6 +306,8 @@ class Socket:
         try:
             self._caller = await self._authenticate()
         except UnauthenticatedError:  # nobody can tell: an idle socket hears nothing meanwhile that it might not
+            if self._caller and self._caller.until is not None and self._caller.until <= time.time():
+                raise ClosedError(FORBIDDEN, "Forbidden: The credential has expired.") from None
             log.debug("a socket's credential could not be looked at")
         self._check_later()
 

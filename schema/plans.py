@@ -40,9 +40,9 @@ from schema.selection import Operation, Selection
 from schema.statements import NotCompilableError, Statement
 
 CAPACITY = 16_000_000
-"""Bytes that plans may take together, about."""
+"""Bytes that plans may take together, about. A document is counted with each of its plans."""
 TREE = 80
-"""Bytes that a plan's document takes for each character of its text: the plan keeps it."""
+"""Bytes that a plan's document, which it keeps, takes for each character of its text, if names are as long as most."""
 OVERHEAD = 8_000
 """Bytes that a plan takes beside its document and its SQL."""
 

@@ -102,6 +102,16 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
+async def kill_backends(sql: asyncpg.Connection, *, waiting: bool = False) -> int:
+    """Ends the gateway's connections to the database, those that wait for a lock alone if asked; returns how many."""
+    only = "AND wait_event_type = 'Lock'" if waiting else ""
+    killed: int = await sql.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'e2i-gateway' "
+        f"AND datname = current_database() {only}"
+    )
+    return killed
+
+
 async def _make_roles(server: Server) -> None:
     connection = await server.connect("postgres")
     try:
@@ -167,6 +177,14 @@ async def database(template: Database, clone: Clone) -> AsyncIterator[Database]:
     """A fresh database of the test's own, with nothing but the default tools in it."""
     async with clone(template) as copy:
         yield copy
+
+
+@pytest.fixture
+async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser in ``database``."""
+    connection = await connect(database.admin_url)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import schema.schema  # noqa: F401 - registers all effects
 from changing import change, deployed, model_in, rivals, uuid_of
 from client import Client
-from conftest import Clone, Database, connect
+from conftest import Database, connect
 from schema.effects import EFFECTS
 from schema.lineage.edges import edges
 from schema.lineage.impact import REACH
@@ -27,20 +27,14 @@ IMPACT = """
 
 
 @pytest.fixture(scope="module")
-async def database(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(database: Database, serve: Serve) -> AsyncIterator[Client]:
-    async with serve(database) as client:
+async def client(module_database: Database, serve: Serve) -> AsyncIterator[Client]:
+    async with serve(module_database) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(database.admin_url)
+async def sql(module_database: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(module_database.admin_url)
     yield connection
     await connection.close()
 

@@ -6,7 +6,6 @@ import asyncio
 import random
 import socket
 import uuid
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from websockets.exceptions import WebSocketException
 
 from changing import change, model_in, uuid_of
-from conftest import Database, connect
+from conftest import Database, connect, kill_backends
 from db import live
 from plans import Statement
 from proxy import proxied
@@ -33,13 +32,6 @@ ALERTS = """subscription($after: String, $severity: [DriftSeverity!], $status: [
     cursor change alert { title status severity }
   }
 }"""
-
-
-@pytest.fixture
-async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(database.admin_url)
-    yield connection
-    await connection.close()
 
 
 async def record(sql: asyncpg.Connection, reason: str, **columns: str) -> None:
@@ -341,10 +333,7 @@ async def test_rows_that_cannot_be_read_at_the_moment_are_waited_for(
     async with proxied(direct) as (proxy, url), listening(url, listen_url=direct) as gateway, peer(gateway) as one:
         stream = await one.followed(EVENTS)
         proxy.away = True
-        await sql.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'e2i-gateway' "
-            "AND datname = current_database()"
-        )
+        await kill_backends(sql)
         await record(sql, "patience")
         reads = gateway.feed.reads
         await until(lambda: gateway.feed.reads > reads)

@@ -11,27 +11,14 @@ import pytest
 
 from changing import change, events_of, model_in, state, uuid_of
 from client import Client, serving
-from conftest import Clone, Database, connect
+from conftest import Database, connect, kill_backends
 from proxy import Moment, Proxy, proxied
 
 
 @pytest.fixture
-async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(template) as copy:
-        yield copy
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.admin_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def behind(own: Database) -> AsyncIterator[tuple[Proxy, Client]]:
+async def behind(database: Database) -> AsyncIterator[tuple[Proxy, Client]]:
     """The gateway with a proxy between it and the database."""
-    async with proxied(own.gateway_url) as (proxy, url), serving(url) as client:
+    async with proxied(database.gateway_url) as (proxy, url), serving(url) as client:
         yield proxy, client
 
 
@@ -40,18 +27,9 @@ QUERY = (
 )
 
 
-async def kill_backends(sql: asyncpg.Connection, *, waiting: bool = False) -> int:
-    only = "AND wait_event_type = 'Lock'" if waiting else ""
-    killed: int = await sql.fetchval(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'e2i-gateway' "
-        f"AND datname = current_database() {only}"
-    )
-    return killed
-
-
-async def test_before_the_change(own: Database, sql: asyncpg.Connection) -> None:
+async def test_before_the_change(database: Database, sql: asyncpg.Connection) -> None:
     """Idle connections that died are replaced: the client does not notice."""
-    async with serving(own.gateway_url) as client:
+    async with serving(database.gateway_url) as client:
         model = await model_in(sql, "development")
         await change(client, "promoteModel", id=model, to="STAGING")
         assert await kill_backends(sql) >= 1
@@ -77,9 +55,9 @@ async def waits_for_a_lock(sql: asyncpg.Connection) -> None:
     raise AssertionError("nobody waits")
 
 
-async def test_in_the_middle_of_the_change(own: Database, sql: asyncpg.Connection) -> None:
-    other = await connect(own.admin_url)
-    async with serving(own.gateway_url) as client:
+async def test_in_the_middle_of_the_change(database: Database, sql: asyncpg.Connection) -> None:
+    other = await connect(database.admin_url)
+    async with serving(database.gateway_url) as client:
         model = await model_in(sql, "development")
         asked = {"id": model, "to": "STAGING", "idempotencyKey": "k"}
         async with other.transaction():
@@ -142,10 +120,10 @@ async def test_an_outcome_that_nobody_knows_is_said_to_be_unknown_and_the_key_te
     assert len(await events_of(sql, model)) == 1
 
 
-async def test_a_deadlock_is_run_again(own: Database, sql: asyncpg.Connection) -> None:
-    other = await connect(own.admin_url)
+async def test_a_deadlock_is_run_again(database: Database, sql: asyncpg.Connection) -> None:
+    other = await connect(database.admin_url)
     await other.execute("SET deadlock_timeout = '30s'")  # so that the gateway is the one that gives way
-    async with serving(own.gateway_url) as client:
+    async with serving(database.gateway_url) as client:
         models = sorted([await model_in(sql, "development"), await model_in(sql, "development")])
         items = [{"id": model} for model in models]
         touch = "UPDATE ml_model_registry SET auc = 0.5 WHERE id = $1"
@@ -164,8 +142,8 @@ async def test_a_deadlock_is_run_again(own: Database, sql: asyncpg.Connection) -
     await other.close()
 
 
-async def test_the_same_key_at_the_same_time(own: Database, sql: asyncpg.Connection) -> None:
-    async with serving(own.gateway_url) as client:
+async def test_the_same_key_at_the_same_time(database: Database, sql: asyncpg.Connection) -> None:
+    async with serving(database.gateway_url) as client:
         model = await model_in(sql, "development")
         asked: dict[str, Any] = {"id": model, "to": "STAGING", "idempotencyKey": "k"}
         results = await asyncio.gather(*(change(client, "promoteModel", **asked) for _ in range(8)))
@@ -174,8 +152,8 @@ async def test_the_same_key_at_the_same_time(own: Database, sql: asyncpg.Connect
         assert len(await events_of(sql, model)) == 1
 
 
-async def test_moves_of_the_same_row_at_the_same_time(own: Database, sql: asyncpg.Connection) -> None:
-    async with serving(own.gateway_url) as client:
+async def test_moves_of_the_same_row_at_the_same_time(database: Database, sql: asyncpg.Connection) -> None:
+    async with serving(database.gateway_url) as client:
         model = await model_in(sql, "development")
         results = await asyncio.gather(*(change(client, "promoteModel", id=model, to="STAGING") for _ in range(8)))
         kinds = sorted(result["__typename"] for result in results)
@@ -183,9 +161,9 @@ async def test_moves_of_the_same_row_at_the_same_time(own: Database, sql: asyncp
         assert len(await events_of(sql, model)) == 1
 
 
-async def test_a_lock_that_is_never_let_go(own: Database, sql: asyncpg.Connection) -> None:
-    other = await connect(own.admin_url)
-    async with serving(own.gateway_url, statement_timeout=0.3) as client:
+async def test_a_lock_that_is_never_let_go(database: Database, sql: asyncpg.Connection) -> None:
+    other = await connect(database.admin_url)
+    async with serving(database.gateway_url, statement_timeout=0.3) as client:
         model = await model_in(sql, "development")
         async with other.transaction():
             await other.execute("SELECT FROM ml_model_registry WHERE id = $1 FOR UPDATE", uuid_of(model))
@@ -196,9 +174,9 @@ async def test_a_lock_that_is_never_let_go(own: Database, sql: asyncpg.Connectio
     await other.close()
 
 
-async def test_a_request_that_is_given_up(own: Database, sql: asyncpg.Connection) -> None:
-    other = await connect(own.admin_url)
-    async with serving(own.gateway_url, request_timeout=0.4) as client:
+async def test_a_request_that_is_given_up(database: Database, sql: asyncpg.Connection) -> None:
+    other = await connect(database.admin_url)
+    async with serving(database.gateway_url, request_timeout=0.4) as client:
         model = await model_in(sql, "development")
         asked = {"id": model, "to": "STAGING", "idempotencyKey": "k"}
         async with other.transaction():
@@ -207,15 +185,15 @@ async def test_a_request_that_is_given_up(own: Database, sql: asyncpg.Connection
         assert response.status_code == 504
         assert "the same idempotencyKey tells" in response.json()["errors"][0]["message"]
         assert await events_of(sql, model) == []
-    async with serving(own.gateway_url) as client:
+    async with serving(database.gateway_url) as client:
         answer = await client.data(QUERY, i=asked)
         assert answer["promoteModel"] == {"__typename": "TransitionApplied", "replayed": False}
     await other.close()
 
 
-async def test_a_field_of_the_answer_that_fails_costs_that_field(own: Database, sql: asyncpg.Connection) -> None:
+async def test_a_field_of_the_answer_that_fails_costs_that_field(database: Database, sql: asyncpg.Connection) -> None:
     await sql.execute("DROP VIEW ml_model_health_dashboard CASCADE")
-    async with serving(own.gateway_url) as client:
+    async with serving(database.gateway_url) as client:
         model = await model_in(sql, "development")
         answer = await client.ask(
             "mutation($i: PromoteModelInput!) { promoteModel(input: $i) { ... on TransitionApplied "
@@ -227,13 +205,13 @@ async def test_a_field_of_the_answer_that_fails_costs_that_field(own: Database, 
         assert await state(sql, model) == ("staging", False)
 
 
-async def test_an_answer_that_fails_as_a_whole_is_not_committed(own: Database, sql: asyncpg.Connection) -> None:
+async def test_an_answer_that_fails_as_a_whole_is_not_committed(database: Database, sql: asyncpg.Connection) -> None:
     """Null means that nothing was changed: here the record can be written, but not be read again."""
     await sql.execute(
         "REVOKE SELECT ON gateway.lifecycle_events FROM e2i_gateway; "
         "GRANT SELECT (event_id) ON gateway.lifecycle_events TO e2i_gateway"
     )
-    async with serving(own.gateway_url) as client:
+    async with serving(database.gateway_url) as client:
         model = await model_in(sql, "development")
         asked = {"id": model, "to": "STAGING"}
         query = QUERY.replace("{ replayed }", "{ event { reason } }")

@@ -13,7 +13,7 @@ import pytest
 
 from changing import change, events_of, model_in, state
 from client import Client, serving
-from conftest import Clone, Database, connect, execute
+from conftest import Clone, Database, execute
 from db.embedded import GATEWAY_ROLE
 from schema.answers import Execution
 
@@ -34,21 +34,8 @@ def scanned(response: httpx.Response) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(template) as copy:
-        yield copy
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.admin_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as served:
+async def client(database: Database) -> AsyncIterator[Client]:
+    async with serving(database.gateway_url) as served:
         yield served
 
 

@@ -35,7 +35,8 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 def post(query: str, **variables: Any) -> bytes:
     """A request as it is on the wire."""
     body = orjson.dumps({"query": query, "variables": variables})
-    head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

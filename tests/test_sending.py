@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 from callers import JWT, token
 from client import Client, serving
 from conftest import Database
+from gateway.connections import Connection
 from gateway.settings import Settings
 from sockets import listening, peer
 
@@ -90,6 +91,50 @@ async def test_compression_can_be_turned_off(demo_database: Database) -> None:
 
 
 # -- batches ---------------------------------------------------------------------------------------------------------
+
+
+class _Written:
+    """A transport that remembers what is written to it at once."""
+
+    def __init__(self, transport: Any, kept: list[bytes]) -> None:
+        self._transport = transport
+        self._kept = kept
+
+    def write(self, data: bytes) -> None:
+        self._kept.append(data)
+        self._transport.write(data)
+
+    def writelines(self, parts: tuple[bytes, ...]) -> None:
+        self._kept.append(b"".join(parts))
+        self._transport.writelines(parts)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+async def test_head_and_body_of_an_answer_are_written_at_once(
+    demo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bytes] = []
+    made = Connection.connection_made
+    monkeypatch.setattr(Connection, "connection_made", lambda self, transport: made(self, _Written(transport, kept)))  # type: ignore[arg-type]
+    async with listening(demo_database.gateway_url) as gateway:
+        address = f"http://127.0.0.1:{gateway.port}"
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for method, path, status in (
+                ("POST", "/graphql", 200),
+                ("GET", "/healthz", 200),
+                ("HEAD", "/healthz", 200),
+                ("GET", "/", 307),
+                ("GET", "/nothing", 404),
+            ):
+                kept.clear()
+                given = {"query": SMALL} if method == "POST" else None
+                answer = await http.request(method, address + path, json=given)
+                assert answer.status_code == status
+                (written,) = kept
+                assert written.startswith(b"HTTP/1.1 ")
+                assert written.endswith(answer.content)
 
 
 @pytest.fixture(scope="module")

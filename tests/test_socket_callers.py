@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from callers import JWT, token
-from conftest import Database, connect, execute
+from conftest import Database, execute, kill_backends
 from db import setup, tokens
 from db.embedded import GATEWAY_ROLE
 from process import Gateway, run
@@ -32,13 +32,6 @@ MODELS = "{ models(first: 1) { nodes { id } } }"
 async def gateway(database: Database) -> AsyncIterator[Listening]:
     async with listening(database.gateway_url, jwt_leeway=0, **JWT) as one:
         yield one
-
-
-@pytest.fixture
-async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(database.admin_url)
-    yield connection
-    await connection.close()
 
 
 def bearer(*roles: str, **claims: Any) -> str:
@@ -160,6 +153,31 @@ async def test_nothing_is_told_to_a_token_that_is_revoked(
         assert (await one.closed())[0] == 4403
 
 
+async def test_a_token_that_ends_while_it_cannot_be_looked_up_closes_its_socket(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it ends is known from before: nobody needs to ask the database."""
+    monkeypatch.setattr("gateway.websocket.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.auth.TOKEN_SECONDS", 0.0)
+    secret = await minted(database, "brief")
+    async with (
+        proxied(database.gateway_url) as (proxy, url),
+        listening(url, **SERVICE) as gateway,
+        peer(gateway, initialise=False) as one,
+    ):
+        await one.initialise(authorization=f"Bearer {secret}")
+        (socket,) = gateway.sockets.open
+        end: float = await sql.fetchval(
+            "UPDATE gateway.service_tokens SET expires_at = now() + interval '3 seconds' "
+            "RETURNING extract(epoch FROM expires_at)::float8"
+        )
+        await until(lambda: socket._caller.until == pytest.approx(end, abs=0.01) or not gateway.sockets.open)
+        proxy.away = True
+        await kill_backends(sql)
+        code, reason = await one.closed()
+        assert (code, "expired" in reason) == (4403, True)
+
+
 async def test_tokens_that_cannot_be_looked_up_wait(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,10 +193,7 @@ async def test_tokens_that_cannot_be_looked_up_wait(
         await one.initialise(authorization=f"Bearer {secret}")
         stream = await one.followed(EVENTS)
         proxy.away = True
-        await sql.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'e2i-gateway' "
-            "AND datname = current_database()"
-        )
+        await kill_backends(sql)
         await record(sql, "patience")
         id_ = await one.subscribe(MODELS)
         message = await one.hear()

@@ -73,7 +73,7 @@ async def test_documents_come_and_go_while_the_gateway_serves(database: Database
         assert codes(await send(client, query=OTHER)) == ["DOCUMENT_NOT_TRUSTED"]
         listed = (await documents(database, "list")).stdout.splitlines()
         assert {line.split("\t")[0] for line in listed} == {sha(TOOLS), "costly"}
-        assert (await documents(database, "remove", f"sha256:{sha(TOOLS)}")).returncode == 0
+        assert (await documents(database, "remove", f"sha256:{sha(TOOLS).upper()}")).returncode == 0
         await becomes(client, ["DOCUMENT_NOT_TRUSTED"], documentId=sha(TOOLS))
         assert codes(await send(client, query=TOOLS)) == ["DOCUMENT_NOT_TRUSTED"]
         assert (await send(client, documentId="costly")).status_code == 200

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from client import serving
-from conftest import DEMO_NOW, execute
+from conftest import DEMO_NOW, connect, execute
 from db import setup
 from db.demo import load
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE
@@ -44,6 +45,22 @@ async def primary() -> AsyncIterator[Postgres]:
             await load(connection, size="small", seed=1, now=DEMO_NOW)
         await execute(owner, "ANALYZE")
         yield server
+
+
+@pytest.fixture(scope="module")
+async def standby(primary: Postgres) -> AsyncIterator[Postgres]:
+    """A hot standby of it, for the drills of a file."""
+    with await asyncio.to_thread(primary.standby) as server:
+        yield server
+
+
+@pytest.fixture
+async def there(standby: Postgres) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser on the standby, which replays at the end of the test whatever happened."""
+    connection = await connect(standby.url(CHANGES, ADMIN_ROLE))
+    yield connection
+    await connection.execute("SELECT pg_wal_replay_resume()")
+    await connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from db import live
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
 from drills.fixtures import CHANGES
 from drills.postgres import Postgres
+from gateway.following import follow
 from schema.subscriptions import decode, encode
 from sockets import Listening, Peer, listening, peer, until
 from test_live import ALERTS, EVENTS, alert, reasons, record, titles
@@ -27,25 +28,10 @@ NESTED = "subscription { lifecycleEvents { cursor event { toState node { ... on 
 # -- beside a standby --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-async def standby(primary: Postgres) -> AsyncIterator[Postgres]:
-    with await asyncio.to_thread(primary.standby) as server:
-        yield server
-
-
 @pytest.fixture
 async def sql(primary: Postgres) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(primary.url(CHANGES, ADMIN_ROLE))
     yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def there(standby: Postgres) -> AsyncIterator[asyncpg.Connection]:
-    """The superuser on the standby, which replays at the end of the test whatever happened."""
-    connection = await connect(standby.url(CHANGES, ADMIN_ROLE))
-    yield connection
-    await connection.execute("SELECT pg_wal_replay_resume()")
     await connection.close()
 
 
@@ -239,6 +225,29 @@ async def test_a_switchover_that_loses_nothing_is_not_heard_of(pair: Pair) -> No
         assert await reasons(stream, 3) == ["3", "4", "5"]
         assert await reasons(quiet, 6) == list("012345")
         await new.close()
+
+
+async def test_a_failover_while_the_first_message_is_sent(pair: Pair) -> None:
+    """Whoever has only just begun loses nothing either: numbers that it has seen are those of other changes now."""
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    await pair.replayed(sql)
+    await pair.cut()
+    await spend(sql, 40)
+    async with listening(pair.url, live_poll=0.2) as gateway:
+        followed = follow(gateway.feed, "lifecycle", None, lambda _facts: True, 1.0, lambda: None)
+        async with aclosing(followed):
+            ((nothing, _),) = await anext(followed)
+            assert nothing is None
+            await asyncio.to_thread(pair.first.kill)
+            new = await pair.promote()
+            await record(new, "first of the new ones", node_type="Deployment")
+            await spend(new, 100)
+            await record(new, "later")
+            await until(lambda: gateway.feed.turns)
+            ((entry, _),) = (await anext(followed))[:1]
+            assert entry is not None
+            assert entry.facts["type"] == "Deployment"
+            await new.close()
 
 
 async def test_what_was_told_out_of_the_log_may_be_lost(pair: Pair) -> None:

@@ -27,25 +27,10 @@ PROMOTE = (
 )
 
 
-@pytest.fixture(scope="module")
-async def standby(primary: Postgres) -> AsyncIterator[Postgres]:
-    with await asyncio.to_thread(primary.standby) as server:
-        yield server
-
-
 @pytest.fixture
 async def sql(primary: Postgres) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(primary.url(CHANGES, ADMIN_ROLE))
     yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def there(standby: Postgres) -> AsyncIterator[asyncpg.Connection]:
-    """The superuser on the standby, which replays at the end of the test whatever happened."""
-    connection = await connect(standby.url(CHANGES, ADMIN_ROLE))
-    yield connection
-    await connection.execute("SELECT pg_wal_replay_resume()")
     await connection.close()
 
 

@@ -1,0 +1,83 @@
+"""Connections that are lent by an engine's turns: whatever becomes of them, the next one to ask has one that works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from conftest import Database, execute
+from db.engine import DatabaseUnavailableError, ShortReader, _reading, create_engine, database_url, translated
+from db.lending import Lent, turns_of
+from proxy import proxied
+
+
+@pytest.fixture
+async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    made = create_engine(database_url(database.gateway_url), read_only=True, pool_size=3)
+    yield made
+    await made.dispose()
+
+
+async def borrowed(engine: AsyncEngine) -> Lent:
+    with translated():
+        return await turns_of(engine).borrow(engine)
+
+
+async def test_one_that_could_not_be_replaced_is_opened_later(engine: AsyncEngine, database: Database) -> None:
+    """One that is too old when the database lets nobody in is gone, which no later reader stumbles over."""
+    turns, reader = turns_of(engine), ShortReader(engine)
+    oldest, older, young = [await borrowed(engine) for _ in range(3)]
+    turns.give_back(engine, older)
+    turns.give_back(engine, young)
+    with pytest.raises(DatabaseUnavailableError):
+        await reader.fetch("SELECT pg_terminate_backend(pg_backend_pid())", ())
+    assert await reader.fetch("SELECT 1", ()) == [(1,)]  # by a new one; the others are from before
+    name = database.name
+    await execute(database.admin_url, f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+    young = await borrowed(engine)
+    with pytest.raises(DatabaseUnavailableError):
+        await borrowed(engine)
+    await execute(database.admin_url, f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
+    turns.give_back(engine, young)
+    turns.give_back(engine, oldest)
+    lent = [await borrowed(engine) for _ in range(3)]
+    assert [await one.driver.fetchval("SELECT 1") for one in lent] == [1, 1, 1]
+    for one in lent:
+        turns.give_back(engine, one)
+
+
+async def test_the_database_lets_nobody_in(engine: AsyncEngine, database: Database) -> None:
+    """Why no connection can be opened has the meaning that it has wherever else the database says it."""
+    await execute(database.admin_url, f'ALTER DATABASE "{database.name}" CONNECTION LIMIT 0')
+    reader = ShortReader(engine)
+    with pytest.raises(DatabaseUnavailableError, match="too many connections"):
+        await reader.fetch_one("SELECT 1", ())
+    with pytest.raises(DatabaseUnavailableError, match="too many connections"):
+        await reader.fetch("SELECT 1", (), {"work_mem": "1MB"})
+    await execute(database.admin_url, f'ALTER DATABASE "{database.name}" CONNECTION LIMIT -1')
+    assert await reader.fetch_one("SELECT 1", ()) == (1,)
+
+
+async def test_a_read_that_is_given_up_while_it_is_undone_ends(database: Database) -> None:
+    """It has failed, and its rollback gets no answer: whoever gives it up is not told of the failure instead."""
+    undoing = asyncio.Event()
+    async with proxied(database.gateway_url) as (proxy, url):
+        engine = create_engine(database_url(url), read_only=True, pool_size=1)
+        reader = ShortReader(engine)
+
+        async def fail() -> None:
+            proxy.freeze()
+            undoing.set()
+            raise ValueError
+
+        task = asyncio.create_task(reader._straight(lambda driver: _reading(driver, "BEGIN READ ONLY", fail)))
+        await undoing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        proxy.thaw()
+        assert await reader.fetch_one("SELECT 1", ()) == (1,)
+        await engine.dispose()
