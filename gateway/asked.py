@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -17,6 +16,7 @@ from starlette.types import Receive, Scope
 from db.replica import position_of
 from gateway.documents import check_values
 from gateway.refusals import JSON, RefusedError, refuse, request_error
+from gateway.remembered import remembered
 from gateway.settings import Settings
 
 MAX_NAME = 256
@@ -227,7 +227,7 @@ def _bad(message: str) -> RefusedError:
     return RefusedError(400, request_error("BAD_REQUEST", message))
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _require_json(header: str) -> None:
     """Only JSON: what a page can send to another origin without asking first is refused."""
     content_type, *options = header.split(";")

@@ -7,12 +7,12 @@ import hashlib
 import sys
 import zlib
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from starlette.types import Send
 
 from gateway.refusals import JSON, RefusedError, request_error
+from gateway.remembered import remembered
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -26,7 +26,7 @@ IN_THREAD = 64_000
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-@lru_cache(maxsize=256)
+@remembered
 def negotiate(accept: str) -> str:
     """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one.
 
@@ -46,7 +46,7 @@ def negotiate(accept: str) -> str:
     raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
 
 
-@lru_cache(maxsize=256)
+@remembered
 def encoding(accept: str) -> str | None:
     """``zstd`` or ``gzip`` by ``Accept-Encoding``, zstd where both are as welcome; None: as it is."""
     qualities = _qualities(accept)

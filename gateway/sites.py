@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 import orjson
 from starlette.datastructures import Headers
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.asked import PREFLIGHT
 from gateway.refusals import JSON
+from gateway.remembered import remembered
 from gateway.settings import Settings
 
 
@@ -58,7 +58,7 @@ def host_of(scope: Scope) -> bytes:
     return _name_in(given[0]) if len(given) == 1 else b""
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _name_in(header: bytes) -> bytes:
     found = _HOST.fullmatch(header.lower())
     return found[1].removesuffix(b".") if found else b""

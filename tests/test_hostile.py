@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
 import shutil
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import httpx
+import orjson
 import psutil
 import pytest
 
+from client import Client
 from conftest import Clone, Database
 from hostile import Shot, shots
 from process import Gateway
@@ -166,3 +170,29 @@ async def test_what_is_no_http_is_refused_by_the_server(gateway: Gateway, sent: 
         assert json.loads(said)["errors"][0]["extensions"]["code"] == refused[status]
     assert not LEAKS.search(answer.decode("latin-1"))
     assert (await asyncio.to_thread(gateway.http.get, "/healthz")).status_code == 200
+
+
+async def test_long_headers_are_not_kept(demo: Client) -> None:
+    """Each worker would have room for hundreds of each kind, of a hundred thousand characters."""
+    kinds = {
+        "host": "x{}",
+        "accept": "application/json, x{}/y",
+        "accept-encoding": "gzip, x{}",
+        "content-type": "application/json; x{}=y",
+    }
+    question = {"query": "{ experiments(first: 100) { nodes { id description } } }"}
+    tracemalloc.start()
+    try:
+        for name, value in kinds.items():
+            kept = []
+            for number in range(2):
+                for padding in range(50):
+                    long = value.format(f"{number}n{padding}" + "y" * 100_000)
+                    headers = {"content-type": "application/json", name: long}
+                    await demo.http.post("/graphql", content=orjson.dumps(question), headers=headers)
+                del long, headers
+                gc.collect()
+                kept.append(tracemalloc.get_traced_memory()[0])
+            assert kept[1] - kept[0] < 1_000_000, name  # fifty of them are five million bytes
+    finally:
+        tracemalloc.stop()
