@@ -13,7 +13,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
@@ -501,6 +501,8 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
 def _is_connection_error(error: BaseException, cause: BaseException | None) -> bool:
     if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a fault of ours
         return "closed" in str(cause)
+    if isinstance(error, InvalidRequestError):  # the pool's, when one after the other is lost as soon as it is opened
+        return "closed" in str(error)
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(cause, OSError | asyncpg.ConnectionDoesNotExistError)

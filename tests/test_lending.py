@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from conftest import Database, execute
@@ -59,6 +60,14 @@ async def test_the_database_lets_nobody_in(engine: AsyncEngine, database: Databa
         await reader.fetch("SELECT 1", (), {"work_mem": "1MB"})
     await execute(database.admin_url, f'ALTER DATABASE "{database.name}" CONNECTION LIMIT -1')
     assert await reader.fetch_one("SELECT 1", ()) == (1,)
+
+
+async def test_connections_that_are_lost_as_soon_as_they_are_opened(engine: AsyncEngine) -> None:
+    event.listen(engine.sync_engine, "connect", lambda connection, _entry: connection.driver_connection.terminate())
+    reader = ShortReader(engine)
+    for read in (reader.fetch_one, reader.fetch):
+        with pytest.raises(DatabaseUnavailableError, match="closed"):
+            await read("SELECT 1", ())
 
 
 async def test_a_read_that_is_given_up_while_it_is_undone_ends(database: Database) -> None:
