@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-loaders lint format bench bench-peers bench-recall bench-lineage bench-frames drill hostile migration snapshot lock audit \
-  clean
+.PHONY: help run test test-loaders lint format bench bench-peers bench-recall bench-lineage bench-frames drill \
+  hostile migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -116,7 +117,7 @@ class Server(uvicorn.Server):
 
         Closed at once, a connection whose request is in the kernel already would take it along.
         """
-        await asyncio.sleep(0)  # whoever has connected by now is let in
+        await _let_in(sockets or ())
         for server in self.servers:
             server.close()
         for listener in sockets or ():
@@ -128,6 +129,17 @@ class Server(uvicorn.Server):
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
+
+
+async def _let_in(listeners: Sequence[socket.socket]) -> None:
+    """Lets those in who have connected by now: the loop takes some at a time, and a port that is closed resets others."""
+    queues = select.poll()
+    for listener in listeners:
+        queues.register(listener, select.POLLIN)
+    until = time.monotonic() + LAST_REQUESTS
+    await asyncio.sleep(0)
+    while queues.poll(0) and time.monotonic() < until:  # noqa: ASYNC110 - the loop itself is waited for
+        await asyncio.sleep(0)
 
 
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:

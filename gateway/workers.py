@@ -90,6 +90,10 @@ class Workers:
     def _end(self) -> None:
         for listener in self._sockets.all:  # else connections that no worker takes any more would wait here
             listener.close()
+        for process, answers in self._running:  # or at one that has the port already, and has taken nothing yet
+            if not answers.is_set():
+                process.kill()
+                process.join()
         for process, _ in self._running:
             process.terminate()
         deadline = time.monotonic() + self._settings.drain + self._settings.request_timeout + 10

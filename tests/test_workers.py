@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -93,6 +94,39 @@ def test_workers_do_not_outlive_their_parent(
     gateway.process.kill()
     gateway.process.wait(PATIENCE)
     until(lambda: not any(alive(process) for process in gateway.seen), "the end of the workers")
+
+
+def hears(process: psutil.Process, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def test_nobody_is_let_in_for_a_worker_that_still_begins(database: Database, gateways: list[Gateway]) -> None:
+    """It has the port as well; at the end of all, clients that come to it would wait for an answer in vain."""
+    gateway = Gateway(Path(), GATEWAY_WORKERS="2", DATABASE_URL=database.gateway_url).ready()
+    gateways.append(gateway)
+    before = set(workers(gateway))
+    before.pop().kill()
+    until(lambda: len(set(workers(gateway)) & before) < len(workers(gateway)) == 2, "a new worker")
+    (new,) = set(workers(gateway)) - before
+    until(lambda: hears(new, signal.SIGTERM), "the new worker hearing signals")
+    gateway.process.send_signal(signal.SIGTERM)
+
+    def ask(_client: int) -> set[object]:
+        found: set[object] = set()
+        while gateway.process.poll() is None:
+            try:
+                found.add(httpx.post(f"{gateway.base}/graphql", json={"query": QUERY}, timeout=PATIENCE).status_code)
+            except httpx.ConnectError:
+                found.add("refused")
+            except httpx.TransportError as error:
+                found.add(repr(error))
+        return found
+
+    with ThreadPoolExecutor(16) as clients:
+        found = set().union(*clients.map(ask, range(16)))
+    assert found <= {200, "refused"}
 
 
 def test_workers_that_cannot_begin_end_the_gateway() -> None:
