@@ -132,7 +132,7 @@ class Server(uvicorn.Server):
 
 
 async def _let_in(listeners: Sequence[socket.socket]) -> None:
-    """Lets those in who have connected by now: the loop takes some at a time, and a port that is closed resets others."""
+    """Lets those in who have connected by now: the loop takes some at a time, and closing resets others."""
     queues = select.poll()
     for listener in listeners:
         queues.register(listener, select.POLLIN)
