@@ -210,7 +210,7 @@ def translated() -> Iterator[None]:
 
 
 DRIVER_ERRORS = (
-    SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
+    SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
     AsyncAdapt_asyncpg_dbapi.Error,  # as a connection says that the pool's own could not be opened
 )  # fmt: skip
 
@@ -306,7 +306,9 @@ class ShortReader:
             _give_up(lent.connection)
             self._turns.give()
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, asyncpg.InternalClientError):
+                lent.driver.terminate()
             self._turns.give_back(self._engine, lent)
             raise
         self._turns.give_back(self._engine, lent)
@@ -405,6 +407,9 @@ async def set_local(connection: AsyncConnection, settings: Mapping[str, str]) ->
 async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
     try:
         result = await connection.exec_driver_sql(sql, tuple(values))
+    except asyncpg.InternalClientError:
+        await connection.invalidate()
+        raise
     except DBAPIError as error:
         if _refused_by_driver(error):  # which leaves the connection in a transaction
             await connection.invalidate()
@@ -505,4 +510,5 @@ def _is_connection_error(error: BaseException, cause: BaseException | None) -> b
         return "closed" in str(error)
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(cause, OSError | asyncpg.ConnectionDoesNotExistError)
+    # the last is how the driver says that the server has announced the end of a connection, and has not closed it yet
+    return isinstance(cause, OSError | asyncpg.ConnectionDoesNotExistError | asyncpg.InternalClientError)

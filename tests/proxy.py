@@ -32,6 +32,9 @@ class Proxy:
         self.held = asyncio.Event()
         self.delay = 0.0
         """Seconds that pass before each part of an answer goes on."""
+        self.parting: asyncio.Event | None = None
+        """What the end of a connection waits for that the server has closed; ``parted`` says that it does."""
+        self.parted = asyncio.Event()
         self._mute = False
         self._frozen = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,6 +106,9 @@ class Proxy:
                     break
                 writer.write(data)
                 await writer.drain()
+        if self.parting is not None:
+            self.parted.set()
+            await self.parting.wait()
         for one in (up_writer, writer):
             one.close()
             with suppress(ConnectionError):

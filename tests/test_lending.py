@@ -70,6 +70,29 @@ async def test_connections_that_are_lost_as_soon_as_they_are_opened(engine: Asyn
             await read("SELECT 1", ())
 
 
+@pytest.mark.parametrize("how", ["fetch_one", "fetch"])
+async def test_a_connection_whose_end_is_announced(database: Database, how: str) -> None:
+    """The server has said that it ends it, and has not closed it yet: nothing is sent on it, and nobody has it next."""
+    async with proxied(database.gateway_url) as (proxy, url):
+        engine = create_engine(database_url(url), read_only=True, pool_size=1)
+        reader = ShortReader(engine)
+        read = getattr(reader, how)
+        await read("SELECT 1", ())
+        proxy.parting = asyncio.Event()
+        await execute(
+            database.admin_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'e2i-gateway' AND datname = current_database()",
+        )
+        await proxy.parted.wait()
+        await asyncio.sleep(0.05)  # what was announced is read in the same loop
+        with pytest.raises(DatabaseUnavailableError):
+            await read("SELECT 1", ())
+        proxy.parting.set()
+        assert await reader.fetch_one("SELECT 1", ()) == (1,)
+        await engine.dispose()
+
+
 async def test_a_read_that_is_given_up_while_it_is_undone_ends(database: Database) -> None:
     """It has failed, and its rollback gets no answer: whoever gives it up is not told of the failure instead."""
     undoing = asyncio.Event()
