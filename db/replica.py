@@ -173,6 +173,11 @@ class Reads:
             log.warning("reads go to the primary: the replica %s", why)
         self._why = why
 
+    def lost(self) -> None:
+        """A statement found the replica gone; one that began before a look knew it says nothing new."""
+        if self.usable:
+            self.failed("was lost")
+
     def start(self, primary: AsyncEngine, replica: AsyncEngine, max_lag: float) -> None:
         """Looks at both from now on, over these; the replica may be ``max_lag`` seconds behind."""
         self._looking = (primary, replica)
@@ -295,7 +300,7 @@ class ReplicaReader(ShortReader):
                 yield reader
             except DatabaseUnavailableError:
                 if self._engine is self._reads.replica:
-                    self._reads.failed("was lost")
+                    self._reads.lost()
                 raise
 
     def _turn(self, tried: AsyncEngine, error: Exception) -> None:
@@ -303,7 +308,7 @@ class ReplicaReader(ShortReader):
         if tried is self._reads.primary:
             raise error
         if isinstance(error, DatabaseUnavailableError):
-            self._reads.failed("was lost")
+            self._reads.lost()
         elif sqlstate(error) != _VACUUMED:
             raise error
         self._reads.sent["primary: replica failed"] += 1

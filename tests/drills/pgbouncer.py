@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def pgbouncer(url: str, account: Account, *, server_connections: int, **settings
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=environment(), **account.switch(),
     )  # fmt: skip
     try:
-        there = wait_until(lambda: (folder / ".s.PGSQL.6432").exists() or process.poll() is not None, 20)
+        there = wait_until(lambda: _listens(folder / ".s.PGSQL.6432") or process.poll() is not None, 20)
         assert there, "pgbouncer does not begin"
         assert process.poll() is None, (folder / "log").read_text()
         through = target.set(host=None, port=None, query={})
@@ -60,3 +61,9 @@ def pgbouncer(url: str, account: Account, *, server_connections: int, **settings
         process.wait(20)
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody lets connections in there: the file alone is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(str(path)) == 0

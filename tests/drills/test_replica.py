@@ -164,6 +164,20 @@ async def test_rows_that_were_vacuumed_away_are_read_on_the_primary(
         await admin.close()
 
 
+async def test_who_finds_it_gone_after_it_is_known_says_nothing_new(
+    client: Client, standby: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A statement may begin before and fail after the look that found the standby gone."""
+    reader = reads_of(client).reader(1, "somebody")
+    await asyncio.to_thread(standby.stop)
+    try:
+        await until(lambda: "the replica cannot be reached" in caplog.text)
+        assert tuple(await reader.fetch_one("SELECT pg_is_in_recovery()", ())) == (False,), "the primary is asked"
+        assert "was lost" not in caplog.text
+    finally:
+        await asyncio.to_thread(standby.start)
+
+
 @pytest.fixture
 async def reading(primary: Postgres, standby: Postgres, tmp_path: Path) -> AsyncIterator[Gateway]:
     """A gateway in a process of its own, once it reads from the standby."""
