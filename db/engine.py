@@ -16,11 +16,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
+from sqlalchemy.util.concurrency import in_greenlet
 
 from db import pooled
-from db.lending import give_turns, turns_of
+from db.lending import Lent, give_turns, turns_of
 
 ASYNCPG = "postgresql+asyncpg"
 
@@ -303,32 +302,27 @@ class ShortReader:
         try:
             answer = await read(lent.driver)
         except asyncio.CancelledError:
-            _give_up(lent.connection)
+            _give_up(lent)
             self._turns.give()
             raise
         except BaseException as error:
             if isinstance(error, asyncpg.InternalClientError):
                 lent.driver.terminate()
-            self._turns.give_back(self._engine, lent)
+            self._turns.give_back(lent)
             raise
-        self._turns.give_back(self._engine, lent)
+        self._turns.give_back(lent)
         return answer
 
 
 _given_up: set[asyncio.Future[None]] = set()
 
 
-def _give_up(connection: PoolProxiedConnection) -> None:
+def _give_up(lent: Lent) -> None:
     """Cancels what the server does on a connection, and closes it; nobody waits for a server that may never answer.
 
     The pool has another one instead: on this one, the next statement would wait too.
     """
-
-    def drop() -> None:
-        connection.invalidate()
-        connection.close()
-
-    task = asyncio.ensure_future(greenlet_spawn(drop))
+    task = asyncio.ensure_future(lent.drop())
     _given_up.add(task)
     task.add_done_callback(_given_up.discard)
 

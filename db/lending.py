@@ -1,8 +1,9 @@
 """Turns at the connections of an engine's pool, and connections without a detour.
 
-SQLAlchemy opens connections within a greenlet and waits for them there, which costs as much as a small statement. A
-connection that waits for work needs neither. So whoever reads waits for its turn before, first come, first served, and
-then finds one that is idle or still to be opened; where many wait, one hands its connection on to the next.
+SQLAlchemy opens connections within a greenlet and waits for them there, and wraps each that it hands out, which costs
+as much as a small statement. A connection that waits for work needs none of it. So whoever reads waits for its turn
+before, first come, first served, and then takes an entry of the pool as it is, idle or still to be opened; where many
+wait, one hands its connection on to the next.
 """
 
 from __future__ import annotations
@@ -11,24 +12,64 @@ import asyncio
 from collections import deque
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 
 class Lent:
-    """A connection that is out of the pool, with the driver's own."""
+    """An entry that is out of its pool, with the driver's own connection."""
 
-    __slots__ = ("connection", "driver")
+    __slots__ = ("_entry", "_pool", "driver")
 
-    def __init__(self, connection: PoolProxiedConnection) -> None:
-        self.connection = connection
-        self.driver: Any = connection.driver_connection
+    def __init__(self, pool: Any, entry: Any) -> None:
+        self._pool = pool
+        self._entry = entry
+        self.driver: Any = entry.driver_connection
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open, and not from before a disconnection."""
+        outdated: bool = self._pool._invalidate_time > self._entry.starttime  # noqa: SLF001
+        return not (outdated or self.driver.is_closed())
+
+    def give_back(self) -> None:
+        """Puts it into its pool, whatever has become of it: whoever takes it next looks."""
+        self._pool._do_return_conn(self._entry)  # noqa: SLF001
+
+    async def drop(self) -> None:
+        """Cancels what the server does on it, and closes it; the pool will open another one."""
+        try:
+            await greenlet_spawn(self._entry.invalidate)
+        finally:
+            self.give_back()
+
+
+async def _lend(pool: Any) -> Lent:
+    """Any connection of a pool that has one left; one that is idle costs nothing."""
+    if pool.checkedin():
+        entry = pool._do_get()  # noqa: SLF001
+        if entry.dbapi_connection is not None and (lent := Lent(pool, entry)).usable:
+            return lent
+        pool._do_return_conn(entry)  # noqa: SLF001
+    return await greenlet_spawn(_open, pool)
+
+
+def _open(pool: Any) -> Lent:
+    """An entry whose connection is opened, anew if it is not usable."""
+    entry = pool._do_get()  # noqa: SLF001
+    try:
+        entry.get_connection()
+        if entry.driver_connection.is_closed():  # by the server, while nobody looked
+            entry.invalidate()
+            entry.get_connection()
+        return Lent(pool, entry)
+    except BaseException:
+        pool._do_return_conn(entry)  # noqa: SLF001
+        raise
 
 
 class _Waiter(asyncio.Future[Lent | None]):
@@ -47,24 +88,12 @@ class Turns:
         sqlalchemy.exc.TimeoutError: None came within ``patience`` seconds.
     """
 
-    def __init__(self, engine: AsyncEngine, size: int, patience: float) -> None:
+    def __init__(self, size: int, patience: float) -> None:
         self._free = size
         self._patience = patience
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One for all who wait: a timer for each would cost more than the turn."""
-        self._broken: WeakSet[ConnectionPoolEntry] = WeakSet()
-        """Entries of the pool that have lost their connection and will open another one when they are used."""
-        self._entries: WeakSet[ConnectionPoolEntry] = WeakSet()
-        self._oldest = float("inf")
-        """When the first of their connections was opened: SQLAlchemy replaces those from before a disconnection."""
-        event.listen(engine.sync_engine, "close", lambda _connection, entry: self._broken.add(entry))
-        event.listen(engine.sync_engine, "connect", self._connected)
-
-    def _connected(self, _connection: object, entry: ConnectionPoolEntry) -> None:
-        self._broken.discard(entry)
-        self._entries.add(entry)
-        self._oldest = min(one.starttime for one in self._entries)  # type: ignore[attr-defined]  # every entry has it
 
     @property
     def waiting(self) -> int:
@@ -97,19 +126,19 @@ class Turns:
         elif lent := await self._wait(connects=True):
             return lent
         try:
-            return Lent(await self._connection(engine))
+            return await _lend(engine.sync_engine.pool)
         except BaseException:
             self.give()
             raise
 
-    def give_back(self, engine: AsyncEngine, lent: Lent) -> None:
+    def give_back(self, lent: Lent) -> None:
         """Ends a turn whose connection can be used again: by the next one, or by whoever finds it in the pool."""
         waiter = self._next()
-        if waiter and waiter.connects and not (lent.driver.is_closed() or self._is_outdated(engine)):
+        if waiter and waiter.connects and lent.usable:
             waiter.set_result(lent)
             return
         try:
-            lent.connection.close()
+            lent.give_back()
         finally:
             self._pass_on(waiter)
 
@@ -137,7 +166,7 @@ class Turns:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both came at once
                 if lent := waiter.result():
-                    lent.connection.close()
+                    lent.give_back()
                 self.give()
             raise
 
@@ -148,28 +177,13 @@ class Turns:
                 waiter.set_exception(PoolTimeoutError(f"every connection was busy for {self._patience:g} seconds"))
         self._timer = loop.call_at(self._waiters[0].end, self._lose_patience) if self._waiters else None
 
-    def _is_outdated(self, engine: AsyncEngine) -> bool:
-        """Whether the pool has connections from before a disconnection."""
-        before: bool = engine.sync_engine.pool._invalidate_time > self._oldest  # noqa: SLF001
-        return before
-
-    async def _connection(self, engine: AsyncEngine) -> PoolProxiedConnection:
-        idle: int = engine.sync_engine.pool.checkedin()  # type: ignore[attr-defined]  # every pool of queues has it
-        if not idle or self._broken or self._is_outdated(engine):
-            return await engine.raw_connection()
-        connection = engine.sync_engine.raw_connection()
-        if not connection.driver_connection.is_closed():  # type: ignore[union-attr]  # asyncpg's
-            return connection
-        await greenlet_spawn(connection.invalidate)
-        return await engine.raw_connection()
-
 
 _TURNS: WeakKeyDictionary[Engine, Turns] = WeakKeyDictionary()
 
 
 def give_turns(engine: AsyncEngine, size: int, patience: float) -> None:
     """Prepares an engine that has ``size`` connections at most."""
-    _TURNS[engine.sync_engine] = Turns(engine, size, patience)
+    _TURNS[engine.sync_engine] = Turns(size, patience)
 
 
 def turns_of(engine: AsyncEngine) -> Turns:

@@ -31,8 +31,8 @@ async def test_one_that_could_not_be_replaced_is_opened_later(engine: AsyncEngin
     """One that is too old when the database lets nobody in is gone, which no later reader stumbles over."""
     turns, reader = turns_of(engine), ShortReader(engine)
     oldest, older, young = [await borrowed(engine) for _ in range(3)]
-    turns.give_back(engine, older)
-    turns.give_back(engine, young)
+    turns.give_back(older)
+    turns.give_back(young)
     with pytest.raises(DatabaseUnavailableError):
         await reader.fetch("SELECT pg_terminate_backend(pg_backend_pid())", ())
     assert await reader.fetch("SELECT 1", ()) == [(1,)]  # by a new one; the others are from before
@@ -42,12 +42,12 @@ async def test_one_that_could_not_be_replaced_is_opened_later(engine: AsyncEngin
     with pytest.raises(DatabaseUnavailableError):
         await borrowed(engine)
     await execute(database.admin_url, f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
-    turns.give_back(engine, young)
-    turns.give_back(engine, oldest)
+    turns.give_back(young)
+    turns.give_back(oldest)
     lent = [await borrowed(engine) for _ in range(3)]
     assert [await one.driver.fetchval("SELECT 1") for one in lent] == [1, 1, 1]
     for one in lent:
-        turns.give_back(engine, one)
+        turns.give_back(one)
 
 
 async def test_the_database_lets_nobody_in(engine: AsyncEngine, database: Database) -> None:
