@@ -10,7 +10,8 @@ import asyncio
 from typing import Any
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from starlette.types import ASGIApp, Message
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD = 128 * 1024
 """Bytes of a request's line and headers."""
@@ -53,10 +54,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        before = self.cycle
         super().on_headers_complete()
-        if self.cycle is not before:  # a request, which its task will answer
-            self.cycle.transport = _Answer(self.cycle)  # type: ignore[assignment]
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(b"400 Bad Request", f"{msg.removesuffix('.')}. The graph is at /graphql, over HTTP/1.1.")
@@ -79,6 +77,9 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     # -- what is answered ------------------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, _Answer(cycle)))  # type: ignore[arg-type]
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -119,34 +120,69 @@ class Connection(HttpToolsProtocol):
 
 
 class _Answer:
-    """Where an answer is written to. Its head goes out with the beginning of its body, as ASGI asks: every write is a
-    system call, which costs as much as all that is done for a small query beside its statement."""
+    """How an answer is sent: uvicorn's ``send``, but one that is whole goes out at once, head and body together.
 
-    __slots__ = ("_cycle", "_head", "_transport")
+    Every write is a system call, and those with all that is looked at in a head before it cost as much as is done for
+    a small query beside its statement.
+    """
+
+    __slots__ = ("_cycle", "_start")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        self._transport = cycle.transport
-        self._head: bytes | None = b"" if cycle.scope["method"] == "HEAD" else None
-        """What waits; empty once there is nothing to wait for."""
+        self._start: Message | None = None
+        """A head that waits for its body, as ASGI asks."""
 
-    def write(self, data: bytes) -> None:
-        if self._head:
-            self._transport.writelines((self._head, data))
-            self._head = b""
-        elif self._head is None and self._cycle.response_started:
-            self._head = data
+    async def __call__(self, message: Message) -> None:
+        start, self._start = self._start, None
+        if start is None and message["type"] == "http.response.start" and not self._cycle.response_started:
+            self._start = message
+        elif start is None:
+            await self._cycle.send(message)  # type: ignore[arg-type]
+        elif (head := self._head(start, message)) is None:
+            await self._cycle.send(start)  # type: ignore[arg-type]
+            await self._cycle.send(message)  # type: ignore[arg-type]
         else:
-            self._transport.write(data)
+            self._write(head, message["body"])
 
-    def close(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-        self._transport.close()
+    def _head(self, start: Message, message: Message) -> bytes | None:
+        """The head of an answer that is whole, None where something of it is for uvicorn to see to."""
+        cycle = self._cycle
+        body = message.get("body")
+        if body is None or message.get("more_body") or cycle.disconnected or cycle.flow.write_paused:
+            return None
+        length = None
+        headers = [*cycle.default_headers, *start.get("headers", ())]
+        lines = [STATUS_LINE[start["status"]]]
+        for name, value in headers:
+            if name == b"content-length":
+                length = value
+            elif name in _OF_CONNECTION:
+                return None
+            lines += (name, b": ", value, b"\r\n")
+        if length is None or (int(length) != len(body) and cycle.scope["method"] != "HEAD"):
+            return None
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        head = b"".join(lines)
+        lines_there = len(headers) + (2 if cycle.keep_alive else 3)
+        return head if head.count(b"\n") == head.count(b"\r") == lines_there else None
 
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
+    def _write(self, head: bytes, body: bytes) -> None:
+        """Ends the answer, as uvicorn does."""
+        cycle = self._cycle
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        if cycle.scope["method"] == "HEAD" or not body:
+            cycle.transport.write(head)
+        else:
+            cycle.transport.writelines((head, body))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+
+_OF_CONNECTION = frozenset({b"connection", b"transfer-encoding"})
 
 
 def protocol(patience: float) -> type[Connection]:

@@ -102,6 +102,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # the schema stays: collections need not walk its million objects again and again
+        gc.set_threshold(20_000, 20, 20)
         self._on_start()
 
     async def on_tick(self, counter: int) -> bool:
@@ -155,6 +156,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
         log_config=None,
         access_log=False,
+        server_header=False,  # what serves is nobody's business
         timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # any number of seconds
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
         lifespan="on",
