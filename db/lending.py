@@ -12,9 +12,7 @@ import asyncio
 from collections import deque
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from sqlalchemy.engine import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
@@ -178,14 +176,12 @@ class Turns:
         self._timer = loop.call_at(self._waiters[0].end, self._lose_patience) if self._waiters else None
 
 
-_TURNS: WeakKeyDictionary[Engine, Turns] = WeakKeyDictionary()
-
-
 def give_turns(engine: AsyncEngine, size: int, patience: float) -> None:
     """Prepares an engine that has ``size`` connections at most."""
-    _TURNS[engine.sync_engine] = Turns(size, patience)
+    engine.sync_engine.turns = Turns(size, patience)  # type: ignore[attr-defined]  # kept for as long as the engine
 
 
 def turns_of(engine: AsyncEngine) -> Turns:
     """The turns at an engine's connections."""
-    return _TURNS[engine.sync_engine]
+    turns: Turns = engine.sync_engine.turns  # type: ignore[attr-defined]
+    return turns

@@ -146,10 +146,10 @@ class Asking:
                 raise DisconnectedError
             part = message.get("body", b"")
             received += len(part)
-            if max(size, received) <= limit:
+            if received <= limit:
                 body += part
             more = message.get("more_body", False) and received <= LINGER * limit
-        if max(size, received) > limit:
+        if received > limit or size > limit:
             raise self._too_large(413, max(size, received))
         return body
 

@@ -54,14 +54,12 @@ class Left(NamedTuple):
     def remaining(self) -> int:
         return math.floor(self.there)
 
-    def after(self, points: int) -> Left:
-        """With so many points given back."""
-        return Left(self.limit, min(self.there + points, self.limit))
-
-    def public(self) -> dict[str, Any]:
-        """With the time at which it would be full again."""
-        full_at = time.time() + (self.limit - self.there) * MINUTE / self.limit
-        return {"limit": self.limit, "remaining": self.remaining, "resetAt": _written(int(full_at))}
+    def public(self, given_back: int = 0) -> dict[str, Any]:
+        """With the time at which it would be full again, once so many points are given back."""
+        limit, there = self
+        there = min(there + given_back, limit)
+        full_at = time.time() + (limit - there) * MINUTE / limit
+        return {"limit": limit, "remaining": math.floor(there), "resetAt": _written(int(full_at))}
 
 
 @lru_cache(maxsize=256)
@@ -164,7 +162,7 @@ class Budgets:
             RefusedError: ``BUDGET_EXCEEDED``, 429: there are not so many left.
         """
         points = max(points, 1)
-        taken, there = await self._take(caller, points)
+        taken, there = await self._take(caller, points) if self._shared else self._own.take(caller, points)
         if taken:
             return Left(self.limit, there)
         raise self._exceeded(points, Left(self.limit, there))

@@ -11,7 +11,7 @@ from random import getrandbits
 from typing import Any, NamedTuple
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError
 from graphql.execution.values import VariableValues
 from starlette.types import Receive, Scope, Send
 
@@ -191,7 +191,7 @@ class GraphQLEndpoint:
         seconds = self._patience.seconds
         leash = self._patience.leash()
         try:
-            async with leash:
+            with leash:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
                 if call.caller is not ANONYMOUS:
                     call.entry["caller"] = call.caller.name
@@ -397,7 +397,7 @@ class GraphQLEndpoint:
         if self._budgets and left:
             unused = max(cost, 1) - max(reader.rows, 1)
             self._budgets.give_back(call.account, unused)
-            price["budget"] = left.after(max(unused, 0)).public()
+            price["budget"] = left.public(given_back=max(unused, 0))
         if call.by_get:
             self._tag(asked, answer, call)
         answer["extensions"] = {"cost": price}
@@ -414,23 +414,25 @@ class GraphQLEndpoint:
         if asked.hash:
             self._known.register(asked, text)
         known = document.asked.get(asked.operation_name) or self._operation(document, asked.operation_name)
-        kind, name = known.definition.operation, known.definition.name
-        call.entry.query, call.entry.kind = text, kind.value
-        call.entry["operation"] = name.value[:80] if name else None
-        if kind is OperationType.SUBSCRIPTION and not call.by_socket:
-            message = "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws."
-            raise RefusedDocumentError(request_error("SUBSCRIPTION_OVER_HTTP", message))
-        if kind is not OperationType.QUERY:
-            if call.by_get:
-                message = f"A {kind.value} changes something and cannot be sent by GET; use POST."
-                raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
-            call.changes = kind is OperationType.MUTATION
+        call.entry.query, call.entry.kind = text, known.kind
+        call.entry["operation"] = known.name and known.name[:80]
+        if known.kind != "query":
+            self._look_at_kind(known.kind, call)
         values = variable_values(
             self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
         )
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
         return known, values, self._known.is_trusted(text)
+
+    def _look_at_kind(self, kind: str, call: Call) -> None:
+        if kind == "subscription" and not call.by_socket:
+            message = "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws."
+            raise RefusedDocumentError(request_error("SUBSCRIPTION_OVER_HTTP", message))
+        if call.by_get:
+            message = f"A {kind} changes something and cannot be sent by GET; use POST."
+            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
+        call.changes = kind == "mutation"
 
     def _operation(self, document: Document, name: str | None) -> KnownOperation:
         try:

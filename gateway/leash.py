@@ -62,7 +62,7 @@ class Leash:
         """What has ended it."""
         self._watching: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101 - requests are answered in tasks
@@ -72,7 +72,7 @@ class Leash:
         self._patience.hold(self)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._patience.let_go(self)

@@ -79,9 +79,7 @@ async def respond(
     sent = [
         (b"content-type", _CONTENT_TYPES[media]),
         (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request_id.encode()),
-        (b"vary", b"accept, accept-encoding, authorization"),
-        *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
+        *_headers(request_id, headers),
     ]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
@@ -89,13 +87,15 @@ async def respond(
 
 async def respond_unchanged(send: Send, request_id: str, headers: Mapping[str, str]) -> None:
     """Says that what the client has is what there is."""
-    sent = [
-        (b"x-request-id", request_id.encode()),
-        (b"vary", b"accept, accept-encoding, authorization"),
-        *((name.encode(), value.encode("latin-1")) for name, value in headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": 304, "headers": sent})
+    await send({"type": "http.response.start", "status": 304, "headers": _headers(request_id, headers)})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _headers(request_id: str, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    sent = [(b"x-request-id", request_id.encode()), (b"vary", b"accept, accept-encoding, authorization")]
+    if headers:
+        sent += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return sent
 
 
 _CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}

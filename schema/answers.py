@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ from schema.types import RequestContext
 log = logging.getLogger("gateway.compiler")
 
 MakeContext = Callable[[Operation], RequestContext]
+Resolve = Callable[[Part], Awaitable[ExecutionResult]]
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Execution:
         self.fallbacks: Counter[str] = Counter()
         self._schema = schema
 
-    async def run(
+    def run(
         self,
         asked: KnownOperation,
         plan: Plan,
@@ -56,26 +58,36 @@ class Execution:
         values: VariableValues,
         reader: ShortReader,
         context: MakeContext,
-    ) -> Outcome:
+    ) -> Coroutine[Any, Any, Outcome]:
         """Answers an operation; ``given`` are its variables as they were sent, ``values`` as they are coerced."""
-
-        async def resolve(part: Part) -> ExecutionResult:
-            operation = Operation(self._schema.graphql, part.definition, asked.fragments, values)
-            name = part.definition.name.value if part.definition.name else None
-            return await self._schema.run(part.document, name, given, context(operation))
-
+        resolve = partial(self._resolve, asked, given, values, context)
         if plan.statement is None:
-            result = await resolve(plan.rest or Part(asked.document, asked.definition))
-            return Outcome(result.data, result.errors or [])
+            return self._resolved(resolve, plan.rest or Part(asked.document, asked.definition))
         if plan.rest is None:
-            return await self._compiled(plan, values, reader, resolve)
-        outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(plan.rest))
+            return self._compiled(plan, values, reader, resolve)
+        return self._both(plan, plan.rest, values, reader, resolve)
+
+    async def _resolve(
+        self, asked: KnownOperation, given: dict[str, Any], values: VariableValues, context: MakeContext, part: Part
+    ) -> ExecutionResult:
+        operation = Operation(self._schema.graphql, part.definition, asked.fragments, values)
+        name = part.definition.name.value if part.definition.name else None
+        return await self._schema.run(part.document, name, given, context(operation))
+
+    async def _resolved(self, resolve: Resolve, part: Part) -> Outcome:
+        result = await resolve(part)
+        return Outcome(result.data, result.errors or [])
+
+    async def _both(
+        self, plan: Plan, part: Part, values: VariableValues, reader: ShortReader, resolve: Resolve
+    ) -> Outcome:
+        outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(part))
         outcome.errors += rest.errors or []
         both = {**(outcome.data or {}), **(rest.data or {})}
         outcome.data = {key: both[key] for key in plan.keys}
         return outcome
 
-    async def _compiled(self, plan: Plan, values: VariableValues, reader: ShortReader, resolve: Any) -> Outcome:
+    async def _compiled(self, plan: Plan, values: VariableValues, reader: ShortReader, resolve: Resolve) -> Outcome:
         statement, part = plan.statement, plan.compiled
         assert statement is not None and part is not None  # noqa: S101, PT018 - there is something compiled
         try:
@@ -95,7 +107,7 @@ class Execution:
             return Outcome(data, compiled=len(answers))
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
-        result: ExecutionResult = await resolve(part)
+        result = await resolve(part)
         return Outcome(result.data, result.errors or [], fallback=reason)
 
     def _of_field(self, error: Exception, key: str, part: Part) -> GraphQLError:

@@ -46,7 +46,7 @@ def _value(catalogue: Catalogue, field: ArgumentField, value: Any) -> str | Plac
 def _text(catalogue: Catalogue, field: ArgumentField, value: Any) -> str:
     argument = field.argument
     if argument.of:
-        return parse_id(catalogue, field.name, value, catalogue[argument.of])[0]
+        return parse_id(catalogue, field.name, catalogue[argument.of], value)[0]
     least, most = argument.least, argument.most
     if (least is not None and value < least) or (most is not None and value > most):
         raise bad_argument(field.name, f"{value} is out of range; pass {least:g} to {most:g}")
@@ -55,7 +55,7 @@ def _text(catalogue: Catalogue, field: ArgumentField, value: Any) -> str:
     return text_of(value)
 
 
-def parse_id(catalogue: Catalogue, argument: str, value: str, type_: Type) -> tuple[str, ...]:
+def parse_id(catalogue: Catalogue, argument: str, type_: Type, value: str) -> tuple[str, ...]:
     """The key in an id of that type, global or bare.
 
     Raises:

@@ -155,8 +155,7 @@ class Compiler:
 
     def _key(self, argument: str, value: Any, type_: Type) -> list[str]:
         """Placeholders of the parts of a key."""
-        read = partial(parse_id, self._catalogue, argument, type_=type_)
-        parts = applied(lambda id_: read(value=id_), value)
+        parts = applied(partial(parse_id, self._catalogue, argument, type_), value)
         return [self.bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
 
     def _nodes(self, selection: Selection) -> str:
@@ -179,7 +178,7 @@ class Compiler:
         def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
             """The places and the keys of this type's ids."""
             mine = [(place, id_) for place, id_ in enumerate(ids_, 1) if ids.type_of(id_) == name]
-            return [(place, parse_id(self._catalogue, "ids", id_, type_)) for place, id_ in mine]
+            return [(place, parse_id(self._catalogue, "ids", type_, id_)) for place, id_ in mine]
 
         keys = applied(own, values)
         places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")

@@ -318,7 +318,7 @@ class Loaders:
         """The row with the id that is asked for, global or bare, or with what else is unique; or the only one."""
         asked = {name: value for name, value in selection.arguments.items() if value is not None}
         if "id" in asked and len(asked) == 1:
-            key = parse_id(self.catalogue, "id", asked["id"], type_)
+            key = parse_id(self.catalogue, "id", type_, asked["id"])
             return (await self.by_ids(type_, [selection], [key]))[0]
         bind = sql.Binds()
         shape = self.shape(type_, [selection], bind)
@@ -383,7 +383,7 @@ class Loaders:
         for place, value in enumerate(values):
             try:
                 type_ = type_of(self.catalogue, argument, value)
-                key: Key = parse_id(self.catalogue, argument, value, type_)
+                key: Key = parse_id(self.catalogue, argument, type_, value)
                 wanted.setdefault(type_.name, {}).setdefault(key, []).append(place)
             except GatewayError as error:
                 rows[place] = error

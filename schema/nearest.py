@@ -116,7 +116,7 @@ class Similarity:
         return f"[{','.join(repr(float(value)) for value in embedding)}]"
 
     def _key(self, id_: str) -> str:
-        return parse_id(self._catalogue, self.like, id_, self.type)[0]
+        return parse_id(self._catalogue, self.like, self.type, id_)[0]
 
     def _position(self, asked: Sequence[str]) -> tuple[str | None, ...]:
         cursor, what = asked

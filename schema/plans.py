@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from graphql import (
@@ -25,11 +26,11 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    is_leaf_type,
 )
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 from graphql.pyutils import Undefined
-from graphql.utilities import coerce_input_value
 
 from schema.catalogue import Catalogue
 from schema.compiler import Compiler
@@ -78,9 +79,17 @@ class KnownOperation:
     signatures: Sequence[GraphQLVariableSignature]
     pins: dict[str, Place] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.kind = self.definition.operation.value
+        """query, mutation or subscription."""
+        self.name = self.definition.name.value if self.definition.name else None
+        self.coercions = [(one, _coercion(one.type)) for one in self.signatures]
+        """How each variable is coerced; None where it takes more than a function."""
+        self._shaped = [(name, type_) for name, type_ in self.types if not _has_one_shape(type_)]
+
     def key(self, variables: Variables, reads: Missing) -> Hashable:
         """What a plan is kept by; ``reads`` says what the caller may read."""
-        shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self.types])
+        shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self._shaped])
         pins = tuple([(name, _pinned(place, variables)) for name, place in self.pins.items()]) if self.pins else ()
         return id(self), reads, shape, pins
 
@@ -99,15 +108,26 @@ def variable_values(
     """
     sources: dict[str, VariableValueSource] = {}
     coerced: dict[str, Any] = {}
-    for signature in known.signatures:
-        value = given.get(signature.name)
-        made = coerce_input_value(value, signature.type) if isinstance(value, str | int | float) else Undefined
+    for signature, coerce in known.coercions:
+        name = signature.name
+        value = given.get(name)
+        try:
+            made = coerce(value) if coerce and value is not None else Undefined
+        except Exception:  # noqa: BLE001 - what a scalar says of it, graphql-core tells where it is
+            made = Undefined
         if made is Undefined:
             nodes = known.definition.variable_definitions or ()
             return get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=hide)
-        sources[signature.name] = VariableValueSource(signature, value)
-        coerced[signature.name] = made
+        sources[name] = VariableValueSource(signature, value)
+        coerced[name] = made
     return VariableValues(sources, coerced)
+
+
+def _coercion(type_: Any) -> Callable[[Any], Any] | None:
+    """How a scalar or a member of an enum is coerced, None for other types."""
+    named = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    coerce: Callable[[Any], Any] | None = named.coerce_input_value if is_leaf_type(named) else None
+    return coerce
 
 
 def _pinned(place: Place, variables: Variables) -> Any:
@@ -224,7 +244,7 @@ class Plans:
         values = operation.variables
         compiler = Compiler(self._catalogue, reads, values.coerced, scans_on=self._scans_on)
         opened = {
-            name: _opened(type_, name, values.coerced[name], _item(lambda variables: variables, name))
+            name: _opened(type_, name, values.coerced[name], itemgetter(name))
             for name, type_ in known.types
             if name in values.coerced
         }
@@ -262,6 +282,11 @@ class _Sources(dict[str, Any]):
 
 
 # -- shapes of variables -----------------------------------------------------------------------------------------------
+
+
+def _has_one_shape(type_: Any) -> bool:
+    """Whether a statement depends on no value of the type: it is always there, and stands in one place."""
+    return isinstance(type_, GraphQLNonNull) and is_leaf_type(type_.of_type) and not _is_fixed(type_.of_type)
 
 
 def _shape(type_: Any, value: Any) -> Hashable:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 from schema import sql
@@ -83,6 +84,10 @@ class Statement:
     settings: Mapping[str, str]
     """Settings of the database under which it is planned and runs."""
 
+    @cached_property
+    def _readers(self) -> list[Callable[[Variables], Any]]:
+        return [bind.read if isinstance(bind, Place) else partial(filled, bind) for bind in self.binds]
+
     def values(self, variables: Variables) -> list[Any]:
         """The parameters for a request.
 
@@ -91,4 +96,4 @@ class Statement:
         """
         for place in self.checks:
             place.read(variables)
-        return [filled(value, variables) for value in self.binds]
+        return [read(variables) for read in self._readers]

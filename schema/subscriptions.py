@@ -133,12 +133,12 @@ def _lifecycle_events(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Mat
 
 def _node_id(catalogue: Catalogue, argument: str, value: str) -> str:
     type_ = type_of(catalogue, argument, value)
-    return ids.encode(type_.name, parse_id(catalogue, argument, value, type_))
+    return ids.encode(type_.name, parse_id(catalogue, argument, type_, value))
 
 
 def _alerts(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
     model = arguments.get("modelId")
-    models = None if model is None else [parse_id(catalogue, "modelId", model, catalogue["Model"])[0]]
+    models = None if model is None else [parse_id(catalogue, "modelId", catalogue["Model"], model)[0]]
     return _all_of(severity=_values(arguments, "severity"), status=_values(arguments, "status"), model=models)
 
 

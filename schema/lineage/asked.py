@@ -50,7 +50,7 @@ def node_id(catalogue: Catalogue, argument: str, value: str) -> str:
         raise bad_argument(
             argument, f"{type_.name} rows are no nodes of the lineage; tables and estimates are, other views are not"
         )
-    return ids.encode(type_.name, parse_id(catalogue, argument, value, type_))
+    return ids.encode(type_.name, parse_id(catalogue, argument, type_, value))
 
 
 def start_ids(catalogue: Catalogue, values: Sequence[str]) -> list[str]:
