@@ -50,7 +50,8 @@ async def _lend(pool: Any) -> Lent:
     """Any connection of a pool that has one left; one that is idle costs nothing."""
     if pool.checkedin():
         entry = pool._do_get()  # noqa: SLF001
-        if entry.dbapi_connection is not None and (lent := Lent(pool, entry)).usable:
+        lent: Lent | None = entry.info.get(Lent)
+        if lent and lent.usable:
             return lent
         pool._do_return_conn(entry)  # noqa: SLF001
     return await greenlet_spawn(_open, pool)
@@ -64,10 +65,11 @@ def _open(pool: Any) -> Lent:
         if entry.driver_connection.is_closed():  # by the server, while nobody looked
             entry.invalidate()
             entry.get_connection()
-        return Lent(pool, entry)
     except BaseException:
         pool._do_return_conn(entry)  # noqa: SLF001
         raise
+    lent = entry.info[Lent] = Lent(pool, entry)  # which goes with its connection
+    return lent
 
 
 class _Waiter(asyncio.Future[Lent | None]):

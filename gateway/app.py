@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -165,22 +165,25 @@ class _Gateway(Starlette):
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
         self._graphiql = settings.graphiql
-        self._cors = cors(self._graph, settings) if settings.cors else None
+        self._cors = cors(self._page_or_graph, settings) if settings.cors else None
         self._hosts = settings.known_hosts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] in _PROBES:
-            await super().__call__(scope, receive, send)
-        elif self._hosts and host_of(scope) not in self._hosts:
-            await refuse_host(scope, receive, send)
-        elif scope["path"] != "/graphql" or scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-        elif self._cors and is_of_page(scope):
-            await self._cors(scope, receive, send)
-        else:
-            await self._graph(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        return self._answers(scope)(scope, receive, send)
 
-    async def _graph(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _answers(self, scope: Scope) -> ASGIApp:
+        """What answers a request."""
+        if scope["type"] == "lifespan" or scope["path"] in _PROBES:
+            return super().__call__
+        if self._hosts and host_of(scope) not in self._hosts:
+            return refuse_host
+        if scope["path"] != "/graphql" or scope["type"] != "http":
+            return super().__call__
+        if is_of_page(scope):
+            return self._cors or self._page_or_graph
+        return self.answer
+
+    async def _page_or_graph(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._graphiql and scope["method"] == "GET" and _is_browser(Request(scope)):
             await _built_page("graphiql", vary="accept")(scope, receive, send)
         else:

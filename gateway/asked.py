@@ -29,6 +29,8 @@ LINGER = 10
 
 LINGER_SECONDS = 5.0
 
+_TYPES = {"operationName": str, "documentId": str, "variables": dict, "extensions": dict}
+
 Headers = dict[bytes, str]
 
 _READ = {b"accept", b"accept-encoding", b"authorization", b"content-length", b"content-type"}
@@ -55,9 +57,13 @@ class DisconnectedError(Exception):
 
 def headers_of(scope: Scope) -> Headers:
     """The headers that are read, in lower case; those that were sent several times joined by commas."""
-    found: Headers = {}
     read = _READ_OF_GET if scope["method"] == "GET" else _READ
-    for name, value in scope["headers"]:
+    given: list[tuple[bytes, bytes]] = scope["headers"]
+    once = dict(given)
+    if len(once) == len(given):
+        return {name: once[name].decode("latin-1") for name in read & once.keys()}
+    found: Headers = {}
+    for name, value in given:
         if name in read:
             text = value.decode("latin-1")
             found[name] = f"{found[name]},{text}" if name in found else text
@@ -84,7 +90,8 @@ class Asking:
             except RefusedError:
                 await self.linger(receive)
                 raise
-            return self._read_body(_json(await self._body(headers, receive), "the body"))
+            body = _json(await self._body(headers, receive), "the body")
+            return self._batch(body) if isinstance(body, list) else self.checked(body)
         if method == "GET":
             return self._read_url(scope["query_string"], headers)
         message = f"{method} means nothing here; send queries by GET or POST, mutations by POST."
@@ -117,9 +124,7 @@ class Asking:
         )
         raise RefusedError(403, request_error("CROSS_SITE", message))
 
-    def _read_body(self, body: Any) -> Asked | list[Asked]:
-        if not isinstance(body, list):
-            return self.checked(body)
+    def _batch(self, body: list[Any]) -> list[Asked]:
         limit = self._settings.max_batch
         if not limit:
             message = "Batches are not supported; send one operation a request, with several root fields."
@@ -178,28 +183,26 @@ class Asking:
         """
         if not isinstance(parameters, dict):
             raise _bad('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
+        for name, value in parameters.items():
+            if value is not None and name in _TYPES and not isinstance(value, _TYPES[name]):
+                what = "a string" if _TYPES[name] is str else "an object"
+                raise _bad(f"The parameter {name} must be {what} or null.")
+        document_id = hash_ = after = None
+        if named := parameters.get("documentId"):
+            document_id = _short("documentId", named.removeprefix("sha256:")) or None
+        if extensions := parameters.get("extensions"):
+            hash_ = _hash(extensions)
+            after = _position(extensions.get("position"))
         query = parameters.get("query")
-        operation_name = parameters.get("operationName")
-        if operation_name is not None and not isinstance(operation_name, str):
-            raise _bad("The parameter operationName must be a string or null.")
-        variables, extensions = parameters.get("variables"), parameters.get("extensions")
-        for name, value in (("variables", variables), ("extensions", extensions)):
-            if value is not None and not isinstance(value, dict):
-                raise _bad(f"The parameter {name} must be an object or null.")
-        document_id, hash_ = _ids(parameters, extensions or {})
-        named = document_id or hash_
-        if query is None and named:
-            pass
-        elif not isinstance(query, str) or not query.strip():
+        if (not query or query.isspace()) and (query is not None or not (document_id or hash_)):
             raise _bad("The parameter query is missing; it is the GraphQL document, a string.")
-        for name, text in (("operationName", operation_name), ("documentId", named)):
-            if text and len(text) > MAX_NAME:
-                error = refuse("NAME_LIMIT", f"The parameter {name} is too long", MAX_NAME, len(text), "Shorten it.")
-                raise RefusedError(400, error)
+        operation_name = parameters.get("operationName") or None
+        if operation_name:
+            _short("operationName", operation_name)
+        variables = parameters.get("variables") or {}
         if variables:
             check_values(variables, self._settings)
-        after = _position(extensions["position"]) if extensions and "position" in extensions else None
-        return Asked(query, operation_name or None, variables or {}, document_id, hash_, after)
+        return Asked(query, operation_name, variables, document_id, hash_, after)
 
 
 def _position(position: Any) -> int | None:
@@ -209,18 +212,22 @@ def _position(position: Any) -> int | None:
         raise _bad(f"extensions.position: {error}.") from None
 
 
-def _ids(parameters: dict[str, Any], extensions: dict[str, Any]) -> tuple[str | None, str | None]:
-    """The id of a document, and the hash of a persisted query, where they are given."""
-    document_id = parameters.get("documentId")
-    if document_id is not None and not isinstance(document_id, str):
-        raise _bad("The parameter documentId must be a string or null.")
+def _short(name: str, text: str) -> str:
+    if len(text) > MAX_NAME:
+        error = refuse("NAME_LIMIT", f"The parameter {name} is too long", MAX_NAME, len(text), "Shorten it.")
+        raise RefusedError(400, error)
+    return text
+
+
+def _hash(extensions: dict[str, Any]) -> str | None:
+    """The hash of a persisted query, where it is given."""
     persisted = extensions.get("persistedQuery")
-    hash_ = None
-    if persisted is not None:
-        hash_ = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
-        if not isinstance(hash_, str) or not hash_ or persisted.get("version", 1) != 1:
-            raise _bad('extensions.persistedQuery must be {"version": 1, "sha256Hash": "<64 hexadecimal digits>"}.')
-    return (document_id or "").removeprefix("sha256:") or None, hash_ and hash_.lower()
+    if persisted is None:
+        return None
+    hash_ = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    if not isinstance(hash_, str) or not hash_ or persisted.get("version", 1) != 1:
+        raise _bad('extensions.persistedQuery must be {"version": 1, "sha256Hash": "<64 hexadecimal digits>"}.')
+    return _short("sha256Hash", hash_).lower()
 
 
 def _bad(message: str) -> RefusedError:

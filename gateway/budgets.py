@@ -71,22 +71,28 @@ class OwnBuckets:
     """Buckets in memory."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self._limit = float(limit)
         self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str, points: int) -> tuple[bool, float]:
-        """Takes points if there are so many; a negative number gives back. Whether, and how many are left then."""
-        now = monotonic()
-        there, since = self._kept.get(caller, (float(self._limit), now))
-        there = min(there + (now - since) * self._limit / MINUTE, self._limit)
+        """Takes points if there are so many. Whether, and how many are left then."""
+        now, limit, buckets = monotonic(), self._limit, self._kept
+        there, since = buckets.get(caller, (limit, now))
+        there = min(there + (now - since) * limit / MINUTE, limit)
         taken = points <= there
         if taken:
-            there = min(there - points, self._limit)
-        self._kept[caller] = there, now
-        self._kept.move_to_end(caller)
-        if len(self._kept) > CALLERS:
-            self._kept.popitem(last=False)
+            there -= points
+        buckets[caller] = there, now
+        buckets.move_to_end(caller)
+        if len(buckets) > CALLERS:
+            buckets.popitem(last=False)
         return taken, there
+
+    def give_back(self, caller: str, points: int) -> None:
+        """Gives back what was taken and not used."""
+        if kept := self._kept.get(caller):
+            there, since = kept
+            self._kept[caller] = min(there + points, self._limit), since
 
 
 _TAKE = """
@@ -170,7 +176,7 @@ class Budgets:
     def give_back(self, caller: str, points: int) -> None:
         """Gives back what was taken and not used, without anybody waiting for it."""
         if points > 0 and self._shared is None:
-            self._own.take(caller, -points)
+            self._own.give_back(caller, points)
         elif points > 0:
             task = asyncio.ensure_future(self._take(caller, -points))
             self._giving_back.add(task)

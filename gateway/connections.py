@@ -143,29 +143,23 @@ class _Answer:
             await self._cycle.send(start)  # type: ignore[arg-type]
             await self._cycle.send(message)  # type: ignore[arg-type]
         else:
-            self._write(head, message["body"])
+            self._write(head, message.get("body", b""))
 
     def _head(self, start: Message, message: Message) -> bytes | None:
         """The head of an answer that is whole, None where something of it is for uvicorn to see to."""
         cycle = self._cycle
-        body = message.get("body")
-        if body is None or message.get("more_body") or cycle.disconnected or cycle.flow.write_paused:
-            return None
-        length = None
         headers = [*cycle.default_headers, *start.get("headers", ())]
-        lines = [STATUS_LINE[start["status"]]]
-        for name, value in headers:
-            if name == b"content-length":
-                length = value
-            elif name in _OF_CONNECTION:
-                return None
-            lines += (name, b": ", value, b"\r\n")
-        if length is None or (int(length) != len(body) and cycle.scope["method"] != "HEAD"):
+        named = dict(headers)
+        if message.get("more_body") or cycle.disconnected or cycle.flow.write_paused or _OF_CONNECTION & named.keys():
             return None
-        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        length = int(named.get(b"content-length", -1))
+        if length != len(message.get("body", b"")) and (length < 0 or cycle.scope["method"] != "HEAD"):
+            return None
+        if not cycle.keep_alive:
+            headers.append((b"connection", b"close"))
+        lines = [STATUS_LINE[start["status"]], *[b"%b: %b\r\n" % (name, value) for name, value in headers], b"\r\n"]
         head = b"".join(lines)
-        lines_there = len(headers) + (2 if cycle.keep_alive else 3)
-        return head if head.count(b"\n") == head.count(b"\r") == lines_there else None
+        return head if head.count(b"\n") == head.count(b"\r") == len(lines) else None
 
     def _write(self, head: bytes, body: bytes) -> None:
         """Ends the answer, as uvicorn does."""

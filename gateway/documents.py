@@ -173,13 +173,16 @@ class Documents:
                 raise RefusedDocumentError(refuse(code, what, limit, found, advice))
 
 
+_NESTED = (dict, list)
+
+
 def check_values(variables: dict[str, Any], settings: Settings) -> None:
     """Counts what is in the variables, and how deep it is nested, before it is read as what it should be.
 
     Raises:
         RefusedDocumentError: There is too much of it.
     """
-    level: list[Any] = [value for value in variables.values() if isinstance(value, dict | list)]
+    level: list[Any] = [value for value in variables.values() if isinstance(value, _NESTED)]
     count, depth = len(variables), 0
     while level:
         depth += 1
@@ -196,7 +199,7 @@ def check_values(variables: dict[str, Any], settings: Settings) -> None:
             item
             for value in level
             for item in (value.values() if isinstance(value, dict) else value)
-            if isinstance(item, dict | list)
+            if isinstance(item, _NESTED)
         ]
 
 

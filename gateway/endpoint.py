@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from random import getrandbits
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.introspection import AboutSchema
-from gateway.leash import Patience
+from gateway.leash import Leash, Patience
 from gateway.limits import Meter
 from gateway.refusals import RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.sending import (
@@ -56,24 +55,29 @@ from schema.selection import Operation
 from schema.subscriptions import TOPICS, Topic
 
 
-@dataclass(slots=True)
 class Call:
     """One request that is being answered."""
 
-    id: str
-    by_get: bool
-    reporter: Reporter
-    by_socket: bool = False
+    by_get = False
+    by_socket = False
     caller: Caller = ANONYMOUS
-    account: str = ""
+    account = ""
     """Whose budget it is on."""
-    entry: Entry = field(default_factory=Entry)
-    """What the log says of it."""
-    headers: dict[str, str] = field(default_factory=dict)
-    heard: bool = False
+    heard = False
     """Whether its body is read, or was thrown away."""
-    changes: bool = False
+    changes = False
     """Whether it is a mutation."""
+
+    def __init__(self, id_: str) -> None:
+        self.id = id_
+        self.entry = Entry()
+        """What the log says of it."""
+        self.headers: dict[str, str] = {}
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        """Turns its errors into what is sent."""
+        return Reporter(self.id)
 
 
 class Begun(NamedTuple):
@@ -107,6 +111,7 @@ class GraphQLEndpoint:
         self._changes = changes
         self._authentication = authentication
         self._schema = schema
+        self._graphql = schema.graphql
         self._reads = reads
         self._settings = settings
         self._asking = Asking(settings)
@@ -148,11 +153,13 @@ class GraphQLEndpoint:
         current_request_id.set(request_id)
         started = time.perf_counter()
         given = headers_of(scope)
-        call = Call(request_id, scope["method"] == "GET", Reporter(request_id))
+        call = Call(request_id)
+        call.by_get = scope["method"] == "GET"
         media = GRAPHQL_RESPONSE
         answer: dict[str, Any] | list[dict[str, Any]]
         try:
-            media = negotiate(given.get(b"accept", ""))
+            if accept := given.get(b"accept"):
+                media = negotiate(accept)
             status, answer = await self._run(scope, given, receive, call)
         except RefusedError as error:
             status, answer = error.status_as(media), self._refused(error, call)
@@ -173,7 +180,8 @@ class GraphQLEndpoint:
         body = orjson.dumps(answer)
         known = call.by_get and is_known(call.headers.get("etag"), given.get(b"if-none-match"))
         least = self._settings.compress_bytes
-        if len(body) >= least > 0 and not known and (how := encoding(given.get(b"accept-encoding", ""))):
+        accept = given.get(b"accept-encoding")
+        if accept and len(body) >= least > 0 and not known and (how := encoding(accept)):
             body = await packed(body, how)
             call.headers["content-encoding"] = how
         call.entry["milliseconds"] = round((time.perf_counter() - started) * 1000, 2)
@@ -188,8 +196,7 @@ class GraphQLEndpoint:
         self, scope: Scope, given: Headers, receive: Receive, call: Call
     ) -> tuple[int, dict[str, Any] | list[dict[str, Any]]]:
         """Reads a request and answers it in time."""
-        seconds = self._patience.seconds
-        leash = self._patience.leash()
+        leash = Leash(self._patience)
         try:
             with leash:
                 call.caller = await self._authentication.authenticate(given.get(b"authorization"))
@@ -206,6 +213,7 @@ class GraphQLEndpoint:
                     return await self._answer(asked, call, self._settings.max_cost)
         except TimeoutError:
             if leash.receive is None:
+                seconds = self._patience.seconds
                 message = f"The request did not arrive within {seconds:g} seconds."
                 error = request_error("REQUEST_TIMEOUT", message, limit=seconds)
                 raise RefusedError(408, error, connection="close") from None
@@ -419,7 +427,7 @@ class GraphQLEndpoint:
         if known.kind != "query":
             self._look_at_kind(known.kind, call)
         values = variable_values(
-            self._schema.graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
+            self._graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
         )
         if isinstance(values, list):
             raise RefusedDocumentError(*values)

@@ -20,25 +20,14 @@ class Patience:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._every = min(LOOK_AFTER, seconds / 4)
-        self._held: set[Leash] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self.held: set[Leash] = set()
+        self.timer: asyncio.TimerHandle | None = None
 
-    def leash(self) -> Leash:
-        """A leash for one request."""
-        return Leash(self)
-
-    def hold(self, leash: Leash) -> None:
-        self._held.add(leash)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._every, self._look)
-
-    def let_go(self, leash: Leash) -> None:
-        self._held.discard(leash)
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Looks after them from now on, until there is none."""
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._every, self._look) if self._held else None
-        for leash in self._held:
+        self.timer = loop.call_later(self._every, self.look) if self.held else None
+        for leash in self.held:
             leash.look(loop.time())
 
 
@@ -69,13 +58,16 @@ class Leash:
         self._task = task
         self._cancelled_before = task.cancelling()
         self._started = loop.time()
-        self._patience.hold(self)
+        patience = self._patience
+        patience.held.add(self)
+        if patience.timer is None:
+            patience.look()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._patience.let_go(self)
+        self._patience.held.discard(self)
         if self._watching:
             self._watching.cancel()
         if self._end is not None:

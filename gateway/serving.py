@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from sqlalchemy.engine import URL
@@ -19,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from db.replica import Changes
 from gateway.app import create_app
@@ -70,15 +73,17 @@ class MetricsBeside:
         self._port = port
         self._siblings = siblings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         server = scope.get("server")
         if server and server[1] == self._port:
-            if scope["type"] == "http":
-                await (await self._answer(Request(scope)))(scope, receive, send)
-            else:
-                await send({"type": "websocket.close"})
-            return
-        await self._app(scope, receive, send)
+            return self._tell(scope, receive, send)
+        return self._app(scope, receive, send)
+
+    async def _tell(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await (await self._answer(Request(scope)))(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
 
     async def _answer(self, request: Request) -> Response:
         if request.url.path != "/metrics" or request.method not in {"GET", "HEAD"}:
@@ -86,6 +91,24 @@ class MetricsBeside:
         told, accept = await self._siblings.told(), request.headers.get("accept", "")
         body, media = await asyncio.to_thread(exposition, told, accept)  # milliseconds, of which requests want some
         return Response(body, headers={"content-type": media, "cache-control": "no-store"})
+
+
+class _Forwarded:
+    """uvicorn's middleware for what proxies say of their clients, where one says something."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")  # as uvicorn reads it
+        self._proxied: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if _FORWARDED.isdisjoint(dict(scope.get("headers", ()))):
+            return self._app(scope, receive, send)
+        proxied: Awaitable[None] = self._proxied(scope, receive, send)
+        return proxied
+
+
+_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
 class Server(uvicorn.Server):
@@ -102,7 +125,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # the schema stays: collections need not walk its million objects again and again
-        gc.set_threshold(20_000, 20, 20)
+        gc.set_threshold(20_000, 20, 20)  # and seldom have anything to find in what a request leaves
         self._on_start()
 
     async def on_tick(self, counter: int) -> bool:
@@ -146,7 +169,9 @@ async def _let_in(listeners: Sequence[socket.socket]) -> None:
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     return uvicorn.Config(
-        app,
+        _Forwarded(app),
+        interface="asgi3",
+        proxy_headers=False,
         loop="uvloop",
         http=protocol(settings.client_timeout),
         ws=SocketProtocol,

@@ -38,9 +38,13 @@ class Entry(dict[str, Any]):
 
     def count(self, compiled: int, statements: int, rows: int) -> None:
         """Adds what an operation took; a batch has several."""
-        self["compiled"] = self.get("compiled", 0) + compiled
-        self["statements"] = self.get("statements", 0) + statements
-        self["rows"] = self.get("rows", 0) + rows
+        if "statements" in self:
+            compiled, statements, rows = (
+                compiled + self["compiled"],
+                statements + self["statements"],
+                rows + self["rows"],
+            )
+        self["compiled"], self["statements"], self["rows"] = compiled, statements, rows
 
 
 class Watch:
@@ -60,35 +64,34 @@ class Watch:
         if self.tracing is not None:
             self.tracing.finished(entry)
         request_line(log, method, status, request_id, entry)
-        milliseconds: float = entry["milliseconds"]
         metrics = self.metrics
         if entry.kind == "subscription":  # which lasts for as long as somebody listens, and is neither slow nor quick
             metrics.outcomes["refused" if "refused" in entry else "ok"] += 1
             metrics.refusals.update(map(str, entry.get("refused", ())))
             return
-        if "refused" in entry:
-            metrics.request(entry.get("operation"), _REFUSED.get(status, "refused"), milliseconds / 1000)
-            metrics.refusals.update(map(str, entry["refused"]))
-        elif "statements" not in entry:
-            # a fault of ours, or a client that went away before it had said what it asks
-            metrics.request(None, "failed" if status == 500 else "unfinished", milliseconds / 1000)
-        else:
-            self._answered(status, milliseconds / 1000, entry)
+        milliseconds: float = entry["milliseconds"]
+        metrics.request(entry.get("operation"), self._outcome(status, entry), milliseconds / 1000)
+        if "statements" in entry:
+            metrics.statements += entry["statements"]
+            metrics.rows += entry["rows"]
+            metrics.executors["compiled" if entry["compiled"] else "loaders"] += 1
         if milliseconds >= self._slow:
             _tell_slow(entry)
 
-    def _answered(self, status: int, seconds: float, entry: Entry) -> None:
+    def _outcome(self, status: int, entry: Entry) -> str:
         metrics = self.metrics
-        outcome = "ok"
-        if errors := entry.get("errors"):
-            outcome = "unavailable" if status == 503 else "errors"
-            metrics.errors.update(errors)
-        metrics.request(entry.get("operation"), outcome, seconds)
-        metrics.statements += entry["statements"]
-        metrics.rows += entry["rows"]
-        if fallback := entry.get("fallback"):
-            metrics.fallbacks[fallback] += 1
-        metrics.executors["compiled" if entry["compiled"] else "loaders"] += 1
+        if "refused" in entry:
+            metrics.refusals.update(map(str, entry["refused"]))
+            return _REFUSED.get(status, "refused")
+        if "statements" not in entry:
+            # a fault of ours, or a client that went away before it had said what it asks
+            return "failed" if status == 500 else "unfinished"
+        if "fallback" in entry:
+            metrics.fallbacks[entry["fallback"]] += 1
+        if "errors" in entry:
+            metrics.errors.update(entry["errors"])
+            return "unavailable" if status == 503 else "errors"
+        return "ok"
 
 
 _REFUSED = {408: "timeout", 503: "unavailable", 504: "timeout"}

@@ -57,7 +57,8 @@ class Operations:
         """An operation that is ready to run, or to say why it is not; ``scope`` is that of its socket."""
         id_ = uuid4().hex
         current_request_id.set(id_)
-        call = Call(id_, by_get=False, by_socket=True, reporter=Reporter(id_))
+        call = Call(id_)
+        call.by_socket = True
         call.entry.started = time.perf_counter()
         begun: Begun | RefusedError
         try:

@@ -55,12 +55,17 @@ def _text(catalogue: Catalogue, field: ArgumentField, value: Any) -> str:
     return text_of(value)
 
 
+_UUID = ("uuid",)
+
+
 def parse_id(catalogue: Catalogue, argument: str, type_: Type, value: str) -> tuple[str, ...]:
     """The key in an id of that type, global or bare.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
     """
+    if type_.key_kinds == _UUID and ids.is_uuid(bare := value.removeprefix(f"{type_.name}:")):
+        return (bare,)  # as most are, and as the database writes it
     named = ids.type_of(value)
     if named != type_.name and named in catalogue.types and "text" not in type_.key_kinds:
         raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")

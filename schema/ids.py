@@ -57,14 +57,17 @@ def decode(value: str, type_name: str, kinds: Sequence[str]) -> tuple[str, ...]:
         has = f"{shown(value)} has {len(parts)} parts where the key has {len(kinds)}"
         raise MalformedIdError(f"{has}; {_expected(type_name, kinds)}")
     for place, kind in enumerate(kinds):
-        if kind == "uuid" and _UUID.fullmatch(parts[place]):
-            continue  # as most are, and as the database writes it
         if not fits(parts[place], kind):
             what = _WORDS.get(kind, "a text without NUL")
             raise MalformedIdError(f"{shown(value)} is not {what}; {_expected(type_name, kinds)}")
         if kind == "uuid":
             parts[place] = str(UUID(parts[place]))
     return tuple(parts)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID as the database writes it."""
+    return _UUID.fullmatch(text) is not None
 
 
 def _expected(type_name: str, kinds: Sequence[str]) -> str:
