@@ -194,7 +194,8 @@ class Asking:
             hash_ = _hash(extensions)
             after = _position(extensions.get("position"))
         query = parameters.get("query")
-        if (not query or query.isspace()) and (query is not None or not (document_id or hash_)):
+        is_text = isinstance(query, str) and query and not query.isspace()
+        if not is_text and (query is not None or not (document_id or hash_)):
             raise _bad("The parameter query is missing; it is the GraphQL document, a string.")
         operation_name = parameters.get("operationName") or None
         if operation_name:

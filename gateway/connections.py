@@ -7,6 +7,7 @@ not read an answer is let go; reading slowly is no reason.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import orjson
@@ -79,7 +80,7 @@ class Connection(HttpToolsProtocol):
     # -- what is answered ------------------------------------------------------------------------------------------
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
-        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, _Answer(cycle)))  # type: ignore[arg-type]
+        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, Answer(cycle)))  # type: ignore[arg-type]
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -119,64 +120,43 @@ class Connection(HttpToolsProtocol):
             self._reading = None
 
 
-class _Answer:
-    """How an answer is sent: uvicorn's ``send``, but one that is whole goes out at once, head and body together.
+class Answer:
+    """How an answer is sent: uvicorn's ``send``, and a short way for one that is there as a whole.
 
-    Every write is a system call, and those with all that is looked at in a head before it cost as much as is done for
-    a small query beside its statement.
+    Every write is a system call, and costs as much as all that is done for a small query beside its statement.
     """
 
-    __slots__ = ("_cycle", "_start")
+    __slots__ = ("_cycle",)
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        self._start: Message | None = None
-        """A head that waits for its body, as ASGI asks."""
 
-    async def __call__(self, message: Message) -> None:
-        start, self._start = self._start, None
-        if start is None and message["type"] == "http.response.start" and not self._cycle.response_started:
-            self._start = message
-        elif start is None:
-            await self._cycle.send(message)  # type: ignore[arg-type]
-        elif (head := self._head(start, message)) is None:
-            await self._cycle.send(start)  # type: ignore[arg-type]
-            await self._cycle.send(message)  # type: ignore[arg-type]
-        else:
-            self._write(head, message.get("body", b""))
+    def __call__(self, message: Message) -> Awaitable[None]:
+        return self._cycle.send(message)  # type: ignore[arg-type]
 
-    def _head(self, start: Message, message: Message) -> bytes | None:
-        """The head of an answer that is whole, None where something of it is for uvicorn to see to."""
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Sends head and body at once, as uvicorn would; False where that has to be asked instead.
+
+        ``headers`` have the length of the body among them, nothing of the connection, and names in small letters.
+        """
         cycle = self._cycle
-        headers = [*cycle.default_headers, *start.get("headers", ())]
-        named = dict(headers)
-        if message.get("more_body") or cycle.disconnected or cycle.flow.write_paused or _OF_CONNECTION & named.keys():
-            return None
-        length = int(named.get(b"content-length", -1))
-        if length != len(message.get("body", b"")) and (length < 0 or cycle.scope["method"] != "HEAD"):
-            return None
-        if not cycle.keep_alive:
-            headers.append((b"connection", b"close"))
-        lines = [STATUS_LINE[start["status"]], *[b"%b: %b\r\n" % (name, value) for name, value in headers], b"\r\n"]
-        head = b"".join(lines)
-        return head if head.count(b"\n") == head.count(b"\r") == len(lines) else None
-
-    def _write(self, head: bytes, body: bytes) -> None:
-        """Ends the answer, as uvicorn does."""
-        cycle = self._cycle
+        before = cycle.default_headers
+        ends = not cycle.keep_alive or len(before) > 1  # the date, and that the gateway ends
+        if ends or cycle.disconnected or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        head = b"%b%b%b\r\n" % (STATUS_LINE[status], _lines(before), _lines(headers))
+        if not head.count(b"\n") == head.count(b"\r") == len(before) + len(headers) + 2:
+            return False  # a header has more than a line
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        if cycle.scope["method"] == "HEAD" or not body:
-            cycle.transport.write(head)
-        else:
-            cycle.transport.writelines((head, body))
+        cycle.transport.writelines((head, body))
         cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
         cycle.on_response()
+        return True
 
 
-_OF_CONNECTION = frozenset({b"connection", b"transfer-encoding"})
+def _lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(map(b"%b: %b\r\n".__mod__, headers))
 
 
 def protocol(patience: float) -> type[Connection]:

@@ -210,7 +210,7 @@ class GraphQLEndpoint:
                 async with self.admission:
                     if isinstance(asked, list):
                         return 200, await self._batch(asked, call)
-                    return await self._answer(asked, call, self._settings.max_cost)
+                    return await self._finish(await self._begin(asked, call, self._settings.max_cost), call)
         except TimeoutError:
             if leash.receive is None:
                 seconds = self._patience.seconds
@@ -232,7 +232,7 @@ class GraphQLEndpoint:
         room = self._settings.max_cost
         for asked in batch:
             try:
-                _, answer = await self._answer(asked, call, room)
+                _, answer = await self._finish(await self._begin(asked, call, room), call)
                 room -= answer["extensions"]["cost"]["requested"]
             except RefusedError as error:
                 answer = self._refused(error, call)
@@ -347,11 +347,8 @@ class GraphQLEndpoint:
 
     # -- one operation ---------------------------------------------------------------------------------------------
 
-    async def _answer(self, asked: Asked, call: Call, room: int) -> tuple[int, dict[str, Any]]:
-        """The answer to one operation that may cost ``room`` rows."""
-        return await self._finish(await self._begin(asked, call, room), call)
-
     async def _begin(self, asked: Asked, call: Call, room: int) -> Begun:
+        """One operation that may cost ``room`` rows, ready to run."""
         reads = self.access.of(call.caller.scopes)
         try:
             known, values, trusted = self._prepare(asked, call)
@@ -381,6 +378,7 @@ class GraphQLEndpoint:
         )
 
     async def _finish(self, begun: Begun, call: Call) -> tuple[int, dict[str, Any]]:
+        """Its answer, with its status."""
         asked, known, values, plan, cost, reads, left = begun
         reader = self._reader(call, asked.after)
         context = partial(self._context, reads, reader, call)

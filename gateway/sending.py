@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.types import Send
 
+from gateway.connections import Answer
 from gateway.refusals import JSON, RefusedError, request_error
 from gateway.remembered import remembered
 
@@ -81,8 +82,9 @@ async def respond(
         (b"content-length", b"%d" % len(body)),
         *_headers(request_id, headers),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": sent})
-    await send({"type": "http.response.body", "body": body})
+    if "connection" in headers or not (isinstance(send, Answer) and send.whole(status, sent, body)):
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        await send({"type": "http.response.body", "body": body})
 
 
 async def respond_unchanged(send: Send, request_id: str, headers: Mapping[str, str]) -> None:

@@ -121,20 +121,27 @@ async def test_head_and_body_of_an_answer_are_written_at_once(
     async with listening(demo_database.gateway_url) as gateway:
         address = f"http://127.0.0.1:{gateway.port}"
         async with httpx.AsyncClient(trust_env=False) as http:
-            for method, path, status in (
-                ("POST", "/graphql", 200),
-                ("GET", "/healthz", 200),
-                ("HEAD", "/healthz", 200),
-                ("GET", "/", 307),
-                ("GET", "/nothing", 404),
-            ):
+            for query, status in ((SMALL, 200), ("{", 400), ("{ nothing }", 400)):
                 kept.clear()
-                given = {"query": SMALL} if method == "POST" else None
-                answer = await http.request(method, address + path, json=given)
+                answer = await http.post(f"{address}/graphql", json={"query": query})
                 assert answer.status_code == status
                 (written,) = kept
                 assert written.startswith(b"HTTP/1.1 ")
                 assert written.endswith(answer.content)
+                assert list(answer.headers) == ["date", "content-type", "content-length", "x-request-id", "vary"]
+
+
+async def test_answers_that_are_sent_in_uvicorns_own_way(demo_database: Database) -> None:
+    """What has no body, ends its connection, or has a header of two lines."""
+    async with listening(demo_database.gateway_url) as gateway:
+        address = f"http://127.0.0.1:{gateway.port}/graphql"
+        async with httpx.AsyncClient(trust_env=False) as http:
+            head = await http.head(address)
+            assert (head.status_code, head.content) == (405, b"")
+            assert int(head.headers["content-length"]) > 0
+            closed = await http.post(address, json={"query": SMALL}, headers={"connection": "close"})
+            assert (closed.status_code, closed.headers["connection"]) == (200, "close")
+            assert (await http.post(address, json={"query": SMALL})).status_code == 200
 
 
 @pytest.fixture(scope="module")
