@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope
 
 from db.replica import position_of
 from gateway.documents import check_values
+from gateway.headers import Headers
 from gateway.refusals import JSON, RefusedError, refuse, request_error
 from gateway.remembered import remembered
 from gateway.settings import Settings
@@ -30,11 +31,6 @@ LINGER = 10
 LINGER_SECONDS = 5.0
 
 _TYPES = {"operationName": str, "documentId": str, "variables": dict, "extensions": dict}
-
-Headers = dict[bytes, str]
-
-_READ = {b"accept", b"accept-encoding", b"authorization", b"content-length", b"content-type"}
-_READ_OF_GET = _READ | {b"if-none-match", b"origin", b"sec-fetch-site"} | {name.encode() for name in PREFLIGHT}
 
 
 class Asked(NamedTuple):
@@ -55,21 +51,6 @@ class DisconnectedError(Exception):
     """The client went away, and nobody waits for the answer any more."""
 
 
-def headers_of(scope: Scope) -> Headers:
-    """The headers that are read, in lower case; those that were sent several times joined by commas."""
-    read = _READ_OF_GET if scope["method"] == "GET" else _READ
-    given: list[tuple[bytes, bytes]] = scope["headers"]
-    once = dict(given)
-    if len(once) == len(given):
-        return {name: once[name].decode("latin-1") for name in read & once.keys()}
-    found: Headers = {}
-    for name, value in given:
-        if name in read:
-            text = value.decode("latin-1")
-            found[name] = f"{found[name]},{text}" if name in found else text
-    return found
-
-
 class Asking:
     """Reads requests within the limits of the settings."""
 
@@ -86,7 +67,7 @@ class Asking:
         method = scope["method"]
         if method == "POST":
             try:
-                _require_json(headers.get(b"content-type", ""))
+                _require_json(headers.get(b"content-type", b""))
             except RefusedError:
                 await self.linger(receive)
                 raise
@@ -113,10 +94,10 @@ class Asking:
 
     def _check_site(self, headers: Headers) -> None:
         """A page of another site may not make a browser ask for it: it could not read the answer, but time it."""
-        if headers.get(b"sec-fetch-site") not in {"cross-site", "same-site"}:
+        if headers.get(b"sec-fetch-site") not in {b"cross-site", b"same-site"}:
             return
-        origins = self._settings.cors
-        if "*" in origins or headers.get(b"origin") in origins or any(name.encode() in headers for name in PREFLIGHT):
+        origin, origins = headers.get(b"origin", b"").decode("latin-1"), self._settings.cors
+        if "*" in origins or origin in origins or any(name.encode() in headers for name in PREFLIGHT):
             return
         message = (
             "A page of another site sent this GET without asking first. Send POST with application/json, or the "
@@ -140,7 +121,7 @@ class Asking:
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes
-        announced = headers.get(b"content-length", "")
+        announced = headers.get(b"content-length", b"")
         size = int(announced[:20]) if announced.isdigit() else 0
         body = b""
         received = 0
@@ -236,9 +217,9 @@ def _bad(message: str) -> RefusedError:
 
 
 @remembered
-def _require_json(header: str) -> None:
+def _require_json(header: bytes) -> None:
     """Only JSON: what a page can send to another origin without asking first is refused."""
-    content_type, *options = header.split(";")
+    content_type, *options = header.decode("latin-1").split(";")
     if content_type.strip().lower() != JSON:
         message = f"The content type {content_type[:80] or '(none)'!r} is not supported; send {JSON}."
         raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))

@@ -144,8 +144,9 @@ class Answer:
         ends = not cycle.keep_alive or len(before) > 1  # the date, and that the gateway ends
         if ends or cycle.disconnected or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
             return False
-        head = b"%b%b%b\r\n" % (STATUS_LINE[status], _lines(before), _lines(headers))
-        if not head.count(b"\n") == head.count(b"\r") == len(before) + len(headers) + 2:
+        headers = before + headers
+        head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(map(b"%b: %b\r\n".__mod__, headers)))
+        if not head.count(b"\n") == head.count(b"\r") == len(headers) + 2:
             return False  # a header has more than a line
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
@@ -153,10 +154,6 @@ class Answer:
         cycle.message_event.set()
         cycle.on_response()
         return True
-
-
-def _lines(headers: list[tuple[bytes, bytes]]) -> bytes:
-    return b"".join(map(b"%b: %b\r\n".__mod__, headers))
 
 
 def protocol(patience: float) -> type[Connection]:

@@ -20,12 +20,13 @@ from db.replica import Reads, position_text
 from db.transaction import Transactions
 from gateway.access import Access
 from gateway.admission import Admission
-from gateway.asked import Asked, Asking, DisconnectedError, Headers, headers_of
+from gateway.asked import Asked, Asking, DisconnectedError
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.budgets import Budgets, Left, account
 from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
+from gateway.headers import Headers, headers_of
 from gateway.introspection import AboutSchema
 from gateway.leash import Leash, Patience
 from gateway.limits import Meter
@@ -199,7 +200,10 @@ class GraphQLEndpoint:
         leash = Leash(self._patience)
         try:
             with leash:
-                call.caller = await self._authentication.authenticate(given.get(b"authorization"))
+                authorization = given.get(b"authorization")
+                call.caller = await self._authentication.authenticate(
+                    None if authorization is None else authorization.decode("latin-1")
+                )
                 if call.caller is not ANONYMOUS:
                     call.entry["caller"] = call.caller.name
                 if self._budgets:

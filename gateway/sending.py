@@ -28,7 +28,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 @remembered
-def negotiate(accept: str) -> str:
+def negotiate(accept: bytes) -> str:
     """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one.
 
     Raises:
@@ -48,7 +48,7 @@ def negotiate(accept: str) -> str:
 
 
 @remembered
-def encoding(accept: str) -> str | None:
+def encoding(accept: bytes) -> str | None:
     """``zstd`` or ``gzip`` by ``Accept-Encoding``, zstd where both are as welcome; None: as it is."""
     qualities = _qualities(accept)
     other = qualities.get("*", 0.0)
@@ -108,18 +108,18 @@ def entity_tag(data: bytes) -> str:
     return f'W/"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
 
 
-def is_known(tag: str | None, if_none_match: str | None) -> bool:
+def is_known(tag: str | None, if_none_match: bytes | None) -> bool:
     """Whether a client has what a tag stands for."""
     if not if_none_match or not tag:
         return False
-    known = {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
+    known = {one.strip().removeprefix("W/") for one in if_none_match.decode("latin-1").split(",")}
     return "*" in known or tag.removeprefix("W/") in known
 
 
-def _qualities(header: str) -> dict[str, float]:
+def _qualities(header: bytes) -> dict[str, float]:
     """What a header names, in small letters, with how welcome it is."""
     qualities: dict[str, float] = {}
-    for item in header.lower().split(","):
+    for item in header.decode("latin-1").lower().split(","):
         name, *options = (part.strip() for part in item.split(";"))
         if name:
             given: Any = next((option[2:] for option in options if option.startswith("q=")), "1")

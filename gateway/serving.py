@@ -26,6 +26,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from db.replica import Changes
 from gateway.app import create_app
 from gateway.connections import protocol
+from gateway.headers import headers_of
 from gateway.metrics import exposition
 from gateway.settings import Settings
 from gateway.siblings import Siblings
@@ -102,7 +103,7 @@ class _Forwarded:
         self._proxied: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if _FORWARDED.isdisjoint(dict(scope.get("headers", ()))):
+        if scope["type"] == "lifespan" or _FORWARDED.isdisjoint(headers_of(scope)):
             return self._app(scope, receive, send)
         proxied: Awaitable[None] = self._proxied(scope, receive, send)
         return proxied

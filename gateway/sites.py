@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.asked import PREFLIGHT
+from gateway.headers import headers_of
 from gateway.refusals import JSON
 from gateway.remembered import remembered
 from gateway.settings import Settings
@@ -43,7 +44,7 @@ def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
 
 def is_of_page(scope: Scope) -> bool:
     """Whether a page has sent a request, or may have: browsers say where a POST comes from."""
-    return scope["method"] != "POST" or b"origin" in dict(scope["headers"])
+    return scope["method"] != "POST" or b"origin" in headers_of(scope)
 
 
 _HOST = re.compile(rb"([^\s:/\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")

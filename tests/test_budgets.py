@@ -17,6 +17,7 @@ from client import Client, serving
 from conftest import Database
 from gateway.budgets import account
 from redis_server import RedisServer
+from sockets import listening
 
 TEN = "{ tools(first: 9) { nodes { name } } }"
 """Costs ten points, and reads as many."""
@@ -130,6 +131,18 @@ async def test_each_caller_has_a_budget(demo_database: Database, clock: list[flo
 def test_who_says_no_name_counts_by_address(one: str, other: str, same: bool) -> None:  # noqa: FBT001
     accounts = [account("anonymous", {"client": (host, 1234)}) for host in (one, other)]
     assert (accounts[0] == accounts[1]) == same
+
+
+async def test_behind_a_proxy_the_clients_address_counts(demo_database: Database) -> None:
+    """A proxy on this machine is believed, and what it says nothing of counts as its own."""
+    async with listening(demo_database.gateway_url, budget_per_minute=15, compiler=True) as gateway:
+        for client in ("192.0.2.1", "192.0.2.2", None):
+            headers = {"x-forwarded-for": client} if client else {}
+            statuses = [
+                (await gateway.http.post("/graphql", json={"query": TEN}, headers=headers)).status_code
+                for _ in range(2)
+            ]
+            assert statuses == [200, 429], client
 
 
 # -- shared ------------------------------------------------------------------------------------------------------------

@@ -50,6 +50,20 @@ async def test_one_that_could_not_be_replaced_is_opened_later(engine: AsyncEngin
         turns.give_back(one)
 
 
+async def test_they_are_those_of_the_pool(engine: AsyncEngine) -> None:
+    """Whoever asks SQLAlchemy for a connection, before or after, has one of the same."""
+    reader = ShortReader(engine)
+    (first,) = await reader.fetch("SELECT pg_backend_pid()", ())
+    assert await reader.fetch_one("SELECT pg_backend_pid()", ()) == first
+    one, other = await borrowed(engine), await borrowed(engine)
+    assert await one.driver.fetchrow("SELECT pg_backend_pid()") == first
+    second = await other.driver.fetchrow("SELECT pg_backend_pid()")
+    turns_of(engine).give_back(one)
+    turns_of(engine).give_back(other)
+    assert await reader.fetch("SELECT pg_backend_pid()", ()) == [second]
+    assert engine.pool.checkedin() == 2  # type: ignore[attr-defined]  # every pool of queues has it
+
+
 async def test_the_database_lets_nobody_in(engine: AsyncEngine, database: Database) -> None:
     """Why no connection can be opened has the meaning that it has wherever else the database says it."""
     await execute(database.admin_url, f'ALTER DATABASE "{database.name}" CONNECTION LIMIT 0')

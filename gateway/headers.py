@@ -1,0 +1,25 @@
+"""The headers of a request by their names, found once for all who look at some of them."""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+Headers = dict[bytes, bytes]
+
+_FOUND = "e2i.headers"
+
+
+def headers_of(scope: Scope) -> Headers:
+    """The headers by their names in small letters; those that were sent several times joined by commas."""
+    kept: Headers | None = scope.get(_FOUND)
+    if kept is not None:
+        return kept
+    given: list[tuple[bytes, bytes]] = scope["headers"]
+    found = dict(given)
+    if len(found) < len(given):
+        parts: dict[bytes, list[bytes]] = {}
+        for name, value in given:
+            parts.setdefault(name, []).append(value)
+        found = {name: b",".join(values) for name, values in parts.items()}
+    scope[_FOUND] = found
+    return found
