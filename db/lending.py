@@ -13,9 +13,14 @@ from collections import deque
 from types import TracebackType
 from typing import Any
 
+from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
+
+WARM = 0.05
+"""Seconds for which connections that were given back are kept out of their pool: to put one into it, and to find it
+again, costs as much as to hand it on."""
 
 
 class Lent:
@@ -37,6 +42,10 @@ class Lent:
     def give_back(self) -> None:
         """Puts it into its pool, whatever has become of it: whoever takes it next looks."""
         self._pool._do_return_conn(self._entry)  # noqa: SLF001
+
+    def close(self) -> None:
+        """Closes it, in a greenlet, and leaves its pool alone."""
+        self._entry.close()
 
     async def drop(self) -> None:
         """Cancels what the server does on it, and closes it; the pool will open another one."""
@@ -91,6 +100,9 @@ class Turns:
     def __init__(self, size: int, patience: float) -> None:
         self._free = size
         self._patience = patience
+        self._warm: list[Lent] = []
+        """Connections that were given back a moment ago. Whoever takes a turn to ask the pool finds them there."""
+        self._cooling: asyncio.TimerHandle | None = None
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One for all who wait: a timer for each would cost more than the turn."""
@@ -101,9 +113,10 @@ class Turns:
         return sum(not waiter.done() for waiter in self._waiters)
 
     async def take(self) -> None:
-        """Waits for a turn."""
+        """Waits for a turn, with which the pool has a connection."""
         if self._free:
             self._free -= 1
+            self.cool()
         else:
             await self._wait(connects=False)
 
@@ -123,6 +136,10 @@ class Turns:
         """Waits for a turn, and has a connection of the pool for it."""
         if self._free:
             self._free -= 1
+            if self._warm:
+                if (warm := self._warm.pop()).usable:
+                    return warm
+                warm.give_back()
         elif lent := await self._wait(connects=True):
             return lent
         try:
@@ -134,13 +151,35 @@ class Turns:
     def give_back(self, lent: Lent) -> None:
         """Ends a turn whose connection can be used again: by the next one, or by whoever finds it in the pool."""
         waiter = self._next()
-        if waiter and waiter.connects and lent.usable:
+        if waiter is None:
+            self._free += 1
+            self._warm.append(lent)
+            if self._cooling is None:
+                self._cooling = asyncio.get_running_loop().call_later(WARM, self.cool)
+        elif waiter.connects and lent.usable:
             waiter.set_result(lent)
-            return
-        try:
+        else:
             lent.give_back()
-        finally:
-            self._pass_on(waiter)
+            waiter.set_result(None)
+
+    @property
+    def warm(self) -> int:
+        """How many connections are out of the pool, and nobody's."""
+        return len(self._warm)
+
+    def cool(self) -> None:
+        """Puts into the pool what was given back."""
+        if self._cooling is not None:
+            self._cooling.cancel()
+            self._cooling = None
+        for lent in self._warm:  # the last one is on top there too
+            lent.give_back()
+        self._warm.clear()
+
+    def close(self, _engine: object) -> None:
+        """Closes what is not in the pool that was closed before."""
+        while self._warm:
+            self._warm.pop().close()
 
     def _next(self) -> _Waiter | None:
         while self._waiters:
@@ -180,7 +219,9 @@ class Turns:
 
 def give_turns(engine: AsyncEngine, size: int, patience: float) -> None:
     """Prepares an engine that has ``size`` connections at most."""
-    engine.sync_engine.turns = Turns(size, patience)  # type: ignore[attr-defined]  # kept for as long as the engine
+    turns = Turns(size, patience)
+    engine.sync_engine.turns = turns  # type: ignore[attr-defined]  # kept for as long as the engine
+    event.listen(engine.sync_engine, "engine_disposed", turns.close)
 
 
 def turns_of(engine: AsyncEngine) -> Turns:

@@ -16,7 +16,7 @@ from gateway.endpoint import GraphQLEndpoint
 
 def in_use(engine: AsyncEngine) -> int:
     """How many connections of the pool somebody holds."""
-    return engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
+    return engine.pool.checkedout() - turns_of(engine).warm if isinstance(engine.pool, QueuePool) else 0
 
 
 def size(engine: AsyncEngine) -> int:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from conftest import Database, execute
 from db.engine import DatabaseUnavailableError, ShortReader, _reading, create_engine, database_url, translated
 from db.lending import Lent, turns_of
+from gateway.gauges import in_use
 from proxy import proxied
 
 
@@ -62,6 +63,20 @@ async def test_they_are_those_of_the_pool(engine: AsyncEngine) -> None:
     turns_of(engine).give_back(other)
     assert await reader.fetch("SELECT pg_backend_pid()", ()) == [second]
     assert engine.pool.checkedin() == 2  # type: ignore[attr-defined]  # every pool of queues has it
+
+
+async def test_the_pool_has_them_soon(engine: AsyncEngine) -> None:
+    """Whoever asks the pool without a turn waits a moment, and none is left open at the end."""
+    lent = [await borrowed(engine) for _ in range(3)]
+    for one in lent:
+        turns_of(engine).give_back(one)
+    assert (turns_of(engine).warm, in_use(engine)) == (3, 0)
+    async with asyncio.timeout(2), engine.connect() as connection:
+        assert (await connection.exec_driver_sql("SELECT 1")).scalar() == 1
+    assert turns_of(engine).warm == 0
+    turns_of(engine).give_back(await borrowed(engine))
+    await engine.dispose()
+    assert all(one.driver.is_closed() for one in lent)
 
 
 async def test_the_database_lets_nobody_in(engine: AsyncEngine, database: Database) -> None:
