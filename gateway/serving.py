@@ -126,7 +126,6 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # the schema stays: collections need not walk its million objects again and again
-        gc.set_threshold(20_000, 20, 20)  # and seldom have anything to find in what a request leaves
         self._on_start()
 
     async def on_tick(self, counter: int) -> bool:

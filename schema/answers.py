@@ -92,7 +92,7 @@ class Execution:
         assert statement is not None and part is not None  # noqa: S101, PT018 - there is something compiled
         try:
             filled = statement.values(values.coerced)
-            *answers, rows = await reader.fetch_one(statement.sql, filled, statement.settings)
+            row = await reader.fetch_one(statement.sql, filled, statement.settings)
         except NEVER_TWICE as error:
             return Outcome(dict.fromkeys(statement.keys), [self._of_field(error, key, part) for key in statement.keys])
         except GatewayError as error:
@@ -101,10 +101,11 @@ class Execution:
             reason = type(error).__name__
             log.warning("a compiled statement failed and is answered by the loaders: %s", error)
         else:
-            reader.rows += rows
-            answered = zip(statement.keys, answers, strict=True)
-            data = {key: None if answer is None else orjson.Fragment(answer) for key, answer in answered}
-            return Outcome(data, compiled=len(answers))
+            reader.rows += row[-1]
+            data = {}
+            for key, answer in zip(statement.keys, row, strict=False):  # the rows come last
+                data[key] = None if answer is None else orjson.Fragment(answer)
+            return Outcome(data, compiled=len(data))
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
         result = await resolve(part)
