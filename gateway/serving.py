@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import select
 import socket
 import time
@@ -97,9 +96,8 @@ class MetricsBeside:
 class _Forwarded:
     """uvicorn's middleware for what proxies say of their clients, where one says something."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, trusted: list[str] | str) -> None:
         self._app = app
-        trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")  # as uvicorn reads it
         self._proxied: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -168,8 +166,8 @@ async def _let_in(listeners: Sequence[socket.socket]) -> None:
 
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves the application."""
-    return uvicorn.Config(
-        _Forwarded(app),
+    config = uvicorn.Config(
+        app,
         interface="asgi3",
         proxy_headers=False,
         loop="uvloop",
@@ -186,6 +184,8 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
         lifespan="on",
     )
+    config.app = _Forwarded(app, config.forwarded_allow_ips)
+    return config
 
 
 def run(
