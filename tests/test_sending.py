@@ -11,12 +11,14 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import ValidationError
+from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 
 from callers import JWT, token
 from client import Client, serving
 from conftest import Database
 from gateway.connections import Connection
+from gateway.sending import GRAPHQL_RESPONSE, respond
 from gateway.settings import Settings
 from sockets import listening, peer
 
@@ -132,7 +134,7 @@ async def test_head_and_body_of_an_answer_are_written_at_once(
 
 
 async def test_answers_that_are_sent_in_uvicorns_own_way(demo_database: Database) -> None:
-    """What has no body, ends its connection, or has a header of two lines."""
+    """What has no body, or ends its connection."""
     async with listening(demo_database.gateway_url) as gateway:
         address = f"http://127.0.0.1:{gateway.port}/graphql"
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -142,6 +144,19 @@ async def test_answers_that_are_sent_in_uvicorns_own_way(demo_database: Database
             closed = await http.post(address, json={"query": SMALL}, headers={"connection": "close"})
             assert (closed.status_code, closed.headers["connection"]) == (200, "close")
             assert (await http.post(address, json={"query": SMALL})).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["one\r\nset-cookie: two", "one\nset-cookie: two", "one\rtwo"])
+async def test_a_header_of_two_lines_is_never_sent(demo_database: Database, value: str) -> None:
+    """Whatever might bring one about: to whoever asks it would be another header, or another answer."""
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, 200, b"{}", GRAPHQL_RESPONSE, "id", {"etag": value})
+
+    async with listening(demo_database.gateway_url) as gateway:
+        gateway.app.answer = answer  # type: ignore[attr-defined]  # of the gateway's own class
+        request = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+        assert await gateway.answer(request) == b"", "uvicorn closes the connection"
 
 
 @pytest.fixture(scope="module")
