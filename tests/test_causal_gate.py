@@ -68,6 +68,7 @@ async def fill(world: World, rng: random.Random) -> None:
                 )  # fmt: skip
                 world.validations.setdefault(estimate, []).append(dict(row))
     today = datetime.now(UTC).date()
+    every: list[UUID] = []
     for number in range(DAGS):
         last = None
         for _ in range(rng.randint(0, 4)):
@@ -78,9 +79,11 @@ async def fill(world: World, rng: random.Random) -> None:
                 f"dag{number}", rng.choice(("approved", "approved", "approved", "rejected", "expired", "pending")),
                 rng.choice(BRANDS), today + timedelta(days=rng.choice((-9, 0, 1))),
                 rng.choice((None, today - timedelta(days=1), today, today + timedelta(days=1))),
-                datetime(2026, 2, rng.randint(1, 28), tzinfo=UTC), last if rng.random() < 0.3 else None,
+                datetime(2026, 2, rng.randint(1, 28), tzinfo=UTC),
+                last if rng.random() < 0.3 else rng.choice(every) if every and rng.random() < 0.3 else None,
             )  # fmt: skip
             last = row["review_id"]
+            every.append(last)
             world.reviews.setdefault(f"dag{number}", []).append(dict(row))
 
 
@@ -102,8 +105,17 @@ def gate(rows: list[dict[str, Any]]) -> str:
 
 
 def deciding(reviews: list[dict[str, Any]], brand: str | None, today: date) -> dict[str, Any] | None:
-    """The latest decided review that nothing supersedes."""
-    superseded = {review["supersedes_review_id"] for review in reviews}
+    """The latest decided review that no valid approval of the same brands supersedes."""
+    superseded = {
+        other["review_id"]
+        for review in reviews
+        for other in reviews
+        if review["supersedes_review_id"] == other["review_id"]
+        and review["approval_status"] == "approved"
+        and review["valid_from"] <= today
+        and (review["valid_until"] is None or review["valid_until"] >= today)
+        and review["brand"] in (None, other["brand"])
+    }
     decided = [
         review
         for review in reviews

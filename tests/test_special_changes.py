@@ -533,6 +533,80 @@ async def test_a_new_approval_supersedes_the_old_one(client: Client, sql: asyncp
     assert (missing["__typename"], missing["path"]) == ("NotFound", ["input", "supersedesReviewId"])
 
 
+async def approved_dag(client: Client, hash_: str, **given: Any) -> str:
+    """A DAG's approved review, as an id."""
+    review: str = (await change(client, "requestReview", **REVIEW, dagVersionHash=hash_, **given))["node"]["id"]
+    await change(client, "approveReview", id=review, checklistJson={"a": True})
+    return review
+
+
+async def decision(client: Client, hash_: str, brand: str | None = None) -> str:
+    data = await client.data(
+        "query($h: String!, $b: String) { dagApproval(hash: $h, brand: $b) { state } }", h=hash_, b=brand
+    )
+    state_: str = data["dagApproval"]["state"]
+    return state_
+
+
+@pytest.mark.parametrize("end", [None, "rejectReview"])
+async def test_who_may_only_request_takes_no_decision_away(
+    client: Client, sql: asyncpg.Connection, end: str | None
+) -> None:
+    """A review that is asked for, or rejected, leaves what it names as it is: an approval, and a rejection."""
+    hash_ = uuid.uuid4().hex
+    approved = await approved_dag(client, hash_)
+    rejected = (await change(client, "requestReview", **REVIEW, dagVersionHash=hash_))["node"]["id"]
+    await change(client, "rejectReview", id=rejected, reason="wrong")
+    assert await decision(client, hash_) == "REJECTED"
+    for named in (rejected, approved):
+        new = (await change(client, "requestReview", **REVIEW, dagVersionHash=hash_, supersedesReviewId=named))["node"]
+        assert await decision(client, hash_) == "REJECTED"
+        if end:
+            await change(client, end, id=new["id"], reason="no")
+        assert await decision(client, hash_) == "REJECTED"
+        assert not await sql.fetchval("SELECT is_dag_approved($1)", hash_)
+    held = uuid.uuid4().hex
+    kept = await approved_dag(client, held)
+    await change(client, "requestReview", **REVIEW, dagVersionHash=held, supersedesReviewId=kept)
+    assert await decision(client, held) == "APPROVED"
+    assert await sql.fetchval("SELECT is_dag_approved($1)", held)
+
+
+@pytest.mark.parametrize("subject", [{}, {"brand": "Kisqali"}, {"dagVersionHash": "another"}])
+async def test_a_review_of_something_else_supersedes_nothing(
+    client: Client, sql: asyncpg.Connection, subject: dict[str, str]
+) -> None:
+    """Neither asked for through the graph, which says so, nor written by others and then approved."""
+    hash_ = uuid.uuid4().hex
+    old = await approved_dag(client, hash_)
+    about = subject if "brand" not in subject else {**subject, "dagVersionHash": hash_}
+    refused = await change(client, "requestReview", **REVIEW, **about, supersedesReviewId=old)
+    assert (refused["__typename"], refused["field"]) == ("InvalidInput", "supersedesReviewId")
+    assert hash_ in refused["message"]
+    key = await sql.fetchval(
+        "INSERT INTO expert_reviews (review_type, reviewer_id, dag_version_hash, brand, supersedes_review_id) "
+        "VALUES ('dag_approval', 'x', $1, $2, $3) RETURNING review_id",
+        about.get("dagVersionHash"), about.get("brand"), uuid_of(old),
+    )  # fmt: skip
+    result = await change(client, "approveReview", id=f"ExpertReview:{key}", checklistJson={"a": True})
+    assert result["alsoChanged"] == []
+    assert await decision(client, hash_, "Fabhalta") == "APPROVED"
+    assert await sql.fetchval("SELECT is_dag_approved($1, 'Fabhalta')", hash_)
+
+
+async def test_an_approval_that_is_over_supersedes_nothing(client: Client, sql: asyncpg.Connection) -> None:
+    hash_ = uuid.uuid4().hex
+    old, new = await approved_dag(client, hash_, brand="Kisqali"), await approved_dag(client, hash_)
+    for begin, end in ((None, date(2020, 1, 1)), (date(2999, 1, 1), None)):
+        await sql.execute(
+            "UPDATE expert_reviews SET supersedes_review_id = $1, created_at = now() - interval '1 year', "
+            "valid_from = $3, valid_until = $4 WHERE review_id = $2",
+            uuid_of(old), uuid_of(new), begin, end,
+        )  # fmt: skip
+        assert await decision(client, hash_) == "APPROVED"
+        assert await sql.fetchval("SELECT is_dag_approved($1)", hash_)
+
+
 async def test_a_stored_day_that_is_past_is_in_the_way(client: Client, sql: asyncpg.Connection) -> None:
     review = (await change(client, "requestReview", **REVIEW))["node"]["id"]
     await sql.execute("UPDATE expert_reviews SET valid_until = '2020-01-01' WHERE review_id = $1", uuid_of(review))

@@ -850,11 +850,13 @@ async def test_the_gate_follows_the_flowchart(
         keys = [uuid.uuid4() for _ in reviewed]
         today = (await db.fetchval("SELECT now()")).date()
         decided = []
-        superseded = {
-            keys[n % len(keys)]
-            for key, (*_, n) in zip(keys, reviewed, strict=True)
-            if n is not None and keys[n % len(keys)] != key
-        }
+        superseded = set()
+        for key, (status, until, newer_brand, begins, _, n) in zip(keys, reviewed, strict=True):
+            if n is None or keys[n % len(keys)] == key:
+                continue
+            valid = status == "approved" and begins <= 0 and (until is None or until >= 0)
+            if valid and newer_brand in {None, reviewed[n % len(keys)][2]}:
+                superseded.add(keys[n % len(keys)])
         for key, (status, until, reviewed_brand, begins, hour, supersedes) in zip(keys, reviewed, strict=True):
             await add(
                 db, "expert_reviews", review_id=key, review_type="dag_approval", dag_version_hash=dag,
@@ -863,10 +865,11 @@ async def test_the_gate_follows_the_flowchart(
                 created_at=NOW + timedelta(hours=hour),
                 supersedes_review_id=None if supersedes is None else keys[supersedes % len(keys)],
             )  # fmt: skip
-            counts = status != "pending" and key not in superseded and not (status == "approved" and begins > 0)
+            counts = status != "pending" and not (status == "approved" and begins > 0)
             if counts and (brand is None or reviewed_brand in {None, brand}):
-                decided.append((hour, key, status == "approved" and (until is None or until >= 0)))
-        approved = max(decided)[2] if decided else False
+                valid = status == "approved" and (until is None or until >= 0)
+                decided.append((key not in superseded, hour, key, valid))
+        approved = max(decided)[3] if decided else False
         assert await db.fetchval("SELECT is_dag_approved($1, $2)", dag, brand) == approved
         usable = gate == "proceed" or (gate == "review" and approved)
         assert await db.fetchval("SELECT can_use_estimate($1, $2, $3)", estimate, dag, brand) == usable

@@ -245,7 +245,30 @@ class Estimate(Derived):
     )
 
 
-# The latest review that decides: superseded and pending ones do not count, nor approvals whose time lies ahead.
+def supersedes(newer: str, older: str) -> str:
+    """SQL of whether a review takes the place of another one of the same DAG.
+
+    Only an approval does, once it has begun and as long as it is valid, for the brands that the older one is about. A
+    review that is merely asked for, rejected or over, or that is about another DAG, decides nothing by naming another.
+    """
+    return (
+        f"({newer}.supersedes_review_id = {older}.review_id AND {newer}.review_id <> {older}.review_id "
+        f"AND {same_subject(newer, older)} AND {newer}.approval_status = 'approved' "
+        f"AND coalesce({newer}.valid_from <= {TODAY}, true) AND coalesce({newer}.valid_until >= {TODAY}, true))"
+    )
+
+
+def same_subject(newer: str, older: str) -> str:
+    """SQL of whether a review is about all that another one is about: its DAG (or, without one, its type) and brand."""
+    return (
+        f"({newer}.dag_version_hash IS NOT DISTINCT FROM {older}.dag_version_hash "
+        f"AND ({newer}.dag_version_hash IS NOT NULL OR {newer}.review_type = {older}.review_type) "
+        f"AND ({newer}.brand IS NULL OR {newer}.brand IS NOT DISTINCT FROM {older}.brand))"
+    )
+
+
+# The latest review that decides: pending ones do not count, nor approvals whose time lies ahead. Superseded ones come
+# last instead of not at all, so that of reviews that name each other in a circle the latest decides.
 _REVIEW = f"""
     SELECT
         r.review_id, r.valid_until, r.reviewer_role, r.created_at,
@@ -258,11 +281,9 @@ _REVIEW = f"""
         AND ({{brand}} IS NULL OR r.brand IS NULL OR r.brand = {{brand}})
         AND r.approval_status IN ('approved', 'rejected', 'expired')
         AND (r.approval_status <> 'approved' OR coalesce(r.valid_from <= {TODAY}, true))
-        AND NOT EXISTS (
-            SELECT FROM expert_reviews AS newer
-            WHERE newer.supersedes_review_id = r.review_id AND newer.review_id <> r.review_id
-        )
-    ORDER BY r.created_at DESC NULLS LAST, r.review_id DESC
+    ORDER BY
+        EXISTS (SELECT FROM expert_reviews AS newer WHERE {supersedes("newer", "r")}),
+        r.created_at DESC NULLS LAST, r.review_id DESC
     LIMIT 1
 """
 

@@ -217,9 +217,9 @@ class ExpertReview(Entity):
     supersedes = belongs_to(
         "ExpertReview",
         {"supersedes_review_id": "review_id"},
-        "The previous review that this one replaces.",
+        "The previous review that this one replaces, once it is approved and as far as both are of one DAG and brand.",
         inverse="superseded_by",
-        inverse_doc="Later reviews that replace this one.",
+        inverse_doc="Later reviews that name this one as replaced; approved ones of its DAG and brand take its place.",
         lineage=comes_from(LineageKind.SUPERSEDES),
     )
     previous_of_dag = linked_by(

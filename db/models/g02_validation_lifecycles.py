@@ -63,7 +63,7 @@ REVIEW = Lifecycle(
     changes=(
         Change(
             "approveReview",
-            "Approves what was reviewed; a review that it supersedes expires.",
+            "Approves what was reviewed; an approval of the same DAG and brand that it supersedes expires.",
             (ReviewStatus.APPROVED,),
             {
                 "checklist_json": Given(JSONB(), "Completed review checklist: items, each true."),
@@ -94,6 +94,8 @@ REQUEST_REVIEW = {
     "dag_version_hash": Given(VARCHAR(64), "SHA256 hash of the DAG that is to be reviewed."),
     "brand": Given(VARCHAR(50), "Brand that the review is about; every brand unless said."),
     "analysis_context": Given(TEXT(), "Analysis that the review covers, in prose."),
-    "supersedes_review_id": Given("ExpertReview", "The review that this one is to replace."),
+    "supersedes_review_id": Given(
+        "ExpertReview", "The review of the same DAG and brand that this one is to replace, once it is approved."
+    ),
 }
 """What a new review takes."""

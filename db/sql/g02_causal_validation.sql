@@ -55,11 +55,21 @@ AS $$
               -- A pending review has decided nothing yet, and an approval for a later day not yet.
               AND r.approval_status IN ('approved', 'rejected', 'expired')
               AND (r.approval_status <> 'approved' OR coalesce(r.valid_from <= today.utc, true))
-              AND NOT EXISTS (
-                  SELECT FROM expert_reviews AS newer
-                  WHERE newer.supersedes_review_id = r.review_id AND newer.review_id <> r.review_id
-              )
-            ORDER BY r.created_at DESC NULLS LAST, r.review_id DESC
+            ORDER BY
+                -- Only a valid approval of the same DAG and brands takes the place of another review. What it supersedes
+                -- comes last instead of not at all: of reviews that name each other in a circle the latest decides.
+                EXISTS (
+                    SELECT FROM expert_reviews AS newer
+                    WHERE newer.supersedes_review_id = r.review_id
+                      AND newer.review_id <> r.review_id
+                      AND newer.dag_version_hash = r.dag_version_hash
+                      AND (newer.brand IS NULL OR newer.brand = r.brand)
+                      AND newer.approval_status = 'approved'
+                      AND coalesce(newer.valid_from <= today.utc, true)
+                      AND coalesce(newer.valid_until >= today.utc, true)
+                ),
+                r.created_at DESC NULLS LAST,
+                r.review_id DESC
             LIMIT 1
         ),
         false
@@ -68,8 +78,9 @@ $$;
 
 COMMENT ON FUNCTION public.is_dag_approved(text, text) IS
     'Whether the latest decided expert review of a DAG approves it and is still valid. valid_until is inclusive (UTC) and '
-    'null means without end. Superseded and pending reviews do not count, nor approvals whose valid_from lies ahead. With a '
-    'brand, reviews of that brand and reviews without a brand count; without one, reviews of every brand.';
+    'null means without end. Pending reviews do not count, nor approvals whose valid_from lies ahead, nor what a valid '
+    'approval of the same DAG and brand supersedes. With a brand, reviews of that brand and reviews without a brand count; '
+    'without one, reviews of every brand.';
 
 CREATE OR REPLACE FUNCTION public.can_use_estimate(
     p_estimate_id uuid, p_dag_hash text DEFAULT NULL, p_brand text DEFAULT NULL

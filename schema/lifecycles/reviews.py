@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from db.lifecycle import MAY_REVIEW
+from db.models.g02_causal_gate import same_subject, supersedes
 from db.models.g02_validation_lifecycles import REQUEST_REVIEW, REVIEW, ReviewStatus
 from schema.changes import mutation
 from schema.effects import check, effect
-from schema.lifecycle import Moved, Subject, Work, blocked
+from schema.lifecycle import Moved, Subject, Work, blocked, invalid
 from schema.results import Blocker
 
 SWEPT = 500
@@ -27,11 +28,13 @@ def valid_until_ahead(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 @effect
 async def expire_superseded(work: Work, moved: Moved) -> None:
-    """An approval ends when the one that supersedes it is given."""
-    old = moved.row["supersedes_review_id"]
-    if old is not None:
-        approved = "t.review_id = $1::text::uuid AND t.approval_status = 'approved' AND t.review_id <> $2::text::uuid"
-        for row in await work.find("ExpertReview", approved, old, moved.row["review_id"]):
+    """An approval ends when a valid one of the same DAG and brand that supersedes it is given."""
+    if moved.row["supersedes_review_id"] is not None:
+        superseded = (
+            "t.approval_status = 'approved' AND EXISTS (SELECT FROM expert_reviews AS newer "
+            f"WHERE newer.review_id = $1::text::uuid AND {supersedes('newer', 't')})"
+        )
+        for row in await work.find("ExpertReview", superseded, moved.row["review_id"]):
             await work.shift(REVIEW, row, ReviewStatus.EXPIRED)
 
 
@@ -42,11 +45,26 @@ async def expire_superseded(work: Work, moved: Moved) -> None:
     touches=("ExpertReview",),
 )
 async def request_review(work: Work) -> None:
-    """Adds a pending review."""
+    """Adds a pending review; one that is about something else than what it names takes no review's place."""
     superseded = work.given.get("supersedes_review_id")
     if superseded is not None:
         await work.lock(work.catalogue["ExpertReview"], [Subject(superseded, (superseded,), "supersedesReviewId")])
     row = await work.insert("ExpertReview", {**work.given, "approval_status": ReviewStatus.PENDING.value})
+    if superseded is not None:
+        other = await work.fetch(
+            "SELECT r.dag_version_hash, r.brand, r.review_type::text FROM expert_reviews AS r "
+            "JOIN expert_reviews AS asked ON asked.review_id = $1::text::uuid "
+            f"WHERE r.review_id = $2::text::uuid AND NOT {same_subject('asked', 'r')}",
+            row["review_id"],
+            superseded,
+        )
+        for dag, brand, type_ in other:
+            about = f"the DAG {dag}" if dag else f"no DAG, of the type {type_}"
+            raise invalid(
+                "supersedesReviewId",
+                f"that review is about {about}, for {brand or 'every brand'}; only a review of the same DAG (or, "
+                "without one, of the same type), for that brand or for every brand, can supersede it",
+            )
     work.subjects.append(row.id)
     await work.record(row.id, REVIEW.name, None, ReviewStatus.PENDING.name)
 
