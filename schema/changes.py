@@ -223,6 +223,10 @@ async def _attempt(
                 )
         await mutation_.perform(work)
         await transaction.run("SET CONSTRAINTS ALL IMMEDIATE")  # what would fail at the commit fails here, in words
+        if work.request.dry_run:
+            planned = await work.planned(around.missing)
+            await transaction.rollback()  # its locks are let go before the answer is written
+            return TransitionPreview(blockers=[], would_force=work.overridden, would_change=planned)
         if key is not None:
             stored = idempotency.Stored(work.subjects, work.others, work.events)
             await idempotency.store(transaction, caller, key, stored)
@@ -239,8 +243,6 @@ async def _attempt(
         raise GatewayError(
             "CHANGES_UNAVAILABLE", f"Nothing can be changed here: {unable(error, around.catalogue)}"
         ) from (error)
-    if work.request.dry_run:
-        return TransitionPreview(blockers=[], would_force=work.overridden, subjects=work.subjects, others=work.others)
     transaction.wanted = True
     return around.applied(replayed=False, subjects=work.subjects, others=work.others, events_=work.events)
 
@@ -249,7 +251,8 @@ def _refusal(refused: Refused, work: Work) -> Any:
     """The problem; a dry run is told what would be in the way."""
     blockers = getattr(refused.problem, "blockers", None)
     if work.request.dry_run and blockers:
-        return TransitionPreview(blockers=blockers, would_force=[one.code for one in blockers if one.overridable])
+        forced = [one.code for one in blockers if one.overridable]
+        return TransitionPreview(blockers=blockers, would_force=forced, would_change=[])
     return refused.problem
 
 

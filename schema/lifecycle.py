@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -16,15 +17,24 @@ from pgvector.sqlalchemy import Vector
 from db.base import Labels
 from db.lifecycle import ACTOR, REASON, Lifecycle
 from db.transaction import Transaction
-from schema import ids, sql
-from schema.catalogue import Catalogue, Type
+from schema import ids, previews, sql
+from schema.catalogue import Catalogue, ColumnField, Type
 from schema.effects import EFFECTS
 from schema.errors import missing_object
 from schema.filters import text_of
 from schema.guards import ROW, Ask, Obstacle, obstacles
 from schema.kinds import Kind
 from schema.records import Missing
-from schema.results import Blocker, IllegalTransition, InvalidInput, NotFound, Problem, StaleVersion, TransitionBlocked
+from schema.results import (
+    Blocker,
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    PlannedChange,
+    Problem,
+    StaleVersion,
+    TransitionBlocked,
+)
 
 MAX_ITEMS = 100
 """Rows that one change may be about."""
@@ -133,6 +143,8 @@ class Work:
     recorded: list[tuple[str, str]] = field(default_factory=list)
     """The node and the id of each event, in the order of what happened."""
     overridden: list[str] = field(default_factory=list)
+    before: dict[str, previews.Image | None] = field(default_factory=dict)
+    """In a dry run: rows by their ids as they were when they were locked, None for those that it has made."""
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -167,7 +179,7 @@ class Work:
             path = ["input", *subject.field.replace("[", ".").replace("]", "").split(".")]
             if row is None:
                 message = f"There is no {type_.name} with the id {subject.id[:80]!r}."
-                raise Refused(NotFound(code="NOT_FOUND", message=message, path=path, id=subject.id))  # type: ignore[arg-type]
+                raise Refused(NotFound(code="NOT_FOUND", message=message, path=path, node_id=subject.id))  # type: ignore[arg-type]
             if subject.version is not None and subject.version != row.version:
                 message = f"{row.id} has changed: its version is {row.version}, not {subject.version[:40]}."
                 raise Refused(
@@ -190,10 +202,16 @@ class Work:
             if not isinstance(column.type, Vector) and not self.missing.first(type_, (column.name,))
         ]
         bind = sql.Binds()
-        select = ["t.xmin::text", *(f"t.{column}::text" for column in columns)]
-        rows = await self.transaction.run(sql.by_keys(type_, select, keys, bind), bind.values)
-        places = {ord_: (version, dict(zip(columns, values, strict=True))) for ord_, version, *values in rows}
-        return [Row(type_, keys[ord_ - 1], version, values) for ord_, (version, values) in sorted(places.items())]
+        shown = previews.columns(type_, self.missing) if self.request.dry_run else []
+        select = ["t.xmin::text", *(f"t.{column}::text" for column in columns), *(leaf.over("t") for leaf in shown)]
+        found = await self.transaction.run(sql.by_keys(type_, select, keys, bind), bind.values)
+        rows = []
+        for ord_, version, *values in sorted(found, key=itemgetter(0)):
+            row = Row(type_, keys[ord_ - 1], version, dict(zip(columns, values, strict=False)))
+            rows.append(row)
+            if shown:
+                self.before.setdefault(row.id, _image(shown, values[len(columns) :]))
+        return rows
 
     async def find(self, type_name: str, where: str, *values: Any, order: str | None = None) -> list[Row]:
         """Locks and reads the rows ``t`` that fulfil a predicate, in the order of their keys or in ``order``."""
@@ -238,7 +256,9 @@ class Work:
         rows = await self.transaction.run(
             f"INSERT INTO {type_.sql_name} ({', '.join(said)}) VALUES ({written}) RETURNING {key}", bind.values
         )
-        return (await self._locked(type_, [tuple(rows[0])]))[0]
+        key_ = tuple(rows[0])
+        self.before[ids.encode(type_.name, key_)] = None
+        return (await self._locked(type_, [key_]))[0]
 
     def _value(self, type_: Type, column: str, value: Any, bind: sql.Binds) -> str:
         if what := self.missing.first(type_, (column,)):
@@ -358,9 +378,34 @@ class Work:
         return [event for _, event in sorted(self.recorded, key=lambda one: own.get(one[0], len(own)))]
 
     def touched(self, node_id: str) -> None:
-        """Remembers a row that changed beside the change's own."""
+        """Remembers a row that changed beside the change's own; whoever changes it has locked it before."""
         if node_id not in self.subjects and node_id not in self.others:
             self.others.append(node_id)
+
+    async def planned(self, missing: Missing) -> list[PlannedChange]:
+        """What a dry run has changed, as far as a caller may read it: its own rows first."""
+        keys: dict[str, list[tuple[str, ...]]] = {}
+        for node_id in (*self.subjects, *self.others):
+            name = node_id.split(":", 1)[0]
+            keys.setdefault(name, []).append(ids.decode(node_id, name, self.catalogue[name].key_kinds))
+        after: dict[str, previews.Image] = {}
+        for name, wanted in keys.items():
+            type_, bind = self.catalogue[name], sql.Binds()
+            shown = previews.columns(type_, self.missing)
+            rows = await self.transaction.run(
+                sql.by_keys(type_, [leaf.over("t") for leaf in shown], wanted, bind), bind.values
+            )
+            after |= {ids.encode(name, wanted[ord_ - 1]): _image(shown, values) for ord_, *values in rows}
+        made = {id_.split(":", 1)[1] for id_, before in self.before.items() if before is None}
+        found = (
+            previews.planned(self.catalogue[id_.split(":", 1)[0]], id_, self.before[id_], after[id_], made, missing)
+            for id_ in (*self.subjects, *self.others)
+        )
+        return [one for one in found if one]
+
+
+def _image(leaves: Sequence[ColumnField], values: Sequence[Any]) -> previews.Image:
+    return {leaf.name: value for leaf, value in zip(leaves, values, strict=True)}
 
 
 def blocker(obstacle: Obstacle) -> Blocker:

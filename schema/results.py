@@ -8,6 +8,7 @@ from typing import Annotated, Any, Union
 import strawberry
 from strawberry import Private
 
+from schema.scalars import JSON
 from schema.types import Info, Node, selection_of
 
 
@@ -30,10 +31,6 @@ async def _node(root: strawberry.Parent[Any], info: Info) -> Node:
 
 async def _current(root: strawberry.Parent[Any], info: Info) -> Node | None:
     return await row(info, root.current_id)  # type: ignore[no-any-return]
-
-
-async def _would_change(root: strawberry.Parent[Any], info: Info) -> list[Node]:
-    return await rows(info, [*root.subjects, *root.others])
 
 
 async def _first(root: strawberry.Parent[Any], info: Info) -> Node:
@@ -94,7 +91,7 @@ class StaleVersion(Problem):
 
 @strawberry.type(description="There is no row with this id.")
 class NotFound(Problem):
-    id: strawberry.ID = strawberry.field(description="The id that was asked for.")
+    node_id: strawberry.ID = strawberry.field(description="The id that was asked for.")
 
 
 @strawberry.type(description="The caller may not do this.")
@@ -107,16 +104,31 @@ class InvalidInput(Problem):
     field: str = strawberry.field(description="The field of the input, such as `reason` or `items[3].id`.")
 
 
+@strawberry.type(
+    description="A row that a change would alter or make. It has no `id` field, so that a client's cache does not take "
+    "what may never be for the row."
+)
+class PlannedChange:
+    node_id: strawberry.ID | None = strawberry.field(
+        description="Global id of the row; null for one that would be made, which has none yet."
+    )
+    type: str = strawberry.field(description="The row's type.")
+    before: JSON | None = strawberry.field(
+        description="The fields that would change, by their GraphQL names, as they are stored; null for a row that "
+        "would be made."
+    )
+    after: JSON = strawberry.field(
+        description="The same fields as the change would leave them; of a row that would be made, those that are not "
+        "null. Times are those of the dry run, and references to rows that would be made are null."
+    )
+
+
 @strawberry.type(description="What a dry run found: the change was made, looked at and undone.")
 class TransitionPreview:
     blockers: list[Blocker] = strawberry.field(description="What is in the way; nothing would change while there is.")
     would_force: list[str] = strawberry.field(description="Codes of the guards that `force` would override.")
-    subjects: Private[Sequence[str]] = ()
-    others: Private[Sequence[str]] = ()
-
-    would_change: list[Node] = strawberry.field(
-        resolver=_would_change,
-        description="Every row that would change, as it would be; empty while something is in the way.",
+    would_change: list[PlannedChange] = strawberry.field(
+        description="Every row that would change, the change's own rows first; empty while something is in the way."
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import asyncpg
@@ -24,14 +27,14 @@ RESULT = """
     }
     ... on TransitionPreview {
       wouldForce
-      wouldChange { id ... on Model { stage isChampion lifecycle { state } } }
+      wouldChange { nodeId type before after }
       blockers { code message overridable node { id __typename } }
     }
     ... on Problem { code message path }
     ... on IllegalTransition { from to allowed node { id } }
     ... on TransitionBlocked { blockers { code message overridable node { id __typename } } }
     ... on StaleVersion { expected current { id ... on Model { rowVersion stage } } }
-    ... on NotFound { id }
+    ... on NotFound { nodeId }
     ... on InvalidInput { field }
 """
 
@@ -125,3 +128,41 @@ async def rivals(sql: asyncpg.Connection, *stages: str) -> list[str]:
 async def versions(client: Client, *models: str) -> list[str]:
     data = await client.data("query($ids: [ID!]!) { nodes(ids: $ids) { ... on Model { rowVersion } } }", ids=models)
     return [node["rowVersion"] for node in data["nodes"]]
+
+
+async def previewed(client: Client, mutation: str, **input_: Any) -> dict[str, Any]:
+    """The result of a change, of which a dry run has told everything before: each row, what it was and what it became.
+
+    Times are those of each run, and rows that are made get another key.
+    """
+    preview = await change(client, mutation, **input_, dryRun=True)
+    planned = {one["nodeId"]: one for one in preview["wouldChange"] if one["nodeId"]}
+    for id_, one in planned.items():
+        assert await _fields(client, id_, one["before"]) == one["before"], "what is stored"
+    result = await change(client, mutation, **input_)
+    assert result["__typename"] == "TransitionApplied"
+    for id_, one in planned.items():
+        assert one["type"] == id_.split(":")[0]
+        assert one["before"].keys() == one["after"].keys() != set()
+        assert _lasting(await _fields(client, id_, one["after"])) == _lasting(one["after"])
+    rows = [node["id"] for node in (*result["nodes"], *result["alsoChanged"])]
+    others = Counter(id_.split(":")[0] for id_ in rows if id_ not in planned)  # some may be written as they were
+    new = [one for one in preview["wouldChange"] if one["nodeId"] is None]
+    assert Counter(one["type"] for one in new) <= others
+    assert planned.keys() <= set(rows)
+    assert all(one["before"] is None and one["after"] for one in new)
+    return result
+
+
+async def _fields(client: Client, id_: str, names: Iterable[str]) -> dict[str, Any]:
+    type_ = id_.split(":", maxsplit=1)[0]
+    query = f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {' '.join(names)} }} }} }}"
+    fields: dict[str, Any] = (await client.data(query, id=id_))["node"]
+    return fields
+
+
+def _lasting(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without times, what is measured of them, and the keys of rows that the change makes."""
+    times = {name for name, value in fields.items() if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\dT", value)}
+    passing = times | {"retrainingJobId"}
+    return {name: value for name, value in fields.items() if name not in passing and "duration" not in name.lower()}

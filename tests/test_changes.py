@@ -184,7 +184,7 @@ async def test_force_overrides_and_is_recorded(client: Client, sql: asyncpg.Conn
     preview = await change(client, "promoteModel", id=model, to="PRODUCTION", force=True, reason="r", dryRun=True)
     codes = {"NO_SHADOW_EVIDENCE", "AUC_BELOW_MINIMUM", "CRITICAL_ALERT_OPEN", "DATA_QUALITY_FAILED"}
     assert set(preview["wouldForce"]) == codes
-    assert preview["wouldChange"][0]["stage"] == "PRODUCTION"
+    assert preview["wouldChange"][0]["after"]["stage"] == "PRODUCTION"
     result = await change(client, "promoteModel", id=model, to="PRODUCTION", force=True, reason="the board decided")
     assert result["event"]["forced"] is True
     details = await sql.fetchval("SELECT details FROM gateway.lifecycle_events WHERE node_id = $1", model)
@@ -357,7 +357,12 @@ async def test_a_dry_run_shows_what_would_be_and_changes_nothing(client: Client,
     result = await change(client, "setChampion", id=new, dryRun=True)
     assert result["__typename"] == "TransitionPreview"
     assert result["blockers"] == []
-    assert [(node["id"], node["isChampion"]) for node in result["wouldChange"]] == [(new, True), (old, False)]
+    for planned, id_, after in zip(result["wouldChange"], (new, old), (True, False), strict=True):
+        assert planned["nodeId"] == id_
+        assert planned["type"] == "Model"
+        assert planned["before"]["isChampion"] is not after
+        assert planned["after"]["isChampion"] is after
+        assert planned["before"].keys() == planned["after"].keys() <= {"isChampion", "updatedAt"}, "what changes alone"
     assert await versions(client, old, new) == before
     assert await events_of(sql, new) == await events_of(sql, old) == []
 
@@ -382,17 +387,18 @@ async def test_root_fields_are_transactions_of_their_own_one_after_the_other(
           }
           b: promoteModel(input: {id: $id, to: PRODUCTION}) { __typename }
           dry: promoteModel(input: {id: $id, to: SHADOW, dryRun: true}) {
-            ... on TransitionPreview { wouldChange { ... on Model { stage } } }
+            ... on TransitionPreview { wouldChange { before after } }
           }
           c: promoteModel(input: {id: $id, to: ARCHIVED}) { ... on TransitionApplied { event { fromState } } }
           __typename
         }""",
         id=model,
     )
+    (planned,) = data.pop("dry")["wouldChange"]
+    assert (planned["before"]["stage"], planned["after"]["stage"]) == ("STAGING", "SHADOW")
     assert data == {
         "a": {"node": {"stage": "STAGING"}},
         "b": {"__typename": "IllegalTransition"},
-        "dry": {"wouldChange": [{"stage": "SHADOW"}]},
         "c": {"event": {"fromState": "STAGING"}},
         "__typename": "Mutation",
     }
@@ -502,7 +508,7 @@ async def test_input_that_cannot_be_used(
 async def test_an_unknown_id(client: Client, mutation: str, input_: dict[str, Any]) -> None:
     result = await change(client, mutation, **input_)
     assert (result["__typename"], result["code"], result["path"]) == ("NotFound", "NOT_FOUND", ["input", "id"])
-    assert result["id"] == input_["id"]
+    assert result["nodeId"] == input_["id"]
 
 
 async def test_what_the_schema_refuses_is_an_error_before_anything_runs(client: Client) -> None:

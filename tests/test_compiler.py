@@ -355,8 +355,8 @@ async def test_bad_arguments_are_named_as_ever(on: Client, off: Client) -> None:
 # -- rows below what Python answers ------------------------------------------------------------------------------------
 
 
-PAYLOAD = """mutation($id: ID!) { archiveOrNot: promoteModel(input: {id: $id, to: ARCHIVED, dryRun: true}) {
-  __typename ... on TransitionPreview { wouldChange { id ... on Model { stage
+PAYLOAD = """mutation($id: ID!) { archiveOrNot: promoteModel(input: {id: $id, to: ARCHIVED, expectedVersion: "0"}) {
+  __typename ... on StaleVersion { current { id ... on Model { stage
     was: experiment { experimentName models(first: 3) { totalCount nodes { modelVersion stage } } }
     deployments(first: 2) { nodes { environment services(first: 1) { nodes { serviceName } } } } } } } } }"""
 
@@ -364,8 +364,7 @@ PAYLOAD = """mutation($id: ID!) { archiveOrNot: promoteModel(input: {id: $id, to
 async def test_what_a_change_answers_is_compiled_in_its_transaction(on: Client, off: Client) -> None:
     models = (await off.data("{ models(where: {stage: {eq: STAGING}}, first: 2) { nodes { id } } }"))["models"]["nodes"]
     found = await asks_the_same(on, off, PAYLOAD, id=models[0]["id"])
-    (row,) = found["data"]["archiveOrNot"]["wouldChange"]
-    assert row["stage"] == "ARCHIVED"  # as the transaction sees it, which was undone
+    assert found["data"]["archiveOrNot"]["current"]["stage"] == "STAGING"
     by_loaders = await off.ask(PAYLOAD, id=models[0]["id"])
     counts = [one["extensions"]["cost"] for one in (found, by_loaders)]
     assert counts[0]["statements"] < counts[1]["statements"]

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from changing import change, deployed, events_of, model_in, uuid_of
+from changing import change, deployed, events_of, model_in, previewed, uuid_of
 from client import Client, serving
 from conftest import Clone, Database, connect
 from db.models.g11_bentoml_lifecycles import HealthStatus
@@ -71,7 +71,7 @@ async def chain(sql: asyncpg.Connection, *statuses: str, **last: Any) -> list[st
 async def test_a_rollback_puts_the_newest_healthy_one_back(client: Client, sql: asyncpg.Connection) -> None:
     oldest, good, broken, live = await chain(sql, "draining", "draining", "rolled_back", "active")
     of_good, of_live = await service_of(sql, good, "draining"), await service_of(sql, live, "active")
-    result = await change(client, "rollbackDeployment", id=live, reason="errors")
+    result = await previewed(client, "rollbackDeployment", id=live, reason="errors")
     assert result["__typename"] == "TransitionApplied"
     assert result["node"]["id"] == live
     assert [await status(sql, one) for one in (oldest, good, broken, live)] == [
@@ -135,17 +135,17 @@ async def test_a_deployment_starts_behind_the_active_one_and_takes_its_place(
     (live,) = await chain(sql, "active")
     service = await service_of(sql, live, "active")
     model = f"Model:{await sql.fetchval('SELECT model_registry_id FROM ml_deployments WHERE id = $1', uuid_of(live))}"
-    result = await change(client, "startDeployment", modelId=model, environment="production", reason="new")
+    result = await previewed(client, "startDeployment", modelId=model, environment="production", reason="new")
     started = result["node"]["id"]
     row = await sql.fetchrow("SELECT * FROM ml_deployments WHERE id = $1", uuid_of(started))
     assert (row["status"], row["previous_deployment_id"], row["deployed_by"]) == ("pending", uuid_of(live), "anonymous")
     assert (result["event"]["fromState"], result["event"]["toState"]) == (None, "PENDING")
     assert await status(sql, live) == "active"
     for to in ("DEPLOYING", "ACTIVE"):
-        result = await change(client, "moveDeployment", id=started, to=to)
+        result = await previewed(client, "moveDeployment", id=started, to=to)
     assert {node["id"] for node in result["alsoChanged"]} == {live, service}
     assert [await status(sql, one) for one in (live, service, started)] == ["draining", "draining", "active"]
-    back = await change(client, "rollbackDeployment", id=started, reason="no good")
+    back = await previewed(client, "rollbackDeployment", id=started, reason="no good")
     assert {node["id"] for node in back["alsoChanged"]} == {live, service}
     assert [await status(sql, one) for one in (live, service, started)] == ["active", "active", "rolled_back"]
 
@@ -298,7 +298,7 @@ async def test_an_alert_says_who_and_when_and_forgets_it_when_opened_again(
 
 async def test_an_alert_triggers_one_retraining(client: Client, sql: asyncpg.Connection) -> None:
     alert = await alert_on(sql)
-    result = await change(client, "triggerRetraining", id=alert, reason="drift")
+    result = await previewed(client, "triggerRetraining", id=alert, reason="drift")
     (retraining,) = [node["id"] for node in result["alsoChanged"]]
     row = await sql.fetchrow("SELECT * FROM ml_retraining_history WHERE id = $1", uuid_of(retraining))
     assert (row["status"], row["trigger_type"], row["alert_id"]) == ("pending", "drift", uuid_of(alert))
@@ -368,7 +368,7 @@ async def test_a_real_outcome_is_graded_by_the_trigger(client: Client, sql: asyn
         client, "completeSimulation", id=simulation, simulatedAte=0.112, simulatedCiLower=0.05, simulatedCiUpper=0.2,
         recommendation="DEPLOY",
     )  # fmt: skip
-    result = await change(client, "recordActualEffect", id=simulation, actualAte=0.1, actualSampleSize=500)
+    result = await previewed(client, "recordActualEffect", id=simulation, actualAte=0.1, actualSampleSize=500)
     row = await sql.fetchrow("SELECT * FROM twin_fidelity_tracking WHERE simulation_id = $1", key)
     assert (row["fidelity_grade"], row["ci_coverage"], row["validated_by"]) == ("good", True, "anonymous")
     assert row["prediction_error"] == pytest.approx(0.12)
@@ -380,7 +380,7 @@ async def test_a_real_outcome_is_graded_by_the_trigger(client: Client, sql: asyn
     await change(client, "recordActualEffect", id=simulation, actualAte=0.2)
     assert await sql.fetchval("SELECT count(*) FROM twin_fidelity_tracking WHERE simulation_id = $1", key) == 2
     await sql.execute("INSERT INTO twin_fidelity_tracking (simulation_id, simulated_ate) VALUES ($1, 0.11)", key)
-    await change(client, "recordActualEffect", id=simulation, actualAte=0.3)
+    await previewed(client, "recordActualEffect", id=simulation, actualAte=0.3)
     assert await sql.fetchval("SELECT count(*) FROM twin_fidelity_tracking WHERE simulation_id = $1", key) == 3
 
 
@@ -464,7 +464,7 @@ async def test_the_winner_of_a_test_is_rolled_out(client: Client, sql: asyncpg.C
         client, "concludePromptAbTest", id=test, winner="GEPA", reason="better by far", pValue=0.01
     )
     assert concluded["__typename"] == "TransitionApplied"
-    result = await change(client, "rollOutPromptAbTest", id=test)
+    result = await previewed(client, "rollOutPromptAbTest", id=test)
     assert {node["id"] for node in result["alsoChanged"]} == {baseline, treatment}
     assert await active(sql, "a2") == [treatment]
     row = await sql.fetchrow("SELECT * FROM prompt_ab_tests WHERE test_id = $1", key)
@@ -489,7 +489,7 @@ async def test_a_run_that_is_rolled_back_gives_way_to_what_was_before(client: Cl
     await change(client, "activateOptimizedInstruction", id=after)
     assert await active(sql, "a4") == [after]
     run = await sql.fetchval("SELECT run_id FROM optimized_instructions WHERE instruction_id = $1", uuid_of(after))
-    result = await change(client, "moveOptimizationRun", id=f"PromptOptimizationRun:{run}", to="ROLLED_BACK")
+    result = await previewed(client, "moveOptimizationRun", id=f"PromptOptimizationRun:{run}", to="ROLLED_BACK")
     assert {node["id"] for node in result["alsoChanged"]} == {before, after}
     assert await active(sql, "a4") == [before]
 
@@ -629,7 +629,7 @@ async def test_the_sweep_ends_what_is_overdue_and_nothing_else(client: Client, s
         )
     overdue = f"ExpertReview:{keys[today - timedelta(days=1)]}"
     preview = await change(client, "expireOverdueReviews", dryRun=True)
-    assert [node["id"] for node in preview["wouldChange"]] == [overdue]
+    assert [one["nodeId"] for one in preview["wouldChange"]] == [overdue]
     result = await change(client, "expireOverdueReviews")
     assert [node["id"] for node in result["nodes"]] == [overdue]
     nothing = await change(client, "expireOverdueReviews")
@@ -661,7 +661,8 @@ async def test_the_end_of_a_step_is_a_measurement_of_its_tool(client: Client, sq
         )
         step = f"CompositionStep:{key}"
         assert (await change(client, "moveStep", id=step, to="EXECUTING"))["__typename"] == "TransitionApplied"
-        result = await change(client, "moveStep", id=step, to=to, **more)
+        asked = previewed if more else change  # without a latency it is the time between two runs
+        result = await asked(client, "moveStep", id=step, to=to, **more)
         assert f"Tool:{tool}" in {node["id"] for node in result["alsoChanged"]}
     rows = await sql.fetch("SELECT * FROM tool_performance WHERE tool_id = $1 ORDER BY executed_at", tool)
     assert [(row["success"], row["error_type"], row["composition_id"]) for row in rows] == [
@@ -694,7 +695,7 @@ async def test_the_best_trial_follows(
             json.dumps({"n": number}),
         )
         given = {} if value is None else {"value": value}
-        result = await change(client, "moveTrial", id=f"HpoTrial:{key}", to=to, **given)
+        result = await previewed(client, "moveTrial", id=f"HpoTrial:{key}", to=to, **given)
         assert [node["id"] for node in result["alsoChanged"]] == [f"HpoStudy:{study}"]
     row = await sql.fetchrow("SELECT * FROM ml_hpo_studies WHERE id = $1", study)
     assert [row[name] for name in ("n_trials", "n_completed", "n_pruned", "n_failed")] == [5, 3, 1, 1]
@@ -726,7 +727,7 @@ async def test_a_withdrawal_keeps_its_reason(client: Client, sql: asyncpg.Connec
         "UPDATE ab_experiment_enrollments SET enrollment_status = 'active' WHERE id = "
         "(SELECT id FROM ab_experiment_enrollments LIMIT 1) RETURNING id"
     )
-    await change(client, "withdrawEnrollment", id=str(key), reason="moved away", withdrawalInitiatedBy="SUBJECT")
+    await previewed(client, "withdrawEnrollment", id=str(key), reason="moved away", withdrawalInitiatedBy="SUBJECT")
     row = await sql.fetchrow("SELECT * FROM ab_experiment_enrollments WHERE id = $1", key)
     assert (row["withdrawal_reason"], row["withdrawal_initiated_by"]) == ("moved away", "subject")
     assert row["withdrawal_timestamp"] is not None
@@ -739,7 +740,7 @@ async def test_the_cause_of_a_mismatch(client: Client, sql: asyncpg.Connection) 
     assert [b["code"] for b in refused["blockers"]] == ["NO_MISMATCH"]
     key = uuid.UUID(by_finding[True])
     await sql.execute("UPDATE ab_srm_checks SET root_cause = NULL, resolved_at = NULL WHERE id = $1", key)
-    first = await change(client, "recordSrmRootCause", id=str(key), rootCause="unknown")
+    first = await previewed(client, "recordSrmRootCause", id=str(key), rootCause="unknown")
     assert (first["event"]["fromState"], first["event"]["toState"]) == (None, "unknown")
     assert await sql.fetchval("SELECT resolved_at FROM ab_srm_checks WHERE id = $1", key) is None
     second = await change(
@@ -758,7 +759,7 @@ async def test_feedback_is_given_once(client: Client, sql: asyncpg.Connection) -
     ask: dict[str, Any] = {"id": str(classification), "correctPattern": "TOOL_COMPOSER"}
     wrong = await change(client, "recordClassificationFeedback", **ask, to="CORRECT")
     assert wrong["field"] == "correctPattern"
-    await change(client, "recordClassificationFeedback", **ask, to="INCORRECT", feedbackNotes="two parts")
+    await previewed(client, "recordClassificationFeedback", **ask, to="INCORRECT", feedbackNotes="two parts")
     row = await sql.fetchrow("SELECT * FROM classification_logs WHERE classification_id = $1", classification)
     assert (row["was_correct"], row["correct_pattern"], row["feedback_notes"]) == (False, "TOOL_COMPOSER", "two parts")
     again = await change(client, "recordClassificationFeedback", id=str(classification), to="CORRECT")
@@ -771,7 +772,9 @@ async def test_a_stop_is_final(client: Client, sql: asyncpg.Connection) -> None:
         "ab_interim_analyses LIMIT 1) RETURNING id"
     )
     await change(client, "recordInterimDecision", id=str(key), to="CONTINUE", reason="as planned")
-    await change(client, "recordInterimDecision", id=str(key), to="MODIFY_SAMPLE", reason="wider", targetSampleSize=900)
+    await previewed(
+        client, "recordInterimDecision", id=str(key), to="MODIFY_SAMPLE", reason="wider", targetSampleSize=900
+    )
     await change(client, "recordInterimDecision", id=str(key), to="STOP_SAFETY", reason="adverse events")
     row = await sql.fetchrow("SELECT * FROM ab_interim_analyses WHERE id = $1", key)
     assert (row["decision"], row["decision_rationale"], row["approved_by"], row["target_sample_size"]) == (

@@ -63,6 +63,7 @@ async def record_actual_effect(work: Work) -> None:
         simulation["simulation_id"],
         order="t.created_at DESC NULLS LAST, t.tracking_id DESC",
     )
+    await work.find("TwinModel", "t.model_id = $1::text::uuid", simulation["model_id"])  # which the trigger changes
     if open_:
         row = open_[0]
         await work.write(row, outcome)

@@ -1,0 +1,69 @@
+"""What a dry run tells: which rows a change would alter, as plain values that no client takes for the rows themselves.
+
+Clients that keep one object for each id would write a row that never was over the one that is, so that a preview holds
+no object with an `id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from pgvector.sqlalchemy import Vector
+from strawberry import ID
+
+from schema.catalogue import ColumnField, Type
+from schema.kinds import Kind
+from schema.records import Missing
+from schema.results import PlannedChange
+from schema.scalars import JSON
+
+Image = Mapping[str, Any]
+"""A row's columns in their wire form, by field name."""
+
+
+def columns(type_: Type, missing: Missing) -> list[ColumnField]:
+    """The fields of a type that are columns of its table, without embeddings."""
+    return [
+        type_.leaf(column.name)
+        for column in type_.table.columns
+        if not isinstance(column.type, Vector) and not missing.first(type_, (column.name,))
+    ]
+
+
+def planned(
+    type_: Type, id_: str, before: Image | None, after: Image, made: Collection[str], missing: Missing
+) -> PlannedChange | None:
+    """What would change of a row that the caller may read, None if nothing would; ``before`` is None where it is made.
+
+    A row that would be made has no id yet: the key that the dry run gave it, one of ``made``, is not the one that it
+    will have, and is null wherever it stands.
+    """
+    after = {name: None if isinstance(value, str) and value in made else value for name, value in after.items()}
+    leaves = [leaf for leaf in columns(type_, missing) if leaf.name in after]
+    if before is None:
+        said = [leaf for leaf in leaves if after[leaf.name] is not None]
+        return PlannedChange(node_id=None, type=type_.name, before=None, after=JSON(dict(_public(said, after))))
+    changed = [leaf for leaf in leaves if before.get(leaf.name) != after[leaf.name]]
+    if not changed:
+        return None
+    was, becomes = JSON(dict(_public(changed, before))), JSON(dict(_public(changed, after)))
+    return PlannedChange(node_id=ID(id_), type=type_.name, before=was, after=becomes)
+
+
+def _public(leaves: Sequence[ColumnField], image: Image) -> Iterator[tuple[str, Any]]:
+    """The values as queries answer them; null where these answer an error."""
+    for leaf in leaves:
+        yield leaf.name, _value(leaf.kind, image.get(leaf.name))
+
+
+def _value(kind: Kind, wire: Any) -> Any:
+    if wire is None:
+        return None
+    value = kind.decode(wire, "") if kind.decode else wire
+    if isinstance(value, Exception):
+        return None
+    if kind.labels is None:
+        return value
+    names = {member.value: member.name for member in kind.labels}
+    return [names.get(item) for item in value] if kind.is_list else names[value]
