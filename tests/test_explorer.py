@@ -511,7 +511,7 @@ def test_the_view_as_graphql_answers_the_view(open_page: OpenPage, site: Gateway
     query = page.evaluate("() => navigator.clipboard.readText()")
     parse(query)
     answer = ask(site, query)["lineage"]
-    assert {one["id"] for one in answer["nodes"]} == shown.keys()
+    assert {one["nodeId"] for one in answer["nodes"]} == shown.keys()
     assert len(answer["edges"]) == page.locator("path.edge").count()
 
 

@@ -29,7 +29,7 @@ LINEAGE = """
       lineage(from: $from, direction: $direction, maxDepth: $maxDepth, perNodeLimit: $perNodeLimit,
           maxNodes: $maxNodes, maxBytes: $maxBytes, types: $types, through: $through, since: $since, until: $until,
           after: $after) {
-        nodes { id type depth }
+        nodes { id: nodeId type depth }
         edges { from to kind closesCycle }
         complete reason
         frontier { node direction kind type depth remaining capped cursor }
@@ -249,7 +249,7 @@ async def test_paths_are_all_paths_shortest_first(world: World) -> None:
             answer = await world.client.data(
                 """query($from: ID!, $to: ID!, $direction: LineageDirection) {
                      paths(from: $from, to: $to, maxLength: 5, first: 100, direction: $direction) {
-                       complete reason paths { length nodes { id } edges { from to kind } } } }""",
+                       complete reason paths { length nodes { id: nodeId } edges { from to kind } } } }""",
                 **{"from": ends[0], "to": ends[1], "direction": direction},
             )
             found = answer["paths"]["paths"]

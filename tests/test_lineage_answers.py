@@ -35,7 +35,7 @@ LINEAGE = """
           maxBytes: $bytes, types: $types, through: $through, since: $since, until: $until, after: $after,
           countUpTo: $countUpTo) {
         asOf complete reason missing
-        nodes { id type label state depth }
+        nodes { id: nodeId type label state depth }
         edges { from to kind closesCycle }
         frontier { node direction kind type depth remaining capped cursor }
       }
@@ -206,7 +206,7 @@ async def test_paths_along_the_loop(loops: Loops) -> None:
 async def test_rows_come_with_their_nodes(demo: Client) -> None:
     """One statement for each type of which fields are asked, beside those of the walk."""
     start = (await demo.data("{ experiments(first: 1, where: {models: {some: {}}}) { nodes { id } } }"))["experiments"]
-    query = """query($from: [ID!]!) { lineage(from: $from, direction: DOWNSTREAM, maxDepth: 1) { nodes { id type
+    query = """query($from: [ID!]!) { lineage(from: $from, direction: DOWNSTREAM, maxDepth: 1) { nodes { id: nodeId type
                  %s } } }"""
     below = "node { id __typename ... on Model { modelName experiment { id } } ... on Experiment { experimentName } }"
     plain = await demo.ask(query % "label", **{"from": [start["nodes"][0]["id"]]})
@@ -560,8 +560,8 @@ async def test_what_happened_between_two_moments(template: Database, clone: Clon
         async with serve(database) as client:
             data = await client.data(
                 """query($from: [ID!]!, $between: [DateTime!]!) { lineageDiff(from: $from, between: $between) {
-                     added { nodes { id } edges { from to } } removed { nodes { id } edges { from to } }
-                     changed { node { id } at lifecycle } unknown complete } }""",
+                     added { nodes { id: nodeId } edges { from to } } removed { nodes { id: nodeId } edges { from to } }
+                     changed { node { id: nodeId } at lifecycle } unknown complete } }""",
                 **{
                     "from": [f"Experiment:{keys['experiment']}"],
                     "between": ["2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"],

@@ -22,8 +22,8 @@ Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 
 IMPACT = """
     query($of: ID!, $if: LineageTransition!, $maxNodes: Int) { impact(of: $of, if: $if, maxNodes: $maxNodes) {
-      node { id state } lifecycle from to allowed blockedBy { code node { id } } changes { id state }
-      nodes { id depth } edges { from to kind } unknown complete reason asOf } }"""
+      node { id: nodeId state } lifecycle from to allowed blockedBy { code node { id } } changes { id: nodeId state }
+      nodes { id: nodeId depth } edges { from to kind } unknown complete reason asOf } }"""
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ async def test_recorded_changes_are_differences(client: Client, sql: asyncpg.Con
     now = datetime.now(UTC)
     data = await client.data(
         """query($from: [ID!]!, $between: [DateTime!]!) { lineageDiff(from: $from, between: $between) {
-             changed { node { id state } lifecycle from to actor } unknown } }""",
+             changed { node { id: nodeId state } lifecycle from to actor } unknown } }""",
         **{
             "from": [model],
             "between": [(now - timedelta(hours=1)).isoformat(), (now + timedelta(hours=1)).isoformat()],

@@ -266,7 +266,7 @@ ESTIMATE_ROWS = """
 
 LINEAGE = """query($from: [ID!]!, $depth: Int) { lineage(from: $from, maxDepth: $depth) {
     complete reason missing
-    nodes { id label state degree { upstream downstream } node { ... on Estimate { gate } } }
+    nodes { id: nodeId label state degree { upstream downstream } node { ... on Estimate { gate } } }
     edges { from to kind } } }"""
 
 
@@ -283,7 +283,7 @@ async def test_an_estimate_is_a_node_of_its_own(template: Database, clone: Clone
                 back = (await client.data(LINEAGE, **{"from": [test]}, depth=1))["lineage"]
                 diff = await client.data(
                     "query($from: [ID!]!, $between: [DateTime!]!) { lineageDiff(from: $from, between: $between) { "
-                    "added { nodes { id } } changed { node { id } } unknown } }",
+                    "added { nodes { id: nodeId } } changed { node { id: nodeId } } unknown } }",
                     **{"from": [estimate], "between": ["2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"]},
                 )
         connection = await connect(database.admin_url)

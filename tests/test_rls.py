@@ -133,7 +133,7 @@ async def test_every_way_to_read_is_policed(
             node(id: $model) { id } nodes(ids: [$model]) { id } model(id: $model) { modelName }
             experiment(id: $experiment) { experimentName }
             search(text: $name, types: [Experiment, Model]) { hits { text } }
-            lineage(from: [$model]) { nodes { id } missing }
+            lineage(from: [$model]) { nodes { id: nodeId } missing }
             models(where: {experiment: {experimentName: {eq: $name}}}) { totalCount } }""",
         model=f"Model:{model}",
         experiment=experiment,
@@ -146,7 +146,7 @@ async def test_every_way_to_read_is_policed(
     }  # fmt: skip
     own = await expected(sql, mine)
     walked = await caller.data(
-        "query ($from: [ID!]!) { lineage(from: $from, maxDepth: 4) { nodes { id type } } }",
+        "query ($from: [ID!]!) { lineage(from: $from, maxDepth: 4) { nodes { id: nodeId type } } }",
         **{"from": [f"Experiment:{id_}" for id_ in own]},
     )
     seen = {node["id"].split(":")[1] for node in walked["lineage"]["nodes"] if node["type"] == "Experiment"}

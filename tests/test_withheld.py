@@ -113,7 +113,7 @@ async def alarming_model(client: Client) -> tuple[str, str]:
 
 
 WALK = """query ($from: [ID!]!, $after: [String!]) { lineage(from: $from, maxDepth: 2, perNodeLimit: 3, after: $after) {
-    nodes { id type label degree { upstream downstream } } edges { from to } complete reason
+    nodes { id: nodeId type label degree { upstream downstream } } edges { from to } complete reason
     frontier { type cursor } omitted { type } missing } }"""
 
 
@@ -135,7 +135,7 @@ async def test_walks_pass_what_is_withheld_by(guarded: Client) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "query ($id: ID!) { lineage(from: [$id]) { nodes { id } missing } }",
+        "query ($id: ID!) { lineage(from: [$id]) { nodes { id: nodeId } missing } }",
         "query ($id: ID!) { lineageCounts(from: [$id]) { total missing } }",
         "query ($id: ID!) { lineageText(from: [$id]) }",
         "query ($id: ID!) { paths(from: $id, to: $id) { paths { length } missing } }",

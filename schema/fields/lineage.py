@@ -136,7 +136,7 @@ class Reading:
             record |= {"remaining": count, "capped": more}
 
 
-_ATTRIBUTES = {"from": "from_", "closesCycle": "closes_cycle", "asOf": "as_of"}
+_ATTRIBUTES = {"from": "from_", "closesCycle": "closes_cycle", "asOf": "as_of", "nodeId": "node_id"}
 
 
 def _projected(selection: Selection, value: Any) -> Any:

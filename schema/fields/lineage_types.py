@@ -47,7 +47,7 @@ class LineageDegree:
 
 @strawberry.type(description="A row in a lineage.")
 class LineageNode:
-    id: strawberry.ID = strawberry.field(description="Global id.")
+    node_id: strawberry.ID = strawberry.field(description="Global id of the row.")
     type: str = strawberry.field(description="Its type, as `__typename` names it.")
     label: str = strawberry.field(description="The best name that the row has; its type and key where it has none.")
     state: str | None = strawberry.field(
@@ -224,7 +224,7 @@ class Filling:
 
     async def _count_degrees(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
         branches = degree_branches(nodes, self.statements.lacking)
-        by_id = {record["id"]: record["degree"] for record in records}
+        by_id = {record["node_id"]: record["degree"] for record in records}
         for degree in by_id.values():
             degree |= {"upstream": 0, "downstream": 0}
         for number, place, count, more in await self.count(branches, Window()):
@@ -272,7 +272,7 @@ LONGEST = asking.MAX_COUNTED * 10
 def node_record(node: Found) -> Record:
     """A node as its type's fields read it, uncounted."""
     return {
-        "id": node.id,
+        "node_id": node.id,
         "type": node.type,
         "label": node.label,
         "state": node.state,

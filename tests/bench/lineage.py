@@ -36,7 +36,7 @@ LINEAGE = """
     query($from: [ID!]!, $depth: Int, $perNode: Int, $nodes: Int, $through: [LineageKind!]) {
       lineage(from: $from, direction: DOWNSTREAM, maxDepth: $depth, perNodeLimit: $perNode, maxNodes: $nodes,
           through: $through) {
-        nodes { id type label state depth } edges { from to kind closesCycle } complete
+        nodes { id: nodeId type label state depth } edges { from to kind closesCycle } complete
         frontier { node kind remaining capped cursor } } }"""
 
 MEASURED = """

@@ -117,10 +117,18 @@ function refusal(status: number, why = ""): ApiError {
   return new ApiError(what, "UNAUTHENTICATED");
 }
 
-const LINEAGE = `nodes { id type label state degree { upstream downstream capped } }
+const NODE = "nodeId type label state degree { upstream downstream capped }";
+const LINEAGE = `nodes { ${NODE} }
     edges { from to kind closesCycle }
     complete reason asOf missing
     omitted { type count }`;
+
+/** A lineage, its nodes by the ids of their rows. */
+async function ask(query: string, variables: object): Promise<Lineage> {
+  type Asked = Omit<Lineage, "nodes"> & { nodes: (Omit<LineageNode, "id"> & { nodeId: string })[] };
+  const { lineage: found } = (await send<{ lineage: Asked }>(query, variables)).data;
+  return { ...found, nodes: found.nodes.map(({ nodeId, ...node }) => ({ ...node, id: nodeId })) };
+}
 
 /** A walk counts a thousand edges of a kind; of so few nodes the API counts further. */
 export const COUNTED_AT_ONCE = 10;
@@ -130,11 +138,11 @@ const COUNTED = 100_000;
 export async function counted(from: string[]): Promise<Pick<Lineage, "nodes" | "frontier">> {
   const query = `query Counted($from: [ID!]!, $most: Int, $far: Int) {
   lineage(from: $from, maxDepth: 0, maxNodes: $most, countUpTo: $far) {
-    nodes { id type label state degree { upstream downstream capped } }
+    nodes { ${NODE} }
     frontier { node direction kind type depth remaining capped cursor }
   }
 }`;
-  return (await send<{ lineage: Lineage }>(query, { from, most: COUNTED_AT_ONCE, far: COUNTED })).data.lineage;
+  return ask(query, { from, most: COUNTED_AT_ONCE, far: COUNTED });
 }
 
 export async function lineage(walk: Walk): Promise<Lineage> {
@@ -146,12 +154,12 @@ export async function lineage(walk: Walk): Promise<Lineage> {
     frontier { node direction kind type depth remaining capped cursor }
   }
 }`;
-  return (await send<{ lineage: Lineage }>(query, walk)).data.lineage;
+  return ask(query, walk);
 }
 
 /** The named nodes and every edge among them: what is on screen, as one answer. */
 export async function among(from: string[]): Promise<Pick<Lineage, "nodes" | "edges" | "missing">> {
-  return (await send<{ lineage: Lineage }>(asGraphQL("$from", "($from: [ID!]!)"), { from })).data.lineage;
+  return ask(asGraphQL("$from", "($from: [ID!]!)"), { from });
 }
 
 /** The operation that answers what is on screen, to be pasted anywhere. */
