@@ -40,7 +40,8 @@ class FoundTable:
     indexes: list[FoundIndex] = field(default_factory=list)
     foreign_keys: set[frozenset[str]] = field(default_factory=set)
     checks: set[str] = field(default_factory=set)
-    triggers: set[str] = field(default_factory=set)
+    triggers: dict[str, str] = field(default_factory=dict)
+    """The text of the functions of its active triggers, by their names."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ _CONSTRAINTS = text(f"""
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND k.contype IN ('f', 'c')
     UNION ALL
-    SELECT {_NAME}, 'trigger', p.proname::text, '{{}}'
+    SELECT {_NAME}, 'trigger', p.proname::text, ARRAY[p.prosrc]
     FROM pg_trigger AS t
     JOIN pg_proc AS p ON p.oid = t.tgfoid
     JOIN pg_class AS c ON c.oid = t.tgrelid
@@ -156,4 +157,4 @@ def _add(table: FoundTable, kind: str, name: str, columns: Sequence[Any]) -> Non
     elif kind == "c":
         table.checks.add(name)
     else:
-        table.triggers.add(name)
+        table.triggers[name] = columns[0]

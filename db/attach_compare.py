@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.types import ARRAY, TypeEngine
 
+from db import attach_triggers
 from db.attach_catalog import Found, FoundTable
 from db.attach_fields import by_column, by_lookup, field_of, of_table
 from db.base import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
@@ -46,13 +47,6 @@ FUNCTIONS = {
 }
 """The functions that the dictionary names: the number of their arguments, and what is lost without them."""
 
-_TRIGGERS = {
-    "ml_model_registry": "the database does not keep at most one champion per experiment",
-    "twin_fidelity_tracking": "fidelity and grade are not computed when actual results are recorded",
-    "ml_drift_history": "drift of medium or higher severity raises no alert",
-    "ab_fidelity_comparisons": "prediction errors and fidelity scores are not computed",
-}
-
 _FAMILIES = {
     "character varying": "text", "character": "text", "text": "text", "smallint": "number", "integer": "number",
     "bigint": "number", "numeric": "number", "real": "number", "double precision": "number",
@@ -87,7 +81,7 @@ def differences(found: Found) -> Iterator[Difference]:
             if not entity.__is_view__:
                 yield from _indexes(entity, there)
                 yield from _constraints(table, there)
-                yield from _trigger(table, there)
+                yield from _triggers(table, there)
     for labels in enum_types():
         yield from _enum(labels, found)
     yield from _functions(found)
@@ -273,12 +267,13 @@ def _constraints(table: Table, there: FoundTable) -> Iterator[Difference]:
             )  # fmt: skip
 
 
-def _trigger(table: Table, there: FoundTable) -> Iterator[Difference]:
-    lost = _TRIGGERS.get(table.fullname)
-    # Triggers have no names in the dictionary; those that only keep the time of the last change are not meant.
-    if lost and not any("updated" not in function for function in there.triggers):
+def _triggers(table: Table, there: FoundTable) -> Iterator[Difference]:
+    name = table.fullname
+    for lost in attach_triggers.lacking(name, there.triggers):
+        yield Difference(Severity.COSTS, "missing trigger", name, f"{name} has no active trigger: {lost}")
+    for function, follows in attach_triggers.left_to(name, there.triggers):
         yield Difference(
-            Severity.COSTS, "missing trigger", table.fullname, f"{table.fullname} has no active trigger: {lost}"
+            Severity.INFORMS, "own trigger", name, f"{name} has a trigger of its own, {function}: {follows}"
         )
 
 

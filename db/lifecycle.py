@@ -22,7 +22,7 @@ NOW = "now()"
 ACTOR = "{actor}"
 REASON = "{reason}"
 NOTHING = "NULL"
-"""What a stamp writes into a column: SQL, with the holes of who and why."""
+"""What a stamp writes into a column: SQL, with the holes of who and why. Without a reason, what is stored stays."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +158,15 @@ def lifecycle_of(entity: str, name: str | None = None) -> Lifecycle | None:
     return next((one for one in _lifecycles if one.entity == entity and name in {None, one.name}), None)
 
 
-DURATION = "least(round(extract(epoch FROM now() - {since})::numeric, 2), 99999999)"
-"""Seconds since the time of a column, as far as its column can hold them."""
+def seconds_since(column: str) -> str:
+    """SQL of the seconds since the time in a column; null without one, or where it lies ahead (a clock ran back)."""
+    return f"CASE WHEN isfinite({column}) AND {column} <= now() THEN extract(epoch FROM now() - {column})::numeric END"
 
 
-def duration_since(column: str) -> str:
-    """A stamp: the seconds since the time in another column of the row."""
-    return DURATION.replace("{since}", column)
+def duration_since(column: str, most: str = "99999999") -> str:
+    """A stamp: the seconds since the time in another column of the row, at most what the stamped column can hold."""
+    seconds = seconds_since(column)
+    return f"CASE WHEN {seconds} < {most} THEN round({seconds}, 2) WHEN {seconds} IS NOT NULL THEN {most} END"
 
 
 def activation(

@@ -334,7 +334,8 @@ class Work:
         origin = lifecycle.state(row[lifecycle.column])
         for step in lifecycle.steps(origin, to) if origin else ():
             for column, stamp in step.stamps.items():
-                if not self.missing.first(row.type, (column,)):
+                unsaid = stamp == REASON and self.request.reason is None
+                if not unsaid and not self.missing.first(row.type, (column,)):
                     written[column] = self._stamp(stamp)
         await self.write(row, written)
         await self.record(row.id, lifecycle.name, lifecycle.shown(row[lifecycle.column]), to.name)

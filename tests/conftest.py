@@ -22,6 +22,7 @@ from sqlalchemy.engine import make_url
 import platform_db
 from client import Client, serving
 from db import setup
+from db.attach import attach
 from db.demo import load
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
 from db.engine import database_url
@@ -38,6 +39,13 @@ UNKNOWN_COLUMN = ("ml_experiments", "internal_note", "text")
 MISSING_COLUMN = ("ml_deployments", "production_metrics")
 MISSING_VIEW = "v_agent_latency_summary"
 """How ``platform_database`` differs from the dictionary."""
+
+GRANTS = f"""
+    GRANT USAGE ON SCHEMA public, ml, extensions TO {GATEWAY_ROLE};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, ml TO {GATEWAY_ROLE};
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, ml TO {GATEWAY_ROLE};
+"""
+"""What the gateway's role may on a database of the platform's."""
 
 
 @dataclass(frozen=True)
@@ -260,14 +268,31 @@ async def platform_template(server: Server) -> AsyncIterator[Database]:
                 without_column=MISSING_COLUMN,
                 without_view=MISSING_VIEW,
             )
-            await connection.execute(f"""
-                GRANT USAGE ON SCHEMA public, ml, extensions TO {GATEWAY_ROLE};
-                GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, ml TO {GATEWAY_ROLE};
-                GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, ml TO {GATEWAY_ROLE};
-            """)
+            await connection.execute(GRANTS)
         finally:
             await connection.close()
         yield database
+
+
+@pytest.fixture(scope="session")
+async def own_platform_template(server: Server) -> AsyncIterator[Database]:
+    """The platform's database with its own constraints and triggers, attached to. Do not connect: clone it."""
+    async with empty_database(server) as database:
+        connection = await server.connect(database.name)
+        try:
+            await platform_db.build(connection, rows=True, vector_schema="extensions", own=True)
+            await connection.execute(GRANTS)
+        finally:
+            await connection.close()
+        await attach(database.admin_url)
+        yield database
+
+
+@pytest.fixture
+async def own_platform(own_platform_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """A platform's database as its migrations build it, for one test."""
+    async with clone(own_platform_template) as copy:
+        yield copy
 
 
 @pytest.fixture(scope="session")

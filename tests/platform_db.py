@@ -20,6 +20,8 @@ from typing import Any
 
 import asyncpg
 
+import platform_own
+
 SPEC = Path(__file__).parent / "spec"
 SQL_FILES = sorted((Path(__file__).parents[1] / "db" / "sql").glob("g*.sql"))
 ROWS = 3
@@ -175,7 +177,7 @@ def _default(column: Column) -> str:
     }.get(kind, "'{}'" if kind.endswith("[]") else "0")
 
 
-def _create_table(table: str, columns: list[Column], vector_schema: str) -> Iterator[str]:
+def _create_table(table: str, columns: list[Column], vector_schema: str, *, own: bool) -> Iterator[str]:
     lines = []
     for column in columns:
         kind = column.type.replace("vector(", f"{vector_schema}.vector(")
@@ -186,7 +188,7 @@ def _create_table(table: str, columns: list[Column], vector_schema: str) -> Iter
             line += f" DEFAULT {_default(column)}"
         if not column.nullable:
             line += " NOT NULL"
-        if "UNIQUE" in column.documented_type or (table, column.name) == ("tool_registry", "name"):
+        if not own and ("UNIQUE" in column.documented_type or (table, column.name) == ("tool_registry", "name")):
             line += " UNIQUE"
         if column.parent:
             line += f" REFERENCES {column.parent[0]} ({column.parent[1]})"
@@ -287,13 +289,15 @@ async def build(
     extra_column: tuple[str, str, str] | None = None,
     without_column: tuple[str, str] | None = None,
     without_view: str | None = None,
+    own: bool = False,
 ) -> None:
     """Builds the platform's schema in an empty database, in one transaction.
 
     ``rows`` puts three rows into every table, before the triggers exist, so that what is in them is what :func:`row`
     says. ``vector_schema`` is where pgvector lives. The deviations: an enum type with a label more (type, label), a
     table with a column more (table, name, type), a table without one of its columns (table, name; what depends on it
-    goes too), and a view that is missing. The caller must be allowed to create extensions.
+    goes too), and a view that is missing. With ``own`` it has the platform's own constraints, triggers and functions
+    instead of the dictionary's and ours. The caller must be allowed to create extensions.
     """
     async with connection.transaction():
         await connection.execute(f"CREATE SCHEMA ml; CREATE SCHEMA IF NOT EXISTS {vector_schema}")
@@ -304,19 +308,28 @@ async def build(
             quoted = ", ".join(f"'{label}'" for label in [*labels, *more])
             await connection.execute(f"CREATE TYPE {name} AS ENUM ({quoted})")
         for table, columns in tables().items():
-            for statement in _create_table(table, columns, vector_schema):
+            for statement in _create_table(table, columns, vector_schema, own=own):
                 await connection.execute(statement)
-        for statement in _constraints():
+        for statement in platform_own.constraints() if own else _constraints():
             await connection.execute(statement)
         if rows:
             for table, n in itertools.product(tables(), range(ROWS)):
                 await connection.execute(_insert(table, n))
         await apply_sql(connection)
-        if extra_column:
-            table, name, kind = extra_column
-            await connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-        if without_column:
-            table, name = without_column
-            await connection.execute(f"ALTER TABLE {table} DROP COLUMN {name} CASCADE")
-        if without_view:
-            await connection.execute(f"DROP VIEW {without_view} CASCADE")
+        if own:
+            await platform_own.make_own(connection)
+        for statement in _deviations(extra_column, without_column, without_view):
+            await connection.execute(statement)
+
+
+def _deviations(
+    extra_column: tuple[str, str, str] | None, without_column: tuple[str, str] | None, without_view: str | None
+) -> Iterator[str]:
+    if extra_column:
+        table, name, kind = extra_column
+        yield f"ALTER TABLE {table} ADD COLUMN {name} {kind}"
+    if without_column:
+        table, name = without_column
+        yield f"ALTER TABLE {table} DROP COLUMN {name} CASCADE"
+    if without_view:
+        yield f"DROP VIEW {without_view} CASCADE"

@@ -8,7 +8,7 @@ from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base import Labels
-from db.lifecycle import NOW, Change, Given, Lifecycle, Step
+from db.lifecycle import NOW, Change, Given, Lifecycle, Step, seconds_since
 from db.models.g04_tool_composer import CompositionStatus, RoutingPattern
 
 
@@ -66,6 +66,12 @@ EPISODE = Lifecycle(
     ),
 )
 
+_STEP_ENDED = {
+    "completed_at": NOW,
+    # in the statement that moves the step, whose triggers may measure it
+    "latency_ms": f"coalesce(latency_ms, ({seconds_since('started_at')} * 1000)::float8)",
+}
+
 STEP = Lifecycle(
     "status",
     "CompositionStep",
@@ -78,7 +84,7 @@ STEP = Lifecycle(
     },
     entering={
         CompositionStatus.EXECUTING: Step(stamps={"started_at": NOW}),
-        **{end: Step(stamps={"completed_at": NOW}, effects=("measure_tool",)) for end in _ENDS},
+        **{end: Step(stamps=_STEP_ENDED, effects=("measure_tool",)) for end in _ENDS},
     },
     changes=(
         Change(
@@ -86,7 +92,10 @@ STEP = Lifecycle(
             "Starts or ends a step of a composition; its end is a measurement of its tool.",
             given={
                 "output_result": Given(JSONB(), "Output data."),
-                "latency_ms": Given(Double(), "Step execution time, in ms; the time since its start unless said."),
+                "latency_ms": Given(
+                    Double(),
+                    "Step execution time, in ms; the time since its start unless said, null if it never started.",
+                ),
                 "error_message": Given(TEXT(), "Why the step failed; needed for FAILED."),
             },
             needs={CompositionStatus.FAILED: ("error_message",)},

@@ -18,7 +18,7 @@ class TrialState(Labels):
     FAIL = "FAIL", "Ended by an error."
 
 
-_ENDED = {"datetime_complete": NOW, "duration_seconds": f"least({duration_since('datetime_start')}, 9999999)"}
+_ENDED = {"datetime_complete": NOW, "duration_seconds": duration_since("datetime_start", "9999999")}
 
 TRIAL = Lifecycle(
     "state",

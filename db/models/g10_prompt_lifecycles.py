@@ -26,7 +26,7 @@ class Rollout(Labels):
     ROLLED_OUT = "rolled_out", "Its instruction is the active one."
 
 
-_ENDED = {"completed_at": NOW, "duration_seconds": f"least({duration_since('started_at')}, 2147483647)::integer"}
+_ENDED = {"completed_at": NOW, "duration_seconds": f"({duration_since('started_at', '2147483647')})::integer"}
 
 OPTIMIZATION_RUN = Lifecycle(
     "status",

@@ -7,7 +7,7 @@ from typing import Any
 
 from db.models.g04_tool_composer import CompositionStatus
 from schema.effects import check, effect
-from schema.lifecycle import Moved, Sql, Work
+from schema.lifecycle import Moved, Row, Sql, Work
 
 ROLLING = 100
 """Measurements that a tool's rolling figures are of."""
@@ -35,21 +35,56 @@ def correct_pattern_of_a_wrong_routing(given: Mapping[str, Any]) -> tuple[str, s
     return None
 
 
+_MEASURED = """
+    SELECT p.performance_id::text FROM tool_performance AS p
+    WHERE p.step_id = $1::text::uuid
+    UNION ALL
+    SELECT p.performance_id::text FROM tool_performance AS p
+    WHERE p.step_id IS NULL AND p.tool_id = $2::text::uuid AND p.executed_at >= now()
+        AND p.xmin::text = pg_current_xact_id()::xid::text
+"""
+
+
 @effect
 async def measure_tool(work: Work, moved: Moved) -> None:
-    """Adds the step's end to `tool_performance` and refreshes the tool's latency and success rate."""
+    """Adds the step's end to `tool_performance` and refreshes the tool's latency and success rate.
+
+    Where a trigger of the database has just written the measurement, or whoever ran the tool has, it is left to them.
+    A step that never started measures nothing.
+    """
     step = await work.again(moved.row)
-    if step["latency_ms"] is None:
-        since = Sql("coalesce(extract(epoch FROM completed_at - started_at) * 1000, 0)")
-        await work.write(step, {"latency_ms": since})
-        step = await work.again(step)
     # the tool first, so that two steps that end at once count each other
     tools = await work.find("Tool", "t.tool_id = $1::text::uuid", step["tool_id"])
+    measured = [key for (key,) in await work.fetch(_MEASURED, step["step_id"], step["tool_id"])]
+    if not measured and step["latency_ms"] is not None:
+        measured = [await _measured(work, step, moved)]
+    for key in measured:
+        work.touched(f"ToolPerformance:{key}")
+    if not measured:
+        return
+    for tool in tools:
+        recent = (
+            "(SELECT avg({what}) FROM (SELECT nullif(p.latency_ms, 'NaN') AS latency_ms, p.success "
+            "FROM tool_performance AS p WHERE p.tool_id = t.tool_id "
+            f"ORDER BY p.executed_at DESC, p.performance_id DESC LIMIT {ROLLING}) AS recent)"
+        )
+        await work.write(
+            tool,
+            {
+                "avg_latency_ms": Sql(recent.replace("{what}", "latency_ms")),
+                "success_rate": Sql(recent.replace("{what}", "success::integer::float8")),
+            },
+        )
+        work.touched(tool.id)
+
+
+async def _measured(work: Work, step: Row, moved: Moved) -> str:
+    """Writes the measurement; returns its key."""
     episodes = await work.fetch(
         "SELECT composition_id FROM composer_episodes WHERE episode_id = $1::text::uuid", step["episode_id"]
     )
     broken = None if moved.to is CompositionStatus.COMPLETED else moved.to.value.lower()
-    measured = await work.insert(
+    row = await work.insert(
         "ToolPerformance",
         {
             "tool_id": step["tool_id"],
@@ -62,17 +97,4 @@ async def measure_tool(work: Work, moved: Moved) -> None:
             "called_by": "composer",
         },
     )
-    work.touched(measured.id)
-    for tool in tools:
-        recent = (
-            "(SELECT avg({what}) FROM (SELECT p.latency_ms, p.success FROM tool_performance AS p WHERE p.tool_id = "
-            f"t.tool_id ORDER BY p.executed_at DESC, p.performance_id DESC LIMIT {ROLLING}) AS recent)"
-        )
-        await work.write(
-            tool,
-            {
-                "avg_latency_ms": Sql(recent.replace("{what}", "latency_ms")),
-                "success_rate": Sql(recent.replace("{what}", "success::integer::float8")),
-            },
-        )
-        work.touched(tool.id)
+    return row.key[0]

@@ -1,0 +1,87 @@
+"""What a database's own triggers do, by looking at them: what they write, and what the gateway leaves to them.
+
+The platform's database has triggers of seven kinds, not all of them ours by name or rule. A trigger is known by its
+table and by what its function's text says, so that it is found under any name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Known:
+    """A kind of trigger: how its function is recognised, what is lost without one, what the gateway leaves to it."""
+
+    table: str
+    does: str
+    """A regular expression over the text of the function."""
+    lost: str = ""
+    """What it costs that there is none; nothing where the gateway does it by itself."""
+    theirs: str = ""
+    """What follows where it is another than the one that the gateway's migrations make."""
+
+
+OURS = frozenset(
+    {
+        "queue_for_champion", "keep_single_champion", "raise_drift_alert", "grade_twin_fidelity",
+        "refresh_fidelity_of_tracked", "refresh_fidelity_of_simulated", "grade_fidelity_comparison",
+        "keep_locked_cohort", "set_updated_at", "tell_of_alerts",
+    }
+)  # fmt: skip
+"""The functions of the triggers that the gateway's migrations make."""
+
+KNOWN = (
+    Known(
+        "ml_model_registry", r"is_champion",
+        "the database does not keep at most one champion per experiment",
+        "it clears an experiment's other champions by itself, and two transactions beside the gateway may leave two",
+    ),
+    Known(
+        "ml_drift_history", r"insert\s+into\s+(public\.)?ml_monitoring_alerts",
+        "drift of medium or higher severity raises no alert",
+        "it raises the alert of a drift that is recorded, and the gateway raises none beside it",
+    ),
+    Known(
+        "twin_fidelity_tracking", r"fidelity_grade\s*:=|prediction_error\s*:=",
+        "fidelity and grade are not computed when actual results are recorded",
+        "it grades twins by its own rules, and the graph shows what it stores",
+    ),
+    Known(
+        "twin_fidelity_tracking", r"digital_twin_models|refresh_twin_model_fidelity",
+        "the fidelity of twin models does not follow their validations",
+        "it works the fidelity of twin models out by its own rules",
+    ),
+    Known(
+        "ab_fidelity_comparisons", r"fidelity_score\s*:=|fidelity_grade\s*:=|prediction_error\s*:=",
+        "prediction errors and fidelity scores are not computed",
+        "it grades comparisons by its own rules, and the graph shows what it stores",
+    ),
+    Known(
+        "composition_steps", r"insert\s+into\s+(public\.)?tool_performance",
+        theirs="it measures the tool of a step that ends, and `moveStep` adds no measurement beside it",
+    ),
+    Known("ml_shap_analyses", r"explanation_id", theirs="it names explanations that have no id"),
+)  # fmt: skip
+"""The platform's kinds of triggers, beside those that keep the time of the last change."""
+
+
+def lacking(table: str, triggers: Mapping[str, str]) -> Iterator[str]:
+    """What is lost because no trigger of a table does it; ``triggers`` are its functions' texts by name."""
+    for known in KNOWN:
+        if known.table == table and known.lost and not any(_does(known, text) for text in triggers.values()):
+            yield known.lost
+
+
+def left_to(table: str, triggers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The functions of a table's triggers that are not ours but of a known kind, and what follows."""
+    for known in KNOWN:
+        for name, text in sorted(triggers.items()):
+            if known.table == table and name not in OURS and known.theirs and _does(known, text):
+                yield name, known.theirs
+
+
+def _does(known: Known, text: str) -> bool:
+    return re.search(known.does, text, re.IGNORECASE) is not None

@@ -1,0 +1,110 @@
+"""What is written with a change: durations, reasons and measurements, and nothing where nothing is known."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from changing import change
+from client import Client, serving
+from conftest import Clone, Database, connect
+
+
+@pytest.fixture(scope="module")
+async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    async with clone(demo_template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+async def client(own: Database) -> AsyncIterator[Client]:
+    async with serving(own.gateway_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(own.owner_url)
+    yield connection
+    await connection.close()
+
+
+async def test_a_step_that_never_started_measures_nothing(client: Client, sql: asyncpg.Connection) -> None:
+    tool = await sql.fetchval(
+        "INSERT INTO tool_registry (name, description, category, source_agent, avg_latency_ms) "
+        "VALUES ($1, 'd', 'CAUSAL', 'x', 7) RETURNING tool_id",
+        uuid.uuid4().hex,
+    )
+    episode = await sql.fetchval(
+        "INSERT INTO composer_episodes (composition_id, query_text, total_latency_ms) VALUES ($1, 'q', 0) "
+        "RETURNING episode_id",
+        uuid.uuid4().hex,
+    )
+    key = await sql.fetchval(
+        "INSERT INTO composition_steps (episode_id, step_number, step_name, tool_id, tool_name) "
+        "VALUES ($1, 1, 's', $2, 't') RETURNING step_id",
+        episode, tool,
+    )  # fmt: skip
+    result = await change(client, "moveStep", id=str(key), to="FAILED", errorMessage="no")
+    assert result["alsoChanged"] == []
+    assert await sql.fetchval("SELECT latency_ms FROM composition_steps WHERE step_id = $1", key) is None
+    assert await sql.fetchval("SELECT count(*) FROM tool_performance WHERE tool_id = $1", tool) == 0
+    assert await sql.fetchval("SELECT avg_latency_ms FROM tool_registry WHERE tool_id = $1", tool) == 7
+
+
+ENDING = {
+    "moveRetraining": ("ml_retraining_history", "triggered_at", "status", "training", "FAILED", {}),
+    "failMonitoringRun": ("ml_monitoring_runs", "started_at", "status", "running", None, {"errorMessage": "e"}),
+    "moveMaterializationJob": (
+        "ml_feast_materialization_jobs", "started_at", "status", "running", "FAILED", {"errorMessage": "e"}
+    ),
+    "moveTrial": ("ml_hpo_trials", "datetime_start", "state", "RUNNING", "FAIL", {}),
+    "moveOptimizationRun": ("prompt_optimization_runs", "started_at", "status", "running", "FAILED",
+                            {"errorMessage": "e"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDING)
+async def test_a_duration_without_a_start_is_null(client: Client, sql: asyncpg.Connection, name: str) -> None:
+    """Also where the clock ran back and the start lies ahead; a duration is as long as its column can hold."""
+    table, start, column, state_, to, more = ENDING[name]
+    key = "run_id" if table == "prompt_optimization_runs" else "id"
+    row = await sql.fetchval(f"SELECT {key} FROM {table} ORDER BY {key} LIMIT 1")
+    await sql.execute(f"ALTER TABLE {table} ALTER {start} DROP NOT NULL")
+    for began, expected in (
+        ("NULL", None), ("now() + interval '1 hour'", None), ("'infinity'", None), ("'-infinity'", None),
+        ("now() - interval '90 seconds'", 90), ("'0001-01-01'", 9_999_999),
+    ):  # fmt: skip
+        await sql.execute(
+            f"UPDATE {table} SET {start} = {began}, {column} = '{state_}', duration_seconds = NULL WHERE {key} = $1",
+            row,
+        )
+        given = {"to": to} if to else {}
+        result = await change(client, name, id=str(row), **given, **more)
+        assert result["__typename"] == "TransitionApplied", result
+        found = await sql.fetchval(f"SELECT duration_seconds FROM {table} WHERE {key} = $1", row)
+        assert (found is None) if expected is None else found >= expected
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "table", "key", "column", "state_"),
+    [
+        ("moveDeployment", "ROLLED_BACK", "ml_deployments", "id", "rollback_reason", "status = 'active'"),
+        ("stopPromptAbTest", None, "prompt_ab_tests", "test_id", "decision_reason", "status = 'running'"),
+        ("deactivateTwinModel", None, "digital_twin_models", "model_id", "deactivation_reason", "is_active = true"),
+    ],
+)
+async def test_no_reason_erases_none(
+    client: Client, sql: asyncpg.Connection, name: str, to: str | None, table: str, key: str, column: str,
+    state_: str,
+) -> None:  # fmt: skip
+    row = await sql.fetchval(f"SELECT {key} FROM {table} ORDER BY {key} LIMIT 1")
+    for reason, kept in ((None, "stored"), ("said", "said")):
+        await sql.execute(f"UPDATE {table} SET {state_}, {column} = 'stored' WHERE {key} = $1", row)
+        given = {"to": to} if to else {}
+        result = await change(client, name, id=str(row), **given, reason=reason)
+        assert result["__typename"] == "TransitionApplied", result
+        assert await sql.fetchval(f"SELECT {column} FROM {table} WHERE {key} = $1", row) == kept
