@@ -1,4 +1,5 @@
-"""What the planning of requests needs to know of a database: how large its tables are, and which pgvector it has."""
+"""What the planning of requests needs to know of a database: how large its tables are, which indexes they have, which
+columns refuse null, and which pgvector there is."""
 
 from __future__ import annotations
 
@@ -16,26 +17,86 @@ BYTES_PER_ROW = 200
 
 
 @dataclass(frozen=True)
+class IndexColumn:
+    """A key column of an index. The name is empty for an expression, and for a column that the index does not keep in
+    the order of its type (another operator class or collation)."""
+
+    name: str
+    descending: bool = False
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index that is valid; ``predicate`` as Postgres writes it, None where the index is of all rows."""
+
+    name: str
+    columns: tuple[IndexColumn, ...]
+    method: str = "btree"
+    unique: bool = False
+    predicate: str | None = None
+
+
+@dataclass(frozen=True)
 class Facts:
-    """Estimated rows by table, named as the models name them, and the version of pgvector, None without it."""
+    """Tables go by the names that the models give them.
+
+    ``rows`` are estimates; ``vector_version`` is pgvector's, None without it; ``not_null`` are the columns of a table
+    that refuse null.
+    """
 
     rows: Mapping[str, int] = field(default_factory=dict)
     vector_version: tuple[int, ...] | None = None
+    indexes: Mapping[str, tuple[Index, ...]] = field(default_factory=dict)
+    not_null: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def scans_on(self) -> bool:
         """Whether a scan of an HNSW index can go on until a page is full: since pgvector 0.8."""
         return self.vector_version is not None and self.vector_version >= (0, 8)
 
+    def reads_like(self, other: Facts) -> bool:
+        """Whether the same statements are right for both: only how many rows there are may differ."""
+        return (self.scans_on, self.indexes, self.not_null) == (other.scans_on, other.indexes, other.not_null)
 
+
+_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
+_OURS = "n.nspname = ANY (:schemas) AND c.relname = ANY (:names)"
 _FACTS = text(f"""
-    SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname,
+    SELECT {_NAME},
         CASE WHEN c.reltuples >= 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / {BYTES_PER_ROW} END::bigint::text
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname = ANY (:schemas) AND c.relname = ANY (:names)
+    WHERE c.relkind IN ('r', 'p', 'm', 'f') AND {_OURS}
     UNION ALL
     SELECT '', extversion FROM pg_extension WHERE extname = 'vector'
+""")
+# the two lowest bits of an option are DESC and NULLS FIRST; what is not kept in its type's order has no name here
+_INDEXES = text(f"""
+    SELECT {_NAME}, x.relname, m.amname, i.indisunique, pg_get_expr(i.indpred, i.indrelid),
+        ARRAY(
+            SELECT CASE WHEN o.opcdefault AND i.indcollation[k.place] IN (0, a.attcollation) THEN a.attname END::text
+            FROM generate_series(0, i.indnkeyatts - 1) AS k (place)
+            JOIN pg_opclass AS o ON o.oid = i.indclass[k.place]
+            LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.place]
+            ORDER BY k.place
+        ),
+        ARRAY(SELECT i.indoption[place]::int FROM generate_series(0, i.indnkeyatts - 1) AS place ORDER BY place)
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_class AS x ON x.oid = i.indexrelid
+    JOIN pg_am AS m ON m.oid = x.relam
+    WHERE {_OURS} AND i.indisvalid
+    ORDER BY 1, 2
+""")
+_NOT_NULL = text(f"""
+    SELECT {_NAME}, array_agg(a.attname::text)
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND a.attnotnull
+    GROUP BY 1
 """)
 
 
@@ -52,6 +113,14 @@ async def read(engine: AsyncEngine) -> Facts:
     }
     async with engine.connect() as connection:
         found = {row[0]: row[1] for row in await connection.execute(_FACTS, known)}
+        indexes: dict[str, tuple[Index, ...]] = {}
+        for table, name, method, unique, predicate, columns, options in await connection.execute(_INDEXES, known):
+            made = [
+                IndexColumn(column or "", bool(option & 1), bool(option & 2))
+                for column, option in zip(columns, options, strict=True)
+            ]
+            indexes[table] = (*indexes.get(table, ()), Index(name, tuple(made), method, unique, predicate))
+        not_null = {table: frozenset(columns) for table, columns in await connection.execute(_NOT_NULL, known)}
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
-    return Facts({name: int(rows) for name, rows in found.items()}, parts)
+    return Facts({name: int(rows) for name, rows in found.items()}, parts, indexes, not_null)

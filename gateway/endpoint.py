@@ -48,6 +48,7 @@ from gateway.watch import Entry, Watch
 from schema.answers import Execution, Outcome
 from schema.catalogue import Catalogue
 from schema.errors import GatewayError, missing_object
+from schema.indexes import Indexes
 from schema.loaders import Loaders
 from schema.plans import KnownOperation, Plan, Plans, variable_values
 from schema.records import Missing
@@ -144,9 +145,9 @@ class GraphQLEndpoint:
         """How large the database is, as it grows."""
         known = self.access.facts
         self.access.learn(facts)
-        if facts.scans_on == known.scans_on:
+        if facts.reads_like(known):
             self.plans.forget_prices()
-        else:  # pgvector is another one
+        else:
             self.plans = self._no_plans()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -484,6 +485,7 @@ class GraphQLEndpoint:
             self._schema.graphql,
             self._schema.catalogue,
             self._measure,
+            Indexes(self.access.facts),
             compiles=self._settings.compiler,
             scans_on=self.access.facts.scans_on,
         )

@@ -136,6 +136,11 @@ class Join:
     remote_columns: tuple[str, ...]
     equality: bool = True
 
+    @property
+    def equal(self) -> tuple[str, ...]:
+        """The remote columns in which all rows that it finds for a row have one value."""
+        return self.remote_columns if self.equality else ()
+
     def on(self, local: str, remote: str) -> str:
         return self.predicate.replace("{local}", local).replace("{remote}", remote)
 
@@ -158,7 +163,8 @@ class OrderTerm:
     """One term of an order: an expression over ``{row}``, compared as ``pg_type``.
 
     ``columns`` are the table's columns that it reads, ``through`` those of the types that its relations lead to. A
-    ``nullable`` one may hold nulls, which come last in every default order, ascending or descending.
+    ``nullable`` one may hold nulls, which come last in every default order, ascending or descending; ``never_null``
+    says that no row which is read has one. ``apart``: the index that serves the order has nulls at the other end.
     """
 
     name: str
@@ -169,9 +175,28 @@ class OrderTerm:
     nulls_first: bool = False
     nullable: bool = True
     through: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    never_null: bool = False
+    apart: bool = False
 
     def over(self, row: str) -> str:
         return self.value.replace("{row}", row)
+
+    @property
+    def column(self) -> str | None:
+        """The column that it is, None where it is made of columns."""
+        plain = len(self.columns) == 1 and not self.through and self.value == f"{{row}}.{self.columns[0]}"
+        return self.columns[0] if plain else None
+
+    @property
+    def nulls_at_start(self) -> bool:
+        """Where SQL has its nulls: as the index does if there are none, by Postgres's default if there cannot be."""
+        if not self.nullable:
+            return self.descending
+        return self.nulls_first != (self.apart and self.never_null)
+
+    @property
+    def may_be_null(self) -> bool:
+        return self.nullable and not self.never_null
 
     def reversed(self) -> OrderTerm:
         return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)

@@ -18,7 +18,7 @@ the statement when the data say so (`Kind.json`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import count
 from operator import itemgetter
@@ -29,7 +29,8 @@ from schema import cursors, ids, sql
 from schema.arguments import bound, given, parse_id, type_of
 from schema.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
 from schema.errors import GatewayError
-from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice, few_ids
+from schema.indexes import Indexes
+from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, few_ids
 from schema.nearest import Similarity, settings
 from schema.pages import ListPage, NearestPage, plain
 from schema.places import Place, Variables, applied, filled
@@ -47,11 +48,19 @@ class Compiler:
     `NearestPage`); all of these ask `object` for the fields of their rows, which comes back here for each relation.
     """
 
-    def __init__(self, catalogue: Catalogue, missing: Missing, variables: Variables, *, scans_on: bool = True) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        missing: Missing,
+        variables: Variables,
+        indexes: Indexes,
+        *,
+        scans_on: bool = True,
+    ) -> None:
         """``scans_on``: whether a scan of a vector index can go on until a page is full."""
         self.pins: dict[str, Place] = {}
         self.bind = InlineBinds()
-        self.lists = Lists(catalogue, missing)
+        self.lists = Lists(catalogue, missing, indexes)
         self.scans_on = scans_on
         self._nearest = 0
         self._catalogue = catalogue
@@ -135,15 +144,17 @@ class Compiler:
             return partial(self._row_by_id, type_, self._key("id", asked["id"], type_))
         rows = type_.source(self._given(type_.arguments, selection))
         where = self.lists.lookup(type_, root, asked, self.bind) if type_.is_node else []
-        return partial(self._first_row, type_, rows, where)
+        return partial(self._first_row, type_, rows, where, ())
 
     def _row_by_id(self, type_: Type, key: Sequence[str], select: Sequence[str]) -> str:
         rows = type_.source({"keys": f"ARRAY[{key[0]}]"})
         where = [sql.same_key(type_, column, value) for column, value in zip(type_.key, key, strict=True)]
         return f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(where)} LIMIT 1"
 
-    def _first_row(self, type_: Type, rows: str, where: Sequence[str], select: Sequence[str]) -> str:
-        order = self.lists.order(type_)
+    def _first_row(
+        self, type_: Type, rows: str, where: Sequence[str], equal: Collection[str], select: Sequence[str]
+    ) -> str:
+        order = self.lists.order(type_, equal)
         return sql.page(rows, select, sql.Page(order, 1), self.bind, where=where)
 
     def _node(self, selection: Selection) -> str:
@@ -262,7 +273,7 @@ class Compiler:
         target = self._catalogue[relation.target]
         on = relation.join.on(row, "t")
         if relation.many:
-            return self._connection(target, selection, NESTED_PAGE, [on])
+            return self._connection(target, selection, NESTED_PAGE, [on], relation.join.equal)
         values = self._given(target.arguments, selection)
         if relation.join.remote_columns == target.key:
             values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
@@ -271,7 +282,7 @@ class Compiler:
             return self._one(
                 target, selection, lambda select: f"SELECT {', '.join(select)} FROM {rows} t WHERE {on} LIMIT 1"
             )
-        return self._one(target, selection, partial(self._first_row, target, rows, [on]))
+        return self._one(target, selection, partial(self._first_row, target, rows, [on], relation.join.equal))
 
     def _computed_object(self, field_: ObjectField, selection: Selection, row: str) -> str:
         asked = {child.name for child in selection.fields.values()}
@@ -285,9 +296,18 @@ class Compiler:
 
     # -- connections -----------------------------------------------------------------------------------------------
 
-    def _connection(self, type_: Type, selection: Selection, default: int, on: Sequence[str] = ()) -> str:
-        """The page of a list, of all rows or of those that fulfil ``on``, and what belongs to it."""
-        slice_ = self._slice(type_, selection, default)
+    def _connection(
+        self,
+        type_: Type,
+        selection: Selection,
+        default: int,
+        on: Sequence[str] = (),
+        equal: Collection[str] = (),
+    ) -> str:
+        """The page of a list, of all rows or of those that fulfil ``on`` and so have one value in the columns
+        ``equal``, and what belongs to it."""
+        arguments = self._sized(selection)
+        slice_ = self.lists.slice(type_, arguments, default, self._position, equal=equal)
         self.lists.refuse_missing(type_)
         return ListPage(self, type_, selection, slice_, on).query()
 
@@ -313,9 +333,6 @@ class Compiler:
                 self._pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
             for below in value if isinstance(value, list) else [value]:
                 self._pin_patterns(below)
-
-    def _slice(self, type_: Type, selection: Selection, default: int) -> Slice:
-        return self.lists.slice(type_, self._sized(selection), default, self._position)
 
     def _sized(self, selection: Selection) -> dict[str, Any]:
         """The arguments of a list with the size of its page, which the SQL depends on."""

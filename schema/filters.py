@@ -17,8 +17,9 @@ import orjson
 from schema.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.errors import GatewayError, bad_argument
 from schema.kinds import Kind
+from schema.orders import Default
 from schema.places import Place, applied
-from schema.sql import Binds, order_by
+from schema.sql import Binds, first
 
 MAX_DEPTH = 10
 MAX_LIST = 1000
@@ -176,12 +177,14 @@ def filtered(leaf: ColumnField) -> bool:
 class Where:
     """Turns coerced `where` arguments into predicates over a row alias.
 
-    ``missing`` says which column of a table the database lacks; a filter by it is a named error.
+    ``missing`` says which column of a table the database lacks; a filter by it is a named error. ``order`` is that of
+    the rows of which a relation leads to the first.
     """
 
     catalogue: Catalogue
     binds: Binds
     missing: Callable[[Type, tuple[str, ...]], GatewayError | None]
+    order: Default
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
 
     def predicates(self, type_: Type, where: Mapping[str, Any] | None, row: str, path: str = "where") -> list[str]:
@@ -252,8 +255,8 @@ class Where:
             on = relation.join.on(row, alias)
             source = f"SELECT FROM {target.source({})} {alias} WHERE {on}"
             if not relation.unique:  # the row that the relation leads to, not any that could be it
-                first = order_by(target.order, alias)
-                one = f"SELECT {alias}.* FROM {target.source({})} {alias} WHERE {on} ORDER BY {first} LIMIT 1"
+                order = self.order(target, relation.join.equal)
+                one = first(target.source({}), [f"{alias}.*"], order, where=[on], row=alias)
                 source = f"SELECT FROM ({one}) {alias} WHERE true"
             match quantifier:
                 case "some":
@@ -262,6 +265,18 @@ class Where:
                     yield f"NOT EXISTS ({source} AND {_all(inner)})"
                 case _:
                     yield f"NOT EXISTS ({source} AND ({_all(inner)}) IS NOT TRUE)"
+
+
+def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]:
+    """The columns that a filter compares with one value: all rows that it finds have that one."""
+    for name, value in (where or {}).items():
+        if name == "and":
+            for one in value or ():
+                yield from equal_columns(type_, one)
+        elif (leaf := type_.columns.get(name)) and isinstance(value, Mapping) and value.get("eq") is not None:
+            column = leaf.columns[0]
+            if leaf.value_over("t") == f"t.{column}":
+                yield column
 
 
 def json_paths(where: Any, path: str = "where") -> Iterator[str]:

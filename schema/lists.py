@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from schema import cursors, orders, sql
 from schema.arguments import Given, given
 from schema.catalogue import Catalogue, OrderTerm, RelationField, Root, Type
 from schema.errors import GatewayError, bad_argument, missing_object
-from schema.filters import Where
+from schema.filters import Where, equal_columns
+from schema.indexes import Indexes
 from schema.records import Missing
 
 MAX_PAGE = 1000
@@ -56,16 +57,27 @@ def few_ids(values: Sequence[str]) -> Sequence[str]:
 class Lists:
     """What lists of a catalogue's rows are, in a database that may lack some of it."""
 
-    def __init__(self, catalogue: Catalogue, missing: Missing) -> None:
+    def __init__(self, catalogue: Catalogue, missing: Missing, indexes: Indexes) -> None:
         self.catalogue = catalogue
         self.missing = missing
+        self.indexes = indexes
 
-    def order(self, type_: Type) -> tuple[OrderTerm, ...]:
-        """The default order of a type, without a column that the database lacks."""
-        return tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
+    def order(self, type_: Type, equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
+        """The default order of a type, without a column that the database lacks, as an index serves it; ``equal`` are
+        columns in which all rows have one value."""
+        order = tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
+        return self.indexes.follow(type_, order, equal)
 
-    def slice(self, type_: Type, arguments: Mapping[str, Any], default: int, decode: Decode = cursors.decode) -> Slice:
-        """Checks a connection's arguments before any SQL.
+    def slice(
+        self,
+        type_: Type,
+        arguments: Mapping[str, Any],
+        default: int,
+        decode: Decode = cursors.decode,
+        *,
+        equal: Collection[str] = (),
+    ) -> Slice:
+        """Checks a connection's arguments before any SQL; ``equal`` are columns that its rows share with their parent.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
@@ -84,25 +96,28 @@ class Lists:
             if value is not None and not 0 <= value <= MAX_PAGE:
                 raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
         backward = last is not None or before is not None
-        order = self._asked_order(type_, arguments.get("orderBy"))
+        where = arguments.get("where")
+        order = self._asked_order(type_, arguments.get("orderBy"), {*equal, *equal_columns(type_, where)})
         cursor = before if backward else after
         argument = "before" if backward else "after"
         position = None if cursor is None else decode(argument, cursor, type_, order)
         asked = last if backward else first
         values = given(self.catalogue, type_.arguments, arguments)
-        return Slice(default if asked is None else asked, backward, order, position, arguments.get("where"), values)
+        return Slice(default if asked is None else asked, backward, order, position, where, values)
 
-    def _asked_order(self, type_: Type, asked: Sequence[Mapping[str, Any]] | None) -> tuple[OrderTerm, ...]:
+    def _asked_order(
+        self, type_: Type, asked: Sequence[Mapping[str, Any]] | None, equal: Collection[str]
+    ) -> tuple[OrderTerm, ...]:
         """The order that is asked for, or the default one."""
         if not asked:
-            return self.order(type_)
-        terms = orders.order(self.catalogue, type_, asked, "orderBy")
+            return self.order(type_, equal)
+        terms = orders.order(self.catalogue, type_, asked, "orderBy", self.order)
         for term in terms:
             for name, columns in ((type_.name, term.columns), *term.through):
                 read = self.catalogue[name]
                 if what := self.missing.table(read) or self.missing.first(read, columns):
                     raise missing_object(what)
-        return terms
+        return self.indexes.follow(type_, terms, equal)
 
     def filters(self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
         """What rows must fulfil, over the alias ``t``."""
@@ -111,7 +126,7 @@ class Lists:
             what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
-        asked = Where(self.catalogue, bind, missing).predicates(type_, where, "t")
+        asked = Where(self.catalogue, bind, missing, self.order).predicates(type_, where, "t")
         return [*self.missing.conditions(type_, "t"), *asked]
 
     def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:

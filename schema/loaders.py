@@ -23,6 +23,7 @@ from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, R
 from schema.compiler import Compiler
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.filters import json_paths
+from schema.indexes import Indexes
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
 from schema.records import WRITTEN, Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection, node_selections
@@ -52,7 +53,8 @@ class Loaders:
         self.compiles = compiles
         self.reader = reader
         self.missing = missing
-        self.lists = Lists(catalogue, missing)
+        self.indexes = Indexes(facts)
+        self.lists = Lists(catalogue, missing, self.indexes)
         self.facts = facts
         self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
         self._compiled_failed = False
@@ -144,7 +146,7 @@ class Loaders:
         keys: Sequence[Key],
     ) -> list[Record]:
         """A connection for every parent key; the keys are ``[()]`` at a root."""
-        slice_ = self.lists.slice(type_, selection.arguments, default)
+        slice_ = self.lists.slice(type_, selection.arguments, default, equal=below[1].join.equal if below else ())
         fields = {child.name: child for child in selection.fields.values()}
         wants_rows = bool(fields.keys() & {"nodes", "edges", "pageInfo"})
         self.lists.refuse_missing(type_, below)
@@ -293,7 +295,7 @@ class Loaders:
             bind = sql.Binds()
             shape = self.shape(target, [selection], bind)
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
-            one = sql.Page(self.lists.order(target), 1)
+            one = sql.Page(self.lists.order(target, relation.join.equal), 1)
             values = bound(given(self.catalogue, target.arguments, selection.arguments), bind)
             if relation.join.remote_columns == target.key:
                 values["keys"] = f"ARRAY[k.{relation.join.local_columns[0]}::text]"
@@ -356,7 +358,7 @@ class Loaders:
 
     async def _compiled(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
         variables = selection.operation.variables.coerced
-        statement = Compiler(self.catalogue, self.missing, variables).rows(type_, selection, keys)
+        statement = Compiler(self.catalogue, self.missing, variables, self.indexes).rows(type_, selection, keys)
         found: list[Record | None] = [None] * len(keys)
         for place, json, rows in await self.reader.fetch(statement.sql, statement.values(variables)):
             found[place - 1] = {"__typename": type_.name, WRITTEN: orjson.Fragment(json)}

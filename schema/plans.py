@@ -35,6 +35,7 @@ from graphql.pyutils import Undefined
 from schema.catalogue import Catalogue
 from schema.compiler import Compiler
 from schema.errors import GatewayError
+from schema.indexes import Indexes
 from schema.places import Place, Variables
 from schema.records import Missing
 from schema.selection import Operation, Selection
@@ -161,6 +162,7 @@ class Plans:
         schema: GraphQLSchema,
         catalogue: Catalogue,
         measure: Callable[[Operation, Missing], int],
+        indexes: Indexes,
         *,
         compiles: bool = True,
         scans_on: bool = True,
@@ -170,6 +172,7 @@ class Plans:
         ``scans_on``: whether a scan of a vector index goes on until a page is full.
         """
         self.compiles = compiles
+        self._indexes = indexes
         self._scans_on = scans_on
         self.hits = self.misses = self.dropped = 0
         self._schema = schema
@@ -242,7 +245,7 @@ class Plans:
         if not self.compiles or known.definition.operation is not OperationType.QUERY:
             return Plan(tuple(roots), None, None, None)
         values = operation.variables
-        compiler = Compiler(self._catalogue, reads, values.coerced, scans_on=self._scans_on)
+        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, scans_on=self._scans_on)
         opened = {
             name: _opened(type_, name, values.coerced[name], itemgetter(name))
             for name, type_ in known.types

@@ -15,6 +15,7 @@ from string import punctuation
 from schema import ids
 from schema.catalogue import OrderTerm, Type
 from schema.sql import Binds, order_by, same_key
+from schema.sql import first as first_rows
 
 MAX_COMPARED = 20_000
 """Rows of a type whose names are compared, the newest; of all types together less than an operation may cost."""
@@ -104,7 +105,7 @@ class Searched:
         table = self.type.sql_name
         if not self.bounded:
             return table
-        return f"(SELECT * FROM {table} t ORDER BY {order_by(self.order, 't')} LIMIT {MAX_COMPARED})"
+        return f"({first_rows(table, ['t.*'], self.order, limit=MAX_COMPARED)})"
 
 
 class SearchStatement:

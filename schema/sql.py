@@ -49,9 +49,9 @@ def order_by(order: Sequence[OrderTerm], row: str) -> str:
 
 
 def _nulls(term: OrderTerm) -> str:
-    if not term.nullable or term.descending == term.nulls_first:
+    if term.descending == term.nulls_at_start:
         return ""  # Postgres's own: NULLS FIRST when descending, NULLS LAST when ascending
-    return " NULLS FIRST" if term.nulls_first else " NULLS LAST"
+    return " NULLS FIRST" if term.nulls_at_start else " NULLS LAST"
 
 
 def after(order: Sequence[OrderTerm], position: Sequence[str | None], row: str, bind: Binds) -> list[str]:
@@ -94,7 +94,7 @@ def _null_branches(
     branches = []
     before = list(equal)
     for term, value in zip(terms, values, strict=True):
-        if term.nullable and not term.nulls_first:
+        if term.may_be_null and not term.nulls_first:
             branches.append(_and(before, f"{term.over(row)} IS NULL"))
         before.append(f"{term.over(row)} = {value}")
     return branches
@@ -104,27 +104,73 @@ def _and(conditions: Sequence[str], last: str) -> str:
     return " AND ".join([*conditions, last])
 
 
-def page(rows: str, select: Sequence[str], page_: Page, bind: Binds, *, where: Sequence[str] = ()) -> str:
-    """One page of ``rows`` (a table, or a SELECT in brackets); ``where`` and ``select`` speak of the alias ``t``."""
+def page(
+    rows: str, select: Sequence[str], page_: Page, bind: Binds, *, where: Sequence[str] = (), row: str = "t"
+) -> str:
+    """One page of ``rows`` (a table, or a SELECT in brackets); ``where`` and ``select`` speak of the alias ``row``."""
     limit = bind(page_.limit, "bigint")
-    source = f"FROM {rows} t"
-    order = order_by(page_.order, "t")
     select = select or ["NULL"]  # rows of no columns would be no rows to the driver
+    return _page(f"FROM {rows} {row}", select, page_, limit, bind, where, row)
+
+
+def first(
+    rows: str,
+    select: Sequence[str],
+    order: tuple[OrderTerm, ...],
+    *,
+    where: Sequence[str] = (),
+    row: str = "t",
+    limit: int = 1,
+) -> str:
+    """The first rows of an order, as part of another statement."""
+    return _page(f"FROM {rows} {row}", select, Page(order, limit), str(limit), Binds(), where, row)
+
+
+def _page(
+    source: str, select: Sequence[str], page_: Page, limit: str, bind: Binds, where: Sequence[str], row: str
+) -> str:
+    parts = _parts(page_, row)
+    if len(parts) > 1:
+        # Append runs its parts one after another, since a part with a limit runs in no parallel worker, and the limit
+        # around it ends before a part that is not needed
+        made = [_page(source, select, part, limit, bind, [*where, *more], row) for part, more in parts]
+        return f"SELECT * FROM (({') UNION ALL ('.join(made)})) u LIMIT {limit}"
+    ((page_, more),) = parts
+    where = [*where, *more]
+    order = f" ORDER BY {order_by(page_.order, row)}" if page_.order else ""
     if page_.position is None:
-        return f"SELECT {', '.join(select)} {source}{conditions(where)} ORDER BY {order} LIMIT {limit}"
-    branches = after(page_.order, page_.position, "t", bind)
+        return f"SELECT {', '.join(select)} {source}{conditions(where)}{order} LIMIT {limit}"
+    branches = after(page_.order, page_.position, row, bind)
     if len(branches) == 1:
-        return f"SELECT {', '.join(select)} {source}{conditions([*where, branches[0]])} ORDER BY {order} LIMIT {limit}"
+        return f"SELECT {', '.join(select)} {source}{conditions([*where, branches[0]])}{order} LIMIT {limit}"
     # each branch evaluates the selection itself (a system column is not one of a subquery's), and its order beside it
-    ordering = [f"{term.over('t')} AS o{i}" for i, term in enumerate(page_.order)]
+    ordering = [f"{term.over(row)} AS o{i}" for i, term in enumerate(page_.order)]
     union = " UNION ALL ".join(
-        f"(SELECT {', '.join([*select, *ordering])} {source}{conditions([*where, branch])}"
-        f" ORDER BY {order} LIMIT {limit})"
+        f"(SELECT {', '.join([*select, *ordering])} {source}{conditions([*where, branch])}{order} LIMIT {limit})"
         for branch in branches
     )
     by = order_by([replace(term, value=f"{{row}}.o{i}") for i, term in enumerate(page_.order)], "u")
     names = ", ".join(f"u.f{i}" for i in range(len(select))) or "NULL"
     return f"SELECT {names} FROM ({union}) u ORDER BY {by} LIMIT {limit}"
+
+
+def _parts(page_: Page, row: str) -> list[tuple[Page, list[str]]]:
+    """The page itself; or, where an index has the nulls of the order's first term at the other end, a page of the rows
+    with a value and one of those without, in their order. With each, what its rows fulfil beside the page's."""
+    if not (page_.order[1:] and page_.order[0].apart and page_.order[0].may_be_null):
+        return [(page_, [])]
+    head, rest, position = page_.order[0], page_.order[1:], page_.position
+    valued = replace(page_, order=(replace(head, never_null=True), *rest))
+    without = replace(page_, order=rest, position=None)
+    is_null = [f"{head.over(row)} IS NULL"]
+    if position is None:
+        parts = [(valued, [f"{head.over(row)} IS NOT NULL"]), (without, is_null)]
+        return parts[::-1] if head.nulls_first else parts
+    if position[0] is not None:
+        return [(valued, []), *([] if head.nulls_first else [(without, is_null)])]
+    behind = (replace(without, position=position[1:]), is_null)
+    all_valued = (replace(valued, position=None), [f"{head.over(row)} IS NOT NULL"])
+    return [behind, *([all_valued] if head.nulls_first else [])]
 
 
 def conditions(where: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """A stand-in for the platform's own database, built from the data dictionary and not from our models or migrations.
 
 The tables have every column of ``spec/platform_columns.csv``, more than we map, with the keys, constraints and defaults
-that the dictionary names; views, functions and triggers come from ``db/sql``. Foreign keys to tables of the platform
-that are not in the dictionary are left out.
+that the dictionary names, and the indexes of ``spec/platform_indexes.csv``; views, functions and triggers come from
+``db/sql``. Foreign keys to tables of the platform that are not in the dictionary are left out.
 """
 
 import csv
@@ -209,6 +209,54 @@ def _constraints() -> Iterator[str]:
     yield from PROSE_CONSTRAINTS
 
 
+_KEYS = """
+    SELECT i.indrelid::regclass::text, array_agg(a.attname::text ORDER BY k.place)
+    FROM pg_index AS i
+    CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, place)
+    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+    WHERE i.indisunique
+    GROUP BY i.indexrelid, i.indrelid
+"""
+
+
+_BESIDE_CONSTRAINTS = """
+    SELECT 'DROP INDEX ' || i.indexrelid::regclass
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid
+    WHERE c.relnamespace IN ('public'::regnamespace, 'ml'::regnamespace)
+        AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid)
+        AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
+"""
+
+
+async def replace_indexes(connection: asyncpg.Connection) -> None:
+    """Gives the tables of our own migrations the platform's indexes, in place of theirs; constraints stay."""
+    for (statement,) in await connection.fetch(_BESIDE_CONSTRAINTS):
+        await connection.execute(statement)
+    await create_indexes(connection)
+
+
+async def create_indexes(connection: asyncpg.Connection, vector_schema: str = "public") -> None:
+    """Builds the platform's indexes; those of keys and unique constraints that the tables have are there already."""
+    there = {(table, tuple(columns)) for table, columns in await connection.fetch(_KEYS)}
+    with (SPEC / "platform_indexes.csv").open(newline="") as lines:
+        for index in csv.DictReader(lines):
+            table = index["table"].removeprefix("public.")
+            columns = index["columns"].split("; ")
+            names = tuple(column.split(" ")[0] for column in columns)
+            if table not in tables() or (index["unique"] == "t" and (table, names) in there):
+                continue
+            if index["method"] == "ivfflat":
+                columns = [f"{column} {vector_schema}.vector_cosine_ops" for column in columns]
+            unique = "UNIQUE " if index["unique"] == "t" else ""
+            options = f" WITH ({index['options']})" if index["options"] else ""
+            where = f" WHERE {index['predicate']}" if index["predicate"] else ""
+            await connection.execute(
+                f"CREATE {unique}INDEX {index['index']} ON {table} USING {index['method']} ({', '.join(columns)})"
+                f"{options}{where}"
+            )
+
+
 def _word(column: Column, n: int) -> str:
     words = WORDS.get(f"{column.table}.{column.name}") or WORDS.get(column.name)
     if words:
@@ -312,6 +360,7 @@ async def build(
                 await connection.execute(statement)
         for statement in platform_own.constraints() if own else _constraints():
             await connection.execute(statement)
+        await create_indexes(connection, vector_schema)
         if rows:
             for table, n in itertools.product(tables(), range(ROWS)):
                 await connection.execute(_insert(table, n))

@@ -152,7 +152,7 @@ async def test_each_surprise_is_told_in_words(platform_database: Database) -> No
     assert f"{UNKNOWN_COLUMN[0]}.{UNKNOWN_COLUMN[1]}" in columns.split(", ")
     assert "the gateway's own schema is missing" in of(found, "missing schema")["gateway"]
     indexes = of(found, "missing index")
-    assert "the whole table is read for Experiment.models" in indexes["ml_model_registry (experiment_id)"]
+    assert "the whole table is read for TrainingRun.mlflowModels" in indexes["ml_model_registry (mlflow_run_id)"]
     assert "is sorted for a page of trainingRuns" in indexes["ml_training_runs (started_at)"]
     assert {note.kind for note in found.of(Severity.BREAKS)} == {
         "missing column", "missing view", "unknown label", "missing schema",

@@ -13,9 +13,11 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from client import Client, same, serving
 from conftest import Clone, Database, connect, execute
+from db.facts import Facts
 from doubling import double
 from gateway.endpoint import GraphQLEndpoint
 from schema import plans
+from schema.indexes import Indexes
 from schema.records import Missing
 from schema.schema import build
 
@@ -185,7 +187,7 @@ def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
     assert isinstance(values, VariableValues)
-    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0)
+    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, Indexes(Facts()))
     plan, _ = kept.get(kept.asked(document, definition, {}), values, Missing())
     assert plan.statement
     return plan.statement.sql, plan.statement.values(values.coerced)

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+import platform_db
 from client import Client, serving
 from conftest import Clone, Database, connect
 from schema.catalogue import ColumnField, RelationField, Type, catalogue
@@ -157,16 +158,21 @@ class World:
             await self.connection.execute(each.insert(f"generate_series(0, {rows - 1})"))
 
 
-@pytest.fixture(scope="module")
-async def world(template: Database, clone: Clone) -> AsyncIterator[World]:
-    async with clone(template) as copy, serving(copy.gateway_url) as client:
+@pytest.fixture(scope="module", params=["our indexes", "the platform's"])
+async def world(request: pytest.FixtureRequest, template: Database, clone: Clone) -> AsyncIterator[World]:
+    """With the platform's indexes, rows with and without a value of an order's first term are read apart."""
+    async with clone(template) as copy:
         connection = await connect(copy.admin_url)
         try:
+            if request.param == "the platform's":
+                await platform_db.replace_indexes(connection)
             names = [type_.sql_name for type_ in filled()]
             for row in await connection.fetch(_LOOSEN, names):
                 await connection.execute(row[0])
             await connection.execute("SET session_replication_role = replica")  # no triggers and no references
-            yield World(client, connection, {type_.name: await table(connection, type_) for type_ in filled()})
+            tables = {type_.name: await table(connection, type_) for type_ in filled()}
+            async with serving(copy.gateway_url) as client:
+                yield World(client, connection, tables)
         finally:
             await connection.close()
 

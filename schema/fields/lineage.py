@@ -76,7 +76,7 @@ class Reading:
     """One answer, made on one snapshot."""
 
     def __init__(self, loaders: Loaders, reader: Reader, asked_: Asked, selection: Selection) -> None:
-        self._catalogue, self._missing = loaders.catalogue, loaders.missing
+        self._catalogue, self._lists = loaders.catalogue, loaders.lists
         self._reader = reader
         self._asked = asked_
         self._selection = selection
@@ -85,7 +85,7 @@ class Reading:
     async def record(self) -> Record:
         """The answer as its types' fields read it."""
         question = self._asked.question
-        walked = await Walk(self._catalogue, self._missing, self._reader, question).run()
+        walked = await Walk(self._lists, self._reader, question).run()
 
         def size(answer: Answer) -> int:
             return len(orjson.dumps(_projected(self._selection, self._record(answer, walked))))

@@ -50,7 +50,7 @@ async def _diff(info: Info) -> Record:
     since, until = _between(selection.arguments["between"])
     question = asked(loaders.catalogue, selection.arguments)
     async with loaders.reader.snapshot() as reader:
-        walked = await Walk(loaders.catalogue, loaders.missing, reader, question.question).run()
+        walked = await Walk(loaders.lists, reader, question.question).run()
         answer = assemble(walked, question.question, question.types)
         found = await Differences(loaders.catalogue, loaders.missing, reader).between(answer, since, until)
         changed = [change.node for change in found.changes]

@@ -88,7 +88,7 @@ class Impact:
         self._loaders = loaders
         self._reader = reader
         self._move = move
-        self._statements = Statements(loaders.catalogue, loaders.missing)
+        self._statements = Statements(loaders.lists)
 
     async def origin(self) -> Labels | None:
         """The state that the row is in.
@@ -125,7 +125,7 @@ class Impact:
         if (move.type.name, move.lifecycle.name, move.to.name) == impact.ROLLBACK:
             through = frozenset({LineageKind.ROLLS_BACK_TO})
             chain = Question([move.id], UPSTREAM, asking.MAX_DEPTH, NEIGHBOURS, asking.NODES, through)
-            walked = await Walk(self._loaders.catalogue, self._loaders.missing, self._reader, chain).run()
+            walked = await Walk(self._loaders.lists, self._reader, chain).run()
             found |= dict.fromkeys(
                 [*walked.found, *await self._follow(list(walked.found), ["BentoService.deployment~"])]
             )
@@ -166,7 +166,7 @@ async def _impact(info: Info) -> Record:
         concerned = await asked.concerned(origin) if origin is not None and allowed else []
         starts = [move.id, *concerned][:room]
         question = Question(starts, DOWNSTREAM, DEPTH, NEIGHBOURS, room, frozenset(impact.SERVING))
-        walked = await Walk(loaders.catalogue, loaders.missing, reader, question).run()
+        walked = await Walk(loaders.lists, reader, question).run()
         answer = assemble(walked, question, None)
         records = {node.id: node_record(node) for node in answer.nodes}
         await Filling(loaders, reader, selection).fill(answer.nodes, list(records.values()))

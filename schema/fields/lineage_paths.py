@@ -52,10 +52,10 @@ async def _paths(info: Info) -> Record:
     way = asking.direction(arguments, DOWNSTREAM)
     question = Question([target], _BACK[way], longest, PER_NODE, NODES, asking.kinds(arguments))
     async with loaders.reader.snapshot() as reader:
-        walked = await Walk(loaders.catalogue, loaders.missing, reader, question).run()
+        walked = await Walk(loaders.lists, reader, question).run()
         if start not in walked.found:
             type_, key = key_of(loaders.catalogue, start)
-            statement = Statements(loaders.catalogue, loaders.missing).nodes({type_.name: [key]})
+            statement = Statements(loaders.lists).nodes({type_.name: [key]})
             if len(await reader.fetch(*statement)) < 2:  # one row is the moment
                 walked.gone.append(start)
         answer = assemble(walked, question, None)

@@ -27,7 +27,7 @@ COUNTED_NODES, COUNTED_NEIGHBOURS = 5_000, 1_000
 async def _walked(info: Info, question: Asked) -> Walked:
     loaders = info.context.loaders
     async with loaders.reader.snapshot() as reader:
-        return await Walk(loaders.catalogue, loaders.missing, reader, question.question).run()
+        return await Walk(loaders.lists, reader, question.question).run()
 
 
 async def _text(info: Info) -> str:

@@ -205,7 +205,7 @@ class Filling:
         self._reader = reader
         self._selection = selection
         self._counted = counted
-        self.statements = Statements(loaders.catalogue, loaders.missing)
+        self.statements = Statements(loaders.lists)
 
     async def fill(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
         """Puts degrees and rows into the records of nodes, where they are asked for."""

@@ -17,7 +17,7 @@ from schema.catalogue import Catalogue, OrderTerm, Type
 from schema.errors import missing_object
 from schema.kinds import Kind
 from schema.lineage.edges import End, Face, face
-from schema.records import Missing
+from schema.lists import Lists
 
 Position = tuple[str | None, ...]
 """Where a neighbour stands among the others of its node and edge: the texts of its order's values."""
@@ -114,9 +114,10 @@ class Neighbour:
 class Statements:
     """The statements of one walk over a database that may lack some of what the models know."""
 
-    def __init__(self, catalogue: Catalogue, missing: Missing) -> None:
-        self._catalogue = catalogue
-        self._missing = missing
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+        self._catalogue = lists.catalogue
+        self._missing = lists.missing
         self._faces: dict[str, Face] = {}
 
     def face(self, type_: Type) -> Face:
@@ -147,9 +148,6 @@ class Statements:
             ),
             None,
         )
-
-    def order(self, type_: Type) -> tuple[OrderTerm, ...]:
-        return tuple(term for term in type_.order if not self._missing.first(type_, term.columns))
 
     # -- nodes by their keys ---------------------------------------------------------------------------------------
 
@@ -186,7 +184,7 @@ class Statements:
         selects: list[str] = []
         for number, branch in enumerate(branches):
             target = self._catalogue[branch.end.target]
-            order = self.order(target)
+            order = self._lists.order(target, branch.end.join.equal)
             position_ = ", ".join(f"{term.over('t')}::text" for term in order)
             select = [*self._shown(target), f"ARRAY[{position_}]"]
             numbered = [f"{expression} AS f{place}" for place, expression in enumerate(select)]
@@ -204,7 +202,7 @@ class Statements:
         selects: list[str] = []
         for number, branch in enumerate(branches):
             target = self._catalogue[branch.end.target]
-            order = self.order(target)
+            order = self._lists.order(target)
             source, position = self._source(branch, bind, arrays)
             key = ", ".join(f"t.{column}" for column in target.key)
             behind = [[]] if position is None else [[one] for one in sql.after(order, position, "t", bind)]

@@ -19,7 +19,7 @@ from schema.errors import missing_object
 from schema.lineage.cursors import Resumed
 from schema.lineage.edges import End, edges, state_name
 from schema.lineage.statements import Branch, Key, Neighbour, Spot, Statements, Window, key_of, nulls
-from schema.records import Missing
+from schema.lists import Lists
 
 UPSTREAM, DOWNSTREAM, BOTH = "UPSTREAM", "DOWNSTREAM", "BOTH"
 
@@ -89,13 +89,13 @@ class Walked:
 class Walk:
     """One walk over a snapshot."""
 
-    def __init__(self, catalogue: Catalogue, missing: Missing, reader: Reader, question: Question) -> None:
-        self._catalogue = catalogue
-        self._missing = missing
+    def __init__(self, lists: Lists, reader: Reader, question: Question) -> None:
+        self._lists = lists
+        self._catalogue = lists.catalogue
         self._reader = reader
         self._question = question
-        self._statements = Statements(catalogue, missing)
-        self.window = window(catalogue, question)
+        self._statements = Statements(lists)
+        self.window = window(lists.catalogue, question)
         self._ends: dict[str, list[End]] = {}
         self.walked = Walked()
 
@@ -147,7 +147,7 @@ class Walk:
     def _check(self, resumed: Resumed) -> None:
         if what := self._statements.lacking(resumed.end):
             raise missing_object(what)
-        order = self._statements.order(self._catalogue[resumed.end.target])
+        order = self._lists.order(self._catalogue[resumed.end.target])
         if resumed.spot.position is not None and len(resumed.spot.position) != len(order):
             raise invalid("after", "holds another number of values than its order has")
 
