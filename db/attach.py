@@ -8,7 +8,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach_catalog import Found, read
-from db.attach_compare import FUNCTIONS, Difference, Severity, differences
+from db.attach_compare import FUNCTIONS, Difference, Severity, differences, unreadable
 from db.base import entities, table_of
 from db.own import make_own
 from db.setup import connect
@@ -25,6 +25,7 @@ class Differences:
 
     missing_tables: frozenset[str] = frozenset()
     missing_columns: frozenset[tuple[str, str]] = frozenset()
+    """Those that are not there, and those of a wholly other type, which no field could read."""
     notes: tuple[Difference, ...] = field(default=())
 
     def of(self, severity: Severity) -> Sequence[Difference]:
@@ -69,8 +70,8 @@ def _judge(found: Found) -> Differences:
             (name, column)
             for name, there in found.tables.items()
             if name in tables
-            for column in tables[name].columns.keys()  # noqa: SIM118 - not a dict
-            if column not in there.columns
+            for column, wanted in tables[name].columns.items()
+            if column not in there.columns or unreadable(wanted, there.columns[column])
         ),
         notes=tuple(differences(found)),
     )

@@ -15,10 +15,12 @@ SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.v
 
 @dataclass(frozen=True)
 class FoundColumn:
-    """A column: its type as Postgres writes it, and whether it refuses NULL."""
+    """A column: its type as Postgres writes it (a domain's: what it is based on), and whether it refuses NULL."""
 
     type: str
     not_null: bool
+    is_enum: bool = False
+    """Whether it is of an enum, or of an array of one."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,14 @@ class Found:
 _NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
 _RELATIONS = text(f"""
     SELECT {_NAME}, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
-        a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
+        a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+            ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e'
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         AND {_NAME} = ANY (:known)
+    LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+    LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typcategory = 'A'
     WHERE n.nspname = ANY (:schemas) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.oid, a.attnum
@@ -126,14 +131,14 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
     known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
     tables: dict[str, FoundTable] = {}
     others = []
-    for name, readable, column, type_, not_null in await connection.execute(_RELATIONS, known):
+    for name, readable, column, type_, not_null, is_enum in await connection.execute(_RELATIONS, known):
         if name not in Entity.metadata.tables:
             if not name.startswith(f"{OWN_SCHEMA}."):
                 others.append(name)
             continue
         table = tables.setdefault(name, FoundTable(readable))
         if column is not None:
-            table.columns[column] = FoundColumn(type_, not_null)
+            table.columns[column] = FoundColumn(type_, not_null, is_enum)
     for name, method, unique, partial, columns in await connection.execute(_INDEXES, known):
         tables[name].indexes.append(FoundIndex(method, tuple(columns), unique, partial))
     for name, kind, what, columns in await connection.execute(_CONSTRAINTS, known):

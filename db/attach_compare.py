@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum as PythonEnum
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, Enum, ForeignKeyConstraint, Index, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Enum, ForeignKeyConstraint, Index, Integer, Table, UniqueConstraint
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.types import ARRAY, TypeEngine
 
 from db import attach_triggers
-from db.attach_catalog import Found, FoundTable
+from db.attach_catalog import Found, FoundColumn, FoundTable
 from db.attach_fields import by_column, by_lookup, field_of, of_table
 from db.base import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
 from db.models.gateway import SERVICE_TOKENS, TRUSTED_DOCUMENTS
@@ -112,10 +112,36 @@ def type_text(type_: TypeEngine[object]) -> str:
 def _family(type_: str) -> str:
     if type_.startswith("vector"):
         return type_  # vectors of different lengths cannot be compared
-    bare = re.sub(r"\([\d,]*\)", "", type_)
-    array = "[]" if bare.endswith("[]") else ""
-    bare = bare.removesuffix("[]")
+    array = "[]" if type_.endswith("[]") else ""
+    bare = _bare(type_)
     return _FAMILIES.get(bare, bare) + array
+
+
+def _bare(type_: str) -> str:
+    return re.sub(r"\([\d,]*\)", "", type_).removesuffix("[]")
+
+
+def unreadable(column: Column[Any], found: FoundColumn) -> bool:
+    """Whether values of a column cannot be read as what its field gives, since it is of a wholly other type.
+
+    Texts, labels and UUIDs read as each other, times of any kind as moments, whole numbers as any numbers.
+    """
+    wanted, there = type_text(column.type), found.type
+    if wanted == there or ("vector" in wanted and "vector" in there):
+        return False
+    if wanted.endswith("[]") != there.endswith("[]"):
+        return True
+    is_enum = _enum_of(column.type) is not None
+    wanted, there = _family(wanted).removesuffix("[]"), _family(there).removesuffix("[]")
+    wanted, there = "text" if is_enum else wanted, "text" if found.is_enum else there
+    if wanted == "number":
+        whole = isinstance(column.type, Integer)
+        return there != "number" or (whole and _bare(found.type) not in _WHOLE)
+    return there not in {wanted, *_READS_AS.get(wanted, ())}
+
+
+_WHOLE = {"smallint", "integer", "bigint"}
+_READS_AS = {"text": {"uuid", "citext"}, "uuid": {"text"}, "time": {"date"}, "jsonb": {"json"}}
 
 
 def _columns(entity: type[Entity], there: FoundTable, role: str) -> Iterator[Difference]:
@@ -141,14 +167,14 @@ def _columns(entity: type[Entity], there: FoundTable, role: str) -> Iterator[Dif
                 granted if schema == "extensions" else "ALTER EXTENSION vector SET SCHEMA extensions",
             )  # fmt: skip
         elif wanted != found:
-            same_family = _family(wanted) == _family(found)
-            follows = (
-                f"{field_of(entity, column.name)} shows what is there"
-                if same_family
-                else f"{field_of(entity, column.name)}, filters on it and lookups by it may answer with an error"
-            )
+            if lost := unreadable(column, has):
+                follows = _fields(by_column()[table.fullname, column.name])
+            elif same_family := _family(wanted) == _family(found):
+                follows = f"{field_of(entity, column.name)} shows what is there"
+            else:
+                follows = f"{field_of(entity, column.name)}, filters on it and lookups by it may answer with an error"
             yield Difference(
-                Severity.INFORMS if same_family else Severity.BREAKS, "other type", name,
+                Severity.INFORMS if not lost and same_family else Severity.BREAKS, "other type", name,
                 f"{name} is {found}, not {wanted}: {follows}",
             )  # fmt: skip
         if not entity.__is_view__ and has.not_null == column.nullable:

@@ -41,7 +41,7 @@ class StatementTimeoutError(DatabaseError):
 
 
 class MissingObjectError(DatabaseError):
-    """A table, column, type or function that a statement names does not exist."""
+    """A table, column, type or function that a statement names does not exist, or is of another kind by now."""
 
 
 class NotPermittedError(DatabaseError):
@@ -377,13 +377,23 @@ class HeldReader:
         self.statements += 1
         async with self._turn:
             with translated():
-                async with self._connection.begin_nested() as savepoint:
-                    if settings:
-                        await set_local(self._connection, settings)
-                    rows = await _run(self._connection, sql, values)
-                    if settings:  # which undoes them, and a read has nothing else to undo
-                        await savepoint.rollback()
+                try:
+                    rows = await self._read(sql, values, settings)
+                except DBAPIError as error:
+                    if not _plan_is_stale(error):
+                        raise
+                    # the table was altered meanwhile; what the savepoint has undone can be prepared again
+                    rows = await self._read(sql, values, settings)
         self.rows += len(rows)
+        return rows
+
+    async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        async with self._connection.begin_nested() as savepoint:
+            if settings:
+                await set_local(self._connection, settings)
+            rows = await _run(self._connection, sql, values)
+            if settings:  # which undoes them, and a read has nothing else to undo
+                await savepoint.rollback()
         return rows
 
     @asynccontextmanager
@@ -448,7 +458,8 @@ async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIter
 
 _UNAVAILABLE = ("08", "57P", "53", "28", "3D")
 """Classes of SQLSTATE: connection, operator intervention, resources, authorization, a database that does not exist."""
-_MISSING = {"42P01", "42703", "42704", "42883", "3F000"}
+_MISSING = {"42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "42846"}
+"""A table, column, type, function or schema is missing; the last three: it is another one than the statement needs."""
 _UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05"}
 """A text that is no value of its type."""
 
@@ -483,7 +494,7 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
         return OverloadedError(str(cause))
     if state == "57014":
         return StatementTimeoutError(str(cause))
-    if state in _MISSING:
+    if state in _MISSING or isinstance(cause, asyncpg.InvalidCachedStatementError):
         return MissingObjectError(str(cause))
     if state == "42501":
         return NotPermittedError(str(cause))

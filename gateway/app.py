@@ -27,8 +27,6 @@ from gateway.auth import Authentication
 from gateway.database import (
     count_again,
     engine_for,
-    inspect,
-    inspect_when_reached,
     open_reads,
     warn_of_roles,
 )
@@ -115,11 +113,11 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             *await follow_table(engine, known, graphql.documents, health.reports),
         ]
         try:
-            graphql.learn(*await inspect(engine))
+            await graphql.shape.begin()
             await warn_of_roles(engine, settings)
         except Exception as error:  # noqa: BLE001 - whatever keeps the database away
             log.warning("the database cannot be reached yet: %s", translate(error))
-            tasks.append(asyncio.create_task(inspect_when_reached(engine, graphql.learn)))
+        tasks.append(asyncio.create_task(graphql.shape.follow()))
         log.info("serving the database %s at %s", url.database, url.host or "the embedded server")
         try:
             yield

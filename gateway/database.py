@@ -22,7 +22,6 @@ log = logging.getLogger("gateway.database")
 T = TypeVar("T")
 
 DATABASE = "e2i"
-RETRY_SECONDS = 2.0
 COUNT_SECONDS = 300.0
 
 
@@ -89,19 +88,6 @@ async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:
         async with engine.connect() as connection:
             for why in (await roles.unusable(connection, settings.rls_roles)).values():
                 log.warning("GATEWAY_RLS: %s", why)
-
-
-async def inspect_when_reached(engine: AsyncEngine, found: Callable[[Missing, facts.Facts], None]) -> None:
-    """Waits for a database that was away when the gateway started, then says what it lacks."""
-    while True:
-        await asyncio.sleep(RETRY_SECONDS)
-        try:
-            found(*await inspect(engine))
-        except Exception as error:  # noqa: BLE001 - it stays away, for whatever reason
-            log.debug("still waiting for the database: %s", translate(error))
-        else:
-            log.info("the database can be reached now")
-            return
 
 
 async def count_again(engine: AsyncEngine, found: Callable[[facts.Facts], None]) -> None:

@@ -42,6 +42,7 @@ from gateway.sending import (
     respond_unchanged,
 )
 from gateway.settings import Settings
+from gateway.shape import ShapeWatch
 from gateway.telemetry import request_id as current_request_id
 from gateway.trusted import KnownDocuments
 from gateway.watch import Entry, Watch
@@ -128,6 +129,7 @@ class GraphQLEndpoint:
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.execution = Execution(schema)
         self.plans = self._no_plans()
+        self.shape = ShapeWatch(reads.primary, self.learn)
         known.check(self.documents)
 
     async def close(self) -> None:
@@ -338,17 +340,28 @@ class GraphQLEndpoint:
         Raises:
             RefusedError: There was too little time.
         """
-        known = begun.known
-        operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
-        context = self._context(self.access.of(call.caller.scopes), self._now(call), call, operation)
-        name = known.definition.name.value if known.definition.name else None
+        reads = self.access.of(call.caller.scopes)
         try:
             async with asyncio.timeout(self._settings.request_timeout):
-                return await asyncio.gather(
-                    *(self._schema.run(known.document, name, begun.asked.variables, context, root) for root in roots)
-                )
+                results = await self._messages(begun, roots, reads, call)
+                if errors := [error for result in results for error in result.errors or ()]:
+                    await self.shape.after(Outcome(None, errors))
+                    if (anew := self.access.of(call.caller.scopes)) is not reads:
+                        return await self._messages(begun, roots, anew, call)
+                return results
         except TimeoutError:
             raise self._too_late(call) from None
+
+    async def _messages(
+        self, begun: Begun, roots: Sequence[object], reads: Missing, call: Call
+    ) -> list[ExecutionResult]:
+        known = begun.known
+        operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
+        context = self._context(reads, self._now(call), call, operation)
+        name = known.definition.name.value if known.definition.name else None
+        return await asyncio.gather(
+            *(self._schema.run(known.document, name, begun.asked.variables, context, root) for root in roots)
+        )
 
     # -- one operation ---------------------------------------------------------------------------------------------
 
@@ -384,17 +397,11 @@ class GraphQLEndpoint:
 
     async def _finish(self, begun: Begun, call: Call) -> tuple[int, dict[str, Any]]:
         """Its answer, with its status."""
-        asked, known, values, plan, cost, reads, left = begun
+        asked, cost, left = begun.asked, begun.cost, begun.left
         reader = self._reader(call, asked.after)
-        context = partial(self._context, reads, reader, call)
-        try:
-            if plan.statement is None and self._about_schema.concerns(known, plan):
-                result = await self._about_schema.answer(known, plan, asked.variables)
-            else:
-                result = await self.execution.run(known, plan, asked.variables, values, reader, context)
-        finally:
-            if call.changes:
-                self._reads.changed(call.caller.name, reader.position)
+        result = await self._answer(begun, reader, call)
+        if (result.errors or result.fallback) and (anew := await self._planned_anew(begun, result, call)):
+            result = await self._answer(anew, reader, call)
         call.entry.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
             call.entry["fallback"] = result.fallback
@@ -415,6 +422,31 @@ class GraphQLEndpoint:
         if reader.position is not None:
             answer["extensions"]["position"] = position_text(reader.position)
         return status, answer
+
+    async def _answer(self, begun: Begun, reader: ShortReader, call: Call) -> Outcome:
+        asked, known, values, plan, _, reads, _ = begun
+        context = partial(self._context, reads, reader, call)
+        try:
+            if plan.statement is None and self._about_schema.concerns(known, plan):
+                return await self._about_schema.answer(known, plan, asked.variables)
+            return await self.execution.run(known, plan, asked.variables, values, reader, context)
+        finally:
+            if call.changes:
+                self._reads.changed(call.caller.name, reader.position)
+
+    async def _planned_anew(self, begun: Begun, result: Outcome, call: Call) -> Begun | None:
+        """The operation again, where it failed by a shape that the database had before, and has changed nothing."""
+        if call.changes and any(value is not None for value in (result.data or {}).values()):
+            return None
+        await self.shape.after(result)
+        reads = self.access.of(call.caller.scopes)
+        if reads is begun.reads:
+            return None
+        try:
+            plan, _ = self.plans.get(begun.known, begun.values, reads)
+        except GraphQLError:  # it would cost too much now
+            return None
+        return begun._replace(plan=plan, reads=reads)
 
     def _prepare(self, asked: Asked, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
         """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""

@@ -71,7 +71,8 @@ def missing_object(what: str) -> GatewayError:
         return forbidden(what.scope)
     return GatewayError(
         "MISSING_IN_DATABASE",
-        f"{what} does not exist in the connected database, so this field has no answer. "
+        f"{what} does not exist in the connected database, or is of a wholly other type there, so this field has no "
+        "answer. "
         "`e2i-gateway db check` lists every difference.",
         object=what,
     )

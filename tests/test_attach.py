@@ -175,7 +175,7 @@ CHANGES: list[tuple[str, Severity, str, str, str]] = [
     ("ALTER TABLE ml_deployments DROP COLUMN model_registry_id CASCADE", Severity.BREAKS, "missing column",
      "ml_deployments.model_registry_id", "Deployment.modelRegistryId, Deployment.model"),
     ("ALTER TABLE ml_deployments ALTER COLUMN latency_p50_ms TYPE text", Severity.BREAKS, "other type",
-     "ml_deployments.latency_p50_ms", "is text, not integer: Deployment.latencyP50Ms, filters on it"),
+     "ml_deployments.latency_p50_ms", "is text, not integer: Deployment.latencyP50Ms answers with an error"),
     ("ALTER TABLE ml_deployments ALTER COLUMN latency_p50_ms TYPE bigint", Severity.INFORMS, "other type",
      "ml_deployments.latency_p50_ms", "is bigint, not integer: Deployment.latencyP50Ms shows what is there"),
     ("ALTER TABLE composer_episodes ALTER COLUMN query_embedding TYPE vector(3)", Severity.BREAKS, "other type",

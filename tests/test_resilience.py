@@ -40,7 +40,7 @@ async def test_a_database_that_is_down_is_503_until_it_is_back(tmp_path: Path) -
 
 
 async def test_starting_before_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.database.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.shape.RETRY_SECONDS", 0.05)
     server = await asyncio.to_thread(embedded.start, tmp_path / "data")
     try:
         _, url = await setup.prepare_embedded(server, "e2i")
