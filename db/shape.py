@@ -35,8 +35,11 @@ _DIGEST = text("""
         SELECT concat_ws('|', 'constraint', o.oid, o.convalidated)
         FROM known AS k JOIN pg_constraint AS o ON o.conrelid = k.oid
         UNION ALL
-        SELECT concat_ws('|', 'trigger', t.oid, t.tgenabled, t.xmin)
-        FROM known AS k JOIN pg_trigger AS t ON t.tgrelid = k.oid WHERE NOT t.tgisinternal
+        SELECT concat_ws('|', 'trigger', t.oid, t.tgenabled, t.xmin, p.oid, p.xmin)
+        FROM known AS k
+        JOIN pg_trigger AS t ON t.tgrelid = k.oid
+        JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE NOT t.tgisinternal
         UNION ALL
         SELECT concat_ws('|', 'label', e.enumtypid, e.enumlabel, e.enumsortorder)
         FROM pg_enum AS e
