@@ -30,6 +30,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*given, **named)
         self.logger = self.conn.logger = log
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would say nothing, and wait
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+    def handle_parser_exception(self) -> None:
+        if self.conn.close_sent is None:  # frames that came before the handshake was answered, and are none
+            self.transport.close()
+        else:
+            super().handle_parser_exception()
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:  # the application runs, but not before this returns

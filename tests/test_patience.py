@@ -102,6 +102,14 @@ async def test_a_client_that_hangs_up_ends_its_statement(
         assert answer.json()["data"]["experiments"]["nodes"]
 
 
+async def test_so_does_one_that_has_sent_other_requests_behind_it(slow: Database, sql: asyncpg.Connection) -> None:
+    async with listening(slow.gateway_url, request_timeout=60) as site:
+        writer = await site.send(post(SLOW) + post(QUICK) * 2)
+        await becomes(sql, 1, "%active_alerts%")
+        writer.close()
+        await becomes(sql, 0)
+
+
 async def test_a_client_that_waits_gets_its_answer(slow: Database, sql: asyncpg.Connection) -> None:
     """To look whether somebody is there takes nothing away, and half a minute of nothing is no reason to leave."""
     await execute(slow.owner_url, view(0.4))
