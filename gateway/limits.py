@@ -20,17 +20,20 @@ from graphql import (
 )
 
 from db.facts import Facts
+from gateway.indexes import Indexes
 from gateway.introspection import BESIDE_ROWS, ROOTS, Introspection
 from gateway.refusals import SHALLOWER, refuse
-from gateway.scans import ROWS_PER_POINT, Scan, Scans
+from gateway.scans import COUNTED, Scan, Scans
 from gateway.settings import Settings
 from schema.aggregates import MAX_GROUPS
-from schema.catalogue import Catalogue, Type
+from schema.catalogue import Catalogue, RelationField, Type
 from schema.errors import GatewayError
 from schema.fields import FIELDS
 from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 from schema.selection import Operation, Selection
 
+VALUES_PER_POINT = 100
+"""Values of the schema, which Python reads and keeps, that cost as much as a row."""
 BESIDE = 10
 """Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
@@ -43,12 +46,13 @@ class Meter:
         self._limits = settings
         self._introspection = Introspection(schema)
         self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
+        self._indexes = Indexes()
 
     def measure(self, operation: Operation, facts: Facts) -> int:
         """The cost of an operation: the rows that it can answer with, at least one a field of rows, and what it scans.
 
         Raises:
-            GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT`` or ``COST_LIMIT``.
+            GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT``, ``RELATION_LIMIT`` or ``COST_LIMIT``.
         """
         limits = self._limits
         self._check_depth(operation)
@@ -63,9 +67,18 @@ class Meter:
                 "Send several requests.",
             )
         about_schema = self._introspection_cost(root)
-        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
+        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts, self._indexes))
         price = self._prices[operation.definition.operation]
         cost = about_schema + sum(price(selection, walk) for selection in fields.values())
+        if walk.steps > limits.max_relations:
+            raise refuse(
+                "RELATION_LIMIT",
+                "The filters and orders go through too many relations",
+                limits.max_relations,
+                walk.steps,
+                "Each counts once for the rows, and for each count, sum and cursor that it is needed for. Ask for less "
+                "at once, or read the rows on the way first and filter by their ids.",
+            )
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
         return cost
@@ -83,14 +96,14 @@ class Meter:
         return self._below_cost(selection, None, 1, walk)
 
     def _too_costly(self, cost: int, walk: _Walk) -> GatewayError:
-        worst = max(walk.patterns, key=lambda scan: scan.rows, default=None)
-        if worst and worst.rows > self._limits.max_cost // 2:
+        worst = max(walk.found, key=lambda scan: scan.points, default=None)
+        if worst and worst.points > self._limits.max_cost // 2:
             error = refuse(
                 "COST_LIMIT",
-                f"{worst.path} compares about {worst.rows:,} rows with a pattern, which no index serves",
+                f"{worst.path} {worst.kind.does.format(rows=worst.rows)}",
                 self._limits.max_cost,
                 cost,
-                "Narrow the rows by an equality beside it (a key or a reference), or use `startsWith` or `eq`.",
+                worst.kind.advice,
             )
             error.extensions = {**(error.extensions or {}), "argument": worst.path}
             return error
@@ -119,7 +132,7 @@ class Meter:
                 price,
                 "Use the standard introspection query by itself, or __type(name:) for one type.",
             )
-        return price // ROWS_PER_POINT
+        return price // VALUES_PER_POINT
 
     def _root_cost(self, selection: Selection, walk: _Walk) -> int:
         if selection.name in {"node", "nodes"}:
@@ -178,21 +191,26 @@ class Meter:
         return rows + cost
 
     def _list_cost(
-        self, type_: Type, selection: Selection, parent: Type | None, parents: int, default: int, walk: _Walk
+        self,
+        type_: Type,
+        selection: Selection,
+        parent: Type | None,
+        parents: int,
+        default: int,
+        walk: _Walk,
+        relation: RelationField | None = None,
     ) -> int:
         asked = selection.arguments.get("first")
         asked = selection.arguments.get("last") if asked is None else asked
         rows = parents * (default if asked is None else min(max(asked, 0), MAX_PAGE))
         listed = walk.scans.below(type_, parent, parents)
-        cost = parents + walk.scan(type_, selection, listed) + _read(type_, listed)
+        cost = parents + walk.scan(type_, selection, relation, listed) + _read(type_, listed)
         for child in selection.fields.values():
             walk.step()
             if child.name == "nodes":
                 cost += rows + self._rows_cost(type_, child, rows, walk)
-            elif child.name == "totalCount":
-                cost += listed // ROWS_PER_POINT
             elif child.name == "aggregate":
-                cost += listed // ROWS_PER_POINT + parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
+                cost += parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
             elif child.name == "edges":
                 cost += rows
                 for edge in child.fields.values():
@@ -207,12 +225,12 @@ class Meter:
             if relation := type_.relations.get(child.name):
                 target = self._catalogue[relation.target]
                 if relation.many:
-                    cost += self._list_cost(target, child, type_, rows, NESTED_PAGE, walk)
+                    cost += self._list_cost(target, child, type_, rows, NESTED_PAGE, walk, relation)
                 else:
                     cost += rows + _read(target, walk.scans.below(target, type_, rows))
                     cost += self._rows_cost(target, child, rows, walk)
             elif (made := type_.objects.get(child.name)) and made.sums_up:
-                cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // ROWS_PER_POINT
+                cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // COUNTED
             elif child.name in type_.extras:
                 cost += self._below_cost(child, type_, rows, walk)
         return cost
@@ -241,7 +259,7 @@ class Meter:
 
 def _read(type_: Type, rows: int) -> int:
     """What the rows of a SELECT cost beside their number: it reads what it sums up."""
-    return rows // ROWS_PER_POINT if type_.select else 0
+    return rows // COUNTED if type_.select else 0
 
 
 @dataclass
@@ -251,14 +269,16 @@ class _Walk:
     limit: int
     scans: Scans
     visited: int = 0
-    patterns: list[Scan] = field(default_factory=list)
+    found: list[Scan] = field(default_factory=list)
+    steps: int = 0
+    """Relations that filters and orders go through."""
 
-    def scan(self, type_: Type, selection: Selection, rows: int) -> int:
-        """The rows that a list's filter compares with patterns."""
-        where = selection.arguments.get("where")
-        found = list(self.scans.patterns(type_, where, f"{selection.key}.where", rows))
-        self.patterns += found
-        return sum(one.rows for one in found)
+    def scan(self, type_: Type, selection: Selection, relation: RelationField | None, rows: int) -> int:
+        """What a list of so many rows reads beyond its page, in points."""
+        found = list(self.scans.list(type_, selection, relation, rows))
+        self.found += found
+        self.steps += sum(one.steps for one in found)
+        return sum(one.points for one in found)
 
     def step(self) -> None:
         self.visited += 1

@@ -1,36 +1,92 @@
-"""What an operation makes the database read beyond what it answers with: patterns, counts and aggregates."""
+"""What an operation makes the database do beyond what it answers with: filters, orders, counts, sums and relations.
+
+Everything is reckoned in points of about two microseconds of Postgres each; a row that is sent, or compared with a
+pattern, is one. How many rows there are comes from the facts of the database, which indexes there are from `Indexes`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.facts import Facts
-from schema.catalogue import Catalogue, Type
-from schema.filters import DOCUMENTS, TEXT
+from gateway.indexes import Indexes
+from schema.aggregates import PERCENTILES, aggregated
+from schema.catalogue import Catalogue, RelationField, Type
+from schema.filters import DOCUMENTS, ORDER, TEXT, few
+from schema.orders import LEAF
+from schema.selection import Selection
 
-ROWS_PER_POINT = 100
-"""Rows that are counted or summed up cost a hundredth of rows that are compared with a pattern or sent."""
+COUNTED = 20
+"""Rows that are counted for a point: 100 ns each."""
+FILTERED = 5
+"""Rows that a filter looks at for a point, where no index finds them: 300 ns to 1.2 us each, and most pages are full
+before the last of them."""
+SORTED = 5
+"""Rows that are sorted, or grouped by a key, for a point: 500 ns each."""
+SUMMED = 20
+"""Rows that are summed up by one function for a point: 80 ns each."""
+RANKED = 3
+"""Rows that are sorted for the percentiles of a column for a point: 750 ns each."""
+STEP = 10
+"""Points of a relation in a filter or an order wherever a statement names it: it is planned in 20 to 100 us."""
+NARROWED = 10
+"""What part of the rows is left, one in so many, by an index of a column of which nothing more is known."""
 
 PATTERNS = {operator.name for operator in (*TEXT, *DOCUMENTS)} - {"startsWith", "isNull"}
 """Operators that read every row's value; no index of ours serves them."""
+RANGES = {operator.name for operator in ORDER}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A pattern: the path of its argument, and about how many rows it is compared with."""
+    """Something dear: the path of its argument, about how many rows it takes, and its points."""
 
+    kind: Kind
     path: str
     rows: int
+    points: int
+    steps: int = 0
+    """Relations that it goes through, each time that a statement names them."""
+
+
+class Kind(NamedTuple):
+    """What is said of a scan that is refused."""
+
+    does: str
+    advice: str
+
+
+PATTERN = Kind(
+    "compares about {rows:,} rows with a pattern, which no index serves",
+    "Narrow the rows by an equality beside it (a key or a reference), or use `startsWith` or `eq`.",
+)
+FILTER = Kind(
+    "looks at about {rows:,} rows, which no index finds",
+    "Narrow the rows by an equality or a range beside it that an index serves: a key, a reference, the type's time.",
+)
+RELATION = Kind(
+    "goes through relations for about {rows:,} rows",
+    "Narrow the rows by an equality beside it (a key or a reference), or ask from the other end of the relation.",
+)
+SORT = Kind(
+    "sorts about {rows:,} rows, which no index serves",
+    "Narrow the rows by an equality or a range that an index serves, or leave the order to the type's own.",
+)
+SUM = Kind(
+    "sums up about {rows:,} rows",
+    "Narrow the rows, or ask for fewer functions; each percentile sorts them.",
+)
 
 
 class Scans:
     """Estimates of what is read, from how large the tables are."""
 
-    def __init__(self, catalogue: Catalogue, facts: Facts) -> None:
+    def __init__(self, catalogue: Catalogue, facts: Facts, indexes: Indexes) -> None:
         self._catalogue = catalogue
         self._rows = facts.rows
+        self._indexes = indexes
 
     def rows(self, type_: Type) -> int:
         """About how many rows a type has; a SELECT at most as many as the largest table that it reads."""
@@ -41,47 +97,168 @@ class Scans:
         rows = self.rows(type_)
         return rows if parent is None else min(rows, parents * rows // max(self.rows(parent), 1))
 
-    def patterns(self, type_: Type, where: Mapping[str, Any] | None, path: str, rows: int) -> Iterator[Scan]:
-        """The patterns of a filter over so many rows. Beside an equality that an index serves, few rows are left."""
-        where = where or {}
+    def list(self, type_: Type, selection: Selection, relation: RelationField | None, rows: int) -> Iterator[Scan]:
+        """What a connection reads beyond its page, of so many rows: by its filter, its order, its counts and sums."""
+        arguments = selection.arguments
+        where = arguments.get("where") or {}
+        asked = [child.name for child in selection.fields.values()]
+        pages = any(name in {"nodes", "edges", "pageInfo"} for name in asked)
+        branches = 2 * len(arguments.get("orderBy") or "1") if arguments.get("after") or arguments.get("before") else 1
+        copies = (branches if pages else 0) + asked.count("totalCount") + asked.count("aggregate")
+        left = self._left(type_, where, rows)
+        if where:
+            path = f"{selection.key}.where"
+            found = list(self._patterns(type_, where, path, rows, copies))
+            yield from found
+            if copies and not self._is_found(type_, where, relation) and all(one.kind is not PATTERN for one in found):
+                yield Scan(FILTER, path, left, left // FILTERED)
+        if pages:
+            yield from self._order(type_, selection, relation, left, branches)
+        for child in selection.fields.values():
+            if child.name == "totalCount":
+                yield Scan(SUM, f"{selection.key}.totalCount", left, left // COUNTED)
+            elif child.name == "aggregate":
+                yield Scan(SUM, f"{selection.key}.{child.key}", left, left // COUNTED + self._sums(type_, child, left))
+
+    # -- filters ---------------------------------------------------------------------------------------------------
+
+    def _patterns(self, type_: Type, where: Mapping[str, Any], path: str, rows: int, copies: int) -> Iterator[Scan]:
+        """The patterns and the relations of a filter over so many rows, which a statement names so many times.
+
+        Beside an equality that an index serves, few rows are left for a pattern.
+        """
         narrow = self._is_narrow(type_, where)
+        left = self._left(type_, where, rows)
         for name, value in where.items():
             here = f"{path}.{name}"
             if value is None:
                 continue
             if name in {"and", "or"}:
                 for place, one in enumerate(value):
-                    yield from self.patterns(type_, one, f"{here}[{place}]", 0 if narrow else rows)
+                    yield from self._patterns(type_, one or {}, f"{here}[{place}]", 0 if narrow else left, copies)
             elif name == "not":
-                yield from self.patterns(type_, value, here, 0 if narrow else rows)
+                yield from self._patterns(type_, value, here, 0 if narrow else left, copies)
             elif name in type_.columns:
                 for operator, operand in value.items():
                     if operator in PATTERNS and not narrow and not _is_anchored(operator, operand):
-                        yield Scan(f"{here}.{operator}", rows)
+                        yield Scan(PATTERN, f"{here}.{operator}", left, left)
             else:
-                yield from self._through(type_, name, value, here)
+                yield from self._through(type_, name, value, here, left, copies)
 
-    def _through(self, type_: Type, name: str, value: Mapping[str, Any], path: str) -> Iterator[Scan]:
+    def _through(
+        self, type_: Type, name: str, value: Mapping[str, Any], path: str, rows: int, copies: int
+    ) -> Iterator[Scan]:
+        """A relation of a filter: it is planned, its table is read, and looked up for each of the rows."""
         relation = type_.relations[name]
         target = self._catalogue[relation.target]
         quantified = value.items() if relation.many else [("", value)]
         for quantifier, inner in quantified:
             here = f"{path}.{quantifier}" if quantifier else path
-            yield from self.patterns(target, inner, here, self.rows(target))
+            there = self.rows(target)
+            joined = relation.unique and relation.join.equality and target.select is None
+            looked_up = rows // COUNTED if joined else rows  # others are a query for each row
+            reached = self.below(target, type_, rows) if joined else there
+            yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
+            yield from self._patterns(target, inner or {}, here, there, copies)
+
+    def _left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
+        """About how many of so many rows an index leaves, by one equality or range of the filter."""
+        leading = {type_.field_name(column): column for column in self._indexes.leading(type_)}
+        least = rows
+        for name, value in where.items():
+            if name == "and" and value:
+                least = min(least, *(self._left(type_, one or {}, rows) for one in value))
+            elif name in leading and isinstance(value, Mapping):
+                column = leading[name]
+                for operator, operand in value.items():
+                    if operator == "eq" and operand is not None:
+                        least = min(least, self._alike(type_, column, rows))
+                    elif operator == "in" and isinstance(operand, Sequence):
+                        least = min(least, few(operand) * self._alike(type_, column, rows))
+                    elif operator in RANGES:
+                        least = min(least, rows // NARROWED)
+        return least
+
+    def _alike(self, type_: Type, column: str, rows: int) -> int:
+        """About how many of so many rows have one value in a column that leads an index."""
+        if self._indexes.leading(type_)[column]:
+            return min(rows, 1)
+        for relation in type_.relations.values():
+            join = relation.join
+            if not relation.many and join.equality and join.local_columns == (column,):
+                return rows // max(self.rows(self._catalogue[relation.target]), 1)
+        return rows // NARROWED
 
     def _is_narrow(self, type_: Type, where: Mapping[str, Any]) -> bool:
         """Whether an equality with a column that leads an index stands in the filter."""
-        indexed = {type_.field_name(column) for column in _leading_columns(type_)}
+        indexed = {type_.field_name(column) for column in self._indexes.leading(type_)}
         return any(
             name in indexed and isinstance(value, Mapping) and (value.get("eq") is not None or "in" in value)
             for name, value in where.items()
         )
 
+    def _is_found(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> bool:
+        """Whether an index finds the rows of the filter and no others: one equality, or a range of the type's order."""
+        if len(where) != 1:
+            return False
+        ((name, value),) = where.items()
+        if name == type_.field_name(type_.order[0].name) and isinstance(value, Mapping) and value.keys() <= RANGES:
+            return True
+        indexed = {type_.field_name(column) for column in self._indexes.leading(type_)}
+        return relation is None and name in indexed and isinstance(value, Mapping) and value.keys() <= {"eq", "isNull"}
 
-def _leading_columns(type_: Type) -> set[str]:
-    indexes = [next(iter(index.columns.keys()), "") for index in type_.table.indexes]
-    unique = [next(iter(one.columns.keys()), "") for one in type_.table.constraints if hasattr(one, "columns")]
-    return {name for name in (*indexes, *unique) if name in type_.table.columns}
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def _order(
+        self, type_: Type, selection: Selection, relation: RelationField | None, rows: int, branches: int
+    ) -> Iterator[Scan]:
+        asked: Sequence[Mapping[str, Any]] = selection.arguments.get("orderBy") or ()
+        path = f"{selection.key}.orderBy"
+        steps = sum(_relations(one) for one in asked)
+        if steps:
+            named = steps * (branches + 1)
+            yield Scan(RELATION, path, rows, steps * rows + STEP * named, named)
+        elif not self._is_served(type_, selection, relation, asked):
+            yield Scan(SORT, path, rows, rows // SORTED)
+
+    def _is_served(
+        self, type_: Type, selection: Selection, relation: RelationField | None, asked: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        equal = set(relation.join.remote_columns) if relation is not None and relation.join.equality else set()
+        for name, value in (selection.arguments.get("where") or {}).items():
+            leaf = type_.columns.get(name)
+            if leaf and isinstance(value, Mapping) and value.get("eq") is not None:
+                equal.update(leaf.columns)
+        terms = type_.order
+        if asked:
+            leaves = [(type_.columns[one[LEAF].value], one) for one in asked if one.get(LEAF) is not None]
+            terms = tuple(
+                type_.order_term(
+                    leaf, descending=one["direction"].value == "DESC", nulls_first=one["nulls"].value == "FIRST"
+                )
+                for leaf, one in leaves
+            )
+        return self._indexes.serves(type_, terms, equal)
+
+    # -- sums ------------------------------------------------------------------------------------------------------
+
+    def _sums(self, type_: Type, selection: Selection, rows: int) -> int:
+        """The points of an aggregate beyond counting: its keys, its functions, and its percentiles, which sort."""
+        functions = ranked = 0
+        for child in selection.fields.values():
+            leaf = type_.columns.get(child.name)
+            if leaf is not None and aggregated(leaf):
+                names = [one.name for one in child.fields.values() if not one.name.startswith("__")]
+                functions += len(names)
+                ranked += any(name in PERCENTILES for name in names)
+        keys = len(selection.arguments.get("groupBy") or ())
+        return keys * rows // SORTED + functions * rows // SUMMED + ranked * rows // RANKED
+
+
+def _relations(term: Mapping[str, Any]) -> int:
+    """How many relations a term of an order goes through."""
+    named = [value for name, value in term.items() if isinstance(value, Mapping)]
+    return sum(1 + _relations(value) for value in named)
 
 
 def _is_anchored(operator: str, operand: Any) -> bool:

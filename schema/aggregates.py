@@ -66,6 +66,8 @@ _FUNCTIONS = {
     "p95": "percentile_cont(0.95) WITHIN GROUP (ORDER BY {v})",
     "p99": "percentile_cont(0.99) WITHIN GROUP (ORDER BY {v})",
 }
+PERCENTILES = {"p50", "p95", "p99"}
+"""Functions that sort the rows."""
 BY_KIND: dict[str, Any] = {
     "Int": NumberAggregate,
     "BigInt": NumberAggregate,

@@ -29,6 +29,7 @@ from schema import cursors, ids, sql
 from schema.arguments import bound, given, parse_id, type_of
 from schema.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
 from schema.errors import GatewayError
+from schema.filters import few
 from schema.indexes import Indexes
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, few_ids
 from schema.nearest import Similarity, settings
@@ -323,16 +324,18 @@ class Compiler:
 
     def filters(self, type_: Type, where: Any) -> list[str]:
         """What the rows of a list must fulfil."""
-        self._pin_patterns(where)
+        self._pin_priced(where)
         return self.lists.filters(type_, where, self.bind)
 
-    def _pin_patterns(self, where: Any) -> None:
-        """Whether a pattern begins with plain text is part of an operation's price."""
+    def _pin_priced(self, where: Any) -> None:
+        """Whether a pattern begins with plain text, and about how long a list is, are part of an operation's price."""
         for name, value in where.items() if isinstance(where, dict) else ():
             if name == "like":
                 self._pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
+            elif name == "in":
+                self._pinned(value, few, "size")
             for below in value if isinstance(value, list) else [value]:
-                self._pin_patterns(below)
+                self._pin_priced(below)
 
     def _sized(self, selection: Selection) -> dict[str, Any]:
         """The arguments of a list with the size of its page, which the SQL depends on."""

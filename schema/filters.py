@@ -6,7 +6,7 @@ finds rows that have a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -23,6 +23,9 @@ from schema.sql import Binds, first
 
 MAX_DEPTH = 10
 MAX_LIST = 1000
+MAX_JOINED = 6
+"""Relations that Postgres may plan as joins of one query: the time that it takes to find their order grows with the
+fourth power of how many there are."""
 
 Build = Callable[[str, Any, "Bind"], str]
 """``(column, value, bind) -> predicate``; ``bind`` makes a value of the column's kind a placeholder."""
@@ -186,6 +189,8 @@ class Where:
     missing: Callable[[Type, tuple[str, ...]], GatewayError | None]
     order: Default
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
+    _joined: int = 0
+    """Relations so far that become joins of the query at hand."""
 
     def predicates(self, type_: Type, where: Mapping[str, Any] | None, row: str, path: str = "where") -> list[str]:
         """The predicates that all must hold for a row.
@@ -251,20 +256,28 @@ class Where:
         for quantifier, where in asked.items():
             here = f"{path}.{quantifier}" if relation.many else path
             alias = f"w{next(self._aliases)}"
+            joined = self._joined
+            apart = joined >= MAX_JOINED
+            self._joined = 0 if apart else joined + 1
             inner = self.predicates(target, where, alias, f"{here}#")
+            if apart:
+                self._joined = joined
             on = relation.join.on(row, alias)
             source = f"SELECT FROM {target.source({})} {alias} WHERE {on}"
             if not relation.unique:  # the row that the relation leads to, not any that could be it
                 order = self.order(target, relation.join.equal)
                 one = first(target.source({}), [f"{alias}.*"], order, where=[on], row=alias)
                 source = f"SELECT FROM ({one}) {alias} WHERE true"
-            match quantifier:
-                case "some":
-                    yield f"EXISTS ({source} AND {_all(inner)})"
-                case "none":
-                    yield f"NOT EXISTS ({source} AND {_all(inner)})"
-                case _:
-                    yield f"NOT EXISTS ({source} AND ({_all(inner)}) IS NOT TRUE)"
+            found = f"({_all(inner)}) IS NOT TRUE" if quantifier == "every" else _all(inner)
+            exists = f"EXISTS ({source} AND {found})"
+            if apart:  # which the planner leaves a query of its own
+                exists = f"({exists}) IS TRUE"
+            yield exists if quantifier == "some" else f"NOT {exists}"
+
+
+def few(values: Sequence[Any] | None) -> int:
+    """About how many values a list has, as prices tell lists apart: ten, a hundred or a thousand."""
+    return next((size for size in (10, 100) if len(values or ()) <= size), MAX_LIST)
 
 
 def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]:

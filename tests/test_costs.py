@@ -1,4 +1,4 @@
-"""The price of what the database must read: patterns whole, counts and sums a hundredth, by the size of the tables."""
+"""The price of what the database must read: patterns, filters, orders, relations, counts and sums, by size."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_pattern_beside_an_equality_of_an_index_is_cheap(frugal: Client)
         "rowId"
     ]
     asked = f'serviceId: {{ eq: "{service}" }}, errorTypes: {{ hasKey: "x" }}'
-    assert await cost(frugal, f"{{ servingMetrics(first: 1, where: {{ {asked} }}) {{ nodes {{ id }} }} }}") < 10
+    assert await cost(frugal, f"{{ servingMetrics(first: 1, where: {{ {asked} }}) {{ nodes {{ id }} }} }}") < 20
 
 
 async def test_a_pattern_below_a_parent_counts_the_parents_rows(frugal: Client, demo: Client) -> None:
@@ -69,8 +69,10 @@ async def test_a_pattern_below_a_parent_counts_the_parents_rows(frugal: Client, 
 
 
 @pytest.mark.parametrize("where", ['{ modelName: { startsWith: "k" } }', '{ modelName: { like: "k%" } }', "{}"])
-async def test_anchored_patterns_cost_nothing(demo: Client, where: str) -> None:
-    assert await cost(demo, f"{{ models(first: 1, where: {where}) {{ nodes {{ id }} }} }}") == 2
+async def test_anchored_patterns_are_no_patterns(demo: Client, where: str) -> None:
+    """They cost as much as any other filter, a fifth of a point a row."""
+    models = (await demo.data("{ models { totalCount } }"))["models"]["totalCount"]
+    assert await cost(demo, f"{{ models(first: 1, where: {where}) {{ nodes {{ id }} }} }}") <= 2 + models / 5
 
 
 async def test_counting_many_lists_at_once_is_refused(demo_database: Database) -> None:
@@ -86,6 +88,6 @@ async def test_sums_cost_what_they_read(demo: Client) -> None:
     plain = await cost(demo, "{ servingMetrics(first: 1) { nodes { id } } }")
     for fields in ("totalCount", "aggregate { count }"):
         more = await cost(demo, f"{{ servingMetrics(first: 1) {{ nodes {{ id }} {fields} }} }}")
-        assert more - plain == pytest.approx(rows / 100, abs=2)
+        assert more - plain == pytest.approx(rows / 20, abs=3)
     summed = await cost(demo, "{ bentoServices(first: 1000) { nodes { metricsSummary { measurements } } } }")
-    assert summed - 1001 == pytest.approx(rows / 100, abs=2)
+    assert summed - 1001 == pytest.approx(rows / 20, abs=3)
