@@ -20,7 +20,6 @@ from graphql import (
 )
 
 from db.facts import Facts
-from gateway.indexes import Indexes
 from gateway.introspection import BESIDE_ROWS, ROOTS, Introspection
 from gateway.refusals import SHALLOWER, refuse
 from gateway.scans import COUNTED, Scan, Scans
@@ -46,7 +45,6 @@ class Meter:
         self._limits = settings
         self._introspection = Introspection(schema)
         self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
-        self._indexes = Indexes()
 
     def measure(self, operation: Operation, facts: Facts) -> int:
         """The cost of an operation: the rows that it can answer with, at least one a field of rows, and what it scans.
@@ -67,7 +65,7 @@ class Meter:
                 "Send several requests.",
             )
         about_schema = self._introspection_cost(root)
-        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts, self._indexes))
+        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
         price = self._prices[operation.definition.operation]
         cost = about_schema + sum(price(selection, walk) for selection in fields.values())
         if walk.steps > limits.max_relations:

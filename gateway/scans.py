@@ -1,7 +1,7 @@
 """What an operation makes the database do beyond what it answers with: filters, orders, counts, sums and relations.
 
 Everything is reckoned in points of about two microseconds of Postgres each; a row that is sent, or compared with a
-pattern, is one. How many rows there are comes from the facts of the database, which indexes there are from `Indexes`.
+pattern, is one. How many rows and which indexes there are comes from the facts of the database.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from db.facts import Facts
-from gateway.indexes import Indexes
 from schema.aggregates import PERCENTILES, aggregated
 from schema.catalogue import Catalogue, RelationField, Type
 from schema.filters import DOCUMENTS, ORDER, TEXT, few
+from schema.indexes import Indexes, Served
 from schema.orders import LEAF
 from schema.selection import Selection
 
@@ -83,10 +83,10 @@ SUM = Kind(
 class Scans:
     """Estimates of what is read, from how large the tables are."""
 
-    def __init__(self, catalogue: Catalogue, facts: Facts, indexes: Indexes) -> None:
+    def __init__(self, catalogue: Catalogue, facts: Facts) -> None:
         self._catalogue = catalogue
         self._rows = facts.rows
-        self._indexes = indexes
+        self._indexes = Indexes(facts)
 
     def rows(self, type_: Type) -> int:
         """About how many rows a type has; a SELECT at most as many as the largest table that it reads."""
@@ -238,7 +238,8 @@ class Scans:
                 )
                 for leaf, one in leaves
             )
-        return self._indexes.serves(type_, terms, equal)
+        served = self._indexes.serves(type_, terms, equal)
+        return served is not None and (served.terms == len(terms) or _tells_apart(type_, served))
 
     # -- sums ------------------------------------------------------------------------------------------------------
 
@@ -253,6 +254,14 @@ class Scans:
                 ranked += any(name in PERCENTILES for name in names)
         keys = len(selection.arguments.get("groupBy") or ())
         return keys * rows // SORTED + functions * rows // SUMMED + ranked * rows // RANKED
+
+
+def _tells_apart(type_: Type, served: Served) -> bool:
+    """Whether few rows are equal in what an index gives of an order: it has a time, or is unique."""
+    columns = served.index.columns
+    names = [column.name for column in columns[: served.equal + served.terms] if column.name in type_.table.columns]
+    timed = any(type_.column_kind(name).graphql == "DateTime" for name in names)
+    return timed or (served.index.unique and len(names) == len(columns))
 
 
 def _relations(term: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ with a value are read in the index's order, and rows without one before or behin
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from db.facts import Facts, Index
@@ -47,6 +47,15 @@ class Indexes:
             return None
         found = [_served(index, order, equal) for index in self._indexes.get(type_.sql_name, ())]
         return max(filter(None, found), key=lambda one: (one.equal, one.terms, not one.apart), default=None)
+
+    def leading(self, type_: Type) -> Mapping[str, bool]:
+        """The columns that lead an index of all rows, and whether each is unique alone."""
+        found: dict[str, bool] = {}
+        for index in () if type_.is_view else self._indexes.get(type_.sql_name, ()):
+            column = index.columns[0].name
+            if index.method == "btree" and index.predicate is None and column:
+                found[column] = found.get(column, False) or (index.unique and len(index.columns) == 1)
+        return found
 
     def follow(self, type_: Type, order: tuple[OrderTerm, ...], equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
         """The same order, marked so that its SQL is one that an index serves, and asks for no nulls in vain."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ async def large(demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url) as client:
         endpoint: GraphQLEndpoint = client.app.state.graphql
         facts = endpoint.access.facts
-        endpoint.learn_facts(type(facts)({**facts.rows, MILLION: 1_000_000}, facts.vector_version))
+        endpoint.learn_facts(replace(facts, rows={**facts.rows, MILLION: 1_000_000}))
         yield client
 
 
@@ -91,7 +92,7 @@ async def test_an_order_through_relations_of_a_million_rows_is_refused(large: Cl
         ("", False),
         ("orderBy: [{ field: RECORDED_AT, direction: DESC }]", False),
         ("orderBy: [{ field: RECORDED_AT, nulls: FIRST }]", False),  # the same, backward
-        ("orderBy: [{ field: RECORDED_AT }]", True),  # nulls stand elsewhere in the index
+        ("orderBy: [{ field: RECORDED_AT }]", False),  # nulls stand elsewhere in the index, and are read apart
         ("orderBy: [{ field: P99_LATENCY_MS }]", True),
         ("where: { serviceId: { eq: $id } }, orderBy: [{ field: RECORDED_AT, direction: DESC }]", False),
         ("where: { rowId: { eq: $id } }, orderBy: [{ field: P99_LATENCY_MS }]", False),
