@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-loaders lint format bench bench-peers bench-recall bench-lineage bench-frames drill \
+.PHONY: help run test test-loaders test-caches lint format bench bench-peers bench-recall bench-lineage bench-frames drill \
   hostile migration snapshot pages lock audit clean
 
 help: ## What can be made
@@ -31,6 +31,10 @@ lint: $(VENV)/dev ## Check style and types
 format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+test-caches: $(VENV)/dev ## Fill the stores of Apollo, urql and Relay with the gateway's answers (needs npm)
+	@if command -v npm > /dev/null; then cd tests/caches && npm ci --ignore-scripts; fi
+	$(BIN)/python -m pytest $(AGAIN) tests/test_client_caches.py
 
 bench: $(VENV)/dev ## Measure the executors on a database of their own, beside PostGraphile if that is there
 	$(BIN)/python -m tests.bench
@@ -62,6 +66,7 @@ migration: $(VENV)/dev ## Write the migration for a change of the models: make m
 
 snapshot: $(VENV)/dev ## Rewrite the committed schema, diagrams, statement counts and golden answers, to be read as a diff
 	$(BIN)/e2i-gateway schema print > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+	$(BIN)/e2i-gateway schema possible-types > schema/possible-types.json.new && mv schema/possible-types.json.new schema/possible-types.json
 	$(BIN)/python -m schema.diagrams > gateway/docs/lifecycles.md.new && mv gateway/docs/lifecycles.md.new gateway/docs/lifecycles.md
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/test_golden.py
 

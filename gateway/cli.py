@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
     schema = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
     schema.add_parser("print", help="print the schema as SDL").set_defaults(run=commands.schema_print)
+    possible = schema.add_parser("possible-types", help="print the members of interfaces and unions, for Apollo Client")
+    possible.set_defaults(run=commands.schema_possible_types)
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import json
 import logging
 import signal
 import socket
@@ -192,6 +193,12 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
 def schema_print(_options: argparse.Namespace, _settings: Settings) -> int:
     """Prints the schema as SDL."""
     sys.stdout.write(build().as_str() + "\n")
+    return 0
+
+
+def schema_possible_types(_options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the types of each interface and union as the JSON that Apollo's `InMemoryCache` takes."""
+    sys.stdout.write(json.dumps(build().possible_types(), indent=2) + "\n")
     return 0
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import strawberry
-from graphql import DocumentNode, ExecutionResult, GraphQLSchema, execute
+from graphql import DocumentNode, ExecutionResult, GraphQLSchema, execute, is_abstract_type
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
@@ -39,6 +39,14 @@ class Schema(strawberry.Schema):
     def graphql(self) -> GraphQLSchema:
         """The schema as graphql-core has it, for parsing, validation and selections."""
         return self._schema
+
+    def possible_types(self) -> dict[str, list[str]]:
+        """The names of the object types of each interface and union."""
+        abstract = [one for one in self.graphql.type_map.values() if is_abstract_type(one)]
+        return {
+            one.name: sorted(member.name for member in self.graphql.get_possible_types(one))
+            for one in sorted(abstract, key=lambda one: one.name)
+        }
 
     async def run(
         self,

@@ -353,6 +353,9 @@ def test_the_schema_is_printed_as_it_is_committed() -> None:
     done = run("schema", "print")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (ROOT / "schema" / "schema.graphql").read_text()
+    possible = run("schema", "possible-types")
+    assert (possible.returncode, possible.stderr) == (0, "")
+    assert possible.stdout == (ROOT / "schema" / "possible-types.json").read_text()
 
 
 def test_a_reader_may_stop_reading() -> None:
