@@ -180,11 +180,19 @@ def activation(
     states: type[Labels],
     reason: str | None = None,
     before: Sequence[str] = (),
+    effects: Sequence[str] = (),
     queue: str | None = None,
+    guards: tuple[Sequence[Guard], Sequence[Guard]] = ((), ()),
+    out_of_use: str | None = None,
 ) -> Lifecycle:
-    """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when."""
+    """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when.
+
+    ``guards`` are those of putting into use and of taking out of it; ``out_of_use`` is SQL of what stands in the column
+    of a row that is not in use, where that is not always false.
+    """
     active, inactive = states["ACTIVE"], states["INACTIVE"]
     off = {deactivated: NOW} | ({reason: REASON} if reason else {})
+    off |= {"is_active": out_of_use} if out_of_use else {}
     on = {activated: NOW, deactivated: NOTHING} | ({reason: NOTHING} if reason else {})
     return Lifecycle(
         "activation",
@@ -193,7 +201,10 @@ def activation(
         states,
         inactive,
         {inactive: (active,), active: (inactive,)},
-        entering={active: Step(stamps=on, before=before), inactive: Step(stamps=off)},
+        entering={
+            active: Step(stamps=on, before=before, effects=effects, guards=guards[0]),
+            inactive: Step(stamps=off, guards=guards[1]),
+        },
         changes=(
             Change(activate, f"Puts {what} into use.", (active,), many=queue is None),
             Change(deactivate, f"Takes {what} out of use.", (inactive,)),

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 import platform_own
-from changing import change
+from changing import change, uuid_of
 from client import Client, serving
 from conftest import Database, connect
 from db import setup
@@ -104,3 +104,75 @@ async def test_a_tools_run_is_counted_once(
     assert f"ToolPerformance:{row['performance_id']}" in [node["id"] for node in result["alsoChanged"]]
     figures = await sql.fetchrow("SELECT avg_latency_ms, success_rate FROM tool_registry WHERE tool_id = $1", tool)
     assert tuple(figures) == (row["latency_ms"], rate)
+
+
+async def instructions(sql: asyncpg.Connection, *states: str | None) -> list[str]:
+    """Instructions of one agent and predictor, each of a run of its own, in use or not, as ids."""
+    agent, found = uuid.uuid4().hex, []
+    for place, state in enumerate(states):
+        run = await sql.fetchval(
+            "INSERT INTO prompt_optimization_runs (run_name, agent_name, agent_tier, agent_type, trainset_size, "
+            "optimizer_type, budget_preset, max_metric_calls, status) "
+            "VALUES ('r', $1, 2, 'standard', 1, 'gepa', 'light', 10, 'completed') RETURNING run_id",
+            agent,
+        )
+        key = await sql.fetchval(
+            "INSERT INTO optimized_instructions (run_id, agent_name, predictor_name, version, is_active, "
+            "instruction_text, instruction_hash, activated_at, deactivated_at) "
+            "VALUES ($1, $2, 'p', $3, $4::text::boolean, 't', $5, now(), "
+            "CASE WHEN $4::text::boolean THEN NULL ELSE now() END) RETURNING instruction_id",
+            run, agent, f"v{place}", state, uuid.uuid4().hex,
+        )  # fmt: skip
+        found.append(f"OptimizedInstruction:{key}")
+    return found
+
+
+async def in_use(sql: asyncpg.Connection, *ids: str) -> list[bool | None]:
+    query = "SELECT is_active FROM optimized_instructions WHERE instruction_id = $1"
+    return [await sql.fetchval(query, uuid_of(one)) for one in ids]
+
+
+async def test_instructions_change_places_where_one_inactive_row_is_allowed(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    """Back and forth; each is in use or not by its value afterwards."""
+    ones = await instructions(sql, "true", "false")
+    for on, off in ((ones[1], ones[0]), (ones[0], ones[1]), (ones[1], ones[0])):
+        result = await change(client, "activateOptimizedInstruction", id=on)
+        assert [node["id"] for node in result["alsoChanged"]] == [off]
+        assert await in_use(sql, on, off) == [True, False]
+    assert (await change(client, "deactivateOptimizedInstruction", id=ones[1]))["__typename"] == "TransitionApplied"
+    assert await in_use(sql, *ones) == [False, None]
+    data = await client.data("query($id: ID!) { optimizedInstruction(id: $id) { lifecycle { state } } }", id=ones[1])
+    assert data["optimizedInstruction"]["lifecycle"]["state"] == "INACTIVE"
+    await change(client, "activateOptimizedInstruction", id=ones[1])
+    assert await in_use(sql, *ones) == [False, True]
+
+
+async def test_a_rollback_and_a_winner_change_places_too(client: Client, sql: asyncpg.Connection) -> None:
+    new, old = await instructions(sql, "true", "false")
+    run = await sql.fetchval("SELECT run_id FROM optimized_instructions WHERE instruction_id = $1", uuid_of(new))
+    await change(client, "moveOptimizationRun", id=str(run), to="ROLLED_BACK")
+    assert await in_use(sql, new, old) == [False, True]
+    test = await sql.fetchval(
+        "INSERT INTO prompt_ab_tests (test_name, agent_name, baseline_instruction_id, treatment_instruction_id, status, "
+        "winner) VALUES ('t', 'a', $1, $2, 'completed', 'gepa') RETURNING test_id",
+        uuid_of(old), uuid_of(new),
+    )  # fmt: skip
+    assert (await change(client, "rollOutPromptAbTest", id=str(test)))["__typename"] == "TransitionApplied"
+    assert await in_use(sql, new, old) == [True, False]
+
+
+async def test_instructions_without_room_are_refused_in_words(client: Client, sql: asyncpg.Connection) -> None:
+    ones = await instructions(sql, "true", "false", None)
+    for name, one in (
+        ("activateOptimizedInstruction", ones[1]),
+        ("activateOptimizedInstruction", ones[2]),
+        ("deactivateOptimizedInstruction", ones[0]),
+    ):
+        (blocker,) = (await change(client, name, id=one))["blockers"]
+        assert blocker["code"] == "NO_ROOM_FOR_INSTRUCTION"
+        assert "unique_active_instruction" in blocker["message"]
+        assert await in_use(sql, *ones) == [True, False, None]
+    await sql.execute("DELETE FROM optimized_instructions WHERE instruction_id = $1", uuid_of(ones[2]))
+    assert (await change(client, "activateOptimizedInstruction", id=ones[1]))["__typename"] == "TransitionApplied"

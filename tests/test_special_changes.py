@@ -150,6 +150,72 @@ async def test_a_deployment_starts_behind_the_active_one_and_takes_its_place(
     assert [await status(sql, one) for one in (live, service, started)] == ["active", "active", "rolled_back"]
 
 
+async def started(client: Client, model: str, to: str = "DEPLOYING", environment: str = "production") -> str:
+    """A deployment of a model that was started and moved on, as an id."""
+    result = await change(client, "startDeployment", modelId=model, environment=environment)
+    id_: str = result["node"]["id"]
+    for one in ("DEPLOYING", "ACTIVE")[: 1 + (to == "ACTIVE")]:
+        assert (await change(client, "moveDeployment", id=id_, to=one))["__typename"] == "TransitionApplied"
+    return id_
+
+
+async def previous(sql: asyncpg.Connection, deployment: str) -> str | None:
+    key = await sql.fetchval("SELECT previous_deployment_id FROM ml_deployments WHERE id = $1", uuid_of(deployment))
+    return key and f"Deployment:{key}"
+
+
+async def test_what_a_deployment_replaces_is_decided_when_it_becomes_active(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    model = await model_in(sql, "production")
+    live = await deployed(sql, model, status="active")
+    elsewhere = await deployed(sql, model, status="active", environment="staging")
+    first, second = await started(client, model), await started(client, model)
+    assert [await previous(sql, one) for one in (first, second)] == [live, live]
+    await change(client, "moveDeployment", id=first, to="ACTIVE")
+    result = await change(client, "moveDeployment", id=second, to="ACTIVE")
+    assert [node["id"] for node in result["alsoChanged"]] == [first]
+    assert [await status(sql, one) for one in (live, first, second, elsewhere)] == [
+        "draining", "draining", "active", "active",
+    ]  # fmt: skip
+    assert await previous(sql, second) == first
+    # one that is put back by hand takes the other's place, and no chain becomes a cycle
+    await change(client, "moveDeployment", id=first, to="ACTIVE")
+    assert [await status(sql, one) for one in (first, second)] == ["active", "draining"]
+    assert await previous(sql, first) == live
+    # what does not serve leaves who serves where it is
+    result = await change(client, "rollbackDeployment", id=second, reason="never again")
+    assert result["alsoChanged"] == []
+    assert [await status(sql, one) for one in (live, first, second)] == ["draining", "active", "rolled_back"]
+    await change(client, "rollbackDeployment", id=first, reason="nor this")
+    assert [await status(sql, one) for one in (live, first, second)] == ["active", "rolled_back", "rolled_back"]
+
+
+@pytest.mark.parametrize("experiment", [True, False])
+async def test_of_deployments_that_become_active_at_once_one_stays_so(
+    client: Client, sql: asyncpg.Connection, *, experiment: bool
+) -> None:
+    """Also of models without an experiment, which stand for one another by their name."""
+    for _ in range(5):
+        models = [await model_in(sql, "production", model_name=f"at once {uuid.uuid4()}")]
+        for _ in range(2):
+            key = await sql.fetchval(
+                "INSERT INTO ml_model_registry (experiment_id, model_name, model_version, algorithm, stage) "
+                "SELECT experiment_id, model_name, gen_random_uuid()::text, 'a', 'production' "
+                "FROM ml_model_registry WHERE id = $1 RETURNING id",
+                uuid_of(models[0]),
+            )
+            models.append(f"Model:{key}")
+        if not experiment:
+            await sql.execute(
+                "UPDATE ml_model_registry SET experiment_id = NULL WHERE id = ANY ($1)", [uuid_of(m) for m in models]
+            )
+        deployments = [await started(client, model) for model in models]
+        results = await asyncio.gather(*(change(client, "moveDeployment", id=d, to="ACTIVE") for d in deployments))
+        assert {one["__typename"] for one in results} == {"TransitionApplied"}
+        assert sorted([await status(sql, one) for one in deployments]) == ["active", "draining", "draining"]
+
+
 async def test_another_environment_has_another_active_one(client: Client, sql: asyncpg.Connection) -> None:
     (live,) = await chain(sql, "active")
     model = f"Model:{await sql.fetchval('SELECT model_registry_id FROM ml_deployments WHERE id = $1', uuid_of(live))}"
@@ -492,6 +558,29 @@ async def test_a_run_that_is_rolled_back_gives_way_to_what_was_before(client: Cl
     result = await previewed(client, "moveOptimizationRun", id=f"PromptOptimizationRun:{run}", to="ROLLED_BACK")
     assert {node["id"] for node in result["alsoChanged"]} == {before, after}
     assert await active(sql, "a4") == [before]
+
+
+async def run_of(sql: asyncpg.Connection, instruction_: str) -> str:
+    key = await sql.fetchval("SELECT run_id FROM optimized_instructions WHERE instruction_id = $1",
+                             uuid_of(instruction_))  # fmt: skip
+    return f"PromptOptimizationRun:{key}"
+
+
+async def test_runs_that_are_rolled_back_in_turn_bring_none_of_them_back(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    first = await instruction(sql, "a5", is_active=True)
+    later = [await instruction(sql, "a5") for _ in range(3)]
+    for one in later:
+        await change(client, "activateOptimizedInstruction", id=one)
+    expected = [first, *later]
+    for one in reversed(later):
+        assert await active(sql, "a5") == [expected.pop()]
+        await change(client, "moveOptimizationRun", id=await run_of(sql, one), to="ROLLED_BACK")
+    assert await active(sql, "a5") == [first]
+    result = await change(client, "moveOptimizationRun", id=await run_of(sql, first), to="ROLLED_BACK")
+    assert [node["id"] for node in result["alsoChanged"]] == [first]
+    assert await active(sql, "a5") == []
 
 
 # -- reviews ---------------------------------------------------------------------------------------------------------

@@ -183,11 +183,20 @@ CHAMPION = Lifecycle(
     queue="hashtext('ml_model_registry.is_champion'), (hashtextextended({row}.experiment_id::text, 0) & 1023)::integer",
 )
 
-DEPLOYMENT_QUEUE = (
-    "hashtext('ml_deployments.status'), hashtext(coalesce((SELECT m.experiment_id::text FROM ml_model_registry AS m "
-    "WHERE m.id = {row}.model_registry_id), {row}.model_registry_id::text, {row}.id::text))"
-)
-"""Deployments and services of one experiment change one after the other: rolling back concerns several of them."""
+SAME_MODELS = "coalesce({m}.experiment_id::text, 'name ' || {m}.model_name)"
+"""What models stand for one another: those of one experiment, and without one those of one name."""
+
+
+def deployment_queue(model: str) -> str:
+    """The lock of deployments and services whose models stand for one another.
+
+    They change one after the other: what a deployment replaces and what a rollback puts back concerns several of them.
+    """
+    return (
+        f"hashtext('ml_deployments.status'), hashtext(coalesce((SELECT {SAME_MODELS.replace('{m}', 'm')} "
+        f"FROM ml_model_registry AS m WHERE m.id = {model}), {model}::text, {{row}}.id::text))"
+    )
+
 
 ROLLOUT = {
     DeploymentStatus.PENDING: (DeploymentStatus.DEPLOYING, DeploymentStatus.FAILED),
@@ -209,7 +218,7 @@ DEPLOYMENT = Lifecycle(
     ROLLOUT,
     entering={
         DeploymentStatus.ACTIVE: Step(
-            stamps={"deployed_at": NOW, "deactivated_at": NOTHING}, effects=("drain_predecessor", "services_follow")
+            stamps={"deployed_at": NOW, "deactivated_at": NOTHING}, effects=("drain_replaced", "services_follow")
         ),
         DeploymentStatus.DRAINING: Step(stamps=_ENDED, effects=("services_follow",)),
         DeploymentStatus.FAILED: Step(stamps=_ENDED, effects=("services_follow",)),
@@ -218,7 +227,7 @@ DEPLOYMENT = Lifecycle(
         ),
     },
     changes=(Change("moveDeployment", "Moves a deployment to a status of its lifecycle."),),
-    queue=DEPLOYMENT_QUEUE,
+    queue=deployment_queue("{row}.model_registry_id"),
 )
 
 START_DEPLOYMENT = {

@@ -65,6 +65,44 @@ OPTIMIZATION_RUN = Lifecycle(
     ),
 )  # fmt: skip
 
+# A database may keep (agent_name, predictor_name, is_active) unique, and nulls not distinct: of an agent's and a
+# predictor's instructions one is in use, one is not, and one more has no value, which counts as not in use.
+_UNIQUE = """
+    SELECT i.indexrelid::regclass::text AS name,
+        coalesce(to_jsonb(i) ->> 'indnullsnotdistinct' = 'true', false) AS holds_nulls
+    FROM pg_index AS i
+    WHERE i.indrelid = to_regclass('optimized_instructions') AND i.indisunique AND i.indpred IS NULL AND (
+        SELECT a.attnum FROM pg_attribute AS a WHERE a.attrelid = i.indrelid AND a.attname = 'is_active'
+    ) = ANY (i.indkey::smallint[])
+"""
+_OTHERS = (
+    "SELECT o.instruction_id FROM optimized_instructions AS o WHERE o.agent_name = {row}.agent_name "
+    "AND o.predictor_name = {row}.predictor_name AND o.instruction_id <> {row}.instruction_id AND o.is_active"
+)
+OUT_OF_USE = (
+    f"CASE WHEN EXISTS ({_UNIQUE}) AND EXISTS ({_OTHERS.replace('{row}', 't')} = false) THEN NULL ELSE false END"
+)
+"""What stands in `is_active` of an instruction ``t`` that is taken out of use: null where the database keeps false for
+another one."""
+
+
+def _no_room(where: str) -> Guard:
+    return Guard(
+        "NO_ROOM_FOR_INSTRUCTION",
+        "Where the database keeps an agent's and a predictor's instructions unique by their use, there must be room.",
+        f"""
+        SELECT 'the database''s constraint ' || u.name || ' allows one instruction in use and two that are not for '
+                || {{row}}.agent_name || ' and ' || {{row}}.predictor_name
+                || ', and they cannot change places; remove one that is not, or the constraint',
+            'OptimizedInstruction:' || {{row}}.instruction_id
+        FROM ({_UNIQUE}) AS u WHERE u.holds_nulls AND {where}
+        """,
+    )
+
+
+_ROOM_TO_REPLACE = _no_room(f"EXISTS ({_OTHERS}) AND EXISTS ({_OTHERS} IS NOT TRUE)")
+_ROOM_TO_LEAVE = _no_room(f"EXISTS ({_OTHERS} = false) AND EXISTS ({_OTHERS} IS NULL)")
+
 INSTRUCTION = activation(
     "OptimizedInstruction",
     what="an instruction, in place of the one that its agent and predictor use,",
@@ -74,6 +112,9 @@ INSTRUCTION = activation(
     deactivated="deactivated_at",
     states=Activation,
     before=("deactivate_other_instructions",),
+    effects=("settle_instructions",),
+    guards=((_ROOM_TO_REPLACE,), (_ROOM_TO_LEAVE,)),
+    out_of_use=OUT_OF_USE,
     queue="hashtext('optimized_instructions.is_active'), hashtext({row}.agent_name || ' ' || {row}.predictor_name)",
 )
 

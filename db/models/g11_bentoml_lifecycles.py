@@ -7,7 +7,7 @@ from sqlalchemy import Integer
 from db.base import Labels
 from db.lifecycle import NOTHING, NOW, Change, Given, Guard, Lifecycle, Step
 from db.models.g01_mlops_core import DeploymentStatus
-from db.models.g01_mlops_lifecycles import ROLLOUT
+from db.models.g01_mlops_lifecycles import ROLLOUT, deployment_queue
 
 
 class HealthStatus(Labels):
@@ -52,9 +52,7 @@ SERVICE = Lifecycle(
     },
     changes=(Change("moveService", "Moves a service to a status of its lifecycle."),),
     # the queue of its deployment's experiment
-    queue="hashtext('ml_deployments.status'), hashtext(coalesce((SELECT m.experiment_id::text FROM "
-    "ml_model_registry AS m "
-    f"WHERE m.id = {_MODEL}), {_MODEL}::text, {{row}}.id::text))",
+    queue=deployment_queue(_MODEL),
 )
 
 _EVERY = tuple(HealthStatus)

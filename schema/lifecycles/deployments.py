@@ -8,7 +8,7 @@ from typing import Any
 from db.base import Labels
 from db.lifecycle import Given
 from db.models.g01_mlops_core import DeploymentStatus
-from db.models.g01_mlops_lifecycles import DEPLOYMENT, START_DEPLOYMENT
+from db.models.g01_mlops_lifecycles import DEPLOYMENT, SAME_MODELS, START_DEPLOYMENT
 from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, SERVICE, HealthStatus
 from schema.changes import mutation
 from schema.effects import check, effect
@@ -23,13 +23,50 @@ DEGRADED_PERCENT, UNHEALTHY_PERCENT = 1.0, 5.0
 DEGRADED_P99_MS = 250.0
 
 
+# The active deployments that one stands in for: of the same environment, and of models that stand for one another.
+_REPLACED = f"""
+    t.status = 'active' AND t.id <> $1::text::uuid AND EXISTS (
+        SELECT FROM ml_deployments AS d
+        JOIN ml_model_registry AS m ON m.id = d.model_registry_id
+        JOIN ml_model_registry AS o ON o.id = t.model_registry_id
+        WHERE d.id = $1::text::uuid AND d.environment = t.environment
+            AND {SAME_MODELS.replace("{m}", "m")} = {SAME_MODELS.replace("{m}", "o")}
+    )
+"""
+_NEWEST = "t.deployed_at DESC NULLS LAST, t.id DESC"
+
+# Whether the first of two deployments could be rolled back to the second.
+_LEADS_BACK = """
+    WITH RECURSIVE chain (id) AS (
+        SELECT $1::text::uuid
+        UNION
+        SELECT d.previous_deployment_id FROM chain AS c JOIN ml_deployments AS d ON d.id = c.id
+        WHERE d.previous_deployment_id IS NOT NULL
+    )
+    SELECT EXISTS (SELECT FROM chain WHERE id = $2::text::uuid)
+"""
+
+
 @effect
-async def drain_predecessor(work: Work, moved: Moved) -> None:
-    """The deployment that an active one replaces finishes its requests and takes no new ones."""
-    previous = moved.row["previous_deployment_id"]
-    if previous is not None and moved.origin is DeploymentStatus.DEPLOYING:
-        for row in await work.find("Deployment", "t.id = $1::text::uuid AND t.status = 'active'", previous):
-            await _follow(work, row, DeploymentStatus.DRAINING)
+async def drain_replaced(work: Work, moved: Moved) -> None:
+    """What is active in its environment finishes its requests and takes no new ones: what it replaces is decided now.
+
+    The rollback chain of a new deployment leads to the one that it replaces.
+    """
+    replaced = await _make_room(work, moved.row)
+    if replaced and moved.origin is DeploymentStatus.DEPLOYING:
+        newest = replaced[0]["id"]
+        ((closes,),) = await work.fetch(_LEADS_BACK, newest, moved.row["id"])
+        if not closes and moved.row["previous_deployment_id"] != newest:
+            await work.write(moved.row, {"previous_deployment_id": newest})
+
+
+async def _make_room(work: Work, deployment: Row) -> list[Row]:
+    """Drains what is active in a deployment's place, and returns it, the newest first."""
+    replaced = await work.find("Deployment", _REPLACED, deployment["id"], order=_NEWEST)
+    for row in replaced:
+        await _follow(work, row, DeploymentStatus.DRAINING)
+    return replaced
 
 
 @effect
@@ -58,20 +95,22 @@ def known_environment(given: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-_ACTIVE = """
-    SELECT d.id::text
-    FROM ml_deployments AS d
-    JOIN ml_model_registry AS m ON m.id = d.model_registry_id
-    WHERE d.status = 'active' AND d.environment = $1::text
-      AND (m.experiment_id = $2::text::uuid OR $2::text IS NULL AND m.model_name = $3::text)
-    ORDER BY d.deployed_at DESC NULLS LAST, d.id DESC
+_ACTIVE = f"""
+    SELECT t.id::text
+    FROM ml_deployments AS t
+    JOIN ml_model_registry AS o ON o.id = t.model_registry_id
+    JOIN ml_model_registry AS m ON m.id = $2::text::uuid
+    WHERE t.status = 'active' AND t.environment = $1::text
+        AND {SAME_MODELS.replace("{m}", "m")} = {SAME_MODELS.replace("{m}", "o")}
+    ORDER BY {_NEWEST}
     LIMIT 1
 """
 
 
 @mutation(
     "startDeployment",
-    "Requests a deployment of a model. It is linked to the active one of that environment, which it is to replace.",
+    "Requests a deployment of a model. It is linked to the active one of that environment; what it replaces is decided "
+    "when it becomes active: whatever is active there by then.",
     given={"model_id": Given("Model", "The model to deploy.", required=True)} | START_DEPLOYMENT,
     checks=("known_environment",),
     touches=("Deployment", "Model", "Experiment"),
@@ -84,7 +123,7 @@ async def start_deployment(work: Work) -> None:
     if model["stage"] in {"archived", "deprecated"}:
         message = f"the model is {model['stage']}, and such a model is not deployed"
         raise blocked(Blocker(code="MODEL_RETIRED", message=message, overridable=False, node_id=model.id))
-    active = await work.fetch(_ACTIVE, given["environment"], model["experiment_id"], model["model_name"])
+    active = await work.fetch(_ACTIVE, given["environment"], model["id"])
     name = f"{model['model_name']}-{model['model_version']}-{given['environment']}"
     row = await work.insert(
         "Deployment",
@@ -112,15 +151,20 @@ async def start_deployment(work: Work) -> None:
 async def rollback_deployment(work: Work) -> None:
     """Takes a deployment out and puts the newest one back that can serve.
 
-    Healthy is a deployment of the same environment that drains (or still serves), with an error rate of at most 1 % and
-    no unhealthy service.
+    One that was not active leaves the active one of its environment where it is. Healthy is a deployment of the same
+    environment that drains (or still serves), with an error rate of at most 1 % as far as one is known, and no service
+    that is unhealthy or unavailable.
     """
     await work.queue(DEPLOYMENT, [subject.key for subject in work.asked])
     rows = await work.lock(work.catalogue["Deployment"], work.asked)
     (row,) = rows
     work.subjects.append(row.id)
     await work.move(DEPLOYMENT, rows, DeploymentStatus.ROLLED_BACK)
+    was_active = row["status"] == DeploymentStatus.ACTIVE.value
+    if not was_active and await work.find("Deployment", _REPLACED, row["id"]):
+        return
     target = await _healthy_predecessor(work, row)
+    await _make_room(work, target)
     if target["status"] != DeploymentStatus.ACTIVE.value:
         await _follow(work, target, DeploymentStatus.ACTIVE)
 
@@ -138,7 +182,8 @@ _CHAIN = """
         (d.status::text IN ('active', 'draining') AND d.environment = $2::text
         AND (d.error_rate IS NULL OR d.error_rate <= $3::text::numeric)
         AND NOT EXISTS (
-            SELECT FROM ml_bentoml_services AS s WHERE s.deployment_id = d.id AND s.health_status = 'unhealthy'
+            SELECT FROM ml_bentoml_services AS s
+            WHERE s.deployment_id = d.id AND s.health_status IN ('unhealthy', 'unavailable')
         )) IS TRUE
     FROM chain AS c LEFT JOIN ml_deployments AS d ON d.id = c.id
     ORDER BY c.depth

@@ -47,6 +47,23 @@ async def _make_room(work: Work, row: Row) -> None:
         await work.shift(INSTRUCTION, other, Activation.INACTIVE)
 
 
+async def _settle(work: Work, row: Row) -> None:
+    await work.fetch(
+        "UPDATE optimized_instructions AS t SET is_active = false WHERE t.agent_name = $1::text "
+        "AND t.predictor_name = $2::text AND t.is_active IS NULL AND t.deactivated_at = now() AND NOT EXISTS ("
+        "SELECT FROM optimized_instructions AS o WHERE o.agent_name = $1::text AND o.predictor_name = $2::text "
+        "AND o.is_active = false)",
+        row["agent_name"],
+        row["predictor_name"],
+    )
+
+
+@effect
+async def settle_instructions(work: Work, moved: Moved) -> None:
+    """An instruction that stood without a value while others changed places is inactive by its value again."""
+    await _settle(work, moved.row)
+
+
 async def _activate(work: Work, instruction: str) -> None:
     """Puts an instruction into use unless it is, in place of its agent's and predictor's other one."""
     await work.queue(INSTRUCTION, [(instruction,)])
@@ -54,6 +71,7 @@ async def _activate(work: Work, instruction: str) -> None:
         if row["is_active"] != "true":
             await _make_room(work, row)
             await work.shift(INSTRUCTION, row, Activation.ACTIVE)
+            await _settle(work, row)
 
 
 @effect
@@ -65,20 +83,31 @@ async def activate_winner(work: Work, moved: Moved) -> None:
         await _activate(work, instruction)
 
 
+# What was in use before: neither a row of the run itself nor what another run had made that was rolled back since.
+_BEFORE = """
+    SELECT i.instruction_id::text
+    FROM optimized_instructions AS i
+    JOIN prompt_optimization_runs AS r ON r.run_id = i.run_id
+    WHERE i.agent_name = $1::text AND i.predictor_name = $2::text
+        AND i.deactivated_at IS NOT NULL AND i.is_active IS NOT TRUE
+        AND i.run_id <> $3::text::uuid AND r.status::text IS DISTINCT FROM 'rolled_back'
+    ORDER BY i.deactivated_at DESC, i.instruction_id DESC
+    LIMIT 1
+"""
+
+
 @effect
 async def take_back_instructions(work: Work, moved: Moved) -> None:
-    """What a run had put into use gives way to what was in use before it, where there was something."""
-    active = await work.find("OptimizedInstruction", "t.is_active AND t.run_id = $1::text::uuid", moved.row["run_id"])
-    await work.queue(INSTRUCTION, [row.key for row in active])
-    for row in active:
+    """What a run had put into use gives way to what was in use before it, where there was something.
+
+    What another run had made that was rolled back does not come back.
+    """
+    made = "t.is_active AND t.run_id = $1::text::uuid"
+    run = moved.row["run_id"]
+    keys = await work.fetch(f"SELECT t.instruction_id::text FROM optimized_instructions AS t WHERE {made}", run)
+    await work.queue(INSTRUCTION, [(key,) for (key,) in keys])
+    for row in await work.find("OptimizedInstruction", made, run):
+        before = await work.fetch(_BEFORE, row["agent_name"], row["predictor_name"], run)
         await work.shift(INSTRUCTION, row, Activation.INACTIVE)
-        before = await work.fetch(
-            "SELECT instruction_id::text FROM optimized_instructions WHERE agent_name = $1::text "
-            "AND predictor_name = $2::text AND run_id <> $3::text::uuid AND deactivated_at IS NOT NULL "
-            "ORDER BY deactivated_at DESC, instruction_id DESC LIMIT 1",
-            row["agent_name"],
-            row["predictor_name"],
-            row["run_id"],
-        )
         if before:
             await _activate(work, before[0][0])

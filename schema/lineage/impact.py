@@ -16,7 +16,7 @@ SERVING = (LineageKind.DEPLOYED_AS, LineageKind.SERVED_BY, LineageKind.EXECUTED_
 """Edges along which a row depends on the state of another."""
 
 REACH: Mapping[str, Sequence[Sequence[str]]] = {
-    "drain_predecessor": [
+    "drain_replaced": [
         ["Deployment.previous_deployment"],
         ["Deployment.previous_deployment", "BentoService.deployment~"],
     ],
@@ -31,12 +31,14 @@ REACH: Mapping[str, Sequence[Sequence[str]]] = {
     "clear_champion_unless_promoted": [],
     "deactivate_other_configurations": [],
     "deactivate_other_instructions": [],
+    "settle_instructions": [],
 }
 """Where an effect goes from the row that moves: chains of ends of edges, at whose ends it changes rows."""
 
 _OTHER_INSTRUCTION = "The instruction that the agent and predictor use makes room: no edge leads there."
 
 BEYOND: Mapping[str, str] = {
+    "drain_replaced": "Whatever is active in its environment by then makes room: no edge leads to all of it.",
     "deactivate_other_configurations": "The configuration that is in use makes room: no edge leads there.",
     "deactivate_other_instructions": _OTHER_INSTRUCTION,
     "take_back_instructions": "What was in use before the run's instructions comes back: no edge leads there.",
