@@ -155,8 +155,8 @@ async def test_a_rollback_and_a_winner_change_places_too(client: Client, sql: as
     await change(client, "moveOptimizationRun", id=str(run), to="ROLLED_BACK")
     assert await in_use(sql, new, old) == [False, True]
     test = await sql.fetchval(
-        "INSERT INTO prompt_ab_tests (test_name, agent_name, baseline_instruction_id, treatment_instruction_id, status, "
-        "winner) VALUES ('t', 'a', $1, $2, 'completed', 'gepa') RETURNING test_id",
+        "INSERT INTO prompt_ab_tests (test_name, agent_name, baseline_instruction_id, treatment_instruction_id, "
+        "status, winner) VALUES ('t', 'a', $1, $2, 'completed', 'gepa') RETURNING test_id",
         uuid_of(old), uuid_of(new),
     )  # fmt: skip
     assert (await change(client, "rollOutPromptAbTest", id=str(test)))["__typename"] == "TransitionApplied"
