@@ -68,6 +68,7 @@ class Asking:
         if method == "POST":
             try:
                 _require_json(headers.get(b"content-type", b""))
+                _require_plain(headers.get(b"content-encoding", b""))
             except RefusedError:
                 await self.linger(receive)
                 raise
@@ -227,6 +228,14 @@ def _require_json(header: bytes) -> None:
         name, _, value = option.strip().lower().partition("=")
         if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
             raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
+
+
+def _require_plain(header: bytes) -> None:
+    coding = header.decode("latin-1").strip().lower()
+    if coding not in {"", "identity"}:
+        message = f"The body is encoded as {coding[:80]!r}; send it as it is, without Content-Encoding."
+        error = request_error("UNSUPPORTED_MEDIA_TYPE", message)
+        raise RefusedError(415, error, **{"accept-encoding": "identity"})
 
 
 def _json(raw: bytes, where: str) -> Any:

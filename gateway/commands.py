@@ -165,15 +165,19 @@ def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
             raise _address_error(where, error) from error
 
     def started() -> None:
-        host, port = sockets.graph.getsockname()[:2]
-        log.info("the graph is at http://%s:%d/graphql", f"[{host}]" if ":" in host else host, port)
+        log.info("the graph is at http://%s/graphql", _shown(sockets.graph))
         if sockets.metrics:
-            log.info("metrics are at http://%s:%d/metrics", *sockets.metrics.getsockname()[:2])
+            log.info("metrics are at http://%s/metrics", _shown(sockets.metrics))
 
     if settings.workers > 1:
         return 0 if workers.serve(settings, url, sockets, started) else 1
     ended = serving.run(settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None)
     return 0 if ended else 1
+
+
+def _shown(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def doctor(options: argparse.Namespace, settings: Settings) -> int:

@@ -49,13 +49,16 @@ def negotiate(accept: bytes) -> str:
 
 @remembered
 def encoding(accept: bytes) -> str | None:
-    """``zstd`` or ``gzip`` by ``Accept-Encoding``, zstd where both are as welcome; None: as it is."""
+    """``zstd`` or ``gzip`` by ``Accept-Encoding``, gzip where both are as welcome; None: as it is.
+
+    Clients that send what their platform's library offers do not all read zstd well: one that prefers it says so.
+    """
     qualities = _qualities(accept)
     other = qualities.get("*", 0.0)
     zstd_, gzip = qualities.get("zstd", other), qualities.get("gzip", qualities.get("x-gzip", other))
     if max(zstd_, gzip) <= 0 or qualities.get("identity", 0.0) > max(zstd_, gzip):
         return None
-    return "zstd" if zstd_ >= gzip else "gzip"
+    return "gzip" if gzip >= zstd_ else "zstd"
 
 
 async def packed(body: bytes, how: str) -> bytes:

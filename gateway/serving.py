@@ -29,6 +29,7 @@ from gateway.headers import headers_of
 from gateway.metrics import exposition
 from gateway.settings import Settings
 from gateway.siblings import Siblings
+from gateway.sites import host_of, refuse_host
 from gateway.websocket_transport import SocketProtocol
 
 log = logging.getLogger("gateway")
@@ -63,27 +64,39 @@ class Sockets:
 
 
 class MetricsBeside:
-    """``/metrics``, and nothing else, at one port; the application at all others, which never tell them.
+    """``/metrics``, and nothing else, at one address; the application at all others, which never tell them.
 
-    What a reverse proxy sends on cannot reach them, since it comes by the other port.
+    What a reverse proxy sends on cannot reach them, since it comes by the other address. ``address`` is the listening
+    socket's: a host, which may be the one that stands for all, and a port. Scrapers ask by the names of the graph's
+    ``hosts`` (any if there are none), or by the very address that they connect to, which no page can have for its own.
     """
 
-    def __init__(self, app: Starlette, port: int, siblings: Siblings) -> None:
+    def __init__(self, app: Starlette, address: tuple[str, int], hosts: frozenset[bytes], siblings: Siblings) -> None:
         self._app = app
-        self._port = port
+        self._host, self._port = address
+        self._hosts = hosts
         self._siblings = siblings
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         server = scope.get("server")
-        if server and server[1] == self._port:
+        if server and self._is_here(*server):
             return self._tell(scope, receive, send)
         return self._app(scope, receive, send)
 
+    def _is_here(self, host: str, port: int) -> bool:
+        """Whether a connection with this end of ours was let in here: no other socket listens at the same address."""
+        same = host == self._host or (self._host in _ALL_HOSTS and (":" in host) == (":" in self._host))
+        return port == self._port and same
+
     async def _tell(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await (await self._answer(Request(scope)))(scope, receive, send)
-        else:
+        if scope["type"] != "http":
             await send({"type": "websocket.close"})
+            return
+        own = f"[{host}]" if ":" in (host := scope["server"][0]) else host
+        if self._hosts and host_of(scope) not in self._hosts | {own.lower().encode()}:
+            await refuse_host(scope, receive, send)
+        else:
+            await (await self._answer(Request(scope)))(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         if request.url.path != "/metrics" or request.method not in {"GET", "HEAD"}:
@@ -91,6 +104,9 @@ class MetricsBeside:
         told, accept = await self._siblings.told(), request.headers.get("accept", "")
         body, media = await asyncio.to_thread(exposition, told, accept)  # milliseconds, of which requests want some
         return Response(body, headers={"content-type": media, "cache-control": "no-store"})
+
+
+_ALL_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - they are compared, not bound to
 
 
 class _Forwarded:
@@ -205,7 +221,7 @@ def run(
     served: ASGIApp = app
     siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
     if sockets.metrics:
-        served = MetricsBeside(app, sockets.metrics.getsockname()[1], siblings)
+        served = MetricsBeside(app, sockets.metrics.getsockname()[:2], settings.known_hosts, siblings)
     config = server_config(served, settings)
 
     def started() -> None:

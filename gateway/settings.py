@@ -25,6 +25,7 @@ from schema.scopes import is_scope
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 """What a machine calls itself in URLs. No page of another's can have its origin there, whatever DNS says."""
 
@@ -81,6 +82,12 @@ def _words(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(dict.fromkeys(word for part in value.split(",") if (word := part.strip())))
     return value
+
+
+def _header_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if wrong := [name for name in names if not _HEADER.fullmatch(name)]:
+        raise ValueError(f"{wrong[0]!r} is no name of a header; expected names such as x-tenant, or *")
+    return names
 
 
 def is_loopback(host: str) -> bool:
@@ -261,6 +268,11 @@ class Settings(BaseSettings):
     )
     cors_origins: str = Field(
         default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
+    )
+    cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_header_names)] = Field(
+        default=(),
+        description="Headers that pages of those origins may send beside those of GraphQL clients, Sentry and "
+        "OpenTelemetry, with commas between them; `*` for all.",
     )
     cors_credentials: bool = Field(
         default=False, description="Whether pages of those origins may send cookies and certificates."

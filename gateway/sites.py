@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import orjson
 from starlette.datastructures import Headers
@@ -16,17 +17,37 @@ from gateway.refusals import JSON
 from gateway.remembered import remembered
 from gateway.settings import Settings
 
+TELEMETRY = ("traceparent", "tracestate", "baggage", "sentry-trace")
+"""Headers by which OpenTelemetry and Sentry follow a request from a page; they add them to every one."""
+CLIENTS = (
+    "apollographql-client-name", "apollographql-client-version", "apollo-client-name", "apollo-client-version",
+    "x-apollo-operation-id", "x-apollo-operation-type",
+)  # fmt: skip
+"""Headers that GraphQL clients send beside those of :data:`PREFLIGHT`."""
+
 
 class _Cors(CORSMiddleware):
-    """Lets pages of other sites ask and read; a preflight that is refused is told so in JSON."""
+    """Lets pages of other sites ask and read; a preflight that is refused says what was, in JSON."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
         if answer.status_code < 400:
             return answer
         headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        message = f"{bytes(answer.body).decode()}. GATEWAY_CORS_ORIGINS says which pages may ask."
-        return _refusal(message, answer.status_code, headers)
+        return _refusal(" ".join(self._reasons(request_headers)), answer.status_code, headers)
+
+    def _reasons(self, asked: Headers) -> Iterator[str]:
+        if not self.is_allowed_origin(asked["origin"]):
+            yield f"The origin {asked['origin'][:200]!r} may not ask; GATEWAY_CORS_ORIGINS names those that may."
+        if (method := asked["access-control-request-method"]) not in self.allow_methods:
+            yield f"The method {method[:20]!r} means nothing here; send {' or '.join(self.allow_methods)}."
+        given = (name.strip().lower() for name in asked.get("access-control-request-headers", "").split(","))
+        refused = [] if self.allow_all_headers else [name for name in given if name not in self.allow_headers]
+        if refused := list(filter(None, refused)):
+            names = ", ".join(name[:80] for name in refused[:5])
+            yield f"Pages may not send the header {names}; GATEWAY_CORS_HEADERS names those that they may."
+        if "access-control-request-private-network" in asked:
+            yield "Pages of public sites may not ask a private network."
 
 
 def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
@@ -35,7 +56,7 @@ def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
         graph,
         allow_origins=sorted(settings.cors),
         allow_methods=("GET", "POST"),
-        allow_headers=("authorization", "if-none-match", "traceparent", *PREFLIGHT),
+        allow_headers=("authorization", "if-none-match", *PREFLIGHT, *CLIENTS, *TELEMETRY, *settings.cors_headers),
         allow_credentials=settings.cors_credentials,
         expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
         max_age=7200,

@@ -136,6 +136,28 @@ async def test_other_content_types_are_415(client: Client, content_type: str) ->
     assert codes(response) == ["UNSUPPORTED_MEDIA_TYPE"]
 
 
+@pytest.mark.parametrize("coding", ["gzip", "GZIP, br", "zstd"])
+async def test_an_encoded_body_is_415(client: Client, coding: str) -> None:
+    body = gzip.compress(json.dumps({"query": QUERY}).encode())
+    headers = {"content-type": JSON, "content-encoding": coding}
+    response = await client.http.post("/graphql", content=body, headers=headers)
+    assert (response.status_code, codes(response)) == (415, ["UNSUPPORTED_MEDIA_TYPE"])
+    assert coding.lower() in response.json()["errors"][0]["message"]
+    assert response.headers["accept-encoding"] == "identity"
+    headers["content-encoding"] = "identity"
+    plain = await client.http.post("/graphql", content=json.dumps({"query": QUERY}), headers=headers)
+    assert plain.status_code == 200
+
+
+async def test_an_operation_named_that_has_no_name(client: Client) -> None:
+    response = await post(client, {"query": "{ __typename }", "operationName": "X"}, accept=GRAPHQL)
+    (error,) = response.json()["errors"]
+    assert error["message"] == (
+        "The document has no operation 'X': its only one has no name. Leave operationName out, or name it in the "
+        "document."
+    )
+
+
 async def test_other_charsets_are_415(client: Client) -> None:
     body = json.dumps({"query": QUERY}).encode("utf-16")
     response = await post(client, body, content_type=f"{JSON}; charset=utf-16")

@@ -48,11 +48,14 @@ async def raw(client: Client, query: str, accept_encoding: str | None) -> tuple[
     [
         ("gzip", "gzip"),
         ("zstd", "zstd"),
-        ("gzip, zstd", "zstd"),
-        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, zstd", "gzip"),
+        ("zstd, gzip", "gzip"),
+        ("gzip, deflate, br, zstd", "gzip"),
+        ("gzip;q=0.9, zstd", "zstd"),
         ("gzip;q=1.0, zstd;q=0.5", "gzip"),
         ("zstd;q=0, gzip", "gzip"),
-        ("*", "zstd"),
+        ("*", "gzip"),
+        ("*, gzip;q=0", "zstd"),
         ("*;q=0.5, zstd;q=0", "gzip"),
         ("GZIP", "gzip"),
         ("x-gzip", "gzip"),
@@ -241,6 +244,48 @@ async def test_others_may_not(shared: Client) -> None:
         assert "access-control-allow-origin" not in asked.headers
         response = await shared.http.post("/graphql", json={"query": SMALL}, headers={"origin": origin})
         assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "content-type, apollographql-client-name, apollographql-client-version, x-apollo-operation-name",
+        "authorization,X-APOLLO-OPERATION-ID,x-apollo-operation-type,apollo-require-preflight",
+        "content-type,sentry-trace,baggage",
+        "content-type, traceparent, tracestate, baggage",
+    ],
+)
+async def test_pages_may_send_what_their_libraries_add(shared: Client, names: str) -> None:
+    asked = await shared.http.options("/graphql", headers=preflight(PAGE, names))
+    assert asked.status_code == 200
+    allowed = {name.strip().lower() for name in asked.headers["access-control-allow-headers"].split(",")}
+    assert allowed >= {name.strip().lower() for name in names.split(",")}
+
+
+async def test_a_refused_preflight_says_what_was(shared: Client, demo_database: Database) -> None:
+    async def why(origin: str, names: str) -> str:
+        asked = await shared.http.options("/graphql", headers=preflight(origin, names))
+        assert (asked.status_code, codes(asked)) == (400, ["CROSS_SITE"])
+        message: str = asked.json()["errors"][0]["message"]
+        return message
+
+    header = await why(PAGE, "content-type, X-Tenant")
+    assert "x-tenant" in header
+    assert "GATEWAY_CORS_HEADERS" in header
+    assert "origin" not in header.lower()
+    origin = await why("https://evil.example", "content-type")
+    assert "'https://evil.example'" in origin
+    assert "GATEWAY_CORS_ORIGINS" in origin
+    assert "header" not in origin
+    both = await why("https://evil.example", "x-tenant")
+    assert "GATEWAY_CORS_ORIGINS" in both
+    assert "GATEWAY_CORS_HEADERS" in both
+    for headers in (("x-tenant",), ("*",)):
+        async with serving(demo_database.gateway_url, cors_origins=PAGE, cors_headers=headers) as client:
+            asked = await client.http.options("/graphql", headers=preflight(PAGE, "x-tenant, sentry-trace"))
+            assert asked.status_code == 200
+    with pytest.raises(ValueError, match="no name of a header"):
+        Settings(cors_headers="x tenant")
 
 
 async def test_all_sites_and_credentials(demo_database: Database) -> None:

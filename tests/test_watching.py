@@ -37,7 +37,9 @@ async def client(module_database: Database) -> AsyncIterator[Client]:
 
 def scraper(client: Client) -> httpx.AsyncClient:
     """What Prometheus sees: the metrics' port of a gateway."""
-    app = MetricsBeside(client.app, PORT, Siblings(0, 1, None, client.app.state.watch.metrics))
+    app = MetricsBeside(
+        client.app, ("localhost", PORT), frozenset(), Siblings(0, 1, None, client.app.state.watch.metrics)
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://localhost:{PORT}")
 
 
@@ -182,6 +184,36 @@ async def test_metrics_are_at_their_own_port_alone(client: Client) -> None:
         assert "e2i_requests" in {family.name for family in open_metrics(opened.text)}
 
 
+@pytest.mark.parametrize("listens", ["127.0.0.2", "0.0.0.0"])
+async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Client, listens: str) -> None:
+    """Two addresses of a machine may have the same port."""
+    siblings = Siblings(0, 1, None, client.app.state.watch.metrics)
+    app = MetricsBeside(client.app, (listens, PORT), frozenset(), siblings)
+
+    async def asked(host: str, port: int = PORT) -> tuple[int, int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:{port}") as http:
+            return (await http.get("/metrics")).status_code, (await http.get("/healthz")).status_code
+
+    assert await asked("127.0.0.2") == (200, 404)
+    assert await asked("127.0.0.1", PORT + 1) == (404, 200)
+    assert await asked("[::1]") == (404, 200)
+    if listens == "127.0.0.2":
+        assert await asked("127.0.0.1") == (404, 200)
+
+
+async def test_metrics_are_asked_by_the_servers_names(client: Client) -> None:
+    """As the graph is; their own address is one of them, which no page of another can have."""
+    siblings = Siblings(0, 1, None, client.app.state.watch.metrics)
+    app = MetricsBeside(client.app, ("127.0.0.2", PORT), frozenset({b"localhost"}), siblings)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://127.0.0.2:{PORT}") as http:
+        for host, status in (
+            (f"127.0.0.2:{PORT}", 200), ("127.0.0.2", 200), ("localhost", 200), ("e.vil", 421), (f"e.vil:{PORT}", 421),
+            ("127.0.0.3", 421), ("", 421),
+        ):  # fmt: skip
+            assert (await http.get("/metrics", headers={"host": host})).status_code == status, host
+
+
 async def test_workers_tell_each_other(client: Client, module_database: Database, tmp_path: Path) -> None:
     """A scrape of any of them has all, and says which one is silent."""
     async with serving(module_database.gateway_url) as other:
@@ -189,7 +221,7 @@ async def test_workers_tell_each_other(client: Client, module_database: Database
         both = [client.app.state.watch.metrics, other.app.state.watch.metrics]
         workers = [Siblings(n, 3, tmp_path, metrics) for n, metrics in enumerate(both)]
         async with workers[0], workers[1]:
-            app = MetricsBeside(client.app, PORT, workers[0])
+            app = MetricsBeside(client.app, ("g", PORT), frozenset(), workers[0])
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://g:{PORT}") as http:
                 text = (await http.get("/metrics")).text
     assert 'e2i_requests_total{outcome="ok",worker="1"} 1.0' in text
