@@ -58,8 +58,8 @@ class Document:
         names = ", ".join(sorted(filter(None, self.operations))[:20]) or "none"
         if name is not None and self._only() and not any(self.operations):
             message = (
-                f"The document has no operation {name!r}: its only one has no name. Leave operationName out, or name it "
-                "in the document."
+                f"The document has no operation {name!r}: its only one has no name. Leave operationName out, or name "
+                "it in the document."
             )
         elif name is None:
             message = f"The document has {len(self.operations)} operations ({names}); say which one in operationName."
