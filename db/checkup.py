@@ -15,9 +15,10 @@ from db.attach import Differences, inspect
 from db.engine import create_engine
 from db.role import rights
 from db.roles import unusable
+from db.session import VALUES
 from db.tokens import listed
 
-POOLED_SETTINGS = ("TimeZone", "search_path", "statement_timeout", "transaction_read_only")
+POOLED_SETTINGS = (*VALUES, "statement_timeout", "transaction_read_only")
 """Settings that the gateway asks for when it connects, and that a pooler may not pass on."""
 
 

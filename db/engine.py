@@ -12,16 +12,19 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util.concurrency import in_greenlet
 
 from db import pooled
+from db.connector import CONNECT_SECONDS, Connector
 from db.lending import Lent, give_turns, turns_of
-
-ASYNCPG = "postgresql+asyncpg"
+from db.postgres_url import target_of
+from db.session import session_settings as settings_of_session
+from db.session import setting
+from db.timelines import Timelines
 
 
 class DatabaseError(Exception):
@@ -64,24 +67,6 @@ NEVER_TWICE = (StatementTimeoutError, DatabaseUnavailableError, OverloadedError)
 """What was given up, lost or refused for lack of resources is not tried again."""
 
 
-def database_url(text: str) -> URL:
-    """A URL of any Postgres as the engine needs it: ``postgres://`` and ``postgresql://`` mean asyncpg too.
-
-    Raises:
-        ValueError: It is no URL of a Postgres database.
-    """
-    try:
-        url = make_url(text)
-    except Exception as error:
-        raise ValueError("not a URL; expected postgresql://user:password@host:5432/database") from error
-    if url.drivername.split("+")[0] not in {"postgres", "postgresql"}:
-        raise ValueError(f"{url.drivername}:// is not Postgres; expected postgresql://user:password@host:5432/database")
-    query = dict(url.query)
-    if "sslmode" in query:  # libpq's name for what asyncpg calls ssl
-        query["ssl"] = query.pop("sslmode")
-    return url.set(drivername=ASYNCPG, query=query)
-
-
 def create_engine(
     url: URL,
     *,
@@ -89,25 +74,26 @@ def create_engine(
     pool_size: int = 10,
     overflow: int = 0,
     statement_timeout: float = 30.0,
-    connect_timeout: float = 5.0,
+    connect_timeout: float = CONNECT_SECONDS,
     prepared_statements: bool = True,
     session_settings: bool | None = None,
+    timelines: Timelines | None = None,
 ) -> AsyncEngine:
     """An engine whose connections autocommit, speak UTC and cancel statements after ``statement_timeout`` seconds.
+
+    Engines of one database share its ``timelines``, so that none of them takes a primary of the past for the database.
 
     ``prepared_statements=False`` suits poolers in transaction mode, which hand a connection to another client between
     two transactions: there, every statement is in one, and what is not committed explicitly is undone. Settings are
     those of each transaction then, unless they are to be asked for when it connects (``session_settings``).
     """
-    settings = {
-        "TimeZone": "UTC",
-        "DateStyle": "ISO, YMD",
-        "search_path": "public, extensions",
-        "statement_timeout": str(int(statement_timeout * 1000)),
-        "jit": "off",
-    }
-    of_session = {"application_name": "e2i-gateway"}
-    arguments: dict[str, Any] = {"server_settings": of_session, "timeout": connect_timeout}
+    target = target_of(url)
+    settings = {**target.settings, **settings_of_session(statement_timeout)}
+    of_session = {"application_name": target.application}
+    connector = Connector(target, timelines)
+    arguments: dict[str, Any] = {
+        "server_settings": of_session, "timeout": connect_timeout, "async_creator_fn": connector,
+    }  # fmt: skip
     in_session = prepared_statements if session_settings is None else session_settings
     if in_session:
         of_session |= settings
@@ -121,7 +107,7 @@ def create_engine(
     else:
         arguments |= {"prepared_statement_cache_size": 0, "statement_cache_size": 0}
     engine = create_async_engine(
-        url,
+        url.set(query={}),  # the connector knows them
         isolation_level="AUTOCOMMIT" if in_session else "READ COMMITTED",
         pool_size=pool_size,
         max_overflow=overflow,
@@ -132,6 +118,7 @@ def create_engine(
         connect_args=arguments,
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    engine.sync_engine.connector = connector  # type: ignore[attr-defined]  # kept for as long as the engine
     give_turns(engine, pool_size + overflow, connect_timeout)
     return engine
 
@@ -172,14 +159,7 @@ class Identity:
 
 def reading_with(settings: Mapping[str, str]) -> str:
     """The statements that begin a transaction that reads, with settings that end with it."""
-    made = ", ".join(f"set_config({_literal(name)}, {_literal(value)}, true)" for name, value in settings.items())
-    return f"BEGIN READ ONLY; SELECT {made}"
-
-
-def _literal(text: str) -> str:
-    """A text as SQL writes it, whatever ``standard_conforming_strings`` says."""
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f"E'{escaped}'"
+    return f"BEGIN READ ONLY; SELECT {setting(settings)}"
 
 
 class Reader(Protocol):
@@ -464,9 +444,13 @@ _UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05"}
 """A text that is no value of its type."""
 
 
+_TELLING = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, PoolTimeoutError)
+"""What says by itself what happened, whatever it came of."""
+
+
 def _cause(error: BaseException) -> BaseException | None:
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
-    while cause is not None and not isinstance(cause, asyncpg.PostgresError) and cause.__cause__ is not None:
+    while cause is not None and not isinstance(cause, _TELLING) and cause.__cause__ is not None:
         cause = cause.__cause__
     return cause
 

@@ -17,11 +17,14 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.engine import URL
+
+from db import pooled
+from db.connector import Connector
+from db.session import session_settings
 
 CHANNEL = "e2i_gateway_live"
 ALERTS_TABLE = "public.ml_monitoring_alerts"
+STATEMENT_SECONDS = 25.0
 PAGE = 500
 """Entries that are read at once by whoever catches up."""
 
@@ -167,25 +170,22 @@ _PRUNE = """
 _ONE_LOOKS = "SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway alerts'))"
 
 
-_SETTINGS = {"TimeZone": "UTC", "search_path": "public, extensions", "statement_timeout": "25000", "jit": "off"}
-
-
-async def connect(url: URL, *, prepared_statements: bool = True) -> asyncpg.Connection:
+async def connect(connector: Connector, *, prepared_statements: bool = True) -> asyncpg.Connection:
     """A connection of its own for listening, which no pool may hand to others.
 
     Without ``prepared_statements`` there may be a pooler on the way, which takes no settings when it connects.
 
     Raises:
-        OSError, asyncpg.PostgresError, TimeoutError: The database cannot be reached.
+        OSError, asyncpg.PostgresError: The database cannot be reached.
     """
-    _, options = PGDialect_asyncpg().create_connect_args(url)  # type: ignore[no-untyped-call]
-    return await asyncpg.connect(
-        **options,
-        timeout=5.0,
-        command_timeout=30.0,
-        statement_cache_size=20 if prepared_statements else 0,
-        server_settings={"application_name": "e2i-gateway live"} | (_SETTINGS if prepared_statements else {}),
-    )
+    name = {"application_name": f"{connector.target.application} live"}
+    settings = {**connector.target.settings, **session_settings(STATEMENT_SECONDS)}
+    if prepared_statements:
+        how: dict[str, Any] = {"statement_cache_size": 20, "server_settings": name | settings}
+    else:
+        how = {"statement_cache_size": 0, "server_settings": name}
+        how["connection_class"] = pooled.connection_class(settings, read_only=False)
+    return await connector(command_timeout=STATEMENT_SECONDS + 5.0, **how)
 
 
 async def now(connection: asyncpg.Connection) -> Reading:

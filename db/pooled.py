@@ -12,6 +12,8 @@ from typing import Any
 
 import asyncpg
 
+from db.session import setting
+
 ROLLBACK_SECONDS = 2.0
 """How long the end of a transaction is waited for, before its connection is given up."""
 
@@ -64,7 +66,6 @@ def connection_class(settings: Mapping[str, str], *, read_only: bool) -> type[Po
 
     The settings go with BEGIN in one message, so they cost no round trip of their own.
     """
-    made = [f"SET LOCAL {name} TO {value}" for name, value in settings.items()]
-    if read_only:
-        made.append("SET TRANSACTION READ ONLY")
+    made = ["SET TRANSACTION READ ONLY"] if read_only else []
+    made.append(f"SELECT {setting(settings)}")
     return type("PooledConnection", (PooledConnection,), {"settings": "; ".join(made)})

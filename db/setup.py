@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import db.models  # noqa: F401 - maps all entities
 from db.base import OWN_SCHEMA, entities, enum_types, is_own, table_of
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
-from db.engine import create_engine, database_url, translate
+from db.engine import create_engine, translate
+from db.postgres_url import database_url
 from db.role import OWN_RIGHTS, grants
 from db.seed import SEED, seed_tools
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
+from db.connector import Connector, connector_of
 from db.engine import (
     DatabaseError,
     HeldReader,
@@ -20,9 +23,12 @@ from db.engine import (
     set_local,
     translate,
 )
+from db.timelines import STANDING, OutdatedServerError, Standing
 
 OUTCOME_SECONDS = 5.0
 """How long it is asked what became of a commit whose answer was lost."""
+UNDECIDED_SECONDS = 1.0
+"""How long a transaction without a client is left to itself, before the server is told to end it."""
 
 _FAILED = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -57,12 +63,36 @@ class OutcomeUnknownError(DatabaseError):
     """The connection was lost while the transaction was committed, and the database does not say what became of it."""
 
 
+@dataclass(frozen=True)
+class Proof:
+    """A row that is there if a transaction was committed, and never otherwise.
+
+    ``where`` is a condition with a placeholder for each of ``values``. The number of a transaction is no proof: after a
+    crash or a failover another one gets it.
+    """
+
+    table: str
+    where: str
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """What is known of a transaction before its commit: the lock that it holds to its end, and where its server was."""
+
+    lock: int
+    standing: Standing | None
+
+
 class Transaction:
     """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``."""
 
     def __init__(self, engine: AsyncEngine, connection: AsyncConnection, identity: Identity | None = None) -> None:
         self.reader = HeldReader(connection)
+        self.proof: Proof | None = None
+        """What tells afterwards whether it was committed."""
         self._identity = identity
+        self._connector: Connector = connector_of(engine)
         self.wanted = False
         """Whether what was changed is to stay."""
         self.position: int | None = None
@@ -84,7 +114,7 @@ class Transaction:
 
     async def restart(self) -> None:
         """Undoes everything and begins again; locks are let go."""
-        self.wanted = False
+        self.wanted, self.proof = False, None
         try:
             if self._open is not None:
                 await self._open.rollback()
@@ -135,16 +165,30 @@ class Transaction:
             DatabaseError: The connection was lost, or the database refused; nothing was changed.
         """
         assert self._open is not None  # noqa: S101 - begun when it was made
-        number = str((await self.run("SELECT pg_current_xact_id()::text"))[0][0])
+        sealed = await self._seal()
         try:
             await self._open.commit()
         except _FAILED as error:
             # not every driver's error says whether the server has heard the commit
-            if await self._outcome(number) != "committed":
+            if _is_refusal(error) or not await self._was_made(sealed):
                 raise _meaning(error) from error
         self._open = None
         if self.tells_position:
             self.position = await self._committed_at()
+
+    async def _seal(self) -> _Sealed:
+        """Takes a lock by which others can tell that the transaction is over, and asks where the server is."""
+        timelines = self._connector.timelines
+        lock = secrets.randbits(63)
+        asked = STANDING if timelines.tells else "SELECT NULL::text"
+        row = (await self.run_as_gateway(f"{asked} FROM pg_advisory_xact_lock($1::text::bigint)", (str(lock),)))[0]
+        standing = Standing.of(row[0])
+        if standing is not None:
+            try:
+                timelines.see(standing)  # a pooler may have led to another server than the connection did at first
+            except OutdatedServerError as error:
+                raise translate(error) from error
+        return _Sealed(lock, standing)
 
     async def _committed_at(self) -> int | None:
         """A position behind the commit, None where the connection was lost meanwhile."""
@@ -168,21 +212,89 @@ class Transaction:
         if self._reads_only and not self._connection.invalidated:
             await self._connection.invalidate()  # a new one may find a database that takes changes again
 
-    async def _outcome(self, number: str) -> str:
-        """``committed`` or ``aborted``: what became of a transaction, by its number."""
-        deadline = asyncio.get_running_loop().time() + OUTCOME_SECONDS
-        while True:
+    async def _was_made(self, sealed: _Sealed) -> bool:
+        """Whether the transaction was committed, as far as the database of now is concerned.
+
+        Raises:
+            OutcomeUnknownError: Nobody can tell, or not in time.
+        """
+        if self.proof is None or sealed.standing is None:
+            raise OutcomeUnknownError("nothing tells of the change, or the server does not say its timeline")
+        loop = asyncio.get_running_loop()
+        began, found = loop.time(), None
+        while found is None:
+            patience = began + OUTCOME_SECONDS - loop.time()
+            if patience < 0:
+                raise OutcomeUnknownError("no server that would know could be asked in time")
             try:
-                async with self._engine.connect() as connection:
-                    asked = "SELECT pg_xact_status($1::text::xid8)"
-                    status = (await connection.exec_driver_sql(asked, (number,))).scalar()
+                async with asyncio.timeout(patience):
+                    await self._connector.look()
+                    found = await _look(
+                        self._engine,
+                        self.proof,
+                        sealed,
+                        ends=loop.time() - began > min(UNDECIDED_SECONDS, patience / 2),
+                    )
             except _FAILED:
-                status = None
-            if status in {"committed", "aborted"}:
-                return str(status)
-            if asyncio.get_running_loop().time() > deadline:
-                raise OutcomeUnknownError(f"transaction {number} is {status or 'not known'} to the database")
-            await asyncio.sleep(0.05)
+                found = None
+            if found is None:
+                await asyncio.sleep(0.05)
+        return found
+
+
+async def _look(engine: AsyncEngine, proof: Proof, sealed: _Sealed, *, ends: bool) -> bool | None:
+    """Whether a transaction was committed; None while that is not decided, or where this server cannot know.
+
+    ``ends`` tells the server to end it. What is found is only believed where a change can be committed: not on a
+    standby, nor on a primary that waits in vain for its standbys to have what it has.
+    """
+    connection = engine.connect()
+    await connection.start()
+    try:
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        transaction = await connection.begin()
+        await set_local(connection, {"synchronous_commit": "on"})
+        is_over = (await connection.exec_driver_sql(_IS_OVER, (str(sealed.lock),))).scalar_one()
+        if not is_over:
+            if ends:
+                await connection.exec_driver_sql(_END, (str(sealed.lock),))
+            await transaction.rollback()
+            return None
+        # a statement later than the lock, which sees what whoever held it has committed
+        found: Sequence[Any] = (await connection.exec_driver_sql(_found(proof), tuple(proof.values))).one()
+        await connection.exec_driver_sql(_WRITE)
+        await transaction.commit()
+    except BaseException:
+        if not connection.invalidated:
+            await connection.invalidate()
+        raise
+    finally:
+        await connection.close()
+    there, hidden, told = found
+    standing = Standing.of(told)
+    assert sealed.standing is not None  # noqa: S101 - else nobody asks
+    if standing is None or not standing.has_all_of(sealed.standing) or (hidden and not there):
+        return None
+    return bool(there)
+
+
+def _found(proof: Proof) -> str:
+    return (
+        f"SELECT EXISTS (SELECT FROM {proof.table} WHERE {proof.where}), row_security_active('{proof.table}'), "
+        f"({STANDING})"
+    )
+
+
+_IS_OVER = "SELECT pg_try_advisory_xact_lock($1::text::bigint)"
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (classid::bigint << 32) + objid::bigint = $1::text::bigint
+"""
+"""Ends the transaction that holds a lock: its client is gone, and others wait for its rows."""
+_WRITE = "SELECT pg_logical_emit_message(true, 'e2i-gateway', '')::text"
+"""Something to commit, which no table has afterwards."""
 
 
 class Transactions:
@@ -259,10 +371,20 @@ _READ_ONLY = "25006"
 _PLAN_IS_STALE = "0A000"
 
 
-def _meaning(error: BaseException) -> Exception:
+def _driver_error(error: BaseException) -> Any:
     cause: Any = error.orig if isinstance(error, DBAPIError) else error
     while cause is not None and not isinstance(cause, asyncpg.PostgresError) and cause.__cause__ is not None:
         cause = cause.__cause__
+    return cause
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the server has said that it did not commit; one that ends a connection says nothing of that."""
+    return getattr(_driver_error(error), "severity_en", None) == "ERROR"
+
+
+def _meaning(error: BaseException) -> Exception:
+    cause = _driver_error(error)
     state = str(getattr(cause, "sqlstate", None) or "")
     if state in _RETRIED or (state == _PLAN_IS_STALE and isinstance(cause, asyncpg.InvalidCachedStatementError)):
         return ConflictError(str(cause))

@@ -20,8 +20,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.engine import database_url, translate
+from db.connector import Connector
+from db.engine import translate
+from db.postgres_url import target_of
 from db.replica import Changes
+from db.timelines import Timelines
 from db.transaction import Transactions
 from gateway.auth import Authentication
 from gateway.database import (
@@ -85,8 +88,9 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine = engine_for(settings, url, settings.pool_size)
-        writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False)
+        timelines = Timelines()
+        engine = engine_for(settings, url, settings.pool_size, timelines=timelines)
+        writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False, timelines=timelines)
         reads = open_reads(settings, url, engine, changed)
         made, operations = (Transactions, Operations) if tracing is None else (tracing.transactions, tracing.operations)
         changes = made(writer, settings.pool_size, settings.turn_timeout)
@@ -97,7 +101,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
                 tracing.statements(each)
         authentication = Authentication(settings, engine, writer)
         graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
-        feed = Feed(database_url(settings.listen_url) if settings.listen_url else url, settings)
+        feed = Feed(Connector(target_of(settings.listen or url), timelines), settings)
         sockets = Sockets(operations(graphql, feed, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
         app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets

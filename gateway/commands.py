@@ -19,8 +19,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import attach, documents, setup, tokens
-from db.engine import database_url
 from db.migrations.revise import new_revision
+from db.postgres_url import database_url
 from db.role import role_sql
 from db.roles import unusable_by_any
 from gateway import serving, workers

@@ -12,8 +12,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import attach, demo, embedded, facts, roles, setup
+from db.connector import connector_of
 from db.engine import create_engine, translate
 from db.replica import Changes, Reads
+from db.timelines import Timelines
 from gateway.settings import Settings
 from schema.records import Missing
 
@@ -51,7 +53,15 @@ async def load_demo(url: str, size: Literal["small", "large"]) -> bool:
     return True
 
 
-def engine_for(settings: Settings, url: URL, size: int, overflow: int = 0, *, read_only: bool = True) -> AsyncEngine:
+def engine_for(
+    settings: Settings,
+    url: URL,
+    size: int,
+    overflow: int = 0,
+    *,
+    read_only: bool = True,
+    timelines: Timelines | None = None,
+) -> AsyncEngine:
     """A pool of connections to a database, as the settings want them."""
     return create_engine(
         url,
@@ -60,6 +70,7 @@ def engine_for(settings: Settings, url: URL, size: int, overflow: int = 0, *, re
         overflow=overflow,
         statement_timeout=settings.statement_timeout,
         prepared_statements=settings.prepared_statements,
+        timelines=timelines,
     )
 
 
@@ -67,8 +78,13 @@ def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Chan
     """Where requests read; a replica is looked at from now on, over a connection of its own to each."""
     if settings.replica is None:
         return Reads(primary)
-    reads = Reads(primary, engine_for(settings, settings.replica, settings.pool_size), changed)
-    reads.start(engine_for(settings, url, 1), engine_for(settings, settings.replica, 1), settings.replica_lag)
+    timelines = connector_of(primary).timelines
+    replica, looking, looked_at = (
+        engine_for(settings, where, size, timelines=timelines)
+        for where, size in ((settings.replica, settings.pool_size), (url, 1), (settings.replica, 1))
+    )
+    reads = Reads(primary, replica, changed)
+    reads.start(looking, looked_at, settings.replica_lag)
     return reads
 
 

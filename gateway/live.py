@@ -18,9 +18,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy.engine import URL
 
 from db import live
+from db.connector import Connector
 from db.engine import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
 from db.live import Entry, Place, Reading
 from gateway.settings import Settings
@@ -75,7 +75,7 @@ class Turn:
 class Feed:
     """Reads what is new in the live log."""
 
-    def __init__(self, url: URL, settings: Settings) -> None:
+    def __init__(self, connector: Connector, settings: Settings) -> None:
         self.subscribers = 0
         self.alert_subscribers = 0
         self.reads = 0
@@ -88,7 +88,7 @@ class Feed:
         """What was read is before this position in the primary's log, in bytes."""
         self.alerts_failure: Exception | None = None
         """Why alerts cannot be followed, where they cannot."""
-        self._url = url
+        self._connector = connector
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection | None = None
@@ -235,7 +235,7 @@ class Feed:
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
         direct = self._settings.prepared_statements or self._settings.listen_url is not None
-        connection = await live.connect(self._url, prepared_statements=direct)
+        connection = await live.connect(self._connector, prepared_statements=direct)
         try:
             connection.add_termination_listener(lambda _connection: self._heard.set())
             if direct:  # a pooler would lose it, and leave it to others

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
-from db.engine import database_url
+from db.postgres_url import database_url
 from schema.scopes import is_scope
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
@@ -406,6 +406,11 @@ class Settings(BaseSettings):
     def url(self) -> URL | None:
         """The database's URL for the engine, None for the embedded one."""
         return database_url(self.database_url) if self.database_url else None
+
+    @property
+    def listen(self) -> URL | None:
+        """Where changes are listened for, if that is another URL than the database's."""
+        return database_url(self.listen_url) if self.listen_url else None
 
     @property
     def replica(self) -> URL | None:

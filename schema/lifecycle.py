@@ -16,7 +16,7 @@ from pgvector.sqlalchemy import Vector
 
 from db.base import Labels
 from db.lifecycle import ACTOR, REASON, Lifecycle
-from db.transaction import Transaction
+from db.transaction import Proof, Transaction
 from schema import ids, previews, sql
 from schema.catalogue import Catalogue, ColumnField, Type
 from schema.effects import EFFECTS
@@ -369,6 +369,7 @@ class Work:
             f"INSERT INTO {type_.sql_name} ({', '.join(values)}) VALUES ({written}) RETURNING event_id::text",
             bind.values,
         )
+        self.transaction.proof = Proof(type_.sql_name, "change_id = $1::text::uuid", (self.change_id,))
         self.recorded.append((node_id, f"LifecycleEvent:{rows[0][0]}"))
         self.touched(node_id)
 

@@ -25,7 +25,7 @@ from db import setup
 from db.attach import attach
 from db.demo import load
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
-from db.engine import database_url
+from db.postgres_url import database_url
 from doubling import double
 from plans import Statement, recording
 

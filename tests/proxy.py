@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from db.engine import database_url
+from db.postgres_url import database_url
 
-Moment = Literal["before the commit", "after the commit"]
+Moment = Literal["before the commit", "after the commit", "on the way"]
+"""On the way: the client's side is gone, and the server hears the commit only when ``late`` is set."""
 
 
 class Proxy:
@@ -27,6 +28,7 @@ class Proxy:
         self.away_then = False
         self.away = False
         self.lost = 0
+        self.late = asyncio.Event()
         self.hold: asyncio.Event | None = None
         """What the next commit waits for; ``held`` says that it does."""
         self.held = asyncio.Event()
@@ -73,20 +75,29 @@ class Proxy:
             while data := await reader.read(65536):
                 if born < self._frozen:
                     continue
-                if b"COMMIT;" in data and self.hold is not None:
-                    self.held.set()
-                    await self.hold.wait()
-                if b"COMMIT;" in data and self.lose is not None:
-                    moment, self.lose, self.away = self.lose, None, self.away_then
-                    self.lost += 1
-                    if moment == "before the commit":
-                        break
-                    answer_is_lost.set()
+                if b"COMMIT;" in data and await self._loses(writer, answer_is_lost):
+                    break
                 up_writer.write(data)
                 await up_writer.drain()
         if not answer_is_lost.is_set():
             up_writer.close()
         writer.close()
+
+    async def _loses(self, writer: asyncio.StreamWriter, answer_is_lost: asyncio.Event) -> bool:
+        """A commit goes by; says whether the server must never hear it."""
+        if self.hold is not None:
+            self.held.set()
+            await self.hold.wait()
+        if self.lose is None:
+            return False
+        moment, self.lose, self.away = self.lose, None, self.away_then
+        self.lost += 1
+        if moment == "on the way":
+            writer.close()
+            await self.late.wait()
+        if moment != "before the commit":
+            answer_is_lost.set()
+        return moment == "before the commit"
 
     async def _answers(
         self,

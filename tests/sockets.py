@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from client import Client
-from db.engine import database_url
+from db.postgres_url import database_url
 from gateway.app import create_app
 from gateway.live import Feed
 from gateway.serving import Server, server_config

@@ -20,7 +20,8 @@ from conftest import (
 )
 from db.attach import Differences, Severity, attach, check, inspect
 from db.embedded import GATEWAY_ROLE
-from db.engine import create_engine, database_url
+from db.engine import create_engine
+from db.postgres_url import database_url
 from db.setup import connect as connect_owner
 from db.setup import platform_tables, platform_views
 

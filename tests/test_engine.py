@@ -24,9 +24,9 @@ from db.engine import (
     ShortReader,
     StatementTimeoutError,
     create_engine,
-    database_url,
     snapshot,
 )
+from db.postgres_url import database_url
 
 
 @asynccontextmanager
@@ -489,7 +489,7 @@ async def test_a_request_that_is_given_up_leaves_nothing_running(
     ("given", "made"),
     [
         ("postgres://u:p@h:1/d", "postgresql+asyncpg://u:p@h:1/d"),
-        ("postgresql://u@h/d?sslmode=require", "postgresql+asyncpg://u@h/d?ssl=require"),
+        ("postgresql://u@h/d?sslmode=require", "postgresql+asyncpg://u@h/d?sslmode=require"),
         ("postgresql+psycopg://h/d", "postgresql+asyncpg://h/d"),
         ("postgresql:///d?host=/a%20b", "postgresql+asyncpg:///d?host=%2Fa+b"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from conftest import Clone, Database, connect, execute
 from db import embedded, setup
 
 QUERY = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id } } } } }"
+KEY = "3b241101-e2bb-4255-8caf-4136c566a962"
 SLOW = "CREATE OR REPLACE VIEW ml_active_alerts_summary AS SELECT * FROM ml_active_alerts_summary_real, pg_sleep(5)"
 
 
@@ -37,6 +40,50 @@ async def test_a_database_that_is_down_is_503_until_it_is_back(tmp_path: Path) -
             assert (await client.http.get("/readyz")).status_code == 200
     finally:
         await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def nobody(kind: str) -> AsyncIterator[str]:
+    """The URL of a server that lets nobody in, each of its kinds in its own way."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if kind == "hangs up":
+            writer.close()
+        elif kind == "no TLS":
+            await reader.read(8)
+            writer.write(b"N")
+        elif kind == "another protocol":
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    where = {"refuses": "127.0.0.1:1", "has no name": "nobody.invalid", "has a name too long": f"{'x' * 70}.invalid"}
+    tls = "verify-full" if kind == "has no certificate" else "require" if kind == "no TLS" else "prefer"
+    yield f"postgresql://u@{where.get(kind, f'127.0.0.1:{port}')}/d?connect_timeout=1&sslmode={tls}"
+    server.close()
+
+
+KINDS = ["is silent", "hangs up", "refuses", "has no name", "has a name too long", "no TLS", "has no certificate",
+         "another protocol"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_whatever_keeps_a_connection_from_being_opened(kind: str) -> None:
+    queries = [
+        QUERY,
+        f'{{ experiments(first: 1) {{ nodes {{ id }} }} lineage(from: ["Model:{KEY}"]) {{ nodes {{ id }} }} }}',
+        f'mutation {{ promoteModel(input: {{id: "{KEY}", to: STAGING}}) {{ __typename }} }}',
+    ]
+    async with nobody(kind) as url, serving(url) as client:
+        for query in queries:
+            response = await client.post(query)
+            assert response.status_code == 503
+            codes = {error["extensions"]["code"] for error in response.json()["errors"]}
+            assert codes == {"DATABASE_UNAVAILABLE"}
+        assert (await client.http.get("/readyz")).status_code == 503
 
 
 async def test_starting_before_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from changing import change
 from client import Client, serving
 from conftest import Clone, Database, connect, execute
 from db.embedded import GATEWAY_ROLE
-from db.engine import DataError, Identity, ShortReader, StatementTimeoutError, create_engine, database_url, snapshot
+from db.engine import DataError, Identity, ShortReader, StatementTimeoutError, create_engine, snapshot
+from db.postgres_url import database_url
 from db.roles import unusable
 from process import run
 

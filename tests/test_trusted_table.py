@@ -16,7 +16,7 @@ import pytest
 from client import Client, serving
 from conftest import Database, connect, execute
 from db.documents import TrustedDocument, TrustedDocumentsError, add, remove
-from db.engine import database_url
+from db.postgres_url import database_url
 from db.setup import connect as connect_owner
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import Finding, Level

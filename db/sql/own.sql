@@ -49,6 +49,23 @@ $$;
 COMMENT ON FUNCTION gateway.history() IS
     'What numbers of transactions mean something in: the cluster''s identifier, a slash and its timeline, or null.';
 
+CREATE OR REPLACE FUNCTION gateway.standing() RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RETURN NULL;
+    END IF;
+    RETURN gateway.history() || '/' || (pg_current_wal_flush_lsn() - '0/0')::bigint;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION gateway.standing() IS
+    'Where a primary is: its history, a slash and the bytes of its log that are on disk; null where it does not say.';
+
 -- With the rights of the tables' owner: whoever may record a change tells of it, and may write nothing else there.
 CREATE OR REPLACE FUNCTION gateway.tell_of_event() RETURNS trigger
 LANGUAGE plpgsql

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from db.attach import Severity
 from db.checkup import Checkup
 from db.documents import TrustedDocumentsError
+from db.session import VALUES
 from gateway.doctor.findings import Finding, error, note, ok, warning
 from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
@@ -100,11 +102,11 @@ def _vector(found: Checkup) -> Iterator[Finding]:
 def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
     """What the gateway asks for when it connects, and what came of it: a pooler may drop it, a role override it."""
     name = "database.session"
-    wrong = []
-    if found.settings["TimeZone"] not in {"UTC", "Etc/UTC"}:
-        wrong.append(f"TimeZone is {found.settings['TimeZone']}, not UTC")
-    if found.settings["search_path"].replace(" ", "") != "public,extensions":
-        wrong.append(f"search_path is {found.settings['search_path']}, not public, extensions")
+    wrong = [
+        f"{setting} is {found.settings[setting]}, not {wanted}"
+        for setting, wanted in VALUES.items()
+        if found.settings[setting].replace(" ", "").lower() not in {wanted.replace(" ", "").lower(), *_ALIKE[setting]}
+    ]
     if found.settings["transaction_read_only"] != "on":
         wrong.append("connections for reading may write")
     if found.settings["statement_timeout"] == "0":
@@ -116,7 +118,10 @@ def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
             "set GATEWAY_PREPARED_STATEMENTS=off, which says them in each transaction, or connect to Postgres itself",
         )
     else:
-        yield ok(name, "time zone, search path and timeouts are those of the gateway")
+        yield ok(name, "settings that change answers are those of the gateway")
+
+
+_ALIKE: Mapping[str, Sequence[str]] = defaultdict(tuple, TimeZone=("etc/utc",))
 
 
 def _pooler(settings: Settings, found: Checkup) -> Iterator[Finding]:

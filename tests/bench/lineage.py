@@ -19,7 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from db import embedded, setup
-from db.engine import database_url
+from db.postgres_url import database_url
 from tests.client import Client, serving
 
 DATA = Path(".e2i/bench-lineage")

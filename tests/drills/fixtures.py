@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +81,54 @@ async def gateway(folder: Path, **settings: str) -> AsyncIterator[Gateway]:
             assert await asyncio.to_thread(one.end) in (0, -15)
     finally:
         one.close()
+
+
+class Pair:
+    """A primary and its asynchronous standby, and the URL by which a gateway finds whichever is the primary."""
+
+    def __init__(self, first: Postgres, second: Postgres) -> None:
+        self.first = first
+        self.second = second
+        hosts = f"host=127.0.0.1:{first.port}&host=127.0.0.1:{second.port}&target_session_attrs=primary"
+        self.url = f"postgresql://{GATEWAY_ROLE}@/{CHANGES}?{hosts}"
+
+    async def replayed(self, sql: asyncpg.Connection) -> None:
+        """Waits until the standby has all that was committed."""
+        written = await sql.fetchval("SELECT pg_current_wal_insert_lsn()::text")
+        there = await connect(self.second.url(CHANGES, ADMIN_ROLE))
+        async with asyncio.timeout(30):
+            while not await there.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await there.close()
+
+    async def cut(self) -> None:
+        """From now on the standby hears nothing of its primary."""
+        there = await connect(self.second.url(CHANGES, ADMIN_ROLE))
+        await there.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        await there.execute("SELECT pg_reload_conf()")
+        async with asyncio.timeout(30):
+            while await there.fetchval("SELECT count(*) FROM pg_stat_wal_receiver"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await there.close()
+
+    async def promote(self) -> asyncpg.Connection:
+        await asyncio.to_thread(self.second.promote)
+        return await connect(self.second.url(CHANGES, ADMIN_ROLE))
+
+
+@contextmanager
+def copied(primary: Postgres) -> Iterator[Pair]:
+    with primary.standby() as first:
+        first.promote()
+        with first.standby() as second:
+            yield Pair(first, second)
+
+
+@pytest.fixture
+async def pair(primary: Postgres) -> AsyncIterator[Pair]:
+    held = copied(primary)
+    made = await asyncio.to_thread(held.__enter__)
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(held.__exit__, None, None, None)

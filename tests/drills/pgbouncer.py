@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from db.embedded_process import Account, environment, wait_until
-from db.engine import database_url
+from db.postgres_url import database_url
 
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
 

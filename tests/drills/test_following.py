@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from changing import change, model_in
 from conftest import connect
 from db import live
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
-from drills.fixtures import CHANGES
+from drills.fixtures import CHANGES, Pair
 from drills.postgres import Postgres
 from gateway.following import follow
 from schema.subscriptions import decode, encode
@@ -88,57 +88,6 @@ async def test_who_is_told_reads_nothing_older(
 
 
 # -- over a failover ---------------------------------------------------------------------------------------------------
-
-
-class Pair:
-    """A primary and its asynchronous standby, and the URL by which a gateway finds whichever is the primary."""
-
-    def __init__(self, first: Postgres, second: Postgres) -> None:
-        self.first = first
-        self.second = second
-        hosts = f"host=127.0.0.1:{first.port}&host=127.0.0.1:{second.port}&target_session_attrs=primary"
-        self.url = f"postgresql://{GATEWAY_ROLE}@/{CHANGES}?{hosts}"
-
-    async def replayed(self, sql: asyncpg.Connection) -> None:
-        """Waits until the standby has all that was committed."""
-        written = await sql.fetchval("SELECT pg_current_wal_insert_lsn()::text")
-        there = await connect(self.second.url(CHANGES, ADMIN_ROLE))
-        async with asyncio.timeout(30):
-            while not await there.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        await there.close()
-
-    async def cut(self) -> None:
-        """From now on the standby hears nothing of its primary."""
-        there = await connect(self.second.url(CHANGES, ADMIN_ROLE))
-        await there.execute("ALTER SYSTEM SET primary_conninfo = ''")
-        await there.execute("SELECT pg_reload_conf()")
-        async with asyncio.timeout(30):
-            while await there.fetchval("SELECT count(*) FROM pg_stat_wal_receiver"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        await there.close()
-
-    async def promote(self) -> asyncpg.Connection:
-        await asyncio.to_thread(self.second.promote)
-        return await connect(self.second.url(CHANGES, ADMIN_ROLE))
-
-
-@contextmanager
-def copied(primary: Postgres) -> Iterator[Pair]:
-    with primary.standby() as first:
-        first.promote()
-        with first.standby() as second:
-            yield Pair(first, second)
-
-
-@pytest.fixture
-async def pair(primary: Postgres) -> AsyncIterator[Pair]:
-    held = copied(primary)
-    made = await asyncio.to_thread(held.__enter__)
-    try:
-        yield made
-    finally:
-        await asyncio.to_thread(held.__exit__, None, None, None)
 
 
 async def refused(one: Peer, id_: str) -> dict[str, Any]:
@@ -272,7 +221,7 @@ async def test_what_was_told_out_of_the_log_may_be_lost(pair: Pair) -> None:
 
 
 async def test_a_database_that_is_set_back(pair: Pair) -> None:
-    """The gateway comes to a server with an older history: whoever follows begins anew."""
+    """A server with an older history is not followed; a gateway that is started anew takes it, and says what it is."""
     sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
     await asyncio.to_thread(pair.second.promote)
     new = await connect(pair.second.url(CHANGES, ADMIN_ROLE))
@@ -283,7 +232,11 @@ async def test_a_database_that_is_set_back(pair: Pair) -> None:
         await record(new, "there")
         assert await reasons(stream, 1) == ["there"]
         await asyncio.to_thread(pair.second.kill)
-        assert (await refused(one, stream.id))["cursor"] is None
+        await record(sql, "of the past")
+        await one.subscribe(EVENTS)
+        message = await one.hear()
+        assert message["payload"][0]["extensions"]["code"] == "DATABASE_UNAVAILABLE"
+    async with listening(url, live_poll=0.2) as gateway, peer(gateway) as one:
         assert (await refused(one, await one.subscribe(EVENTS, after=stream.cursor)))["cursor"] is None
         again = await one.followed(EVENTS)
         await record(sql, "here")

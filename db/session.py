@@ -1,0 +1,47 @@
+"""What every session of the gateway's is set to: nothing that a server, a database or a role says changes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+VALUES: Mapping[str, str] = {
+    "TimeZone": "UTC",
+    "timezone_abbreviations": "Default",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "quote_all_identifiers": "off",
+    "gin_fuzzy_search_limit": "0",
+    "row_security": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "search_path": "public, extensions",
+}
+"""How values are written and read, which rows and objects a statement means. Of what is not here, `lc_messages` is a
+superuser's to set (so no answer depends on a message's words), and plans, memory and costs are the operator's."""
+
+
+def session_settings(statement_timeout: float) -> dict[str, str]:
+    """The settings of a session whose statements end after so many seconds."""
+    return {**VALUES, "statement_timeout": str(int(statement_timeout * 1000)), "jit": "off"}
+
+
+def setting(settings: Mapping[str, str]) -> str:
+    """What a SELECT calls to make settings that end with their transaction: one statement costs less than many."""
+    return ", ".join(f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items())
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it, whatever ``standard_conforming_strings`` says."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
