@@ -6,8 +6,9 @@ import pytest
 
 from conftest import Clone, Database, connect
 from db import facts
-from db.engine import create_engine, database_url
+from db.engine import create_engine
 from db.facts import Facts, Index, IndexColumn
+from db.postgres_url import database_url
 from platform_db import replace_indexes
 from schema import sql
 from schema.catalogue import OrderTerm, Type, catalogue
