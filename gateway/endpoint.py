@@ -419,6 +419,10 @@ class GraphQLEndpoint:
         if call.by_get:
             self._tag(asked, answer, call)
         answer["extensions"] = {"cost": price}
+        if result.cut:
+            answer["extensions"]["more"] = [
+                {"path": path, "lists": lists} for path, lists in sorted(result.cut.items())
+            ]
         if reader.position is not None:
             answer["extensions"]["position"] = position_text(reader.position)
         return status, answer

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, GraphQLError
+from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
 from db.engine import NEVER_TWICE, ShortReader
@@ -28,7 +28,6 @@ from schema.types import RequestContext
 log = logging.getLogger("gateway.compiler")
 
 MakeContext = Callable[[Operation], RequestContext]
-Resolve = Callable[[Part], Awaitable[ExecutionResult]]
 
 
 @dataclass
@@ -39,8 +38,13 @@ class Outcome:
     errors: list[GraphQLError] = field(default_factory=list)
     compiled: int = 0
     """How many root fields a compiled statement has answered."""
+    cut: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """How many lists were cut at a size that nobody has asked for, by their paths."""
     fallback: str | None = None
     """Why the resolvers had to answer what was compiled."""
+
+
+Resolve = Callable[[Part], Awaitable[Outcome]]
 
 
 class Execution:
@@ -62,27 +66,26 @@ class Execution:
         """Answers an operation; ``given`` are its variables as they were sent, ``values`` as they are coerced."""
         resolve = partial(self._resolve, asked, given, values, context)
         if plan.statement is None:
-            return self._resolved(resolve, plan.rest or Part(asked.document, asked.definition))
+            return self._resolve(asked, given, values, context, plan.rest or Part(asked.document, asked.definition))
         if plan.rest is None:
             return self._compiled(plan, values, reader, resolve)
         return self._both(plan, plan.rest, values, reader, resolve)
 
     async def _resolve(
         self, asked: KnownOperation, given: dict[str, Any], values: VariableValues, context: MakeContext, part: Part
-    ) -> ExecutionResult:
+    ) -> Outcome:
         operation = Operation(self._schema.graphql, part.definition, asked.fragments, values)
         name = part.definition.name.value if part.definition.name else None
-        return await self._schema.run(part.document, name, given, context(operation))
-
-    async def _resolved(self, resolve: Resolve, part: Part) -> Outcome:
-        result = await resolve(part)
-        return Outcome(result.data, result.errors or [])
+        made = context(operation)
+        result = await self._schema.run(part.document, name, given, made)
+        return Outcome(result.data, result.errors or [], cut=made.loaders.cut)
 
     async def _both(
         self, plan: Plan, part: Part, values: VariableValues, reader: ShortReader, resolve: Resolve
     ) -> Outcome:
         outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(part))
-        outcome.errors += rest.errors or []
+        outcome.errors += rest.errors
+        outcome.cut += rest.cut
         both = {**(outcome.data or {}), **(rest.data or {})}
         outcome.data = {key: both[key] for key in plan.keys}
         return outcome
@@ -105,11 +108,12 @@ class Execution:
             data = {}
             for key, answer in zip(statement.keys, row, strict=False):  # the rows come last
                 data[key] = None if answer is None else orjson.Fragment(answer)
-            return Outcome(data, compiled=len(data))
+            return Outcome(data, compiled=len(data), cut=statement.cut(row[-2]) if statement.lists else Counter())
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
-        result = await resolve(part)
-        return Outcome(result.data, result.errors or [], fallback=reason)
+        outcome = await resolve(part)
+        outcome.fallback = reason
+        return outcome
 
     def _of_field(self, error: Exception, key: str, part: Part) -> GraphQLError:
         """The error as one of a root field."""

@@ -36,7 +36,7 @@ from schema.nearest import Similarity, settings
 from schema.pages import ListPage, NearestPage, plain
 from schema.places import Place, Variables, applied, filled
 from schema.records import Missing
-from schema.selection import Selection
+from schema.selection import Selection, is_unsized, node_selections
 from schema.statements import EMPTY, InlineBinds, NotCompilableError, Object, Statement
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
@@ -63,22 +63,29 @@ class Compiler:
         self.bind = InlineBinds()
         self.lists = Lists(catalogue, missing, indexes)
         self.scans_on = scans_on
+        self.tells = False
+        """Whether the root that is being compiled says which of its lists are cut."""
+        self._lists: list[Selection] = []
         self._nearest = 0
         self._catalogue = catalogue
         self._missing = missing
         self._variables = variables
         self._numbers = count(1)
         self._queries: dict[str, str] = {}
+        self._telling: list[str] = []
 
     def add(self, selection: Selection) -> bool:
         """Compiles one root field, and says whether that could be done."""
-        before = len(self.bind.values)
+        before, lists = len(self.bind.values), len(self._lists)
         try:
+            self.tells = self._may_cut(selection)
             query = self._root(selection)
         except (NotCompilableError, GatewayError):  # the loaders say which argument or field is wrong
-            del self.bind.values[before:]
+            del self.bind.values[before:], self._lists[lists:]
             return False
         self._queries[selection.key] = query
+        if self.tells:
+            self._telling.append(selection.key)
         return True
 
     def statement(self) -> Statement | None:
@@ -90,6 +97,9 @@ class Compiler:
             f"convert_to({asked.query(query, f'q{place}')}::text, 'UTF8')"
             for place, query in enumerate(self._queries.values())
         ]
+        if self._telling:
+            told = [cut for key, cut in zip(self._queries, asked.cuts, strict=True) if key in self._telling]
+            columns.append(f"concat({', '.join(told)})")
         text = f"SELECT {', '.join(columns)}, 0{asked.below} FROM (SELECT) one{''.join(asked.beside)}"
         return self._statement(text, tuple(self._queries))
 
@@ -101,8 +111,10 @@ class Compiler:
         """
         places = self.bind(list(range(1, len(keys) + 1)), "bigint[]")
         arrays = [self.bind(list(column), "text[]") for column in zip(*keys, strict=True)]
+        self.tells = self._may_cut_below(type_, selection)
         query = self._keyed(type_, selection, places, arrays)
-        return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), f.n FROM ({query}) f", ())
+        told = "f.m, " if self.tells else ""
+        return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), {told}f.n FROM ({query}) f", ())
 
     def _statement(self, text: str, keys: tuple[str, ...]) -> Statement:
         """With the values that are used as its parameters; the others are only looked at by each request."""
@@ -115,7 +127,44 @@ class Compiler:
             keys,
             tuple(value for number, value in enumerate(values, 1) if number not in used and isinstance(value, Place)),
             settings(self._nearest) if self._nearest else NO_SETTINGS,
+            tuple(one.path for one in self._lists),
         )
+
+    # -- lists that are cut ----------------------------------------------------------------------------------------
+
+    def _may_cut(self, selection: Selection) -> bool:
+        """Whether a root leads to a list of which no size is asked for."""
+        root = self._catalogue.roots.get(selection.name)
+        if root is None:  # `node` and `nodes`
+            types = [self._catalogue.types.get(name) for name in selection.concrete_types()]
+            return any(type_ is not None and self._may_cut_below(type_, selection) for type_ in types)
+        type_ = self._catalogue[root.target]
+        return self._list_may_cut(type_, selection) if root.many else self._may_cut_below(type_, selection)
+
+    def _list_may_cut(self, type_: Type, connection: Selection) -> bool:
+        return is_unsized(connection) or any(self._may_cut_below(type_, one) for one in node_selections(connection))
+
+    def _may_cut_below(self, type_: Type, row: Selection) -> bool:
+        for child in row.on(type_.name).values():
+            if relation := type_.relations.get(child.name):
+                follow = self._list_may_cut if relation.many else self._may_cut_below
+                if follow(self._catalogue[relation.target], child):
+                    return True
+        return False
+
+    @property
+    def silent(self) -> str:
+        """The select item of a query in which no list is cut, where its root says which are."""
+        return ", NULL::text AS m" if self.tells else ""
+
+    def told(self, made: Object, *own: str) -> str:
+        """The select item that says which lists are cut in an object's queries, where its root does."""
+        return f", {made.told(*own)} AS m" if self.tells else ""
+
+    def cut(self, connection: Selection, condition: str) -> str:
+        """What a list says of itself where it is cut, as SQL."""
+        self._lists.append(connection)
+        return f"CASE WHEN {condition} THEN '{len(self._lists) - 1},' END"
 
     # -- roots -----------------------------------------------------------------------------------------------------
 
@@ -177,10 +226,11 @@ class Compiler:
         names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
         queries = [self._nodes_of(selection, values, name) for name in names]
         if not queries:
-            return f"SELECT {EMPTY} AS j, 0 AS n"
+            return f"SELECT {EMPTY} AS j, 0 AS n{self.silent}"
         length = self.bind(applied(lambda ids_: len(few_ids(ids_)), values), "int")
+        told = ", string_agg(f.m, '') AS m" if self.tells else ""
         return (
-            f"SELECT coalesce(json_agg(f.j ORDER BY k.ord), {EMPTY}) AS j, coalesce(sum(f.n), 0)::int AS n "
+            f"SELECT coalesce(json_agg(f.j ORDER BY k.ord), {EMPTY}) AS j, coalesce(sum(f.n), 0)::int AS n{told} "
             f"FROM generate_series(1, {length}) AS k(ord) LEFT JOIN ({' UNION ALL '.join(queries)}) f ON f.ord = k.ord"
         )
 
@@ -228,7 +278,7 @@ class Compiler:
         source = row([f"t.{column} AS f{place}" for place, column in enumerate(columns)])
         ord_ = f"{alias}.ord, " if ordered else ""
         return (
-            f"SELECT {ord_}row_to_json(o$) AS j, 1{made.below} AS n FROM ({source}) {alias}({names})"
+            f"SELECT {ord_}row_to_json(o$) AS j, 1{made.below} AS n{self.told(made)} FROM ({source}) {alias}({names})"
             f"{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
         )
 

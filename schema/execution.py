@@ -18,7 +18,7 @@ from graphql.pyutils import Path
 from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabaseError, Transaction
 from schema.errors import GatewayError
 from schema.loaders import Loaders
-from schema.records import WRITTEN
+from schema.records import CUT, WRITTEN
 
 # What graphql-core had not begun yet when its request was cancelled is dropped, which is no news to an operator.
 warnings.filterwarnings("ignore", r"coroutine .Executor\.", RuntimeWarning)
@@ -36,8 +36,11 @@ class AnswerExecutor(Executor[Any]):
         result: Any,
         position_context: Any,
     ) -> Any:
-        if isinstance(result, dict) and (written := result.get(WRITTEN)) is not None:
-            return written
+        if isinstance(result, dict):
+            if cut := result.get(CUT):
+                self.context_value.loaders.cut.update(cut)
+            if (written := result.get(WRITTEN)) is not None:
+                return written
         return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
 

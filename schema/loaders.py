@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +27,8 @@ from schema.errors import GatewayError, bad_argument, missing_object
 from schema.filters import json_paths
 from schema.indexes import Indexes
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
-from schema.records import WRITTEN, Key, Missing, Record, Shape, key_name, object_name
-from schema.selection import Selection, node_selections
+from schema.records import CUT, WRITTEN, Key, Missing, Record, Shape, key_name, object_name
+from schema.selection import Selection, is_unsized, node_selections
 from schema.statements import NotCompilableError
 
 log = logging.getLogger("gateway.compiler")
@@ -58,10 +60,14 @@ class Loaders:
         self.facts = facts
         self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
         self._compiled_failed = False
+        self.cut: Counter[tuple[str, ...]] = Counter()
+        """How many lists of the answer were cut at a size that nobody has asked for, by their paths."""
 
     def over(self, reader: Reader) -> Loaders:
         """The same, over another way to read."""
-        return Loaders(self.catalogue, reader, self.missing, self.facts, compiles=self.compiles)
+        made = Loaders(self.catalogue, reader, self.missing, self.facts, compiles=self.compiles)
+        made.cut = self.cut
+        return made
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 
@@ -156,8 +162,10 @@ class Loaders:
             self._other_side(type_, selection, slice_, below, keys),
         )
         scope = Scope(type_, below, slice_.where, slice_.given)
+        whole = slice_.limit if is_unsized(selection) else math.inf
         return [
-            self._connection(type_, slice_, page or [], total, bool(other)) | {"scope": scope, "key": key}
+            self._connection(type_, slice_, page or [], total, bool(other))
+            | {"scope": scope, "key": key, CUT: one_cut(selection) if len(page or ()) > whole else None}
             for key, page, total, other in zip(keys, pages, totals, others, strict=True)
         ]
 
@@ -360,8 +368,9 @@ class Loaders:
         variables = selection.operation.variables.coerced
         statement = Compiler(self.catalogue, self.missing, variables, self.indexes).rows(type_, selection, keys)
         found: list[Record | None] = [None] * len(keys)
-        for place, json, rows in await self.reader.fetch(statement.sql, statement.values(variables)):
-            found[place - 1] = {"__typename": type_.name, WRITTEN: orjson.Fragment(json)}
+        for place, json, *told, rows in await self.reader.fetch(statement.sql, statement.values(variables)):
+            cut = statement.cut(told[0]) if told else None
+            found[place - 1] = {"__typename": type_.name, WRITTEN: orjson.Fragment(json), CUT: cut}
             self.reader.rows += rows - 1  # it has counted the row itself
         return found
 
@@ -435,6 +444,11 @@ class Loaders:
                 where = " or ".join(json_paths(slice_.where)) or "where"
                 raise bad_argument(where, f"the database cannot read the value: {error}") from error
             raise
+
+
+def one_cut(selection: Selection) -> Counter[tuple[str, ...]]:
+    """What a connection says that was cut at a size that nobody has asked for."""
+    return Counter([selection.path])
 
 
 async def _nothing(keys: Sequence[Key]) -> list[Any]:

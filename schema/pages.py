@@ -21,7 +21,7 @@ from schema.arguments import bound
 from schema.catalogue import Type
 from schema.lists import Slice
 from schema.nearest import Similarity
-from schema.selection import Selection, node_selections
+from schema.selection import Selection, is_unsized, node_selections
 from schema.statements import EMPTY, NotCompilableError, Object
 
 if TYPE_CHECKING:
@@ -56,10 +56,20 @@ class Page:
         made = Object()
         for key, child in self._selection.fields.items():
             made.add(key, self._field(child, made))
+        told = self._compiler.told(made, *self._cut())
         return (
-            f"{self._queries}SELECT row_to_json(c$) AS j, {self._read}{made.below} AS n "
+            f"{self._queries}SELECT row_to_json(c$) AS j, {self._read}{made.below} AS n{told} "
             f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$"
         )
+
+    def _cut(self) -> list[str]:
+        """What the list says of itself where it is cut at a size that nobody has asked for."""
+        return [self._compiler.cut(self._selection, self._has_more)] if is_unsized(self._selection) else []
+
+    @property
+    def _has_more(self) -> str:
+        """Whether rows follow the page in the direction in which it is read, as SQL; where ``p`` has one row more."""
+        return f"(SELECT count(*) > {self._limit} FROM {self._p}{self._shown})"
 
     def _check(self, values: Sequence[Any]) -> None:
         """Has each request look at values that no query may need."""
@@ -145,19 +155,19 @@ class Page:
                     node, alias = self._compiler.object(self._type, child, row), f"{self._compiler.alias('n')}$"
                     made.beside += [*node.beside, f" CROSS JOIN LATERAL ({node.select}) {alias}"]
                     made.counts += node.counts
+                    made.cuts += node.cuts
                     made.add(key, f"row_to_json({alias})")
                 case _:
                     made.add(key, self._edge_leaf(child, row))
         return self._list(made, row)
 
     def _list(self, made: Object, row: str) -> str:
-        return (
-            f"SELECT {made.list} FROM {self._source} {row}{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
-        )
+        items = made.list(tells=self._compiler.tells)
+        return f"SELECT {items} FROM {self._source} {row}{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
 
     def _info(self, selection: Selection) -> str:
         """Where the page lies in its list, as JSON."""
-        more = f"(SELECT count(*) > {self._limit} FROM {self._p}{self._shown})"
+        more = self._has_more
         first = f"(SELECT {self._cursor(self._q)} FROM {self._q} WHERE at_ = 1)"
         last = f"(SELECT {self._cursor(self._q)} FROM {self._q} ORDER BY at_ DESC LIMIT 1)"
         made = Object()
@@ -188,7 +198,7 @@ class ListPage(Page):
         self._slice = slice_
         self._limit = slice_.limit
         self._backward = slice_.backward
-        self._ends = slice_.backward or "pageInfo" in self._asked
+        self._ends = slice_.backward or "pageInfo" in self._asked or is_unsized(selection)
         self._wants_rows = any(name in {"nodes", "edges", "pageInfo"} for name in self._asked)
         self._rows = type_.source(bound(slice_.given, self._bind))
         self._where = [*on, *compiler.filters(type_, slice_.where)]
@@ -256,7 +266,7 @@ class ListPage(Page):
         refused = f"('groups: ' || count(*))::integer > {aggregates.MAX_GROUPS}"
         return (
             f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
-            f"ELSE coalesce(json_agg(o$), {EMPTY}) END AS j, count(*)::int AS n "
+            f"ELSE coalesce(json_agg(o$), {EMPTY}) END AS j, count(*)::int AS n{self._compiler.silent} "
             f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o$"
         )
 

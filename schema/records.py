@@ -19,6 +19,10 @@ Record = dict[str, Any]
 WRITTEN = "=json"
 """Where a record has the row with all that is selected of it, as JSON that Postgres has written."""
 
+CUT = "=cut"
+"""Where a connection, or a row that is written, has the paths of lists in it that were cut at a size that nobody has
+asked for, with how many there are."""
+
 Key = tuple[str | None, ...]
 
 

@@ -101,6 +101,22 @@ class Selection:
             return {}
         return get_argument_values(self.definition, self.nodes[0], self.operation.variables)
 
+    def collected(self) -> Iterator[Selection]:
+        """The fields below that were asked for by now, on whatever types."""
+        for fields in self._by_type.values():
+            yield from fields.values()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where the field stands in the response: keys, without the places in lists."""
+        below: list[tuple[Selection, tuple[str, ...]]] = [(self.operation.root, ())]
+        while below:
+            one, path = below.pop()
+            if one is self:
+                return path
+            below += [(child, (*path, child.key)) for child in one.collected()]
+        return (self.key,)
+
     @property
     def type_name(self) -> str:
         """The name of the field's type without list and non-null."""
@@ -179,3 +195,11 @@ def node_selections(connection: Selection) -> list[Selection]:
         elif child.name == "edges":
             found.extend(node for node in child.fields.values() if node.name == "node")
     return found
+
+
+def is_unsized(connection: Selection) -> bool:
+    """Whether a list's rows are asked for without a word of how many, nor of where they end."""
+    names = {child.name for child in connection.fields.values()}
+    asked = connection.arguments
+    rows = bool(names & {"nodes", "edges"}) and "pageInfo" not in names
+    return rows and asked.get("first") is None and asked.get("last") is None

@@ -11,10 +11,10 @@ from schema import cursors, sql
 from schema.catalogue import Catalogue, Root, camel
 from schema.errors import bad_argument
 from schema.lists import MAX_PAGE, ROOT_PAGE
-from schema.loaders import Loaders
+from schema.loaders import Loaders, one_cut
 from schema.nearest import Search, Similarity
-from schema.records import Record, key_name
-from schema.selection import Selection, node_selections
+from schema.records import CUT, Record, key_name
+from schema.selection import Selection, is_unsized, node_selections
 
 _VALUES = [key_name(name) for name in ("score", "distance", "key")]
 """Where a record keeps what a page's statement says beside the row's own fields."""
@@ -51,6 +51,7 @@ class SimilaritySearch(Similarity):
             for row in rows
         ]
         return {
+            CUT: one_cut(selection) if more and is_unsized(selection) else None,
             "nodes": rows,
             "edges": edges,
             "page_info": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -42,6 +43,8 @@ class Object:
     fields: list[tuple[str, str]] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
     counts: list[str] = field(default_factory=list)
+    cuts: list[str] = field(default_factory=list)
+    """The columns in which these queries say which lists are cut, where they do."""
 
     def add(self, key: str, expression: str) -> None:
         if len(key) > MAX_NAME:
@@ -52,6 +55,7 @@ class Object:
         """Puts a query beside the row; returns its JSON."""
         self.beside.append(f" LEFT JOIN LATERAL ({query}) {alias} ON true")
         self.counts.append(f"{alias}.n")
+        self.cuts.append(f"{alias}.m")
         return f"{alias}.j"
 
     @property
@@ -64,11 +68,15 @@ class Object:
         """How many rows its queries have read, as SQL: what is added to the count of its own."""
         return "".join(f" + coalesce({one}, 0)" for one in self.counts)
 
-    @property
-    def list(self) -> str:
+    def list(self, *, tells: bool) -> str:
         """The select items of a list of such objects, which go by the alias ``o$``."""
         total = f"sum(1{self.below})" if self.counts else "count(*)"
-        return f"coalesce(json_agg(o$), {EMPTY}) AS j, coalesce({total}, 0)::int AS n"
+        told = f", string_agg({self.told()}, '') AS m" if tells else ""
+        return f"coalesce(json_agg(o$), {EMPTY}) AS j, coalesce({total}, 0)::int AS n{told}"
+
+    def told(self, *own: str) -> str:
+        """What its queries say of lists that are cut, as SQL, with what is said of one of its own."""
+        return f"concat({', '.join([*own, *self.cuts])})" if own or self.cuts else "NULL::text"
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,13 @@ class Statement:
     """What no parameter needs, and may be wrong nevertheless: the cursor of a list of which only the length is read."""
     settings: Mapping[str, str]
     """Settings of the database under which it is planned and runs."""
+    lists: tuple[tuple[str, ...], ...] = ()
+    """The paths of lists of which no size is asked for, where there are any: a column before the number of rows tells
+    which of them are cut, by their places here."""
+
+    def cut(self, told: str | None) -> Counter[tuple[str, ...]]:
+        """How many lists are cut, by their paths."""
+        return Counter(self.lists[int(number)] for number in (told or "").split(",") if number)
 
     @cached_property
     def _readers(self) -> list[Callable[[Variables], Any]]:

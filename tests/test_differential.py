@@ -49,7 +49,11 @@ class Pair:
             expected = await self.loaders.ask(text, **variables)
             found = await self.compiled.ask(text, **variables)
             within = ROUNDING if query.adds_up else 0.0
-            if not same(found.get("data"), expected.get("data"), within) or problems(found) != problems(expected):
+            if (
+                not same(found.get("data"), expected.get("data"), within)
+                or problems(found) != problems(expected)
+                or more(found) != more(expected)
+            ):
                 return (
                     f"{text}\n\nvariables: {json.dumps(variables, ensure_ascii=False)}\n\n"
                     f"compiled: {json.dumps(found)[:3000]}\n\nloaders: {json.dumps(expected)[:3000]}"
@@ -67,6 +71,11 @@ class Pair:
                     query, shown, going = candidate, difference, True
                     break
         return shown
+
+
+def more(answer: dict[str, Any]) -> Any:
+    """What it says of lists that are cut, where there is an answer."""
+    return answer["extensions"].get("more") if answer.get("data") and "errors" not in answer else None
 
 
 def problems(answer: dict[str, Any]) -> list[str]:
