@@ -17,6 +17,8 @@ from client import Client, serving
 from conftest import Clone, Database, connect
 from db.models.g11_bentoml_lifecycles import HealthStatus
 
+NAN = float("nan")
+
 
 @pytest.fixture(scope="module")
 async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
@@ -291,6 +293,23 @@ async def test_every_report_of_health(
         ([(1000, 5.1, 90.0)], "unhealthy"),
         ([(9000, 0.0, 90.0), (1000, 40.0, 90.0)], "degraded"),  # 4 % of all requests
         ([(1000, None, None)], "unknown"),
+        ([(None, 0.1, 90.0)], "unknown"),
+        ([(None, 90.0, 90.0)], "unknown"),
+        ([(1000, NAN, 90.0)], "unknown"),
+        ([(1000, 0.1, NAN)], "unknown"),
+        ([(1000, 0.1, None)], "unknown"),
+        ([(1000, None, 90.0)], "unknown"),
+        ([(1000, -1.0, 90.0)], "unknown"),
+        ([(0, 0.0, 0.0)], "unknown"),
+        ([(0, NAN, NAN), (1000, 0.1, 90.0)], "healthy"),
+        ([(1000, 0.1, 90.0), (None, None, None)], "unknown"),
+        ([(1000, NAN, NAN), (1000, 5.1, 90.0)], "unhealthy"),
+        ([(1000, 5.0, 90.0)], "degraded"),
+        ([(1000, 5.0001, 90.0)], "unhealthy"),
+        ([(1000, 1.0001, 90.0)], "degraded"),
+        ([(1000, 0.1, 250.0)], "healthy"),
+        ([(1000, 0.1, 250.0001)], "degraded"),
+        ([(3, 1.0, 1.0), (7, 1.0, 1.0), (11, 1.0, 1.0)], "healthy"),  # exactly 1 %, however it is added up
     ],
 )
 async def test_health_from_metrics_whose_errors_are_percentages(

@@ -500,16 +500,29 @@ def saturated(exact: Fraction) -> float:
     return float(max(min(exact, Fraction(LARGEST)), -Fraction(LARGEST)))
 
 
-def relative_error(predicted: float | None, actual: float | None) -> float | None:
+def written(value: float) -> Fraction:
+    """The decimal that a double is written as, exactly."""
+    return Fraction(repr(value))
+
+
+def exact_error(predicted: float | None, actual: float | None) -> Fraction | None:
+    """Relative to the actual effect, or to the prediction where that is zero."""
     predicted, actual = finite(predicted), finite(actual)
-    if predicted is None or actual is None or actual == 0:
+    if predicted is None or actual is None:
         return None
-    return saturated((Fraction(predicted) - Fraction(actual)) / Fraction(actual))
+    if actual == 0:
+        return Fraction((predicted > 0) - (predicted < 0))
+    return (written(predicted) - written(actual)) / written(actual)
+
+
+def relative_error(predicted: float | None, actual: float | None) -> float | None:
+    error = exact_error(predicted, actual)
+    return None if error is None else saturated(error)
 
 
 def difference(predicted: float | None, actual: float | None) -> float | None:
     predicted, actual = finite(predicted), finite(actual)
-    return None if predicted is None or actual is None else saturated(Fraction(predicted) - Fraction(actual))
+    return None if predicted is None or actual is None else saturated(written(predicted) - written(actual))
 
 
 def covers(lower: float | None, upper: float | None, value: float | None) -> bool | None:
@@ -519,11 +532,12 @@ def covers(lower: float | None, upper: float | None, value: float | None) -> boo
     return lower <= value <= upper
 
 
-def grade(error: float | None) -> str | None:
+def grade(predicted: float | None, actual: float | None) -> str | None:
+    error = exact_error(predicted, actual)
     if error is None:
         return None
-    size = abs(error)
-    return "excellent" if size < 0.1 else "good" if size < 0.2 else "fair" if size <= 0.35 else "poor"
+    percent = abs(error) * 100
+    return "excellent" if percent < 10 else "good" if percent < 20 else "fair" if percent <= 35 else "poor"
 
 
 def same(found: float | None, expected: float | None) -> bool:
@@ -548,7 +562,7 @@ async def test_validations_are_graded_like_the_written_rule(db: asyncpg.Connecti
             expected = difference(simulated, actual)
             assert same(row["absolute_error"], None if expected is None else abs(expected))
             assert row["ci_coverage"] == covers(lower, upper, actual)
-            assert row["fidelity_grade"] == (grade(row["prediction_error"]) or "unvalidated")
+            assert row["fidelity_grade"] == (grade(simulated, actual) or "unvalidated")
             assert (row["validated_at"] is not None) == (finite(actual) is not None)
             for name in ("prediction_error", "absolute_error"):
                 assert row[name] is None or math.isfinite(row[name])
@@ -557,8 +571,9 @@ async def test_validations_are_graded_like_the_written_rule(db: asyncpg.Connecti
 @pytest.mark.parametrize(("simulated", "actual", "error", "expected"), [
     (109, 100, 0.09, "excellent"), (91, 100, -0.09, "excellent"), (110, 100, 0.1, "good"), (90, 100, -0.1, "good"),
     (119, 100, 0.19, "good"), (120, 100, 0.2, "fair"), (135, 100, 0.35, "fair"), (65, 100, -0.35, "fair"),
-    (136, 100, 0.36, "poor"), (-100, -100, 0.0, "excellent"), (100, -100, -2.0, "poor"), (1, 0, None, "unvalidated"),
-    (1, None, None, "unvalidated"),
+    (136, 100, 0.36, "poor"), (-100, -100, 0.0, "excellent"), (100, -100, -2.0, "poor"), (1, 0, 1.0, "poor"),
+    (-1, 0, -1.0, "poor"), (0, 0, 0.0, "excellent"), (0, 1, -1.0, "poor"), (1, None, None, "unvalidated"),
+    (0.27, 0.2, 0.35, "fair"), (0.11, 0.1, 0.1, "good"), (0.24, 0.2, 0.2, "fair"), (-0.27, -0.2, 0.35, "fair"),
 ])  # fmt: skip
 async def test_grades_at_their_limits(
     db: asyncpg.Connection, simulated: float, actual: float | None, error: float | None, expected: str
@@ -572,6 +587,41 @@ async def test_grades_at_their_limits(
     )
     row = await db.fetchrow("SELECT prediction_error, fidelity_grade FROM twin_fidelity_tracking")
     assert tuple(row) == (error, expected)
+
+
+@pytest.mark.parametrize("limit", [0.1, 0.2, 0.35])
+async def test_grades_one_step_to_either_side_of_their_limits(
+    db: asyncpg.Connection, comparison_of: dict[str, Any], limit: float
+) -> None:
+    """For actual effects of one to three digits: the prediction on the limit, and the next double on either side."""
+    parent, met = await add(db, "twin_simulations"), set()
+    for actual in (0.1, 0.2, -0.2, 0.3, 0.7, 1.1, 0.013, 4.9, 100.0, -37.0, 1e-9):
+        for side in (1 - written(limit), 1 + written(limit)):
+            on = float(side * written(actual))
+            for simulated in (math.nextafter(on, -math.inf), on, math.nextafter(on, math.inf)):
+                key = await add(
+                    db, "twin_fidelity_tracking", simulation_id=parent, simulated_ate=simulated, actual_ate=actual
+                )
+                found = await db.fetchval(
+                    "SELECT fidelity_grade FROM twin_fidelity_tracking WHERE tracking_id = $1", key
+                )
+                assert found == grade(simulated, actual), (simulated, actual)
+                key = await add(
+                    db, "ab_fidelity_comparisons", **comparison_of, predicted_effect=simulated, actual_effect=actual
+                )
+                compared = await db.fetchval("SELECT fidelity_grade FROM ab_fidelity_comparisons WHERE id = $1", key)
+                assert compared == found
+                met.add((found, abs(written(simulated) - written(actual)) == written(limit) * abs(written(actual))))
+    below, above = {0.1: ("excellent", "good"), 0.2: ("good", "fair"), 0.35: ("fair", "poor")}[limit]
+    on_it = below if limit == 0.35 else above
+    assert met == {(below, False), (above, False), (on_it, True)}
+
+
+async def test_grades_do_not_depend_on_how_a_session_writes_numbers(db: asyncpg.Connection) -> None:
+    await db.execute("SET extra_float_digits = -15")
+    parent = await add(db, "twin_simulations")
+    await add(db, "twin_fidelity_tracking", simulation_id=parent, simulated_ate=0.27000001, actual_ate=0.2)
+    assert await db.fetchval("SELECT fidelity_grade FROM twin_fidelity_tracking") == "poor"
 
 
 async def test_validation_has_the_time_of_its_outcome(db: asyncpg.Connection) -> None:
@@ -753,7 +803,7 @@ async def test_comparisons_are_graded_like_the_written_rule(
             assert row["confidence_interval_coverage"] == covered
             signs = {(value > 0) - (value < 0) for value in (predicted, actual) if error is not None}
             assert row["direction_match"] == (None if error is None else len(signs) == 1)
-            assert row["fidelity_grade"] == grade(row["relative_prediction_error"])
+            assert row["fidelity_grade"] == grade(predicted, actual)
             if relative is None:
                 assert row["fidelity_score"] is None
             else:
@@ -784,7 +834,7 @@ async def test_a_comparison_is_graded_when_the_outcome_arrives(
     row = await db.fetchrow(
         "SELECT fidelity_grade, fidelity_score, prediction_error, direction_match FROM ab_fidelity_comparisons"
     )
-    assert tuple(row) == (None, None, 1.1, False)
+    assert tuple(row) == ("poor", pytest.approx(0), 1.1, False)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1045,6 +1095,21 @@ async def test_health_of_a_model_that_nobody_watched(db: asyncpg.Connection) -> 
     }  # fmt: skip
     await db.execute("UPDATE ml_model_registry SET stage = 'staging' WHERE id = $1", model)
     assert await db.fetchval("SELECT count(*) FROM ml_model_health_dashboard") == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "degraded", "expected"),
+    [("0.9", False, "healthy"), ("NaN", False, "unknown"), ("0.9", None, "unknown"), ("NaN", True, "warning")],
+)
+async def test_a_measurement_that_says_nothing_is_not_healthy(
+    db: asyncpg.Connection, *, value: str, degraded: bool | None, expected: str
+) -> None:
+    model = await add(db, "ml_model_registry", stage="production")
+    await add(
+        db, "ml_performance_metrics", model_id=model, metric_name="roc_auc", metric_value=value, is_degraded=degraded,
+        segment=None, measured_at=NOW,
+    )  # fmt: skip
+    assert (await health(db, model))["health_status"] == expected
 
 
 async def test_health_looks_at_the_latest_of_everything(db: asyncpg.Connection) -> None:

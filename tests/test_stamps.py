@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from changing import change
+from changing import change, model_in, uuid_of
 from client import Client, serving
 from conftest import Clone, Database, connect
 
@@ -108,3 +108,52 @@ async def test_no_reason_erases_none(
         result = await change(client, name, id=str(row), **given, reason=reason)
         assert result["__typename"] == "TransitionApplied", result
         assert await sql.fetchval(f"SELECT {column} FROM {table} WHERE {key} = $1", row) == kept
+
+
+@pytest.mark.parametrize(
+    ("ate", "lower", "upper"),
+    [("NaN", "NaN", "NaN"), ("0.1", "0", "NaN"), ("NaN", "0", "NaN"), ("0.1", "NaN", "1"), (None, "0", "1")],
+)
+async def test_a_simulation_without_numbers_is_not_complete(
+    client: Client, sql: asyncpg.Connection, ate: str | None, lower: str, upper: str
+) -> None:
+    """What is no number compares as greater than all numbers in Postgres, and lies in no interval."""
+    key = await sql.fetchval(
+        "SELECT simulation_id FROM twin_simulations WHERE recommendation IS NOT NULL ORDER BY simulation_id LIMIT 1"
+    )
+    await sql.execute(
+        "UPDATE twin_simulations SET simulation_status = 'running', simulated_ate = $2::text::float8, "
+        "simulated_ci_lower = $3::text::float8, simulated_ci_upper = $4::text::float8 WHERE simulation_id = $1",
+        key, ate, lower, upper,
+    )  # fmt: skip
+    data = await client.data(
+        "query($id: ID!) { twinSimulation(id: $id) { lifecycle { allowedTransitions { to blockedBy { code } } } } }",
+        id=str(key),
+    )
+    moves = {one["to"]: one["blockedBy"] for one in data["twinSimulation"]["lifecycle"]["allowedTransitions"]}
+    assert [one["code"] for one in moves["COMPLETED"]] == ["RESULT_INCOMPLETE"]
+
+
+async def test_a_metric_that_is_no_number_ends_no_retraining(client: Client, sql: asyncpg.Connection) -> None:
+    key = await sql.fetchval("SELECT id FROM ml_retraining_history ORDER BY id LIMIT 1")
+    await sql.execute(
+        "UPDATE ml_retraining_history SET status = 'validating', old_metric_value = 'NaN' WHERE id = $1", key
+    )
+    given = {"newModelVersion": "none", "newMetricValue": 0.9}
+    result = await change(client, "completeRetraining", id=str(key), **given)
+    assert "METRICS_MISSING" in [one["code"] for one in result["blockers"]]
+
+
+@pytest.mark.parametrize(("status", "blocks"), [("NULL", True), ("'active'", True), ("'resolved'", False)])
+async def test_an_alert_without_a_state_is_open(
+    client: Client, sql: asyncpg.Connection, status: str, *, blocks: bool
+) -> None:
+    model = await model_in(sql, "shadow")
+    await sql.execute("ALTER TABLE ml_monitoring_alerts ALTER status DROP NOT NULL")
+    await sql.execute(
+        "INSERT INTO ml_monitoring_alerts (alert_type, title, severity, message, model_id, status) "
+        f"VALUES ('drift', 't', 'critical', 'm', $1, {status})",
+        uuid_of(model),
+    )
+    result = await change(client, "promoteModel", id=model, to="PRODUCTION", dryRun=True)
+    assert ("CRITICAL_ALERT_OPEN" in [one["code"] for one in result["blockers"]]) == blocks

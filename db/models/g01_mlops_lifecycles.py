@@ -8,8 +8,8 @@ from db.base import Labels
 from db.lifecycle import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step
 from db.models.g01_mlops_core import DeploymentStatus, ModelStage
 
-OPEN = "('active', 'acknowledged', 'investigating')"
-"""Alerts that nobody has closed."""
+CLOSED = "('resolved', 'dismissed')"
+"""The states of alerts that somebody has closed; one without a state, or with a label that nobody knows, is open."""
 
 
 class ChampionState(Labels):
@@ -83,10 +83,11 @@ NO_CRITICAL_ALERT = Guard(
     "CRITICAL_ALERT_OPEN",
     "No critical alert on the model may be open.",
     f"""
-    SELECT 'the critical alert "' || a.title || '" is ' || a.status || '; resolve or dismiss it',
+    SELECT 'the critical alert "' || a.title || '" is ' || coalesce(a.status::text, 'active')
+            || '; resolve or dismiss it',
         'MonitoringAlert:' || a.id
     FROM ml_monitoring_alerts AS a
-    WHERE a.model_id = {{row}}.id AND a.severity = 'critical' AND a.status::text IN {OPEN}
+    WHERE a.model_id = {{row}}.id AND a.severity = 'critical' AND (a.status::text IN {CLOSED}) IS NOT TRUE
     ORDER BY a.created_at DESC NULLS LAST, a.id DESC
     LIMIT 20
     """,

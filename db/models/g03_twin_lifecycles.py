@@ -35,14 +35,15 @@ SIMULATION = Lifecycle(
                     "A result has an effect within its interval, and a recommendation.",
                     """
                     SELECT 'the result lacks ' || concat_ws(', ',
-                            CASE WHEN {row}.simulated_ate IS NULL THEN 'the effect' END,
-                            CASE WHEN ({row}.simulated_ci_lower <= {row}.simulated_ate
-                                AND {row}.simulated_ate <= {row}.simulated_ci_upper) IS NOT TRUE
-                                THEN 'an interval around the effect' END,
+                            CASE WHEN nullif({row}.simulated_ate, 'NaN') IS NULL THEN 'the effect' END,
+                            CASE WHEN NOT r.around THEN 'an interval around the effect' END,
                             CASE WHEN {row}.recommendation IS NULL THEN 'a recommendation' END
                         ), NULL
-                    WHERE ({row}.simulated_ci_lower <= {row}.simulated_ate
-                        AND {row}.simulated_ate <= {row}.simulated_ci_upper) IS NOT TRUE OR {row}.recommendation IS NULL
+                    FROM (SELECT (
+                        nullif({row}.simulated_ci_lower, 'NaN') <= nullif({row}.simulated_ate, 'NaN')
+                        AND {row}.simulated_ate <= nullif({row}.simulated_ci_upper, 'NaN')
+                    ) IS TRUE AS around) AS r
+                    WHERE NOT r.around OR {row}.recommendation IS NULL
                     """,
                 ),
             ),

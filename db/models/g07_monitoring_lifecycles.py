@@ -120,10 +120,11 @@ RETRAINING = Lifecycle(
                     "The metric before and after the retraining must be known.",
                     """
                     SELECT 'the metric ' || concat_ws(' and ',
-                            CASE WHEN {row}.old_metric_value IS NULL THEN 'before' END,
-                            CASE WHEN {row}.new_metric_value IS NULL THEN 'after' END
+                            CASE WHEN nullif({row}.old_metric_value, 'NaN') IS NULL THEN 'before' END,
+                            CASE WHEN nullif({row}.new_metric_value, 'NaN') IS NULL THEN 'after' END
                         ) || ' the retraining is missing', NULL
-                    WHERE {row}.old_metric_value IS NULL OR {row}.new_metric_value IS NULL
+                    WHERE nullif({row}.old_metric_value, 'NaN') IS NULL
+                        OR nullif({row}.new_metric_value, 'NaN') IS NULL
                     """,
                 ),
             ),

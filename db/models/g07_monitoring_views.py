@@ -142,13 +142,15 @@ class ModelHealth(View):
         VARCHAR(), "Name of that metric; of several measured at once roc_auc, else the first by name."
     )
     performance_degraded: Mapped[bool | None] = column(
-        Boolean(), "Whether that metric is below its threshold; null for a model that was never measured."
+        Boolean(),
+        "Whether that metric's measurement is stored as degraded (`isDegraded`); null for a model that was never "
+        "measured, or whose latest value is no number. Performance alerts are counted by `activeAlerts`, not here.",
     )
     health_status: Mapped[str | None] = column(
         TEXT(),
         "Verdict, the first that applies: critical (an open critical alert, or the latest test of some type of drift "
         "is critical), warning (the latest test of some type found drift, an alert is open, or performance is "
-        "degraded), unknown (never tested for drift and never measured), healthy (otherwise).",
+        "degraded), unknown (never tested for drift and never measured by a number), healthy (otherwise).",
     )
 
     model = belongs_to(

@@ -68,8 +68,9 @@ class ExperimentHealth(Derived):
                     CASE WHEN d.decision = 'stop_safety' THEN 'The newest interim decision is stop_safety.' END
                 ], NULL) AS critical,
                 array_remove(ARRAY[
-                    CASE WHEN s.is_srm_detected AND s.resolved_at IS NULL AND s.severity <> 'severe'
-                        THEN format('The newest SRM check finds a %s mismatch of the arms.', s.severity) END,
+                    CASE WHEN s.is_srm_detected AND s.resolved_at IS NULL AND s.severity IS DISTINCT FROM 'severe'
+                        THEN format('The newest SRM check finds a %s mismatch of the arms.',
+                            coalesce(s.severity::text, 'an unknown')) END,
                     CASE WHEN n.withdrawn + n.lost_to_followup >= 0.2 * n.enrollments AND n.enrollments > 0
                         THEN format('%s of %s enrolled units withdrew or were lost.',
                             n.withdrawn + n.lost_to_followup, n.enrollments) END,

@@ -59,10 +59,11 @@ class ImprovementPriority(Labels, pg_name="improvement_priority"):
     NONE = "none", "Combined score 0.85 or above: no improvement needed."
 
 
-# In numeric, so that a score on a threshold is not moved off it by binary rounding. NaN equals itself in Postgres.
+# In the decimals as written, so that a score on a threshold is not moved off it by binary rounding, nor one beside it
+# onto it. NaN equals itself in Postgres.
 _COMBINED_SCORE = (
     "CASE WHEN {row}.ragas_aggregate <> 'NaN' AND {row}.rubric_aggregate <> 'NaN'"
-    " THEN 0.4 * {row}.ragas_aggregate::numeric + 0.6 * ({row}.rubric_aggregate::numeric - 1) / 4 END"
+    " THEN 0.4 * {row}.ragas_aggregate::text::numeric + 0.6 * ({row}.rubric_aggregate::text::numeric - 1) / 4 END"
 )
 
 

@@ -76,33 +76,63 @@ $$;
 COMMENT ON FUNCTION public.saturate(numeric) IS
     'The value as double precision; beyond its range the largest finite number of that sign.';
 
+-- The decimal that is written, not the binary fraction next to it: 0.27 is 0.27, and 35 % more than 0.2.
+CREATE OR REPLACE FUNCTION public.as_written(value double precision) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET extra_float_digits = 1
+AS $$
+    SELECT CASE WHEN public.finite_or_null(value) IS NOT NULL THEN value::text::numeric END
+$$;
+
+COMMENT ON FUNCTION public.as_written(double precision) IS
+    'The shortest decimal that stands for the value, exactly; NULL for NaN and the infinities.';
+
 CREATE OR REPLACE FUNCTION public.effect_difference(predicted double precision, actual double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE
-        WHEN abs(predicted) < 8e307 AND abs(actual) < 8e307 THEN predicted - actual
-        ELSE public.saturate(predicted::numeric - actual::numeric)
-    END
+    SELECT public.saturate(public.as_written(predicted) - public.as_written(actual))
 $$;
 
 COMMENT ON FUNCTION public.effect_difference(double precision, double precision) IS
-    'predicted - actual of two finite effects, in their unit; saturates instead of raising on overflow.';
+    'predicted - actual of two finite effects, in their unit, of the decimals as written; saturates instead of raising.';
 
 CREATE OR REPLACE FUNCTION public.effect_relative_error(predicted double precision, actual double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE
-        WHEN actual = 0 THEN NULL
-        -- Within these bounds neither the difference nor the quotient leaves the range of a double.
-        WHEN abs(predicted) < 1e150 AND abs(actual) BETWEEN 1e-150 AND 1e150 THEN (predicted - actual) / actual
-        ELSE public.saturate((predicted::numeric - actual::numeric) / actual::numeric)
-    END
+    SELECT public.saturate(CASE
+        WHEN actual = 0 THEN sign(public.as_written(predicted))
+        ELSE (public.as_written(predicted) - public.as_written(actual)) / public.as_written(actual)
+    END)
 $$;
 
 COMMENT ON FUNCTION public.effect_relative_error(double precision, double precision) IS
-    '(predicted - actual) / actual of two finite effects, a fraction; NULL where actual is zero; saturates instead of raising.';
+    '(predicted - actual) / actual of two finite effects, a fraction, of the decimals as written; saturates instead of '
+    'raising. Where actual is zero, relative to the prediction: 0 for a prediction of zero, else 1 with its sign.';
+
+CREATE OR REPLACE FUNCTION public.grade_effect(predicted double precision, actual double precision)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- Products of decimals, no quotients: what lies on a limit lies on it.
+    SELECT CASE
+        WHEN error IS NULL THEN NULL
+        WHEN error = 0 OR error < 0.10 * size THEN 'excellent'
+        WHEN error < 0.20 * size THEN 'good'
+        WHEN error <= 0.35 * size THEN 'fair'
+        ELSE 'poor'
+    END
+    FROM (
+        SELECT
+            abs(public.as_written(predicted) - public.as_written(actual)) AS error,
+            abs(public.as_written(CASE WHEN actual = 0 THEN predicted ELSE actual END)) AS size
+    ) AS of
+$$;
+
+COMMENT ON FUNCTION public.grade_effect(double precision, double precision) IS
+    'Grade of a prediction by its error relative to the actual effect (to itself where that is zero), either sign, of the '
+    'decimals as written: below 10 % excellent, below 20 % good, up to 35 % fair, above poor; NULL where either is no number.';
 
 CREATE OR REPLACE FUNCTION public.interval_covers(
     lower_bound double precision, upper_bound double precision, value double precision

@@ -1,21 +1,5 @@
 -- Group 3, digital twin: grading of predictions against real outcomes, and the fidelity of each twin model.
 
-CREATE OR REPLACE FUNCTION public.grade_relative_error(relative_error double precision) RETURNS public.fidelity_grade
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE
-        WHEN relative_error IS NULL THEN public.fidelity_grade 'unvalidated'
-        WHEN abs(relative_error) < 0.10 THEN public.fidelity_grade 'excellent'
-        WHEN abs(relative_error) < 0.20 THEN public.fidelity_grade 'good'
-        WHEN abs(relative_error) <= 0.35 THEN public.fidelity_grade 'fair'
-        ELSE public.fidelity_grade 'poor'
-    END
-$$;
-
-COMMENT ON FUNCTION public.grade_relative_error(double precision) IS
-    'Grade of a relative error (a fraction, either sign): below 0.10 excellent, below 0.20 good, up to 0.35 fair, above poor; '
-    'unvalidated where there is none.';
-
 CREATE OR REPLACE FUNCTION public.grade_twin_fidelity() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_temp
@@ -27,7 +11,7 @@ BEGIN
     NEW.prediction_error := effect_relative_error(simulated, actual);
     NEW.absolute_error := abs(effect_difference(simulated, actual));
     NEW.ci_coverage := interval_covers(NEW.simulated_ci_lower, NEW.simulated_ci_upper, actual);
-    NEW.fidelity_grade := grade_relative_error(NEW.prediction_error);
+    NEW.fidelity_grade := coalesce(grade_effect(simulated, actual), 'unvalidated');
     IF actual IS NOT NULL THEN
         NEW.validated_at := coalesce(NEW.validated_at, now());
     ELSIF TG_OP = 'UPDATE' AND OLD.actual_ate IS NOT NULL THEN
@@ -40,10 +24,11 @@ $$;
 
 COMMENT ON FUNCTION public.grade_twin_fidelity() IS
     'prediction_error = (simulated - actual) / actual, absolute_error = |simulated - actual|, ci_coverage = actual within '
-    'the simulated interval (null where a bound is), fidelity_grade by grade_relative_error. Without an actual effect, and '
-    'with one of zero, there is no prediction_error and the grade is unvalidated. An effect that is not a finite number '
-    'counts as missing; an error beyond double precision is the largest finite number. validated_at is set when an actual '
-    'effect arrives and cleared when it is withdrawn.';
+    'the simulated interval (null where a bound is), fidelity_grade by grade_effect. With an actual effect of zero the '
+    'error is relative to the prediction: 1 with its sign, or 0 where that is zero too. Without an actual effect there is no '
+    'prediction_error and the grade is unvalidated. An effect that is not a finite number counts as missing; an error beyond '
+    'double precision is the largest finite number. validated_at is set when an actual effect arrives and cleared when it is '
+    'withdrawn.';
 
 CREATE OR REPLACE TRIGGER grade_twin_fidelity BEFORE INSERT OR UPDATE ON public.twin_fidelity_tracking
     FOR EACH ROW EXECUTE FUNCTION public.grade_twin_fidelity();
@@ -197,3 +182,6 @@ COMMENT ON FUNCTION public.refresh_fidelity_of_tracked() IS
     'After a change of validations: refreshes the fidelity of the twin models whose validations changed.';
 COMMENT ON FUNCTION public.refresh_fidelity_of_simulated() IS
     'After a simulation moved to another model or was deleted: refreshes the fidelity of the models concerned.';
+
+-- It graded errors in binary.
+DROP FUNCTION IF EXISTS public.grade_relative_error(double precision);

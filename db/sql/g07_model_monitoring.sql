@@ -121,7 +121,7 @@ SELECT
     min(a.created_at) AS oldest_alert,
     max(a.created_at) AS newest_alert
 FROM public.ml_monitoring_alerts AS a
-WHERE a.status IN ('active', 'acknowledged', 'investigating') AND a.model_id IS NOT NULL
+WHERE coalesce(a.status, 'active') IN ('active', 'acknowledged', 'investigating') AND a.model_id IS NOT NULL
 GROUP BY a.model_id;
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -143,7 +143,8 @@ SELECT
     CASE
         WHEN alerts.critical_count > 0 OR drift.max_severity = 'critical' THEN 'critical'
         WHEN drift.detected OR alerts.open_count > 0 OR performance.is_degraded THEN 'warning'
-        WHEN drift.detected IS NULL AND performance.metric_name IS NULL THEN 'unknown'
+        -- Neither nothing nor NaN is good.
+        WHEN drift.detected IS NULL AND performance.is_degraded IS NULL THEN 'unknown'
         ELSE 'healthy'
     END AS health_status
 FROM public.ml_model_registry AS m
@@ -163,10 +164,13 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) AS open_count, count(*) FILTER (WHERE a.severity = 'critical') AS critical_count
     FROM public.ml_monitoring_alerts AS a
-    WHERE a.model_id = m.id AND a.status IN ('active', 'acknowledged', 'investigating')
+    WHERE a.model_id = m.id AND coalesce(a.status, 'active') IN ('active', 'acknowledged', 'investigating')
 ) AS alerts
 LEFT JOIN LATERAL (
-    SELECT p.metric_name, p.metric_value, p.is_degraded
+    SELECT
+        p.metric_name,
+        p.metric_value,
+        CASE WHEN p.is_degraded OR p.metric_value <> 'NaN' THEN p.is_degraded END AS is_degraded
     FROM public.ml_performance_metrics AS p
     WHERE p.model_id = m.id AND p.segment IS NULL
     -- A measurement records several metrics at one instant.

@@ -22,7 +22,7 @@ BEGIN
             + 0.3 * NEW.direction_match::integer
             + 0.2 * coalesce(NEW.confidence_interval_coverage::integer, 0)
         ) / CASE WHEN NEW.confidence_interval_coverage IS NULL THEN 0.8 ELSE 1 END;
-        NEW.fidelity_grade := grade_relative_error(NEW.relative_prediction_error);
+        NEW.fidelity_grade := grade_effect(predicted, actual);
     END IF;
     RETURN NEW;
 END
@@ -33,8 +33,8 @@ COMMENT ON FUNCTION public.grade_fidelity_comparison() IS
     'actual) / actual, confidence_interval_coverage = actual within the predicted interval (null where a bound is), '
     'direction_match = equal signs, fidelity_score = 0.5 * max(0, 1 - |relative error|) + 0.3 * direction match + 0.2 * '
     'coverage, the first two divided by 0.8 where coverage is unknown, fidelity_grade by the relative error: below 0.10 '
-    'excellent, below 0.20 good, up to 0.35 fair, above poor. All null without an actual effect; with one of zero the '
-    'relative error, score and grade are. An effect that is not a finite number counts as missing.';
+    'excellent, below 0.20 good, up to 0.35 fair, above poor, of the decimals as written (grade_effect). All null without an '
+    'actual effect; with one of zero the relative error is 1 with the prediction''s sign, or 0 where that is zero too. An effect that is not a finite number counts as missing.';
 
 CREATE OR REPLACE TRIGGER grade_fidelity_comparison BEFORE INSERT OR UPDATE ON public.ab_fidelity_comparisons
     FOR EACH ROW EXECUTE FUNCTION public.grade_fidelity_comparison();

@@ -16,11 +16,11 @@ from schema.lifecycle import Moved, Row, Subject, Work, blocked
 from schema.results import Blocker
 
 ENVIRONMENTS = ("development", "staging", "production")
-MAX_ERROR_RATE = 0.01
+MAX_ERROR_RATE = "0.01"
 """Of a deployment, a fraction (0-1)."""
-DEGRADED_PERCENT, UNHEALTHY_PERCENT = 1.0, 5.0
+DEGRADED_PERCENT, UNHEALTHY_PERCENT = "1", "5"
 """Of a serving metric, percentages (0-100)."""
-DEGRADED_P99_MS = 250.0
+DEGRADED_P99_MS = "250"
 
 
 # The active deployments that one stands in for: of the same environment, and of models that stand for one another.
@@ -196,7 +196,7 @@ async def _healthy_predecessor(work: Work, row: Row) -> Row:
     Raises:
         Refused: `TransitionBlocked`: there is none, or the chain is a cycle.
     """
-    chain = await work.fetch(_CHAIN, row["id"], row["environment"], repr(MAX_ERROR_RATE))
+    chain = await work.fetch(_CHAIN, row["id"], row["environment"], MAX_ERROR_RATE)
     if any(closed for _, closed, _ in chain):
         code, message = (
             "CHAIN_IS_A_CYCLE",
@@ -228,7 +228,7 @@ def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
 @mutation(
     "reportHealth",
     "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors are unhealthy; "
-    "more than 1 % errors or a p99 latency above 250 ms degraded; no metrics unknown.",
+    "more than 1 % errors or a p99 latency above 250 ms degraded; none, or some without their numbers, unknown.",
     subject="BentoService",
     given=REPORT_HEALTH,
     checks=("window_in_range",),
@@ -243,19 +243,32 @@ async def report_health(work: Work) -> None:
     await work.move(HEALTH, rows, health)
 
 
+# Of the service's recent measurements: one without requests says nothing, whatever stands in it. What is missing or no
+# number is unknown, never good. The error rate is a percentage (0-100), weighted by requests; exact, in decimals.
+_HEALTH = f"""
+    SELECT CASE
+        WHEN sum(m.errors * m.requests) > {UNHEALTHY_PERCENT} * sum(m.requests) FILTER (WHERE m.errors IS NOT NULL)
+        THEN 'unhealthy'
+        WHEN sum(m.errors * m.requests) > {DEGRADED_PERCENT} * sum(m.requests) FILTER (WHERE m.errors IS NOT NULL)
+            OR bool_or(m.p99 > {DEGRADED_P99_MS})
+        THEN 'degraded'
+        WHEN bool_and(m.requests IS NOT NULL AND m.errors IS NOT NULL AND m.p99 IS NOT NULL) THEN 'healthy'
+        ELSE 'unknown'
+    END
+    FROM (
+        SELECT
+            CASE WHEN x.requests_total > 0 THEN x.requests_total END AS requests,
+            CASE WHEN x.error_rate >= 0 THEN nullif(x.error_rate, 'NaN')::text::numeric END AS errors,
+            CASE WHEN x.p99_latency_ms >= 0 THEN nullif(x.p99_latency_ms, 'NaN') END AS p99
+        FROM ml_bentoml_serving_metrics AS x
+        WHERE x.service_id = $1::text::uuid AND x.recorded_at > now() - make_interval(mins => $2::text::integer)
+            AND x.requests_total IS DISTINCT FROM 0
+    ) AS m
+"""
+
+
 async def _measured(work: Work, service: Row) -> HealthStatus:
-    """What the metrics of the window say; their error rate is a percentage (0-100)."""
-    ((measurements, errors, p99),) = await work.fetch(
-        "SELECT count(*), sum(m.error_rate * m.requests_total) / nullif(sum(m.requests_total) FILTER "
-        "(WHERE m.error_rate IS NOT NULL), 0), max(m.p99_latency_ms) FROM ml_bentoml_serving_metrics AS m "
-        "WHERE m.service_id = $1::text::uuid AND m.recorded_at > now() - make_interval(mins => $2::text::integer)",
-        service["id"],
-        str(work.given.get("window_minutes", 60)),
-    )
-    if measurements == 0 or (errors is None and p99 is None):
-        return HealthStatus.UNKNOWN
-    if errors is not None and errors > UNHEALTHY_PERCENT:
-        return HealthStatus.UNHEALTHY
-    if (errors is not None and errors > DEGRADED_PERCENT) or (p99 is not None and p99 > DEGRADED_P99_MS):
-        return HealthStatus.DEGRADED
-    return HealthStatus.HEALTHY
+    """What the metrics of the window say."""
+    window = str(work.given.get("window_minutes", 60))
+    ((found,),) = await work.fetch(_HEALTH, service["id"], window)
+    return HealthStatus(found)
