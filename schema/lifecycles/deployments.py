@@ -271,4 +271,4 @@ async def _measured(work: Work, service: Row) -> HealthStatus:
     """What the metrics of the window say."""
     window = str(work.given.get("window_minutes", 60))
     ((found,),) = await work.fetch(_HEALTH, service["id"], window)
-    return HealthStatus(found)
+    return next(state for state in HealthStatus if state.value == found)
