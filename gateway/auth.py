@@ -82,7 +82,7 @@ class Authentication:
         self._token_role = settings.rls_token_role
         self._nobody = ANONYMOUS
         if settings.rls and self._anonymous:
-            self._nobody = replace(ANONYMOUS, identity=self._identity(ANON, {"role": ANON}))
+            self._nobody = replace(ANONYMOUS, identity=self._identity(ANON, _as_claims(role=ANON)))
         self._roles: Mapping[str, Sequence[str]] = {**ROLES, **settings.roles}
         self._engine = engine
         self._writer = writer
@@ -136,14 +136,15 @@ class Authentication:
         try:
             claims = await verifier.claims(credential)
             name, named = verifier.name(claims), verifier.roles(claims)
+            passed = verifier.passed_on(claims) if self._rls_roles else ""
         except InvalidJwtError as error:
             raise UnauthenticatedError(str(error), invalid=True) from error
         except KeysUnavailableError as error:
             message = "The keys that JWTs are verified with cannot be read at the moment; try again shortly."
             raise UnauthenticatedError(message, code="KEYS_UNAVAILABLE", status=UNAVAILABLE) from error
+        identity = self._identity(claims.get("role", ANON), passed)
         roles, scopes = granted(named, self._roles)
         end = verifier.end(claims)
-        identity = self._identity(claims.get("role", ANON), claims)
         return _Known(Caller(name, scopes, roles, claims, identity, end), min(end, time.time() + JWT_SECONDS))
 
     async def _by_token(self, credential: str) -> _Known:
@@ -165,16 +166,16 @@ class Authentication:
         name = f"token:{name}"
         roles, scopes = granted(named, self._roles)
         self._note(hashed)
-        identity = self._identity(self._token_role, {"sub": name, "role": self._token_role})
+        identity = self._identity(self._token_role, _as_claims(sub=name, role=self._token_role))
         return _Known(Caller(name, scopes, roles, {}, identity, end), min(end, time.time() + TOKEN_SECONDS))
 
-    def _identity(self, role: Any, claims: Mapping[str, Any]) -> Identity | None:
-        """Whom the database takes a caller for, where its policies decide too."""
+    def _identity(self, role: Any, claims: str) -> Identity | None:
+        """Whom the database takes a caller for, where its policies decide too; ``claims`` are JSON."""
         if not self._rls_roles:
             return None
         if role not in self._rls_roles:
             raise UnauthenticatedError("The credential's role is none that callers may have here.", invalid=True)
-        return Identity(role, orjson.dumps(claims).decode())
+        return Identity(role, claims)
 
     def _note(self, hashed: str) -> None:
         """Notes beside the request that a token is in use; that nobody could is no reason to refuse it."""
@@ -189,6 +190,10 @@ class Authentication:
                     await connection.exec_driver_sql(tokens.USED, (hashed,))
         except Exception as error:  # noqa: BLE001 - whatever it is, the token was good
             log.debug("the use of a service token could not be noted: %s", error)
+
+
+def _as_claims(**claims: str) -> str:
+    return orjson.dumps(claims).decode()
 
 
 _METHODS = {"jwt": "a JWT", "token": "a service token (e2i_...)"}

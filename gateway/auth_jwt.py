@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +23,18 @@ from gateway.settings import Settings
 MAX_NAME = 200
 RESERVED = ("token:", "anonymous")
 """How names begin that no JWT can claim: those of service tokens, and of nobody."""
+LATEST = 253_402_300_799
+"""The end of the year 9999, in seconds: a date behind it is none, or in other units."""
+MAX_DEPTH = 64
+"""Levels of objects and lists in the claims."""
+_DATES = ("exp", "nbf", "iat")
+_LOOK_ALIKES = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u043a\u0442\u043c\u043f"  # Cyrillic
+    "\u03b1\u03b5\u03bf\u03ba\u03c4\u03b7\u03c5\u03bc\u0578\u0585\u057d"  # Greek, Armenian
+    "\u2236\ua789\u02d0\u02f8\u05c3\u0589\u2982",
+    "aeopcyxisktmn" + "aeoktnumnou" + ":" * 7,
+)
+"""Cyrillic, Greek and Armenian letters that are written as Latin ones, and what is written as a colon."""
 
 
 class InvalidJwtError(Exception):
@@ -53,7 +67,7 @@ class Verifier:
         """
         try:
             header = jwt.get_unverified_header(token)
-        except PyJWTError as error:
+        except (PyJWTError, *_ODD) as error:
             raise InvalidJwtError("The token is no JWT.") from error
         algorithm, kid = header.get("alg"), header.get("kid")
         keys = self._keys.get(algorithm) if isinstance(algorithm, str) else None
@@ -74,7 +88,28 @@ class Verifier:
             )
         except PyJWTError as error:
             raise InvalidJwtError(_reason(error)) from error
+        except _ODD as error:
+            raise InvalidJwtError("A claim of the JWT is not valid.") from error
+        for name in _DATES:
+            _require_date(name, claims.get(name))
         return claims
+
+    def passed_on(self, claims: Mapping[str, Any]) -> str:
+        """All claims as JSON that Postgres can read, for the policies of the database.
+
+        Raises:
+            InvalidJwtError: A claim has a value that Postgres cannot hold.
+        """
+        if not _is_shallow(claims, MAX_DEPTH):
+            raise InvalidJwtError(f"The claims of the JWT are nested more than {MAX_DEPTH} levels deep.")
+        try:
+            text = json.dumps(claims, ensure_ascii=False, allow_nan=False)
+            text.encode()
+        except ValueError as error:
+            raise InvalidJwtError("A claim of the JWT has a number or a character that is none.") from error
+        if "\\u0000" in text.replace("\\\\", ""):
+            raise InvalidJwtError("A claim of the JWT has a character that the database cannot hold (NUL).")
+        return text
 
     def end(self, claims: Mapping[str, Any]) -> float:
         """The time (Unix) at which the token ends, the leeway included."""
@@ -89,7 +124,7 @@ class Verifier:
         name = claims.get("sub") or claims.get("role")
         if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise InvalidJwtError(f"The JWT names nobody in `sub`: a text of at most {MAX_NAME} characters.")
-        if name.lower().startswith(RESERVED):
+        if _skeleton(name).startswith(RESERVED):
             raise InvalidJwtError("The JWT's `sub` is a name that stands for others.")
         return name
 
@@ -105,6 +140,36 @@ class Verifier:
             elif isinstance(value, list):
                 found += [one for one in value if isinstance(one, str)]
         return found
+
+
+_ODD = (ValueError, TypeError, OverflowError, RecursionError)
+"""What PyJWT lets through of values that it does not expect."""
+
+
+def _require_date(name: str, date: Any) -> None:
+    """A date is a number of seconds, where there is one."""
+    if date is None and name != "exp":
+        return
+    if isinstance(date, bool) or not isinstance(date, int | float) or not abs(date) <= LATEST:
+        raise InvalidJwtError(f"The claim {name} of the JWT is no date: a number of seconds since 1970.")
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_shallow(one, levels - 1) for one in inner)
+    return True
+
+
+def _skeleton(name: str) -> str:
+    """How a name looks: without what is not seen, letters by their shape, in small ones."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    seen = "".join(one for one in folded if unicodedata.category(one)[0] not in "MZC" and one not in _FILLERS)
+    return seen.translate(_LOOK_ALIKES)
+
+
+_FILLERS = "\u115f\u1160\u3164\uffa0\u2800"
+"""Letters and symbols without ink."""
 
 
 def _reason(error: PyJWTError) -> str:

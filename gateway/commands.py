@@ -30,7 +30,7 @@ from gateway.doctor import findings
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_json, as_sql, as_text
 from gateway.documents import Documents
-from gateway.roles import ROLES, unknown
+from gateway.roles import ROLES, meant, unknown
 from gateway.serving import Sockets
 from gateway.settings import Settings, address
 from gateway.trusted import TABLE_SECONDS, documents_of, warn_of
@@ -258,8 +258,8 @@ def token_create(options: argparse.Namespace, settings: Settings) -> int:
     roles = {**ROLES, **settings.roles}
     if wrong := unknown(options.scope, roles):
         raise tokens.TokenError(
-            f"{', '.join(wrong)}: no role and no scope; there are the roles {', '.join(roles)} and the scopes "
-            f"{', '.join(shown_scopes())}"
+            f"{', '.join(wrong)}: no role and no scope{meant(wrong[0], roles)}\nThere are the roles {', '.join(roles)} "
+            f"and the scopes {', '.join(shown_scopes())}, and change:MUTATION for each mutation"
         )
     if not 0 < options.days <= MAX_DAYS:
         raise tokens.TokenError(f"--days {options.days:g} is out of range; pass more than 0, at most {MAX_DAYS}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
 
+import schema.lifecycles  # noqa: F401 - the mutations that are more than a move
 from db.lifecycle import MAY_CHANGE, MAY_REVIEW
-from schema.scopes import FORCE, PREVIEW, READ, expanded, is_scope
+from schema.changes import mutations
+from schema.scopes import FORCE, PREVIEW, READ, all_scopes, expanded
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "viewer": (READ,),
@@ -15,6 +19,23 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "admin": (READ, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE),
 }
 """What each role may do. None of them reads what is known of single patients: that scope is given by its name."""
+
+
+@cache
+def _single_changes() -> frozenset[str]:
+    """The scopes of one mutation each, such as ``change:promoteModel``."""
+    return frozenset(f"{MAY_CHANGE}:{name}" for name in mutations())
+
+
+def is_scope(text: str) -> bool:
+    """Whether a text names a scope; ``change:promoteModel`` is that of one mutation."""
+    return text == READ or text in all_scopes() or text in _single_changes()
+
+
+def meant(name: str, roles: Iterable[str] = ()) -> str:
+    """What somebody may have meant by a name that is neither a role nor a scope, as the end of a sentence."""
+    near = get_close_matches(name[:80], [*roles, READ, *all_scopes(), *_single_changes()], n=3, cutoff=0.75)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def unknown(names: Iterable[str], roles: Mapping[str, Iterable[str]]) -> list[str]:

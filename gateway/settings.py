@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from db.postgres_url import database_url
-from schema.scopes import is_scope
+from gateway.roles import is_scope, meant
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
@@ -356,7 +356,9 @@ class Settings(BaseSettings):
     def _known_scopes(cls, roles: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         for name, scopes in roles.items():
             if wrong := [scope for scope in scopes if not is_scope(scope)]:
-                raise ValueError(f"{name}: there is no scope {', '.join(wrong)}; the README lists them")
+                raise ValueError(
+                    f"{name}: there is no scope {', '.join(wrong)}{meant(wrong[0]) or '; the README lists them'}"
+                )
             if is_scope(name):
                 raise ValueError(f"{name} is a scope; call the role otherwise")
         return roles

@@ -67,12 +67,6 @@ def shown_scopes() -> list[str]:
     return [READ, *(reading(group) for group in groups().values()), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE]
 
 
-def is_scope(text: str) -> bool:
-    """Whether a text names a scope; ``change:promoteModel`` is that of one mutation."""
-    verb, _, what = text.partition(":")
-    return text == READ or text in all_scopes() or (verb == MAY_CHANGE and what.isidentifier())
-
-
 # -- what reading needs ------------------------------------------------------------------------------------------------
 
 

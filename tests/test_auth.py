@@ -29,7 +29,7 @@ from client import Client, serving
 from conftest import Clone, Database, connect
 from db import setup, tokens
 from gateway import auth, commands, jwt_keys
-from gateway.auth import UnauthenticatedError
+from gateway.auth import Authentication, UnauthenticatedError
 from gateway.settings import Settings, SettingsError, load
 from process import run
 
@@ -88,6 +88,41 @@ def claims(**other: Any) -> dict[str, Any]:
     return jwt.decode(good(**other), options={"verify_signature": False})
 
 
+def sealed(payload: str, header: str = '{"alg":"HS256","typ":"JWT"}') -> str:
+    """A JWT with a good signature over texts that no library would write."""
+    parts = [base64.urlsafe_b64encode(part.encode()).rstrip(b"=") for part in (header, payload)]
+    signature = hmac.digest(SECRET.encode(), b".".join(parts), hashlib.sha256)
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+LOOK_RESERVED = [
+    "Anonymous", " token:bot", "TOKEN:bot", "\uff54\uff4f\uff4b\uff45\uff4e\uff1abot", "token\uff1abot",
+    "to\u212aen:bot", "tok\u0301en:bot", "token\ufe0f:bot", "t\u043eken:bot", "\u0442\u043e\u043a\u0435n:bot",
+    "token\u2236bot", "token :bot", "\u3164token:bot", "\U0001d42d\U0001d428\U0001d424\U0001d41e\U0001d427:bot",
+    "  anonymous", "\u24d0nonymous", "an\u03bfnymous",
+]  # fmt: skip
+NO_DATES = [10**400, -(10**400), 10**17, 1e300, True, [], {}, "tomorrow", str(2**33), [2**33], math.inf, math.nan]
+DATED = (
+    '{"sub":"ada","aud":"authenticated","iss":"https://e2i.test","exp":%s,"app_metadata":{"roles":["viewer"]},"x":%s}'
+)
+PLAIN = DATED % (2**33, "1")
+ODD_CLAIMS = [
+    DATED % ("1e400", "1"), DATED % ("-1e400", "1"), DATED % ("NaN", "1"), DATED % ("9" * 4000, "1"),
+    DATED % ("9" * 5000, "1"), DATED % (2**33, "[" * 2500 + "]" * 2500),
+    "[" * 3000, "[]", "1", '"x"', "null", "", "\x00", "{}",
+    *(PLAIN.replace('"ada"', name) for name in (r'"\ud800"', r'"a\u0000"', "[]", "12", '{"a":1}', "1e400", '" "')),
+    *(PLAIN.replace('"authenticated"', one) for one in ('[["authenticated"]]', "{}", r'["\ud800", 1]', "1", "null")),
+    *(PLAIN.replace('"https://e2i.test"', issuer) for issuer in ("[]", "{}", "1", r'"\ud800"')),
+    PLAIN.replace('"x"', '"jti"'), PLAIN.replace('"x":1', '"iat":1e400'), PLAIN.replace('"x":1', '"nbf":-1e400'),
+]  # fmt: skip
+ODD_HEADERS = [
+    "[" * 3000, "[]", "1", "null", '{"alg":["HS256"]}', '{"alg":{"HS256":1}}', '{"alg":"HS256","kid":1}',
+    '{"alg":"HS256","kid":[]}', '{"alg":"HS256","crit":["x"],"x":1}', '{"alg":"HS256","crit":1}',
+    '{"alg":"HS256","b64":false,"crit":["b64"]}', r'{"alg":"\ud800"}', '{"alg":' + "9" * 5000 + "}",
+    '{"alg":"HS256","x":' + "[" * 2500 + "]" * 2500 + "}",
+]  # fmt: skip
+
+
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 OTHER_RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -113,7 +148,10 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
         (good(sub=None, role=None), "names nobody"),
         (good(sub="x" * 300), "names nobody"),
         (good(sub="token:bot"), "stands for others"),
-        (good(sub="Anonymous"), "stands for others"),
+        *((good(sub=name), "stands for others") for name in LOOK_RESERVED),
+        *((good(**{name: date}), "") for name in ("exp", "nbf", "iat") for date in NO_DATES),
+        *((sealed(raw), "") for raw in ODD_CLAIMS),
+        *((sealed("{}", header), "") for header in ODD_HEADERS),
         ("nonsense", "no JWT"),
         ("a.b.c", "no JWT"),
         ("x" * 9000, "at most 8192"),
@@ -126,6 +164,31 @@ async def test_credentials_that_are_not_believed(credential: str, said: str, cli
     assert said in message
     assert 'error="invalid_token"' in challenge
     assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["ada", "tokens", "Anatoly", "an.onymous@e2i.test", "\u0410\u043d\u043d\u0430", "broken:x"]
+)
+async def test_names_that_are_ones_own(name: str, client: Client) -> None:
+    assert (await calling(client, good(sub=name)).post(QUERY)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "value", ["1e400", "NaN", r'"\ud800"', r'{"\udfff":1}', r'"a\u0000b"', r'{"\u0000":1}', "[" * 90 + "]" * 90]
+)
+async def test_claims_that_the_database_cannot_read(value: str, own: Database, client: Client) -> None:
+    """Where nobody reads them they are nobody's concern."""
+    credential = sealed(DATED % (2**33, value))
+    assert (await calling(client, credential).post(QUERY)).status_code == 200
+    settings = Settings(**JWT, rls=True)  # type: ignore[arg-type]
+    engine = client.app.state.engine
+    strict = Authentication(settings, engine, engine)
+    with pytest.raises(UnauthenticatedError, match=r"(?i)claim"):
+        await strict.authenticate(f"Bearer {credential}")
+    exact = r'[123456789012345678901234567890, "\\u0000"]'
+    kept = (await strict.authenticate(f"Bearer {sealed(DATED % (2**33, exact))}")).identity
+    assert kept is not None
+    assert exact in kept.claims
 
 
 async def test_clocks_may_differ_a_little(client: Client) -> None:
@@ -381,6 +444,10 @@ async def test_an_expired_token(own: Database, client: Client, sql: asyncpg.Conn
     ("given", "said"),
     [
         ({"scope": ["superuser"]}, "no role and no scope"),
+        ({"scope": ["change:promotModel"]}, r"no role and no scope; did you mean change:promoteModel"),
+        ({"scope": ["viewer", "change:everything"]}, "change:everything: no role and no scope"),
+        ({"scope": ["vewer"]}, r"did you mean viewer"),
+        ({"scope": ["change:"]}, "no role and no scope"),
         ({"days": 0.0}, "out of range"),
         ({"days": math.nan}, "out of range"),
         ({"days": math.inf}, "out of range"),

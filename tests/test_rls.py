@@ -323,5 +323,5 @@ def make_token(policed: Policed, name: str, role: str) -> subprocess.CompletedPr
 async def test_service_tokens_have_their_role(client: Client, policed: Policed) -> None:
     assert isinstance(client.http, httpx.AsyncClient)
     authentication = client.app.state.authentication
-    identity = authentication._identity(policed.role, {"sub": "token:bot", "role": policed.role})
+    identity = authentication._identity(policed.role, '{"sub":"token:bot"}')
     assert (identity.role, '"token:bot"' in identity.claims) == (policed.role, True)
