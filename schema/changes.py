@@ -198,7 +198,7 @@ async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundin
     for attempt in range(ATTEMPTS):
         work = Work(around.transaction, around.catalogue, around.missing.of_database, request, given, asked)
         try:
-            return await _attempt(mutation_, input_, around, work, key)
+            return await _attempt(mutation_, around, work, key)
         except Refused as refused:
             await around.transaction.restart()  # what a part of it had changed is undone before the answer is read
             return _refusal(refused, work)
@@ -210,13 +210,11 @@ async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundin
     )
 
 
-async def _attempt(
-    mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings, work: Work, key: str | None
-) -> Any:
+async def _attempt(mutation_: Mutation, around: Surroundings, work: Work, key: str | None) -> Any:
     transaction, caller = around.transaction, around.caller.name
     try:
         if key is not None:
-            hash_ = idempotency.digest(mutation_.name, input_)
+            hash_ = idempotency.digest(work.request, work.asked, work.given)
             if before := await idempotency.claim(transaction, caller, key, mutation_.name, hash_, around.key_hours):
                 return around.applied(
                     replayed=True, subjects=before.subjects, others=before.others, events_=before.events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 
 from db.transaction import Transaction
 from schema.filters import text_of
-from schema.lifecycle import invalid
+from schema.lifecycle import Request, Subject, invalid
 
 MAX_KEY = 200
 _SWEPT = 100
@@ -27,10 +27,14 @@ class Stored:
     events: list[str]
 
 
-def digest(mutation: str, input_: Mapping[str, Any]) -> str:
-    """The hash of what is asked for: the same whatever the key, and whether it is a dry run."""
-    asked = {name: value for name, value in input_.items() if name not in {"idempotencyKey", "dryRun"}}
-    text = orjson.dumps([mutation, asked], default=text_of, option=orjson.OPT_SORT_KEYS)
+def digest(request: Request, asked: Sequence[Subject], given: Mapping[str, Any]) -> str:
+    """The hash of what is asked for, by its meaning: the same however its ids, instants and absences are written.
+
+    Neither the key nor whether it is a dry run belongs to it.
+    """
+    subjects = [[subject.key, subject.version] for subject in asked]
+    meant = [request.mutation, subjects, given, request.reason, request.force]
+    text = orjson.dumps(meant, default=text_of, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
     return hashlib.sha256(text).hexdigest()
 
 

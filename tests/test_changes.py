@@ -646,3 +646,24 @@ async def test_changes_cannot_be_sent_by_get(client: Client) -> None:
         "/graphql", params={"query": "mutation { expireOverdueReviews(input: {}) { __typename } }"}
     )
     assert response.status_code == 405
+
+
+async def test_a_keys_input_is_compared_by_its_meaning(client: Client, sql: asyncpg.Connection) -> None:
+    """What is left out or null, ids with and without their type and in any letters, and the spaces around a reason."""
+    model = await model_in(sql, "development")
+    type_, _, key = model.partition(":")
+    for place, asked in enumerate(
+        (
+            {"id": model},
+            {"id": key},
+            {"id": key.upper()},
+            {"id": f"{type_}:{key.upper()}"},
+            {"id": model, "expectedVersion": None, "reason": None},
+            {"id": model, "reason": "  ", "force": False},
+        )
+    ):
+        result = await change(client, "promoteModel", to="STAGING", idempotencyKey="means", **asked)
+        assert (result["__typename"], result.get("replayed")) == ("TransitionApplied", place > 0), asked
+    for other in ({"id": model, "reason": "why"}, {"id": model, "expectedVersion": "1"}):
+        result = await change(client, "promoteModel", to="STAGING", idempotencyKey="means", **other)
+        assert (result["__typename"], result["field"]) == ("InvalidInput", "idempotencyKey")
