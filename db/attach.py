@@ -11,6 +11,7 @@ from db.attach_catalog import Found, read
 from db.attach_compare import FUNCTIONS, Difference, Severity, differences, unreadable
 from db.base import entities, table_of
 from db.own import make_own
+from db.roles import emptied_for_gateways, hides
 from db.setup import connect
 
 __all__ = ["Difference", "Differences", "Severity", "attach", "check", "inspect"]
@@ -101,9 +102,15 @@ _MAY_MAKE_OWN = text("""
 """)
 
 
-async def check(url: str | URL, write: Callable[[str], object]) -> int:
-    """Writes what is different, as ``e2i-gateway db check`` prints it; returns 1 if it breaks fields, else 0."""
+async def check(url: str | URL, write: Callable[[str], object], *, rls: bool = False) -> int:
+    """Writes what is different, as ``e2i-gateway db check`` prints it; returns 1 if it costs fields or rows, else 0.
+
+    With ``rls`` the policies of callers' roles decide, and what the gateway's own sees does not matter.
+    """
     async with connect(url) as connection, connection.begin():
         found = await inspect(connection)
+        emptied = {} if rls else await emptied_for_gateways(connection)
     write(found.text())
-    return 1 if found.breaks else 0
+    for role, tables in emptied.items():
+        write(f"{hides(role, tables)}\n")
+    return 1 if found.breaks or emptied else 0

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.attach import Differences, inspect
 from db.engine import create_engine
 from db.role import rights
-from db.roles import unusable
+from db.roles import emptied, inherited, unusable
 from db.session import VALUES
 from db.tokens import listed
 
@@ -65,6 +65,7 @@ class Checkup:
     hidden: tuple[str, ...]
     """Tables of ours with row level security and no policy that lets the role see a row."""
     closed: Mapping[str, str] = field(default_factory=dict)
+    inherits: str | None = None
     """Why callers cannot have roles that they should be able to have, by the role."""
     tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The roles and scopes of the service tokens that are good, by their names."""
@@ -104,13 +105,10 @@ _RIGHTS = text("""
     CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p (name)
 """)
 _OWNED = text("""
-    SELECT c.oid::regclass::text, pg_has_role(c.relowner, 'MEMBER'), c.relrowsecurity AND NOT EXISTS (
-        SELECT FROM pg_policy AS p
-        WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*')
-            AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) AS o WHERE pg_has_role(o, 'USAGE')))
-    )
+    SELECT c.oid::regclass::text
     FROM pg_class AS c
     WHERE c.oid = ANY (CAST(:tables AS text[])::regclass[]) AND c.relkind IN ('r', 'p')
+        AND pg_has_role(c.relowner, 'MEMBER')
     ORDER BY 1
 """)
 _READS = text("""
@@ -145,9 +143,10 @@ async def read(
                 server = (await connection.execute(_SERVER)).one()._asdict()
                 found = {name: await connection.scalar(text(f"SHOW {name}")) for name in POOLED_SETTINGS}
                 lacking, beyond = await _rights(connection)
-                owned, hidden = await _tables(connection, free=server["superuser"] or server["bypasses_rls"])
+                owned, hidden = await _owned(connection), tuple(await emptied(connection))
                 differences = await inspect(connection)
                 closed = await unusable(connection, roles) if roles else {}
+                inherits = await inherited(connection, roles) if roles else None
                 tokens = await _tokens(connection)
                 documents = await _documents(connection)
             pooler = await _pooler(engine, connection)
@@ -155,7 +154,7 @@ async def read(
         await engine.dispose()
     return Checkup(
         **server, skew=skew, settings=found, owned=owned, lacking=lacking, beyond=beyond, hidden=hidden, pooler=pooler,
-        closed=closed, tokens=tokens, documents=documents, differences=differences,
+        closed=closed, inherits=inherits, tokens=tokens, documents=documents, differences=differences,
     )  # fmt: skip
 
 
@@ -183,14 +182,10 @@ async def _documents(connection: AsyncConnection) -> int | None:
     return count
 
 
-async def _tables(connection: AsyncConnection, *, free: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+async def _owned(connection: AsyncConnection) -> tuple[str, ...]:
     exists = text("SELECT name FROM unnest(CAST(:tables AS text[])) AS name WHERE to_regclass(name) IS NOT NULL")
     visible = list(await connection.scalars(exists, {"tables": [name for name in rights() if "." not in name]}))
-    rows = (await connection.execute(_OWNED, {"tables": visible})).all()
-    return (
-        tuple(name for name, owns, _ in rows if owns),
-        tuple(name for name, owns, closed in rows if closed and not owns and not free),
-    )
+    return tuple(await connection.scalars(_OWNED, {"tables": visible}))
 
 
 async def _pooler(engine: AsyncEngine, first: AsyncConnection) -> Pooler:

@@ -233,7 +233,7 @@ def db_attach(_options: argparse.Namespace, settings: Settings) -> int:
 def db_check(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every difference between the database and what the graph expects."""
 
-    return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write))
+    return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write, rls=settings.rls))
 
 
 def db_role(options: argparse.Namespace, _settings: Settings) -> int:

@@ -99,11 +99,16 @@ async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
 
 
 async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:
-    """Logs which of the roles that callers may have they cannot have here."""
-    if settings.rls:
-        async with engine.connect() as connection:
-            for why in (await roles.unusable(connection, settings.rls_roles)).values():
+    """Logs which roles callers cannot have here, what the gateway's own may do too much, and what is hidden from it."""
+    async with engine.connect() as connection:
+        if settings.rls:
+            warnings = list((await roles.unusable(connection, settings.rls_roles)).values())
+            if more := await roles.inherited(connection, settings.rls_roles):
+                warnings.append(more)
+            for why in warnings:
                 log.warning("GATEWAY_RLS: %s", why)
+        elif hidden := await roles.emptied(connection):
+            log.warning("%s", roles.hides("the gateway's role", hidden))
 
 
 async def count_again(engine: AsyncEngine, found: Callable[[facts.Facts], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from conftest import Clone, Database, connect, execute
 from db.embedded import GATEWAY_ROLE
 from db.engine import DataError, Identity, ShortReader, StatementTimeoutError, create_engine, snapshot
 from db.postgres_url import database_url
+from db.role import role_sql
 from db.roles import unusable
 from process import run
 
@@ -325,3 +327,68 @@ async def test_service_tokens_have_their_role(client: Client, policed: Policed) 
     authentication = client.app.state.authentication
     identity = authentication._identity(policed.role, '{"sub":"token:bot"}')
     assert (identity.role, '"token:bot"' in identity.claims) == (policed.role, True)
+
+
+@pytest.mark.parametrize("inherits", [True, False])
+async def test_to_act_as_a_caller_is_no_right_of_the_gateways_own(
+    demo_template: Database,
+    clone: Clone,
+    inherits: bool,  # noqa: FBT001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Callers' roles may do everything, as on Supabase: by the README's grant the gateway's own may not delete."""
+    role, own = (f"e2i_{name}_{secrets.token_hex(6)}" for name in ("user", "own"))
+    password = demo_template.server.password
+    async with clone(demo_template) as copy:
+        modern = int(os.environ.get("TEST_POSTGRES_VERSION", "16")) >= 16
+        without = " WITH INHERIT FALSE" if modern and not inherits else ""
+        await execute(
+            copy.admin_url,
+            role_sql(own),
+            f"ALTER ROLE {own} {'INHERIT' if inherits else 'NOINHERIT'}",
+            f"CREATE ROLE {role} NOLOGIN",
+            f"GRANT USAGE ON SCHEMA public, ml, gateway TO {role}",
+            f"GRANT ALL ON ALL TABLES IN SCHEMA public, ml TO {role}",
+            f"GRANT {role} TO {own}{without}",
+            *([f"ALTER ROLE {own} PASSWORD '{password}'"] if password else []),
+        )
+        try:
+            url = copy.server.url(copy.name, own)
+            settings = {"rls": True, "rls_roles": (role,), "rls_token_role": role}
+            caplog.clear()
+            async with serving(url, **JWT, **settings) as client:
+                caller = calling(client, token("operator", role=role))
+                assert (await caller.data("{ experiments(first: 1) { totalCount } }"))["experiments"]["totalCount"]
+            assert ("has all rights of" in caplog.text) is inherits
+            connection = await connect(url)
+            if inherits:
+                await connection.execute("DELETE FROM ml_experiments WHERE false")
+            else:
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute("DELETE FROM ml_experiments WHERE false")
+            await connection.close()
+        finally:
+            await execute(copy.admin_url, *(f"DROP OWNED BY {one}; DROP ROLE {one}" for one in (role, own)))
+
+
+async def test_tables_that_seem_empty_are_said(
+    demo_template: Database, clone: Clone, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with clone(demo_template) as copy:
+        await execute(copy.admin_url, "ALTER TABLE ml_experiments ENABLE ROW LEVEL SECURITY")
+        said = "row level security hides all rows of ml_experiments from"
+        async with serving(copy.gateway_url) as client:
+            assert not (await client.data("{ experiments(first: 1) { totalCount } }"))["experiments"]["totalCount"]
+        assert said in caplog.text
+        process = await asyncio.to_thread(run, "db", "check", DATABASE_URL=copy.admin_url)
+        assert process.returncode == 1
+        assert f"{said} {GATEWAY_ROLE}" in process.stdout
+        await execute(
+            copy.admin_url, f"CREATE POLICY reads ON ml_experiments FOR SELECT TO {GATEWAY_ROLE} USING (true)"
+        )
+        caplog.clear()
+        async with serving(copy.gateway_url) as client:
+            assert (await client.data("{ experiments(first: 1) { totalCount } }"))["experiments"]["totalCount"]
+        assert said not in caplog.text
+        process = await asyncio.to_thread(run, "db", "check", DATABASE_URL=copy.admin_url)
+        assert said not in process.stdout

@@ -208,6 +208,9 @@ def _policies(settings: Settings, found: Checkup) -> Iterator[Finding]:
     if settings.rls:
         for why in found.closed.values():
             yield error("database.rls", f"GATEWAY_RLS: {why}")
+        if found.inherits:
+            what, _, remedy = found.inherits.partition("; run ")
+            yield warning("database.rls", f"GATEWAY_RLS: {what}", f"run {remedy}", remedy)
         return
     for table in found.hidden:
         yield error(
