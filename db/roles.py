@@ -106,10 +106,10 @@ async def emptied_for_gateways(connection: AsyncConnection) -> dict[str, list[st
 
 def hides(role: str, tables: Sequence[str]) -> str:
     """That tables seem empty, in a sentence with its remedy."""
-    more = f" and {len(tables) - 5} more" if len(tables) > 5 else ""
+    which = ", ".join(tables[:5]) + (f" and {len(tables) - 5} more" if len(tables) > 5 else "")
     return (
-        f"row level security hides all rows of {', '.join(tables[:5])}{more} from {role}: they seem empty; make "
-        f"policies that let it read (`e2i-gateway doctor --sql` prints them), or let callers' roles decide with GATEWAY_RLS=on"
+        f"row level security hides all rows of {which} from {role}: they seem empty; make policies that let it read "
+        f"(`e2i-gateway doctor --sql` prints them), or let callers' roles decide with GATEWAY_RLS=on"
     )
 
 
