@@ -1,8 +1,8 @@
 """Using a database that the platform made: nothing of it is changed, and what is different is said in words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -51,8 +51,14 @@ class Differences:
         return "\n".join(lines[1:]) + "\n"
 
 
-async def inspect(source: AsyncEngine | AsyncConnection) -> Differences:
+Explain = Callable[[AsyncConnection, Differences], Awaitable[Sequence[Difference]]]
+"""What Postgres says of the gateway's own statements, beside the differences that were found (`schema.explain`)."""
+
+
+async def inspect(source: AsyncEngine | AsyncConnection, explain: Explain | None = None) -> Differences:
     """Compares the models with what the database has. Reads the catalog only; every role may do that.
+
+    ``explain`` is asked which statements no index serves, in the transaction of the connection.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
@@ -60,7 +66,10 @@ async def inspect(source: AsyncEngine | AsyncConnection) -> Differences:
     opened: AbstractAsyncContextManager[AsyncConnection]
     opened = source.connect() if isinstance(source, AsyncEngine) else nullcontext(source)
     async with opened as connection:
-        return _judge(await read(connection, list(FUNCTIONS)))
+        found = _judge(await read(connection, list(FUNCTIONS)))
+        if explain is None:
+            return found
+        return replace(found, notes=(*found.notes, *await explain(connection, found)))
 
 
 def _judge(found: Found) -> Differences:
@@ -78,7 +87,7 @@ def _judge(found: Found) -> Differences:
     )
 
 
-async def attach(url: str | URL) -> Differences:
+async def attach(url: str | URL, explain: Explain | None = None) -> Differences:
     """Makes the schema ``gateway`` and its tables where the role may, brings them up to date, and says what differs.
 
     Nothing else is changed. A schema that is there and is not the role's own stays as it is.
@@ -90,7 +99,7 @@ async def attach(url: str | URL) -> Differences:
     async with connect(url) as connection, connection.begin():
         if await connection.scalar(_MAY_MAKE_OWN):
             await make_own(connection)
-        return await inspect(connection)
+        return await inspect(connection, explain)
 
 
 # Where the migrations have built the database, everything is there.
@@ -102,13 +111,15 @@ _MAY_MAKE_OWN = text("""
 """)
 
 
-async def check(url: str | URL, write: Callable[[str], object], *, rls: bool = False) -> int:
+async def check(
+    url: str | URL, write: Callable[[str], object], explain: Explain | None = None, *, rls: bool = False
+) -> int:
     """Writes what is different, as ``e2i-gateway db check`` prints it; returns 1 if it costs fields or rows, else 0.
 
     With ``rls`` the policies of callers' roles decide, and what the gateway's own sees does not matter.
     """
     async with connect(url) as connection, connection.begin():
-        found = await inspect(connection)
+        found = await inspect(connection, explain)
         emptied = {} if rls else await emptied_for_gateways(connection)
     write(found.text())
     for role, tables in emptied.items():

@@ -13,7 +13,7 @@ from sqlalchemy.types import ARRAY, TypeEngine
 
 from db import attach_triggers
 from db.attach_catalog import Found, FoundColumn, FoundTable
-from db.attach_fields import by_column, by_lookup, field_of, of_table
+from db.attach_fields import by_column, field_of, of_table
 from db.base import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
 from db.models.gateway import SERVICE_TOKENS, TRUSTED_DOCUMENTS
 
@@ -79,7 +79,8 @@ def differences(found: Found) -> Iterator[Difference]:
         else:
             yield from _columns(entity, there, found.role)
             if not entity.__is_view__:
-                yield from _indexes(entity, there)
+                for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                    yield from _special_index(table, index, there)
                 yield from _constraints(table, there)
                 yield from _triggers(table, there)
     for labels in enum_types():
@@ -185,13 +186,6 @@ def _columns(entity: type[Entity], there: FoundTable, role: str) -> Iterator[Dif
             )  # fmt: skip
 
 
-def _serves(there: FoundTable, columns: Sequence[str]) -> bool:
-    return any(
-        index.method == "btree" and not index.partial and set(index.columns[: len(columns)]) == set(columns)
-        for index in there.indexes
-    )
-
-
 def _is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = False) -> bool:
     return any(
         index.unique and (partial or not index.partial) and set(index.columns) == set(columns)
@@ -199,27 +193,32 @@ def _is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = Fal
     )
 
 
-def _indexes(entity: type[Entity], there: FoundTable) -> Iterator[Difference]:
-    table = table_of(entity)
-    name = table.fullname
-    lookups = by_lookup(entity)
-    keys = {tuple(key.column_keys): [f"deletes of {key.referred_table.fullname}"] for key in _sorted_keys(table)}
-    for columns, fields in (keys | lookups).items():
-        if set(columns) <= there.columns.keys() and not _serves(there, columns):
-            yield Difference(
-                Severity.COSTS, "missing index", f"{name} ({', '.join(columns)})",
-                f"no index of {name} begins with {', '.join(columns)}: the whole table is read for {_joined(fields)}",
-                _create_index(entity, columns),
-            )  # fmt: skip
-    order = entity.__order__
-    if order and order in there.columns and not _serves(there, [order]):
-        yield Difference(
-            Severity.COSTS, "missing index", f"{name} ({order})",
-            f"no index of {name} begins with {order}: the whole table is sorted for a page of {plural(entity)}",
-            _create_index(entity, ()),
-        )  # fmt: skip
-    for index in sorted(table.indexes, key=lambda index: str(index.name)):
-        yield from _special_index(table, index, there)
+def unserved_lookup(entity: type[Entity], columns: Sequence[str], fields: Sequence[str]) -> Difference:
+    """What Postgres says of a look-up of rows by columns: it reads all rows."""
+    name = table_of(entity).fullname
+    return Difference(
+        Severity.COSTS, "missing index", f"{name} ({', '.join(columns)})",
+        f"no index of {name} finds rows by {', '.join(columns)}: the whole table is read for {_joined(fields)}",
+        _create_index(entity, columns),
+    )  # fmt: skip
+
+
+MANY = 1_000
+"""Rows of one parent that are worth an index of their own order."""
+
+
+def unserved_order(entity: type[Entity], columns: Sequence[str], fields: Sequence[str], rows: int) -> Difference:
+    """What Postgres says of a page in the default order, of the rows that are equal in columns: it sorts them all,
+    about so many."""
+    name = table_of(entity).fullname
+    by = ", ".join([*columns, *([entity.__order__] if entity.__order__ else key_columns(entity))])
+    all_rows = f"all rows of one {', '.join(columns)}, about {rows:,}, are" if columns else "the whole table is"
+    costs = not columns or rows > MANY
+    return Difference(
+        Severity.COSTS if costs else Severity.INFORMS, "missing index", f"{name} ({by})",
+        f"no index of {name} has rows in the order of {by}: {all_rows} sorted for a page of {_joined(fields)}",
+        _create_index(entity, columns) if costs else "",
+    )  # fmt: skip
 
 
 def _sorted_keys(table: Table) -> list[ForeignKeyConstraint]:

@@ -54,17 +54,3 @@ def by_column() -> dict[tuple[str, str], list[str]]:
             add(entity, relation.on or relation.this_columns, *fields)
             add(entities()[relation.target], relation.on.values() or relation.that_columns, *fields)
     return found
-
-
-def by_lookup(entity: type[Entity]) -> dict[tuple[str, ...], list[str]]:
-    """Columns of a table that rows are looked up by -> the fields that do so."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    for other in entities().values():
-        for name, relation in relations(other).items():
-            if not relation.on:
-                continue
-            if other is entity and relation.inverse:
-                found.setdefault(tuple(relation.on), []).append(f"{relation.target}.{camel(relation.inverse)}")
-            if relation.target == entity.__name__:
-                found.setdefault(tuple(relation.on.values()), []).append(f"{other.__name__}.{camel(name)}")
-    return found

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db.attach import Differences, inspect
+from db.attach import Differences, Explain, inspect
 from db.engine import create_engine
 from db.role import rights
 from db.roles import emptied, inherited, unusable
@@ -119,12 +119,18 @@ _READS = text("""
 
 
 async def read(
-    url: URL, *, statement_timeout: float, prepared_statements: bool = True, roles: Sequence[str] = ()
+    url: URL,
+    *,
+    statement_timeout: float,
+    prepared_statements: bool = True,
+    roles: Sequence[str] = (),
+    explain: Explain | None = None,
 ) -> Checkup:
     """Looks at a database through a connection like those that requests get, in one transaction. Changes nothing.
 
-    ``roles`` are those that callers may have. Prepared statements are not used, so that it can be looked at through any
-    pooler; ``prepared_statements`` says whether requests do, which decides how they come to their settings.
+    ``roles`` are those that callers may have; ``explain`` is as for `db.attach.inspect`. Prepared statements are not
+    used, so that it can be looked at through any pooler; ``prepared_statements`` says whether requests do, which
+    decides how they come to their settings.
 
     Raises:
         sqlalchemy.exc.DBAPIError: It cannot be reached or refuses to answer.
@@ -144,7 +150,7 @@ async def read(
                 found = {name: await connection.scalar(text(f"SHOW {name}")) for name in POOLED_SETTINGS}
                 lacking, beyond = await _rights(connection)
                 owned, hidden = await _owned(connection), tuple(await emptied(connection))
-                differences = await inspect(connection)
+                differences = await inspect(connection, explain)
                 closed = await unusable(connection, roles) if roles else {}
                 inherits = await inherited(connection, roles) if roles else None
                 tokens = await _tokens(connection)

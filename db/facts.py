@@ -4,10 +4,11 @@ columns refuse null, and which pgvector there is."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import db.models  # noqa: F401 - maps all tables
 from db.base import Entity
@@ -100,7 +101,7 @@ _NOT_NULL = text(f"""
 """)
 
 
-async def read(engine: AsyncEngine) -> Facts:
+async def read(source: AsyncEngine | AsyncConnection) -> Facts:
     """Reads the facts from the system catalog; every role may.
 
     Raises:
@@ -111,7 +112,7 @@ async def read(engine: AsyncEngine) -> Facts:
         "schemas": sorted({table.schema or "public" for table in tables}),
         "names": sorted({table.name for table in tables}),
     }
-    async with engine.connect() as connection:
+    async with source.connect() if isinstance(source, AsyncEngine) else nullcontext(source) as connection:
         found = {row[0]: row[1] for row in await connection.execute(_FACTS, known)}
         indexes: dict[str, tuple[Index, ...]] = {}
         for table, name, method, unique, predicate, columns, options in await connection.execute(_INDEXES, known):

@@ -34,6 +34,7 @@ from gateway.roles import ROLES, meant, unknown
 from gateway.serving import Sockets
 from gateway.settings import Settings, address
 from gateway.trusted import TABLE_SECONDS, documents_of, warn_of
+from schema.explain import explain
 from schema.schema import build
 from schema.scopes import shown_scopes
 
@@ -224,7 +225,7 @@ def db_attach(_options: argparse.Namespace, settings: Settings) -> int:
     """Prepares the platform's database: adds the schema `gateway`, changes nothing else."""
 
     async def run(url: str) -> int:
-        _say((await attach.attach(url)).text())
+        _say((await attach.attach(url, explain)).text())
         return 0
 
     return _with_owner(settings, run)
@@ -233,7 +234,7 @@ def db_attach(_options: argparse.Namespace, settings: Settings) -> int:
 def db_check(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every difference between the database and what the graph expects."""
 
-    return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write, rls=settings.rls))
+    return _with_owner(settings, lambda url: attach.check(url, sys.stdout.write, explain, rls=settings.rls))
 
 
 def db_role(options: argparse.Namespace, _settings: Settings) -> int:

@@ -57,6 +57,11 @@ class Indexes:
                 found[column] = found.get(column, False) or (index.unique and len(index.columns) == 1)
         return found
 
+    def first_column(self, type_: Type, name: str) -> str | None:
+        """The column that the index of this name begins with."""
+        named = (index for index in self._indexes.get(type_.sql_name, ()) if index.name == name)
+        return next((index.columns[0].name for index in named), None)
+
     def follow(self, type_: Type, order: tuple[OrderTerm, ...], equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
         """The same order, marked so that its SQL is one that an index serves, and asks for no nulls in vain."""
         refusing = () if type_.is_view else self._not_null.get(type_.sql_name, ())

@@ -24,6 +24,9 @@ from db.engine import create_engine
 from db.postgres_url import database_url
 from db.setup import connect as connect_owner
 from db.setup import platform_tables, platform_views
+from many_rows import fill
+from schema.catalogue import catalogue
+from schema.explain import explain
 
 # Everything that a definition could hide in, with its rights and its comment.
 SNAPSHOT = {
@@ -57,7 +60,10 @@ async def snapshot(database: Database) -> dict[str, set[str]]:
 async def inspect_as(url: str) -> Differences:
     engine = create_engine(database_url(url), read_only=True)
     try:
-        return await inspect(engine)
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            async with connection.begin():
+                return await inspect(connection, explain)
     finally:
         await engine.dispose()
 
@@ -158,6 +164,46 @@ async def test_each_surprise_is_told_in_words(platform_database: Database) -> No
     assert {note.kind for note in found.of(Severity.BREAKS)} == {
         "missing column", "missing view", "unknown label", "missing schema",
     }  # fmt: skip
+
+
+async def test_the_planner_says_which_indexes_serve(platform: Database) -> None:
+    """Whatever they are called: one that begins with a column less serves, and one of other nulls; one of few rows,
+    or with the column behind another, does not."""
+    found = of(await inspect_as(platform.gateway_url), "missing index")
+    served = {
+        "ml_observability_spans (trace_id, parent_span_id)", "ml_observability_spans (agent_name, agent_tier)",
+        "ml_hpo_studies (id, best_trial_number)", "ml_data_quality_reports (table_name, data_split)",
+        "twin_simulations (experiment_design_id)",  # partial: of those that have one
+        "ml_bentoml_serving_metrics (recorded_at)", "ml_bentoml_serving_metrics (service_id, recorded_at)",
+        "ml_monitoring_alerts (created_at)", "ab_interim_analyses (performed_at)",
+    }  # fmt: skip
+    assert served & found.keys() == set()
+    assert "finds rows by cohort_id" in found["ml_patient_cohort_assignments (cohort_id)"]
+    await execute(
+        platform.admin_url,
+        "CREATE INDEX ON ml_training_runs (started_at) WHERE is_best_trial",
+        "DROP INDEX idx_bentoml_metrics_service_time",
+        "CREATE INDEX idx_bentoml_metrics_service_time ON ml_bentoml_serving_metrics (service_id)",
+    )
+    found = of(await inspect_as(platform.gateway_url), "missing index")
+    assert "is sorted for a page of trainingRuns" in found["ml_training_runs (started_at)"]
+    sorted_ = found["ml_bentoml_serving_metrics (service_id, recorded_at)"]
+    assert "all rows of one service_id, about 1, are sorted for a page of BentoService.metrics" in sorted_
+
+
+async def test_many_rows_that_are_sorted_for_a_page_cost(platform: Database) -> None:
+    what = "ml_drift_history (model_id, created_at)"
+    notes = {note.object: note for note in (await inspect_as(platform.gateway_url)).notes}
+    assert notes[what].severity is Severity.INFORMS
+    connection = await connect(platform.admin_url)
+    await fill(connection, 60_000, [catalogue()["DriftRecord"]])
+    await connection.close()
+    notes = {note.object: note for note in (await inspect_as(platform.gateway_url)).notes}
+    assert notes[what].severity is Severity.COSTS
+    assert "all rows of one model_id, about 1,200, are sorted for a page of Model.driftHistory" in notes[what].message
+    await execute(platform.admin_url, notes[what].remedy)
+    notes = {note.object: note for note in (await inspect_as(platform.gateway_url)).notes}
+    assert what not in notes
 
 
 async def test_the_text_has_the_gravest_first_and_what_would_help_last(platform_database: Database) -> None:
@@ -265,7 +311,7 @@ async def test_a_role_that_may_only_read_is_enough(platform: Database, server: S
         before = await snapshot(platform)
         async with connect_owner(platform.admin_url) as connection, connection.begin():
             await connection.execute(text("SET LOCAL ROLE e2i_test_reader"))
-            found = await inspect(connection)
+            found = await inspect(connection, explain)
         assert {(note.kind, note.object) for note in found.notes} == expected
         assert await snapshot(platform) == before
     finally:

@@ -10,6 +10,7 @@ from gateway.doctor import database, services
 from gateway.doctor import settings as of_settings
 from gateway.doctor.findings import Finding, error, ok, warning
 from gateway.settings import Settings, is_loopback
+from schema.explain import explain
 
 
 async def examine(settings: Settings, url: URL | None) -> list[Finding]:
@@ -53,6 +54,7 @@ async def _of_database(settings: Settings, url: URL) -> list[Finding]:
             statement_timeout=settings.statement_timeout,
             prepared_statements=settings.prepared_statements,
             roles=roles,
+            explain=explain,
         )
     except Exception as problem:  # noqa: BLE001 - whatever keeps it from answering
         meaning = translate(problem)
