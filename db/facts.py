@@ -50,6 +50,10 @@ class Facts:
     vector_version: tuple[int, ...] | None = None
     indexes: Mapping[str, tuple[Index, ...]] = field(default_factory=dict)
     not_null: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    widths: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Bytes of a column's values on average, without what is kept apart; of columns that Postgres has looked at."""
+    apart: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of a row's long values on average, compressed, that are kept apart from it."""
 
     @property
     def scans_on(self) -> bool:
@@ -99,6 +103,17 @@ _NOT_NULL = text(f"""
     WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND a.attnotnull
     GROUP BY 1
 """)
+_WIDTHS = text("""
+    SELECT CASE schemaname WHEN 'public' THEN '' ELSE schemaname || '.' END || tablename, attname::text,
+        ceil(avg_width * (1 - null_frac))::int
+    FROM pg_stats WHERE schemaname = ANY (:schemas) AND tablename = ANY (:names)
+""")
+_APART = text(f"""
+    SELECT {_NAME}, (pg_relation_size(c.reltoastrelid) / c.reltuples)::bigint
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.reltuples > 0 AND c.reltoastrelid <> 0
+""")
 
 
 async def read(source: AsyncEngine | AsyncConnection) -> Facts:
@@ -122,6 +137,10 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
             ]
             indexes[table] = (*indexes.get(table, ()), Index(name, tuple(made), method, unique, predicate))
         not_null = {table: frozenset(columns) for table, columns in await connection.execute(_NOT_NULL, known)}
+        widths: dict[str, dict[str, int]] = {}
+        for table, column, width in await connection.execute(_WIDTHS, known):
+            widths.setdefault(table, {})[column] = width
+        apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
-    return Facts({name: int(rows) for name, rows in found.items()}, parts, indexes, not_null)
+    return Facts({name: int(rows) for name, rows in found.items()}, parts, indexes, not_null, widths, apart)

@@ -47,5 +47,11 @@ class Access:
         found = self._facts.get(missing)
         if found is None:
             rows = {name: 0 if name in missing.withheld else count for name, count in self.facts.rows.items()}
-            found = self._facts[missing] = replace(self.facts, rows=rows)
+            sizes = {name: size for name, size in self.facts.apart.items() if name not in missing.withheld}
+            widths = {
+                table: {column: size for column, size in of.items() if f"{table}.{column}" not in missing.withheld}
+                for table, of in self.facts.widths.items()
+                if table not in missing.withheld
+            }
+            found = self._facts[missing] = replace(self.facts, rows=rows, widths=widths, apart=sizes)
         return found

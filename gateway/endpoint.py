@@ -55,6 +55,7 @@ from schema.plans import KnownOperation, Plan, Plans, variable_values
 from schema.records import Missing
 from schema.schema import Schema
 from schema.selection import Operation
+from schema.sizes import Room, Sizes, too_large
 from schema.subscriptions import TOPICS, Topic
 
 
@@ -357,7 +358,7 @@ class GraphQLEndpoint:
     ) -> list[ExecutionResult]:
         known = begun.known
         operation = Operation(self._schema.graphql, known.definition, known.fragments, begun.values)
-        context = self._context(reads, self._now(call), call, operation)
+        context = self._context(reads, self._now(call), self._room(), call, operation)
         name = known.definition.name.value if known.definition.name else None
         return await asyncio.gather(
             *(self._schema.run(known.document, name, begun.asked.variables, context, root) for root in roots)
@@ -385,15 +386,25 @@ class GraphQLEndpoint:
         caller = call.caller
         return self._reads.reader(self._settings.parallel_statements, caller.name, after, caller.identity)
 
-    def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
+    def _context(self, reads: Missing, reader: ShortReader, room: Room, call: Call, operation: Operation) -> Context:
         return Context(
             operation,
-            Loaders(self._schema.catalogue, reader, reads, self.access.facts_of(reads), compiles=self.plans.compiles),
+            Loaders(
+                self._schema.catalogue,
+                reader,
+                reads,
+                self.access.facts_of(reads),
+                room,
+                compiles=self.plans.compiles,
+            ),
             call.caller,
             call.id,
             begin=partial(self._changes.open, call.caller.identity),
             key_hours=self._settings.idempotency_hours,
         )
+
+    def _room(self) -> Room:
+        return Room(self._settings.max_answer_bytes)
 
     async def _finish(self, begun: Begun, call: Call) -> tuple[int, dict[str, Any]]:
         """Its answer, with its status."""
@@ -429,14 +440,19 @@ class GraphQLEndpoint:
 
     async def _answer(self, begun: Begun, reader: ShortReader, call: Call) -> Outcome:
         asked, known, values, plan, _, reads, _ = begun
-        context = partial(self._context, reads, reader, call)
+        room = self._room()
+        context = partial(self._context, reads, reader, room, call)
         try:
             if plan.statement is None and self._about_schema.concerns(known, plan):
                 return await self._about_schema.answer(known, plan, asked.variables)
-            return await self.execution.run(known, plan, asked.variables, values, reader, context)
+            result = await self.execution.run(known, plan, asked.variables, values, reader, context)
         finally:
             if call.changes:
                 self._reads.changed(call.caller.name, reader.position)
+        room.taken += result.size
+        if room.is_full and not call.changes:  # what was changed is told, without what had no room
+            return Outcome(None, [too_large(room.most)], fallback=result.fallback)
+        return result
 
     async def _planned_anew(self, begun: Begun, result: Outcome, call: Call) -> Begun | None:
         """The operation again, where it failed by a shape that the database had before, and has changed nothing."""
@@ -522,6 +538,7 @@ class GraphQLEndpoint:
             self._schema.catalogue,
             self._measure,
             Indexes(self.access.facts),
+            Sizes(self.access.facts, self._settings.max_answer_bytes),
             compiles=self._settings.compiler,
             scans_on=self.access.facts.scans_on,
         )

@@ -30,9 +30,20 @@ from schema.errors import GatewayError
 from schema.fields import FIELDS
 from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 from schema.selection import Operation, Selection
+from schema.sizes import Sizes, too_large
 
+BYTES_OF_ROW = 500
+"""Bytes of a row in an answer that its point pays for."""
+BYTES_PER_POINT = 250
+"""Bytes of longer rows that cost another point: Postgres writes, and the gateway sends, 100 MB a second."""
+SURELY = 2
+"""How many times as large as the limit an answer must be by the sizes of rows on average to be refused beforehand."""
 VALUES_PER_POINT = 100
 """Values of the schema, which Python reads and keeps, that cost as much as a row."""
+VALUE = 16
+"""Bytes of a number or a short word in an answer, with what stands around it and its key."""
+OWN = 60
+"""Bytes of a value of a field that is not the catalogue's: ids, labels, words."""
 BESIDE = 10
 """Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
@@ -50,7 +61,8 @@ class Meter:
         """The cost of an operation: the rows that it can answer with, at least one a field of rows, and what it scans.
 
         Raises:
-            GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT``, ``RELATION_LIMIT`` or ``COST_LIMIT``.
+            GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT``, ``RELATION_LIMIT``, ``ANSWER_LIMIT``
+                or ``COST_LIMIT``.
         """
         limits = self._limits
         self._check_depth(operation)
@@ -65,9 +77,13 @@ class Meter:
                 "Send several requests.",
             )
         about_schema = self._introspection_cost(root)
-        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts))
+        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts), Sizes(facts, limits.max_answer_bytes))
         price = self._prices[operation.definition.operation]
-        cost = about_schema + sum(price(selection, walk) for selection in fields.values())
+        cost = about_schema
+        for selection in fields.values():
+            walk.there = 1
+            cost += price(selection, walk)
+        cost += walk.beyond // BYTES_PER_POINT
         if walk.steps > limits.max_relations:
             raise refuse(
                 "RELATION_LIMIT",
@@ -77,6 +93,8 @@ class Meter:
                 "Each counts once for the rows, and for each count, sum and cursor that it is needed for. Ask for less "
                 "at once, or read the rows on the way first and filter by their ids.",
             )
+        if walk.bytes > SURELY * limits.max_answer_bytes:
+            raise too_large(limits.max_answer_bytes, walk.bytes)
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
         return cost
@@ -151,6 +169,7 @@ class Meter:
 
     def _nodes_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
         """So many rows of one type or of any."""
+        walk.there = rows
         names = {selection.type_name, *_named_types(selection)} & self._catalogue.types.keys()
         below = [self._rows_cost(self._catalogue[name], selection, rows, walk) for name in names]
         return rows + max(below, default=0)
@@ -160,6 +179,7 @@ class Meter:
         cost = 0
         for child in selection.fields.values() if selection.concrete_types() else ():
             walk.step()
+            walk.write(max(rows.values(), default=1), len(child.key) + OWN)
             if child.name in rows:
                 cost += self._nodes_cost(child, rows[child.name], walk)
             elif child.concrete_types():
@@ -200,26 +220,37 @@ class Meter:
     ) -> int:
         asked = selection.arguments.get("first")
         asked = selection.arguments.get("last") if asked is None else asked
-        rows = parents * (default if asked is None else min(max(asked, 0), MAX_PAGE))
+        first = default if asked is None else min(max(asked, 0), MAX_PAGE)
+        rows = parents * first
         listed = walk.scans.below(type_, parent, parents)
+        outer = walk.there
+        walk.there = min(outer * first, walk.scans.below(type_, parent, outer))
         cost = parents + walk.scan(type_, selection, relation, listed) + _read(type_, listed)
         for child in selection.fields.values():
             walk.step()
             if child.name == "nodes":
                 cost += rows + self._rows_cost(type_, child, rows, walk)
             elif child.name == "aggregate":
-                cost += parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
+                groups = MAX_GROUPS if child.arguments.get("groupBy") else 1
+                cost += parents * groups
+                walk.write(outer * min(groups, max(listed // max(parents, 1), 1)), _names(child))
             elif child.name == "edges":
                 cost += rows
+                walk.write(walk.there, _names(child))
                 for edge in child.fields.values():
                     if edge.name == "node":
                         cost += self._rows_cost(type_, edge, rows, walk)
+        walk.there = outer
         return cost
 
     def _rows_cost(self, type_: Type, selection: Selection, rows: int, walk: _Walk) -> int:
-        cost = 0
+        cost = size = 0
         for child in selection.on(type_.name).values():
             walk.step()
+            if leaf := type_.columns.get(child.name):
+                size += walk.sizes.leaf(type_, leaf, child.key)
+                continue
+            size += _names(child)
             if relation := type_.relations.get(child.name):
                 target = self._catalogue[relation.target]
                 if relation.many:
@@ -231,6 +262,7 @@ class Meter:
                 cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // COUNTED
             elif child.name in type_.extras:
                 cost += self._below_cost(child, type_, rows, walk)
+        walk.write(walk.there, size)
         return cost
 
     def _check_depth(self, operation: Operation) -> None:
@@ -260,13 +292,30 @@ def _read(type_: Type, rows: int) -> int:
     return rows // COUNTED if type_.select else 0
 
 
+def _names(selection: Selection) -> int:
+    """Bytes of an object with its keys and short values, down to where rows begin."""
+    size = len(selection.key) + VALUE
+    for child in selection.fields.values() if len(selection.concrete_types()) == 1 else ():
+        size += len(child.key) + VALUE
+        if child.name == "group" or child.type_name.endswith(("Aggregate", "PageInfo")):
+            size += sum(len(one.key) + VALUE for one in child.fields.values())
+    return size
+
+
 @dataclass
 class _Walk:
     """Counts the fields that a walk visits: fragments can make few tokens into millions of fields."""
 
     limit: int
     scans: Scans
+    sizes: Sizes
     visited: int = 0
+    there: int = 1
+    """About how many rows there really are at the place at hand, however many are asked for."""
+    bytes: int = 0
+    """Bytes of the answer, about."""
+    beyond: int = 0
+    """Those of them that the rows' own points do not pay for."""
     found: list[Scan] = field(default_factory=list)
     steps: int = 0
     """Relations that filters and orders go through."""
@@ -277,6 +326,11 @@ class _Walk:
         self.found += found
         self.steps += sum(one.steps for one in found)
         return sum(one.points for one in found)
+
+    def write(self, rows: int, size: int) -> None:
+        """So many rows, or other objects, of so many bytes are part of the answer."""
+        self.bytes += rows * size
+        self.beyond += rows * max(size - BYTES_OF_ROW, 0)
 
     def step(self) -> None:
         self.visited += 1

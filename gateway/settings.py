@@ -291,6 +291,9 @@ class Settings(BaseSettings):
     max_fields: int = Field(default=10_000, ge=10, description="Fields of an operation with its fragments spread out.")
     max_values: int = Field(default=10_000, ge=10, description="Values in the variables of a request.")
     max_value_depth: int = Field(default=50, ge=1, description="Levels of lists and objects in a value.")
+    max_answer_bytes: int = Field(
+        default=16_000_000, ge=1_000, description="Size of an answer's data, before it is compressed."
+    )
     max_relations: int = Field(
         default=200, ge=0, description="Relations that the filters and orders of an operation go through."
     )

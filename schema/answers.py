@@ -40,6 +40,8 @@ class Outcome:
     """How many root fields a compiled statement has answered."""
     cut: Counter[tuple[str, ...]] = field(default_factory=Counter)
     """How many lists were cut at a size that nobody has asked for, by their paths."""
+    size: int = 0
+    """Bytes of these."""
     fallback: str | None = None
     """Why the resolvers had to answer what was compiled."""
 
@@ -108,7 +110,9 @@ class Execution:
             data = {}
             for key, answer in zip(statement.keys, row, strict=False):  # the rows come last
                 data[key] = None if answer is None else orjson.Fragment(answer)
-            return Outcome(data, compiled=len(data), cut=statement.cut(row[-2]) if statement.lists else Counter())
+            cut = statement.cut(row[-2]) if statement.lists else Counter()
+            size = sum(len(answer or b"") for answer in row[: len(statement.keys)])
+            return Outcome(data, compiled=len(data), cut=cut, size=size)
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
         outcome = await resolve(part)

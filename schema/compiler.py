@@ -31,13 +31,24 @@ from schema.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, Relat
 from schema.errors import GatewayError
 from schema.filters import few
 from schema.indexes import Indexes
-from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, few_ids
+from schema.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
 from schema.nearest import Similarity, settings
 from schema.pages import ListPage, NearestPage, plain
 from schema.places import Place, Variables, applied, filled
 from schema.records import Missing
 from schema.selection import Selection, is_unsized, node_selections
-from schema.statements import EMPTY, InlineBinds, NotCompilableError, Object, Statement
+from schema.sizes import Sizes
+from schema.statements import (
+    BEFORE,
+    EMPTY,
+    PART,
+    InlineBinds,
+    NotCompilableError,
+    Object,
+    Query,
+    Statement,
+    counted,
+)
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
@@ -55,10 +66,13 @@ class Compiler:
         missing: Missing,
         variables: Variables,
         indexes: Indexes,
+        sizes: Sizes,
         *,
         scans_on: bool = True,
     ) -> None:
         """``scans_on``: whether a scan of a vector index can go on until a page is full."""
+        self.most = sizes.most
+        self._sizes = sizes
         self.pins: dict[str, Place] = {}
         self.bind = InlineBinds()
         self.lists = Lists(catalogue, missing, indexes)
@@ -71,7 +85,7 @@ class Compiler:
         self._missing = missing
         self._variables = variables
         self._numbers = count(1)
-        self._queries: dict[str, str] = {}
+        self._queries: dict[str, Query] = {}
         self._telling: list[str] = []
 
     def add(self, selection: Selection) -> bool:
@@ -114,11 +128,13 @@ class Compiler:
         self.tells = self._may_cut_below(type_, selection)
         query = self._keyed(type_, selection, places, arrays)
         told = "f.m, " if self.tells else ""
-        return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), {told}f.n FROM ({query}) f", ())
+        rows = counted(query, self.most) if query.size * len(keys) > self.most // PART else query
+        return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), {told}f.n FROM ({rows}) f", ())
 
     def _statement(self, text: str, keys: tuple[str, ...]) -> Statement:
         """With the values that are used as its parameters; the others are only looked at by each request."""
         values = self.bind.values
+        text = text.replace(BEFORE, "")
         used = {int(number): place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
         text = _PLACEHOLDER.sub(lambda found: f"${used[int(found[1])]}", text)
         return Statement(
@@ -168,7 +184,7 @@ class Compiler:
 
     # -- roots -----------------------------------------------------------------------------------------------------
 
-    def _root(self, selection: Selection) -> str:
+    def _root(self, selection: Selection) -> Query:
         if selection.name == "node":
             return self._node(selection)
         if selection.name == "nodes":
@@ -207,7 +223,7 @@ class Compiler:
         order = self.lists.order(type_, equal)
         return sql.page(rows, select, sql.Page(order, 1), self.bind, where=where)
 
-    def _node(self, selection: Selection) -> str:
+    def _node(self, selection: Selection) -> Query:
         value = selection.arguments["id"]
         type_ = self._catalogue[self._pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
         self.lists.refuse_missing(type_)
@@ -219,22 +235,26 @@ class Compiler:
         parts = applied(partial(parse_id, self._catalogue, argument, type_), value)
         return [self.bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
 
-    def _nodes(self, selection: Selection) -> str:
+    def _nodes(self, selection: Selection) -> Query:
         """Rows by ids of any types: a query per type, and each row in its place."""
         values = selection.arguments["ids"]
         self._pinned(values, len, "count")  # which the price depends on
         names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
         queries = [self._nodes_of(selection, values, name) for name in names]
         if not queries:
-            return f"SELECT {EMPTY} AS j, 0 AS n{self.silent}"
+            return Query.of(f"SELECT {EMPTY} AS j, 0 AS n{self.silent}", 0)
         length = self.bind(applied(lambda ids_: len(few_ids(ids_)), values), "int")
         told = ", string_agg(f.m, '') AS m" if self.tells else ""
-        return (
+        rows, size = " UNION ALL ".join(queries), MAX_IDS * max(query.size for query in queries)
+        if size > self.most // PART:
+            rows, size = counted(rows, self.most), min(size, self.most)
+        return Query.of(
             f"SELECT coalesce(json_agg(f.j ORDER BY k.ord), {EMPTY}) AS j, coalesce(sum(f.n), 0)::int AS n{told} "
-            f"FROM generate_series(1, {length}) AS k(ord) LEFT JOIN ({' UNION ALL '.join(queries)}) f ON f.ord = k.ord"
+            f"FROM generate_series(1, {length}) AS k(ord) LEFT JOIN ({rows}) f ON f.ord = k.ord",
+            size,
         )
 
-    def _nodes_of(self, selection: Selection, values: Any, name: str) -> str:
+    def _nodes_of(self, selection: Selection, values: Any, name: str) -> Query:
         type_ = type_of(self._catalogue, "ids", f"{name}:")
 
         def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
@@ -250,7 +270,7 @@ class Compiler:
         ]
         return self._keyed(type_, selection, places, arrays)
 
-    def _keyed(self, type_: Type, selection: Selection, places: str, arrays: Sequence[str]) -> str:
+    def _keyed(self, type_: Type, selection: Selection, places: str, arrays: Sequence[str]) -> Query:
         """The rows with the keys whose parts stand in these arrays, each with its place."""
         self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
@@ -269,7 +289,7 @@ class Compiler:
 
     def _one(
         self, type_: Type, selection: Selection, row: Callable[[Sequence[str]], str], *, ordered: bool = False
-    ) -> str:
+    ) -> Query:
         """The JSON of one row at most; ``row`` makes its query of the select items, with ``ord`` where ``ordered``."""
         alias = self.alias("r")
         made = self.object(type_, selection, alias)
@@ -277,9 +297,10 @@ class Compiler:
         names = ", ".join([*(["ord"] if ordered else []), *columns])
         source = row([f"t.{column} AS f{place}" for place, column in enumerate(columns)])
         ord_ = f"{alias}.ord, " if ordered else ""
-        return (
-            f"SELECT {ord_}row_to_json(o$) AS j, 1{made.below} AS n{self.told(made)} FROM ({source}) {alias}({names})"
-            f"{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
+        return Query.of(
+            f"SELECT {ord_}{made.json('o$')} AS j, 1{made.below} AS n{self.told(made)} FROM ({source}) {alias}({names})"
+            f"{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$",
+            made.size,
         )
 
     def object(self, type_: Type, selection: Selection, row: str) -> Object:
@@ -290,7 +311,7 @@ class Compiler:
                 made.add(key, f"'{type_.name}'")
             elif leaf := type_.columns.get(child.name):
                 self.need(type_, leaf.columns)
-                made.add(key, leaf.json.replace("{row}", row))
+                made.add(key, leaf.json.replace("{row}", row), self._sizes.leaf(type_, leaf, key))
             elif relation := type_.relations.get(child.name):
                 self.lists.refuse_missing(self._catalogue[relation.target], (type_.name, relation))
                 made.add(key, made.query(self._relation(relation, child, row), self.alias("l")))
@@ -320,7 +341,7 @@ class Compiler:
                     used |= dict.fromkeys(relation.join.local_columns)
         return list(used) or list(type_.key[:1])
 
-    def _relation(self, relation: RelationField, selection: Selection, row: str) -> str:
+    def _relation(self, relation: RelationField, selection: Selection, row: str) -> Query:
         target = self._catalogue[relation.target]
         on = relation.join.on(row, "t")
         if relation.many:
@@ -343,7 +364,7 @@ class Compiler:
         values = ", ".join(f"{leaf.json} AS f{place}" for place, leaf in enumerate(leaves))
         source = fill(f"SELECT {values} {field_.source}", {"row": row, **self._given(field_.arguments, selection)})
         made = plain(selection, names)
-        return f"(SELECT row_to_json(o$) FROM ({source}) s CROSS JOIN LATERAL ({made.select}) o$)"
+        return f"(SELECT {made.json('o$')} FROM ({source}) s CROSS JOIN LATERAL ({made.select}) o$)"
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -354,7 +375,7 @@ class Compiler:
         default: int,
         on: Sequence[str] = (),
         equal: Collection[str] = (),
-    ) -> str:
+    ) -> Query:
         """The page of a list, of all rows or of those that fulfil ``on`` and so have one value in the columns
         ``equal``, and what belongs to it."""
         arguments = self._sized(selection)
@@ -362,7 +383,7 @@ class Compiler:
         self.lists.refuse_missing(type_)
         return ListPage(self, type_, selection, slice_, on).query()
 
-    def _similar(self, root: Root, selection: Selection) -> str:
+    def _similar(self, root: Root, selection: Selection) -> Query:
         """The page of a similarity search, which is read under settings of its own."""
         similarity = Similarity(self._catalogue, root)
         self.lists.refuse_missing(similarity.type)

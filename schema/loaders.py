@@ -29,9 +29,13 @@ from schema.indexes import Indexes
 from schema.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
 from schema.records import CUT, WRITTEN, Key, Missing, Record, Shape, key_name, object_name
 from schema.selection import Selection, is_unsized, node_selections
+from schema.sizes import Room, Sizes
 from schema.statements import NotCompilableError
 
 log = logging.getLogger("gateway.compiler")
+
+AT_ONCE = 500
+"""Rows that are made records of before others have their turn: some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,14 @@ class Loaders:
     """The loaders of one request."""
 
     def __init__(
-        self, catalogue: Catalogue, reader: Reader, missing: Missing, facts: Facts, *, compiles: bool = False
+        self,
+        catalogue: Catalogue,
+        reader: Reader,
+        missing: Missing,
+        facts: Facts,
+        room: Room,
+        *,
+        compiles: bool = False,
     ) -> None:
         """``compiles``: whether rows below fields of Python's own are read by compiled statements."""
         self.catalogue = catalogue
@@ -58,14 +69,16 @@ class Loaders:
         self.indexes = Indexes(facts)
         self.lists = Lists(catalogue, missing, self.indexes)
         self.facts = facts
+        self.room = room
         self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
         self._compiled_failed = False
         self.cut: Counter[tuple[str, ...]] = Counter()
         """How many lists of the answer were cut at a size that nobody has asked for, by their paths."""
 
-    def over(self, reader: Reader) -> Loaders:
+    def over(self, reader: Reader, *, compiles: bool | None = None) -> Loaders:
         """The same, over another way to read."""
-        made = Loaders(self.catalogue, reader, self.missing, self.facts, compiles=self.compiles)
+        compiles = self.compiles if compiles is None else compiles
+        made = Loaders(self.catalogue, reader, self.missing, self.facts, self.room, compiles=compiles)
         made.cut = self.cut
         return made
 
@@ -78,7 +91,8 @@ class Loaders:
         self.lists.refuse_missing(type_)
         shape = Shape(type_)
         for selection in selections:
-            for child in selection.on(type_.name).values():
+            for key, child in selection.on(type_.name).items():
+                shape.add_key(key, object_name(child) if child.name in type_.objects else child.name)
                 if leaf := type_.columns.get(child.name):
                     if what := self.missing.first(type_, leaf.columns):
                         shape.refused[leaf.name] = what
@@ -208,11 +222,31 @@ class Loaders:
         statement = sql.page(rows, shape.select, slice_.page, bind, where=where)
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
-            pages[0] = [shape.record(row) for row in await self.fetch(statement, bind, slice_)]
+            pages[0] = await self._records(shape, await self.fetch(statement, bind, slice_))
         else:
-            for place, *row in await self.fetch(sql.per_parent(statement, source), bind, slice_):
-                pages[place - 1].append(shape.record(row))
+            statement = sql.per_parent(statement, source)
+            if len(keys) * slice_.limit > (most := self.room.rows(shape.keys)):  # more have no room in any case
+                statement += f" LIMIT {most}"
+            answer = await self.fetch(statement, bind, slice_)
+            records = await self._records(shape, [row[1:] for row in answer])
+            for row, record in zip(answer, records, strict=True):
+                pages[row[0] - 1].append(record)
         return pages
+
+    async def _records(self, shape: Shape, rows: Sequence[Sequence[Any]]) -> list[Record]:
+        """The rows as records, a few at a time.
+
+        Raises:
+            GatewayError: ``ANSWER_LIMIT``: they have no room in the answer.
+        """
+        records: list[Record] = []
+        for start in range(0, len(rows), AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            some = rows[start : start + AT_ONCE]
+            self.room.take(sum(map(shape.bytes, some)))
+            records += map(shape.record, some)
+        return records
 
     async def _totals(
         self, type_: Type, slice_: Slice, below: tuple[str, RelationField] | None, keys: Sequence[Key]
@@ -309,7 +343,8 @@ class Loaders:
                 values["keys"] = f"ARRAY[k.{relation.join.local_columns[0]}::text]"
             statement = sql.page(target.source(values), shape.select, one, bind, where=[relation.join.on("k", "t")])
             answer = await self.fetch(sql.per_parent(statement, source), bind)
-            found = {place: shape.record(row) for place, *row in answer}
+            records = await self._records(shape, [row[1:] for row in answer])
+            found = {row[0]: record for row, record in zip(answer, records, strict=True)}
             return [found.get(index + 1) for index in range(len(keys))]
 
         return self.loader(selection, load).load(key)
@@ -321,7 +356,9 @@ class Loaders:
         statement = sql.by_keys(type_, shape.select, keys, bind)
         if shown := self.missing.conditions(type_, "t"):
             statement += sql.conditions(shown)
-        found = {place: shape.record(row) for place, *row in await self.fetch(statement, bind)}
+        answer = await self.fetch(statement, bind)
+        records = await self._records(shape, [row[1:] for row in answer])
+        found = {row[0]: record for row, record in zip(answer, records, strict=True)}
         return [found.get(index + 1) for index in range(len(keys))]
 
     async def root_row(self, type_: Type, root: Root, selection: Selection) -> Record | None:
@@ -336,7 +373,7 @@ class Loaders:
         rows = type_.source(bound(given(self.catalogue, type_.arguments, selection.arguments), bind))
         statement = sql.page(rows, shape.select, sql.Page(self.lists.order(type_), 1), bind, where=conditions)
         found = await self.fetch(statement, bind)
-        return shape.record(found[0]) if found else None
+        return (await self._records(shape, found))[0] if found else None
 
     def row(self, type_: Type, selection: Selection, key: Key) -> Any:
         """The row with a key or None, with all that meet at this place of the query; for fields of Python's own."""
@@ -358,7 +395,8 @@ class Loaders:
             except NEVER_TWICE:
                 raise
             except (NotCompilableError, GatewayError):
-                pass
+                if self.room.is_full:
+                    raise
             except DatabaseError as error:
                 self._compiled_failed = True
                 log.info("rows of %s are answered by the loaders: %s", type_.name, error)
@@ -366,9 +404,12 @@ class Loaders:
 
     async def _compiled(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
         variables = selection.operation.variables.coerced
-        statement = Compiler(self.catalogue, self.missing, variables, self.indexes).rows(type_, selection, keys)
+        statement = Compiler(
+            self.catalogue, self.missing, variables, self.indexes, Sizes(self.facts, self.room.most)
+        ).rows(type_, selection, keys)
         found: list[Record | None] = [None] * len(keys)
         for place, json, *told, rows in await self.reader.fetch(statement.sql, statement.values(variables)):
+            self.room.take(len(json))
             cut = statement.cut(told[0]) if told else None
             found[place - 1] = {"__typename": type_.name, WRITTEN: orjson.Fragment(json), CUT: cut}
             self.reader.rows += rows - 1  # it has counted the row itself

@@ -22,10 +22,14 @@ from schema.catalogue import Type
 from schema.lists import Slice
 from schema.nearest import Similarity
 from schema.selection import Selection, is_unsized, node_selections
-from schema.statements import EMPTY, NotCompilableError, Object
+from schema.statements import NotCompilableError, Object, Query
 
 if TYPE_CHECKING:
     from schema.compiler import Compiler
+
+
+CURSOR = 120
+"""Bytes of a cursor in an answer."""
 
 
 class Page:
@@ -51,15 +55,16 @@ class Page:
         self._p, self._q = compiler.alias("p"), compiler.alias("q")
         self._asked = [child.name for child in selection.fields.values()]
 
-    def query(self) -> str:
+    def query(self) -> Query:
         """The connection as JSON, and how many rows are in it."""
         made = Object()
         for key, child in self._selection.fields.items():
             made.add(key, self._field(child, made))
         told = self._compiler.told(made, *self._cut())
-        return (
-            f"{self._queries}SELECT row_to_json(c$) AS j, {self._read}{made.below} AS n{told} "
-            f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$"
+        return Query.of(
+            f"{self._queries}SELECT {made.json('c$')} AS j, {self._read}{made.below} AS n{told} "
+            f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$",
+            made.size,
         )
 
     def _cut(self) -> list[str]:
@@ -138,11 +143,11 @@ class Page:
             return f"(SELECT * FROM {self._q} ORDER BY at_ DESC)"
         return self._q if self._ends else self._p
 
-    def _nodes(self, selection: Selection) -> str:
+    def _nodes(self, selection: Selection) -> Query:
         row = self._compiler.alias("r")
         return self._list(self._compiler.object(self._type, selection, row), row)
 
-    def _edges(self, selection: Selection) -> str:
+    def _edges(self, selection: Selection) -> Query:
         row = self._compiler.alias("r")
         made = Object()
         for key, child in selection.fields.items():
@@ -150,20 +155,22 @@ class Page:
                 case "__typename":
                     made.add(key, f"'{selection.type_name}'")
                 case "cursor":
-                    made.add(key, self._cursor(row))
+                    made.add(key, self._cursor(row), len(key) + CURSOR)
                 case "node":
                     node, alias = self._compiler.object(self._type, child, row), f"{self._compiler.alias('n')}$"
                     made.beside += [*node.beside, f" CROSS JOIN LATERAL ({node.select}) {alias}"]
                     made.counts += node.counts
                     made.cuts += node.cuts
-                    made.add(key, f"row_to_json({alias})")
+                    made.counted += node.counted
+                    made.size += node.size
+                    made.add(key, node.json(alias))
                 case _:
                     made.add(key, self._edge_leaf(child, row))
         return self._list(made, row)
 
-    def _list(self, made: Object, row: str) -> str:
-        items = made.list(tells=self._compiler.tells)
-        return f"SELECT {items} FROM {self._source} {row}{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$"
+    def _list(self, made: Object, row: str) -> Query:
+        most, tells = self._compiler.most, self._compiler.tells
+        return made.list(f"{self._source} {row}", self._limit, most, tells=tells)
 
     def _info(self, selection: Selection) -> str:
         """Where the page lies in its list, as JSON."""
@@ -185,7 +192,7 @@ class Page:
                     made.add(key, first if self._backward else last)
                 case _:
                     raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
-        return f"(SELECT row_to_json(i$) FROM ({made.select}) i$)"
+        return f"(SELECT {made.json('i$')} FROM ({made.select}) i$)"
 
 
 class ListPage(Page):
@@ -238,7 +245,7 @@ class ListPage(Page):
             return made.query(self._aggregate(child), self._compiler.alias("l"))
         return super()._own_field(child, made)
 
-    def _aggregate(self, selection: Selection) -> str:
+    def _aggregate(self, selection: Selection) -> Query:
         """What all rows of the list come to, by groups; fails where these are too many."""
         asked = aggregates.summary(self._type, selection)
         for leaf, _ in (*asked.keys, *asked.measures):
@@ -261,13 +268,15 @@ class ListPage(Page):
                     else measures.get((child.name, one.name), "")
                     for one in child.fields.values()
                 }
-                made.add(key, f"(SELECT row_to_json(g$) FROM ({plain(child, names).select}) g$)")
+                part = plain(child, names)
+                made.add(key, f"(SELECT {part.json('g$')} FROM ({part.select}) g$)")
         statement = asked.statement(self._rows, self._where, self._bind, lambda kind, value: kind.json(value))
         refused = f"('groups: ' || count(*))::integer > {aggregates.MAX_GROUPS}"
-        return (
+        return Query.of(
             f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
-            f"ELSE coalesce(json_agg(o$), {EMPTY}) END AS j, count(*)::int AS n{self._compiler.silent} "
-            f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o$"
+            f"ELSE {made.listed} END AS j, count(*)::int AS n{self._compiler.silent} "
+            f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o$",
+            made.size * (aggregates.MAX_GROUPS if asked.keys else 1),
         )
 
 

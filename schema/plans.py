@@ -39,6 +39,7 @@ from schema.indexes import Indexes
 from schema.places import Place, Variables
 from schema.records import Missing
 from schema.selection import Operation, Selection
+from schema.sizes import Sizes
 from schema.statements import NotCompilableError, Statement
 
 CAPACITY = 16_000_000
@@ -163,6 +164,7 @@ class Plans:
         catalogue: Catalogue,
         measure: Callable[[Operation, Missing], int],
         indexes: Indexes,
+        sizes: Sizes,
         *,
         compiles: bool = True,
         scans_on: bool = True,
@@ -173,6 +175,7 @@ class Plans:
         """
         self.compiles = compiles
         self._indexes = indexes
+        self._sizes = sizes
         self._scans_on = scans_on
         self.hits = self.misses = self.dropped = 0
         self._schema = schema
@@ -245,7 +248,7 @@ class Plans:
         if not self.compiles or known.definition.operation is not OperationType.QUERY:
             return Plan(tuple(roots), None, None, None)
         values = operation.variables
-        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, scans_on=self._scans_on)
+        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, self._sizes, scans_on=self._scans_on)
         opened = {
             name: _opened(type_, name, values.coerced[name], itemgetter(name))
             for name, type_ in known.types

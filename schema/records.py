@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +72,10 @@ class Missing:
         return [f"{row}.node_type <> ALL (ARRAY[{', '.join(sorted(repr(name) for name in self.unrecorded))}])"]
 
 
+LEAST = 6
+"""Bytes of a value of one character with the quotes, the colon and the comma around its key and behind it."""
+
+
 @dataclass
 class Shape:
     """What a statement selects of a row, and how a row of its result becomes a record."""
@@ -81,6 +86,10 @@ class Shape:
     checks: list[tuple[str, Callable[[Any, str], Any], str]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     objects: list[tuple[str, ObjectField]] = field(default_factory=list)
+    times: Counter[str] = field(default_factory=Counter)
+    """How often the answer has a value, by its name: once for each alias."""
+    keys: int = 0
+    """Bytes of the keys of a row in the answer, and of values as short as they can be."""
 
     def add(self, name: str, expression: str) -> None:
         if name not in self.names:
@@ -93,6 +102,19 @@ class Shape:
         self.add(leaf.name, leaf.over("t"))
         if leaf.kind.decode:
             self.checks.append((leaf.name, leaf.kind.decode, f"{self.type.sql_name}.{'/'.join(leaf.columns)}"))
+
+    def add_key(self, key: str, name: str) -> None:
+        """The answer has a value, or what is below it, under a key."""
+        self.times[name] += 1
+        self.keys += len(key) + LEAST
+
+    def bytes(self, values: Sequence[Any]) -> int:
+        """About how many bytes a row is in the answer, without what lies below it."""
+        return self.keys + sum(
+            self.times[name] * len(value)
+            for name, value in zip(self.names, values, strict=False)
+            if isinstance(value, str) and name in self.times
+        )
 
     def record(self, values: Sequence[Any]) -> Record:
         record: Record = dict(zip(self.names, values, strict=False))

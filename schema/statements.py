@@ -13,8 +13,17 @@ from schema.places import Place, Variables, filled
 
 MAX_NAME = 63
 """Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
+MAX_PAIRS = 49
+"""Keys with values that one call of a function takes; it has a hundred arguments at most."""
 
 EMPTY = "'[]'::json"
+
+BEFORE = "/*before*/"
+"""Where a query that counts its bytes adds those of the queries that stand before it, as SQL."""
+SHORT = 20
+"""Bytes of a number or a short word, with what stands around it and its key."""
+PART = 50
+"""Lists that can have a part of an answer's bytes, one in so many, count them as they are built."""
 
 
 class NotCompilableError(Exception):
@@ -36,6 +45,30 @@ class InlineBinds(sql.Binds):
         return super().__call__(value, pg_type)
 
 
+class Query(str):
+    """A query of JSON, and about how many bytes that can have at most."""
+
+    __slots__ = ("size",)
+    size: int
+
+    @classmethod
+    def of(cls, text: str, size: int) -> Query:
+        """A query of so many bytes."""
+        made = cls(text)
+        made.size = size
+        return made
+
+
+def counted(rows: str, most: int) -> str:
+    """The same rows, whose JSON is ``j``; the statement fails as soon as they have more bytes together.
+
+    It is run again by the loaders then, which say so.
+    """
+    sized = f"SELECT s$.*, sum(pg_column_size(s$.j)) OVER (ROWS UNBOUNDED PRECEDING) AS size FROM ({rows}) s$"
+    over = "('bytes: ' || z$.size)::integer IS NULL"
+    return f"SELECT * FROM ({sized}) z$ WHERE CASE WHEN z$.size{BEFORE} > {most} THEN {over} ELSE true END"
+
+
 @dataclass
 class Object:
     """A JSON object of an answer: SQL by response key, and the queries that stand beside the row."""
@@ -45,14 +78,23 @@ class Object:
     counts: list[str] = field(default_factory=list)
     cuts: list[str] = field(default_factory=list)
     """The columns in which these queries say which lists are cut, where they do."""
+    size: int = 0
+    """Bytes of its JSON, at most about."""
+    counted: list[str] = field(default_factory=list)
+    """The aliases of its queries that count their bytes."""
 
-    def add(self, key: str, expression: str) -> None:
-        if len(key) > MAX_NAME:
-            raise NotCompilableError(f"the alias {key[:20]}... is longer than {MAX_NAME} characters")
+    def add(self, key: str, expression: str, size: int | None = None) -> None:
+        """A field, of so many bytes with its key, or of a short value."""
         self.fields.append((key, expression))
+        self.size += len(key) + SHORT if size is None else size
 
-    def query(self, query: str, alias: str) -> str:
+    def query(self, query: Query, alias: str) -> str:
         """Puts a query beside the row; returns its JSON."""
+        self.size += query.size
+        if BEFORE in query:
+            before = "".join(f" + coalesce(pg_column_size({one}.j), 0)" for one in self.counted)
+            query = Query(query.replace(BEFORE, before + BEFORE))
+            self.counted.append(alias)
         self.beside.append(f" LEFT JOIN LATERAL ({query}) {alias} ON true")
         self.counts.append(f"{alias}.n")
         self.cuts.append(f"{alias}.m")
@@ -60,19 +102,58 @@ class Object:
 
     @property
     def select(self) -> str:
-        """The object as a row, to be written as JSON."""
-        return "SELECT " + ", ".join(f'{expression} AS "{key}"' for key, expression in self.fields)
+        """The object as a row, to be written as JSON by `json`."""
+        if self._has_names:
+            return "SELECT " + ", ".join(f'{expression} AS "{key}"' for key, expression in self.fields)
+        values = ", ".join(f"{expression} AS f{place}" for place, (_, expression) in enumerate(self.fields))
+        return f"SELECT {self._written}::json AS j FROM (SELECT {values}) v$"
+
+    @property
+    def _has_names(self) -> bool:
+        """Whether all keys can be names of columns."""
+        return all(len(key) <= MAX_NAME for key, _ in self.fields)
+
+    @property
+    def _written(self) -> str:
+        """The text of the object, put together from its values, which are columns of ``v$``."""
+        pairs = [
+            f"""'{"," if place else "{"}"{key}":', coalesce(to_json(v$.f{place})::text, 'null')"""
+            for place, (key, _) in enumerate(self.fields)
+        ]
+        parts = [f"concat({', '.join(pairs[at : at + MAX_PAIRS])})" for at in range(0, len(pairs), MAX_PAIRS)]
+        return f"({' || '.join(parts)} || '}}')"
+
+    def json(self, alias: str) -> str:
+        """The JSON of the row that goes by an alias."""
+        return f"row_to_json({alias})" if self._has_names else f"{alias}.j"
 
     @property
     def below(self) -> str:
         """How many rows its queries have read, as SQL: what is added to the count of its own."""
         return "".join(f" + coalesce({one}, 0)" for one in self.counts)
 
-    def list(self, *, tells: bool) -> str:
-        """The select items of a list of such objects, which go by the alias ``o$``."""
-        total = f"sum(1{self.below})" if self.counts else "count(*)"
-        told = f", string_agg({self.told()}, '') AS m" if tells else ""
-        return f"coalesce(json_agg(o$), {EMPTY}) AS j, coalesce({total}, 0)::int AS n{told}"
+    @property
+    def listed(self) -> str:
+        """The JSON of a list of such objects, which go by the alias ``o$``."""
+        return f"coalesce(json_agg({'o$' if self._has_names else 'o$.j'}), {EMPTY})"
+
+    def list(self, source: str, limit: int, most: int, *, tells: bool) -> Query:
+        """The list of such objects, at most so many, which are made of the rows of a source one by one.
+
+        Where they can be large, they are counted as they come, so that the list ends with an error instead of growing
+        over ``most`` bytes.
+        """
+        size = limit * self.size
+        source = f"{source}{''.join(self.beside)} CROSS JOIN LATERAL ({self.select}) o$"
+        if size <= most // PART:
+            total = f"sum(1{self.below})" if self.counts else "count(*)"
+            told = f", string_agg({self.told()}, '') AS m" if tells else ""
+            return Query.of(f"SELECT {self.listed} AS j, coalesce({total}, 0)::int AS n{told} FROM {source}", size)
+        source += f" CROSS JOIN LATERAL (SELECT {self.json('o$')} AS j OFFSET 0) x$"
+        told, telling = (f", {self.told()} AS m", ", string_agg(w$.m, '') AS m") if tells else ("", "")
+        rows = f"SELECT x$.j, 1{self.below} AS n{told} FROM {source}"
+        total = f"coalesce(json_agg(w$.j), {EMPTY}) AS j, coalesce(sum(w$.n), 0)::int AS n{telling}"
+        return Query.of(f"SELECT {total} FROM ({counted(rows, most)}) w$", min(size, most))
 
     def told(self, *own: str) -> str:
         """What its queries say of lists that are cut, as SQL, with what is said of one of its own."""

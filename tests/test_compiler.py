@@ -20,6 +20,7 @@ from schema import plans
 from schema.indexes import Indexes
 from schema.records import Missing
 from schema.schema import build
+from schema.sizes import Sizes
 
 
 def endpoint(client: Client) -> GraphQLEndpoint:
@@ -187,7 +188,8 @@ def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
     assert isinstance(values, VariableValues)
-    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, Indexes(Facts()))
+        schema.graphql, schema.catalogue, lambda _operation, _reads: 0, Indexes(Facts()), Sizes(Facts(), 16_000_000)
+    )
     plan, _ = kept.get(kept.asked(document, definition, {}), values, Missing())
     assert plan.statement
     return plan.statement.sql, plan.statement.values(values.coerced)
@@ -389,3 +391,20 @@ async def test_rows_of_a_search_are_compiled_and_fall_back_to_the_loaders(
     assert [hit["node"]["experimentName"] for hit in broken["data"]["search"]["hits"]] == [
         hit["node"]["experimentName"] for hit in found["data"]["search"]["hits"]
     ]
+
+
+async def test_keys_longer_than_names_of_columns_are_compiled(on: Client, off: Client) -> None:
+    """Wherever a key stands: rows, pages, edges, groups, objects; with values that are null, and many at once."""
+    a = ("long_" * 20).__add__
+    many = " ".join(f"{a(f'n{n}')}: auc" for n in range(120))
+    query = f"""{{ {a("root")}: models(first: 3) {{
+      {a("total")}: totalCount
+      {a("info")}: pageInfo {{ {a("more")}: hasNextPage {a("end")}: endCursor }}
+      {a("edges")}: edges {{ {a("cursor")}: cursor {a("node")}: node {{ {a("t")}: __typename id {a("auc")}: auc }} }}
+      {a("sums")}: aggregate(groupBy: [{{ field: STAGE }}]) {{ {a("group")}: group {{ {a("stage")}: stage }}
+        {a("of")}: auc {{ {a("avg")}: avg {a("p95")}: p95 }} }}
+      nodes {{ {a("experiment")}: experiment {{ {a("name")}: experimentName {a("description")}: description }}
+        {a("deployments")}: deployments(first: 2) {{ {a("nodes")}: nodes {{ {a("all")}: productionMetrics id }} }} }}
+    }} wide: models(first: 2) {{ nodes {{ {many} stage }} }} }}"""
+    found = await asks_the_same(on, off, query)
+    assert found["extensions"]["cost"]["statements"] == 1

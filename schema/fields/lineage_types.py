@@ -201,7 +201,7 @@ class Filling:
     """Counts and reads nodes of an answer, as far as it is selected, on one snapshot; counts up to ``counted``."""
 
     def __init__(self, loaders: Loaders, reader: Reader, selection: Selection, counted: int = COUNTED) -> None:
-        self._loaders = Loaders(loaders.catalogue, reader, loaders.missing, loaders.facts)
+        self._loaders = loaders.over(reader, compiles=False)
         self._reader = reader
         self._selection = selection
         self._counted = counted

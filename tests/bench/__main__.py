@@ -31,9 +31,12 @@ from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
 
 from db.embedded_process import Postmaster, postmaster
+from db.facts import Facts
+from schema.indexes import Indexes
 from schema.plans import Plans
 from schema.records import Missing
 from schema.schema import build
+from schema.sizes import Sizes
 from tests.bench import load, report, servers
 from tests.bench.cases import Case, cases
 
@@ -63,7 +66,9 @@ def compiled(case: Case) -> dict[str, Any]:
     document = parse(case.query)
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     fragments = {n.name.value: n for n in document.definitions if isinstance(n, FragmentDefinitionNode)}
-    plans = Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0)
+    facts = Facts()
+    sizes = Sizes(facts, 16_000_000)
+    plans = Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, Indexes(facts), sizes)
     known = plans.asked(document, definition, fragments)
     coerced = []
     for one in case.variables:
