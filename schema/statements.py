@@ -64,7 +64,7 @@ def counted(rows: str, most: int) -> str:
 
     It is run again by the loaders then, which say so.
     """
-    sized = f"SELECT s$.*, sum(pg_column_size(s$.j)) OVER (ROWS UNBOUNDED PRECEDING) AS size FROM ({rows}) s$"
+    sized = f"SELECT s$.*, sum(pg_column_size(s$.j)) OVER (ROWS UNBOUNDED PRECEDING) AS size FROM ({rows} OFFSET 0) s$"
     over = "('bytes: ' || z$.size)::integer IS NULL"
     return f"SELECT * FROM ({sized}) z$ WHERE CASE WHEN z$.size{BEFORE} > {most} THEN {over} ELSE true END"
 
@@ -149,9 +149,8 @@ class Object:
             total = f"sum(1{self.below})" if self.counts else "count(*)"
             told = f", string_agg({self.told()}, '') AS m" if tells else ""
             return Query.of(f"SELECT {self.listed} AS j, coalesce({total}, 0)::int AS n{told} FROM {source}", size)
-        source += f" CROSS JOIN LATERAL (SELECT {self.json('o$')} AS j OFFSET 0) x$"
         told, telling = (f", {self.told()} AS m", ", string_agg(w$.m, '') AS m") if tells else ("", "")
-        rows = f"SELECT x$.j, 1{self.below} AS n{told} FROM {source}"
+        rows = f"SELECT {self.json('o$')} AS j, 1{self.below} AS n{told} FROM {source}"
         total = f"coalesce(json_agg(w$.j), {EMPTY}) AS j, coalesce(sum(w$.n), 0)::int AS n{telling}"
         return Query.of(f"SELECT {total} FROM ({counted(rows, most)}) w$", min(size, most))
 

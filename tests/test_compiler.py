@@ -188,8 +188,8 @@ def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
     assert isinstance(values, VariableValues)
-        schema.graphql, schema.catalogue, lambda _operation, _reads: 0, Indexes(Facts()), Sizes(Facts(), 16_000_000)
-    )
+    indexes, sizes = Indexes(Facts()), Sizes(Facts(), 16_000_000)
+    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, indexes, sizes)
     plan, _ = kept.get(kept.asked(document, definition, {}), values, Missing())
     assert plan.statement
     return plan.statement.sql, plan.statement.values(values.coerced)
