@@ -8,8 +8,8 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach_catalog import Found, read
-from db.attach_compare import FUNCTIONS, Difference, Severity, differences, unreadable
-from db.base import entities, table_of
+from db.attach_compare import FUNCTIONS, Difference, Severity, differences, sql_name, unreadable
+from db.base import entities, enum_types, table_of
 from db.own import make_own
 from db.roles import emptied_for_gateways, hides
 from db.setup import connect
@@ -27,6 +27,8 @@ class Differences:
     missing_tables: frozenset[str] = frozenset()
     missing_columns: frozenset[tuple[str, str]] = frozenset()
     """Those that are not there, and those of a wholly other type, which no field could read."""
+    missing_labels: frozenset[tuple[str, str]] = frozenset()
+    """Enums by their SQL names, with labels of the models that they lack."""
     notes: tuple[Difference, ...] = field(default=())
 
     def of(self, severity: Severity) -> Sequence[Difference]:
@@ -82,6 +84,13 @@ def _judge(found: Found) -> Differences:
             if name in tables
             for column, wanted in tables[name].columns.items()
             if column not in there.columns or unreadable(wanted, there.columns[column])
+        ),
+        missing_labels=frozenset(
+            (name, member.value)
+            for labels in enum_types()
+            if (name := sql_name(labels)) in found.enums
+            for member in labels
+            if member.value not in found.enums[name]
         ),
         notes=tuple(differences(found)),
     )

@@ -302,8 +302,13 @@ def _triggers(table: Table, there: FoundTable) -> Iterator[Difference]:
         )
 
 
+def sql_name(labels: type[Labels]) -> str:
+    """An enum as SQL names it."""
+    return f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
+
+
 def _enum(labels: type[Labels], found: Found) -> Iterator[Difference]:
-    name = f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
+    name = sql_name(labels)
     fields = [
         field_of(entity, column.name)
         for entity in entities().values()
@@ -321,9 +326,9 @@ def _enum(labels: type[Labels], found: Found) -> Iterator[Difference]:
         asked = bool(fields) and not labels.open_ended
         them = "it" if len(lacks) == 1 else "them"
         yield Difference(
-            Severity.BREAKS if asked else Severity.INFORMS, "missing label", name,
+            Severity.INFORMS, "missing label", name,
             f"the enum {name} lacks {_joined(lacks)}: no row has {them}"
-            + (f", and asking {_joined(fields)} for {them} is an error" if asked else ""),
+            + (f", {_joined(fields)} never equals {them}, and no change leads to {them}" if asked else ""),
         )  # fmt: skip
     for label in there:
         if label not in known:

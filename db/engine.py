@@ -440,8 +440,8 @@ _UNAVAILABLE = ("08", "57P", "53", "28", "3D")
 """Classes of SQLSTATE: connection, operator intervention, resources, authorization, a database that does not exist."""
 _MISSING = {"42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "42846"}
 """A table, column, type, function or schema is missing; the last three: it is another one than the statement needs."""
-_UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05"}
-"""A text that is no value of its type."""
+_UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05", "2201B", "54001"}
+"""A text that is no value of its type, or is nested too deeply to be read as one."""
 
 
 _TELLING = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, PoolTimeoutError)
@@ -482,7 +482,7 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
         return MissingObjectError(str(cause))
     if state == "42501":
         return NotPermittedError(str(cause))
-    if _refused_by_driver(error) or state in _UNREADABLE or (state in {"42601", "2201B"} and "jsonpath" in str(cause)):
+    if _refused_by_driver(error) or state in _UNREADABLE or (state == "42601" and not getattr(cause, "position", None)):
         return InvalidValueError(str(cause))
     if state.startswith("22"):
         return DataError(str(cause))

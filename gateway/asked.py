@@ -19,6 +19,7 @@ from gateway.headers import Headers
 from gateway.refusals import JSON, RefusedError, refuse, request_error
 from gateway.remembered import remembered
 from gateway.settings import Settings
+from schema import exact_json
 
 MAX_NAME = 256
 """Characters of an operation's name or a document's id."""
@@ -240,6 +241,8 @@ def _require_plain(header: bytes) -> None:
 
 def _json(raw: bytes, where: str) -> Any:
     try:
-        return orjson.loads(raw)
+        return exact_json.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _bad(f"{where} is not UTF-8 JSON: {error}.") from None
+    except ValueError as error:
+        raise _bad(f"{where} cannot be read: {error}.") from None

@@ -95,7 +95,9 @@ async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
         log.warning("%s", difference.message)
     if others := len(differences.notes) - len(differences.of(attach.Severity.BREAKS)):
         log.info("%d more differences from the data dictionary; `e2i-gateway db check` lists them", others)
-    return Missing(differences.missing_tables, differences.missing_columns), await facts.read(engine)
+    return Missing(
+        differences.missing_tables, differences.missing_columns, labels=differences.missing_labels
+    ), await facts.read(engine)
 
 
 async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:

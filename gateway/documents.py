@@ -24,11 +24,12 @@ from graphql import (
     parse,
     validate,
 )
-from graphql.validation import NoSchemaIntrospectionCustomRule, specified_rules
+from graphql.validation import NoSchemaIntrospectionCustomRule, ValuesOfCorrectTypeRule, specified_rules
 
 from gateway.refusals import SHALLOWER, RefusedDocumentError, refuse
 from gateway.settings import Settings
 from schema.errors import GatewayError
+from schema.input_errors import PlacedValuesRule
 from schema.plans import KnownOperation
 
 MAX_ERRORS = 20
@@ -82,7 +83,8 @@ class Documents:
     def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 150_000) -> None:
         self._schema = schema
         self._settings = settings
-        self._rules = [*specified_rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
+        rules = [PlacedValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules]
+        self._rules = [*rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
         self.hits = self.misses = 0
         self._capacity = capacity
         self._size = 0

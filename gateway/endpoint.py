@@ -46,6 +46,7 @@ from gateway.shape import ShapeWatch
 from gateway.telemetry import request_id as current_request_id
 from gateway.trusted import KnownDocuments
 from gateway.watch import Entry, Watch
+from schema import exact_json
 from schema.answers import Execution, Outcome
 from schema.catalogue import Catalogue
 from schema.errors import GatewayError, missing_object
@@ -332,7 +333,7 @@ class GraphQLEndpoint:
 
     def sameness(self, begun: Begun, call: Call) -> Hashable:
         """What messages depend on beside what has happened: they are the same for all callers where it is."""
-        variables = orjson.dumps(begun.asked.variables)
+        variables = exact_json.dumps(begun.asked.variables)
         return begun.known, variables, call.caller.scopes, call.caller.identity, self.access
 
     async def messages(self, begun: Begun, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
@@ -472,7 +473,7 @@ class GraphQLEndpoint:
         """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
         text = self._known.text(asked)
         if not self._settings.introspection:
-            call.reporter.sent = text + orjson.dumps(asked.variables).decode()
+            call.reporter.sent = text + exact_json.dumps(asked.variables).decode()
         document = self.documents.get(text)
         if asked.hash:
             self._known.register(asked, text)

@@ -23,6 +23,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
+from schema import exact_json
 from schema.answers import Outcome
 from schema.plans import KnownOperation, Plan
 from schema.selection import Operation, Selection
@@ -108,7 +109,7 @@ class AboutSchema:
         """The answer to an operation with variables as they were given."""
         text = known.document.loc.source.body if known.document.loc else ""
         name = known.definition.name.value if known.definition.name else None
-        key = text, orjson.dumps([name, given])
+        key = text, exact_json.dumps([name, given])
         async with self._one:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)

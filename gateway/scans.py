@@ -15,7 +15,7 @@ from schema.aggregates import PERCENTILES, aggregated
 from schema.catalogue import Catalogue, RelationField, Type
 from schema.filters import DOCUMENTS, ORDER, TEXT, few
 from schema.indexes import Indexes, Served
-from schema.orders import LEAF
+from schema.orders import LEAF, of_field
 from schema.selection import Selection
 
 COUNTED = 20
@@ -231,13 +231,7 @@ class Scans:
                 equal.update(leaf.columns)
         terms = type_.order
         if asked:
-            leaves = [(type_.columns[one[LEAF].value], one) for one in asked if one.get(LEAF) is not None]
-            terms = tuple(
-                type_.order_term(
-                    leaf, descending=one["direction"].value == "DESC", nulls_first=one["nulls"].value == "FIRST"
-                )
-                for leaf, one in leaves
-            )
+            terms = tuple(of_field(type_, one) for one in asked if one.get(LEAF) is not None)
         served = self._indexes.serves(type_, terms, equal)
         return served is not None and (served.terms == len(terms) or _tells_apart(type_, served))
 

@@ -24,6 +24,7 @@ from gateway.context import Caller
 from gateway.settings import Settings
 from gateway.websocket_operations import Operations, errors
 from gateway.websocket_transport import DROP, Drop
+from schema import exact_json
 from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.websocket")
@@ -211,15 +212,7 @@ class Socket:
 
     async def _hear(self, event: Message) -> None:
         self._meter()
-        text = event.get("text")
-        if text is None:
-            raise ClosedError(INVALID, "Invalid message: messages are JSON in text frames")
-        try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            raise ClosedError(INVALID, "Invalid message: it is not JSON") from None
-        if not isinstance(message, dict):
-            raise ClosedError(INVALID, "Invalid message: it is not an object")
+        message = _message(event.get("text"))
         match message.get("type"):
             case "connection_init":
                 await self._initialise(_payload(message))
@@ -249,7 +242,7 @@ class Socket:
             )
 
     async def _say(self, message: Mapping[str, Any]) -> None:
-        await self._write(orjson.dumps(message).decode())
+        await self._write(exact_json.dumps(message).decode())  # a ping may have said something in numbers
 
     async def _write(self, text: str) -> None:
         """Sends a message.
@@ -370,6 +363,20 @@ class Socket:
                 del self._operations[id_]
             if self._leaving and not self._single:
                 self._end(ClosedError(RESTART, "Service restart"))
+
+
+def _message(text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise ClosedError(INVALID, "Invalid message: messages are JSON in text frames")
+    try:
+        message = exact_json.loads(text)
+    except orjson.JSONDecodeError:
+        raise ClosedError(INVALID, "Invalid message: it is not JSON") from None
+    except ValueError as error:
+        raise ClosedError(INVALID, f"Invalid message: {error}") from None
+    if not isinstance(message, dict):
+        raise ClosedError(INVALID, "Invalid message: it is not an object")
+    return message
 
 
 def _payload(message: Mapping[str, Any]) -> dict[str, Any] | None:

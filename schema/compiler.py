@@ -421,6 +421,8 @@ class Compiler:
         if len(nulls) != len(order):
             raise NotCompilableError("the cursor is of another order")
         values = applied(lambda text: cursors.decode(argument, text, type_, order), cursor)
+        if any(nulls):  # each request looks at the whole cursor, though no value of it may be needed
+            self.bind(values, "text")
         return tuple(None if null else applied(itemgetter(place), values) for place, null in enumerate(nulls))
 
     # -- common ----------------------------------------------------------------------------------------------------

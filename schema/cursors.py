@@ -62,6 +62,8 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
         raise invalid(
             argument, f"belongs to another order ({str(ordering)[:200]}) than this list's ({signature(order)})"
         )
+    if any(value is None and not term.nullable for value, term in zip(values, order, strict=True)):
+        raise invalid(argument, "holds null in a key, which no row has; pass a cursor as a list has given it")
     return tuple(values)
 
 

@@ -6,14 +6,14 @@ finds rows that have a value.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-import orjson
-
+from schema import exact_json
 from schema.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.errors import GatewayError, bad_argument
 from schema.kinds import Kind
@@ -91,6 +91,12 @@ def _is_null(column: str, value: Any, _bind: Bind) -> str:
     return f"{column} IS {'' if value else 'NOT '}NULL"
 
 
+def _is_json_null(column: str, value: Any, _bind: Bind) -> str:
+    """Both are null in an answer; a column may be json, which has no operators of its own."""
+    stored = f"{column}::jsonb {'=' if value else '<>'} 'null'"
+    return f"{column} IS NULL OR {stored}" if value else stored
+
+
 def _compare(operator: str) -> Build:
     return lambda column, value, bind: f"{column} {operator} {bind(value)}"
 
@@ -135,17 +141,17 @@ LISTS = (
 )  # fmt: skip
 DOCUMENTS = (
     Operator("contains", "json", "Contains this JSON: objects by their given keys, lists by their given items.",
-             lambda c, v, bind: f"{c} @> {bind.text(applied(_json, v), 'jsonb')}"),
+             lambda c, v, bind: f"{c}::jsonb @> {bind.text(applied(_json, v), 'jsonb')}"),
     Operator("hasKey", "text", "The object has the key, or the list the text.",
-             lambda c, v, bind: f"{c} ? {bind.text(v)}"),
+             lambda c, v, bind: f"{c}::jsonb ? {bind.text(v)}"),
     Operator("path", "text", "The SQL/JSON path finds something: `$.roc_auc ? (@ > 0.8)`.",
-             lambda c, v, bind: f"{c} @? {bind.text(v, 'jsonpath')}"),
-    Operator("isNull", "flag", "Whether there is no value.", _is_null),
+             lambda c, v, bind: f"{c}::jsonb @? {bind.text(v, 'jsonpath')}"),
+    Operator("isNull", "flag", "Whether there is no value, or the value is JSON's null.", _is_json_null),
 )  # fmt: skip
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return exact_json.dumps(value, text_of).decode()
 
 
 def _closed(pattern: str) -> str:
@@ -181,13 +187,15 @@ class Where:
     """Turns coerced `where` arguments into predicates over a row alias.
 
     ``missing`` says which column of a table the database lacks; a filter by it is a named error. ``order`` is that of
-    the rows of which a relation leads to the first.
+    the rows of which a relation leads to the first. ``lacks_label`` says which label an enum of the database lacks: no
+    value equals it, and none comes before it or behind it.
     """
 
     catalogue: Catalogue
     binds: Binds
     missing: Callable[[Type, tuple[str, ...]], GatewayError | None]
     order: Default
+    lacks_label: Callable[[Kind, str], bool] = lambda _kind, _label: False
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
     _joined: int = 0
     """Relations so far that become joins of the query at hand."""
@@ -232,7 +240,17 @@ class Where:
             operator = known[name]
             here = f"{path}.{name}"
             checked = applied(partial(self._checked, operator, here), operand)
+            if leaf.kind.labels and not leaf.kind.is_list:
+                if operator.takes == "list":
+                    checked = applied(partial(self._known, leaf.kind), checked)
+                elif isinstance(checked, enum.Enum) and self.lacks_label(leaf.kind, checked.value):
+                    yield "true" if name == "ne" else "false"
+                    continue
             yield operator.build(leaf.value_over(row), checked, bind)
+
+    def _known(self, kind: Kind, values: list[Any]) -> list[Any]:
+        """The labels among the values that the database has."""
+        return [one for one in values if not self.lacks_label(kind, text_of(one))]
 
     def _checked(self, operator: Operator, path: str, operand: Any) -> Any:
         if operand is None and operator.name not in {"eq", "ne"}:
@@ -292,15 +310,15 @@ def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]
                 yield column
 
 
-def json_paths(where: Any, path: str = "where") -> Iterator[str]:
-    """The arguments of a filter whose text only the database can check."""
+def json_paths(where: Any, path: str = "where") -> Iterator[tuple[str, str]]:
+    """The arguments of a filter whose text only the database can check, with their texts."""
     if isinstance(where, list):
         for place, one in enumerate(where):
             yield from json_paths(one, f"{path}[{place}]")
     elif isinstance(where, Mapping):
         for name, value in where.items():
             if name == "path" and isinstance(value, str):
-                yield f"{path}.path"
+                yield f"{path}.path", value
             else:
                 yield from json_paths(value, f"{path}.{name}")
 

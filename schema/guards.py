@@ -51,6 +51,12 @@ def _all_guards(lifecycle: Lifecycle) -> list[Guard]:
     return [guard for step in steps for guard in step.guards]
 
 
+def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels | None) -> list[Labels]:
+    """The states that a row in this one may move to, of those that the database can hold."""
+    kind = type_.column_kind(lifecycle.column)
+    return [one for one in lifecycle.allowed(state) if not missing.lacks_label(kind, lifecycle.text(one))]
+
+
 async def obstacles(
     fetch: Fetch, type_: Type, lifecycle: Lifecycle, asked: Sequence[Ask], to: Labels | None = None
 ) -> list[dict[Labels, list[Obstacle]]]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from db.transaction import Transaction
+from schema import exact_json
 from schema.filters import text_of
 from schema.lifecycle import Request, Subject, invalid
 
@@ -34,7 +35,7 @@ def digest(request: Request, asked: Sequence[Subject], given: Mapping[str, Any])
     """
     subjects = [[subject.key, subject.version] for subject in asked]
     meant = [request.mutation, subjects, given, request.reason, request.force]
-    text = orjson.dumps(meant, default=text_of, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
+    text = exact_json.dumps(meant, text_of, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
     return hashlib.sha256(text).hexdigest()
 
 

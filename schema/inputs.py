@@ -51,6 +51,9 @@ def reached(catalogue: Catalogue, type_: Type) -> list[RelationField]:
     return [one for one in type_.relations.values() if not catalogue[one.target].arguments]
 
 
+_BESIDE = "Beside a relation it is said of the field that the relation's order names."
+
+
 class Inputs:
     """The input classes of every type of a catalogue."""
 
@@ -98,9 +101,8 @@ class Inputs:
         for relation in reached(self._catalogue, type_):
             if not relation.many:
                 fields[relation.name] = (self.order[relation.target], f"Order by a field of: {relation.description}")
-        cls.__annotations__ = {"direction": Direction, "nulls": Nulls}
-        cls.direction = strawberry.field(description="Least or greatest first.", default=Direction.ASC)
-        cls.nulls = strawberry.field(description="Where rows without a value stand.", default=Nulls.LAST)
+        fields["direction"] = (Direction, f"Least or greatest first; ASC unless said. {_BESIDE}")
+        fields["nulls"] = (Nulls, f"Where rows without a value stand; LAST unless said. {_BESIDE}")
         described(cls, fields, f"One term of an order of {type_.name} rows: a field, or one relation's order.")
 
     def _fields(self, type_: Type) -> Any:

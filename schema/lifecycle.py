@@ -11,18 +11,18 @@ from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from pgvector.sqlalchemy import Vector
 
 from db.base import Labels
 from db.lifecycle import ACTOR, REASON, Lifecycle
 from db.transaction import Proof, Transaction
-from schema import ids, previews, sql
+from schema import exact_json, ids, previews, sql
 from schema.catalogue import Catalogue, ColumnField, Type
 from schema.effects import EFFECTS
 from schema.errors import missing_object
 from schema.filters import text_of
 from schema.guards import ROW, Ask, Obstacle, obstacles
+from schema.guards import allowed as possible
 from schema.kinds import Kind
 from schema.records import Missing
 from schema.results import (
@@ -311,7 +311,7 @@ class Work:
     def _origin(self, lifecycle: Lifecycle, row: Row, to: Labels) -> Labels:
         text = row[lifecycle.column]
         origin = lifecycle.state(text)
-        allowed = lifecycle.allowed(origin)
+        allowed = possible(self.missing, row.type, lifecycle, origin)
         if origin is None or to not in allowed:
             names = [state.name for state in allowed]
             may = f"it may become {', '.join(names)}" if names else "it stays so"
@@ -423,7 +423,7 @@ def bound(kind: Kind, value: Any, bind: sql.Binds) -> str:
     if isinstance(value, Sql):
         return value.text
     if kind.graphql == "JSON":
-        return bind(orjson.dumps(value, default=text_of).decode(), "text::jsonb")
+        return bind(exact_json.dumps(value, text_of).decode(), "text::jsonb")
     if kind.is_list:
         return bind([text_of(item) for item in value], f"text[]::{kind.pg_type}")
     return bind(text_of(value), f"text::{kind.pg_type}")

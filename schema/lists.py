@@ -32,15 +32,45 @@ class Slice:
     limit: int
     backward: bool
     order: tuple[OrderTerm, ...]
-    position: Position | None
+    positions: Mapping[str, Position]
+    """Where the cursors stand that were given, by their arguments: `after`, `before` or both."""
     where: Mapping[str, Any] | None
     given: Given
+
+    @property
+    def position(self) -> Position | None:
+        """Where reading begins, None at the list's end."""
+        return self.positions.get("before" if self.backward else "after")
+
+    @property
+    def end(self) -> Position | None:
+        """Where reading ends at the latest, None at the list's other end."""
+        return self.positions.get("after" if self.backward else "before")
 
     @property
     def page(self) -> sql.Page:
         """The page to read: one row more than asked tells whether there are more."""
         order = tuple(term.reversed() for term in self.order) if self.backward else self.order
         return sql.Page(order, self.limit + 1, self.position)
+
+    def before_end(self, bind: sql.Binds) -> list[str]:
+        """What rows of the page must fulfil, beside what all of the list do, over the alias ``t``."""
+        if self.end is None:
+            return []
+        order = [term.reversed() for term in self.page.order]
+        return [" OR ".join(f"({branch})" for branch in sql.after(order, self.end, "t", bind))]
+
+    def behind_end(self, rows: str, bind: sql.Binds, where: Sequence[str]) -> str | None:
+        """Whether any of the list's ``rows`` stand at the end of the page or behind it; None where it has none."""
+        if self.end is None:
+            return None
+        return sql.exists_up_to(rows, [term.reversed() for term in self.page.order], self.end, bind, where=where)
+
+    def before_start(self, rows: str, bind: sql.Binds, where: Sequence[str]) -> str | None:
+        """Whether any of the list's ``rows`` stand before the page; None where it begins at an end of the list."""
+        if self.position is None:
+            return None
+        return sql.exists_up_to(rows, self.page.order, self.position, bind, where=where)
 
 
 def few_ids(values: Sequence[str]) -> Sequence[str]:
@@ -83,27 +113,19 @@ class Lists:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
         """
         first, last = arguments.get("first"), arguments.get("last")
-        after, before = arguments.get("after"), arguments.get("before")
         if first is not None and last is not None:
             raise bad_argument("last", "pass `first` or `last`, not both: a page is read from one end")
-        if after is not None and before is not None:
-            raise bad_argument("before", "pass `after` (with `first`) or `before` (with `last`), not both")
-        if before is not None and first is not None:
-            raise bad_argument("before", "`before` reads backward: pass it with `last`, or use `after` with `first`")
-        if after is not None and last is not None:
-            raise bad_argument("after", "`after` reads forward: pass it with `first`, or use `before` with `last`")
         for name, value in (("first", first), ("last", last)):
             if value is not None and not 0 <= value <= MAX_PAGE:
                 raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
-        backward = last is not None or before is not None
         where = arguments.get("where")
         order = self._asked_order(type_, arguments.get("orderBy"), {*equal, *equal_columns(type_, where)})
-        cursor = before if backward else after
-        argument = "before" if backward else "after"
-        position = None if cursor is None else decode(argument, cursor, type_, order)
+        cursors_ = {name: arguments[name] for name in ("after", "before") if arguments.get(name) is not None}
+        positions = {name: decode(name, cursor, type_, order) for name, cursor in cursors_.items()}
+        backward = last is not None or (first is None and positions.keys() == {"before"})
         asked = last if backward else first
         values = given(self.catalogue, type_.arguments, arguments)
-        return Slice(default if asked is None else asked, backward, order, position, where, values)
+        return Slice(default if asked is None else asked, backward, order, positions, where, values)
 
     def _asked_order(
         self, type_: Type, asked: Sequence[Mapping[str, Any]] | None, equal: Collection[str]
@@ -126,7 +148,7 @@ class Lists:
             what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
-        asked = Where(self.catalogue, bind, missing, self.order).predicates(type_, where, "t")
+        asked = Where(self.catalogue, bind, missing, self.order, self.missing.lacks_label).predicates(type_, where, "t")
         return [*self.missing.conditions(type_, "t"), *asked]
 
     def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from strawberry.dataloader import DataLoader
 
-from db.engine import NEVER_TWICE, DatabaseError, InvalidValueError, Reader
+from db.engine import NEVER_TWICE, NO_SETTINGS, DatabaseError, InvalidValueError, Reader
 from db.facts import Facts
 from schema import aggregates, cursors, sql
 from schema.arguments import Given, bound, given, parse_id, type_of
@@ -170,17 +170,20 @@ class Loaders:
         fields = {child.name: child for child in selection.fields.values()}
         wants_rows = bool(fields.keys() & {"nodes", "edges", "pageInfo"})
         self.lists.refuse_missing(type_, below)
-        pages, totals, others = await asyncio.gather(
+        ahead, behind = ("hasNextPage", "hasPreviousPage")[:: -1 if slice_.backward else 1]
+        asked = {child.name for info in fields.values() if info.name == "pageInfo" for child in info.fields.values()}
+        pages, totals, others, beyond = await asyncio.gather(
             self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
             self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
-            self._other_side(type_, selection, slice_, below, keys),
+            self._sides(type_, slice_, below, keys, slice_.before_start) if behind in asked else _nothing(keys),
+            self._sides(type_, slice_, below, keys, slice_.behind_end) if ahead in asked else _nothing(keys),
         )
         scope = Scope(type_, below, slice_.where, slice_.given)
         whole = slice_.limit if is_unsized(selection) else math.inf
         return [
-            self._connection(type_, slice_, page or [], total, bool(other))
+            self._connection(type_, slice_, page or [], total, other=bool(other), beyond=bool(further))
             | {"scope": scope, "key": key, CUT: one_cut(selection) if len(page or ()) > whole else None}
-            for key, page, total, other in zip(keys, pages, totals, others, strict=True)
+            for key, page, total, other, further in zip(keys, pages, totals, others, beyond, strict=True)
         ]
 
     def aggregate(self, connection: Record, selection: Selection) -> Any:
@@ -198,9 +201,10 @@ class Loaders:
             statement = asked.statement(rows, self.conditions(scope.type, scope.below, scope.where, bind), bind)
             found: list[list[Record]] = [[] for _ in keys]
             if source is None:
-                found[0] = [asked.record(row) for row in await self.fetch(statement, bind)]
+                found[0] = [asked.record(row) for row in await self.fetch(statement, bind, where=scope.where)]
             else:
-                for place, *row in await self.fetch(sql.per_parent(statement, source), bind):
+                statement = sql.per_parent(statement, source)
+                for place, *row in await self.fetch(statement, bind, where=scope.where):
                     found[place - 1].append(asked.record(row))
             return [aggregates.groups(records) for records in found]
 
@@ -219,7 +223,7 @@ class Loaders:
         source = self._parents(below, keys, bind)
         rows = type_.source(bound(slice_.given, bind))
         where = self.conditions(type_, below, slice_.where, bind)
-        statement = sql.page(rows, shape.select, slice_.page, bind, where=where)
+        statement = sql.page(rows, shape.select, slice_.page, bind, where=[*where, *slice_.before_end(bind)])
         pages: list[list[Record]] = [[] for _ in keys]
         if source is None:
             pages[0] = await self._records(shape, await self.fetch(statement, bind, slice_))
@@ -256,30 +260,19 @@ class Loaders:
         statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind))
         return await self._facts(below, keys, statement, bind, slice_)
 
-    async def _other_side(
+    async def _sides(
         self,
         type_: Type,
-        selection: Selection,
         slice_: Slice,
         below: tuple[str, RelationField] | None,
         keys: Sequence[Key],
+        side: Callable[[str, sql.Binds, Sequence[str]], str | None],
     ) -> list[Any]:
-        """Whether rows lie on the cursor's other side, where that is asked for; without a cursor there are none."""
-        name = "hasNextPage" if slice_.backward else "hasPreviousPage"
-        asked = any(
-            child.name == name
-            for info in selection.fields.values()
-            if info.name == "pageInfo"
-            for child in info.fields.values()
-        )
-        if slice_.position is None or not asked:
-            return await _nothing(keys)
+        """Whether rows lie on one side of the page, beyond a cursor; without a cursor there nobody needs to ask."""
         bind = sql.Binds()
-        order = slice_.page.order
         where = self.conditions(type_, below, slice_.where, bind)
-        rows = type_.source(bound(slice_.given, bind))
-        statement = sql.exists_up_to(rows, order, slice_.position, bind, where=where)
-        return await self._facts(below, keys, statement, bind, slice_)
+        statement = side(type_.source(bound(slice_.given, bind)), bind, where)
+        return await (self._facts(below, keys, statement, bind, slice_) if statement else _nothing(keys))
 
     async def _facts(
         self,
@@ -302,8 +295,11 @@ class Loaders:
         parent, relation = below
         return sql.parents(self.catalogue[parent], relation.join.local_columns, keys, bind)
 
-    def _connection(self, type_: Type, slice_: Slice, rows: list[Record], total: Any, other: bool) -> Record:  # noqa: FBT001
-        more = len(rows) > slice_.limit
+    def _connection(
+        self, type_: Type, slice_: Slice, rows: list[Record], total: Any, *, other: bool, beyond: bool
+    ) -> Record:
+        """``other``: whether rows lie before where the page begins; ``beyond``: behind the cursor that ends it."""
+        more = len(rows) > slice_.limit or beyond
         rows = rows[: slice_.limit]
         if slice_.backward:
             rows.reverse()
@@ -473,18 +469,38 @@ class Loaders:
             loader = self._loaders[place] = DataLoader(load_fn=load)
         return loader
 
-    async def fetch(self, statement: str, bind: sql.Binds, slice_: Slice | None = None) -> Sequence[Sequence[Any]]:
-        """Runs a statement; a value that the database cannot read is an error of the slice's argument."""
+    async def fetch(
+        self,
+        statement: str,
+        bind: sql.Binds,
+        slice_: Slice | None = None,
+        where: Mapping[str, Any] | None = None,
+        settings: Mapping[str, str] = NO_SETTINGS,
+    ) -> Sequence[Sequence[Any]]:
+        """Runs a statement; a value that the database cannot read is an error of the slice's or the filter's."""
+        where = slice_.where if slice_ else where
         try:
-            return await self.reader.fetch(statement, bind.values)
+            return await self.reader.fetch(statement, bind.values, settings)
         except InvalidValueError as error:
-            if slice_ and slice_.position:
-                argument = "before" if slice_.backward else "after"
-                raise cursors.invalid(argument, "holds values that its columns cannot have") from error
-            if slice_ and slice_.where:
-                where = " or ".join(json_paths(slice_.where)) or "where"
-                raise bad_argument(where, f"the database cannot read the value: {error}") from error
+            await self._refuse_paths(where)
+            if slice_ and slice_.positions:
+                arguments = " or ".join(slice_.positions)
+                raise cursors.invalid(arguments, "holds values that its columns cannot have") from error
+            if where:
+                raise bad_argument("where", f"the database cannot read a value of it: {error}") from error
             raise
+
+    async def _refuse_paths(self, where: Mapping[str, Any] | None) -> None:
+        """Looks for the SQL/JSON path of a filter that is none.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``, with what the database says of it.
+        """
+        for argument, path in json_paths(where):
+            try:
+                await self.reader.fetch("SELECT length($1::text::jsonpath::text)", [path])
+            except InvalidValueError as error:
+                raise bad_argument(argument, f"is no SQL/JSON path: {error}") from error
 
 
 def one_cut(selection: Selection) -> Counter[tuple[str, ...]]:

@@ -110,6 +110,10 @@ class Page:
         """Whether rows lie on the cursor's other side, as SQL."""
         raise NotImplementedError
 
+    def _beyond(self) -> str | None:
+        """Whether rows lie at the cursor that ends the page or behind it, as SQL; None where no cursor does."""
+        return None
+
     def _cursor(self, row: str) -> str:
         """The cursor of a row of the page, as SQL."""
         raise NotImplementedError
@@ -175,6 +179,8 @@ class Page:
     def _info(self, selection: Selection) -> str:
         """Where the page lies in its list, as JSON."""
         more = self._has_more
+        if beyond := self._beyond():
+            more = f"({more} OR {beyond})"
         first = f"(SELECT {self._cursor(self._q)} FROM {self._q} WHERE at_ = 1)"
         last = f"(SELECT {self._cursor(self._q)} FROM {self._q} ORDER BY at_ DESC LIMIT 1)"
         made = Object()
@@ -210,14 +216,15 @@ class ListPage(Page):
         self._rows = type_.source(bound(slice_.given, self._bind))
         self._where = [*on, *compiler.filters(type_, slice_.where)]
         if not self._wants_rows:
-            self._check(slice_.position or ())
+            self._check([value for position in slice_.positions.values() for value in position])
 
     def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
         order = self._slice.order if self._wants_cursors() else ()
         values = [*(f"t.{column}" for column in columns), *(f"{term.over('t')}::text" for term in order)]
         select = [f"{value} AS f{place}" for place, value in enumerate(values)]
         page = self._slice.page if self._ends else replace(self._slice.page, limit=self._slice.limit)
-        rows = sql.page(self._rows, select, page, self._bind, where=self._where)
+        where = [*self._where, *self._slice.before_end(self._bind)]
+        rows = sql.page(self._rows, select, page, self._bind, where=where)
         return rows, [f"o{place}" for place in range(len(order))]
 
     def _wants_cursors(self) -> bool:
@@ -229,11 +236,12 @@ class ListPage(Page):
         return sql.count(self._rows, where=self._where)
 
     def _other_side(self) -> str:
-        slice_ = self._slice
-        if slice_.position is None:
-            return "false"
-        found = sql.exists_up_to(self._rows, slice_.page.order, slice_.position, self._bind, where=self._where)
-        return f"({found})"
+        found = self._slice.before_start(self._rows, self._bind, self._where)
+        return f"({found})" if found else "false"
+
+    def _beyond(self) -> str | None:
+        found = self._slice.behind_end(self._rows, self._bind, self._where)
+        return f"({found})" if found else None
 
     def _cursor(self, row: str) -> str:
         order = self._slice.order

@@ -32,6 +32,7 @@ from graphql.execution.get_variable_signature import GraphQLVariableSignature, g
 from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 from graphql.pyutils import Undefined
 
+from schema import input_errors
 from schema.catalogue import Catalogue
 from schema.compiler import Compiler
 from schema.errors import GatewayError
@@ -100,7 +101,7 @@ def variable_values(
     schema: GraphQLSchema,
     known: KnownOperation,
     given: Mapping[str, Any],
-    max_errors: int | None = None,
+    max_errors: int = 20,
     *,
     hide: bool = False,
 ) -> VariableValues | list[GraphQLError]:
@@ -118,11 +119,23 @@ def variable_values(
         except Exception:  # noqa: BLE001 - what a scalar says of it, graphql-core tells where it is
             made = Undefined
         if made is Undefined:
-            nodes = known.definition.variable_definitions or ()
-            return get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=hide)
+            return _slowly(schema, known, given, max_errors, hide=hide)
         sources[name] = VariableValueSource(signature, value)
         coerced[name] = made
     return VariableValues(sources, coerced)
+
+
+def _slowly(
+    schema: GraphQLSchema, known: KnownOperation, given: Mapping[str, Any], max_errors: int, *, hide: bool
+) -> VariableValues | list[GraphQLError]:
+    nodes = known.definition.variable_definitions or ()
+    values = get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=hide)
+    if isinstance(values, VariableValues):
+        return values
+    try:
+        return input_errors.of_variables(known.signatures, nodes, given, max_errors, hide=hide) or values
+    except RecursionError:
+        return values
 
 
 def _coercion(type_: Any) -> Callable[[Any], Any] | None:

@@ -40,6 +40,8 @@ class Missing:
     """What the caller may not read, as ``table`` or ``table.column``: all of it is among the tables and columns too."""
     unrecorded: Mapping[str, Withheld] = field(default_factory=dict)
     """The types whose recorded changes are withheld, and for want of which scope."""
+    labels: frozenset[tuple[str, str]] = frozenset()
+    """The labels that enums of the database lack, as ``(the enum as SQL names it, label)``: no row has them."""
     database: Missing | None = None
     """What the database lacks alone, where something is withheld beside it."""
 
@@ -60,6 +62,10 @@ class Missing:
                 name = f"{type_.sql_name}.{column}"
                 return self.withheld.get(name, name)
         return None
+
+    def lacks_label(self, kind: Kind, label: str) -> bool:
+        """Whether no value of a kind can have a label, since its enum does not."""
+        return bool(self.labels) and (kind.pg_type, label) in self.labels
 
     def withholds(self, names: Iterable[str]) -> Withheld | None:
         """The first of these tables and columns that the caller may not read."""

@@ -106,13 +106,13 @@ def withholding(lacks: Missing, scopes: frozenset[str]) -> Missing:
                 columns.add((type_.sql_name, column.name))
                 withheld[f"{type_.sql_name}.{column.name}"] = Withheld(f"{type_.sql_name}.{column.name}", scope)
     tables = frozenset(type_.table.fullname for type_ in catalogue() if type_.table.fullname in withheld)
-    found = Missing(lacks.tables | tables, lacks.columns | columns, withheld, database=lacks)
+    found = Missing(lacks.tables | tables, lacks.columns | columns, withheld, labels=lacks.labels, database=lacks)
     unrecorded = {
         type_.name: what
         for type_ in catalogue()
         if type_.is_node and (what := found.withholds(written(type_.name)) or found.withholds([type_.sql_name]))
     }
-    return Missing(found.tables, found.columns, withheld, unrecorded, database=lacks)
+    return Missing(found.tables, found.columns, withheld, unrecorded, lacks.labels, lacks)
 
 
 # -- what SQL reads ----------------------------------------------------------------------------------------------------

@@ -71,11 +71,14 @@ class SimilaritySearch(Similarity):
         shape = loaders.shape(self.type, node_selections(selection), bind)
         statement = self.page(search, shape.select, loaders.lists, bind)
         shape.names += _VALUES
-        return [shape.record(row) for row in await loaders.reader.fetch(statement, bind.values, search.settings)]
+        return [
+            shape.record(row)
+            for row in await loaders.fetch(statement, bind, where=search.where, settings=search.settings)
+        ]
 
     async def _number(self, loaders: Loaders, count: Any, search: Search) -> int:
         bind = sql.Binds()
-        return int((await loaders.fetch(count(search, loaders.lists, bind), bind))[0][0])
+        return int((await loaders.fetch(count(search, loaders.lists, bind), bind, where=search.where))[0][0])
 
     async def _refuse_unlike(self, loaders: Loaders, search: Search) -> None:
         """Raises if there is no such row, or none with a vector: nothing is similar to it."""

@@ -109,7 +109,7 @@ def page_arguments(default: int) -> dict[str, Any]:
         "first": argument(int, f"How many rows from the start: 0 to {MAX_PAGE}, {default} unless said."),
         "after": argument(str, "Read on behind this cursor: `pageInfo.endCursor` of the page before."),
         "last": argument(int, f"How many rows from the end: 0 to {MAX_PAGE}. Not together with `first`."),
-        "before": argument(str, "Read backward from this cursor: `pageInfo.startCursor` of the page behind."),
+        "before": argument(str, "Only rows before this cursor: `pageInfo.startCursor` of the page behind."),
     }
 
 

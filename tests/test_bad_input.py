@@ -109,9 +109,6 @@ async def test_nodes_has_a_cap(demo: Client) -> None:
         ("last: -1", "last"),
         ("last: 1001", "last"),
         ("first: 1, last: 1", "last"),
-        ('after: "x", before: "y"', "before"),
-        ('first: 1, before: "y"', "before"),
-        ('last: 1, after: "y"', "after"),
     ],
 )
 @pytest.mark.parametrize("place", ["{ PAGE }", "{ experiments(first: 1) { nodes { PAGE } } }"], ids=["root", "nested"])

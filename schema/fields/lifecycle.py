@@ -11,7 +11,7 @@ from db.lifecycle import Lifecycle, lifecycle_of
 from schema import ids
 from schema.catalogue import Join, RelationField, Type
 from schema.errors import GatewayError, missing_object
-from schema.guards import Ask, obstacles, refuse_unread
+from schema.guards import Ask, allowed, obstacles, refuse_unread
 from schema.lifecycle import blocker
 from schema.lists import NESTED_PAGE
 from schema.loaders import Loaders
@@ -127,16 +127,17 @@ def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
 
     async def load(keys: list[Key]) -> list[list[AllowedTransition]]:
         asks = [Ask(key[:-1], lifecycle.state(key[-1])) for key in keys]
+        ways = [allowed(loaders.missing, place.type, lifecycle, ask.state) for ask in asks]
         if not wants_blockers:
-            return [[_allowed(lifecycle, state, []) for state in lifecycle.allowed(ask.state)] for ask in asks]
+            return [[_allowed(lifecycle, state, []) for state in states] for states in ways]
         try:
             refuse_unread(loaders.missing, lifecycle)
         except GatewayError as error:
-            return [[_allowed(lifecycle, state, error) for state in lifecycle.allowed(ask.state)] for ask in asks]
+            return [[_allowed(lifecycle, state, error) for state in states] for states in ways]
         found = await obstacles(loaders.reader.fetch, place.type, lifecycle, asks)
         return [
-            [_allowed(lifecycle, state, [blocker(obstacle) for obstacle in ways]) for state, ways in answer.items()]
-            for answer in found
+            [_allowed(lifecycle, state, [blocker(obstacle) for obstacle in answer[state]]) for state in states]
+            for states, answer in zip(ways, found, strict=True)
         ]
 
     return load

@@ -28,6 +28,7 @@ from schema.fields.lineage_types import (
 )
 from schema.fields.root_field import RootField
 from schema.guards import Ask, obstacles, refuse_unread
+from schema.guards import allowed as possible
 from schema.lifecycle import blocker
 from schema.lineage import asked as asking
 from schema.lineage import impact
@@ -161,7 +162,8 @@ async def _impact(info: Info) -> Record:
     async with loaders.reader.snapshot() as reader:
         asked = Impact(loaders, reader, move)
         origin = await asked.origin()
-        allowed = origin is not None and move.to in move.lifecycle.allowed(origin)
+        type_ = loaders.catalogue[move.lifecycle.entity]
+        allowed = origin is not None and move.to in possible(loaders.missing, type_, move.lifecycle, origin)
         blockers = await asked.blockers(origin) if origin is not None and allowed else []
         concerned = await asked.concerned(origin) if origin is not None and allowed else []
         starts = [move.id, *concerned][:room]

@@ -1,0 +1,157 @@
+"""JSON whose numbers keep their digits on the way to Postgres, which can hold more of them than a double can.
+
+Most numbers are plain ints and floats. One that a float would change is `Digits`, a float that knows its text; an
+integer is an int of any size.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Self
+
+import orjson
+
+MAX_DIGITS = 400
+"""Characters of an integer that are read; more is beyond every double anyway."""
+
+# what a float may change: many digits, an exponent, a zero at the end
+_TELLING = re.compile(rb"[:\[,\s]-?(?:[0-9.]{16,}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+\.[0-9]+0(?![0-9]))")
+
+
+class Digits(float):
+    """A number with the digits that it was written with, which it is shown by; infinite where no double is so large."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def number(text: str) -> float:
+    """A JSON number that has a fraction or an exponent."""
+    value = float(text)
+    return value if repr(value) == text else Digits(text)
+
+
+def integer(text: str) -> int | Digits:
+    """A JSON number without either."""
+    return int(text) if len(text) < MAX_DIGITS else Digits(text)
+
+
+def loads(raw: bytes | str) -> Any:
+    """A JSON text. Only one with a number that a float may change is read by the slower, exact parser.
+
+    Raises:
+        ValueError: It is no JSON, or a number in it is larger than every double; the message says where.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        if _is_telling(raw) and (wrong := _infinite_in(raw)):
+            raise ValueError(wrong) from None
+        raise
+    if not _holds_float(value) or not _is_telling(raw) or _is_kept(raw, value):
+        return value
+    try:
+        return _exactly(raw)
+    except RecursionError:
+        return value  # too deep for every limit there is
+
+
+def _is_kept(raw: bytes | str, value: Any) -> bool:
+    """Whether a value is written again as it was, but for spaces: embeddings are, and have many numbers."""
+    text = raw.encode() if isinstance(raw, str) else raw
+    return _close(orjson.dumps(value)) == _close(text)
+
+
+def _close(text: bytes) -> bytes:
+    return text.replace(b", ", b",").replace(b": ", b":")
+
+
+def _infinite_in(raw: bytes | str) -> str | None:
+    """What is wrong with a number that is too large, where there is one in a text that is JSON otherwise."""
+    try:
+        return infinite(_exactly(raw))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_telling(raw: bytes | str) -> bool:
+    return _TELLING.search(raw.encode() if isinstance(raw, str) else raw) is not None
+
+
+def _exactly(raw: bytes | str) -> Any:
+    return json.loads(raw, parse_float=number, parse_int=integer, parse_constant=_no_json)
+
+
+def _no_json(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _holds_float(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, float):  # as which large integers are read, too
+            return True
+        if isinstance(one, dict):
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            pending.extend(one)
+    return False
+
+
+def dumps(value: Any, default: Callable[[Any], Any] | None = None, option: int = 0) -> bytes:
+    """A value as JSON, with the digits of its numbers; ``default`` makes what is no JSON something that is."""
+
+    def written(one: Any) -> Any:
+        if isinstance(one, Digits):
+            return orjson.Fragment(one.text)
+        if default is None:
+            raise TypeError(f"{type(one).__name__} is no JSON")
+        return default(one)
+
+    try:
+        return orjson.dumps(value, written, option)
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits
+        return orjson.dumps(_with_fragments(value), written, option)
+
+
+def _with_fragments(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_fragments(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_fragments(one) for one in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return orjson.Fragment(str(value))
+    return value
+
+
+def shown(value: Any, most: int = 120) -> str:
+    """A value as JSON, to be quoted in a message; cut where it is long."""
+    text = dumps(value, default=str).decode()
+    return text if len(text) <= most else f"{text[:most]}\u2026"
+
+
+def infinite(value: Any) -> str | None:
+    """What is wrong with the first number of a value that is larger than every double, and where it stands."""
+    pending = [("", value)]
+    while pending:
+        path, one = pending.pop()
+        if isinstance(one, float) and not math.isfinite(one):
+            place = f" at {path.lstrip('.')}" if path else ""
+            return f"the number {repr(one)[:40]}{place} is out of range: they go up to about 1.8e308"
+        if isinstance(one, dict):
+            pending.extend((f"{path}.{key}", item) for key, item in one.items())
+        elif isinstance(one, list):
+            pending.extend((f"{path}[{place}]", item) for place, item in enumerate(one))
+    return None
