@@ -277,7 +277,7 @@ async def test_every_report_of_health(
     result = await change(client, "reportHealth", id=service, healthStatus=to.name)
     assert (result["event"]["fromState"], result["event"]["toState"]) == (origin.name, to.name)
     row = await sql.fetchrow("SELECT * FROM ml_bentoml_services WHERE id = $1", uuid_of(service))
-    failures = {"healthy": 0, "unknown": 2}.get(to.value, 3)
+    failures = {"healthy": 0, "unknown": 2, "starting": 2, "stopped": 2}.get(to.value, 3)
     assert (row["health_status"], row["health_check_failures"]) == (to.value, failures)
     assert row["last_health_check"] is not None
 

@@ -22,11 +22,15 @@ class RetrainingStatus(Labels):
     """Where a retraining stands."""
 
     PENDING = "pending", "Asked for; has not started yet."
+    APPROVED = "approved", "Agreed to; has not started yet."
     TRAINING = "training", "The new version is being trained."
     VALIDATING = "validating", "The new version is being compared with the old one."
+    COMPLETED = "completed", "Ended with a new version; the platform counts its cooldown from it."
     DEPLOYED = "deployed", "The new version took over."
     FAILED = "failed", "Ended by an error."
     REJECTED = "rejected", "The new version was not good enough."
+    CANCELLED = "cancelled", "Called off."
+    ROLLED_BACK = "rolled_back", "The new version was taken back."
 
 
 class RunStatus(Labels):
@@ -85,7 +89,6 @@ ALERT = Lifecycle(
 )  # fmt: skip
 
 _ENDED = {"completed_at": NOW, "duration_seconds": duration_since("triggered_at")}
-_FAILED = {RetrainingStatus.FAILED}
 
 RETRAINING = Lifecycle(
     "status",
@@ -94,9 +97,22 @@ RETRAINING = Lifecycle(
     RetrainingStatus,
     RetrainingStatus.PENDING,
     {
-        RetrainingStatus.PENDING: (RetrainingStatus.TRAINING, RetrainingStatus.FAILED),
-        RetrainingStatus.TRAINING: (RetrainingStatus.VALIDATING, RetrainingStatus.FAILED),
-        RetrainingStatus.VALIDATING: (RetrainingStatus.DEPLOYED, RetrainingStatus.REJECTED, RetrainingStatus.FAILED),
+        RetrainingStatus.PENDING: (
+            RetrainingStatus.APPROVED, RetrainingStatus.TRAINING, RetrainingStatus.CANCELLED, RetrainingStatus.FAILED,
+        ),
+        RetrainingStatus.APPROVED: (
+            RetrainingStatus.TRAINING, RetrainingStatus.CANCELLED, RetrainingStatus.FAILED,
+        ),
+        RetrainingStatus.TRAINING: (
+            RetrainingStatus.VALIDATING, RetrainingStatus.COMPLETED, RetrainingStatus.CANCELLED,
+            RetrainingStatus.FAILED,
+        ),
+        RetrainingStatus.VALIDATING: (
+            RetrainingStatus.DEPLOYED, RetrainingStatus.COMPLETED, RetrainingStatus.REJECTED, RetrainingStatus.FAILED,
+        ),
+        RetrainingStatus.COMPLETED: (RetrainingStatus.DEPLOYED, RetrainingStatus.ROLLED_BACK),
+        # back to what the platform's cooldown looks for
+        RetrainingStatus.DEPLOYED: (RetrainingStatus.COMPLETED, RetrainingStatus.ROLLED_BACK),
     },
     entering={
         RetrainingStatus.DEPLOYED: Step(
@@ -134,16 +150,22 @@ RETRAINING = Lifecycle(
                 "THEN new_metric_value - old_metric_value END",
             },
         ),
+        # its end was said when its version took over
+        RetrainingStatus.COMPLETED: Step(stamps={
+            column: f"coalesce({column}, {stamp})" for column, stamp in _ENDED.items()
+        }),
         RetrainingStatus.REJECTED: Step(stamps=_ENDED),
+        RetrainingStatus.CANCELLED: Step(stamps=_ENDED),
         RetrainingStatus.FAILED: Step(stamps=_ENDED),
     },
     changes=(
         Change(
             "moveRetraining",
-            "Moves a retraining on, or ends it without a new version.",
+            "Moves a retraining on, ends it without its new version taking over, or takes that back.",
             (
-                RetrainingStatus.TRAINING, RetrainingStatus.VALIDATING, RetrainingStatus.REJECTED,
-                RetrainingStatus.FAILED,
+                RetrainingStatus.APPROVED, RetrainingStatus.TRAINING, RetrainingStatus.VALIDATING,
+                RetrainingStatus.COMPLETED, RetrainingStatus.REJECTED, RetrainingStatus.CANCELLED,
+                RetrainingStatus.FAILED, RetrainingStatus.ROLLED_BACK,
             ),
             {
                 "training_run_id": Given("TrainingRun", "Training run that carries it out."),

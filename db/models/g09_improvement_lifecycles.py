@@ -10,6 +10,7 @@ from db.models.g03_twin_lifecycles import Activation
 class ActionStatus(Labels):
     """Whether an improvement is in place."""
 
+    PENDING = "pending", "Proposed; not in place yet."
     APPLIED = "applied", "In place."
     ROLLED_BACK = "rolled_back", "Taken back."
 
@@ -32,9 +33,13 @@ ACTION = Lifecycle(
     "status",
     ActionStatus,
     ActionStatus.APPLIED,
-    {ActionStatus.APPLIED: (ActionStatus.ROLLED_BACK,)},
+    {
+        ActionStatus.PENDING: (ActionStatus.APPLIED, ActionStatus.ROLLED_BACK),
+        ActionStatus.APPLIED: (ActionStatus.ROLLED_BACK,),
+    },
     entering={ActionStatus.ROLLED_BACK: Step(stamps={"rolled_back_at": NOW, "rollback_reason": REASON})},
     changes=(
+        Change("applyImprovement", "Puts a proposed improvement in place.", (ActionStatus.APPLIED,)),
         Change("rollBackImprovement", "Takes an improvement back.", (ActionStatus.ROLLED_BACK,), reason_due=True),
     ),
 )

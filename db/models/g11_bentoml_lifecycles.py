@@ -16,7 +16,10 @@ class HealthStatus(Labels):
     HEALTHY = "healthy", "Answers, in time and without errors."
     DEGRADED = "degraded", "Answers, but with more than 1 % errors or a p99 latency above 250 ms."
     UNHEALTHY = "unhealthy", "More than 5 % of the requests fail."
-    UNKNOWN = "unknown", "Nothing has been measured of late."
+    UNKNOWN = "unknown", "Nothing has been measured of late, or not by numbers."
+    STARTING = "starting", "Is being started; does not answer yet."
+    STOPPED = "stopped", "Was stopped; does not answer."
+    UNAVAILABLE = "unavailable", "Should answer, and does not."
 
 
 _MODEL = (
@@ -71,7 +74,7 @@ HEALTH = Lifecycle(
                 "health_check_failures": "0"
                 if state is HealthStatus.HEALTHY
                 else "health_check_failures"
-                if state is HealthStatus.UNKNOWN
+                if state in {HealthStatus.UNKNOWN, HealthStatus.STARTING, HealthStatus.STOPPED}
                 else "coalesce(health_check_failures, 0) + 1",
             }
         )

@@ -14,6 +14,7 @@ class JobStatus(Labels):
     PENDING = "pending", "Queued; has not started yet."
     RUNNING = "running", "Writing."
     SUCCESS = "success", "Everything was written."
+    COMPLETED = "completed", "Everything was written, in the platform's other word for it."
     FAILED = "failed", "Ended by an error."
 
 
@@ -25,11 +26,15 @@ JOB = Lifecycle(
     "status",
     JobStatus,
     JobStatus.PENDING,
-    {JobStatus.PENDING: (JobStatus.RUNNING,), JobStatus.RUNNING: (JobStatus.SUCCESS, JobStatus.FAILED)},
+    {
+        JobStatus.PENDING: (JobStatus.RUNNING,),
+        JobStatus.RUNNING: (JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.COMPLETED),
+    },
     entering={
         JobStatus.RUNNING: Step(stamps={"started_at": NOW}),
         JobStatus.SUCCESS: Step(stamps=_ENDED),
         JobStatus.FAILED: Step(stamps=_ENDED),
+        JobStatus.COMPLETED: Step(stamps=_ENDED),
     },
     changes=(
         Change(

@@ -1,0 +1,33 @@
+"""Labels that the platform's code writes into text columns are states that the lifecycles know, with a way on."""
+
+from __future__ import annotations
+
+import pytest
+
+import db.models  # noqa: F401 - declares all lifecycles
+from db.lifecycle import lifecycle_of
+
+# as the platform's code writes them; those that end something have no way on
+LABELS = {
+    ("BentoService", "health"): ("starting healthy unhealthy degraded unknown stopped unavailable", ""),
+    ("Retraining", "status"): (
+        "pending approved training completed cancelled failed rolled_back", "cancelled failed rolled_back"
+    ),
+    ("PromptAbTest", "status"): ("draft running stopped completed", "stopped completed"),
+    ("MonitoringRun", "status"): ("running completed failed", "completed failed"),
+    ("MaterializationJob", "status"): ("pending running success completed failed", "success completed failed"),
+    ("ExpertReview", "status"): ("pending approved rejected expired", "rejected expired"),
+    ("ImprovementAction", "status"): ("pending applied rolled_back", "rolled_back"),
+    ("CohortDefinition", "status"): ("draft active locked archived", "archived"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("entity", "name"), LABELS)
+def test_every_label_is_a_state_with_a_way_on(entity: str, name: str) -> None:
+    lifecycle = lifecycle_of(entity, name)
+    assert lifecycle is not None
+    labels, ends = LABELS[entity, name]
+    for label in labels.split():
+        state = lifecycle.state(label)
+        assert state is not None, label
+        assert bool(lifecycle.allowed(state)) == (label not in ends.split()), label
