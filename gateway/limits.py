@@ -289,7 +289,7 @@ class Meter:
 
 def _read(type_: Type, rows: int) -> int:
     """What the rows of a SELECT cost beside their number: it reads what it sums up."""
-    return rows // COUNTED if type_.select else 0
+    return rows // COUNTED if type_.is_derived else 0
 
 
 def _names(selection: Selection) -> int:

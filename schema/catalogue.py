@@ -231,10 +231,14 @@ class Type:
     ordered_by: str | None
     ascending: bool = False
     select: str | None = None
-    """The SELECT whose rows the type has, where no table or view stands for it; with holes."""
+    """The SELECT whose rows the type has, where no table stands for it; with holes, if it is derived."""
+    is_derived: bool = False
+    """Whether neither a table nor a view of the data dictionary stands for it."""
     arguments: Arguments = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     """The tables and views that it cannot do without, as SQL names them."""
+    behind: tuple[str, ...] = ()
+    """The tables that a view reads."""
     label: tuple[str, ...] = ()
     """The columns whose values together name a row."""
     search: tuple[str, ...] = ()
@@ -464,7 +468,11 @@ def _type(entity: RowClass) -> Type:
         search=tuple(entity.__search__),
         references=tuple(entity.__references__),
     )
+    if type_.table.name in views.definitions():
+        type_.select = views.definitions()[type_.table.name]
+        type_.behind = views.tables(type_.table.name)
     if issubclass(entity, Derived):
+        type_.is_derived = True
         columns = (f"d.{c.name}::{kind_of(c.type).pg_type} AS {c.name}" for c in type_.table.columns)
         type_.select = f"SELECT {', '.join(columns)} FROM ({entity.__select__}) AS d"
         type_.arguments = _arguments(entity.__arguments__)

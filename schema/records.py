@@ -52,7 +52,7 @@ class Missing:
 
     def table(self, type_: Type) -> str | None:
         """The first table or view behind a type that is missing."""
-        found = next((name for name in type_.reads if name in self.tables), None)
+        found = next((name for name in (*type_.reads, *type_.behind) if name in self.tables), None)
         return found if found is None else self.withheld.get(found, found)
 
     def first(self, type_: Type, columns: Iterable[str]) -> str | None:

@@ -230,8 +230,8 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
     names = ", ".join(f"c{i}" for i in range(len(type_.key)))
     on = " AND ".join(same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key))
     source = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({names}, ord)"
-    if type_.select is None:
-        return f"SELECT {', '.join(['k.ord', *select])} FROM {source} JOIN {type_.sql_name} t ON {on}"
+    if not type_.is_derived:
+        return f"SELECT {', '.join(['k.ord', *select])} FROM {source} JOIN {type_.source({})} t ON {on}"
     # a join is not pushed into a SELECT with groups, a condition is: OFFSET 0 keeps the lateral query one of its own
     rows = f"SELECT {', '.join(select)} FROM {type_.source({'keys': 'ARRAY[k.c0]'})} t WHERE {on} OFFSET 0"
     return per_parent(rows, source)

@@ -150,7 +150,7 @@ class Types:
             cls,
             name=type_.name,
             description=type_.description,
-            directives=[] if type_.select else [TableDirective(name=type_.sql_name)],
+            directives=[] if type_.is_derived else [TableDirective(name=type_.sql_name)],
         )
 
     def _connection(self, type_: Type) -> Any:

@@ -130,7 +130,7 @@ class Differences:
                 return "NULL::text"
             return f"CASE WHEN {time} > {since} AND {time} <= {until} THEN {_WIRE.replace('{c}', time)} END"
 
-        came = first(("created_at", None if type_.select else type_.ordered_by))
+        came = first(("created_at", None if type_.is_derived else type_.ordered_by))
         when = (
             f"CASE WHEN {came} > {until} THEN 'after' WHEN {came} > {since} THEN 'within' "
             f"WHEN {came} IS NOT NULL THEN 'before' END"

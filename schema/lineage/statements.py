@@ -144,7 +144,7 @@ class Statements:
             (
                 f"{table}.{column}"
                 for table, column in sorted(self._missing.columns)
-                if table in type_.reads and column in words
+                if table in (*type_.reads, *type_.behind) and column in words
             ),
             None,
         )
@@ -249,8 +249,8 @@ def _by_keys(type_: Type, bound: Sequence[str], row: str, more: Sequence[str] = 
     names = [*(f"c{place}" for place in range(len(type_.key))), *more]
     keys = f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord)"
     on = " AND ".join(sql.same_key(type_, column, f"q.c{place}", row) for place, column in enumerate(type_.key))
-    if type_.select is None:
-        return f"{keys} JOIN {type_.sql_name} {row} ON {on}"
+    if not type_.is_derived:
+        return f"{keys} JOIN {type_.source({})} {row} ON {on}"
     # as in sql.by_keys: a condition is pushed into a SELECT with groups, a join is not
     return f"{keys} CROSS JOIN LATERAL (SELECT {row}.* FROM {type_.source({})} {row} WHERE {on} OFFSET 0) {row}"
 
