@@ -75,7 +75,8 @@ async def inspect(source: AsyncEngine | AsyncConnection, explain: Explain | None
 
 
 def _judge(found: Found) -> Differences:
-    tables = {table_of(entity).fullname: table_of(entity) for entity in entities().values()}
+    # views are worked out from their tables, whether the database has them or not
+    tables = {table_of(entity).fullname: table_of(entity) for entity in entities().values() if not entity.__is_view__}
     return Differences(
         missing_tables=frozenset(tables.keys() - found.tables.keys()),
         missing_columns=frozenset(

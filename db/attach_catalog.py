@@ -1,6 +1,6 @@
 """What a database has, as its system catalog says: five short reading statements, which every role may run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,10 @@ class FoundTable:
     columns: dict[str, FoundColumn] = field(default_factory=dict)
     indexes: list[FoundIndex] = field(default_factory=list)
     foreign_keys: set[frozenset[str]] = field(default_factory=set)
+    comment: str = ""
+    """A view's comment."""
+    definition: str = ""
+    """A view's query, as Postgres writes it."""
     checks: set[str] = field(default_factory=set)
     triggers: dict[str, str] = field(default_factory=dict)
     """The text of the functions of its active triggers, by their names."""
@@ -106,6 +110,12 @@ _CONSTRAINTS = text(f"""
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
 """)
+_VIEWS = text(f"""
+    SELECT {_NAME}, coalesce(obj_description(c.oid, 'pg_class'), ''), coalesce(pg_get_viewdef(c.oid), '')
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND c.relkind IN ('v', 'm')
+""")
 _ENUMS = text("""
     SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || t.typname,
         array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
@@ -139,10 +149,7 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
         table = tables.setdefault(name, FoundTable(readable))
         if column is not None:
             table.columns[column] = FoundColumn(type_, not_null, is_enum)
-    for name, method, unique, partial, columns in await connection.execute(_INDEXES, known):
-        tables[name].indexes.append(FoundIndex(method, tuple(columns), unique, partial))
-    for name, kind, what, columns in await connection.execute(_CONSTRAINTS, known):
-        _add(tables[name], kind, what, columns)
+    await _read_around(connection, known, tables)
     enums = {name: tuple(labels) for name, labels in await connection.execute(_ENUMS, {"schemas": list(SCHEMAS)})}
     found: dict[str, list[tuple[int, int]]] = {}
     role, own_schema = "", False
@@ -154,6 +161,18 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
         else:
             found.setdefault(name, []).append((least, most))
     return Found(role, own_schema, tables, tuple(sorted(others)), enums, found)
+
+
+async def _read_around(
+    connection: AsyncConnection, known: Mapping[str, Sequence[str]], tables: Mapping[str, FoundTable]
+) -> None:
+    """What belongs to tables and views beside their columns."""
+    for name, method, unique, partial, columns in await connection.execute(_INDEXES, known):
+        tables[name].indexes.append(FoundIndex(method, tuple(columns), unique, partial))
+    for name, kind, what, columns in await connection.execute(_CONSTRAINTS, known):
+        _add(tables[name], kind, what, columns)
+    for name, comment, definition in await connection.execute(_VIEWS, known):
+        tables[name].comment, tables[name].definition = comment, definition
 
 
 def _add(table: FoundTable, kind: str, name: str, columns: Sequence[Any]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
+from db import views
 from db.base import Entity, computed_fields, entities, key_columns, plural, relations, table_of
 
 
@@ -27,6 +28,8 @@ def of_table(table: str) -> list[str]:
                 found.append(f"{other.__name__}.{camel(name)}")
             elif other is entity and relation.inverse and relation.target != entity.__name__:
                 found.append(f"{relation.target}.{camel(relation.inverse)}")
+        if table_of(other).name in views.definitions() and table in views.tables(table_of(other).name):
+            found.append(plural(other))
     return found
 
 

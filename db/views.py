@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 _SQL = Path(__file__).parent / "sql"
-_VIEW = re.compile(r"^CREATE OR REPLACE VIEW public\.(\w+) WITH \(security_invoker = true\) AS\n(.*?);$", re.M | re.S)
+_VIEW = re.compile(r"(?ms)^CREATE OR REPLACE VIEW public\.(\w+) WITH \(security_invoker = true\) AS\n(.*?);$")
 _COMMENT = re.compile(r"\s*--[^\n]*")
 _READ = re.compile(r"(?:FROM|JOIN) public\.(\w+)")
 

@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 
 import db.models  # noqa: F401 - maps all entities
+from db import views
 from db.base import (
     Argument,
     Derived,

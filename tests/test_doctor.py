@@ -82,7 +82,7 @@ CASES = [
     ("ALTER TABLE gateway.lifecycle_events DROP COLUMN reason", "gateway.schema", Level.ERROR, "earlier version's"),
     ("ALTER TABLE ml_experiments DROP COLUMN description CASCADE", "schema.missing-column", Level.ERROR,
      "ml_experiments.description is missing"),
-    ("DROP VIEW v_champion_models", "schema.missing-view", Level.ERROR, "v_champion_models is missing"),
+    ("DROP TABLE ml.feature_rankings", "schema.missing-table", Level.ERROR, "ml.feature_rankings is missing"),
     ("DROP INDEX ix_ml_deployments_model_registry_id_created_at", "schema.missing-index", Level.WARNING,
      "CREATE INDEX CONCURRENTLY ON ml_deployments (model_registry_id, created_at DESC NULLS LAST, id DESC)"),
 ]  # fmt: skip
@@ -422,11 +422,13 @@ async def test_what_is_alike_is_not_said_a_hundred_times(platform_template: Data
 
 async def test_the_terminal_sees_the_gravest_first_and_what_to_run(database: Database) -> None:
     await execute(
-        database.owner_url, "DROP VIEW v_champion_models", "DROP INDEX ix_ml_deployments_model_registry_id_created_at"
+        database.owner_url,
+        "DROP TABLE ml.feature_rankings",
+        "DROP INDEX ix_ml_deployments_model_registry_id_created_at",
     )
     text = as_text(await examine(Settings(auth="token"), database_url(database.gateway_url)))
     lines = text.splitlines()
-    assert lines[0].startswith("ERROR   schema.missing-view: the view v_champion_models is missing")
+    assert lines[0].startswith("ERROR   schema.missing-table: the table ml.feature_rankings is missing")
     assert lines[1].startswith("WARNING schema.missing-index: ")
     assert "  CREATE INDEX CONCURRENTLY ON ml_deployments" in text
     assert re.fullmatch(r"1 error, 1 warning, \d notes?, \d+ ok", lines[-1])

@@ -451,7 +451,7 @@ async def test_what_is_given_up_is_cancelled_in_the_server(module_database: Data
         ]
 
 
-SLEEPY = "ml_model_health_dashboard"
+SLEEPY = "ml_performance_metrics"
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ async def test_a_request_that_is_given_up_leaves_nothing_running(
     async with clone(demo_template) as copy:
         await execute(
             copy.owner_url,
-            f"ALTER VIEW {SLEEPY} RENAME TO quick",
+            f"ALTER TABLE {SLEEPY} RENAME TO quick",
             f"CREATE VIEW {SLEEPY} AS SELECT quick.* FROM quick, pg_sleep(60)",
             f"GRANT SELECT ON {SLEEPY} TO {make_url(copy.gateway_url).username}",
         )

@@ -192,7 +192,7 @@ async def test_a_request_that_is_given_up(database: Database, sql: asyncpg.Conne
 
 
 async def test_a_field_of_the_answer_that_fails_costs_that_field(database: Database, sql: asyncpg.Connection) -> None:
-    await sql.execute("DROP VIEW ml_model_health_dashboard CASCADE")
+    await sql.execute("DROP TABLE ml_performance_metrics CASCADE")
     async with serving(database.gateway_url) as client:
         model = await model_in(sql, "development")
         answer = await client.ask(

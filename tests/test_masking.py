@@ -151,7 +151,7 @@ READ = "{ activeAlertsSummaries { nodes { id } } }"
 
 def view(body: str) -> str:
     rows = f"SELECT r.* FROM secret_view r, LATERAL ({body}) x (y) WHERE x.y IS NOT NULL"
-    return f"CREATE OR REPLACE VIEW ml_active_alerts_summary AS {rows}"
+    return f"CREATE OR REPLACE VIEW ml_monitoring_alerts AS {rows}"
 
 
 FAILURES = {
@@ -168,9 +168,9 @@ async def test_what_fails_in_the_database_is_typed(
     async with clone(demo_template) as copy:
         await execute(
             copy.owner_url,
-            "ALTER VIEW ml_active_alerts_summary RENAME TO secret_view",
+            "ALTER TABLE ml_monitoring_alerts RENAME TO secret_view",
             view(FAILURES[code]),
-            f"GRANT SELECT ON ml_active_alerts_summary TO {GATEWAY_ROLE}",
+            f"GRANT SELECT ON ml_monitoring_alerts TO {GATEWAY_ROLE}",
         )
         async with serving(copy.gateway_url, compiler=compiler, statement_timeout=0.5) as client:
             answer = scanned(await client.post(READ))

@@ -42,13 +42,13 @@ def post(query: str, **variables: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 async def slow(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    """One view of it takes a minute."""
+    """One table of it takes a minute."""
     async with clone(demo_template) as copy:
         await execute(
             copy.owner_url,
-            "ALTER VIEW ml_active_alerts_summary RENAME TO ml_active_alerts_summary_real",
-            "CREATE VIEW ml_active_alerts_summary AS SELECT r.* FROM ml_active_alerts_summary_real r, pg_sleep(60)",
-            "GRANT SELECT ON ml_active_alerts_summary TO e2i_gateway",
+            "ALTER TABLE ml_monitoring_alerts RENAME TO ml_monitoring_alerts_real",
+            "CREATE VIEW ml_monitoring_alerts AS SELECT r.* FROM ml_monitoring_alerts_real r, pg_sleep(60)",
+            "GRANT SELECT ON ml_monitoring_alerts TO e2i_gateway",
         )
         yield copy
 
@@ -129,8 +129,8 @@ async def test_a_client_that_waits_gets_its_answer(slow: Database, sql: asyncpg.
 
 def view(seconds: float) -> str:
     return (
-        "CREATE OR REPLACE VIEW ml_active_alerts_summary AS "
-        f"SELECT r.* FROM ml_active_alerts_summary_real r, pg_sleep({seconds})"
+        "CREATE OR REPLACE VIEW ml_monitoring_alerts AS "
+        f"SELECT r.* FROM ml_monitoring_alerts_real r, pg_sleep({seconds})"
     )
 
 

@@ -16,7 +16,7 @@ from db import embedded, setup
 
 QUERY = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id } } } } }"
 KEY = "3b241101-e2bb-4255-8caf-4136c566a962"
-SLOW = "CREATE OR REPLACE VIEW ml_active_alerts_summary AS SELECT * FROM ml_active_alerts_summary_real, pg_sleep(5)"
+SLOW = "CREATE OR REPLACE VIEW ml_monitoring_alerts AS SELECT * FROM ml_monitoring_alerts_real, pg_sleep(5)"
 
 
 async def test_a_database_that_is_down_is_503_until_it_is_back(tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ async def test_a_slow_statement_is_cancelled_by_the_database(demo_template: Data
     async with clone(demo_template) as copy:
         await execute(
             copy.owner_url,
-            "ALTER VIEW ml_active_alerts_summary RENAME TO ml_active_alerts_summary_real",
-            SLOW.replace("SELECT *", "SELECT ml_active_alerts_summary_real.*"),
-            "GRANT SELECT ON ml_active_alerts_summary TO e2i_gateway",
+            "ALTER TABLE ml_monitoring_alerts RENAME TO ml_monitoring_alerts_real",
+            SLOW.replace("SELECT *", "SELECT ml_monitoring_alerts_real.*"),
+            "GRANT SELECT ON ml_monitoring_alerts TO e2i_gateway",
         )
         for compiler in (False, True):
             async with serving(copy.gateway_url, statement_timeout=0.3, compiler=compiler) as client:

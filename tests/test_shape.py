@@ -116,13 +116,6 @@ async def applied(client: Client, id_: str) -> str:
     return status
 
 
-VIEW = """
-    CREATE VIEW ml_active_alerts_summary AS SELECT {0}, count(*)::{1} AS total_active, 7::{1} AS critical_count,
-    0::bigint AS high_count, 0::bigint AS medium_count, now() AS oldest_alert, now() AS newest_alert
-    FROM ml_monitoring_alerts WHERE model_id IS NOT NULL GROUP BY model_id;
-    GRANT SELECT ON ml_active_alerts_summary TO PUBLIC
-"""
-
 STEPS: dict[str, tuple[str, list[tuple[str, set[str]]]]] = {
     # what is asked before and after each statement, and the codes of the errors that it has then
     "a table is dropped and made again": (
@@ -142,9 +135,8 @@ STEPS: dict[str, tuple[str, list[tuple[str, set[str]]]]] = {
     "a view is replaced": (
         "{ activeAlertsSummaries(first: 1) { nodes { modelId criticalCount highCount } } }",
         [
-            ("DROP VIEW ml_active_alerts_summary CASCADE", {"MISSING_IN_DATABASE"}),
-            (VIEW.format("model_id", "bigint"), set()),
-            ("DROP VIEW ml_active_alerts_summary;" + VIEW.format("model_id", "int"), set()),
+            ("DROP VIEW ml_active_alerts_summary CASCADE", set()),
+            ("CREATE VIEW ml_active_alerts_summary AS SELECT 'none' AS model_id, 7 AS critical_count", set()),
         ],
     ),
     "a type is made again": (

@@ -60,11 +60,11 @@ def samples(text: str) -> dict[str, float]:
 
 
 async def test_requests_are_counted_by_what_became_of_them(database: Database) -> None:
-    await execute(database.owner_url, "DROP VIEW v_champion_models")
+    await execute(database.owner_url, "DROP TABLE ml.feature_rankings")
     async with serving(database.gateway_url) as client:
         for _ in range(2):
             await client.data(PLAIN)
-        await client.ask("{ championModels { nodes { modelName } } }")
+        await client.ask("{ featureRankings { nodes { featureName } } }")
         await client.ask("{ nothing }")
         await client.http.post("/graphql", content=b"x", headers={"content-type": "text/plain"})
         found = await scrape(client)

@@ -46,11 +46,11 @@ async def test_a_gateway_is_asked_to_end(primary: Postgres, other: Gateway, trut
 
 
 async def test_a_long_answer_is_finished_and_nothing_new_is_begun(primary: Postgres, tmp_path: Path) -> None:
-    slow = "ml_active_alerts_summary"
+    slow = "ml_monitoring_alerts"
     admin = primary.url(CHANGES, ADMIN_ROLE)
     await execute(
         admin,
-        f"ALTER VIEW {slow} RENAME TO {slow}_real",
+        f"ALTER TABLE {slow} RENAME TO {slow}_real",
         f"CREATE VIEW {slow} AS SELECT {slow}_real.* FROM (SELECT pg_sleep(2)) AS s, {slow}_real",
         f"GRANT SELECT ON {slow} TO PUBLIC",
     )
@@ -74,7 +74,7 @@ async def test_a_long_answer_is_finished_and_nothing_new_is_begun(primary: Postg
             assert answer.json["data"] == {"activeAlertsSummaries": {"nodes": []}}
             assert await asyncio.to_thread(one.process.wait, 40) == 0
     finally:
-        await execute(admin, f"DROP VIEW {slow}", f"ALTER VIEW {slow}_real RENAME TO {slow}")
+        await execute(admin, f"DROP VIEW {slow}", f"ALTER TABLE {slow}_real RENAME TO {slow}")
 
 
 async def test_a_worker_is_killed_and_all_are_asked_to_end(
