@@ -95,7 +95,7 @@ async def test_a_client_that_hangs_up_ends_its_statement(
 ) -> None:
     async with listening(slow.gateway_url, compiler=compiler) as site:
         writer = await site.send(post(query))
-        await becomes(sql, 1, "%active_alerts%")
+        await becomes(sql, 1, "%monitoring_alerts%")
         writer.close()
         await becomes(sql, 0)
         answer = await site.http.post("/graphql", json={"query": QUICK})
@@ -105,7 +105,7 @@ async def test_a_client_that_hangs_up_ends_its_statement(
 async def test_so_does_one_that_has_sent_other_requests_behind_it(slow: Database, sql: asyncpg.Connection) -> None:
     async with listening(slow.gateway_url, request_timeout=60) as site:
         writer = await site.send(post(SLOW) + post(QUICK) * 2)
-        await becomes(sql, 1, "%active_alerts%")
+        await becomes(sql, 1, "%monitoring_alerts%")
         writer.close()
         await becomes(sql, 0)
 
