@@ -8,7 +8,8 @@ from client import serving
 from conftest import Clone, Database, connect, execute
 from db import views
 from db.attach import inspect
-from db.engine import create_engine, database_url
+from db.engine import create_engine
+from db.postgres_url import database_url
 from schema.catalogue import catalogue
 
 VIEWS = [type_ for type_ in catalogue() if type_.table.name in views.definitions()]
