@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from db.tokens import TokenError
 from gateway import commands
 from gateway.settings import Settings, SettingsError, load
 from gateway.telemetry import configure
+
+log = logging.getLogger("gateway")
 
 Command = Callable[[argparse.Namespace, Settings], int]
 
@@ -102,17 +105,22 @@ def _add_documents(area: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit status. What a user can mend is said in a sentence, without a traceback."""
+    """Runs a command; returns its exit status. What a user can mend is said in a sentence, without a traceback.
+
+    Whatever collects the log of a gateway that serves reads JSON: there the sentence is a line of it.
+    """
     options = _parser().parse_args(arguments)
     run: Command = options.run
+    complain = log.critical if run is commands.serve else _complain
     try:
+        configure("info")  # until the settings say otherwise
         settings = load()
         configure(settings.log)
         commands.ENDING.listen()
         status = run(options, settings)
         sys.stdout.flush()
     except SettingsError as error:
-        print(f"e2i-gateway: a setting is wrong\n{error}", file=sys.stderr)  # noqa: T201
+        complain("a setting is wrong\n%s", error)
         return 2
     except (
         EmbeddedPostgresError,
@@ -122,10 +130,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         TrustedDocumentsError,
         commands.AddressError,
     ) as error:
-        print(f"e2i-gateway: {error}", file=sys.stderr)  # noqa: T201
+        complain("%s", error)
         return 1
     except DatabaseUnavailableError as error:
-        print(f"e2i-gateway: the database cannot be reached: {error or 'no answer in time'}", file=sys.stderr)  # noqa: T201
+        complain("the database cannot be reached: %s", error or "no answer in time")
         return 1
     except BrokenPipeError:  # as with `e2i-gateway schema print | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
@@ -135,6 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return 0 if run is commands.serve else 128 + commands.ENDING.asked_by  # serving has no other end
     return status
+
+
+def _complain(message: str, *given: object) -> None:
+    print(f"e2i-gateway: {message % given}", file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def target(method: bytes, version: str, url: bytes, headers: Headers) -> bytes:
     if len(url) > MAX_URL:
         raise RefusedHeadError(*URL_TOO_LONG)
     host = headers.get(b"host")
-    if version == "1.1" and (host is None or b"," in host):
-        raise RefusedHeadError(BAD, "A request of HTTP/1.1 has one header Host.")
+    if b"," in host if host is not None else version == "1.1":
+        raise RefusedHeadError(BAD, "A request has one header Host.")
     return url if url.startswith(b"/") else _origin_form(url, host)
 
 

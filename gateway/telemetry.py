@@ -1,14 +1,18 @@
-"""Logs as JSON lines on stderr, each with the request it belongs to."""
+"""Logs as JSON lines on stderr, each with the request it belongs to; warnings and what nobody has caught among them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
+import threading
+import warnings
 from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, TextIO
 
 import orjson
 
@@ -32,7 +36,15 @@ class JsonFormatter(logging.Formatter):
         entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str, option=orjson.OPT_UTC_Z).decode()
+        return _as_line(entry)
+
+
+def _as_line(entry: dict[str, Any]) -> str:
+    """An entry as JSON, whatever is in it: half a surrogate, a number of many digits, keys that are no texts."""
+    try:
+        return orjson.dumps(entry, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return json.dumps(entry, default=str, skipkeys=True)
 
 
 class Lines(logging.Handler):
@@ -48,7 +60,12 @@ class Lines(logging.Handler):
         self._timer: asyncio.TimerHandle | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.write(self.format(record))
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - whatever a library logs, it is no reason to fail
+            what = f"a line of the log cannot be written: {record.msg!r:.500}: {error!r:.500}"
+            line = _as_line({"time": datetime.now(UTC), "level": "error", "logger": record.name, "message": what})
+        self.write(line)
         if record.levelno >= logging.WARNING:
             self.flush()
 
@@ -95,7 +112,7 @@ def request_line(logger: logging.Logger, method: str, status: int, request_id: s
         "message": f"{method} {status}",
         "request_id": request_id,
     } | entry
-    LINES.write(orjson.dumps(line, option=orjson.OPT_UTC_Z).decode())
+    LINES.write(_as_line(line))
 
 
 def configure(level: str) -> None:
@@ -112,3 +129,33 @@ def configure(level: str) -> None:
     logging.getLogger("uvicorn.access").disabled = True  # the endpoint logs its requests itself, with ids
     for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel("WARNING")
+    warnings.showwarning = _log_warning
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - Python names it
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    logging.getLogger("py.warnings").warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
+
+
+def _log_uncaught(type_: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    logging.getLogger("gateway").critical("the gateway has failed", exc_info=(type_, error, traceback))
+
+
+def _log_uncaught_in_thread(caught: threading.ExceptHookArgs) -> None:
+    if caught.exc_value is not None:
+        where = caught.thread.name if caught.thread else "?"
+        logging.getLogger("gateway").error("the thread %s has failed", where, exc_info=caught.exc_value)
+
+
+def _log_unraisable(caught: Any) -> None:
+    what = caught.err_msg or "an exception was ignored"
+    logging.getLogger("gateway").error("%s: %.200r", what, caught.object, exc_info=caught.exc_value)

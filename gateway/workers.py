@@ -13,8 +13,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -35,6 +35,19 @@ _SPAWN = multiprocessing.get_context("spawn")
 multiprocessing.allow_connection_pickling()
 
 
+class _Begun:
+    """Whether a worker has begun to answer, as it tells this process.
+
+    An ``Event`` would be five semaphores, and where this process is killed Python tells of them on stderr.
+    """
+
+    def __init__(self) -> None:
+        self._told, self.tell = _SPAWN.Pipe(duplex=False)
+
+    def is_set(self) -> bool:
+        return self._told.poll()
+
+
 class Workers:
     """The workers of one gateway on sockets that they share."""
 
@@ -43,7 +56,7 @@ class Workers:
         self._url = url
         self._sockets = sockets
         self._folder = folder
-        self._running: list[tuple[SpawnProcess, Event]] = []
+        self._running: list[tuple[SpawnProcess, _Begun]] = []
 
     def serve(self, on_start: Callable[[], None]) -> bool:
         """Serves until something unwinds it, such as a signal's handler; False when no worker could begin to.
@@ -65,11 +78,11 @@ class Workers:
         finally:
             self._end()
 
-    def _start(self, index: int) -> tuple[SpawnProcess, Event]:
+    def _start(self, index: int) -> tuple[SpawnProcess, _Begun]:
         worker = Worker(index, self._settings.workers, self._folder)
-        answers = _SPAWN.Event()
+        answers = _Begun()
         process = _SPAWN.Process(
-            target=_work, args=(self._settings, self._url, self._sockets, worker, answers), name=f"worker-{index}"
+            target=_work, args=(self._settings, self._url, self._sockets, worker, answers.tell), name=f"worker-{index}"
         )
         process.start()
         return process, answers
@@ -114,17 +127,20 @@ def serve(settings: Settings, url: URL, sockets: Sockets, on_start: Callable[[],
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _work(settings: Settings, url: URL, sockets: Sockets, worker: Worker, answers: Event) -> None:
+def _work(settings: Settings, url: URL, sockets: Sockets, worker: Worker, begun: Connection) -> None:
     """What a worker does, from its beginning to its end."""
     configure(settings.log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it goes to the parent too, which ends the workers
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
-        serving.run(settings, url, sockets, on_start=answers.set, worker=worker)
+        serving.run(settings, url, sockets, on_start=lambda: begun.send_bytes(b"!"), worker=worker)
     except KeyboardInterrupt:
         pass
     except (SettingsError, TrustedDocumentsError) as error:  # what only its use shows to be wrong
         log.error("a setting is wrong: %s", error)  # noqa: TRY400 - the message says it all
+        sys.exit(1)
+    except Exception:  # multiprocessing would write it as it is
+        log.critical("worker %d has failed", os.getpid(), exc_info=True)
         sys.exit(1)
 
 

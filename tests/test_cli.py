@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pwd
 import shutil
@@ -97,6 +98,13 @@ def one_line(text: str) -> str:
     (line,) = text.splitlines()
     assert line.startswith("e2i-gateway: ")
     return line
+
+
+def one_entry(text: str) -> str:
+    """The message of the only line that a gateway has logged which cannot serve."""
+    (entry,) = [json.loads(line) for line in text.splitlines()]
+    assert (entry["level"], entry["logger"]) == ("critical", "gateway")
+    return str(entry["message"])
 
 
 # -- serving and ending ------------------------------------------------------------------------------------------------
@@ -249,14 +257,14 @@ def test_a_port_that_is_taken(folder: Path) -> None:
         port = str(taken.getsockname()[1])
         done = run("serve", "--demo", "small", PORT=port, GATEWAY_DATA=str(folder / "d"))
     assert done.returncode == 1
-    assert f"port {port}" in one_line(done.stderr)
+    assert f"port {port}" in one_entry(done.stderr)
     assert not (folder / "d").exists(), "no database was made for nothing"
 
 
 def test_an_address_of_another_machine(folder: Path) -> None:
     done = run("serve", HOST="192.0.2.1", PORT="0", GATEWAY_AUTH="token", GATEWAY_DATA=str(folder / "d"))
     assert done.returncode == 1
-    assert "HOST" in one_line(done.stderr)
+    assert "HOST" in one_entry(done.stderr)
 
 
 def test_every_bad_setting_is_named(folder: Path) -> None:
@@ -269,7 +277,7 @@ def test_every_bad_setting_is_named(folder: Path) -> None:
     )
     assert done.returncode == 2
     for name in ("PORT", "GATEWAY_POOL_SIZE", "DATABASE_URL"):
-        assert f"\n{name}: " in done.stderr
+        assert f"\n{name}: " in one_entry(done.stderr)
     assert "Traceback" not in done.stderr
     assert PASSWORD not in done.stderr
     assert not (folder / "d").exists()
@@ -280,7 +288,7 @@ def test_a_data_folder_of_somebody_else(folder: Path) -> None:
     (folder / "postgres" / "diary.txt").touch()
     done = run("serve", PORT="0", GATEWAY_DATA=str(folder))
     assert done.returncode == 1
-    assert "other files" in one_line(done.stderr)
+    assert "other files" in one_entry(done.stderr)
 
 
 # -- the database of somebody else -------------------------------------------------------------------------------------
@@ -384,6 +392,61 @@ def test_requests_are_found_in_the_log(data: Path, launch: Launch) -> None:
     assert list(entries) == ids
     assert [entry["message"] for entry in entries.values()] == ["POST 200", "POST 400", "POST 200"]
     assert all({"time", "level", "message"} <= entry.keys() for entry in gateway.log)
+
+
+ODD = """
+import asyncio, gc, logging, threading, warnings
+from gateway.telemetry import configure
+
+configure("info")
+warnings.warn("mind the gap", DeprecationWarning)
+log = logging.getLogger("somebody.elses")
+log.warning("half \\ud800 a pair", extra={"key": "\\udfff", "number": 10**40, "map": {(1, 2): 3, 4: 5}})
+log.warning("two %s of one", 1, 2)
+log.error("an object %s", type("Odd", (), {"__str__": lambda self: 1 / 0})())
+logging.getLogger("uvicorn.error").error("of uvicorn")
+thread = threading.Thread(target=lambda: 1 / 0, name="lost")
+thread.start()
+thread.join()
+
+class Fails:
+    def __del__(self):
+        raise ValueError("nobody hears this")
+
+Fails()
+gc.collect()
+
+async def main():
+    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+    asyncio.get_running_loop().create_task(main_fails())
+    await asyncio.sleep(0.01)
+    gc.collect()
+
+async def main_fails():
+    raise KeyError("never retrieved")
+
+asyncio.run(main())
+open("/dev/null")
+gc.collect()
+raise RuntimeError("at the end")
+"""
+
+
+def test_every_line_on_stderr_is_json() -> None:
+    """Warnings, threads, destructors, event loops, other loggers, what cannot be formatted, and what nobody catches."""
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", ODD],
+        env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    entries = [json.loads(line) for line in done.stderr.splitlines()]
+    said = [entry["message"] + entry.get("traceback", "") for entry in entries]
+    for words in (
+        "mind the gap", "half \ud800 a pair", "two %s of one", "an object", "of uvicorn", "the thread lost has failed",
+        "nobody hears this", "never retrieved", "ZeroDivisionError", "unclosed file", "at the end",
+    ):  # fmt: skip
+        assert any(words in one for one in said), words
+    assert {"time", "level", "logger", "message"} <= set.intersection(*(set(entry) for entry in entries))
 
 
 # Python is loaded by root and used by another user, who may have no way to it. What is imported late is imported first.

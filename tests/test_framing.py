@@ -295,9 +295,10 @@ async def test_first_lines_that_are_none(gateway: Listening, line: str) -> None:
 
 @pytest.mark.parametrize("hosts", [[], ["host: localhost", "host: e.vil"], ["host: localhost", "Host: localhost"]])
 async def test_a_request_has_one_host(gateway: Listening, hosts: list[str]) -> None:
-    raw = "\r\n".join(["GET /healthz HTTP/1.1", *hosts, "", ""]).encode()
-    (found,) = await said(gateway, raw, HIDDEN)
-    assert (found.status, found.closes) == (400, True)
+    for version in ("1.1", "1.0") if hosts else ("1.1",):
+        raw = "\r\n".join([f"GET /healthz HTTP/{version}", *hosts, "", ""]).encode()
+        (found,) = await said(gateway, raw, HIDDEN)
+        assert (found.status, found.closes) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_workers_do_not_outlive_their_parent(
     gateway.process.kill()
     gateway.process.wait(PATIENCE)
     until(lambda: not any(alive(process) for process in gateway.seen), "the end of the workers")
+    assert gateway.log, "every line is JSON, whatever Python says of a parent that was killed"
 
 
 def hears(process: psutil.Process, number: signal.Signals) -> bool:
