@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from changing import change, model_in, uuid_of
+from changing import change, deployed, model_in, uuid_of
 from client import Client, serving
 from conftest import Clone, Database, connect
 
@@ -157,3 +157,51 @@ async def test_an_alert_without_a_state_is_open(
     )
     result = await change(client, "promoteModel", id=model, to="PRODUCTION", dryRun=True)
     assert ("CRITICAL_ALERT_OPEN" in [one["code"] for one in result["blockers"]]) == blocks
+
+
+SHADOWED = (24, 1000, 1.0, 150.0)
+"""Hours, requests, percentage of errors and p99 in ms that are just enough."""
+
+
+@pytest.mark.parametrize(
+    ("measured", "environment", "short"),
+    [
+        (SHADOWED, "staging", None),
+        (SHADOWED, "production", None),
+        (SHADOWED, "development", "no deployment of the model has been in shadow mode"),
+        ((23, 1000, 1.0, 150.0), "staging", "duration_hours 23 (must be at least 24)"),
+        ((24, 999, 1.0, 150.0), "staging", "requests 999 (must be at least 1000)"),
+        ((24, 1000, 1.01, 150.0), "staging", "error_rate 0.0101 (must be at most 0.01)"),
+        ((24, 1000, 1.0, 150.5), "staging", "latency_p99_ms 150.5 (must be at most 150)"),
+        ((24, None, 1.0, 150.0), "staging", "requests missing"),
+        ((24, 1000, float("nan"), 150.0), "staging", "error_rate missing"),
+        ((24, 1000, 1.0, float("nan")), "staging", "latency_p99_ms missing"),
+    ],
+)
+async def test_shadow_evidence_comes_from_serving_metrics(
+    client: Client, sql: asyncpg.Connection, measured: tuple[float | None, ...], environment: str, short: str | None
+) -> None:
+    hours, requests, errors, p99 = measured
+    model = await model_in(sql, "shadow")
+    deployment = await deployed(sql, model, status="active", environment=environment)
+    service = await sql.fetchval(
+        "INSERT INTO ml_bentoml_services (service_name, bento_tag, deployment_id) VALUES ('s', 's:1', $1) RETURNING id",
+        uuid_of(deployment),
+    )
+    for hour in (0, hours):
+        await sql.execute(
+            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at, requests_total, error_rate, "
+            "p99_latency_ms) SELECT $1, date_trunc('hour', now()) - make_interval(hours => $2), $3, $4, $5",
+            service, hour, requests and (requests + hour // 24) // 2, errors, p99,
+        )  # fmt: skip
+    if "missing" in (short or ""):  # one measurement says it, which is not enough
+        await sql.execute(
+            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at, requests_total, error_rate, "
+            "p99_latency_ms) VALUES ($1, now(), 5000, 0.1, 9)",
+            service,
+        )
+    result = await change(client, "promoteModel", id=model, to="PRODUCTION", dryRun=True)
+    said = [one["message"] for one in result["blockers"] if one["code"] == "NO_SHADOW_EVIDENCE"]
+    assert (short is None) == (said == [])
+    if short:
+        assert short in said[0]

@@ -25,26 +25,55 @@ def _number(key: str) -> str:
     return f"CASE WHEN jsonb_typeof({value}) = 'number' THEN ({value})::numeric END"
 
 
-# The error rate of a deployment is a fraction (0-1); that of a serving metric would be a percentage.
-_EVIDENCE = (
-    f"coalesce({_number('duration_hours')} >= 24 AND {_number('requests')} >= 1000 AND {_number('error_rate')} <= 0.01 "
-    f"AND {_number('latency_p99_ms')} <= 150, false)"
+SHADOW_DAYS = 30
+"""How far back the measurements of a shadow test are looked at."""
+
+# What is known of the shadow tests of a model's deployments: as somebody has written it down, and as its services have
+# been measured. The error rate is a fraction (0-1) here; that of a serving metric is a percentage. What is no number in
+# one of the measurements is unknown.
+_SHADOW_TESTS = f"""
+    SELECT d.id, d.created_at, false AS measured, {_number("duration_hours")} AS duration_hours,
+        {_number("requests")} AS requests, {_number("error_rate")} AS error_rate,
+        {_number("latency_p99_ms")} AS latency_p99_ms
+    FROM ml_deployments AS d
+    WHERE d.model_registry_id = {{row}}.id AND d.shadow_metrics <> '{{}}'::jsonb
+    UNION ALL
+    SELECT d.id, d.created_at, true, extract(epoch FROM m.until - m.since)::numeric / 3600, m.requests,
+        m.failed / (100 * m.requests), m.p99
+    FROM ml_deployments AS d
+    CROSS JOIN LATERAL (
+        SELECT min(x.recorded_at) AS since, max(x.recorded_at) AS until,
+            CASE WHEN bool_and((x.requests_total > 0) IS TRUE) THEN sum(x.requests_total)::numeric END AS requests,
+            CASE WHEN bool_and((x.error_rate >= 0 AND x.error_rate <> 'NaN' AND x.requests_total > 0) IS TRUE)
+                THEN sum(x.error_rate::text::numeric * x.requests_total) END AS failed,
+            CASE WHEN bool_and((x.p99_latency_ms >= 0 AND x.p99_latency_ms <> 'NaN') IS TRUE)
+                THEN max(x.p99_latency_ms)::text::numeric END AS p99
+        FROM ml_bentoml_services AS s
+        JOIN ml_bentoml_serving_metrics AS x ON x.service_id = s.id
+        WHERE s.deployment_id = d.id AND x.requests_total IS DISTINCT FROM 0
+            AND x.recorded_at > now() - interval '{SHADOW_DAYS} days'
+    ) AS m
+    WHERE d.model_registry_id = {{row}}.id AND d.environment <> 'development' AND m.since IS NOT NULL
+"""
+_SHADOW_LIMITS = (
+    ("duration_hours", ">=", "24", "at least"),
+    ("requests", ">=", "1000", "at least"),
+    ("error_rate", "<=", "0.01", "at most"),
+    ("latency_p99_ms", "<=", "150", "at most"),
 )
+_EVIDENCE = " AND ".join(f"t.{key} {operator} {limit}" for key, operator, limit, _ in _SHADOW_LIMITS)
 _SHORT = ", ".join(
-    f"CASE WHEN ({_number(key)} {operator} {limit}) IS NOT TRUE "
-    f"THEN '{key} ' || coalesce(({_number(key)})::text, 'missing') || ' (must be {words} {limit})' END"
-    for key, operator, limit, words in (
-        ("duration_hours", ">=", "24", "at least"),
-        ("requests", ">=", "1000", "at least"),
-        ("error_rate", "<=", "0.01", "at most"),
-        ("latency_p99_ms", "<=", "150", "at most"),
-    )
+    f"CASE WHEN (t.{key} {operator} {limit}) IS NOT TRUE "
+    f"THEN '{key} ' || coalesce(trim_scale(round(t.{key}, 4))::text, 'missing') || ' (must be {words} {limit})' END"
+    for key, operator, limit, words in _SHADOW_LIMITS
 )
 
 SHADOW_EVIDENCE = Guard(
     "NO_SHADOW_EVIDENCE",
     "One of the model's deployments must have been in shadow for 24 hours and 1000 requests, with an error rate of at "
-    "most 0.01 and a p99 latency of at most 150 ms.",
+    "most 0.01 and a p99 latency of at most 150 ms: by the serving metrics of its services of the last "
+    f"{SHADOW_DAYS} days (of staging or production), or by the numbers `duration_hours`, `requests`, `error_rate` "
+    "(0-1) and `latency_p99_ms` in its `shadowMetrics`.",
     f"""
     SELECT
         CASE WHEN latest.id IS NULL
@@ -52,14 +81,11 @@ SHADOW_EVIDENCE = Guard(
             ELSE 'the shadow test of its deployments is not enough; of the latest: ' || latest.short
         END,
         'Deployment:' || latest.id
-    FROM (SELECT NOT EXISTS (
-        SELECT FROM ml_deployments AS d WHERE d.model_registry_id = {{row}}.id AND {_EVIDENCE}
-    ) AS lacks) AS evidence
+    FROM (SELECT NOT EXISTS (SELECT FROM ({_SHADOW_TESTS}) AS t WHERE {_EVIDENCE}) AS lacks) AS evidence
     LEFT JOIN LATERAL (
-        SELECT d.id::text AS id, concat_ws(', ', {_SHORT}) AS short
-        FROM ml_deployments AS d
-        WHERE d.model_registry_id = {{row}}.id AND d.shadow_metrics <> '{{}}'::jsonb
-        ORDER BY d.created_at DESC NULLS LAST, d.id DESC
+        SELECT t.id::text AS id, concat_ws(', ', {_SHORT}) AS short
+        FROM ({_SHADOW_TESTS}) AS t
+        ORDER BY t.created_at DESC NULLS LAST, t.id DESC, t.measured DESC
         LIMIT 1
     ) AS latest ON true
     WHERE evidence.lacks
