@@ -470,7 +470,7 @@ KEY = MISSING.removeprefix("Model:")
         ("approveReview", {"id": KEY, "validUntil": "2020-01-01"}, "validUntil", "is past"),
         ("moveTrial", {"id": KEY, "to": "COMPLETE"}, "value", "is needed to become COMPLETE"),
         ("moveEpisode", {"id": KEY, "to": "FAILED"}, "errorMessage", "is needed"),
-        ("moveRetraining", {"id": KEY, "to": "DEPLOYED"}, "to", "it takes TRAINING, VALIDATING, REJECTED, FAILED"),
+        ("moveRetraining", {"id": KEY, "to": "DEPLOYED"}, "to", "it takes APPROVED, TRAINING, VALIDATING, COMPLETED"),
         ("recordEpisodeFeedback", {"id": KEY, "to": "SUCCESS", "userRating": 6}, "userRating", "pass 1 to 5"),
         ("rejectReview", {"id": KEY, "reason": "r", "concernsRaised": ["x"] * 101}, "concernsRaised", "at most 100"),
         ("rejectReview", {"id": KEY, "reason": "r", "concernsRaised": ["a", "\x00"]}, "concernsRaised[1]", "NUL"),
