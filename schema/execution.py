@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from graphql import GraphQLObjectType, GraphQLResolveInfo
+from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo, get_named_type, is_leaf_type
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
@@ -19,6 +19,7 @@ from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabase
 from schema.errors import GatewayError
 from schema.loaders import Loaders
 from schema.records import CUT, WRITTEN
+from schema.turns import turns
 
 # What graphql-core had not begun yet when its request was cancelled is dropped, which is no news to an operator.
 warnings.filterwarnings("ignore", r"coroutine .Executor\.", RuntimeWarning)
@@ -42,6 +43,43 @@ class AnswerExecutor(Executor[Any]):
             if (written := result.get(WRITTEN)) is not None:
                 return written
         return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
+
+    def complete_iterable_value(
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        items: Iterable[Any],
+        position_context: Any,
+    ) -> Any:
+        """A list of rows takes turns with everything else."""
+        loaders = getattr(self.context_value, "loaders", None)
+        if loaders is None or is_leaf_type(get_named_type(item_type)):
+            return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
+        completed: list[Any] = []
+
+        def complete(place: int, item: Any) -> None:
+            at = path.add_key(place, None)
+            if inspect.isawaitable(item):
+                item = self.complete_awaitable_list_item_value(
+                    item, item_type, field_details_list, info, at, position_context
+                )
+                completed.append(item)
+                return
+            self.complete_list_item_value(item, completed, item_type, field_details_list, info, at, position_context)
+
+        async def all_of_them() -> list[Any]:
+            with loaders.level.working():
+                await turns().each(items, complete)
+            waiting = [place for place, one in enumerate(completed) if inspect.isawaitable(one)]
+            if waiting:
+                found = await asyncio.gather(*(completed[place] for place in waiting))
+                for place, one in zip(waiting, found, strict=True):
+                    completed[place] = one
+            return completed
+
+        return all_of_them()
 
 
 class MutationExecutor(AnswerExecutor):

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from strawberry.dataloader import DataLoader
 
 from db.engine import NEVER_TWICE, NO_SETTINGS, DatabaseError, InvalidValueError, Reader
 from db.facts import Facts
@@ -31,11 +30,9 @@ from schema.records import CUT, WRITTEN, Key, Missing, Record, Shape, key_name, 
 from schema.selection import Selection, is_unsized, node_selections
 from schema.sizes import Room, Sizes
 from schema.statements import NotCompilableError
+from schema.turns import Level, Loader, turns
 
 log = logging.getLogger("gateway.compiler")
-
-AT_ONCE = 500
-"""Rows that are made records of before others have their turn: some milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,8 @@ class Loaders:
         self.lists = Lists(catalogue, missing, self.indexes)
         self.facts = facts
         self.room = room
-        self._loaders: dict[tuple[int, str], DataLoader[Key, Any]] = {}
+        self.level = Level()
+        self._loaders: dict[tuple[int, str], Loader[Key, Any]] = {}
         self._compiled_failed = False
         self.cut: Counter[tuple[str, ...]] = Counter()
         """How many lists of the answer were cut at a size that nobody has asked for, by their paths."""
@@ -244,12 +242,12 @@ class Loaders:
             GatewayError: ``ANSWER_LIMIT``: they have no room in the answer.
         """
         records: list[Record] = []
-        for start in range(0, len(rows), AT_ONCE):
-            if start:
-                await asyncio.sleep(0)
-            some = rows[start : start + AT_ONCE]
-            self.room.take(sum(map(shape.bytes, some)))
-            records += map(shape.record, some)
+
+        def make(_place: int, row: Sequence[Any]) -> None:
+            self.room.take(shape.bytes(row))
+            records.append(shape.record(row))
+
+        await turns().each(rows, make)
         return records
 
     async def _totals(
@@ -459,14 +457,12 @@ class Loaders:
             raise missing_object(what)
         return tuple(parent[key_name(column)] for column in columns)
 
-    def loader(
-        self, selection: Selection, load: Callable[[list[Key]], Any], type_name: str = ""
-    ) -> DataLoader[Key, Any]:
+    def loader(self, selection: Selection, load: Callable[[list[Key]], Any], type_name: str = "") -> Loader[Key, Any]:
         """The loader of a place of the query; of each type there, where rows of several types can meet."""
         place = id(selection), type_name
         loader = self._loaders.get(place)
         if loader is None:
-            loader = self._loaders[place] = DataLoader(load_fn=load)
+            loader = self._loaders[place] = Loader(load, self.level)
         return loader
 
     async def fetch(

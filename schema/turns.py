@@ -1,0 +1,124 @@
+"""Python that works on many rows takes turns with everything else on the event loop: a few milliseconds at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+SLICE = 0.005
+"""Seconds of Python after which others have their turn."""
+THREADS = 2
+"""Long calculations at once; more would slow each other and the loop, since one thread of Python runs at a time."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="calculation")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a function returns that takes long and touches nothing that changes meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(*args, **kwargs))
+
+
+class Turns:
+    """The turns of all requests on one event loop: one works at a time, and gives the loop back after a slice."""
+
+    def __init__(self) -> None:
+        self._one = asyncio.Lock()
+        self._since = 0.0
+
+    async def each(self, items: Iterable[T], work: Callable[[int, T], None]) -> None:
+        """Does a piece of work for each item with its place, in as many slices as it takes."""
+        async with self._one:
+            for place, item in enumerate(items):
+                work(place, item)
+                if perf_counter() - self._since > SLICE:
+                    await asyncio.sleep(0)
+                    self._since = perf_counter()
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+
+
+def turns() -> Turns:
+    """The turns on the loop that runs."""
+    loop = asyncio.get_running_loop()
+    found = _turns.get(loop)
+    if found is None:
+        found = _turns[loop] = Turns()
+    return found
+
+
+class Level:
+    """Tells when the rows of a level of an answer are through: what is asked for below them is read together then."""
+
+    def __init__(self) -> None:
+        self._working = 0
+        self._through = asyncio.Event()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Rows are being worked on in the block."""
+        self._working += 1
+        self._through.clear()
+        try:
+            yield
+        finally:
+            self._working -= 1
+            if not self._working:
+                self._through.set()
+
+    async def through(self) -> None:
+        """Waits until no rows are worked on."""
+        await asyncio.sleep(0)  # for those that begin at the same time
+        while self._working:
+            await self._through.wait()
+
+
+class Loader(Generic[Key, Value]):
+    """Answers keys by one call of ``load`` for all that are asked for at one level; each key once."""
+
+    def __init__(self, load: Callable[[list[Key]], Awaitable[Sequence[Value | Exception]]], level: Level) -> None:
+        self._load = load
+        self._level = level
+        self._found: dict[Key, asyncio.Future[Value]] = {}
+        self._asked: list[Key] = []
+        self._reading: set[asyncio.Task[Any]] = set()
+
+    def load(self, key: Key) -> asyncio.Future[Value]:
+        """The value of a key."""
+        found = self._found.get(key)
+        if found is None:
+            loop = asyncio.get_running_loop()
+            found = self._found[key] = loop.create_future()
+            self._asked.append(key)
+            if len(self._asked) == 1:
+                task = loop.create_task(self._read())
+                self._reading.add(task)
+                task.add_done_callback(self._reading.discard)
+        return found
+
+    async def _read(self) -> None:
+        await self._level.through()
+        keys, self._asked = self._asked, []
+        values: Sequence[Value | Exception]
+        try:
+            values = await self._load(keys)
+        except Exception as error:  # noqa: BLE001 - it is the error of each that waits
+            values = [error] * len(keys)
+        for key, value in zip(keys, values, strict=True):
+            future = self._found[key]
+            if future.done():
+                continue  # nobody waits any more
+            if isinstance(value, Exception):
+                future.set_exception(value)
+            else:
+                future.set_result(value)
