@@ -15,6 +15,9 @@ SLICE = 0.005
 THREADS = 2
 """Long calculations at once; more would slow each other and the loop, since one thread of Python runs at a time."""
 
+MANY = 1_000
+"""Things that are not worked on while everything else waits: some milliseconds."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Key = TypeVar("Key")
@@ -23,8 +26,10 @@ Value = TypeVar("Value")
 _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="calculation")
 
 
-async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function returns that takes long and touches nothing that changes meanwhile."""
+async def aside(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a function returns that works on so many things, none of which changes meanwhile: in a thread if many."""
+    if size < MANY:
+        return function(*args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(*args, **kwargs))
 
 

@@ -33,6 +33,7 @@ from schema.lineage.walk import Walk, Walked, window
 from schema.loaders import Loaders
 from schema.records import Record
 from schema.selection import Selection
+from schema.turns import aside
 from schema.types import Info, Types, selection_of, taking
 
 
@@ -90,7 +91,7 @@ class Reading:
         def size(answer: Answer) -> int:
             return len(orjson.dumps(_projected(self._selection, self._record(answer, walked))))
 
-        answer = fitted(walked, question, self._asked.types, size, self._asked.max_bytes)
+        answer = await aside(walked.read, fitted, walked, question, self._asked.types, size, self._asked.max_bytes)
         if self._asked.max_bytes is not None and (needed := size(answer)) > self._asked.max_bytes:
             raise bad_argument(
                 "maxBytes",

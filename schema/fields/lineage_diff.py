@@ -28,6 +28,7 @@ from schema.lineage.diff import Change, Differences
 from schema.lineage.walk import Walk
 from schema.records import Record
 from schema.scalars import DateTime
+from schema.turns import aside
 from schema.types import Info, Types, selection_of, taking
 
 
@@ -51,7 +52,7 @@ async def _diff(info: Info) -> Record:
     question = asked(loaders.catalogue, selection.arguments)
     async with loaders.reader.snapshot() as reader:
         walked = await Walk(loaders.lists, reader, question.question).run()
-        answer = assemble(walked, question.question, question.types)
+        answer = await aside(walked.read, assemble, walked, question.question, question.types)
         found = await Differences(loaders.catalogue, loaders.missing, reader).between(answer, since, until)
         changed = [change.node for change in found.changes]
         nodes = {node.id: node for node in (*found.added, *found.removed, *changed)}

@@ -40,6 +40,7 @@ from schema.loaders import Loaders
 from schema.records import Record
 from schema.results import Blocker
 from schema.scalars import DateTime
+from schema.turns import aside
 from schema.types import Info, Types, selection_of, taking
 
 DEPTH = 10
@@ -169,7 +170,7 @@ async def _impact(info: Info) -> Record:
         starts = [move.id, *concerned][:room]
         question = Question(starts, DOWNSTREAM, DEPTH, NEIGHBOURS, room, frozenset(impact.SERVING))
         walked = await Walk(loaders.lists, reader, question).run()
-        answer = assemble(walked, question, None)
+        answer = await aside(walked.read, assemble, walked, question, None)
         records = {node.id: node_record(node) for node in answer.nodes}
         await Filling(loaders, reader, selection).fill(answer.nodes, list(records.values()))
     cut = len(starts) <= len(concerned)

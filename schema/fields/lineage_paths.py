@@ -3,8 +3,8 @@
 Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
 """
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 import strawberry
@@ -24,15 +24,18 @@ from schema.lineage import asked as asking
 from schema.lineage.answer import assemble
 from schema.lineage.paths import STEPS, GivenUpError, Path, paths
 from schema.lineage.statements import Statements, key_of
-from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Question, Walk
+from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Question, Walk, Walked
 from schema.records import Record
 from schema.scalars import DateTime
+from schema.turns import aside
 from schema.types import Info, Types, selection_of, taking
 
 MAX_LENGTH, LENGTH = 20, 8
 MAX_FIRST, FIRST = 100, 10
-NODES, PER_NODE = 5000, 1000
+NODES, PER_NODE, NEIGHBOURS = 5000, 1000, 50_000
 """How much of what leads to the target is read, at most."""
+POINTS = 2
+"""Points of a neighbour that is read, and tried."""
 
 _BACK = {DOWNSTREAM: UPSTREAM, UPSTREAM: DOWNSTREAM, BOTH: BOTH}
 
@@ -50,7 +53,7 @@ async def _paths(info: Info) -> Record:
     longest = asking.number(arguments, "maxLength", LENGTH, 0, MAX_LENGTH)
     first = asking.number(arguments, "first", FIRST, 1, MAX_FIRST)
     way = asking.direction(arguments, DOWNSTREAM)
-    question = Question([target], _BACK[way], longest, PER_NODE, NODES, asking.kinds(arguments))
+    question = Question([target], _BACK[way], longest, PER_NODE, NODES, asking.kinds(arguments), max_read=NEIGHBOURS)
     async with loaders.reader.snapshot() as reader:
         walked = await Walk(loaders.lists, reader, question).run()
         if start not in walked.found:
@@ -58,20 +61,14 @@ async def _paths(info: Info) -> Record:
             statement = Statements(loaders.lists).nodes({type_.name: [key]})
             if len(await reader.fetch(*statement)) < 2:  # one row is the moment
                 walked.gone.append(start)
-        answer = assemble(walked, question, None)
-        found: list[Path] = []
-        reasons = []
-        away = {node.id: node.depth for node in walked.found.values()}
-        try:
-            for path in paths(start, target, answer.links, away, longest, way):
-                if len(found) == first:
-                    reasons.append(f"first: there are more than {first} paths")
-                    break
-                found.append(path)
-        except GivenUpError:
-            reasons.append(f"there are too many ways to try: {STEPS} edges were")
+        answer = await aside(walked.read, assemble, walked, question, None)
+        found, reasons = await aside(
+            walked.read, _search, partial(paths, start, target, answer.links, _away(walked), longest, way), first
+        )
         if any(cut.limit != "maxDepth" for cut in answer.cuts):
             reasons.append(f"more than {NODES} nodes, or {PER_NODE} neighbours of one, lead to the target")
+        if walked.is_full:
+            reasons.append(f"more than {NEIGHBOURS:,} neighbours lead to the target")
         if walked.gone:
             reasons.append(f"{' and '.join(walked.gone)} does not exist")
         if walked.lacking:
@@ -93,6 +90,24 @@ async def _paths(info: Info) -> Record:
         "as_of": walked.as_of,
         "missing": walked.gone,
     }
+
+
+def _away(walked: Walked) -> dict[str, int]:
+    """How far nodes are from the target."""
+    return {node.id: node.depth for node in walked.found.values()}
+
+
+def _search(following: Callable[[], Iterator[Path]], first: int) -> tuple[list[Path], list[str]]:
+    """The first paths, and why there may be more."""
+    found: list[Path] = []
+    try:
+        for path in following():
+            if len(found) == first:
+                return found, [f"first: there are more than {first} paths"]
+            found.append(path)
+    except GivenUpError:
+        return found, [f"there are too many ways to try: {STEPS} edges were"]
+    return found, []
 
 
 @cache
@@ -150,7 +165,7 @@ def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _reads(*_given: object) -> int:
-    return NODES
+    return NEIGHBOURS * POINTS
 
 
 PATHS = RootField(_make, _rows, _reads)

@@ -18,6 +18,7 @@ from schema.lineage.text import outline
 from schema.lineage.walk import Walk, Walked
 from schema.records import Record
 from schema.scalars import DateTime
+from schema.turns import aside
 from schema.types import Info, Types, selection_of, taking
 
 TEXT_BYTES, LEAST_TEXT = 20_000, 2_000
@@ -53,7 +54,7 @@ async def _text(info: Info) -> str:
     def size(answer: Answer) -> int:
         return len(written(answer).encode())
 
-    return written(fitted(walked, walk, question.types, size, room))
+    return await aside(walked.read, lambda: written(fitted(walked, walk, question.types, size, room)))
 
 
 async def _counts(info: Info) -> Record:
@@ -65,7 +66,7 @@ async def _counts(info: Info) -> Record:
     arguments = selection_of(info).arguments
     question = asked(info.context.loaders.catalogue, arguments, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS)
     walked = await _walked(info, question)
-    answer = assemble(walked, question.question, question.types)
+    answer = await aside(walked.read, assemble, walked, question.question, question.types)
     counts = Counter((node.depth, node.type) for node in answer.nodes)
     return {
         "counts": [{"type": name, "depth": depth, "count": count} for (depth, name), count in sorted(counts.items())],

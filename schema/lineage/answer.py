@@ -171,7 +171,7 @@ def fitted(
 
 def is_complete(answer: Answer, walked: Walked) -> bool:
     """Whether nothing is lacking that was asked for."""
-    return not (answer.cuts or answer.omitted or answer.elsewhere or walked.gone or walked.lacking)
+    return not (answer.cuts or answer.omitted or answer.elsewhere or walked.gone or walked.lacking or walked.is_full)
 
 
 def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
@@ -186,6 +186,8 @@ def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
     parts = [text for limit, text in said.items() if counts[limit] or (limit == "maxBytes" and answer.omitted)]
     if answer.elsewhere and not counts["maxDepth"]:
         parts.insert(0, said["maxDepth"])
+    if walked.is_full:
+        parts.append(f"perNodeLimit: fewer were followed where more than {question.max_read:,} neighbours were met")
     if walked.gone:
         parts.append(f"missing: {len(walked.gone)} of the nodes asked for do not exist")
     if walked.lacking:

@@ -20,6 +20,10 @@ from schema.lineage.cursors import Resumed
 from schema.lineage.edges import End, edges, state_name
 from schema.lineage.statements import Branch, Key, Neighbour, Spot, Statements, Window, key_of, nulls
 from schema.lists import Lists
+from schema.turns import aside
+
+MAX_READ = 100_000
+"""Neighbours that a walk reads, new or known: some seconds of the database."""
 
 UPSTREAM, DOWNSTREAM, BOTH = "UPSTREAM", "DOWNSTREAM", "BOTH"
 
@@ -37,6 +41,8 @@ class Question:
     since: datetime | None = None
     until: datetime | None = None
     resumed: Sequence[Resumed] = ()
+    max_read: int = MAX_READ
+    """How many neighbours are read, of whatever nodes."""
 
     def follows(self, end: End) -> bool:
         """Whether an edge is walked from this end."""
@@ -78,6 +84,10 @@ class Walked:
     expansions: list[Expansion] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     lacking: set[str] = field(default_factory=set)
+    read: int = 0
+    """How many neighbours were read."""
+    is_full: bool = False
+    """Whether there were more than it may read."""
 
     def has(self, id_: str, depth: int) -> bool:
         """Whether a node is in this answer or an earlier one, at that depth or nearer."""
@@ -116,7 +126,9 @@ class Walk:
             resumed = [one for one in pending.pop(depth, []) if one.spot.id not in walked.found]
             expansions = await self._expand([*_resuming(resumed), *self._branches(level)], depth)
             walked.expansions += expansions
-            level = list(self._grow(expansions, depth + 1)) if depth < question.max_depth else []
+            level = (
+                await aside(len(expansions), self._grow, expansions, depth + 1) if depth < question.max_depth else []
+            )
             depth += 1
         return walked
 
@@ -183,44 +195,71 @@ class Walk:
         """Reads the neighbours; in the order of the nodes, and of the edges of each."""
         if not branches:
             return []
-        limit = self._question.per_node
-        answers: dict[tuple[int, int], list[Neighbour]] = {}
-        for branch, place, id_, label, state, position in await self._fetch(branches, limit):
-            answers.setdefault((branch, place), []).append(Neighbour(id_, label, state, tuple(position)))
-        places: dict[str, int] = {}
-        for one in branches:
-            for spot in one.spots:
-                places.setdefault(spot.id, len(places))
-        ordered = sorted(answers, key=lambda at: (places[branches[at[0]].spots[at[1] - 1].id], at))
-        return [
-            Expansion(
-                branches[branch].end,
-                branches[branch].spots[place - 1],
-                depth,
-                answers[branch, place][:limit],
-                len(answers[branch, place]) > limit,
-            )
-            for branch, place in ordered
-        ]
+        rows, limit = await self._read(branches)
+        return await aside(len(rows), _expansions, branches, rows, limit, depth)
 
-    async def _fetch(self, branches: Sequence[Branch], limit: int) -> Sequence[Sequence[Any]]:
+    async def _read(self, branches: Sequence[Branch]) -> tuple[Sequence[Sequence[Any]], int]:
+        """The neighbours of a level, and how many of a node and an edge at most.
+
+        Where they are more than the walk may read, there are fewer of each.
+        """
+        walked, limit = self.walked, self._question.per_node
+        spots = sum(len(branch.spots) for branch in branches)
+        left = max(self._question.max_read - walked.read, spots)
+        rows = await self._fetch(branches, limit, left if spots * (limit + 1) > left else None)
+        if len(rows) > left:
+            walked.is_full = True
+            limit = max(min(limit, left // spots - 1), 1)
+            rows = await self._fetch(branches, limit)
+        walked.read += len(rows)
+        return rows, limit
+
+    async def _fetch(self, branches: Sequence[Branch], limit: int, most: int | None = None) -> Sequence[Sequence[Any]]:
+        """The neighbours; where there are more than ``most``, one more than these."""
+        statement, values = self._statements.neighbours(branches, limit, self.window)
+        if most is not None:
+            statement = f"SELECT * FROM ({statement}) AS level LIMIT {most + 1}"
         try:
-            return await self._reader.fetch(*self._statements.neighbours(branches, limit, self.window))
+            return await self._reader.fetch(statement, values)
         except InvalidValueError as error:
             raise invalid("after", "holds values that its columns cannot have") from error
 
-    def _grow(self, expansions: Sequence[Expansion], depth: int) -> Iterator[Found]:
+    def _grow(self, expansions: Sequence[Expansion], depth: int) -> list[Found]:
         """Adds the neighbours that are new, or nearer than they were known to be, as long as there is room."""
         walked = self.walked
+        level: list[Found] = []
         for expansion in expansions:
             for neighbour in expansion.neighbours:
                 if walked.has(neighbour.id, depth):
                     continue
                 if len(walked.found) >= self._question.max_nodes:
-                    return
+                    return level
                 node = self._node(neighbour.id, neighbour.label, neighbour.state, depth)
                 walked.found[node.id] = node
-                yield node
+                level.append(node)
+        return level
+
+
+def _expansions(branches: Sequence[Branch], rows: Sequence[Sequence[Any]], limit: int, depth: int) -> list[Expansion]:
+    """What was read of a level, in the order of the nodes, and of the edges of each."""
+    answers: dict[tuple[int, int], list[Neighbour]] = {}
+    for branch, place, id_, label, state, position in rows:
+        answers.setdefault((branch, place), []).append(Neighbour(id_, label, state, tuple(position)))
+    places: dict[str, int] = {}
+    for one in branches:
+        for spot in one.spots:
+            places.setdefault(spot.id, len(places))
+    ordered = sorted(answers, key=lambda at: (places[branches[at[0]].spots[at[1] - 1].id], at))
+    return [
+        Expansion(
+            branches[branch].end,
+            branches[branch].spots[place - 1],
+            depth,
+            answers[branch, place][:limit],
+            len(answers[branch, place]) > limit,
+        )
+        for branch, place in ordered
+    ]
 
 
 def window(catalogue: Catalogue, question: Question) -> Window:
