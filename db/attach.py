@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from db import vectors
 from db.attach_catalog import Found, read
 from db.attach_compare import FUNCTIONS, Difference, Severity, differences, sql_name, unreadable
 from db.base import entities, enum_types, table_of
+from db.facts import known_tables
 from db.own import make_own
 from db.roles import emptied_for_gateways, hides
 from db.setup import connect
@@ -57,10 +59,13 @@ Explain = Callable[[AsyncConnection, Differences], Awaitable[Sequence[Difference
 """What Postgres says of the gateway's own statements, beside the differences that were found (`schema.explain`)."""
 
 
-async def inspect(source: AsyncEngine | AsyncConnection, explain: Explain | None = None) -> Differences:
+async def inspect(
+    source: AsyncEngine | AsyncConnection, explain: Explain | None = None, *, measures: bool = False
+) -> Differences:
     """Compares the models with what the database has. Reads the catalog only; every role may do that.
 
-    ``explain`` is asked which statements no index serves, in the transaction of the connection.
+    ``explain`` is asked which statements no index serves, in the transaction of the connection; ``measures``: also what
+    the indexes of vectors find, which reads the vectors.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
@@ -69,9 +74,9 @@ async def inspect(source: AsyncEngine | AsyncConnection, explain: Explain | None
     opened = source.connect() if isinstance(source, AsyncEngine) else nullcontext(source)
     async with opened as connection:
         found = _judge(await read(connection, list(FUNCTIONS)))
-        if explain is None:
-            return found
-        return replace(found, notes=(*found.notes, *await explain(connection, found)))
+        explained = [] if explain is None else await explain(connection, found)
+        weak = await vectors.weak(connection, known_tables()) if measures else []
+    return replace(found, notes=(*found.notes, *explained, *weak))
 
 
 def _judge(found: Found) -> Differences:
@@ -109,7 +114,7 @@ async def attach(url: str | URL, explain: Explain | None = None) -> Differences:
     async with connect(url) as connection, connection.begin():
         if await connection.scalar(_MAY_MAKE_OWN):
             await make_own(connection)
-        return await inspect(connection, explain)
+        return await inspect(connection, explain, measures=True)
 
 
 # Where the migrations have built the database, everything is there.
@@ -129,7 +134,7 @@ async def check(
     With ``rls`` the policies of callers' roles decide, and what the gateway's own sees does not matter.
     """
     async with connect(url) as connection, connection.begin():
-        found = await inspect(connection, explain)
+        found = await inspect(connection, explain, measures=True)
         emptied = {} if rls else await emptied_for_gateways(connection)
     write(found.text())
     for role, tables in emptied.items():

@@ -150,7 +150,7 @@ async def read(
                 found = {name: await connection.scalar(text(f"SHOW {name}")) for name in POOLED_SETTINGS}
                 lacking, beyond = await _rights(connection)
                 owned, hidden = await _owned(connection), tuple(await emptied(connection))
-                differences = await inspect(connection, explain)
+                differences = await inspect(connection, explain, measures=True)
                 closed = await unusable(connection, roles) if roles else {}
                 inherits = await inherited(connection, roles) if roles else None
                 tokens = await _tokens(connection)

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import db.models  # noqa: F401 - maps all tables
 from db.base import Entity
+from db.vectors import VectorIndex
+from db.vectors import indexes as indexes_of_vectors
 
 BYTES_PER_ROW = 200
 """A guess, for tables that Postgres has not counted yet."""
@@ -38,12 +40,16 @@ class Index:
     predicate: str | None = None
 
 
+FEW_VECTORS = 300
+"""Rows up to which every vector is compared, whatever index there is: it takes about three milliseconds."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """Tables go by the names that the models give them.
 
     ``rows`` are estimates; ``vector_version`` is pgvector's, None without it; ``not_null`` are the columns of a table
-    that refuse null.
+    that refuse null; ``vector_indexes`` go by table and column.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -54,15 +60,26 @@ class Facts:
     """Bytes of a column's values on average, without what is kept apart; of columns that Postgres has looked at."""
     apart: Mapping[str, int] = field(default_factory=dict)
     """Bytes of a row's long values on average, compressed, that are kept apart from it."""
+    vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
 
     @property
-    def scans_on(self) -> bool:
-        """Whether a scan of an HNSW index can go on until a page is full: since pgvector 0.8."""
-        return self.vector_version is not None and self.vector_version >= (0, 8)
+    def searched(self) -> Mapping[tuple[str, str], VectorIndex]:
+        """The vector indexes that are worth asking: scans go on until a page is full since pgvector 0.8."""
+        if self.vector_version is None or self.vector_version < (0, 8):
+            return {}
+        few = {table for table, rows in self.rows.items() if rows <= FEW_VECTORS}
+        return {place: one for place, one in self.vector_indexes.items() if place[0] not in few}
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether pgvector brings vectors to the length 1: since 0.7."""
+        return self.vector_version is not None and self.vector_version >= (0, 7)
 
     def reads_like(self, other: Facts) -> bool:
         """Whether the same statements are right for both: only how many rows there are may differ."""
-        return (self.scans_on, self.indexes, self.not_null) == (other.scans_on, other.indexes, other.not_null)
+        return all(
+            getattr(self, name) == getattr(other, name) for name in ("searched", "normalizes", "indexes", "not_null")
+        )
 
 
 _NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
@@ -116,17 +133,22 @@ _APART = text(f"""
 """)
 
 
+def known_tables() -> dict[str, list[str]]:
+    """The schemas and the names of our tables, as statements over the system catalog take them."""
+    tables = Entity.metadata.tables.values()
+    return {
+        "schemas": sorted({table.schema or "public" for table in tables}),
+        "names": sorted({table.name for table in tables}),
+    }
+
+
 async def read(source: AsyncEngine | AsyncConnection) -> Facts:
     """Reads the facts from the system catalog; every role may.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
     """
-    tables = Entity.metadata.tables.values()
-    known = {
-        "schemas": sorted({table.schema or "public" for table in tables}),
-        "names": sorted({table.name for table in tables}),
-    }
+    known = known_tables()
     async with source.connect() if isinstance(source, AsyncEngine) else nullcontext(source) as connection:
         found = {row[0]: row[1] for row in await connection.execute(_FACTS, known)}
         indexes: dict[str, tuple[Index, ...]] = {}
@@ -136,6 +158,7 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
                 for column, option in zip(columns, options, strict=True)
             ]
             indexes[table] = (*indexes.get(table, ()), Index(name, tuple(made), method, unique, predicate))
+        vectors = await indexes_of_vectors(connection, known)
         not_null = {table: frozenset(columns) for table, columns in await connection.execute(_NOT_NULL, known)}
         widths: dict[str, dict[str, int]] = {}
         for table, column, width in await connection.execute(_WIDTHS, known):
@@ -143,4 +166,5 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
-    return Facts({name: int(rows) for name, rows in found.items()}, parts, indexes, not_null, widths, apart)
+    counts = {name: int(rows) for name, rows in found.items()}
+    return Facts(counts, parts, indexes, not_null, widths, apart, vectors)

@@ -541,7 +541,6 @@ class GraphQLEndpoint:
             Indexes(self.access.facts),
             Sizes(self.access.facts, self._settings.max_answer_bytes),
             compiles=self._settings.compiler,
-            scans_on=self.access.facts.scans_on,
         )
 
 

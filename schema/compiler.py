@@ -32,7 +32,7 @@ from schema.errors import GatewayError
 from schema.filters import few
 from schema.indexes import Indexes
 from schema.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
-from schema.nearest import Similarity, settings
+from schema.nearest import Similarity, together
 from schema.pages import ListPage, NearestPage, plain
 from schema.places import Place, Variables, applied, filled
 from schema.records import Missing
@@ -67,20 +67,17 @@ class Compiler:
         variables: Variables,
         indexes: Indexes,
         sizes: Sizes,
-        *,
-        scans_on: bool = True,
     ) -> None:
-        """``scans_on``: whether a scan of a vector index can go on until a page is full."""
         self.most = sizes.most
+        self.indexes = indexes
         self._sizes = sizes
         self.pins: dict[str, Place] = {}
         self.bind = InlineBinds()
         self.lists = Lists(catalogue, missing, indexes)
-        self.scans_on = scans_on
         self.tells = False
         """Whether the root that is being compiled says which of its lists are cut."""
         self._lists: list[Selection] = []
-        self._nearest = 0
+        self._settings: dict[str, str] = {}
         self._catalogue = catalogue
         self._missing = missing
         self._variables = variables
@@ -142,7 +139,7 @@ class Compiler:
             tuple(values[number - 1] for number in used),
             keys,
             tuple(value for number, value in enumerate(values, 1) if number not in used and isinstance(value, Place)),
-            settings(self._nearest) if self._nearest else NO_SETTINGS,
+            self._settings or NO_SETTINGS,
             tuple(one.path for one in self._lists),
         )
 
@@ -390,7 +387,7 @@ class Compiler:
         self.need(similarity.type, [similarity.nearest.vector])
         page = NearestPage(self, similarity, selection, self._sized(selection))
         query = page.query()
-        self._nearest = max(self._nearest, page.nearest)
+        self._settings = together(self._settings, page.settings)
         return query
 
     def filters(self, type_: Type, where: Any) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from db.facts import Facts, Index
+from db.vectors import VectorIndex
 from schema.catalogue import OrderTerm, Type
 
 _NOT_NULL = re.compile(r"\((\w+) IS NOT NULL\)")
@@ -36,6 +37,8 @@ class Indexes:
     def __init__(self, facts: Facts) -> None:
         self._indexes = facts.indexes
         self._not_null = facts.not_null
+        self._searched = facts.searched
+        self.normalizes = facts.normalizes
 
     def serves(self, type_: Type, order: Sequence[OrderTerm], equal: Collection[str] = ()) -> Served | None:
         """The index that serves an order best, or None where all rows must be sorted for its first page.
@@ -47,6 +50,10 @@ class Indexes:
             return None
         found = [_served(index, order, equal) for index in self._indexes.get(type_.sql_name, ())]
         return max(filter(None, found), key=lambda one: (one.equal, one.terms, not one.apart), default=None)
+
+    def nearest(self, type_: Type, column: str) -> VectorIndex | None:
+        """The index by which a type's vectors are searched; None where all of them are compared."""
+        return self._searched.get((type_.sql_name, column))
 
     def leading(self, type_: Type) -> Mapping[str, bool]:
         """The columns that lead an index of all rows, and whether each is unique alone."""

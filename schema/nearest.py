@@ -1,31 +1,30 @@
 """Similarity as both executors search by it: what the arguments mean, and the SQL that follows from them.
 
-The rows whose vectors are nearest to a given one come by pgvector's HNSW index. It answers approximately, and its scan
-can end before a page is full. Without an index that scans on (pgvector before 0.8), or where `exact` is asked for,
-every vector is compared. How the index searches is a matter of settings, which hold for the statement alone.
+The rows whose vectors are nearest to a given one come by pgvector's HNSW or IVFFlat index. Both answer approximately,
+and their scans can end before a page is full. Without an index that scans on (pgvector before 0.8), or where `exact` is
+asked for, every vector is compared. How the index searches is a matter of settings, which hold for the statement alone.
+
+Only the direction of a vector counts. pgvector multiplies 32-bit numbers, which lose very short and very long vectors,
+so that they are brought to the length 1 first; vectors of zeros point nowhere and are in no list.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from db.vectors import VectorIndex
 from schema import cursors, sql
 from schema.arguments import parse_id
 from schema.catalogue import Catalogue, OrderTerm, Root, Type, camel
 from schema.errors import bad_argument
+from schema.indexes import Indexes
 from schema.lists import MAX_PAGE, ROOT_PAGE, Lists
 from schema.places import Place, applied
-
-EF_SEARCH = (100, 1000)
-"""Least and greatest size of the index's list of candidates: twice the page within these bounds."""
-
-COMPARISON_COST = "0.4"
-"""Of two vectors, in the planner's units; 160 times that of two numbers. Measured: 10 to 15 us, with the vector fetched
-from where long values are stored."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +39,40 @@ class Search:
     like: str | Place | None
     what: str | Place
     least: float | Place | None
-    exact: bool
     flags: tuple[str, ...]
     position: Any
     """The texts of the distance and the key at the cursor, None without one."""
     where: Mapping[str, Any] | None
+    index: VectorIndex | None
+    """The index that is asked; None where every vector is compared."""
+    normalizes: bool
+    """Whether the database brings vectors to the length 1."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether every vector is compared."""
+        return self.index is None
+
+    @property
+    def fills(self) -> bool:
+        """Whether a full page of the index has what belongs there, as near as the index knows: an HNSW index looks at
+        all that it has, an IVFFlat index only at the lists that are read."""
+        return self.index is None or not self.index.lists or self.index.reads_all
 
     @property
     def settings(self) -> dict[str, str]:
         """What its page is read under."""
-        return {} if self.exact else settings(self.limit)
+        return {} if self.index is None else self.index.settings(self.limit)
 
 
-def settings(limit: int) -> dict[str, str]:
-    """How the index searches for so many rows, and what a comparison costs: vectors are long and stored apart, which
-    the planner does not reckon with, and so it would rather compare all rows that match a filter."""
-    return {
-        "hnsw.ef_search": str(min(max(2 * limit, EF_SEARCH[0]), EF_SEARCH[1])),
-        "hnsw.iterative_scan": "strict_order",
-        "cpu_operator_cost": COMPARISON_COST,
-    }
+def together(these: Mapping[str, str], those: Mapping[str, str]) -> dict[str, str]:
+    """The settings of two searches in one statement: the larger numbers."""
+    both = {**these, **those}
+    return {name: max(these.get(name, ""), value, key=_size) for name, value in both.items()}
+
+
+def _size(value: str) -> tuple[float, str]:
+    return (float(value), "") if value.replace(".", "").isdigit() else (-1.0, value)
 
 
 class Similarity:
@@ -76,8 +89,8 @@ class Similarity:
 
     # -- arguments -------------------------------------------------------------------------------------------------
 
-    def search(self, arguments: Mapping[str, Any], *, scans_on: bool) -> Search:
-        """Checks the arguments; ``scans_on`` says whether the index's scan can go on until a page is full.
+    def search(self, arguments: Mapping[str, Any], indexes: Indexes) -> Search:
+        """Checks the arguments.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
@@ -99,10 +112,11 @@ class Similarity:
             key,
             what,
             None if least is None else applied(_least, least),
-            bool(arguments.get("exact")) or not scans_on,
             tuple(flag for flag in self.nearest.filters if arguments.get(camel(flag))),
             None if after is None else applied(self._position, [after, what]),
             arguments.get("where"),
+            None if arguments.get("exact") else indexes.nearest(self.type, self.nearest.vector),
+            indexes.normalizes,
         )
 
     def _vector(self, embedding: Sequence[Any]) -> str:
@@ -111,9 +125,12 @@ class Similarity:
         for place, value in enumerate(embedding):
             if value is None or not abs(value) < 3.4e38:
                 raise bad_argument(f"embedding[{place}]", f"{value} is not a 32-bit floating point number")
-        if not any(abs(value) > 1e-30 for value in embedding):
+        longest = max(map(abs, embedding))
+        if not longest:
             raise bad_argument("embedding", "is all zeros, which point nowhere: nothing is similar to it")
-        return f"[{','.join(repr(float(value)) for value in embedding)}]"
+        near = [value / longest for value in embedding]  # whose squares are numbers, too
+        length = math.sqrt(math.fsum(value * value for value in near))
+        return f"[{','.join(repr(value / length) for value in near)}]"
 
     def _key(self, id_: str) -> str:
         return parse_id(self._catalogue, self.like, self.type, id_)[0]
@@ -137,14 +154,25 @@ class Similarity:
         """The vector that is searched by."""
         if search.vector is not None:
             return bind(search.vector, f"text::{self.column.kind.pg_type}")
-        return f"(SELECT s.{self.nearest.vector} {self._liked(search, bind)})"
+        vector = self._normal(search, "s")
+        return f"(SELECT {vector} {self._liked(search, bind)} AND {self._points('s')})"
+
+    def _normal(self, search: Search, row: str) -> str:
+        """A row's vector at the length 1."""
+        value = f"{row}.{self.nearest.vector}"
+        return f"l2_normalize({value})" if search.normalizes else value
+
+    def _points(self, row: str) -> str:
+        """Whether a row's vector points anywhere; its length is a number of 64 bits."""
+        return f"vector_norm({row}.{self.nearest.vector}) > 0"
 
     def _liked(self, search: Search, bind: sql.Binds) -> str:
         return f"FROM {self.type.sql_name} s WHERE s.{self.type.key[0]} = {bind(search.like, 'text::uuid')}"
 
     def liked(self, search: Search, bind: sql.Binds) -> str:
         """How many rows there are by whose vector to search, and how many have one: one each, if all is well."""
-        return f"SELECT count(*) AS rows, count(s.{self.nearest.vector}) AS vectors {self._liked(search, bind)}"
+        vectors = f"count(*) FILTER (WHERE {self._points('s')}) AS vectors"
+        return f"SELECT count(*) AS rows, {vectors} {self._liked(search, bind)}"
 
     def order(self, value: str, name: str = "distance") -> tuple[OrderTerm, ...]:
         """Nearest first by a distance, then by key."""
@@ -152,13 +180,12 @@ class Similarity:
         return (nearest, *self.type.key_order((), descending=False))
 
     def distance(self, search: Search, target: str) -> str:
-        """From the row to the target, as no index orders by it where the search is exact."""
-        value = f"(t.{self.nearest.vector} <=> {target})"
-        return f"({value} + 0)" if search.exact else value
+        """From the row to the target; no index orders by it."""
+        return f"(({self._normal(search, 't')} <=> {target}) + 0)"
 
     def conditions(self, search: Search, lists: Lists, bind: sql.Binds) -> list[str]:
         """What the rows must fulfil to be in the list, however near they are."""
-        where = [f"t.{self.nearest.vector} IS NOT NULL"]
+        where = [f"t.{self.nearest.vector} IS NOT NULL", self._points("t")]
         where += [self.nearest.filters[flag][0].replace("{row}", "t") for flag in search.flags]
         if search.like is not None:
             where.append(f"t.{self.type.key[0]} <> {bind(search.like, 'text::uuid')}")
@@ -176,10 +203,11 @@ class Similarity:
         # An index can give the order by distance alone, so the rows that tie with the last are sorted out outside. The
         # limit is written out: a plan for any limit would rather sort the table.
         most = search.limit + 1
+        by = distance if search.exact else f"(t.{self.nearest.vector} <=> {target})"  # as the index has it
         items = ", ".join([*select, f"{distance} AS distance", f"t.{self.type.key[0]} AS key"])
         near = (
             f"SELECT {items} FROM {self.type.sql_name} t{sql.conditions(where)} "
-            f"ORDER BY {distance} FETCH FIRST {most} ROWS WITH TIES"
+            f"ORDER BY {by} FETCH FIRST {most} ROWS WITH TIES"
         )
         names = [f"n.f{place}" for place in range(len(select))]
         values = ", ".join([*names, "nullif(1 - n.distance, 'NaN')", "n.distance::text", "n.key::text"])
@@ -195,14 +223,14 @@ class Similarity:
     def left(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
         """Counts the rows behind the cursor, whatever the index finds of them."""
         distance = self.distance(search, self.target(search, bind))
-        where = [*self.conditions(search, lists, bind), f"{distance} <> 'NaN'", *self._behind(search, distance, bind)]
+        where = [*self.conditions(search, lists, bind), *self._behind(search, distance, bind)]
         return sql.count(self.type.sql_name, where=where)
 
     def total(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
         """Counts the rows of the whole list, by comparing every vector."""
-        score = f"1 - {self.distance(search, self.target(search, bind))}"
-        where = [*self.conditions(search, lists, bind), f"{score} <> 'NaN'"]
+        where = self.conditions(search, lists, bind)
         if search.least is not None:
+            score = f"1 - {self.distance(search, self.target(search, bind))}"
             where.append(f"{score} >= {self.least(search, bind)}")
         return sql.count(self.type.sql_name, where=where)
 

@@ -298,7 +298,7 @@ class NearestPage(Page):
     ) -> None:
         super().__init__(compiler, similarity.type, selection)
         self._similarity = similarity
-        self._search = search = similarity.search(arguments, scans_on=compiler.scans_on)
+        self._search = search = similarity.search(arguments, compiler.indexes)
         self._lists = compiler.lists
         self._limit = search.limit
         self._wants_rows = any(name not in {"totalCount", "__typename"} for name in self._asked)
@@ -312,9 +312,9 @@ class NearestPage(Page):
             self._read = f"(SELECT CASE WHEN vectors = 0 THEN {refused} ELSE 0 END FROM ({liked}) s)"
 
     @property
-    def nearest(self) -> int:
-        """How many rows the index is asked for; 0 where it is not asked."""
-        return self._limit if self._wants_rows and not self._search.exact else 0
+    def settings(self) -> dict[str, str]:
+        """What its page is read under; nothing where the index is not asked."""
+        return self._search.settings if self._wants_rows else {}
 
     def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
         select = [f"t.{column} AS f{place}" for place, column in enumerate(columns)]
@@ -340,8 +340,11 @@ class NearestPage(Page):
     def _own_field(self, child: Selection, made: Object) -> str:
         if child.name != "complete":
             return super()._own_field(child, made)
+        if self._search.exact:
+            return "true"
         left = self._similarity.left(self._search, self._lists, self._bind)
-        return f"(SELECT CASE WHEN count(*) > {self._limit} THEN true ELSE count(*) = ({left}) END FROM {self._p})"
+        full = "true" if self._search.fills else "false"
+        return f"(SELECT CASE WHEN count(*) > {self._limit} THEN {full} ELSE count(*) = ({left}) END FROM {self._p})"
 
 
 def plain(selection: Selection, names: dict[str, str]) -> Object:

@@ -180,16 +180,11 @@ class Plans:
         sizes: Sizes,
         *,
         compiles: bool = True,
-        scans_on: bool = True,
     ) -> None:
-        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled.
-
-        ``scans_on``: whether a scan of a vector index goes on until a page is full.
-        """
+        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled."""
         self.compiles = compiles
         self._indexes = indexes
         self._sizes = sizes
-        self._scans_on = scans_on
         self.hits = self.misses = self.dropped = 0
         self._schema = schema
         self._catalogue = catalogue
@@ -261,7 +256,7 @@ class Plans:
         if not self.compiles or known.definition.operation is not OperationType.QUERY:
             return Plan(tuple(roots), None, None, None)
         values = operation.variables
-        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, self._sizes, scans_on=self._scans_on)
+        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, self._sizes)
         opened = {
             name: _opened(type_, name, values.coerced[name], itemgetter(name))
             for name, type_ in known.types

@@ -33,7 +33,7 @@ class SimilaritySearch(Similarity):
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
         """
-        search = self.search(selection.arguments, scans_on=loaders.facts.scans_on)
+        search = self.search(selection.arguments, loaders.indexes)
         loaders.lists.refuse_missing(self.type)
         fields = {child.name for child in selection.fields.values()}
         page = await self._page(loaders, selection, search) if fields - {"totalCount", "__typename"} else []
@@ -60,9 +60,9 @@ class SimilaritySearch(Similarity):
                 "start_cursor": edges[0]["cursor"] if edges else None,
                 "end_cursor": edges[-1]["cursor"] if edges else None,
             },
-            "complete": scanned > search.limit
+            "complete": search.exact
             or "complete" not in fields
-            or scanned == await self._number(loaders, self.left, search),
+            or (search.fills if scanned > search.limit else scanned == await self._number(loaders, self.left, search)),
             "total_count": await self._number(loaders, self.total, search) if "totalCount" in fields else None,
         }
 
@@ -88,7 +88,9 @@ class SimilaritySearch(Similarity):
             raise bad_argument(self.like, f"there is no {self.type.name} {search.like}")
         if not vectors:
             raise bad_argument(
-                self.like, f"{self.type.name} {search.like} has no {self.column.name}; pass an `embedding`"
+                self.like,
+                f"{self.type.name} {search.like} has no {self.column.name}, or one of zeros alone, which points "
+                "nowhere; pass an `embedding`",
             )
 
     def arguments(self, where: Any) -> dict[str, Any]:
@@ -130,7 +132,9 @@ class SimilaritySearch(Similarity):
                 bool,
                 (
                     "Whether the page has all that it should. False: the index ended its search before the page was "
-                    "full, while more rows match; ask again with `exact`. Costs a statement when a page is not full."
+                    "full, while more rows match, or it is an IVFFlat index, which looks at a part of its vectors; "
+                    "ask again with `exact`. A full page of an HNSW index has what the index finds, nearly all. Costs "
+                    "a statement when a page is not full."
                 ),
             ),
         }

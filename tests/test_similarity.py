@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ import pytest
 
 from client import Client, same, serving
 from conftest import Clone, Database, connect
+from db.attach import Difference, Differences, attach
 from plans import Statement, plan
 
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
@@ -299,3 +301,156 @@ async def test_knowledge(demo: Client) -> None:
     assert data["like"]["complete"]
     assert lesson["id"] not in [edge["node"]["id"] for edge in data["like"]["edges"]]
     assert data["same"]["edges"][0]["score"] == pytest.approx(1)
+
+
+# -- lengths, and what points nowhere ----------------------------------------------------------------------------------
+
+
+def scaled(vector: tuple[float, ...], by: float) -> tuple[float, ...]:
+    return tuple(value * by for value in vector)
+
+
+@pytest.fixture(scope="module", params=["hnsw", "none"])
+async def lengths(
+    template: Database, clone: Clone, serve: Serve, request: pytest.FixtureRequest
+) -> AsyncIterator[World]:
+    """Thirty directions, of lengths from 1e-30 to 1e30, and two vectors of zeros."""
+    rng = random.Random(3)
+    vectors = {str(UUID(int=rng.getrandbits(128))): tuple(rng.gauss(0, 1) for _ in range(8)) for _ in range(30)}
+    async with clone(template) as database:
+        connection = await connect(database.admin_url)
+        if request.param == "none":
+            await connection.execute("DROP INDEX ix_composer_episodes_query_embedding_hnsw")
+        sizes = (10.0 ** (2 * place - 29) for place in range(30))
+        rows = [(UUID(key), text(scaled(vector, next(sizes)))) for key, vector in vectors.items()]
+        rows += [(UUID(int=n), text(())) for n in (1, 2)]
+        await connection.executemany(
+            "INSERT INTO composer_episodes (episode_id, composition_id, query_text, total_latency_ms, query_embedding) "
+            "VALUES ($1, 'c', 'q', 1, $2::text::vector)",
+            rows,
+        )
+        await connection.execute("ANALYZE composer_episodes")
+        await connection.close()
+        async with serve(database) as client:
+            yield World(client, database, vectors, set())
+
+
+@pytest.mark.parametrize("by", [1e-30, 1e-12, 1.0, 1e12, 1e30])
+@pytest.mark.parametrize("exact", [True, None])
+async def test_the_length_of_a_vector_changes_nothing(lengths: World, by: float, exact: bool | None) -> None:  # noqa: FBT001 - a case
+    query = (0.3, -1.0, 0.2, 0.5, 0.1, 0.9, -0.4, 0.7)
+    expected = lengths.similarities(query)
+    found = await search(lengths, e=full(scaled(query, by)), first=10, exact=exact)
+    order = sorted(expected, key=expected.__getitem__, reverse=True)
+    assert keys(found) == order[:10]
+    assert [edge["score"] for edge in found["edges"]] == pytest.approx([expected[key] for key in order[:10]], abs=1e-5)
+    assert (found["totalCount"], found["complete"]) == (30, True), "zeros are ranked nowhere"
+    near = await search(lengths, e=full(scaled(query, by)), first=30, least=0.2, exact=exact)
+    assert near["totalCount"] == len(near["edges"]) == sum(score >= 0.2 for score in expected.values())
+
+
+async def test_similar_to_a_short_and_to_a_long_one(lengths: World) -> None:
+    for key in [*lengths.vectors][:: len(lengths.vectors) - 1]:
+        expected = lengths.similarities(lengths.vectors[key], lengths.vectors.keys() - {key})
+        found = await search(lengths, id=key, first=29)
+        assert keys(found) == sorted(expected, key=expected.__getitem__, reverse=True)
+
+
+async def test_zeros_are_in_no_list_and_nothing_is_similar_to_them(lengths: World) -> None:
+    found = await search(lengths, e=full((1.0,)), first=100)
+    assert len(found["edges"]) == found["totalCount"] == 30
+    assert found["complete"] is True
+    assert None not in [edge["score"] for edge in found["edges"]]
+    answer = await lengths.client.ask(QUERY, id=str(UUID(int=1)))
+    assert answer["errors"][0]["extensions"]["argument"] == "episodeId"
+    assert "zeros" in answer["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_what_is_no_number_is_refused(world: World, value: str) -> None:
+    query = "query($e: [Float!]) { similarEpisodes(embedding: $e) { totalCount } }"
+    body = json.dumps({"query": query, "variables": {"e": full((1.0,))}}).replace("1.0", value, 1)
+    sent = await world.client.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+    answer = sent.json()
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] != "INTERNAL"
+    assert answer.get("data") in (None, {"similarEpisodes": None})
+
+
+# -- IVFFlat -----------------------------------------------------------------------------------------------------------
+
+IVFFLAT = """CREATE INDEX ivf_episodes ON composer_episodes USING ivfflat (query_embedding vector_cosine_ops)
+  WITH (lists = 100)"""
+
+
+@pytest.fixture(scope="module")
+async def ivfflat(world: World, template: Database, clone: Clone, serve: Serve) -> AsyncIterator[World]:
+    """The same vectors, behind an index that was built before there were any."""
+    async with clone(template) as database:
+        connection = await connect(database.admin_url)
+        await connection.execute("DROP INDEX ix_composer_episodes_query_embedding_hnsw")
+        await connection.execute(IVFFLAT)
+        await connection.executemany(
+            "INSERT INTO composer_episodes (episode_id, composition_id, query_text, total_latency_ms, query_embedding, "
+            "success) VALUES ($1, 'c', 'q', 1, $2::text::vector, $3)",
+            [(UUID(key), text(vector), key in world.successful) for key, vector in world.vectors.items()],
+        )
+        await connection.execute("ANALYZE composer_episodes")
+        await connection.close()
+        async with serve(database) as client:
+            yield World(client, database, world.vectors, world.successful)
+
+
+async def test_an_ivfflat_index_is_asked_as_such_and_never_thought_complete(
+    ivfflat: World, recorded: list[Statement]
+) -> None:
+    query = full((0.3, -1.0, 0.2, 0.5))
+    found = await search(ivfflat, e=query, first=10)
+    settings = next(one.settings for one in recorded if one.settings)
+    assert settings["ivfflat.probes"] == "20"
+    assert settings["ivfflat.iterative_scan"] == "relaxed_order"
+    assert not [name for name in settings if name.startswith("hnsw")]
+    assert (len(found["edges"]), found["complete"]) == (10, False), "a full page of the lists that were read"
+    scores = [edge["score"] for edge in found["edges"]]
+    assert scores == sorted(scores, reverse=True)
+    exact = await search(ivfflat, e=query, first=10, exact=True)
+    assert exact["complete"] is True
+    assert exact["totalCount"] == found["totalCount"] == ROWS
+    everything = await search(ivfflat, e=query, first=1000, good=True)
+    assert everything["complete"] is (set(keys(everything)) == ivfflat.successful)
+
+
+async def test_a_weak_index_is_told_with_its_recall_until_it_is_built_anew(template: Database, clone: Clone) -> None:
+    """Vectors in clusters that fill all dimensions, behind a thousand lists that were chosen on an empty table."""
+
+    def told(found: Differences) -> list[Difference]:
+        return [note for note in found.notes if note.kind == "weak index"]
+
+    rng = random.Random(9)
+    noise = [rng.gauss(0, 0.9) for _ in range(100_000)]
+    centres = [[rng.gauss(0, 1) for _ in range(DIMENSIONS)] for _ in range(20)]
+    rows = []
+    for number in range(1500):
+        start = rng.randrange(len(noise) - DIMENSIONS)
+        vector = [a + b for a, b in zip(centres[number % 20], noise[start : start + DIMENSIONS], strict=True)]
+        rows.append((f"[{','.join(f'{value:.3f}' for value in vector)}]",))
+    async with clone(template) as database:
+        connection = await connect(database.admin_url)
+        await connection.execute("DROP INDEX ix_composer_episodes_query_embedding_hnsw")
+        await connection.execute(IVFFLAT.replace("100", "1000"))
+        await connection.executemany(
+            "INSERT INTO composer_episodes (composition_id, query_text, total_latency_ms, query_embedding) "
+            "VALUES ('c', 'q', 1, $1::text::vector)",
+            rows,
+        )
+        (note,) = told(await attach(database.admin_url))
+        assert "IVFFlat index ivf_episodes finds" in note.message
+        assert note.remedy == "REINDEX INDEX CONCURRENTLY ivf_episodes"
+        await connection.execute("DROP INDEX ivf_episodes")
+        await connection.execute(IVFFLAT.replace("100", "20"))
+        assert told(await attach(database.admin_url)) == []
+        await connection.close()
+
+
+async def test_a_good_index_is_not_told_of(world: World) -> None:
+    assert [note for note in (await attach(world.database.admin_url)).notes if note.kind == "weak index"] == []
