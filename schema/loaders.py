@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from db.engine import NEVER_TWICE, NO_SETTINGS, DatabaseError, InvalidValueError, Reader
+from db.engine import NEVER_TWICE, NO_SETTINGS, DatabaseError, DataError, InvalidValueError, Reader
 from db.facts import Facts
 from schema import aggregates, cursors, sql
 from schema.arguments import Given, bound, given, parse_id, type_of
@@ -484,7 +484,7 @@ class Loaders:
                 raise cursors.invalid(arguments, "holds values that its columns cannot have") from error
             if where:
                 raise bad_argument("where", f"the database cannot read a value of it: {error}") from error
-            raise
+            raise DataError(str(error)) from error  # ids and other arguments were checked: it is what is stored
 
     async def _refuse_paths(self, where: Mapping[str, Any] | None) -> None:
         """Looks for the SQL/JSON path of a filter that is none.

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from graphql import (
@@ -35,6 +36,9 @@ DEPTH = 4
 LONG = "x" * 70
 """An alias longer than Postgres's names."""
 TEXTS = ["", "a", "é", "日本", "'", '"', "\\", "%", "_", "\n", "🙂", "{row}", "$1", "null"]
+
+
+NUMBERS = [1, -1, 0, 0.5, 2**31, 2**63, -(2**63) - 1, 12345678901234567890123, 1e300, 5e-324, -0.0, 0.1]
 
 
 class Word(str):
@@ -417,7 +421,7 @@ class Maker:
                 ]
             }
         if leaf.kind.graphql == "JSON":
-            return {operator: self._random.choice(TEXTS)} if operator == "hasKey" else {operator: {"n": 1}}
+            return {operator: self._random.choice(TEXTS) if operator == "hasKey" else self._part(seen)}
         if operator in {"contains", "iContains", "startsWith", "like"}:
             pieces = [*TEXTS, *(str(text)[:3] for text in seen)]
             return {operator: self._random.choice(pieces)}
@@ -427,8 +431,30 @@ class Maker:
             return {operator: None}
         return {operator: self._seen(leaf, self._random.choice(seen))}
 
+    def _part(self, documents: list[Any]) -> Any:
+        """JSON that some document contains, or a number of many digits that hardly one does."""
+        found = [{"n": self._random.choice(NUMBERS)}, self._random.choice(NUMBERS), {"a": None}, [None], {}, []]
+        for document in documents:
+            if isinstance(document, dict):
+                found += [{key: value} for key, value in document.items() if key.isidentifier() and _is_written(value)]
+            elif _is_written(document):
+                found.append(document)
+        return self._random.choice(found)
+
     def _seen(self, leaf: Any, value: Any) -> Any:
+        if leaf.kind.graphql == "DateTime":
+            return self._elsewhere(value)
         return Word(value) if leaf.kind.labels else value
+
+    def _elsewhere(self, text: str) -> str:
+        """The same moment, as another zone's clocks say it, or in other letters."""
+        moment = datetime.fromisoformat(text)
+        minutes = self._random.choice([0, 0, 330, -210, 14 * 60, -12 * 60, 1439, -1439])
+        try:
+            shown = moment.astimezone(timezone(timedelta(minutes=minutes))).isoformat()
+        except OverflowError:  # no year there
+            shown = text
+        return self._random.choice([shown, shown.lower(), shown.replace("+00:00", "z")])
 
     def _order(self, type_name: str, depth: int) -> dict[str, Any]:
         input_ = self._schema.get_type(f"{type_name}Order")
@@ -468,6 +494,13 @@ _SHARES = {"first": 0.55, "last": 0.15, "after": 0.2, "before": 0.1, "where": 0.
 
 def _is_composite(type_: GraphQLObjectType, name: str) -> bool:
     return isinstance(get_named_type(type_.fields[name].type), GraphQLObjectType | GraphQLInterfaceType)
+
+
+def _is_written(value: Any) -> bool:
+    """Whether a literal can say a value: the keys of its objects are names."""
+    if isinstance(value, dict):
+        return all(key.isidentifier() and key.isascii() and _is_written(item) for key, item in value.items())
+    return not isinstance(value, list) or all(map(_is_written, value))
 
 
 def _plain(value: Any, *, words: bool = False) -> Any:
