@@ -236,6 +236,17 @@ async def replace_indexes(connection: asyncpg.Connection) -> None:
     await create_indexes(connection)
 
 
+async def turn_indexes(connection: asyncpg.Connection) -> None:
+    """Gives every index of our own migrations that ends in a time the platform's form: nulls first, and no key."""
+    found = await connection.fetch(
+        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
+        "WHERE pg_get_indexdef(indexrelid) LIKE '% DESC NULLS LAST%'"
+    )
+    for name, definition in found:
+        await connection.execute(f"DROP INDEX {name}")
+        await connection.execute(re.sub(r" DESC NULLS LAST, .*?\)", " DESC)", definition))
+
+
 async def create_indexes(connection: asyncpg.Connection, vector_schema: str = "public") -> None:
     """Builds the platform's indexes; those of keys and unique constraints that the tables have are there already."""
     there = {(table, tuple(columns)) for table, columns in await connection.fetch(_KEYS)}

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+import platform_db
 from client import Client, same, serving
-from conftest import Clone, Database
+from conftest import Clone, Database, connect
 from extremes import make_extreme
 from gateway.endpoint import GraphQLEndpoint
 from queries import Maker, Query, Samples, smaller
@@ -131,11 +132,35 @@ async def extreme_database(demo_template: Database, clone: Clone) -> AsyncIterat
         yield copy
 
 
-@pytest.fixture(scope="module", params=["demo", "platform", "extreme"])
+@pytest.fixture(scope="module")
+async def turned_database(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """The demo data behind indexes that have nulls first; every third row that may has no time, and others the same."""
+    async with clone(demo_template) as copy:
+        connection = await connect(copy.admin_url)
+        await platform_db.turn_indexes(connection)
+        await connection.execute("SET session_replication_role = replica")
+        for type_ in catalogue():
+            if not type_.is_view and (column := type_.ordered_by) and type_.table.c[column].nullable:
+                value = f"CASE WHEN hashtext(ctid::text) % 3 <> 0 THEN date_trunc('month', {column}) END"
+                await connection.execute(f"UPDATE {type_.sql_name} SET {column} = {value}")
+        await connection.close()
+        yield copy
+
+
+@pytest.fixture(scope="module", params=["demo", "platform", "extreme", "nulls first"])
 async def pair(
-    request: pytest.FixtureRequest, demo_database: Database, platform_database: Database, extreme_database: Database
+    request: pytest.FixtureRequest,
+    demo_database: Database,
+    platform_database: Database,
+    extreme_database: Database,
+    turned_database: Database,
 ) -> AsyncIterator[Pair]:
-    databases = {"demo": demo_database, "platform": platform_database, "extreme": extreme_database}
+    databases = {
+        "demo": demo_database,
+        "platform": platform_database,
+        "extreme": extreme_database,
+        "nulls first": turned_database,
+    }
     url = databases[request.param].gateway_url
     async with serving(url, compiler=True) as compiled, serving(url, compiler=False) as loaders:
         yield Pair(compiled, loaders, await samples_of(loaders))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import platform_db
 from client import Client
 from conftest import Clone, Database, connect
 from plans import Statement, plan
@@ -132,11 +133,18 @@ async def _insert(database: Database) -> None:
         await connection.close()
 
 
-@pytest.fixture(scope="module")
-async def paged(paged_template: Database, clone: Clone, serve: Serve) -> AsyncIterator[tuple[Client, Database]]:
-    """The gateway over those tables. Only to be read."""
-    async with clone(paged_template) as copy, serve(copy) as client:
-        yield client, copy
+@pytest.fixture(scope="module", params=["our indexes", "nulls first"])
+async def paged(
+    request: pytest.FixtureRequest, paged_template: Database, clone: Clone, serve: Serve
+) -> AsyncIterator[tuple[Client, Database]]:
+    """The gateway over those tables, with indexes of either form. Only to be read."""
+    async with clone(paged_template) as copy:
+        if request.param == "nulls first":
+            connection = await connect(copy.admin_url)
+            await platform_db.turn_indexes(connection)
+            await connection.close()
+        async with serve(copy) as client:
+            yield client, copy
 
 
 async def in_order(database: Database, listed: Listed, where: str = "true") -> list[str]:
