@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import platform_db
+import platform_indexes
 from client import Client, same, serving
 from conftest import Clone, Database, connect
 from extremes import make_extreme
@@ -137,7 +137,7 @@ async def turned_database(demo_template: Database, clone: Clone) -> AsyncIterato
     """The demo data behind indexes that have nulls first; every third row that may has no time, and others the same."""
     async with clone(demo_template) as copy:
         connection = await connect(copy.admin_url)
-        await platform_db.turn_indexes(connection)
+        await platform_indexes.turn_indexes(connection)
         await connection.execute("SET session_replication_role = replica")
         for type_ in catalogue():
             if not type_.is_view and (column := type_.ordered_by) and type_.table.c[column].nullable:

@@ -9,7 +9,7 @@ from db import facts
 from db.engine import create_engine
 from db.facts import Facts, Index, IndexColumn
 from db.postgres_url import database_url
-from platform_db import replace_indexes
+from platform_indexes import replace_indexes
 from schema import sql
 from schema.catalogue import OrderTerm, Type, catalogue
 from schema.indexes import Indexes, Served

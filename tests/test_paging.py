@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import platform_db
+import platform_indexes
 from client import Client
 from conftest import Clone, Database, connect
 from plans import Statement, plan
@@ -141,7 +141,7 @@ async def paged(
     async with clone(paged_template) as copy:
         if request.param == "nulls first":
             connection = await connect(copy.admin_url)
-            await platform_db.turn_indexes(connection)
+            await platform_indexes.turn_indexes(connection)
             await connection.close()
         async with serve(copy) as client:
             yield client, copy

@@ -20,7 +20,7 @@ from db.engine import create_engine
 from db.postgres_url import database_url
 from many_rows import PARENTS, fill, tables
 from plans import Statement, plan
-from platform_db import replace_indexes
+from platform_indexes import replace_indexes
 from schema import every_list
 from schema.catalogue import RelationField, Type, catalogue
 from schema.indexes import Indexes

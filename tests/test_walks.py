@@ -19,7 +19,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-import platform_db
+import platform_indexes
 from client import Client, serving
 from conftest import Clone, Database, connect
 from schema.catalogue import ColumnField, RelationField, Type, catalogue
@@ -165,7 +165,7 @@ async def world(request: pytest.FixtureRequest, template: Database, clone: Clone
         connection = await connect(copy.admin_url)
         try:
             if request.param == "the platform's":
-                await platform_db.replace_indexes(connection)
+                await platform_indexes.replace_indexes(connection)
             names = [type_.sql_name for type_ in filled()]
             for row in await connection.fetch(_LOOSEN, names):
                 await connection.execute(row[0])

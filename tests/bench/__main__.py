@@ -2,8 +2,9 @@
 
 Servers of one worker each answer the same questions in interleaved rounds: the gateway by its loaders and by compiled
 statements, with callers, budgets, logs and metrics on; the latter with all of that off; those statements in a bare
-application (the limit); and PostGraphile 5 if `make bench-peers` has installed it. Prints medians and writes
-``bench.json`` and ``bench.svg`` into ``gateway/docs``. The database stays in ``.e2i/bench`` for the next run.
+application (the limit); and PostGraphile 5 if `make bench-peers` has installed it, asked for orders that its indexes
+serve. All of it twice: with the indexes of our own migrations, and with those of the platform's database. Prints
+medians and writes ``bench.json`` and ``bench.svg`` into ``gateway/docs``. The databases stay in ``.e2i/bench``.
 ``--memory SECONDS`` measures what a mixed load does to the memory of a worker instead.
 """
 
@@ -30,15 +31,19 @@ import psutil
 from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
 
+from db import embedded, facts
 from db.embedded_process import Postmaster, postmaster
+from db.engine import create_engine
 from db.facts import Facts
+from db.postgres_url import database_url
 from schema.indexes import Indexes
 from schema.plans import Plans
 from schema.records import Missing
 from schema.schema import build
 from schema.sizes import Sizes
 from tests.bench import load, report, servers
-from tests.bench.cases import Case, cases
+from tests.bench.cases import OUR_ORDERS, PLATFORM_ORDERS, Case, cases
+from tests.platform_indexes import replace_indexes
 
 CONNECTIONS = 16
 DOCS = servers.ROOT / "gateway" / "docs"
@@ -60,15 +65,30 @@ class Subject:
     asked: dict[str, tuple[str, list[bytes]]]
 
 
-def compiled(case: Case) -> dict[str, Any]:
+@dataclass(frozen=True)
+class World:
+    """A database that is measured: its name, where it stands in the report, and what the peer orders by there."""
+
+    database: str
+    title: str
+    orders: dict[str, str]
+    nulls: str
+
+
+WORLDS = [
+    World("e2i", "our own indexes", OUR_ORDERS, "last"),
+    World("e2i_platform", "the platform's indexes", PLATFORM_ORDERS, "first"),
+]
+
+
+def compiled(case: Case, measured: Facts) -> dict[str, Any]:
     """The case's statement with the parameters of its requests, and what stands around its JSON."""
     schema = build()
     document = parse(case.query)
     (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     fragments = {n.name.value: n for n in document.definitions if isinstance(n, FragmentDefinitionNode)}
-    facts = Facts()
-    sizes = Sizes(facts, 16_000_000)
-    plans = Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, Indexes(facts), sizes)
+    sizes = Sizes(measured, 16_000_000)
+    plans = Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, Indexes(measured), sizes)
     known = plans.asked(document, definition, fragments)
     coerced = []
     for one in case.variables:
@@ -129,34 +149,63 @@ def database() -> Iterator[Postmaster]:
     yield found
 
 
-def address(found: Postmaster, role: str) -> str:
-    """The URL of the database for a role, as libpq and its kin read it."""
-    return f"postgresql://{role}@{quote(str(found.socket_folder), safe='')}/e2i"
+def address(found: Postmaster, role: str, database: str = "e2i") -> str:
+    """The URL of a database for a role, as libpq and its kin read it."""
+    return f"postgresql://{role}@{quote(str(found.socket_folder), safe='')}/{database}"
 
 
-def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], first: servers.Server) -> dict[str, Subject]:
+async def copy_for_platform(found: Postmaster) -> None:
+    """Makes the second database where it is not there yet: the same rows behind the platform's indexes."""
+    (ours, platforms) = WORLDS
+    connection = await asyncpg.connect(address(found, "e2i_admin", "postgres"))
+    try:
+        if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", platforms.database):
+            return
+        await connection.execute(f"CREATE DATABASE {platforms.database} OWNER e2i_owner TEMPLATE {ours.database}")
+    finally:
+        await connection.close()
+    connection = await asyncpg.connect(address(found, "e2i_admin", platforms.database))
+    try:
+        await replace_indexes(connection)
+    finally:
+        await connection.close()
+
+
+async def facts_of(url: str) -> Facts:
+    engine = create_engine(database_url(url), read_only=True)
+    try:
+        return await facts.read(engine)
+    finally:
+        await engine.dispose()
+
+
+def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], world: World) -> dict[str, Subject]:
     """Every server that is measured."""
+    here = address(found, "e2i_gateway", world.database)
+    measured = asyncio.run(facts_of(here))
+
+    def gateway(name: str, switches: dict[str, str], *, compiler: bool = True) -> servers.Server:
+        return stack.enter_context(servers.gateway(name, switches, compiler=compiler, database=here))
+
     graph = {
         case.name: ("/graphql", [load.body(_query(case.query, case), variables) for variables in case.variables])
         for case in asked
     }
-    statements = {f"/{case.name[:2].lower()}": compiled(case) for case in asked}
+    statements = {f"/{case.name[:2].lower()}": compiled(case, measured) for case in asked}
     hard = {
         case.name: (f"/{case.name[:2].lower()}", [load.body("", {"n": n}) for n in range(len(case.variables))])
         for case in asked
     }
     made = {
-        "loaders": Subject(stack.enter_context(servers.gateway("loaders", servers.ON, compiler=False)), graph),
-        "compiled": Subject(first, graph),
-        "all off": Subject(stack.enter_context(servers.gateway("all off", servers.OFF)), graph),
-        "limit": Subject(
-            stack.enter_context(servers.limit(address(found, "e2i_gateway"), orjson.dumps(statements).decode())), hard
-        ),
+        "loaders": Subject(gateway("loaders", servers.ON, compiler=False), graph),
+        "compiled": Subject(gateway("compiled", servers.ON), graph),
+        "all off": Subject(gateway("all off", servers.OFF), graph),
+        "limit": Subject(stack.enter_context(servers.limit(here, orjson.dumps(statements).decode())), hard),
     }
     if not servers.has_peers():
         print("PostGraphile is left out: `make bench-peers` has not installed it")
     else:
-        peer = stack.enter_context(servers.postgraphile(address(found, "e2i_gateway")))
+        peer = stack.enter_context(servers.postgraphile(here, world.nulls))
         made["PostGraphile 5"] = Subject(
             peer,
             {
@@ -189,13 +238,38 @@ def check(name: str, subject: Subject, case: Case) -> tuple[float, float]:
 
 
 def measure(rounds: int, seconds: int, only: list[str]) -> None:
+    with servers.gateway("data", servers.OFF), database() as found:
+        asyncio.run(prepare(address(found, "e2i_admin")))
+    results: dict[str, report.Results] = {}
+    rss: dict[str, dict[str, int]] = {}
+    with embedded.start(servers.DATA / "postgres"), database() as found:
+        asyncio.run(copy_for_platform(found))
+        for world in WORLDS:
+            results[world.title], rss[world.title] = _measured(found, world, rounds, seconds, only)
+    about = {
+        "taken": datetime.now(UTC).date().isoformat(),
+        "connections": CONNECTIONS,
+        "rounds": rounds,
+        "seconds": seconds,
+        "cpus": os.cpu_count(),
+        "rss_mb": rss,
+    }
+    for title, medians in results.items():
+        print("\n".join([f"\nWith {title}:", *report.table(medians)]))
+        print(f"memory of a worker, MB: {rss[title]}")
+    if not only:
+        report.write(DOCS, results, about)
+
+
+def _measured(
+    found: Postmaster, world: World, rounds: int, seconds: int, only: list[str]
+) -> tuple[report.Results, dict[str, int]]:
+    """Medians of one database, and the megabytes that each server holds."""
     with ExitStack() as stack:
-        first = stack.enter_context(servers.gateway("compiled", servers.ON))
-        found = stack.enter_context(database())
-        asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))))
-        asked = [case for case in asked if not only or case.name[:2] in only]
-        measured = subjects(stack, found, asked, first)
-        results: dict[str, dict[str, list[dict[str, float]]]] = {case.name: {} for case in asked}
+        sampled = asyncio.run(prepare(address(found, "e2i_admin", world.database)))
+        asked = [case for case in cases(*sampled, world.orders) if not only or case.name[:2] in only]
+        measured = subjects(stack, found, asked, world)
+        taken: dict[str, dict[str, list[dict[str, float]]]] = {case.name: {} for case in asked}
         for case in asked:  # nobody is measured while its caches fill
             for subject in (one for one in measured.values() if case.name in one.asked):
                 _round(subject, case, found.process, 1)
@@ -211,29 +285,20 @@ def measure(rounds: int, seconds: int, only: list[str]) -> None:
                     if case.name not in subject.asked:
                         continue
                     one = _round(subject, case, found.process, seconds)
-                    results[case.name].setdefault(name, []).append(one)
-                    print(f"{turn + 1}/{rounds} {case.name:20} {name:16} {one['rate']:9.1f}/s", file=sys.stderr)
+                    taken[case.name].setdefault(name, []).append(one)
+                    print(
+                        f"{world.title} {turn + 1}/{rounds} {case.name:20} {name:16} {one['rate']:9.1f}/s",
+                        file=sys.stderr,
+                    )
         medians: report.Results = {}
-        for case_name, by_server in results.items():
+        for case_name, by_server in taken.items():
             medians[case_name] = {}
             for name, all_rounds in by_server.items():
                 statements, kilobytes = once[case_name, name]
                 medians[case_name][name] = {
                     key: statistics.median(one[key] for one in all_rounds) for key in all_rounds[0]
                 } | {"statements": statements, "kilobytes": kilobytes}
-        rss = {name: round(subject.server.rss) for name, subject in measured.items()}
-    about = {
-        "taken": datetime.now(UTC).date().isoformat(),
-        "connections": CONNECTIONS,
-        "rounds": rounds,
-        "seconds": seconds,
-        "cpus": os.cpu_count(),
-        "rss_mb": rss,
-    }
-    print("\n".join(report.table(medians)))
-    print(f"memory of a worker, MB: {rss}")
-    if not only:
-        report.write(DOCS, medians, about)
+        return medians, {name: round(subject.server.rss) for name, subject in measured.items()}
 
 
 def _round(subject: Subject, case: Case, process: psutil.Process, seconds: int) -> dict[str, float]:
@@ -255,7 +320,7 @@ def memory(seconds: float) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(servers.gateway("compiled", servers.ON))
         found = stack.enter_context(database())
-        asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))))
+        asked = cases(*asyncio.run(prepare(address(found, "e2i_admin"))), OUR_ORDERS)
         samples: list[tuple[float, float]] = []
         started = time.monotonic()
         for case in cycle(asked):

@@ -13,15 +13,31 @@ LIFECYCLE = """
         metrics(first: 5) { nodes { recordedAt requestsTotal p99LatencyMs errorRate } } } } } } } }
 """
 
-# PostGraphile is asked for less, rows in any order: its orders are others than the indexes', and would be sorted for.
 PEER_LIFECYCLE = """
   id experimentName brand createdAt
-  mlModelRegistriesByExperimentId(first: 5, orderBy: NATURAL) { nodes { id modelName modelVersion stage auc
-    mlDeploymentsByModelRegistryId(first: 3, orderBy: NATURAL) { nodes { id environment status
-      mlBentomlServicesByDeploymentId(first: 1, orderBy: NATURAL) { nodes { id serviceName healthStatus
-        mlBentomlServingMetricsByServiceId(first: 5, orderBy: NATURAL) {
+  mlModelRegistriesByExperimentId(first: 5, orderBy: {models}) { nodes { id modelName modelVersion stage auc
+    mlDeploymentsByModelRegistryId(first: 3, orderBy: {deployments}) { nodes { id environment status
+      mlBentomlServicesByDeploymentId(first: 1, orderBy: {services}) { nodes { id serviceName healthStatus
+        mlBentomlServingMetricsByServiceId(first: 5, orderBy: {metrics}) {
           nodes { recordedAt requestsTotal p99LatencyMs errorRate } } } } } } } }
 """
+
+OUR_ORDERS = {
+    "experiments": "CREATED_AT_DESC",
+    "models": "REGISTERED_AT_DESC",
+    "deployments": "CREATED_AT_DESC",
+    "services": "CREATED_AT_DESC",
+    "metrics": "RECORDED_AT_DESC",
+    "simulations": "CREATED_AT_DESC",
+    "fidelities": "CREATED_AT_DESC",
+}
+PLATFORM_ORDERS = {
+    **dict.fromkeys(OUR_ORDERS, "NATURAL"),
+    "metrics": "RECORDED_AT_DESC",
+    "simulations": "CREATED_AT_DESC",
+}
+"""What PostGraphile is asked to order by: the newest first where an index serves that, and in any order elsewhere,
+where it has no such order, or would sort all rows for it."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +55,17 @@ class Case:
     unseen: bool = False
 
 
-def cases(experiments: list[str], services: list[str], week: str, day: str) -> list[Case]:
-    """The questions about some experiments and services, by their bare ids, and the times of a week and a day ago."""
+def cases(experiments: list[str], services: list[str], week: str, day: str, orders: dict[str, str]) -> list[Case]:
+    """The questions about some experiments and services, by their bare ids, and the times of a week and a day ago.
+
+    ``orders`` are those of the peer.
+    """
+    lifecycle = PEER_LIFECYCLE
+    for name, order in orders.items():
+        lifecycle = lifecycle.replace(f"{{{name}}}", order)
     named = [{"id": id_} for id_ in experiments]
     q2 = f"query($id: ID!) {{ experiment(id: $id) {{ {LIFECYCLE} }} }}"
-    peer_q2 = f"query($id: UUID!) {{ mlExperimentByRowId(rowId: $id) {{ {PEER_LIFECYCLE} }} }}"
+    peer_q2 = f"query($id: UUID!) {{ mlExperimentByRowId(rowId: $id) {{ {lifecycle} }} }}"
     return [
         Case(
             "Q1 one row",
@@ -56,12 +78,12 @@ def cases(experiments: list[str], services: list[str], week: str, day: str) -> l
         Case(
             "Q3 fifty of them",
             f"{{ experiments(first: 50) {{ nodes {{ {LIFECYCLE} }} }} }}",
-            peer=f"{{ allMlExperiments(first: 50, orderBy: NATURAL) {{ nodes {{ {PEER_LIFECYCLE} }} }} }}",
+            peer=f"{{ allMlExperiments(first: 50, orderBy: {orders['experiments']}) {{ nodes {{ {lifecycle} }} }} }}",
         ),
         Case(
             "Q4 1000 flat rows",
             "{ servingMetrics(first: 1000) { nodes { id recordedAt requestsTotal avgLatencyMs errorRate } } }",
-            peer="{ allMlBentomlServingMetrics(first: 1000, orderBy: NATURAL) "
+            peer=f"{{ allMlBentomlServingMetrics(first: 1000, orderBy: {orders['metrics']}) "
             "{ nodes { id recordedAt requestsTotal avgLatencyMs errorRate } } }",
         ),
         Case(
@@ -69,9 +91,10 @@ def cases(experiments: list[str], services: list[str], week: str, day: str) -> l
             "{ twinSimulations(first: 20) { nodes { id simulatedAte recommendation "
             "twinModel { modelName fidelityScore } fidelity(first: 5) { nodes "
             "{ actualAte predictionError fidelityGrade } } } } }",
-            peer="{ allTwinSimulations(first: 20, orderBy: NATURAL) { nodes { id simulatedAte recommendation "
+            peer=f"{{ allTwinSimulations(first: 20, orderBy: {orders['simulations']}) "
+            "{ nodes { id simulatedAte recommendation "
             "digitalTwinModelByModelId { modelName fidelityScore } "
-            "twinFidelityTrackingsBySimulationId(first: 5, orderBy: NATURAL) "
+            f"twinFidelityTrackingsBySimulationId(first: 5, orderBy: {orders['fidelities']}) "
             "{ nodes { actualAte predictionError fidelityGrade } } } } }",
         ),
         Case(

@@ -38,16 +38,17 @@ def table(results: Results) -> Iterator[str]:
             yield f"  {name:20}{one['rate']:10.1f}{one['latency']:11.2f}{ratios}{costs}"
 
 
-def write(folder: Path, results: Results, about: dict[str, Any]) -> None:
-    """Writes ``bench.json`` and ``bench.svg``."""
+def write(folder: Path, results: dict[str, Results], about: dict[str, Any]) -> None:
+    """Writes ``bench.json`` and ``bench.svg``: what was measured by the database's indexes."""
     folder.joinpath("bench.json").write_bytes(
         orjson.dumps({"about": about, "results": results}, option=orjson.OPT_INDENT_2) + b"\n"
     )
     folder.joinpath("bench.svg").write_text(picture(results))
 
 
-def picture(results: Results) -> str:
-    """Bars of requests per second for each case, on a logarithmic scale."""
+def picture(found: dict[str, Results]) -> str:
+    """Bars of requests per second for each case and database, on a logarithmic scale."""
+    results = {(title, case): servers for title, cases in found.items() for case, servers in cases.items()}
     width, left, bar, gap = 900, 150, 14, 18
     names = [name for name in COLOURS if any(name in servers for servers in results.values())]
     rates = [one["rate"] for servers in results.values() for one in servers.values() if one["rate"]]
@@ -59,7 +60,11 @@ def picture(results: Results) -> str:
 
     parts: list[str] = []
     top = 70
-    for case, servers in results.items():
+    before = ""
+    for (title, case), servers in results.items():
+        if title != before:
+            parts.append(_text(left, top + 4, f"With {title}", "start", "600"))
+            before, top = title, top + 20
         shown = [name for name in names if name in servers]
         parts.append(_text(left - 12, top + len(shown) * bar / 2 + 4, case, "end", "600"))
         for name in shown:
@@ -73,10 +78,10 @@ def picture(results: Results) -> str:
         + _text(left + place * 150 + 18, 44, name)
         for place, name in enumerate(names)
     )
-    title = _text(left, 20, "Requests per second, 16 connections, one worker each; logarithmic", "start", "600")
+    heading = _text(left, 20, "Requests per second, 16 connections, one worker each; logarithmic", "start", "600")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" font-family="sans-serif" font-size="12">'
-        f'<rect width="{width}" height="{top}" fill="#ffffff"/>{title}{legend}{"".join(parts)}</svg>\n'
+        f'<rect width="{width}" height="{top}" fill="#ffffff"/>{heading}{legend}{"".join(parts)}</svg>\n'
     )
 
 

@@ -114,14 +114,17 @@ OFF = {"GATEWAY_LOG": "warning", "GATEWAY_AUTH": "none", "GATEWAY_SLOW_MS": "0"}
 
 
 @contextmanager
-def gateway(name: str, switches: dict[str, str], *, compiler: bool = True) -> Iterator[Server]:
-    """A gateway of one worker, with its limits as they are by default; the first one makes the data."""
+def gateway(
+    name: str, switches: dict[str, str], *, compiler: bool = True, database: str | None = None
+) -> Iterator[Server]:
+    """A gateway of one worker, with its limits as they are by default; without a ``database`` it makes the data."""
     port = free_port()
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--demo", "large"]
+    command = [sys.executable, "-m", "gateway.cli", "serve", *([] if database else ["--demo", "large"])]
     settings = {
         "PORT": str(port),
         "GATEWAY_DATA": str(DATA),
         "GATEWAY_COMPILER": "on" if compiler else "off",
+        **({"DATABASE_URL": database} if database else {}),
     }
     with _running(name, command, port, "/readyz", **settings, **switches) as server:
         if "GATEWAY_JWT_SECRET" in switches:
@@ -154,10 +157,10 @@ def has_peers() -> bool:
 
 
 @contextmanager
-def postgraphile(database: str) -> Iterator[Server]:
-    """PostGraphile 5, one process."""
+def postgraphile(database: str, nulls: str) -> Iterator[Server]:
+    """PostGraphile 5, one process; ``nulls`` come ``last`` or ``first`` in its orders, as the indexes have them."""
     port = free_port()
-    command = [str(NODE), str(PEERS / "server.mjs"), database, str(port)]
+    command = [str(NODE), str(PEERS / "server.mjs"), database, str(port), nulls]
     with _running(
         "PostGraphile", command, port, "/graphql", NODE_ENV="production", GRAPHILE_ENV="production"
     ) as server:

@@ -5,13 +5,14 @@ import { makePgService } from "postgraphile/adaptors/pg";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 import { postgraphile } from "postgraphile";
 
-const [connectionString, port] = process.argv.slice(2);
+const [connectionString, port, nulls] = process.argv.slice(2);
 
 const preset = {
   extends: [PostGraphileAmberPreset],
   pgServices: [makePgService({ connectionString, schemas: ["public"], poolConfig: { max: 10 } })],
   grafserv: { port: Number(port), graphiql: false, watch: false },
   grafast: { explain: false },
+  schema: { pgOrderByNullsLast: nulls === "last" },
 };
 
 const server = createServer();
