@@ -34,7 +34,7 @@ async def replace_indexes(connection: asyncpg.Connection) -> None:
     """Gives the tables of our own migrations the platform's indexes, in place of theirs; constraints stay."""
     for (statement,) in await connection.fetch(_BESIDE_CONSTRAINTS):
         await connection.execute(statement)
-    await create_indexes(connection)
+    await create_indexes(connection, unique=False)
 
 
 async def turn_indexes(connection: asyncpg.Connection) -> None:
@@ -48,8 +48,11 @@ async def turn_indexes(connection: asyncpg.Connection) -> None:
         await connection.execute(re.sub(r" DESC NULLS LAST, .*?\)", " DESC)", definition))
 
 
-async def create_indexes(connection: asyncpg.Connection, vector_schema: str = "public") -> None:
-    """Builds the platform's indexes; those of keys and unique constraints that the tables have are there already."""
+async def create_indexes(connection: asyncpg.Connection, vector_schema: str = "public", *, unique: bool = True) -> None:
+    """Builds the platform's indexes; those of keys and unique constraints that the tables have are there already.
+
+    Without ``unique`` they keep nothing unique, which other rows than the platform's may not be.
+    """
     there = {(table, tuple(columns)) for table, columns in await connection.fetch(_KEYS)}
     known = {
         table for (table,) in await connection.fetch("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r'")
@@ -63,10 +66,10 @@ async def create_indexes(connection: asyncpg.Connection, vector_schema: str = "p
                 continue
             if index["method"] == "ivfflat":
                 columns = [f"{column} {vector_schema}.vector_cosine_ops" for column in columns]
-            unique = "UNIQUE " if index["unique"] == "t" else ""
+            kind = "UNIQUE INDEX" if unique and index["unique"] == "t" else "INDEX"
             options = f" WITH ({index['options']})" if index["options"] else ""
             where = f" WHERE {index['predicate']}" if index["predicate"] else ""
             await connection.execute(
-                f"CREATE {unique}INDEX {index['index']} ON {table} USING {index['method']} ({', '.join(columns)})"
+                f"CREATE {kind} {index['index']} ON {table} USING {index['method']} ({', '.join(columns)})"
                 f"{options}{where}"
             )

@@ -156,17 +156,19 @@ def address(found: Postmaster, role: str, database: str = "e2i") -> str:
 
 async def copy_for_platform(found: Postmaster) -> None:
     """Makes the second database where it is not there yet: the same rows behind the platform's indexes."""
-    (ours, platforms) = WORLDS
+    (ours, platforms), half_made = WORLDS, "e2i_half_made"
     connection = await asyncpg.connect(address(found, "e2i_admin", "postgres"))
     try:
         if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", platforms.database):
             return
-        await connection.execute(f"CREATE DATABASE {platforms.database} OWNER e2i_owner TEMPLATE {ours.database}")
-    finally:
-        await connection.close()
-    connection = await asyncpg.connect(address(found, "e2i_admin", platforms.database))
-    try:
-        await replace_indexes(connection)
+        await connection.execute(f"DROP DATABASE IF EXISTS {half_made}")
+        await connection.execute(f"CREATE DATABASE {half_made} OWNER e2i_owner TEMPLATE {ours.database}")
+        copy = await asyncpg.connect(address(found, "e2i_admin", half_made))
+        try:
+            await replace_indexes(copy)
+        finally:
+            await copy.close()
+        await connection.execute(f"ALTER DATABASE {half_made} RENAME TO {platforms.database}")
     finally:
         await connection.close()
 
