@@ -154,6 +154,11 @@ def address(found: Postmaster, role: str, database: str = "e2i") -> str:
     return f"postgresql://{role}@{quote(str(found.socket_folder), safe='')}/{database}"
 
 
+def setting(found: Postmaster, database: str) -> str:
+    """The same for the gateway's role as ``DATABASE_URL`` has it."""
+    return f"postgresql://e2i_gateway@/{database}?host={quote(str(found.socket_folder), safe='/')}&port=5432"
+
+
 async def copy_for_platform(found: Postmaster) -> None:
     """Makes the second database where it is not there yet: the same rows behind the platform's indexes."""
     (ours, platforms), half_made = WORLDS, "e2i_half_made"
@@ -184,10 +189,11 @@ async def facts_of(url: str) -> Facts:
 def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], world: World) -> dict[str, Subject]:
     """Every server that is measured."""
     here = address(found, "e2i_gateway", world.database)
-    measured = asyncio.run(facts_of(here))
+    url = setting(found, world.database)
+    measured = asyncio.run(facts_of(url))
 
     def gateway(name: str, switches: dict[str, str], *, compiler: bool = True) -> servers.Server:
-        return stack.enter_context(servers.gateway(name, switches, compiler=compiler, database=here))
+        return stack.enter_context(servers.gateway(name, switches, compiler=compiler, database=url))
 
     graph = {
         case.name: ("/graphql", [load.body(_query(case.query, case), variables) for variables in case.variables])
