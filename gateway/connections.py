@@ -29,6 +29,12 @@ from gateway.framing import (
 )
 from gateway.headers import headers_of
 
+LINGER = 2.0
+"""Seconds for which a connection that has ended still takes in, and throws away, what its client sends.
+
+Closed at once, the kernel would reset it, and the client might lose an answer that it has not read yet (RFC 9112, 9.6).
+"""
+
 
 class Connection(HttpToolsProtocol):
     """A connection whose client has ``patience`` seconds for a head, and to read on at all, however slowly it reads.
@@ -129,7 +135,7 @@ class Connection(HttpToolsProtocol):
         if self._becomes_socket:
             return
         if self._alone:
-            self.cycle.keep_alive = False
+            last(self.cycle, self)
         self._last = not self.cycle.keep_alive
 
     def on_message_complete(self) -> None:
@@ -191,7 +197,18 @@ class Connection(HttpToolsProtocol):
             self._send_refusal(self._refusal)
 
     def _send_refusal(self, refusal: bytes) -> None:
+        self._refusal = None
         self.transport.write(refusal)
+        self.linger()
+
+    def linger(self) -> None:
+        """Ends the connection: nothing more is said, and what still comes is not looked at."""
+        self._ended, self._in_head = True, False
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER, self._end)
+
+    def _end(self) -> None:
         self.transport.close()
         self._watch_reading()
 
@@ -199,7 +216,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._running = cycle
-        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, Answer(cycle)))  # type: ignore[arg-type]
+        answer = Answer(cycle, self)
+        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, answer))  # type: ignore[arg-type]
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -241,21 +259,41 @@ class Connection(HttpToolsProtocol):
             self._reading = None
 
 
+class Lingering:
+    """The transport of a connection's last answer: closing it leaves its client the time to read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.linger()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection.transport, name)
+
+
+def last(cycle: RequestResponseCycle, connection: Connection) -> None:
+    """Has a connection end with an answer, though its client may be sending more."""
+    transport: Any = Lingering(connection)
+    cycle.keep_alive, cycle.transport = False, transport
+
+
 class Answer:
     """How an answer is sent: uvicorn's ``send``, and a short way for one that is there as a whole.
 
     Every write is a system call, and costs as much as all that is done for a small query beside its statement.
     """
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_connection", "_cycle")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, connection: Connection) -> None:
         self._cycle = cycle
+        self._connection = connection
 
     def __call__(self, message: Message) -> Awaitable[None]:
         cycle = self._cycle
         if cycle.more_body and not cycle.response_started:  # who hears an answer may leave the rest of the body out
-            cycle.keep_alive = False
+            last(cycle, self._connection)
         return cycle.send(message)  # type: ignore[arg-type]
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
