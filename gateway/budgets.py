@@ -1,7 +1,7 @@
 """How much each caller may ask for a minute, in points, one for each row: a bucket that fills up as time goes by.
 
-A request takes what it may cost before it runs, and gets back what it did not use. Buckets are this worker's own, or
-shared by all workers in Redis; while Redis is away each worker counts for itself.
+A request takes what it may cost before it runs, and gets back what it did not use, or pays what it used beyond that.
+Buckets are this worker's own, or shared by all workers in Redis; while Redis is away each worker counts for itself.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ CALLERS = 50_000
 """Buckets that a worker keeps; those that were not used for longest go first, and are full by then."""
 REDIS_SECONDS = 0.5
 """How long Redis may take; a request is not held up by it for longer."""
+BYTES_PER_POINT = 500
+"""Bytes of an answer that are worth a row."""
+FREE_SECONDS, POINTS_PER_SECOND = 1.0, 20_000
+"""Seconds that a request may take for its rows alone, and what each further one is worth: a tenth of what Postgres can
+do in it, since some of it is waiting."""
 AWAY_SECONDS = 5.0
 """How long Redis is not asked again after it failed."""
 
@@ -44,6 +49,12 @@ def account(caller: str, scope: Scope) -> str:
     return f"address:{':'.join(host.split(':')[:4])}" if ":" in host else f"address:{host}"
 
 
+def used(rows: int, size: int, seconds: float) -> int:
+    """What a request has used, in points: by the rows that it read, the bytes of its answer or its time."""
+    late = int(max(seconds - FREE_SECONDS, 0.0) * POINTS_PER_SECOND)
+    return max(rows, size // BYTES_PER_POINT, late, 1)
+
+
 class Left(NamedTuple):
     """What is left in a bucket of ``limit`` points."""
 
@@ -52,14 +63,14 @@ class Left(NamedTuple):
 
     @property
     def remaining(self) -> int:
-        return math.floor(self.there)
+        return max(math.floor(self.there), 0)
 
     def public(self, given_back: int = 0) -> dict[str, Any]:
         """With the time at which it would be full again, once so many points are given back."""
         limit, there = self
         there = min(there + given_back, limit)
         full_at = time.time() + (limit - there) * MINUTE / limit
-        return {"limit": limit, "remaining": math.floor(there), "resetAt": _written(int(full_at))}
+        return {"limit": limit, "remaining": max(math.floor(there), 0), "resetAt": _written(int(full_at))}
 
 
 @lru_cache(maxsize=256)
@@ -88,11 +99,11 @@ class OwnBuckets:
             buckets.popitem(last=False)
         return taken, there
 
-    def give_back(self, caller: str, points: int) -> None:
-        """Gives back what was taken and not used."""
+    def settle(self, caller: str, points: int) -> None:
+        """Gives back what was taken and not used, or takes what was used beyond it, down to a minute's debt."""
         if kept := self._kept.get(caller):
             there, since = kept
-            self._kept[caller] = min(there + points, self._limit), since
+            self._kept[caller] = max(min(there + points, self._limit), -self._limit), since
 
 
 _TAKE = """
@@ -105,9 +116,9 @@ if kept[1] then
   there = math.min(kept[1] + math.max(now - kept[2], 0) * limit / 60, limit)
 end
 local taken = 0
-if points <= there then
+if points <= there or ARGV[3] == 'settle' then
   taken = 1
-  there = math.min(there - points, limit)
+  there = math.max(math.min(there - points, limit), -limit)
 end
 redis.call('HSET', KEYS[1], 'points', string.format('%.6f', there), 'at', string.format('%.6f', now))
 redis.call('EXPIRE', KEYS[1], 120)
@@ -135,14 +146,14 @@ class SharedBuckets:
         )
         self._script = self._redis.register_script(_TAKE)
 
-    async def take(self, caller: str, points: int) -> tuple[bool, float]:
-        """As in memory.
+    async def take(self, caller: str, points: int, how: str = "take") -> tuple[bool, float]:
+        """As in memory; to ``settle``, whether there are so many or not.
 
         Raises:
             OSError: Redis is away.
         """
         try:
-            taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points])
+            taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points, how])
         except self._error as error:
             raise ConnectionError(type(error).__name__) from error
         return bool(taken), float(left)
@@ -173,12 +184,12 @@ class Budgets:
             return Left(self.limit, there)
         raise self._exceeded(points, Left(self.limit, there))
 
-    def give_back(self, caller: str, points: int) -> None:
-        """Gives back what was taken and not used, without anybody waiting for it."""
-        if points > 0 and self._shared is None:
-            self._own.give_back(caller, points)
-        elif points > 0:
-            task = asyncio.ensure_future(self._take(caller, -points))
+    def settle(self, caller: str, points: int) -> None:
+        """Gives back what was taken and not used, or takes what was used beyond it, without anybody waiting for it."""
+        if points and self._shared is None:
+            self._own.settle(caller, points)
+        elif points:
+            task = asyncio.ensure_future(self._take(caller, -points, "settle"))
             self._giving_back.add(task)
             task.add_done_callback(self._giving_back.discard)
 
@@ -186,12 +197,12 @@ class Budgets:
         if self._shared:
             await self._shared.close()
 
-    async def _take(self, caller: str, points: int) -> tuple[bool, float]:
+    async def _take(self, caller: str, points: int, how: str = "take") -> tuple[bool, float]:
         if self._shared is None:
             return self._own.take(caller, points)
         if monotonic() >= self._away_until:
             try:
-                found = await self._shared.take(caller, points)
+                found = await self._shared.take(caller, points, how)
             except OSError as error:
                 if not self._away_until:
                     log.warning(
@@ -204,6 +215,9 @@ class Budgets:
                     log.info("Redis is back, budgets are shared again")
                     self._away_until = 0.0
                 return found
+        if how == "settle":
+            self._own.settle(caller, -points)
+            return True, 0.0
         return self._own.take(caller, points)
 
     def _exceeded(self, points: int, left: Left) -> RefusedError:

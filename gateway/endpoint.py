@@ -22,7 +22,7 @@ from gateway.access import Access
 from gateway.admission import Admission
 from gateway.asked import Asked, Asking, DisconnectedError
 from gateway.auth import Authentication, UnauthenticatedError
-from gateway.budgets import Budgets, Left, account
+from gateway.budgets import Budgets, Left, account, used
 from gateway.context import ANONYMOUS, Caller, Context
 from gateway.documents import MAX_ERRORS, Document, Documents
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
@@ -411,9 +411,16 @@ class GraphQLEndpoint:
         """Its answer, with its status."""
         asked, cost, left = begun.asked, begun.cost, begun.left
         reader = self._reader(call, asked.after)
-        result = await self._answer(begun, reader, call)
-        if (result.errors or result.fallback) and (anew := await self._planned_anew(begun, result, call)):
-            result = await self._answer(anew, reader, call)
+        started = time.perf_counter()
+        try:
+            result = await self._answer(begun, reader, call)
+            if (result.errors or result.fallback) and (anew := await self._planned_anew(begun, result, call)):
+                result = await self._answer(anew, reader, call)
+        except BaseException:  # given up: what was taken is gone, and so is what was used beyond it
+            if self._budgets and left:
+                beyond = max(cost, 1) - used(reader.rows, 0, time.perf_counter() - started)
+                self._budgets.settle(call.account, min(beyond, 0))
+            raise
         call.entry.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
             call.entry["fallback"] = result.fallback
@@ -425,9 +432,9 @@ class GraphQLEndpoint:
             "rows": reader.rows,
         }
         if self._budgets and left:
-            unused = max(cost, 1) - max(reader.rows, 1)
-            self._budgets.give_back(call.account, unused)
-            price["budget"] = left.public(given_back=max(unused, 0))
+            unused = max(cost, 1) - used(reader.rows, result.size, time.perf_counter() - started)
+            self._budgets.settle(call.account, unused)
+            price["budget"] = left.public(given_back=unused)
         if call.by_get:
             self._tag(asked, answer, call)
         answer["extensions"] = {"cost": price}
@@ -451,8 +458,9 @@ class GraphQLEndpoint:
             if call.changes:
                 self._reads.changed(call.caller.name, reader.position)
         room.taken += result.size
+        result.size = room.taken
         if room.is_full and not call.changes:  # what was changed is told, without what had no room
-            return Outcome(None, [too_large(room.most)], fallback=result.fallback)
+            return Outcome(None, [too_large(room.most)], size=room.taken, fallback=result.fallback)
         return result
 
     async def _planned_anew(self, begun: Begun, result: Outcome, call: Call) -> Begun | None:

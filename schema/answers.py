@@ -41,7 +41,7 @@ class Outcome:
     cut: Counter[tuple[str, ...]] = field(default_factory=Counter)
     """How many lists were cut at a size that nobody has asked for, by their paths."""
     size: int = 0
-    """Bytes of these."""
+    """Bytes of these; of the whole answer, about, once it is there."""
     fallback: str | None = None
     """Why the resolvers had to answer what was compiled."""
 

@@ -14,7 +14,7 @@ import pytest
 
 from callers import JWT, calling, token
 from client import Client, serving
-from conftest import Database
+from conftest import Database, connect
 from gateway.budgets import account
 from redis_server import RedisServer
 from sockets import listening
@@ -203,3 +203,53 @@ async def test_redis_that_was_never_there(demo_database: Database) -> None:
     async with limited(demo_database, budget_per_minute=15, redis_url="redis://127.0.0.1:1/0") as client:
         await budget(client)
         refused(await client.post(TEN))
+
+
+# -- what was used beyond what was foreseen ----------------------------------------------------------------------------
+
+WIDE = "{ tools(first: 9) { nodes {" + " ".join(f"{'long_' * 15}{n}: description" for n in range(100)) + "} } }"
+
+
+async def test_long_answers_are_paid_for(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=100_000) as client:
+        size = len((await client.post(WIDE)).content)
+        cost = await client.cost(WIDE)
+        before, after = cost["budget"]["remaining"], (await budget(client))["remaining"]
+        assert size > 50_000
+        assert before - after == 9  # the next one's own
+        assert 100_000 - before == pytest.approx(2 * size / 500, rel=0.1)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["in memory", "in Redis"])
+async def test_time_is_paid_for_up_to_a_minutes_debt(
+    demo_database: Database,
+    redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,  # noqa: FBT001
+) -> None:
+    """What costs little and takes long is charged by its time, and who is in debt waits for longer than a minute."""
+    settings = {"redis_url": redis.url} if shared else {}
+    monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)
+    async with limited(demo_database, budget_per_minute=100, **settings) as client:
+        monkeypatch.setattr("gateway.budgets.FREE_SECONDS", 0.0)
+        monkeypatch.setattr("gateway.budgets.POINTS_PER_SECOND", 1e9)
+        assert (await budget(client))["remaining"] == 0
+        await asyncio.sleep(0.5 if shared else 0)  # nobody waits for what is settled
+        response = await client.post(TEN)
+        assert refused(response)["remaining"] == 0
+        assert 60 <= int(response.headers["retry-after"]) <= 70
+
+
+async def test_a_statement_that_is_given_up_is_paid_for(
+    demo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.budgets.FREE_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.budgets.POINTS_PER_SECOND", 1e6)
+    locking = await connect(demo_database.admin_url)
+    try:
+        async with limited(demo_database, budget_per_minute=1000, request_timeout=1.0) as client, locking.transaction():
+            await locking.execute("LOCK TABLE tool_registry")
+            assert (await client.post(TEN)).status_code == 504
+            refused(await client.post("{ experiments(first: 1) { nodes { id } } }"))
+    finally:
+        await locking.close()
