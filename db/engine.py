@@ -21,6 +21,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 from db import pooled
 from db.connector import CONNECT_SECONDS, Connector
 from db.lending import Lent, give_turns, turns_of
+from db.locks import LockWaits, lock_waits_of
 from db.postgres_url import target_of
 from db.session import session_settings as settings_of_session
 from db.session import setting
@@ -43,6 +44,14 @@ class StatementTimeoutError(DatabaseError):
     """A statement ran longer than the limit and was cancelled by the database."""
 
 
+class LockedError(DatabaseError):
+    """A statement waited in vain for somebody else's lock; ``tables`` are those that are locked, if they are known."""
+
+    def __init__(self, message: str, tables: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.tables = tables
+
+
 class MissingObjectError(DatabaseError):
     """A table, column, type or function that a statement names does not exist, or is of another kind by now."""
 
@@ -63,7 +72,7 @@ class DataError(DatabaseError):
     """The stored data, not the request, make a statement fail: a division by zero in a view, an overflow."""
 
 
-NEVER_TWICE = (StatementTimeoutError, DatabaseUnavailableError, OverloadedError)
+NEVER_TWICE = (StatementTimeoutError, LockedError, DatabaseUnavailableError, OverloadedError)
 """What was given up, lost or refused for lack of resources is not tried again."""
 
 
@@ -74,6 +83,7 @@ def create_engine(
     pool_size: int = 10,
     overflow: int = 0,
     statement_timeout: float = 30.0,
+    lock_timeout: float = 0.0,
     connect_timeout: float = CONNECT_SECONDS,
     prepared_statements: bool = True,
     session_settings: bool | None = None,
@@ -88,7 +98,7 @@ def create_engine(
     those of each transaction then, unless they are to be asked for when it connects (``session_settings``).
     """
     target = target_of(url)
-    settings = {**target.settings, **settings_of_session(statement_timeout)}
+    settings = {**target.settings, **settings_of_session(statement_timeout, lock_timeout)}
     of_session = {"application_name": target.application}
     connector = Connector(target, timelines)
     arguments: dict[str, Any] = {
@@ -119,6 +129,7 @@ def create_engine(
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     engine.sync_engine.connector = connector  # type: ignore[attr-defined]  # kept for as long as the engine
+    engine.sync_engine.lock_waits = LockWaits(pool_size, writes=not read_only)  # type: ignore[attr-defined]  # kept too
     give_turns(engine, pool_size + overflow, connect_timeout)
     return engine
 
@@ -194,6 +205,25 @@ DRIVER_ERRORS = (
 )  # fmt: skip
 
 
+async def within_share(waits: LockWaits, sql: str, run: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Runs a statement, with a connection in hand, unless as many as may do wait for a table that it names.
+
+    Raises:
+        LockedError: They do.
+    """
+    if not waits.known:
+        return await run()
+    with waits.turn(sql) as names:
+        if names:
+            raise LockedError("as many statements as may do wait for it already", names)
+        return await run()
+
+
+async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:
+    """What is to be said of a statement that waited for a lock in vain, with the tables that it names."""
+    return LockedError(str(error), error.tables or await lock_waits_of(engine).learn(engine, sql))
+
+
 class ShortReader:
     """A connection per statement: independent statements run side by side, up to ``parallel`` of one request.
 
@@ -208,6 +238,7 @@ class ShortReader:
         self._engine = engine
         self._identity = identity
         self._turns = turns_of(engine)
+        self._lock_waits = lock_waits_of(engine)
         self._parallel = parallel
 
     @cached_property
@@ -219,16 +250,22 @@ class ShortReader:
     ) -> Sequence[Sequence[Any]]:
         self.statements += 1
         async with self._slots:
-            with translated():
-                try:
-                    rows = await self._run(sql, values, settings)
-                except DBAPIError as error:
-                    if not _plan_is_stale(error):
-                        raise
-                    # the table was altered meanwhile; a read may be run again
-                    rows = await self._run(sql, values, settings)
+            try:
+                with translated():
+                    rows = await self._run_again(sql, values, settings)
+            except LockedError as error:
+                raise await locked(error, self._engine, sql) from error
         self.rows += len(rows)
         return rows
+
+    async def _run_again(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        try:
+            return await self._run(sql, values, settings)
+        except DBAPIError as error:
+            if not _plan_is_stale(error):
+                raise
+        # the table was altered meanwhile; a read may be run again
+        return await self._run(sql, values, settings)
 
     async def fetch_one(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
@@ -238,14 +275,20 @@ class ShortReader:
         The caller says how many rows it stands for. A statement whose plan is stale is prepared again by the driver.
         """
         self.statements += 1
+        try:
+            return await self._fetch_one(sql, values, settings)
+        except LockedError as error:
+            raise await locked(error, self._engine, sql) from error
+
+    async def _fetch_one(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Any]:
         row: Sequence[Any]
         try:
             begin = self._begin(settings)
             if begin is None:
-                row = await self._straight(lambda driver: driver.fetchrow(sql, *values))
+                row = await self._straight(sql, lambda driver: driver.fetchrow(sql, *values))
             else:
                 row = await self._straight(
-                    lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
+                    sql, lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
                 )
         except DRIVER_ERRORS as error:
             raise translate(error) from error
@@ -264,11 +307,11 @@ class ShortReader:
         begin = self._begin(settings)
         if begin is not None:
             rows: Sequence[Sequence[Any]] = await self._straight(
-                lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
+                sql, lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
             )
             return rows
         async with self._turns, self._engine.connect() as connection:
-            return await _run(connection, sql, values)
+            return await within_share(self._lock_waits, sql, partial(_run, connection, sql, values))
 
     def _begin(self, settings: Mapping[str, str]) -> str | None:
         """What begins the transaction of a statement, where it needs one of its own."""
@@ -276,11 +319,11 @@ class ShortReader:
             return None if self._identity is None else self._identity.begin
         return reading_with(settings if self._identity is None else {**self._identity.settings, **settings})
 
-    async def _straight(self, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    async def _straight(self, sql: str, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
         """Reads by a connection of the driver's own."""
         lent = await self._turns.borrow(self._engine)
         try:
-            answer = await read(lent.driver)
+            answer = await within_share(self._lock_waits, sql, partial(read, lent.driver))
         except asyncio.CancelledError:
             _give_up(lent)
             self._turns.give()
@@ -344,10 +387,11 @@ class HeldReader:
     Each runs in a savepoint, so that one that fails costs the others nothing.
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection) -> None:
         self.statements = 0
         self.rows = 0
         self.position: int | None = None
+        self._engine = engine
         self._connection = connection
         self._turn = asyncio.Lock()
 
@@ -368,6 +412,15 @@ class HeldReader:
         return rows
 
     async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        async with self._connection.begin_nested() as savepoint:
+            if settings:
+                await set_local(self._connection, settings)
+            rows = await _run(self._connection, sql, values)
+            if settings:  # which undoes them, and a read has nothing else to undo
+                await savepoint.rollback()
+        return rows
+
+    async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
         async with self._connection.begin_nested() as savepoint:
             if settings:
                 await set_local(self._connection, settings)
@@ -425,7 +478,7 @@ async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIter
             transaction = await connection.begin()
             if identity is not None:
                 await set_local(connection, identity.settings)
-        yield HeldReader(connection)
+        yield HeldReader(engine, connection)
         with translated():
             await transaction.commit()
     except BaseException:
@@ -476,6 +529,8 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
     state = sqlstate(error)
     if isinstance(cause, PoolTimeoutError):
         return OverloadedError(str(cause))
+    if state == "55P03":
+        return LockedError(str(cause))
     if state == "57014":
         return StatementTimeoutError(str(cause))
     if state in _MISSING or isinstance(cause, asyncpg.InvalidCachedStatementError):

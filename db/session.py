@@ -31,9 +31,10 @@ VALUES: Mapping[str, str] = {
 superuser's to set (so no answer depends on a message's words), and plans, memory and costs are the operator's."""
 
 
-def session_settings(statement_timeout: float) -> dict[str, str]:
-    """The settings of a session whose statements end after so many seconds."""
-    return {**VALUES, "statement_timeout": str(int(statement_timeout * 1000)), "jit": "off"}
+def session_settings(statement_timeout: float, lock_timeout: float = 0.0) -> dict[str, str]:
+    """The settings of a session whose statements end after so many seconds, those that wait for a lock earlier."""
+    seconds = {"statement_timeout": statement_timeout, "lock_timeout": lock_timeout}
+    return {**VALUES, **{name: str(int(value * 1000)) for name, value in seconds.items()}, "jit": "off"}
 
 
 def setting(settings: Mapping[str, str]) -> str:

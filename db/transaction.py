@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -18,11 +19,15 @@ from db.engine import (
     DatabaseError,
     HeldReader,
     Identity,
+    LockedError,
     OverloadedError,
     ReadOnlyError,
+    locked,
     set_local,
     translate,
+    within_share,
 )
+from db.locks import lock_waits_of
 from db.timelines import STANDING, OutdatedServerError, Standing
 
 OUTCOME_SECONDS = 5.0
@@ -88,7 +93,7 @@ class Transaction:
     """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``."""
 
     def __init__(self, engine: AsyncEngine, connection: AsyncConnection, identity: Identity | None = None) -> None:
-        self.reader = HeldReader(connection)
+        self.reader = HeldReader(engine, connection)
         self.proof: Proof | None = None
         """What tells afterwards whether it was committed."""
         self._identity = identity
@@ -132,14 +137,20 @@ class Transaction:
         """
         self.reader.statements += 1
         try:
+            rows = await within_share(lock_waits_of(self._engine), sql, partial(self._run, sql, values))
+        except LockedError as error:
+            raise await locked(error, self._engine, sql) from error
+        self.reader.rows += len(rows)
+        return rows
+
+    async def _run(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        try:
             result = await self._connection.exec_driver_sql(sql, tuple(values))
-            rows = result.fetchall() if result.returns_rows else ()
+            return result.fetchall() if result.returns_rows else ()
         except _FAILED as error:
             meaning = _meaning(error)
             self._reads_only = self._reads_only or isinstance(meaning, ReadOnlyError)
             raise meaning from error
-        self.reader.rows += len(rows)
-        return rows
 
     async def run_as_gateway(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
         """Runs a statement over the gateway's own tables, which callers have no rights on.
@@ -366,7 +377,7 @@ _POSITION = """
 """
 """What is committed is on disk by then, unless commits do not wait for the disk."""
 
-_RETRIED = {"40001", "40P01", "55P03"}
+_RETRIED = {"40001", "40P01"}
 _READ_ONLY = "25006"
 _PLAN_IS_STALE = "0A000"
 

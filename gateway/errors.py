@@ -12,6 +12,7 @@ from db.engine import (
     DatabaseUnavailableError,
     DataError,
     InvalidValueError,
+    LockedError,
     MissingObjectError,
     NotPermittedError,
     OverloadedError,
@@ -90,7 +91,7 @@ def _is_output(error: GraphQLError) -> bool:
     return " cannot represent " in error.message
 
 
-_NORMAL = {"STATEMENT_TIMEOUT"}
+_NORMAL = {"STATEMENT_TIMEOUT", "LOCKED"}
 
 
 def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - one line for each meaning
@@ -100,6 +101,11 @@ def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - o
             return DATABASE_UNAVAILABLE, "The database cannot be reached at the moment; try again shortly."
         case OverloadedError():
             return "OVERLOADED", "All connections to the database are busy at the moment; try again shortly."
+        case LockedError():
+            what = f"the table {cause.tables[0]}" if len(cause.tables) == 1 else "a table or row"
+            if len(cause.tables) > 1:
+                what = f"the tables {', '.join(cause.tables)}"
+            return "LOCKED", f"Somebody else has locked {what}, and it was waited for in vain; try again shortly."
         case StatementTimeoutError():
             return (
                 "STATEMENT_TIMEOUT",

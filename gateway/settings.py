@@ -200,6 +200,12 @@ class Settings(BaseSettings):
     statement_timeout: float = Field(
         default=15.0, ge=0.001, le=3600, description="Seconds until Postgres cancels a statement."
     )
+    lock_timeout: float = Field(
+        default=1.0,
+        ge=0.001,
+        le=600,
+        description="Seconds that a read waits for a table that somebody has locked; a change has five times as long.",
+    )
     request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a request is given up.")
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."

@@ -1,0 +1,113 @@
+"""A table that somebody has locked: it costs its own fields, is named, and leaves the other connections alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from changing import change, model_in, uuid_of
+from client import Client, serving
+from conftest import Clone, Database, connect
+
+RUNS = "{ trainingRuns(first: 1) { nodes { id } } }"
+OTHER = "{ experiments(first: 1) { nodes { id } } }"
+
+
+@pytest.fixture(scope="module")
+async def copy(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    async with clone(demo_template) as one:
+        yield one
+
+
+@pytest.fixture
+async def holder(copy: Database) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody in a transaction that is open until the end of the test."""
+    connection = await connect(copy.admin_url)
+    async with connection.transaction():
+        yield connection
+    await connection.close()
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "loaders"])
+async def client(request: pytest.FixtureRequest, copy: Database) -> AsyncIterator[Client]:
+    """A gateway with four connections, one of which may wait for what is locked."""
+    async with serving(copy.gateway_url, pool_size=4, lock_timeout=0.3, compiler=request.param) as one:
+        yield one
+
+
+async def test_the_locked_table_is_named(client: Client, holder: asyncpg.Connection) -> None:
+    await holder.execute("LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
+    error = await client.error(RUNS)
+    assert (error["code"], "the table ml_training_runs" in error["message"]) == ("LOCKED", True)
+    assert await client.data(OTHER)
+
+
+async def test_others_are_answered_while_many_wait(client: Client, holder: asyncpg.Connection) -> None:
+    """A dozen clients never stop asking for the locked table; who asks for another one gets a connection in turn."""
+    await holder.execute("LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
+    await client.error(RUNS)
+    waits = client.app.state.reads.primary.sync_engine.lock_waits
+    most = 0
+    done = asyncio.Event()
+
+    async def insist() -> None:
+        nonlocal most
+        while not done.is_set():
+            assert (await client.error(RUNS))["code"] == "LOCKED"
+            most = max(most, waits._waiting)
+            await asyncio.sleep(0.05)
+
+    insisting = [asyncio.create_task(insist()) for _ in range(12)]
+    for _ in range(8):
+        assert await client.data(OTHER)
+        backends = await holder.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ml_training_runs'::regclass"
+        )
+        most = max(most, backends)
+    done.set()
+    await asyncio.gather(*insisting)
+    assert most == waits.share == 1
+
+
+async def test_it_is_read_again_as_soon_as_it_can_be(client: Client, copy: Database) -> None:
+    connection = await connect(copy.admin_url)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
+        assert (await client.error(RUNS))["code"] == "LOCKED"
+    await connection.close()
+    assert await client.data(RUNS)
+    assert not client.app.state.reads.primary.sync_engine.lock_waits.known
+
+
+async def test_who_waits_ahead_for_a_table_locks_it_too(
+    client: Client, holder: asyncpg.Connection, copy: Database
+) -> None:
+    """A migration that waits for a long report: nobody passes it."""
+    await holder.execute("SELECT count(*) FROM ml_training_runs")
+    migration = await connect(copy.admin_url)
+    locking = asyncio.create_task(migration.execute("TRUNCATE ml_training_runs CASCADE"))
+    async with asyncio.timeout(10):
+        while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    error = await client.error(RUNS)
+    assert (error["code"], "ml_training_runs" in error["message"]) == ("LOCKED", True)
+    migration.terminate()
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await locking
+
+
+async def test_a_change_of_a_locked_table(copy: Database, holder: asyncpg.Connection) -> None:
+    model = await model_in(holder, "development")
+    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_model_registry IN SHARE MODE")
+    async with serving(copy.gateway_url, lock_timeout=0.1) as client:
+        query = f'mutation {{ promoteModel(input: {{id: "{model}", to: STAGING}}) {{ __typename }} }}'
+        error = await client.error(query)
+        assert (error["code"], "ml_model_registry" in error["message"]) == ("LOCKED", True)
+        await holder.execute("ROLLBACK; BEGIN")
+        await holder.execute("SELECT FROM ml_model_registry WHERE id = $1 FOR UPDATE", uuid_of(model))
+        assert (await client.error(query))["code"] == "LOCKED"
+        await holder.execute("ROLLBACK; BEGIN")
+        assert (await change(client, "promoteModel", id=model, to="STAGING"))["__typename"] == "TransitionApplied"
