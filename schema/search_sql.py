@@ -1,8 +1,9 @@
 """The statement of `search`: every searchable type's hits, scored and merged by Postgres, with nothing but plain SQL.
 
-A value is compared in lower case, its separators as spaces. The words of the text must all be found, in any order,
-beside each other or in several of the row's values. Only where that finds less than a page, words of letters may differ
-by a typo; a regular expression of all words that one letter makes of another says so, so that no extension is needed.
+A value is compared in lower case, composed, its separators as spaces; Postgres folds both sides. The words of the text
+must all be found, in any order, beside each other or in several of the row's values. Only where that finds less than a
+page, words of letters may differ by a typo; a regular expression of all words that one letter makes of another says so,
+so that no extension is needed. A text that is what a type is called finds its newest rows.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from string import punctuation
+from unicodedata import normalize
+
+from sqlalchemy import DateTime
 
 from schema import ids
 from schema.catalogue import OrderTerm, Type
+from schema.kinds import kind_of
 from schema.sql import Binds, order_by, same_key
 from schema.sql import first as first_rows
 
@@ -29,6 +34,10 @@ _TWICE_FROM = 8
 """Letters from which a word may have a typo at all, go on in the value, and have a typo in each half."""
 
 
+NAMES = 2
+"""Names of a type: of one row and of many."""
+
+
 @dataclass(frozen=True)
 class Text:
     """What is searched for."""
@@ -42,13 +51,13 @@ class Text:
     @cached_property
     def words(self) -> tuple[str, ...]:
         """What spaces separate, each once, as values are compared: ``disc-risk`` is ``disc risk``."""
-        words = (word.translate(_TO_SPACES).strip() for word in self.lower.split())
-        return tuple(dict.fromkeys(word for word in words if word))
+        words = (word.translate(_TO_SPACES).strip() for word in self.raw.split())
+        return tuple({word.lower(): word for word in words if word}.values())
 
     @cached_property
     def patterns(self) -> list[str]:
         """A regular expression for each word with a typo; empty where none can have one."""
-        words = dict.fromkeys(part for word in self.words for part in word.split())
+        words = dict.fromkeys(part for word in self.words for part in normalize("NFC", word.lower()).split())
         if not any(_is_fuzzy(word) for word in words):
             return []
         patterns = (_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words)
@@ -94,11 +103,21 @@ class Searched:
     order: tuple[OrderTerm, ...]
     at: str
     bounded: bool
+    state: str = "NULL::text"
+    label: str = "NULL::text"
+    owner: str = "NULL::text"
+    """SQL over ``t``: its state, what it is called, and the id of the row that it belongs to."""
+    words: tuple[str, ...] = ()
+    """What the type is called, in lower case: its names first, then their ends, as in ``monitoring alerts``."""
 
     @property
     def head(self) -> str:
-        """The type, the id and the time of a row ``t``."""
-        return f"'{self.type.name}'::text AS type, {self.type.columns['id'].over('t')} AS id, {self.at} AS at"
+        """What a hit says of a row ``t``, whatever was found in it."""
+        row_id = self.type.columns["id"].over("t")
+        return (
+            f"'{self.type.name}'::text AS type, {row_id} AS id, {self.at} AS at, {self.state} AS state, "
+            f"{self.label} AS label, {self.owner} AS owner"
+        )
 
     @property
     def rows(self) -> str:
@@ -117,8 +136,11 @@ class SearchStatement:
         self._limit = self.bind(first + 1, "bigint")
 
     def build(self, searched: Sequence[Searched]) -> str:
-        """Rows of ``(type, id, field, value, score)``, best first, one more than a page has; empty for no types."""
-        exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one))]
+        """Rows of ``(type, id, field, value, score, at, state, owner)``, best first, one more than a page has.
+
+        Empty for no types.
+        """
+        exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one), *self._by_type(one))]
         named = [one for one in searched if one.names]
         if named:  # a bind that no part of the statement used would have no type
             self._bind_words()
@@ -132,16 +154,21 @@ class SearchStatement:
         found = "SELECT * FROM sure"
         if named and self._typos:
             found += f" UNION ALL {self._all_near(named)}"
-        return f"{ctes} SELECT type, id, field, value, score FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
+        hit = f"type, id, field, value, score, {_TIME.sql('h.at')}, state, owner"
+        return f"{ctes} SELECT {hit} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
 
     def _bind_words(self) -> None:
         text = self._text
-        whole = " ".join(text.lower.split()).translate(_TO_SPACES).strip()
-        self._raw, self._low = self.bind(text.raw, "text"), self.bind(text.lower, "text")
-        self._prefix = self.bind(f" {_escaped(whole)}%", "text")
-        self._inside = [self.bind(f"%{_escaped(word)}%", "text") for word in text.words]
-        self._begins = [self.bind(f"% {_escaped(word)}%", "text") for word in text.words]
+        whole = " ".join(text.raw.split()).translate(_TO_SPACES).strip()
+        self._raw, self._low = self.bind(text.raw, "text"), self._folded(text.raw)
+        self._prefix = self._folded(f" {_escaped(whole)}%")
+        self._inside = [self._folded(f"%{_escaped(word)}%") for word in text.words]
+        self._begins = [self._folded(f"% {_escaped(word)}%") for word in text.words]
         self._typos = [self.bind(pattern, "text") for pattern in text.patterns]
+
+    def _folded(self, text: str) -> str:
+        """A text as values are compared, folded once for the whole statement."""
+        return f"(SELECT {_fold(self.bind(text, 'text'))})"
 
     # -- exact -----------------------------------------------------------------------------------------------------
 
@@ -170,6 +197,16 @@ class SearchStatement:
             )
         return arms
 
+    def _by_type(self, one: Searched) -> list[str]:
+        """The newest rows of a type that the text names: ``monitoring alerts``, or by their end, ``alerts``."""
+        name = " ".join(self._text.lower.translate(_TO_SPACES).split())
+        if name not in one.words:
+            return []
+        score = 0.45 if name in one.words[:NAMES] else 0.42
+        hit = f"'__typename' AS field, '{one.type.name}' AS value, {score}::float8 AS score"
+        newest = f"ORDER BY {order_by(one.order, 't')} LIMIT {self._limit}"
+        return [f"(SELECT {one.head}, {hit} FROM {one.type.sql_name} t {newest})"]
+
     # -- by name ---------------------------------------------------------------------------------------------------
 
     def _named(self, one: Searched) -> str:
@@ -193,36 +230,40 @@ class SearchStatement:
         best = (
             f"SELECT v.field, v.value, {score} AS score FROM unnest(r.fields, r.texts) WITH ORDINALITY"
             " AS v(field, value, place)"
-            f" CROSS JOIN LATERAL (SELECT lower(v.value) AS low, {_comparable('v.value')} AS n) w"
+            f" CROSS JOIN LATERAL (SELECT f.low, {_spaced('f.low')} AS n FROM (SELECT {_fold('v.value')} AS low"
+            " OFFSET 0) f) w"
             " WHERE v.value IS NOT NULL ORDER BY score DESC, v.place LIMIT 1"
         )
         return f"({' UNION ALL '.join(arms)}) r CROSS JOIN LATERAL ({best}) b"
 
     def _all_sure(self, named: Sequence[Searched]) -> str:
         score = _rounded(
-            f"CASE WHEN w.low = {self._low} THEN 0.95"
+            f"CASE WHEN v.value = {self._raw} OR r.label = {self._raw} THEN 0.95"
+            f" WHEN w.low = {self._low} OR {_fold('r.label')} = {self._low} THEN 0.94"
             f" WHEN w.n LIKE {self._prefix} THEN 0.8 + {_share(self._raw, 'v.value')}"
             f" WHEN {_all('w.n', 'LIKE', self._begins)} THEN 0.65 + {_share(self._raw, 'v.value')}"
             f" WHEN {_all('w.n', 'LIKE', self._inside)} THEN 0.5 + {_share(self._raw, 'v.value')}"
             f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END"
         )
         rows = self._best_value([self._named(one) for one in named], score)
-        return f"SELECT r.type, r.id, r.at, b.field, b.value, b.score FROM {rows}"
+        return f"SELECT {_HEAD}, b.field, b.value, b.score FROM {rows}"
 
     def _all_near(self, named: Sequence[Searched]) -> str:
         score = _portion("w.n", "~", self._typos)
         rows = self._best_value([self._near(one) for one in named], score)
-        return f"SELECT r.type, r.id, r.at, b.field, b.value, r.score FROM {rows}"
+        return f"SELECT {_HEAD}, b.field, b.value, r.score FROM {rows}"
 
 
+_HEAD = "r.type, r.id, r.at, r.state, r.label, r.owner"
+_TIME = kind_of(DateTime(timezone=True))
 _ORDER = 'score DESC, at DESC NULLS LAST, type COLLATE "C", id COLLATE "C"'
 
 
 def _rows(one: Searched) -> str:
     """The rows ``t`` with their values as they are compared, ``w.n``; OFFSET 0 lets that be computed once a row."""
     names = ", ".join(f"t.{column}" for column in one.names)
-    text = _comparable(f"concat_ws(' ', {names})")
-    return f"{one.rows} t CROSS JOIN LATERAL (SELECT {text} AS n OFFSET 0) w"
+    whole = f"(SELECT concat_ws(' ', {names}) AS x OFFSET 0) s"
+    return f"{one.rows} t CROSS JOIN LATERAL (SELECT {_spaced(_fold('s.x'))} AS n FROM {whole} OFFSET 0) w"
 
 
 def _values(one: Searched) -> str:
@@ -251,12 +292,23 @@ def _portion(text: str, operator: str, patterns: Sequence[str]) -> str:
     return f"({found})::float8 / {len(patterns)}"
 
 
-def _comparable(value: str) -> str:
-    """A value as it is compared; ``translate()`` would take ten times as long."""
-    spaced = f"lower({value})"
+_FOLDED = {"\u00df": "ss", "\u03c2": "\u03c3", "\u0307": ""}
+"""What lower case leaves apart: sharp s, the sigma at the end of a word, and the dot that a dotted I may leave."""
+
+
+def _fold(value: str) -> str:
+    """A value without regard to case and composition; most are plain, and need no more than lower case."""
+    folded = f"lower(normalize({value}, NFC))"
+    for letter, plain in _FOLDED.items():
+        folded = f"replace({folded}, '{letter}', '{plain}')"
+    return f"CASE WHEN octet_length({value}) = length({value}) THEN lower({value}) ELSE {folded} END"
+
+
+def _spaced(value: str) -> str:
+    """A folded value with spaces for separators; ``translate()`` would take ten times as long."""
     for separator in _SEPARATORS:
-        spaced = f"replace({spaced}, '{separator}', ' ')"
-    return f"(' ' || {spaced})"
+        value = f"replace({value}, '{separator}', ' ')"
+    return f"(' ' || {value})"
 
 
 def _escaped(text: str) -> str:

@@ -4,20 +4,26 @@ Annotations are evaluated at once here: Strawberry could not look up those that 
 """
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
+import sqlalchemy
 import strawberry
 
 from schema import ids
 from schema.catalogue import Catalogue, Type
 from schema.errors import Withheld, bad_argument
 from schema.fields.root_field import RootField
+from schema.kinds import kind_of
+from schema.lineage.edges import Face, face, state_name
 from schema.loaders import Loaders
 from schema.records import Record
+from schema.scalars import DateTime
 from schema.search_sql import MAX_COMPARED, Searched, SearchStatement, Text
 from schema.types import Info, Node, Types, selection_of, taking
 
+TIME = sqlalchemy.DateTime(timezone=True)
 MAX_TEXT = 300
 MAX_WORDS = 12
 MAX_HITS = 100
@@ -53,8 +59,9 @@ async def _search(info: Info) -> Record:
     sql = statement.build(searched)
     rows = await loaders.reader.fetch(sql, statement.bind.values) if sql else []
     hits = [
-        {"type": type_, "id": id_, "field": field, "text": value, "score": score}
-        for type_, id_, field, value, score in rows[:first]
+        {"type": type_, "id": id_, "field": field, "text": value, "score": score, "owner": owner}
+        | {"time": _shown_time(at), "state": _state(loaders, loaders.catalogue[type_], state)}
+        for type_, id_, field, value, score, at, state, owner in rows[:first]
     ]
     complete = len(rows) <= first and not any(one.bounded for one in searched)
     return {"hits": hits, "complete": complete, "omissions": omissions}
@@ -100,7 +107,45 @@ def _searched(loaders: Loaders, type_: Type, omissions: list[Record]) -> Searche
     bounded = bool(names) and loaders.facts.rows.get(type_.sql_name, 0) > MAX_COMPARED
     if bounded:
         omit(f"There are too many rows to compare; the newest {MAX_COMPARED:,} were, and ids of any.")
-    return Searched(type_, names, there(type_.references), loaders.lists.order(type_), _time(loaders, type_), bounded)
+    shown = _face(loaders, type_)
+    return Searched(
+        type_, names, there(type_.references), loaders.lists.order(type_), _time(loaders, type_), bounded,
+        shown.state.replace("{row}", "t"), shown.label.replace("{row}", "t"), _owner(loaders, type_), _words(type_),
+    )  # fmt: skip
+
+
+def _face(loaders: Loaders, type_: Type) -> Face:
+    return face(type_, loaders.missing)
+
+
+def _state(loaders: Loaders, type_: Type, text: str | None) -> str | None:
+    return state_name(type_, _face(loaders, type_), text)
+
+
+def _shown_time(wire: str | None) -> str | None:
+    decode = kind_of(TIME).decode
+    return wire if wire is None or decode is None or not isinstance(decode(wire, ""), Exception) else None
+
+
+def _owner(loaders: Loaders, type_: Type) -> str:
+    """The id of the row that one belongs to: what its first reference leads to, such as a model's experiment."""
+    for relation in type_.relations.values():
+        target, columns = loaders.catalogue[relation.target], relation.join.local_columns
+        owns = not relation.many and relation.join.equality and target is not type_ and target.is_node
+        if not owns or relation.join.remote_columns != target.key or set(columns) & set(type_.key):
+            continue
+        if loaders.missing.first(type_, columns) or loaders.missing.table(target):
+            continue
+        key = [(kind, f"t.{column}") for kind, column in zip(target.key_kinds, columns, strict=True)]
+        return ids.sql(target.name, key)
+    return "NULL::text"
+
+
+def _words(type_: Type) -> tuple[str, ...]:
+    """What a type is called, of one row and of many, and by the ends of both."""
+    names = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in (type_.name, type_.plural)]
+    ends = [" ".join(name.split()[place:]) for name in names for place in range(1, len(name.split()))]
+    return (*names, *ends)
 
 
 def _why(what: str) -> str:
@@ -128,15 +173,33 @@ def _node(hit: Any, info: Info) -> Any:
     return loaders.row(type_, selection, ids.decode(hit["id"], type_.name, type_.key_kinds))
 
 
+async def _belongs_to(hit: Any, info: Info) -> Any:
+    return await info.context.loaders.node(selection_of(info), hit["owner"]) if hit["owner"] else None
+
+
 @strawberry.type(description="A node that is found.")
 class SearchHit:
     score: float = strawberry.field(
-        description="How well the text fits: 1 its id, 0.95 the whole value, 0.8 to 0.9 the value's beginning, 0.65 to "
-        "0.75 beginnings of words, 0.5 to 0.6 any part, from 0.4 words in several of the row's values, below that with "
-        "typos. Within each, a shorter value scores higher."
+        description="How well the text fits: 1 its id, 0.95 the whole value or what the row is called, 0.94 the same "
+        "but for case and composition, 0.8 to 0.9 the value's beginning, 0.65 to "
+        "0.75 beginnings of words, 0.5 to 0.6 any part, from 0.4 words in several of the row's values, or the name of "
+        "its type (0.45) or that name's end (0.42), below that with typos. Within each, a shorter value scores higher."
     )
-    field: str = strawberry.field(description="The field whose value fits best.")
+    field: str = strawberry.field(
+        description="The field whose value fits best; `__typename` where the text names the type, whose newest rows "
+        "are found then."
+    )
     text: str = strawberry.field(description="That value; the global id where the text is an id.")
+    state: str | None = strawberry.field(
+        description="Its lifecycle state or status, as the graph's enum names it; null where the type has none."
+    )
+    time: DateTime | None = strawberry.field(
+        description="The time that orders its type, such as createdAt; null where it has none."
+    )
+    belongs_to: Node | None = strawberry.field(
+        resolver=taking({}, Node | None, _belongs_to),
+        description="The row that it belongs to: a model's experiment, an alert's model; null where it has none.",
+    )
     node: Node | None = strawberry.field(
         resolver=taking({}, Node | None, _node), description="The node; null if it was deleted in this moment."
     )
@@ -195,7 +258,8 @@ def _described(type_: Type) -> str:
 
 def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     asked = arguments.get("first")
-    return {"node": min(max(HITS if asked is None else asked, 0), MAX_HITS)}
+    hits = min(max(HITS if asked is None else asked, 0), MAX_HITS)
+    return {"node": hits, "belongsTo": hits}
 
 
 def _reads(types: Catalogue, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
