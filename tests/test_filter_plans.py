@@ -99,11 +99,11 @@ COMMON = [
     Filter("dataQualityReports", "{ overallStatus: { eq: FAILED } }"),
     Filter("patientCohortAssignments", "{ isEligible: { eq: false } }"),
     # times
-    Filter("servingMetrics", "{ recordedAt: { gte: $v } }", "SELECT timestamptz '2026-05-31'"),
-    Filter("servingMetrics", "{ recordedAt: { lt: $v } }", "SELECT timestamptz '2026-01-15'"),
-    Filter("driftRecords", "{ createdAt: { gte: $v } }", "SELECT timestamptz '2026-05-01'"),
-    Filter("observabilitySpans", "{ startedAt: { gte: $v } }", "SELECT timestamptz '2026-05-31'"),
-    Filter("performanceMetrics", "{ measuredAt: { lt: $v } }", "SELECT timestamptz '2026-05-01'"),
+    Filter("servingMetrics", "{ recordedAt: { gte: $v } }", "SELECT '2026-05-31T00:00:00Z'"),
+    Filter("servingMetrics", "{ recordedAt: { lt: $v } }", "SELECT '2026-01-15T00:00:00Z'"),
+    Filter("driftRecords", "{ createdAt: { gte: $v } }", "SELECT '2026-05-01T00:00:00Z'"),
+    Filter("observabilitySpans", "{ startedAt: { gte: $v } }", "SELECT '2026-05-31T00:00:00Z'"),
+    Filter("performanceMetrics", "{ measuredAt: { lt: $v } }", "SELECT '2026-05-01T00:00:00Z'"),
     # the rows that a relation leads to
     Filter("driftRecords", "{ model: { modelName: { eq: $v } } }", "SELECT max(model_name) FROM ml_model_registry"),
     Filter("servingMetrics", "{ service: { bentoTag: { eq: $v } } }", "SELECT max(bento_tag) FROM ml_bentoml_services"),

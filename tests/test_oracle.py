@@ -79,6 +79,7 @@ def sessions_in(zone: str | None) -> Iterator[None]:
         cursor = connection.cursor()
         cursor.execute(f"SET TIME ZONE '{zone}'")
         cursor.close()
+        connection.commit()
 
     if zone is None:
         yield
