@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from client import serving
 from conftest import Clone, Database, connect
 from db import facts
 from db.engine import create_engine
 from db.facts import Facts, Index, IndexColumn
 from db.postgres_url import database_url
-from platform_indexes import replace_indexes
+from plans import Statement
+from platform_indexes import replace_indexes, turn_indexes
 from schema import sql
 from schema.catalogue import OrderTerm, Type, catalogue
 from schema.indexes import Indexes, Served
@@ -118,3 +120,21 @@ async def test_the_facts_are_those_of_the_database(whose: str, template: Databas
     assert by_name["pk_ml_experiments"].unique
     assert "id" in found.not_null[TABLE]
     assert "recorded_at" not in found.not_null[TABLE]
+
+
+async def test_indexes_are_looked_at_again_while_the_gateway_runs(
+    template: Database, clone: Clone, recorded: list[Statement]
+) -> None:
+    query = "{ servingMetrics(first: 5) { nodes { id } } }"
+    async with clone(template) as copy, serving(copy.gateway_url) as client:
+        await client.data(query)
+        connection = await connect(copy.admin_url)
+        await turn_indexes(connection)
+        await connection.close()
+        engine = create_engine(database_url(copy.gateway_url), read_only=True)
+        client.app.state.graphql.learn_facts(await facts.read(engine))
+        await engine.dispose()
+        await client.data(query)
+    before, after = [statement.text for statement in recorded if TABLE in statement.text]
+    assert "ORDER BY t.recorded_at DESC NULLS LAST, t.id DESC" in before
+    assert "ORDER BY t.recorded_at DESC, t.id DESC" in after
