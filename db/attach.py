@@ -112,14 +112,20 @@ async def attach(url: str | URL, explain: Explain | None = None) -> Differences:
         DatabaseUnavailableError: The database cannot be reached.
     """
     async with connect(url) as connection, connection.begin():
-        if await connection.scalar(_MAY_MAKE_OWN):
-            await make_own(connection)
-        return await inspect(connection, explain, measures=True)
+        return await attach_over(connection, explain)
+
+
+async def attach_over(connection: AsyncConnection, explain: Explain | None = None) -> Differences:
+    """:func:`attach` in the transaction of a connection."""
+    if await connection.scalar(_MAY_MAKE_OWN):
+        await make_own(connection)
+    return await inspect(connection, explain, measures=True)
 
 
 # Where the migrations have built the database, everything is there.
 _MAY_MAKE_OWN = text("""
-    SELECT to_regclass('gateway.alembic_version') IS NULL AND CASE
+    SELECT to_regclass('gateway.alembic_version') IS NULL AND NOT pg_is_in_recovery()
+        AND current_setting('transaction_read_only') = 'off' AND CASE
         WHEN to_regnamespace('gateway') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
         ELSE (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'gateway')
     END

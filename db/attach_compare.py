@@ -1,5 +1,6 @@
 """The differences between the models and a database, each in words that say what it costs."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -255,7 +256,18 @@ def _create_index(entity: type[Entity], lookup: Sequence[str]) -> str:
     order = [entity.__order__] if entity.__order__ and entity.__order__ not in lookup else []
     terms = [*lookup, *(f"{column} DESC NULLS LAST" for column in order)]
     terms += [f"{column} DESC" for column in key_columns(entity) if column not in {*lookup, *order}]
-    return f"CREATE INDEX CONCURRENTLY ON {table_of(entity).fullname} ({', '.join(terms)})"
+    name = index_name(table_of(entity), [*lookup, *order])
+    return f"CREATE INDEX CONCURRENTLY {name} ON {table_of(entity).fullname} ({', '.join(terms)})"
+
+
+INDEX_PREFIX = "e2i_gateway_"
+"""What the names of all indexes begin with that an owner is told to make; `db detach` knows them by it."""
+
+
+def index_name(table: Table, columns: Sequence[str]) -> str:
+    """The name of an index that the gateway asks for, of at most 63 characters."""
+    name = f"{INDEX_PREFIX}{'_'.join([table.name, *columns])}"
+    return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Difference]:
@@ -272,7 +284,11 @@ def _special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Di
             yield Difference(
                 Severity.COSTS, "missing index", what,
                 f"no {method} index on {what}: the whole table is read for {purpose}",
-                str(CreateIndex(index).compile(dialect=_DIALECT)).replace("INDEX", "INDEX CONCURRENTLY", 1),
+                re.sub(
+                    r"INDEX \w+ ON",
+                    f"INDEX CONCURRENTLY {index_name(table, columns)} ON",
+                    str(CreateIndex(index).compile(dialect=_DIALECT)),
+                ),
             )  # fmt: skip
     elif index.unique and not _is_unique(there, columns, partial=True):
         where = index.dialect_options["postgresql"]["where"]

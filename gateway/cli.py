@@ -47,7 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("init", commands.db_init, "build the whole schema on an empty database"),
         ("migrate", commands.db_migrate, "bring a database that the gateway built up to date"),
-        ("attach", commands.db_attach, "prepare the platform's own database: changes none of its tables"),
         (
             "check",
             commands.db_check,
@@ -55,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         ),
     ):
         database.add_parser(name, help=text).set_defaults(run=run)
+    attach = database.add_parser("attach", help="prepare the platform's own database: changes none of its tables")
+    attach.add_argument("--all", action="store_true", help="every difference, not a page of those that matter")
+    attach.set_defaults(run=commands.db_attach)
+    detach = database.add_parser(
+        "detach", help="list what attaching has brought, the indexes named by doctor --sql too"
+    )
+    detach.add_argument("--confirm", action="store_true", help="take it away, the record of changes with it")
+    detach.set_defaults(run=commands.db_detach)
     role = database.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
     role.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
     role.set_defaults(run=commands.db_role)

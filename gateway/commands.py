@@ -19,6 +19,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import attach, documents, setup, tokens
+from db.attach_report import attach_and_tell
+from db.detach import detach
 from db.migrations.revise import new_revision
 from db.postgres_url import database_url
 from db.role import role_sql
@@ -114,6 +116,10 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
         sockets = Sockets(*(bound.enter_context(_bind(*where)) for where in _addresses(settings)))
         if settings.url is not None:
             return _serve(settings, settings.url, sockets)
+        log.info(
+            "DATABASE_URL is not set: serving the gateway's own demo database in %s; set it to serve another",
+            settings.data / "postgres",
+        )
         with embedded_database(settings, ENDING.run) as (owner, gateway):
             if (size := options.demo or settings.demo) != "off":
                 ENDING.run(load_demo(owner, size))
@@ -221,11 +227,27 @@ async def _migrate(url: str) -> int:
     return 0
 
 
-def db_attach(_options: argparse.Namespace, settings: Settings) -> int:
+def db_attach(options: argparse.Namespace, settings: Settings) -> int:
     """Prepares the platform's database: adds the schema `gateway`, changes nothing else."""
 
     async def run(url: str) -> int:
-        _say((await attach.attach(url, explain)).text())
+        _say((await attach_and_tell(database_url(url), explain)).text(everything=options.all))
+        return 0
+
+    return _with_owner(settings, run)
+
+
+def db_detach(options: argparse.Namespace, settings: Settings) -> int:
+    """Lists what the gateway has brought into the platform's database, and takes it away if that is confirmed."""
+
+    async def run(url: str) -> int:
+        brought = (await detach(url, confirmed=options.confirm)).text()
+        if not brought:
+            _say("The gateway has brought nothing into this database.")
+        elif options.confirm:
+            _say(f"Taken away:\n{brought}")
+        else:
+            _say(f"This would go:\n{brought}\nNothing was changed; `e2i-gateway db detach --confirm` takes it away.")
         return 0
 
     return _with_owner(settings, run)

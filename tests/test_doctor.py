@@ -84,7 +84,7 @@ CASES = [
      "ml_experiments.description is missing"),
     ("DROP TABLE ml.feature_rankings", "schema.missing-table", Level.ERROR, "ml.feature_rankings is missing"),
     ("DROP INDEX ix_ml_deployments_model_registry_id_created_at", "schema.missing-index", Level.WARNING,
-     "CREATE INDEX CONCURRENTLY ON ml_deployments (model_registry_id, created_at DESC NULLS LAST, id DESC)"),
+     "e2i_gateway_ml_deployments_model_registry_id_created_at ON ml_deployments (model_registry_id, created_at DESC"),
 ]  # fmt: skip
 
 
@@ -430,5 +430,5 @@ async def test_the_terminal_sees_the_gravest_first_and_what_to_run(database: Dat
     lines = text.splitlines()
     assert lines[0].startswith("ERROR   schema.missing-table: the table ml.feature_rankings is missing")
     assert lines[1].startswith("WARNING schema.missing-index: ")
-    assert "  CREATE INDEX CONCURRENTLY ON ml_deployments" in text
+    assert "  CREATE INDEX CONCURRENTLY e2i_gateway_ml_deployments" in text
     assert re.fullmatch(r"1 error, 1 warning, \d notes?, \d+ ok", lines[-1])
