@@ -68,7 +68,8 @@ def _upgrade(connection: Connection) -> None:
             if revision not in had:
                 _run(revision, module)
                 _enter(connection, revision)
-    Entity.metadata.create_all(connection, tables=tables)  # those that somebody dropped
+    for table in tables:  # those that somebody dropped; all at once would make the platform's enums, too
+        table.create(connection, checkfirst=True)
 
 
 def own_revisions() -> dict[str, Any]:

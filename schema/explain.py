@@ -31,8 +31,11 @@ Key = tuple[str, tuple[str, ...]]
 """A type and columns of its table."""
 
 _DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
-_TOLD_OTHERWISE = {"42501", "42703", "42P01", "42883"}
-"""Codes of what `db.attach` says in words of its own: no right to read, or a column, table or type that is another."""
+_TOLD_OTHERWISE = {
+    "42501", "42703", "42P01", "42883", "42704", "3F000", "42804", "42809", "42846", "22P02",
+}  # fmt: skip
+"""Codes of what `db.attach` says in words of its own: no right to read, or a column, table, schema, type or label that is
+missing or another."""
 
 
 async def explain(connection: AsyncConnection, found: Differences) -> list[Difference]:
