@@ -42,7 +42,8 @@ ODD: dict[str, list[str]] = {
         "CREATE FOREIGN TABLE ml_deployments (id uuid, status text) SERVER elsewhere"],
     "columns of wholly other types": [
         "ALTER TABLE ml_deployments ALTER COLUMN latency_p50_ms TYPE jsonb USING '{}'",
-        "ALTER TABLE ml_deployments ALTER COLUMN created_at TYPE point USING NULL",
+        "ALTER TABLE ml_deployments ALTER COLUMN created_at DROP DEFAULT",
+        "ALTER TABLE ml_deployments ALTER COLUMN created_at TYPE jsonb USING NULL",
         "ALTER TABLE composer_episodes ALTER COLUMN query_embedding TYPE text USING NULL"],
     "an enum that is text": [
         "ALTER TABLE ml_hpo_trials ALTER COLUMN state DROP DEFAULT",
