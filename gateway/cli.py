@@ -13,7 +13,7 @@ from pathlib import Path
 from db.demo import DemoError
 from db.documents import TrustedDocumentsError
 from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
-from db.engine import DatabaseUnavailableError
+from db.engine import DatabaseError, DatabaseUnavailableError, translate
 from db.setup import SetupError
 from db.tokens import TokenError
 from gateway import commands
@@ -121,35 +121,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
     complain = log.critical if run is commands.serve else _complain
     try:
         configure("info")  # until the settings say otherwise
+        _look_at_output(run)
         settings = load()
         configure(settings.log)
         commands.ENDING.listen()
         status = run(options, settings)
-        sys.stdout.flush()
-    except SettingsError as error:
-        complain("a setting is wrong\n%s", error)
-        return 2
-    except (
-        EmbeddedPostgresError,
-        SetupError,
-        DemoError,
-        TokenError,
-        TrustedDocumentsError,
-        commands.AddressError,
-    ) as error:
-        complain("%s", error)
-        return 1
-    except DatabaseUnavailableError as error:
-        complain("the database cannot be reached: %s", error or "no answer in time")
-        return 1
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # as with `e2i-gateway schema print | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        _read_no_more()
         return 128 + signal.SIGPIPE
     except SystemExit:
         if commands.ENDING.asked_by is None:
             raise
         return 0 if run is commands.serve else 128 + commands.ENDING.asked_by  # serving has no other end
+    except Exception as error:
+        said = _said(error)
+        if said is None and run is commands.serve:
+            raise
+        complain("%s", said or f"an unexpected fault: {type(error).__name__}: {error}")
+        log.debug("the command has failed", exc_info=error)
+        if isinstance(error, OSError):
+            _read_no_more()
+        return 2 if isinstance(error, SettingsError) else 1
     return status
+
+
+class _NowhereError(Exception):
+    """There is nowhere to write to."""
+
+
+def _look_at_output(run: Command) -> None:
+    if sys.stdout is None and run is not commands.serve:
+        raise _NowhereError("the standard output is closed: there is nowhere to write to")
+
+
+_TELLING = (
+    EmbeddedPostgresError, SetupError, DemoError, TokenError, TrustedDocumentsError, commands.AddressError,
+    _NowhereError,
+)  # fmt: skip
+"""What says by itself what is wrong."""
+
+
+def _said(error: Exception) -> str | None:
+    """What a user can mend, in a sentence; None for a fault of the gateway's own."""
+    of_system = isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
+    meaning = error if of_system or isinstance(error, (*_TELLING, SettingsError)) else translate(error)
+    match meaning:
+        case SettingsError():
+            return f"a setting is wrong\n{meaning}"
+        case DatabaseUnavailableError():
+            return f"the database cannot be reached: {str(meaning) or 'no answer in time'}"
+        case DatabaseError():
+            return f"the database refuses: {meaning}"
+        case OSError():
+            return f"{meaning.filename or 'the system'}: {meaning.strerror or meaning}"
+    return str(meaning) if isinstance(meaning, _TELLING) else None
+
+
+def _read_no_more() -> None:
+    """Nothing that is still to be written can be; else Python complains when it ends."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, *given: object) -> None:

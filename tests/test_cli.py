@@ -475,3 +475,29 @@ def test_an_ordinary_user_without_a_home(launch: Launch, monkeypatch: pytest.Mon
         assert gateway.ask(FIVE_LEVELS)["experiments"]["nodes"]
         assert gateway.end() == 0
         assert gateway.left() == []
+
+
+COMMANDS = ["db role", "db check"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("where", [">&-", "> /dev/full"])
+def test_nowhere_to_write_to(command: str, where: str, database: Database) -> None:
+    """A closed standard output, and a disk that is full."""
+    line = f"exec {' '.join(map(str, COMMAND))} {command} {where}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, text=True, check=False, timeout=PATIENCE,
+        env=environment(DATABASE_URL=database.owner_url), cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert ("standard output is closed" if where == ">&-" else "No space left on device") in done.stderr
+
+
+@pytest.mark.parametrize("command", ["db attach", "token list", "doctor"])
+@pytest.mark.parametrize("url", ["postgresql://u@127.0.0.1:1/d", "postgresql://u@nobody.invalid/d"])
+def test_a_database_that_is_not_there(command: str, url: str) -> None:
+    done = run(*command.split(), DATABASE_URL=url)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "cannot be reached" in done.stderr + done.stdout
