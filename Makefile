@@ -60,6 +60,7 @@ drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds 
 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/test_hostile.py
+	HOSTILE_DEAR=200 $(BIN)/python -m pytest -s tests/test_dear.py
 
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"

@@ -1,0 +1,168 @@
+"""Dear requests, the same ones for the same seed: as much as the limits let through, of kinds that were cheap once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from graphql import parse, validate
+
+from schema.aggregates import BY_KIND, aggregated
+from schema.catalogue import Type, catalogue
+from schema.filters import filtered
+from schema.orders import sortable
+from schema.schema import build
+
+Ids = Mapping[str, Sequence[str]]
+"""Global ids of some rows, by type."""
+HOT = ("Experiment", "Model", "Deployment", "BentoService", "TrainingRun", "MonitoringAlert", "ServingMetric")
+FUNCTIONS = ("count", "min", "max", "avg", "sum", "stddev", "p50", "p95", "p99")
+
+
+class Question(NamedTuple):
+    """A request and its kind."""
+
+    kind: str
+    query: str
+
+
+def questions(seed: int, count: int, ids: Ids) -> list[Question]:
+    """So many dear requests, all of them valid."""
+    dice = random.Random(seed)
+    schema, kinds = build().graphql, list(KINDS.items())
+    made: list[Question] = []
+    while len(made) < count:
+        kind, make = dice.choice(kinds)
+        query = make(dice, ids)
+        if not validate(schema, parse(query)):
+            made.append(Question(kind, query))
+    return made
+
+
+def _type(dice: random.Random) -> Type:
+    types = [one for one in catalogue() if one.is_node and not one.is_view]
+    return catalogue()[dice.choice(HOT)] if dice.random() < 0.6 else dice.choice(types)
+
+
+def _leaves(type_: Type) -> list[str]:
+    return list(type_.columns)
+
+
+def _where(dice: random.Random, type_: Type, levels: int) -> str:
+    """A filter through relations, so many levels deep."""
+    relations = list(type_.relations.values())
+    if not levels or not relations:
+        leaf = dice.choice([one for one in type_.columns.values() if filtered(one)])
+        return f"{{ {leaf.name}: {{ isNull: {dice.choice(['true', 'false'])} }} }}"
+    relation = dice.choice(relations)
+    inner = _where(dice, catalogue()[relation.target], levels - 1)
+    if relation.many:
+        inner = f"{{ {dice.choice(['some', 'none', 'every'])}: {inner} }}"
+    one = f"{{ {relation.name}: {inner} }}"
+    return f"{{ {dice.choice(['and', 'or'])}: [{one}, {one}] }}" if dice.random() < 0.2 else one
+
+
+def filters(dice: random.Random, _ids: Ids) -> str:
+    type_ = _type(dice)
+    many = dice.choice([1, 5, 15])
+    asked = ", ".join(_where(dice, type_, dice.randint(1, 4)) for _ in range(many))
+    where = f"{{ {dice.choice(['and', 'or'])}: [{asked}] }}"
+    counted = dice.choice(["", " totalCount"])
+    return f"{{ {type_.plural}(first: {dice.choice([1, 50, 1000])}, where: {where}) {{ nodes {{ id }}{counted} }} }}"
+
+
+def _order(dice: random.Random, type_: Type, levels: int) -> str:
+    ones = [relation for relation in type_.relations.values() if not relation.many]
+    if levels and ones:
+        relation = dice.choice(ones)
+        return f"{{ {relation.name}: {_order(dice, catalogue()[relation.target], levels - 1)} }}"
+    leaf = dice.choice([one.columns[0] for one in type_.columns.values() if sortable(one) and len(one.columns) == 1])
+    return f"{{ field: {leaf.upper() if leaf != 'id' else 'ROW_ID'}, direction: {dice.choice(['ASC', 'DESC'])} }}"
+
+
+def orders(dice: random.Random, _ids: Ids) -> str:
+    roots = []
+    for place in range(dice.choice([1, 5, 20])):
+        type_ = _type(dice)
+        order = _order(dice, type_, dice.randint(0, 4))
+        roots.append(f"r{place}: {type_.plural}(first: 10, orderBy: [{order}]) {{ nodes {{ id }} }}")
+    return "{" + " ".join(roots) + "}"
+
+
+def aliases(dice: random.Random, _ids: Ids) -> str:
+    type_ = _type(dice)
+    long = "long_" * dice.choice([1, 12, 20])
+    fields = " ".join(f"{long}{n}: {dice.choice(_leaves(type_))}" for n in range(dice.choice([10, 100, 150])))
+    first = dice.choice([50, 300, 1000])
+    roots = " ".join(
+        f"r{n}: {type_.plural}(first: {first}) {{ nodes {{ ...F }} }}" for n in range(dice.choice([1, 8, 20]))
+    )
+    return f"{{ {roots} }} fragment F on {type_.name} {{ {fields} }}"
+
+
+def pages(dice: random.Random, _ids: Ids) -> str:
+    def rows(type_: Type, levels: int) -> str:
+        leaves = " ".join(dice.sample(_leaves(type_), min(8, len(type_.columns))))
+        relations = list(type_.relations.values())
+        if not levels or not relations:
+            return leaves
+        below = []
+        for relation in dice.sample(relations, min(2, len(relations))):
+            inner = rows(catalogue()[relation.target], levels - 1)
+            size = f"(first: {dice.choice([10, 100, 990])})" if relation.many else ""
+            below.append(f"{relation.name}{size} {{ {'nodes { ' + inner + ' }' if relation.many else inner} }}")
+        return f"{leaves} {' '.join(below)}"
+
+    type_ = _type(dice)
+    return f"{{ {type_.plural}(first: {dice.choice([20, 1000])}) {{ nodes {{ {rows(type_, dice.randint(1, 3))} }} }} }}"
+
+
+def aggregates(dice: random.Random, _ids: Ids) -> str:
+    type_ = _type(dice)
+    leaves = [one for one in type_.columns.values() if aggregated(one)]
+    parts = []
+    for place in range(dice.choice([1, 3, 6])):
+        asked = []
+        for leaf in dice.sample(leaves, dice.randint(0, len(leaves))):
+            known = FUNCTIONS if BY_KIND[leaf.kind.graphql].__name__ == "NumberAggregate" else FUNCTIONS[:3]
+            asked.append(f"{leaf.name} {{ {' '.join(dice.sample(known, dice.randint(1, len(known))))} }}")
+        parts.append(f"a{place}: aggregate {{ count {' '.join(asked)} }}")
+    return f"{{ {type_.plural}(first: 0) {{ {' '.join(parts)} }} }}"
+
+
+def _id(dice: random.Random, ids: Ids) -> str:
+    return dice.choice(ids[dice.choice([name for name in ids if ids[name]])])
+
+
+def paths(dice: random.Random, ids: Ids) -> str:
+    one = "nodes { nodeId node { id } } edges { kind }"
+    asked = [
+        f'p{n}: paths(from: "{_id(dice, ids)}", to: "{_id(dice, ids)}", maxLength: {dice.choice([5, 20])}, first: 100, '
+        f"direction: {dice.choice(['BOTH', 'DOWNSTREAM'])}) {{ complete paths {{ {one} }} }}"
+        for n in range(dice.choice([1, 5]))
+    ]
+    return "{" + " ".join(asked) + "}"
+
+
+def lineages(dice: random.Random, ids: Ids) -> str:
+    nodes, per = dice.choice([500, 5000, 10_000]), dice.choice([25, 200, 1000])
+    given = f'from: ["{_id(dice, ids)}"], maxDepth: {dice.choice([3, 10, 100])}, maxNodes: {nodes}, perNodeLimit: {per}'
+    return dice.choice(
+        [
+            f"{{ lineage({given}) {{ complete nodes {{ nodeId label degree {{ upstream }} }} edges {{ from to }} }} }}",
+            f"{{ lineageText({given}, maxBytes: {dice.choice([20_000, 1_000_000])}) }}",
+            f"{{ lineageCounts({given}) {{ total edges counts {{ type depth count }} }} }}",
+        ]
+    )
+
+
+KINDS: dict[str, Callable[[random.Random, Ids], str]] = {
+    "filters": filters,
+    "orders": orders,
+    "aliases": aliases,
+    "pages": pages,
+    "aggregates": aggregates,
+    "paths": paths,
+    "lineages": lineages,
+}

@@ -1,0 +1,150 @@
+"""Whatever the limits let through is answered or refused by name, in bounded memory, while everybody else is answered.
+
+25 requests on the small demo here. ``make hostile`` asks hundreds, of a large one if it is given, and prints the worst
+ten by the time of the database, the longest that `/healthz` had to wait beside them, and the memory of the gateway and
+of Postgres.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import httpx
+import psutil
+import pytest
+
+from conftest import Clone, Database
+from dear import HOT, Question, questions
+from process import Gateway
+
+COUNT = int(os.environ.get("HOSTILE_DEAR", "25"))
+SEED = int(os.environ.get("HOSTILE_SEED", "11"))
+URL = os.environ.get("HOSTILE_DATABASE_URL")
+"""A database with the large demo; the small one of the tests unless it is set."""
+MEGABYTES = 300
+"""Of the gateway, which fills its caches meanwhile, or of a backend."""
+KNOWN = {
+    "COST_LIMIT", "ANSWER_LIMIT", "RELATION_LIMIT", "GROUP_LIMIT", "FIELD_LIMIT", "DEPTH_LIMIT", "ALIAS_LIMIT",
+    "TOKEN_LIMIT", "BAD_USER_INPUT", "FORBIDDEN_FIELD", "MISSING_IN_DATABASE",
+}  # fmt: skip
+
+
+class Taken(NamedTuple):
+    """What a request took."""
+
+    question: Question
+    cost: int | None
+    outcome: str
+    seconds: float
+    database: float
+    stall: float
+    gateway: int
+    backend: int
+
+
+@pytest.fixture(scope="module")
+async def gateway(
+    demo_template: Database, clone: Clone, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    folder = tmp_path_factory.mktemp("dear")
+    async with clone(demo_template) as copy:
+        one = Gateway(folder / "d", "serve", DATABASE_URL=URL or copy.gateway_url)
+        try:
+            yield await asyncio.to_thread(one.ready)
+        finally:
+            if one.process.poll() is None:
+                await asyncio.to_thread(one.end)
+            one.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Watch:
+    """Looks at the gateway and its backends while a request runs."""
+
+    def __init__(self, process: psutil.Process, http: httpx.AsyncClient) -> None:
+        self._process = process
+        self._http = http
+        self.stall = 0.0
+        self.gateway = self.backend = 0
+        self.backends: dict[int, float] = {}
+
+    async def look(self) -> None:
+        before = self._process.memory_info().rss
+        while True:
+            started = time.perf_counter()
+            assert (await self._http.get("/healthz")).status_code == 200
+            self.stall = max(self.stall, time.perf_counter() - started)
+            self.gateway = max(self.gateway, self._process.memory_info().rss - before)
+            self.measure()
+            await asyncio.sleep(0.02)
+
+    def measure(self) -> None:
+        """The memory of the largest backend of its own, and the seconds of all."""
+        for one in psutil.process_iter(["cmdline"]):
+            line = " ".join(one.info["cmdline"] or ())
+            if line.startswith("postgres: ") and "gateway" in line:
+                try:
+                    memory = one.memory_info()
+                    self.backend = max(self.backend, memory.rss - memory.shared)
+                    times = one.cpu_times()
+                except psutil.NoSuchProcess:
+                    continue
+                self.backends[one.pid] = times.user + times.system
+
+
+async def take(question: Question, http: httpx.AsyncClient, process: psutil.Process) -> Taken:
+    watch = Watch(process, http)
+    watch.measure()
+    before = dict(watch.backends)
+    looking = asyncio.ensure_future(watch.look())
+    started = time.perf_counter()
+    response = await http.post("/graphql", json={"query": question.query})
+    seconds = time.perf_counter() - started
+    await asyncio.sleep(0)
+    looking.cancel()
+    watch.measure()
+    database = sum(used - before.get(pid, 0.0) for pid, used in watch.backends.items())
+    answer: dict[str, Any] = response.json()
+    codes = sorted({error["extensions"]["code"] for error in answer.get("errors", [])})
+    cost = answer.get("extensions", {}).get("cost", {}).get("requested")
+    outcome = ",".join(codes) or "answered"
+    return Taken(question, cost, outcome, seconds, database, watch.stall, watch.gateway, watch.backend)
+
+
+async def test_dear_requests(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    process = psutil.Process(gateway.process.pid)
+    async with httpx.AsyncClient(base_url=gateway.base, trust_env=False, timeout=60) as http:
+        names = {"BentoService": "bentoServices", "MonitoringAlert": "monitoringAlerts", "TrainingRun": "trainingRuns"}
+        ids: dict[str, list[str]] = {}
+        for name in HOT:
+            root = names.get(name, name[0].lower() + name[1:] + "s")
+            answer = await http.post("/graphql", json={"query": f"{{ {root}(first: 5) {{ nodes {{ id }} }} }}"})
+            ids[name] = [row["id"] for row in answer.json()["data"][root]["nodes"]]
+        taken = [await take(question, http, process) for question in questions(SEED, COUNT, ids)]
+    if "HOSTILE_DEAR" in os.environ:
+        with capsys.disabled():
+            report(taken)
+    outcomes = {code for one in taken for code in one.outcome.split(",")}
+    assert "answered" in outcomes
+    assert outcomes <= KNOWN | {"answered"}, [one for one in taken if not set(one.outcome.split(",")) <= KNOWN]
+    grown = [one for one in taken if max(one.gateway, one.backend) > MEGABYTES * 2**20]
+    assert not grown, [(one.question, one.gateway, one.backend) for one in grown]
+
+
+def report(taken: list[Taken]) -> None:
+    """Prints the worst ten of each measure."""
+    print(f"\n{len(taken)} dear requests: {dict(Counter(one.outcome for one in taken))}")
+    for name in ("database", "stall", "gateway", "backend"):
+        print(f"worst by {name}:")
+        for one in sorted(taken, key=lambda one: float(getattr(one, name)), reverse=True)[:10]:
+            print(
+                f"  {one.question.kind:10} price {one.cost or '-':>9} {one.outcome[:14]:14} "
+                f"{one.database * 1000:6.0f} ms of database {one.stall * 1000:5.0f} ms stall "
+                f"{one.gateway >> 20:4} + {one.backend >> 20:4} MB  {one.question.query[:90]}"
+            )
