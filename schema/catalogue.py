@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
-from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Enum, PrimaryKeyConstraint, String, Table, UniqueConstraint
 
 import db.models  # noqa: F401 - maps all entities
 from db import views
@@ -379,8 +379,11 @@ def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
         yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, columns, arguments, made.sums_up)
 
 
-def joins(relation: Relation) -> tuple[Join, Join]:
-    """The relation's join as its declaring side sees it, and as the other side does."""
+def joins(entity: RowClass, relation: Relation) -> tuple[Join, Join]:
+    """The relation's join as its declaring side sees it, and as the other side does.
+
+    An empty text names nothing: two rows that have one in a column without a foreign key are not related by it.
+    """
     if relation.sql is not None:
         this, that = tuple(relation.this_columns), tuple(relation.that_columns)
         forward = relation.sql.replace("{this}", "{local}").replace("{that}", "{remote}")
@@ -388,8 +391,16 @@ def joins(relation: Relation) -> tuple[Join, Join]:
         return Join(forward, this, that, equality=False), Join(backward, that, this, equality=False)
     here, there = tuple(relation.on), tuple(relation.on.values())
 
+    texts = {
+        column.name
+        for column in table_of(entity).columns
+        if isinstance(column.type, String) and not isinstance(column.type, Enum) and not column.foreign_keys
+    }
+
     def equal(locals_: Sequence[str], remotes: Sequence[str]) -> str:
-        return " AND ".join(f"{{remote}}.{r} = {{local}}.{l}" for l, r in zip(locals_, remotes, strict=True))  # noqa: E741
+        same = [f"{{remote}}.{r} = {{local}}.{l}" for l, r in zip(locals_, remotes, strict=True)]  # noqa: E741
+        named = [f"{{local}}.{l} <> ''" for l, h in zip(locals_, here, strict=True) if h in texts]  # noqa: E741
+        return " AND ".join([*same, *named])
 
     return Join(equal(here, there), here, there), Join(equal(there, here), there, here)
 
@@ -398,7 +409,7 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
     this = types[entity.__name__]
     for name, relation in relations(entity).items():
         that = types[relation.target]
-        forward, backward = joins(relation)
+        forward, backward = joins(entity, relation)
         _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many), that)
         if relation.inverse:
             _add(

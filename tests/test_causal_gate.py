@@ -222,25 +222,13 @@ async def test_an_approval_is_valid_to_the_end_of_its_last_day(world: World) -> 
     assert str(today - timedelta(days=1)) in answers[-1]["reason"]
 
 
-async def test_an_estimate_that_was_never_tested_is_in_review(world: World) -> None:
-    data = await world.client.data(
-        """{ estimate(id: "00000000-0000-0000-0000-000000000001") { id gate confidence reasons missingTests
-             usable(dagHash: "none") { decision reasons } validations { totalCount } } }"""
-    )
-    assert data["estimate"] == {
-        "id": "Estimate:00000000-0000-0000-0000-000000000001",
-        "gate": "REVIEW",
-        "confidence": None,
-        "reasons": ["No refutation test has been recorded."],
-        "missingTests": [test.upper() for test in TESTS],
-        "usable": {
-            "decision": "REVIEW",
-            "reasons": ["No refutation test has been recorded.", "No expert review of the DAG has been decided."],
-        },
-        "validations": {"totalCount": 0},
-    }
-    node = await world.client.data('{ node(id: "Estimate:00000000-0000-0000-0000-000000000001") { id } }')
-    assert node["node"] == {"id": "Estimate:00000000-0000-0000-0000-000000000001"}
+async def test_an_estimate_that_nothing_knows_is_null(world: World) -> None:
+    for query in (
+        '{ found: estimate(id: "00000000-0000-0000-0000-000000000001") { id gate } }',
+        '{ found: estimate(id: "00000000-0000-0000-0000-000000000001") { usable(dagHash: "none") { decision } } }',
+        '{ found: node(id: "Estimate:00000000-0000-0000-0000-000000000001") { id } }',
+    ):
+        assert (await world.client.data(query))["found"] is None
 
 
 async def test_estimates_have_all_the_power_of_lists(world: World) -> None:

@@ -289,7 +289,7 @@ class TrainingRun(Entity):
     )
     features = linked_by(
         "Feature",
-        "{that}.feature_name = ANY (ARRAY(SELECT e #>> '{}' FROM jsonb_array_elements("
+        "{that}.feature_name <> '' AND {that}.feature_name = ANY (ARRAY(SELECT e #>> '{}' FROM jsonb_array_elements("
         "CASE jsonb_typeof({this}.feature_names) WHEN 'array' THEN {this}.feature_names END) e "
         "WHERE jsonb_typeof(e) = 'string'))",
         "Features that the run was trained on, by name, in every version of theirs.",
@@ -297,7 +297,7 @@ class TrainingRun(Entity):
         that_columns=("feature_name",),
         inverse="training_runs",
         inverse_doc="Training runs that used a feature of this name.",
-        inverse_sql="{this}.feature_names @> jsonb_build_array({that}.feature_name)",
+        inverse_sql="{that}.feature_name <> '' AND {this}.feature_names @> jsonb_build_array({that}.feature_name)",
         lineage=comes_from(LineageKind.CONSUMES),
     )
 

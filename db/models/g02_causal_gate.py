@@ -26,19 +26,15 @@ _TESTS = ", ".join(f"'{test.value}'" for test in RefutationTest)
 TODAY = "(now() AT TIME ZONE 'UTC')::date"
 """The day must not depend on the time zone of the session."""
 
-# The newest row of each test of an estimate; a row without a test stands for an estimate that is only asked for.
-# The columns' names are those of the SELECTs below.
+# The newest row of each test of an estimate. The columns' names are those of the SELECTs below.
 _LATEST = """
-    (SELECT DISTINCT ON (c.estimate_id, c.test_type)
+    SELECT DISTINCT ON (c.estimate_id, c.test_type)
         c.estimate_id, c.test_type::text AS test, c.status::text AS status, c.validation_id, c.created_at,
         c.gate_decision::text AS stored, c.estimate_source, c.treatment_variable, c.outcome_variable, c.brand,
         -- not a number and anything outside 0 to 1 is no confidence
         CASE WHEN c.confidence_score BETWEEN 0 AND 1 THEN c.confidence_score END AS confidence
     FROM causal_validations AS c
-    ORDER BY c.estimate_id, c.test_type, c.created_at DESC NULLS LAST, c.validation_id DESC)
-    UNION ALL
-    SELECT asked.id::uuid, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM unnest({keys}::text[]) AS asked (id)
+    ORDER BY c.estimate_id, c.test_type, c.created_at DESC NULLS LAST, c.validation_id DESC
 """
 
 _REASON = f"""
@@ -127,8 +123,7 @@ class Estimate(Derived):
 
     The newest row of each of the five tests counts. All five passed with a confidence of at least 0.7 each: proceed.
     A required test (placebo_treatment, random_common_cause, sensitivity_e_value) failed: block. Anything else, also
-    no test at all: review. The list has every estimate that was ever tested; asked for by its id, any estimate has an
-    answer.
+    a test that was not run: review. An estimate is known by its tests: an id that none was recorded of is null.
     """
 
     __select__ = f"""

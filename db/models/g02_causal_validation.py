@@ -225,7 +225,7 @@ class ExpertReview(Entity):
     previous_of_dag = linked_by(
         "ExpertReview",
         "{that}.review_id = (SELECT p.review_id FROM expert_reviews AS p "
-        "WHERE p.dag_version_hash = {this}.dag_version_hash "
+        "WHERE p.dag_version_hash = {this}.dag_version_hash AND {this}.dag_version_hash <> '' "
         "AND (p.created_at, p.review_id) < ({this}.created_at, {this}.review_id) "
         "ORDER BY p.created_at DESC, p.review_id DESC LIMIT 1)",
         "The review of the same DAG, by its hash, that came before this one.",
@@ -236,7 +236,7 @@ class ExpertReview(Entity):
         inverse_doc="The next review of the same DAG, by its hash.",
         inverse_many=False,
         inverse_sql="{this}.review_id = (SELECT n.review_id FROM expert_reviews AS n "
-        "WHERE n.dag_version_hash = {that}.dag_version_hash "
+        "WHERE n.dag_version_hash = {that}.dag_version_hash AND {that}.dag_version_hash <> '' "
         "AND (n.created_at, n.review_id) > ({that}.created_at, {that}.review_id) "
         "ORDER BY n.created_at, n.review_id LIMIT 1)",
         lineage=comes_from(LineageKind.REVIEWED_AGAIN_IN),

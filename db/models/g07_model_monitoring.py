@@ -405,13 +405,13 @@ class MonitoringAlert(Entity):
     )
     features = linked_by(
         "Feature",
-        "{that}.feature_name = ANY ({this}.affected_features)",
+        "{that}.feature_name <> '' AND {that}.feature_name = ANY ({this}.affected_features)",
         "The features involved, by name, in every version of them.",
         this_columns=("affected_features",),
         that_columns=("feature_name",),
         inverse="alerts",
         inverse_doc="Alerts that a feature of this name is involved in.",
-        inverse_sql="{this}.affected_features @> ARRAY[{that}.feature_name::text]",
+        inverse_sql="{that}.feature_name <> '' AND {this}.affected_features @> ARRAY[{that}.feature_name::text]",
         lineage=comes_from(LineageKind.ALERTS_ON),
     )
     drift_record = belongs_to(

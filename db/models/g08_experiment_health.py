@@ -10,7 +10,7 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import Derived, Labels, belongs_to, column, pg_enum
+from db.base import Derived, Labels, belongs_to, column, linked_by, pg_enum
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision, SrmSeverity
 
 
@@ -163,6 +163,20 @@ class ExperimentHealth(Derived):
         inverse="health",
         inverse_doc="How the experiment's A/B test stands, in one row.",
         inverse_many=False,
+    )
+    champion_health = linked_by(
+        "ModelHealth",
+        "{that}.model_id = (SELECT m.id FROM ml_model_registry AS m WHERE m.experiment_id = {this}.experiment_id "
+        "AND m.is_champion ORDER BY m.registered_at DESC NULLS LAST, m.id DESC LIMIT 1)",
+        "Health of the experiment's champion, which its A/B test's own status does not count; null without a champion "
+        "in production.",
+        this_columns=("experiment_id",),
+        that_columns=("model_id",),
+        many=False,
+        inverse="experiments_health",
+        inverse_doc="How the A/B tests stand of the experiments whose champion the model is.",
+        inverse_sql="{this}.experiment_id = (SELECT m.experiment_id FROM ml_model_registry AS m "
+        "WHERE m.id = {that}.model_id AND m.is_champion)",
     )
 
 

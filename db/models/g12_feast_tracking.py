@@ -54,6 +54,7 @@ class FeatureView(Entity):
 
     served_features = linked_by(
         "Feature",
+        "{that}.feature_name <> '' AND "
         "{that}.feature_name = ANY (ARRAY(SELECT coalesce(e ->> 'name', e #>> '{}') FROM jsonb_array_elements("
         "CASE jsonb_typeof({this}.features) WHEN 'array' THEN {this}.features END) AS e))",
         "Features of the feature store that the view serves, by name, in every version of theirs.",
@@ -61,7 +62,8 @@ class FeatureView(Entity):
         that_columns=("feature_name",),
         inverse="feature_views",
         inverse_doc="Feast feature views that serve the feature, by its name.",
-        inverse_sql="({this}.features @> jsonb_build_array(jsonb_build_object('name', {that}.feature_name)) "
+        inverse_sql="{that}.feature_name <> '' AND "
+        "({this}.features @> jsonb_build_array(jsonb_build_object('name', {that}.feature_name)) "
         "OR {this}.features @> jsonb_build_array({that}.feature_name))",
         lineage=leads_to(LineageKind.CONTAINS),
     )

@@ -55,6 +55,9 @@ class CohortDefinition(Entity):
     config_hash: Mapped[str | None] = column(TEXT(), "SHA256 of the configuration, for version tracking.")
 
 
+_ENDED_WELL = "({row}.status = 'failed') IS NOT TRUE"
+
+
 class CohortExecution(Entity):
     """One execution of a cohort definition on a dataset, with the latency of each node.
 
@@ -104,13 +107,22 @@ class CohortExecution(Entity):
         lineage=comes_from(LineageKind.EXECUTED_AS),
     )
     sla = computed_object(
-        "Whether the execution met its service level: 120 seconds for each 100,000 patients of the input.",
+        "Whether the execution met its service level: 120 seconds for each 100,000 patients of the input. One that "
+        "failed has none.",
         {
-            "target_ms": ("{row}.input_row_count * 1.2", Numeric(), "Time that it may take, in milliseconds."),
+            "target_ms": (
+                f"CASE WHEN {_ENDED_WELL} THEN {{row}}.input_row_count * 1.2 END",
+                Numeric(),
+                "Time that it may take, in milliseconds; null for one that failed.",
+            ),
             "actual_ms": ("{row}.execution_time_ms", Integer(), "Time that it took, in milliseconds."),
-            "met": ("{row}.execution_time_ms <= {row}.input_row_count * 1.2", Boolean(), "Whether it was in time."),
+            "met": (
+                f"CASE WHEN {_ENDED_WELL} THEN {{row}}.execution_time_ms <= {{row}}.input_row_count * 1.2 END",
+                Boolean(),
+                "Whether it was in time; null for one that failed.",
+            ),
         },
-        columns=("input_row_count", "execution_time_ms"),
+        columns=("status", "input_row_count", "execution_time_ms"),
     )
 
 

@@ -46,7 +46,7 @@ class Edges:
         for name, rows in classes.items():
             for field, relation in relations(rows).items():
                 if isinstance(relation.lineage, Edge):
-                    for end in _ends(name, field, relation.target, relation.lineage, joins(relation)):
+                    for end in _ends(name, field, relation.target, relation.lineage, joins(rows, relation)):
                         self.of[end.type] = (*self.of.get(end.type, ()), end)
                         self.by_name[end.name] = end
 
