@@ -44,7 +44,8 @@ ODD: dict[str, list[str]] = {
         "ALTER TABLE ml_deployments ALTER COLUMN latency_p50_ms TYPE jsonb USING '{}'",
         "ALTER TABLE ml_deployments ALTER COLUMN created_at DROP DEFAULT",
         "ALTER TABLE ml_deployments ALTER COLUMN created_at TYPE jsonb USING NULL",
-        "ALTER TABLE composer_episodes ALTER COLUMN query_embedding TYPE text USING NULL"],
+        "ALTER TABLE composer_episodes DROP COLUMN query_embedding CASCADE",
+        "ALTER TABLE composer_episodes ADD COLUMN query_embedding text"],
     "an enum that is text": [
         "ALTER TABLE ml_hpo_trials ALTER COLUMN state DROP DEFAULT",
         'ALTER TYPE alert_status_enum RENAME TO "Odd name"'],
