@@ -92,7 +92,7 @@ class Timelines:
             self.tells = True
         except _NOT_TOLD as error:
             if self.tells is None:
-                log.info("the database does not say its timeline: %s", error)
+                log.debug("the database does not say its timeline: %s", error)
             self.tells = False
             return
         if standing is None:

@@ -328,7 +328,7 @@ def test_no_password_in_any_log(demo_database: Database, folder: Path, launch: L
 async def test_the_platforms_database_is_attached_and_checked(platform_template: Database, clone: Clone) -> None:
     async with clone(platform_template) as copy:
         done = await asyncio.to_thread(run, "db", "attach", DATABASE_URL=copy.owner_url)
-        assert done.returncode == 0
+        assert (done.returncode, done.stderr) == (0, "")
         assert "Made the schema gateway" in done.stdout
         done = await asyncio.to_thread(run, "db", "attach", "--all", DATABASE_URL=copy.owner_url)
         assert "v_agent_latency_summary" in done.stdout
