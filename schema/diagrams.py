@@ -55,7 +55,8 @@ def _steps(lifecycle: Lifecycle) -> Iterator[str]:
             for guard in step.guards:
                 force = " (can be overridden)" if guard.overridable else ""
                 lines.append(f"- {word} `{state.name}`: {guard.doc} `{guard.code}`{force}")
-            lines += [f"- {word} `{state.name}`: {EFFECTS[name].__doc__}" for name in (*step.before, *step.effects)]
+            effects = [" ".join((EFFECTS[name].__doc__ or "").split()) for name in (*step.before, *step.effects)]
+            lines += [f"- {word} `{state.name}`: {doc}" for doc in effects]
     if lines:
         yield from lines
         yield ""
