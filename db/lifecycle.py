@@ -7,7 +7,7 @@ SQL over the row, so that a page of rows is asked in one statement; effects and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -23,6 +23,9 @@ ACTOR = "{actor}"
 REASON = "{reason}"
 NOTHING = "NULL"
 """What a stamp writes into a column: SQL, with the holes of who and why. Without a reason, what is stored stays."""
+
+TODAY = "(now() AT TIME ZONE 'UTC')::date"
+"""The day must not depend on the time zone of the session."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,21 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Lapse:
+    """A state that ends by time: a row whose column says ``state`` is in ``into`` once ``over`` is so.
+
+    ``over`` is SQL over ``{row}``, which reads ``columns``. Nothing is written then; a change that leads ``into`` that
+    state may write it down at any time.
+    """
+
+    state: Labels
+    into: Labels
+    over: str
+    columns: Sequence[str]
+    doc: str
+
+
+@dataclass(frozen=True)
 class Lifecycle:
     """The states of a column and the moves between them.
 
@@ -106,6 +124,7 @@ class Lifecycle:
     changes: Sequence[Change] = ()
     stored: Mapping[Labels, str] = field(default_factory=dict)
     queue: str | None = None
+    lapses: Sequence[Lapse] = ()
     scope: str = MAY_CHANGE
     """What a caller needs to move a row."""
 
@@ -131,6 +150,19 @@ class Lifecycle:
         """A state as the graph names it."""
         state = self.state(text)
         return state.name if state else str(text)
+
+    def read(self, row: str, lacks: Callable[[Sequence[str]], Any] = lambda _: None) -> str:
+        """SQL of the text of the state that a row is in: what its column says, unless that has lapsed.
+
+        ``lacks`` says what a database lacks of columns; what cannot be read there does not lapse.
+        """
+        text = f"{row}.{self.column}::text"
+        over = "".join(
+            f" WHEN {text} = '{self.text(one.state)}' AND {one.over.replace('{row}', row)} THEN '{self.text(one.into)}'"
+            for one in self.lapses
+            if not lacks(one.columns)
+        )
+        return f"CASE{over} ELSE {text} END" if over else text
 
     def allowed(self, state: Labels | None) -> Sequence[Labels]:
         """The states that a row in this one may move to."""

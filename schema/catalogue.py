@@ -34,6 +34,11 @@ from db.lifecycle import lifecycle_of
 from schema import ids
 from schema.kinds import Kind, kind_of
 
+LIFECYCLE = "lifecycle"
+"""The field of the types that have one."""
+STATE = "lifecycle.state"
+"""Where a record keeps the text of the state that its row is in, which its column may not say."""
+
 
 def camel(name: str) -> str:
     """``p99_latency_ms`` -> ``p99LatencyMs``."""
@@ -458,7 +463,7 @@ def catalogue() -> Catalogue:
         type_.objects.update((made.name, made) for made in _object_fields(entity, type_))
         types[name] = type_
         if lifecycle := lifecycle_of(name):
-            type_.extras["lifecycle"] = (*type_.key, lifecycle.column)
+            type_.extras[LIFECYCLE] = (*type_.key, lifecycle.column)
     types["LifecycleEvent"].extras["node"] = ("node_id",)
     for entity in classes.values():
         _add_relations(types, entity)

@@ -49,7 +49,7 @@ def _by(lifecycle: Lifecycle, to: Labels) -> str:
 
 
 def _steps(lifecycle: Lifecycle) -> Iterator[str]:
-    lines = []
+    lines = [f"- {lapse.doc} (`{lapse.state.name}` lapses into `{lapse.into.name}`)" for lapse in lifecycle.lapses]
     for word, steps in (("To", lifecycle.entering), ("From", lifecycle.leaving)):
         for state, step in steps.items():
             for guard in step.guards:

@@ -18,9 +18,10 @@ import orjson
 
 from db.engine import NEVER_TWICE, NO_SETTINGS, DatabaseError, DataError, InvalidValueError, Reader
 from db.facts import Facts
+from db.lifecycle import lifecycle_of
 from schema import aggregates, cursors, sql
 from schema.arguments import Given, bound, given, parse_id, type_of
-from schema.catalogue import Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
+from schema.catalogue import LIFECYCLE, STATE, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
 from schema.compiler import Compiler
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.filters import json_paths
@@ -131,6 +132,9 @@ class Loaders:
             return
         for column in columns:
             shape.add(key_name(column), f"t.{column}::text")
+        if name == LIFECYCLE and (lifecycle := lifecycle_of(shape.type.name)):
+            state = lifecycle.read("t", lambda read: self.missing.first(shape.type, read))
+            shape.add(key_name(STATE), state)
 
     # -- connections -----------------------------------------------------------------------------------------------
 

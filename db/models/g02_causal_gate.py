@@ -16,15 +16,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
+from db.lifecycle import TODAY
 from db.lineage import LineageKind, comes_from, leads_to
 from db.models.g02_causal_validation import GateDecision, RefutationTest
+from db.models.g02_validation_lifecycles import REVIEW
 
 REQUIRED = "('placebo_treatment', 'random_common_cause', 'sensitivity_e_value')"
 LEAST_CONFIDENCE = "0.7"
 _TESTS = ", ".join(f"'{test.value}'" for test in RefutationTest)
-
-TODAY = "(now() AT TIME ZONE 'UTC')::date"
-"""The day must not depend on the time zone of the session."""
 
 # The newest row of each test of an estimate. The columns' names are those of the SELECTs below.
 _LATEST = """
@@ -267,10 +266,7 @@ def same_subject(newer: str, older: str) -> str:
 _REVIEW = f"""
     SELECT
         r.review_id, r.valid_until, r.reviewer_role, r.created_at,
-        CASE
-            WHEN r.approval_status = 'approved' AND r.valid_until < {TODAY} THEN 'expired'
-            ELSE r.approval_status
-        END AS state
+        {REVIEW.read("r")} AS state
     FROM expert_reviews AS r
     WHERE r.dag_version_hash = {{dag_hash}}
         AND ({{brand}} IS NULL OR r.brand IS NULL OR r.brand = {{brand}})

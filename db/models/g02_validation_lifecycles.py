@@ -6,7 +6,7 @@ from sqlalchemy import TEXT, VARCHAR, Date
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from db.base import Labels
-from db.lifecycle import MAY_REVIEW, NOW, Change, Given, Guard, Lifecycle, Step
+from db.lifecycle import MAY_REVIEW, NOW, TODAY, Change, Given, Guard, Lapse, Lifecycle, Step
 from db.models.g02_causal_validation import ExpertReviewType
 
 
@@ -50,9 +50,9 @@ REVIEW = Lifecycle(
                 Guard(
                     "VALIDITY_ENDED",
                     "An approval ends in the future, or never.",
-                    """
-                    SELECT 'it would be valid until ' || {row}.valid_until || ', which is past', NULL
-                    WHERE {row}.valid_until < (now() AT TIME ZONE 'UTC')::date
+                    f"""
+                    SELECT 'it would be valid until ' || {{row}}.valid_until || ', which is past', NULL
+                    WHERE {{row}}.valid_until < {TODAY}
                     """,
                 ),
             ),
@@ -81,7 +81,18 @@ REVIEW = Lifecycle(
             reason_due=True,
             many=False,
         ),
-        Change("expireReview", "Ends an approval.", (ReviewStatus.EXPIRED,)),
+        Change(
+            "expireReview", "Ends an approval, or writes down that its last valid day is past.", (ReviewStatus.EXPIRED,)
+        ),
+    ),
+    lapses=(
+        Lapse(
+            ReviewStatus.APPROVED,
+            ReviewStatus.EXPIRED,
+            f"{{row}}.valid_until < {TODAY}",
+            ("valid_until",),
+            "An approval is EXPIRED from the day after `validUntil` (UTC), whatever `approvalStatus` still says.",
+        ),
     ),
     scope=MAY_REVIEW,
 )

@@ -9,7 +9,7 @@ import strawberry
 
 from db.lifecycle import Lifecycle, lifecycle_of
 from schema import ids
-from schema.catalogue import Join, RelationField, Type
+from schema.catalogue import LIFECYCLE, STATE, Join, RelationField, Type
 from schema.errors import GatewayError, missing_object
 from schema.guards import Ask, allowed, obstacles, refuse_unread
 from schema.lifecycle import blocker
@@ -19,8 +19,6 @@ from schema.records import Key, Record, key_name
 from schema.results import Blocker
 from schema.selection import Selection
 from schema.types import Info, Node, Types, selection_of, taking
-
-FIELD = "lifecycle"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class _Place:
 
     @property
     def text(self) -> str | None:
-        text: str | None = self.record[key_name(self.lifecycle.column)]
+        text: str | None = self.record[key_name(STATE)]
         return text
 
     @property
@@ -71,17 +69,22 @@ class LifecycleFields:
             self._type = _lifecycle_type(types)
 
         def resolve(root: strawberry.Parent[Any]) -> Any:
-            for column in type_.extras[FIELD]:
+            for column in type_.extras[LIFECYCLE]:
                 if key_name(column) not in root:
-                    return root[FIELD]  # the error that a missing column is answered with
+                    return root[LIFECYCLE]  # the error that a missing column is answered with
             return _Place(root, type_, lifecycle)
 
         resolve.__annotations__["return"] = self._type | None
         return {
-            FIELD: strawberry.field(
+            LIFECYCLE: strawberry.field(
                 resolver=resolve,
-                name=FIELD,
-                description=f"Where the row stands in its lifecycle ({lifecycle.name}), and what it may become.",
+                name=LIFECYCLE,
+                description=" ".join(
+                    [
+                        f"Where the row stands in its lifecycle ({lifecycle.name}), and what it may become.",
+                        *(lapse.doc for lapse in lifecycle.lapses),
+                    ]
+                ),
             )
         }
 

@@ -92,8 +92,8 @@ class Impact:
         self._move = move
         self._statements = Statements(loaders.lists)
 
-    async def origin(self) -> Labels | None:
-        """The state that the row is in.
+    async def origin(self) -> tuple[Labels | None, str]:
+        """The state that the row's column says, from which it moves, and the name of the one that it is in.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT``: there is no such row; ``MISSING_IN_DATABASE``: nor such a column.
@@ -103,13 +103,14 @@ class Impact:
         if what := missing.table(move.type) or missing.first(move.type, [move.lifecycle.column]):
             raise missing_object(what)
         bind = sql.Binds()
-        select = [f"t.{move.lifecycle.column}::text"]
+        state = move.lifecycle.read("t", lambda columns: missing.first(move.type, columns))
+        select = [f"t.{move.lifecycle.column}::text", state]
         rows = await self._reader.fetch(
             sql.by_keys(move.type, select, [key_of_move(self._loaders, move)], bind), bind.values
         )
         if not rows:
             raise bad_argument("of", f"{move.id} does not exist")
-        return move.lifecycle.state(rows[0][1])
+        return move.lifecycle.state(rows[0][1]), move.lifecycle.shown(rows[0][2])
 
     async def blockers(self, origin: Labels) -> list[Blocker]:
         """What is in the way of the move."""
@@ -162,7 +163,7 @@ async def _impact(info: Info) -> Record:
     room = asking.number(selection.arguments, "maxNodes", asking.NODES, 1, asking.MAX_NODES)
     async with loaders.reader.snapshot() as reader:
         asked = Impact(loaders, reader, move)
-        origin = await asked.origin()
+        origin, shown = await asked.origin()
         type_ = loaders.catalogue[move.lifecycle.entity]
         allowed = origin is not None and move.to in possible(loaders.missing, type_, move.lifecycle, origin)
         blockers = await asked.blockers(origin) if origin is not None and allowed else []
@@ -177,7 +178,7 @@ async def _impact(info: Info) -> Record:
     return {
         "node": records[move.id],
         "lifecycle": move.lifecycle.name,
-        "from_": origin.name if origin is not None else None,
+        "from_": shown,
         "to": move.to.name,
         "allowed": allowed,
         "blocked_by": blockers,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from db.lifecycle import MAY_REVIEW
+from db.lifecycle import MAY_REVIEW, TODAY
 from db.models.g02_causal_gate import same_subject, supersedes
 from db.models.g02_validation_lifecycles import REQUEST_REVIEW, REVIEW, ReviewStatus
 from schema.changes import mutation
@@ -79,14 +79,13 @@ async def expire_overdue_reviews(work: Work) -> None:
     """The sweep; where nothing is overdue it says so, and nothing is changed."""
     found = await work.fetch(
         "SELECT t.review_id::text FROM expert_reviews AS t WHERE t.approval_status = 'approved' "
-        "AND t.valid_until < (now() AT TIME ZONE 'UTC')::date ORDER BY t.valid_until, t.review_id "
+        f"AND t.valid_until < {TODAY} ORDER BY t.valid_until, t.review_id "
         "LIMIT $1::text::integer",
         str(SWEPT),
     )
     rows = await work.find(
         "ExpertReview",
-        "t.review_id = ANY ($1::text[]::uuid[]) AND t.approval_status = 'approved' "
-        "AND t.valid_until < (now() AT TIME ZONE 'UTC')::date",
+        f"t.review_id = ANY ($1::text[]::uuid[]) AND t.approval_status = 'approved' AND t.valid_until < {TODAY}",
         [id_ for (id_,) in found],
     )
     if not rows:

@@ -92,9 +92,12 @@ def face(type_: Type, missing: Missing) -> Face:
     named = ", ".join(type_.leaf(column).sql + "::text" for column in type_.label if column in there)
     lifecycle = lifecycle_of(type_.name)
     state = next((column for column in ((lifecycle.column,) if lifecycle else STATES) if column in there), None)
+    read = f"{{row}}.{state}::text" if state else "NULL::text"
+    if lifecycle and state:
+        read = lifecycle.read("{row}", lambda columns: missing.first(type_, columns))
     return Face(
         f"nullif(left(concat_ws(' ', {named}), {LABEL_LENGTH}), '')" if named else "NULL::text",
-        f"{{row}}.{state}::text" if state else "NULL::text",
+        read,
         state,
         lifecycle,
     )
