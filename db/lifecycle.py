@@ -125,6 +125,8 @@ class Lifecycle:
     stored: Mapping[Labels, str] = field(default_factory=dict)
     queue: str | None = None
     lapses: Sequence[Lapse] = ()
+    ended: Sequence[Labels] = ()
+    """States of rows that are out of use: kept for the record alone."""
     scope: str = MAY_CHANGE
     """What a caller needs to move a row."""
 

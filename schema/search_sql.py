@@ -107,6 +107,8 @@ class Searched:
     label: str = "NULL::text"
     owner: str = "NULL::text"
     """SQL over ``t``: its state, what it is called, and the id of the row that it belongs to."""
+    where: str = ""
+    """SQL over ``t`` of the rows that are searched; all of them unless said."""
     words: tuple[str, ...] = ()
     """What the type is called, in lower case: its names first, then their ends, as in ``monitoring alerts``."""
 
@@ -120,8 +122,15 @@ class Searched:
         )
 
     @property
+    def table(self) -> str:
+        """The rows that may be found by whatever of them."""
+        name = self.type.sql_name
+        return f"(SELECT t.* FROM {name} t WHERE {self.where})" if self.where else name
+
+    @property
     def rows(self) -> str:
-        table = self.type.sql_name
+        """Those whose names are compared."""
+        table = self.table
         if not self.bounded:
             return table
         return f"({first_rows(table, ['t.*'], self.order, limit=MAX_COMPARED)})"
@@ -181,7 +190,7 @@ class SearchStatement:
         parts = [self.bind(part, "text") for part in key]
         where = " AND ".join(same_key(one.type, column, part) for column, part in zip(one.type.key, parts, strict=True))
         hit = f"'id' AS field, {one.type.columns['id'].over('t')} AS value, 1.0::float8 AS score"
-        return [f"SELECT {one.head}, {hit} FROM {one.type.sql_name} t WHERE {where}"]
+        return [f"SELECT {one.head}, {hit} FROM {one.table} t WHERE {where}"]
 
     def _by_reference(self, one: Searched) -> list[str]:
         arms = []
@@ -192,7 +201,7 @@ class SearchStatement:
             value = self.bind(self._text.raw, f"text::{leaf.kind.pg_type}")
             arms.append(
                 f"(SELECT {one.head}, '{leaf.name}' AS field, t.{column}::text AS value, 0.95::float8 AS score"
-                f" FROM {one.type.sql_name} t WHERE t.{column} = {value}"
+                f" FROM {one.table} t WHERE t.{column} = {value}"
                 f" ORDER BY {order_by(one.order, 't')} LIMIT {self._limit})"
             )
         return arms
@@ -205,7 +214,7 @@ class SearchStatement:
         score = 0.45 if name in one.words[:NAMES] else 0.42
         hit = f"'__typename' AS field, '{one.type.name}' AS value, {score}::float8 AS score"
         newest = f"ORDER BY {order_by(one.order, 't')} LIMIT {self._limit}"
-        return [f"(SELECT {one.head}, {hit} FROM {one.type.sql_name} t {newest})"]
+        return [f"(SELECT {one.head}, {hit} FROM {one.table} t {newest})"]
 
     # -- by name ---------------------------------------------------------------------------------------------------
 

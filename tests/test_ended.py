@@ -10,6 +10,7 @@ import pytest
 from changing import change
 from client import Client, serving
 from conftest import Clone, Database, connect
+from schema.catalogue import catalogue
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,75 @@ async def test_what_has_lapsed_can_be_written_down(client: Client, sql: asyncpg.
     result = await change(client, "expireReview", id=f"ExpertReview:{key}")
     assert (result["event"]["fromState"], result["event"]["toState"]) == ("APPROVED", "EXPIRED")
     assert await sql.fetchval("SELECT approval_status FROM expert_reviews WHERE review_id = $1", key) == "expired"
+
+
+ENDED = {
+    "FeatureView": ("UPDATE ml_feast_feature_views SET deleted_at = {}", "now()", "NULL", "DELETED"),
+    "Tool": ("UPDATE tool_registry SET deprecated_at = {}", "now()", "NULL", "DEPRECATED"),
+    "Feature": ("UPDATE ml_feature_store SET is_active = {}", "false", "true", "INACTIVE"),
+    "PromptConfiguration": ("UPDATE prompt_configurations SET is_active = {}", "false", "true", "INACTIVE"),
+    "ExperimentKnowledge": ("UPDATE experiment_knowledge_store SET is_active = {}", "false", "true", "INACTIVE"),
+    "OptimizedToolDescription": ("UPDATE optimized_tool_descriptions SET is_active = {}", "false", "true", "INACTIVE"),
+    "RoiCalculation": ("UPDATE roi_calculations SET is_active = {}", "false", "true", "INACTIVE"),
+    "TwinModel": ("UPDATE digital_twin_models SET is_active = {}", "false", "true", "INACTIVE"),
+    "Model": ("UPDATE ml_model_registry SET stage = {}", "'archived'", "'staging'", "ARCHIVED"),
+    "CohortDefinition": ("UPDATE ml_cohort_definitions SET status = {}", "'archived'", "'draft'", "ARCHIVED"),
+    "ExpertReview": (
+        "UPDATE expert_reviews SET approval_status = 'approved', valid_until = {}", "'2020-01-01'", "NULL", "EXPIRED",
+    ),
+}  # fmt: skip
+"""How rows of a type end, and go on, and the state that they are in then."""
+
+NEIGHBOURS = """query($ids: [ID!]!, $type: String!, $only: Boolean) {
+  lineage(from: $ids, maxDepth: 1, types: [$type], onlyInUse: $only, perNodeLimit: 1000, maxNodes: 9000) {
+    complete nodes { nodeId state } frontier { remaining cursor } }
+  lineageCounts(from: $ids, maxDepth: 1, types: [$type], onlyInUse: $only) { total }
+}"""
+HITS = "query($id: String!, $only: Boolean) { search(text: $id, onlyInUse: $only) { hits { state node { id } } } }"
+
+
+@pytest.mark.parametrize("type_", ENDED)
+async def test_rows_that_have_ended_say_so_and_can_be_left_out(
+    client: Client, sql: asyncpg.Connection, type_: str
+) -> None:
+    """In a walk to them and in a search, by id and by what the type is called; a walk's starts stay."""
+    update, ended, going_on, state = ENDED[type_]
+    table = catalogue()[type_].sql_name
+    key = catalogue()[type_].key[0]
+    keys = [row[0] for row in await sql.fetch(f"SELECT {key}::text FROM {table} ORDER BY {key} LIMIT 2")]
+    over, lasting = f"{type_}:{keys[0]}", f"{type_}:{keys[1]}"
+    await sql.execute(f"{update.format(going_on)} WHERE {key}::text = $1", keys[1])
+    await sql.execute(f"{update.format(ended)} WHERE {key}::text = $1", keys[0])
+
+    query = "query($ids: [ID!]!) { lineage(from: $ids, maxDepth: 1, perNodeLimit: 1) { nodes { nodeId type } } }"
+    around = (await client.data(query, ids=[over]))["lineage"]["nodes"]
+    others = [one["nodeId"] for one in around if one["type"] != type_]
+    for only in (False, None, True):
+        starts = await client.data(NEIGHBOURS, ids=[over, lasting], type=type_, only=only)
+        states = {one["nodeId"]: one["state"] for one in starts["lineage"]["nodes"]}
+        assert states[over] == state
+        assert states[lasting] not in {None, state}
+        if others:
+            walked = await client.data(NEIGHBOURS, ids=others, type=type_, only=only)
+            reached = {one["nodeId"]: one["state"] for one in walked["lineage"]["nodes"]}
+            assert (over in reached) is (not only)
+            assert walked["lineageCounts"]["total"] == len(reached)
+            if only:
+                assert state not in reached.values()
+        hits = (await client.data(HITS, id=over, only=only))["search"]["hits"]
+        assert [(hit["state"], hit["node"]["id"]) for hit in hits] == ([] if only else [(state, over)])
+        hits = (await client.data(HITS, id=lasting, only=only))["search"]["hits"]
+        assert [hit["node"]["id"] for hit in hits] == [lasting]
+
+
+async def test_a_cursor_belongs_to_what_is_left_out(client: Client) -> None:
+    """A walk that leaves out what has ended cannot be read on as one that does not."""
+    experiments = await client.data("{ experiments(first: 50) { nodes { id } } }")
+    ids = [one["id"] for one in experiments["experiments"]["nodes"]]
+    query = """query($ids: [ID!]!, $only: Boolean, $after: [String!]) {
+      lineage(from: $ids, maxDepth: 2, maxNodes: 60, onlyInUse: $only, after: $after) { frontier { cursor } } }"""
+    cut = await client.data(query, ids=ids, only=True)
+    after = [cut["lineage"]["frontier"][0]["cursor"]]
+    assert (await client.data(query, ids=ids, only=True, after=after))["lineage"]
+    error = await client.error(query, ids=ids, only=False, after=after)
+    assert error["extensions"]["code"] == "INVALID_CURSOR"

@@ -171,6 +171,7 @@ STAGE = Lifecycle(
         ModelStage.SHADOW: Step(effects=("clear_champion_unless_promoted",)),
     },
     changes=(Change("promoteModel", "Moves a model to a stage of its lifecycle, forward or back."),),
+    ended=(ModelStage.DEPRECATED, ModelStage.ARCHIVED),
 )
 
 CHAMPION = Lifecycle(
@@ -255,6 +256,7 @@ DEPLOYMENT = Lifecycle(
     },
     changes=(Change("moveDeployment", "Moves a deployment to a status of its lifecycle."),),
     queue=deployment_queue("{row}.model_registry_id"),
+    ended=(DeploymentStatus.ROLLED_BACK,),
 )
 
 START_DEPLOYMENT = {

@@ -94,6 +94,7 @@ REVIEW = Lifecycle(
             "An approval is EXPIRED from the day after `validUntil` (UTC), whatever `approvalStatus` still says.",
         ),
     ),
+    ended=(ReviewStatus.EXPIRED,),
     scope=MAY_REVIEW,
 )
 

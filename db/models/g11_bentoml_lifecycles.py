@@ -56,6 +56,7 @@ SERVICE = Lifecycle(
     changes=(Change("moveService", "Moves a service to a status of its lifecycle."),),
     # the queue of its deployment's experiment
     queue=deployment_queue(_MODEL),
+    ended=(DeploymentStatus.ROLLED_BACK,),
 )
 
 _EVERY = tuple(HealthStatus)

@@ -27,4 +27,5 @@ COHORT = Lifecycle(
         CohortStatus.LOCKED: (CohortStatus.ARCHIVED,),
     },
     changes=(Change("moveCohortDefinition", "Moves a cohort definition to a state of its lifecycle."),),
+    ended=(CohortStatus.ARCHIVED,),
 )

@@ -51,7 +51,8 @@ class LineageNode:
     type: str = strawberry.field(description="Its type, as `__typename` names it.")
     label: str = strawberry.field(description="The best name that the row has; its type and key where it has none.")
     state: str | None = strawberry.field(
-        description="Its lifecycle state or status, as the graph's enum names it; null where the type has none."
+        description="Its lifecycle state or status, as the graph's enum names it; for other rows that can end ACTIVE, "
+        "INACTIVE, DELETED, DEPRECATED or RETIRED; null where the type has none."
     )
     depth: int = strawberry.field(
         description="How many edges it is away from the nearest start, along what was walked."
@@ -168,6 +169,13 @@ def walk_arguments(
             "and the starts, count as within.",
         ),
         "until": argument(DateTime | None, "Reach rows from before this moment."),
+        "onlyInUse": argument(
+            bool | None,
+            "Leave out rows that have ended, and what only they lead to; the starts stay. Ended are rows that are "
+            "deleted, deprecated, retired or deactivated, and those in a state that is kept for the record alone: "
+            "archived, deprecated, rolled back, expired.",
+            default=False,
+        ),
         "perNodeLimit": argument(
             int | None,
             f"How many neighbours of a node to follow along one kind of edge to one type: 1 to {asking.MAX_PER_NODE}, "

@@ -54,7 +54,11 @@ async def _search(info: Info) -> Record:
     if not types:
         raise bad_argument("types", "is empty; leave it out to search all types")
     omissions: list[Record] = []
-    searched = [one for type_ in types if (one := _searched(loaders, type_, omissions))]
+    searched = [
+        one
+        for type_ in types
+        if (one := _searched(loaders, type_, omissions, only_in_use=bool(arguments.get("onlyInUse"))))
+    ]
     statement = SearchStatement(text, first)
     sql = statement.build(searched)
     rows = await loaders.reader.fetch(sql, statement.bind.values) if sql else []
@@ -86,7 +90,7 @@ def _types(types: Catalogue, arguments: Mapping[str, Any]) -> list[Type]:
     return list(known.values()) if asked is None else [known[name] for name in dict.fromkeys(m.value for m in asked)]
 
 
-def _searched(loaders: Loaders, type_: Type, omissions: list[Record]) -> Searched | None:
+def _searched(loaders: Loaders, type_: Type, omissions: list[Record], *, only_in_use: bool) -> Searched | None:
     """What can be searched of a type, or None; what cannot is added to the omissions."""
 
     def omit(reason: str) -> None:
@@ -110,7 +114,8 @@ def _searched(loaders: Loaders, type_: Type, omissions: list[Record]) -> Searche
     shown = _face(loaders, type_)
     return Searched(
         type_, names, there(type_.references), loaders.lists.order(type_), _time(loaders, type_), bounded,
-        shown.state.replace("{row}", "t"), shown.label.replace("{row}", "t"), _owner(loaders, type_), _words(type_),
+        shown.state.replace("{row}", "t"), shown.label.replace("{row}", "t"), _owner(loaders, type_),
+        f"NOT {shown.ended.replace('{row}', 't')}" if only_in_use and shown.ended else "", _words(type_),
     )  # fmt: skip
 
 
@@ -191,7 +196,8 @@ class SearchHit:
     )
     text: str = strawberry.field(description="That value; the global id where the text is an id.")
     state: str | None = strawberry.field(
-        description="Its lifecycle state or status, as the graph's enum names it; null where the type has none."
+        description="Its lifecycle state or status, as the graph's enum names it; for other rows that can end ACTIVE, "
+        "INACTIVE, DELETED, DEPRECATED or RETIRED; null where the type has none."
     )
     time: DateTime | None = strawberry.field(
         description="The time that orders its type, such as createdAt; null where it has none."
@@ -239,10 +245,15 @@ def _make(types: Types) -> Any:
     )
     only = strawberry.argument(description=f"Search these types alone, at most {MAX_TYPES}; all of them unless said.")
     first = strawberry.argument(description=f"How many hits: 1 to {MAX_HITS}.")
+    in_use = strawberry.argument(
+        description="Leave out rows that have ended: deleted, deprecated, retired or deactivated, or in a state that "
+        "is kept for the record alone (archived, deprecated, rolled back, expired)."
+    )
     taken = {
         "text": Annotated[str, text],
         "types": Annotated[list[search_type] | None, only],
         "first": (Annotated[int | None, first], HITS),
+        "onlyInUse": (Annotated[bool | None, in_use], False),
     }
     return strawberry.field(
         resolver=taking(taken, SearchResult | None, lambda _root, info: _search(info)),

@@ -136,9 +136,9 @@ def asked(catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NO
     depth = number(arguments, "maxDepth", DEPTH, 0, MAX_DEPTH)
     per = number(arguments, "perNodeLimit", per_node, 1, MAX_PER_NODE)
     room = number(arguments, "maxNodes", nodes, 1, MAX_NODES)
-    signature = cursors.walk_signature(
-        [sorted(starts), way, None if through is None else sorted(kind.name for kind in through), since, until]
-    )
+    in_use = bool(arguments.get("onlyInUse"))
+    parts = [sorted(starts), way, None if through is None else sorted(kind.name for kind in through), since, until]
+    signature = cursors.walk_signature([*parts, in_use] if in_use else parts)
     given = arguments.get("after")
     if given is not None and not 1 <= len(given) <= cursors.MAX_CURSORS:
         raise bad_argument("after", f"has {len(given)} cursors; pass 1 to {cursors.MAX_CURSORS} at once")
@@ -156,5 +156,5 @@ def asked(catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NO
     if counted > COUNTED and counted * room > ALL_COUNTED:
         most = ALL_COUNTED // counted
         raise bad_argument("countUpTo", f"{counted:,} is too far for {room:,} nodes; pass a maxNodes of {most} at most")
-    question = Question(starts, way, depth, per, room, through, since, until, resumed)
+    question = Question(starts, way, depth, per, room, through, since, until, resumed, only_in_use=in_use)
     return Asked(question, shown_types(arguments), max_bytes, counted, signature)

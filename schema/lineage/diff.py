@@ -11,11 +11,10 @@ from db.engine import Reader
 from schema import sql
 from schema.catalogue import Catalogue, Type
 from schema.lineage.answer import Answer, Link
+from schema.lineage.edges import ENDS
 from schema.lineage.walk import Found
 from schema.records import Missing
 
-ENDED = ("deactivated_at", "deactivation_date", "deleted_at")
-"""Columns that say when a row went out of use."""
 UPDATED = ("updated_at", "last_validated_at")
 EVENTS = "LifecycleEvent"
 MAX_EVENTS = 1000
@@ -135,7 +134,7 @@ class Differences:
             f"CASE WHEN {came} > {until} THEN 'after' WHEN {came} > {since} THEN 'within' "
             f"WHEN {came} IS NOT NULL THEN 'before' END"
         )
-        return [when if came else "NULL::text", within(first(UPDATED)), within(first(ENDED))]
+        return [when if came else "NULL::text", within(first(UPDATED)), within(first(tuple(ENDS)))]
 
     async def _events(self, nodes: Sequence[Found], since: datetime, until: datetime) -> list[Change] | None:
         """The changes of nodes that the gateway has recorded; None where it keeps no record here."""

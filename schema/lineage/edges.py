@@ -5,7 +5,7 @@ Read once from the models; the walk knows no table by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -73,15 +73,29 @@ def edges() -> Edges:
 
 STATES = ("status", "overall_status", "state", "gate")
 """Columns that say in which state a row without a lifecycle is, the first of them that a table has."""
+ENDS = {
+    "deleted_at": "DELETED",
+    "deprecated_at": "DEPRECATED",
+    "retired_at": "RETIRED",
+    "deactivated_at": "INACTIVE",
+    "deactivation_date": "INACTIVE",
+}
+"""Columns of when a row went out of use, with the state of it where nothing else says one."""
+IN_USE = "is_active"
+"""The column that says whether a row is in use: where there is one, it alone does, since the times may be stale."""
 LABEL_LENGTH = 120
 
 
 @dataclass(frozen=True)
 class Face:
-    """What is shown of a type's nodes: SQL over ``{row}`` of the label and of the state, NULL where it has none."""
+    """What is shown of a type's nodes: SQL over ``{row}`` of the label and of the state, NULL where it has none.
+
+    ``ended`` is SQL of whether a row is out of use, None for a type whose rows have no end.
+    """
 
     label: str
     state: str
+    ended: str | None
     state_column: str | None
     lifecycle: Lifecycle | None
 
@@ -92,21 +106,38 @@ def face(type_: Type, missing: Missing) -> Face:
     named = ", ".join(type_.leaf(column).sql + "::text" for column in type_.label if column in there)
     lifecycle = lifecycle_of(type_.name)
     state = next((column for column in ((lifecycle.column,) if lifecycle else STATES) if column in there), None)
-    read = f"{{row}}.{state}::text" if state else "NULL::text"
     if lifecycle and state:
         read = lifecycle.read("{row}", lambda columns: missing.first(type_, columns))
+    else:
+        read = f"{{row}}.{state}::text" if state else _in_use(there)
+    over = [f"{{row}}.{column} IS NOT NULL" for column in ENDS if column in there]
+    over = [f"{{row}}.{IN_USE} IS FALSE"] if IN_USE in there else over
+    if lifecycle and state and lifecycle.ended:
+        labels = ", ".join(f"'{lifecycle.text(one)}'" for one in lifecycle.ended)
+        over.append(f"coalesce({read} IN ({labels}), false)")
     return Face(
         f"nullif(left(concat_ws(' ', {named}), {LABEL_LENGTH}), '')" if named else "NULL::text",
         read,
+        f"({' OR '.join(over)})" if over else None,
         state,
         lifecycle,
     )
 
 
+def _in_use(columns: Sequence[str]) -> str:
+    """The state of a row of which only its end is known: ACTIVE, or how it ended."""
+    if IN_USE in columns:
+        return f"CASE {{row}}.{IN_USE} WHEN true THEN 'ACTIVE' WHEN false THEN 'INACTIVE' END"
+    ends = "".join(
+        f" WHEN {{row}}.{column} IS NOT NULL THEN '{name}'" for column, name in ENDS.items() if column in columns
+    )
+    return f"CASE{ends} ELSE 'ACTIVE' END" if ends else "NULL::text"
+
+
 def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
-    """A state as the graph names it: that of its lifecycle, the member of its enum, or the text of the column."""
+    """A state as the graph names it: that of its lifecycle, the member of its enum, or the text as it is."""
     if face_.state_column is None:
-        return None
+        return text
     if face_.lifecycle is not None:
         return face_.lifecycle.shown(text)
     if text is None:

@@ -29,15 +29,30 @@ _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 class Window:
     """The moments that reached nodes must lie in, as far as they have a time: from ``since`` to before ``until``.
 
-    The ``starts``, keys by type, are within it whenever they are.
+    With ``only_in_use``, rows that have ended are not reached. The ``starts``, keys by type, always are.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     starts: Mapping[str, Sequence[Key]] = field(default_factory=dict)
+    only_in_use: bool = False
 
-    def predicates(self, type_: Type, order: Sequence[OrderTerm], bind: sql.Binds) -> list[list[str]]:
-        """The ways to be within it, disjoint, each with an index's range; one way without conditions for all."""
+    def predicates(
+        self, type_: Type, order: Sequence[OrderTerm], bind: sql.Binds, ended: str | None = None
+    ) -> list[list[str]]:
+        """The ways to be within it, disjoint, each with an index's range; one way without conditions for all.
+
+        ``ended`` is SQL over ``{row}`` of whether a row has ended.
+        """
+        ways = self._moments(type_, order, bind)
+        if not self.only_in_use or ended is None:
+            return ways
+        in_use = f"NOT {ended.replace('{row}', 't')}"
+        if starts := self.starts.get(type_.name):
+            in_use = f"({in_use} OR {_one_of(type_, starts, bind)})"
+        return [[*way, in_use] for way in ways]
+
+    def _moments(self, type_: Type, order: Sequence[OrderTerm], bind: sql.Binds) -> list[list[str]]:
         if self.since is None and self.until is None:
             return [[]]
         timed = [term for term in order if term.name == type_.ordered_by]
@@ -184,13 +199,14 @@ class Statements:
         selects: list[str] = []
         for number, branch in enumerate(branches):
             target = self._catalogue[branch.end.target]
+            ended = self.face(target).ended
             order = self._lists.order(target, branch.end.join.equal)
             position_ = ", ".join(f"{term.over('t')}::text" for term in order)
             select = [*self._shown(target), f"ARRAY[{position_}]"]
             numbered = [f"{expression} AS f{place}" for place, expression in enumerate(select)]
             source, position = self._source(branch, bind, arrays)
             asked = sql.Page(order, limit + 1, position)
-            ways = [[branch.end.join.on("k", "t"), *way] for way in window.predicates(target, order, bind)]
+            ways = [[branch.end.join.on("k", "t"), *way] for way in window.predicates(target, order, bind, ended)]
             page = _merged(target.source({}), numbered, asked, bind, ways)
             selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({page}) r")
         return " UNION ALL ".join(selects), bind.values
@@ -202,6 +218,7 @@ class Statements:
         selects: list[str] = []
         for number, branch in enumerate(branches):
             target = self._catalogue[branch.end.target]
+            ended = self.face(target).ended
             order = self._lists.order(target)
             source, position = self._source(branch, bind, arrays)
             key = ", ".join(f"t.{column}" for column in target.key)
@@ -210,7 +227,7 @@ class Statements:
                 f"(SELECT {key} FROM {target.source({})} t"
                 f"{sql.conditions([end.join.on('k', 't'), *within, *place])} LIMIT {cap})"
                 for end in branch.ends
-                for within in window.predicates(target, order, bind)
+                for within in window.predicates(target, order, bind, ended)
                 for place in behind
             ]
             union = " UNION " if len(branch.ends) > 1 else " UNION ALL "

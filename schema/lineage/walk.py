@@ -43,6 +43,8 @@ class Question:
     resumed: Sequence[Resumed] = ()
     max_read: int = MAX_READ
     """How many neighbours are read, of whatever nodes."""
+    only_in_use: bool = False
+    """Whether rows that have ended are left out."""
 
     def follows(self, end: End) -> bool:
         """Whether an edge is walked from this end."""
@@ -263,14 +265,14 @@ def _expansions(branches: Sequence[Branch], rows: Sequence[Sequence[Any]], limit
 
 
 def window(catalogue: Catalogue, question: Question) -> Window:
-    """The moments that a walk may reach, which its starts are free of."""
-    if question.since is None and question.until is None:
+    """What a walk may reach, which its starts are free of."""
+    if question.since is None and question.until is None and not question.only_in_use:
         return Window()
     starts: dict[str, list[Key]] = {}
     for id_ in question.starts:
         type_, key = key_of(catalogue, id_)
         starts.setdefault(type_.name, []).append(key)
-    return Window(question.since, question.until, starts)
+    return Window(question.since, question.until, starts, question.only_in_use)
 
 
 def _resuming(resumed: Sequence[Resumed]) -> Iterator[Branch]:
