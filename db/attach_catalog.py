@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all tables
+from db import attach_triggers
 from db.base import OWN_SCHEMA, Entity
 
 SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))
@@ -152,8 +153,9 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
     await _read_around(connection, known, tables)
     enums = {name: tuple(labels) for name, labels in await connection.execute(_ENUMS, {"schemas": list(SCHEMAS)})}
     found: dict[str, list[tuple[int, int]]] = {}
+    graders = (name for table in tables.values() for name, _ in attach_triggers.graders(table.triggers))
     role, own_schema = "", False
-    for name, least, most in await connection.execute(_FUNCTIONS, {"functions": list(functions)}):
+    for name, least, most in await connection.execute(_FUNCTIONS, {"functions": [*functions, *graders]}):
         if least < 0:
             role = name
         elif not name:

@@ -79,6 +79,7 @@ def differences(found: Found) -> Iterator[Difference]:
                 yield from _special_index(table, index, there)
             yield from _constraints(table, there)
             yield from _triggers(table, there)
+    yield from _graded_alike(found)
     for labels in enum_types():
         yield from _enum(labels, found)
     yield from _views(found)
@@ -338,6 +339,19 @@ def _triggers(table: Table, there: FoundTable) -> Iterator[Difference]:
         yield Difference(
             Severity.INFORMS, "own trigger", name, f"{name} has a trigger of its own, {function}: {follows}"
         )
+
+
+def _graded_alike(found: Found) -> Iterator[Difference]:
+    """Fidelity scores that are graded as if they were errors."""
+    triggers = {name: table.triggers for name, table in found.tables.items()}
+    overloads = {name: len(those) for name, those in found.functions.items()}
+    for table, function in attach_triggers.graded_alike(triggers, overloads):
+        yield Difference(
+            Severity.COSTS, "wrong grades", table,
+            f"a trigger of {table} grades fidelity scores by {function}, of which there is one alone, by which errors "
+            f"are graded too: a score near 1 is stored as poor and one near 0 as excellent, and the graph shows what "
+            f"is stored; read fidelityScore, not fidelityGrade, until there is a function of that name for scores",
+        )  # fmt: skip
 
 
 def sql_name(labels: type[Labels]) -> str:

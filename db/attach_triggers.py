@@ -83,5 +83,26 @@ def left_to(table: str, triggers: Mapping[str, str]) -> Iterator[tuple[str, str]
                 yield name, known.theirs
 
 
+_GRADES = re.compile(r"\bfidelity_grade\s*:=\s*(?:public\.)?(\w+)\s*\(\s*NEW\.(\w*(?:score|error))\b", re.IGNORECASE)
+
+
+def graders(triggers: Mapping[str, str]) -> set[tuple[str, bool]]:
+    """The functions by which triggers grade fidelity, and whether what they grade is a score, of which more is better,
+    and not an error, of which less is."""
+    found = (one for text in triggers.values() for one in _GRADES.findall(text))
+    return {(function.lower(), what.lower().endswith("score")) for function, what in found}
+
+
+def graded_alike(tables: Mapping[str, Mapping[str, str]], overloads: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """The tables whose fidelity scores are graded by a function that another table's trigger grades errors by, with the
+    name of that function: it cannot be right for both. ``overloads`` are how many functions have a name."""
+    by_table = {table: graders(triggers) for table, triggers in tables.items()}
+    of_errors = {function for found in by_table.values() for function, is_score in found if not is_score}
+    for table, found in sorted(by_table.items()):
+        for function, is_score in sorted(found):
+            if is_score and function in of_errors and overloads.get(function) == 1:
+                yield table, function
+
+
 def _does(known: Known, text: str) -> bool:
     return re.search(known.does, text, re.IGNORECASE) is not None

@@ -62,6 +62,29 @@ async def test_attach_says_what_is_left_to_which_trigger(own_platform: Database,
     assert set(await of("missing trigger")) == {"ml_drift_history"}
 
 
+async def test_attach_says_that_scores_are_graded_as_errors(own_platform: Database, sql: asyncpg.Connection) -> None:
+    """By looking at the functions that the triggers call: one alone cannot grade errors and scores."""
+
+    async def wrong() -> list[tuple[str, str]]:
+        async with setup.connect(own_platform.admin_url) as connection:
+            return [
+                (one.object, one.message) for one in (await inspect(connection)).notes if one.kind == "wrong grades"
+            ]
+
+    ((table, message),) = await wrong()
+    assert table == "ab_fidelity_comparisons"
+    assert "by calculate_fidelity_grade" in message
+    # as where the second definition did not fail
+    await sql.execute(
+        "CREATE FUNCTION calculate_fidelity_grade(score numeric) RETURNS text LANGUAGE sql AS $$ SELECT 'good' $$"
+    )
+    assert await wrong() == []
+    await sql.execute("DROP FUNCTION calculate_fidelity_grade(numeric)")
+    await sql.execute("ALTER TABLE ab_fidelity_comparisons DISABLE TRIGGER trg_ab_fidelity_grade")
+    assert await wrong() == []
+    await sql.execute("ALTER TABLE ab_fidelity_comparisons ENABLE TRIGGER trg_ab_fidelity_grade")
+
+
 async def step(sql: asyncpg.Connection) -> tuple[str, uuid.UUID]:
     """A step that is executed, as an id, and its tool."""
     tool = await sql.fetchval(
