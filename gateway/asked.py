@@ -14,9 +14,9 @@ import orjson
 from starlette.types import Receive, Scope
 
 from db.replica import position_of
-from gateway.documents import check_values
+from gateway.documents import MARKS, check_values, too_many_values
 from gateway.headers import Headers
-from gateway.refusals import JSON, RefusedError, refuse, request_error
+from gateway.refusals import JSON, RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.remembered import remembered
 from gateway.settings import Settings
 from schema import exact_json
@@ -73,7 +73,7 @@ class Asking:
             except RefusedError:
                 await self.linger(receive)
                 raise
-            body = _json(await self._body(headers, receive), "the body")
+            body = self._json(await self._body(headers, receive), "the body")
             return self._batch(body) if isinstance(body, list) else self.checked(body)
         if method == "GET":
             return self._read_url(scope["query_string"], headers)
@@ -91,7 +91,7 @@ class Asking:
         parameters: dict[str, Any] = dict(pairs)
         for name in ("variables", "extensions"):
             if name in parameters:
-                parameters[name] = _json(parameters[name].encode(), f"the parameter {name}")
+                parameters[name] = self._json(parameters[name].encode(), f"the parameter {name}")
         return self.checked(parameters)
 
     def _check_site(self, headers: Headers) -> None:
@@ -106,6 +106,17 @@ class Asking:
             f"header {PREFLIGHT[0]}; GATEWAY_CORS_ORIGINS says which sites may read answers."
         )
         raise RefusedError(403, request_error("CROSS_SITE", message))
+
+    def _json(self, raw: bytes, where: str) -> Any:
+        limit = self._settings.max_values * max(self._settings.max_batch, 1)
+        if exact_json.holds_more(raw, MARKS * limit):
+            raise RefusedDocumentError(too_many_values(f"{where[0].upper()}{where[1:]} holds", limit))
+        try:
+            return exact_json.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise _bad(f"{where} is not UTF-8 JSON: {error}.") from None
+        except ValueError as error:
+            raise _bad(f"{where} cannot be read: {error}.") from None
 
     def _batch(self, body: list[Any]) -> list[Asked]:
         limit = self._settings.max_batch
@@ -237,12 +248,3 @@ def _require_plain(header: bytes) -> None:
         message = f"The body is encoded as {coding[:80]!r}; send it as it is, without Content-Encoding."
         error = request_error("UNSUPPORTED_MEDIA_TYPE", message)
         raise RefusedError(415, error, **{"accept-encoding": "identity"})
-
-
-def _json(raw: bytes, where: str) -> Any:
-    try:
-        return exact_json.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise _bad(f"{where} is not UTF-8 JSON: {error}.") from None
-    except ValueError as error:
-        raise _bad(f"{where} cannot be read: {error}.") from None

@@ -24,7 +24,7 @@ from gateway.asked import Asked, Asking, DisconnectedError
 from gateway.auth import Authentication, UnauthenticatedError
 from gateway.budgets import Budgets, Left, account, used
 from gateway.context import ANONYMOUS, Caller, Context
-from gateway.documents import MAX_ERRORS, Document, Documents
+from gateway.documents import MAX_ERRORS, Document, Documents, check_objects
 from gateway.errors import DATABASE_UNAVAILABLE, Reporter
 from gateway.headers import Headers, headers_of
 from gateway.introspection import AboutSchema
@@ -373,7 +373,7 @@ class GraphQLEndpoint:
         try:
             known, values, trusted = self._prepare(asked, call)
             room = room if trusted else min(room, self._settings.max_untrusted_cost)
-            plan, cost = self._plan(known, values, reads, room)
+            plan, cost = await self._plan(known, values, reads, room)
         except RefusedDocumentError:
             if self._budgets:  # to find out has cost something, too
                 await self._budgets.take(call.account, 1)
@@ -472,7 +472,9 @@ class GraphQLEndpoint:
         if reads is begun.reads:
             return None
         try:
-            plan, _ = self.plans.get(begun.known, begun.values, reads)
+            plan, _ = self.plans.kept(begun.known, begun.values, reads) or await self.plans.made(
+                begun.known, begun.values, reads
+            )
         except GraphQLError:  # it would cost too much now
             return None
         return begun._replace(plan=plan, reads=reads)
@@ -490,6 +492,8 @@ class GraphQLEndpoint:
         call.entry["operation"] = known.name and known.name[:80]
         if known.kind != "query":
             self._look_at_kind(known.kind, call)
+        if known.objects:
+            check_objects(known.objects, asked.variables)
         values = variable_values(
             self._graphql, known, asked.variables, MAX_ERRORS, hide=not self._settings.introspection
         )
@@ -514,9 +518,9 @@ class GraphQLEndpoint:
         document.asked[name] = known
         return known
 
-    def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Plan, int]:
+    async def _plan(self, known: KnownOperation, values: VariableValues, reads: Missing, room: int) -> tuple[Plan, int]:
         try:
-            plan, cost = self.plans.get(known, values, reads)
+            plan, cost = self.plans.kept(known, values, reads) or await self.plans.made(known, values, reads)
         except GraphQLError as error:
             raise RefusedDocumentError(error) from None
         if cost > room:

@@ -295,7 +295,12 @@ class Settings(BaseSettings):
     max_root_fields: int = Field(default=50, ge=1, description="Fields at the root of an operation.")
     max_directives: int = Field(default=100, ge=0, description="Directives in a document.")
     max_fields: int = Field(default=10_000, ge=10, description="Fields of an operation with its fragments spread out.")
-    max_values: int = Field(default=10_000, ge=10, description="Values in the variables of a request.")
+    max_values: int = Field(
+        default=10_000,
+        ge=10,
+        description="Values in the variables of a request; at most 2,500 objects of the schema's types, such as "
+        "filters.",
+    )
     max_value_depth: int = Field(default=50, ge=1, description="Levels of lists and objects in a value.")
     max_answer_bytes: int = Field(
         default=16_000_000, ge=1_000, description="Size of an answer's data, before it is compressed."

@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.auth import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.context import Caller
+from gateway.documents import MARKS
 from gateway.settings import Settings
 from gateway.websocket_operations import Operations, errors
 from gateway.websocket_transport import DROP, Drop
@@ -212,7 +213,7 @@ class Socket:
 
     async def _hear(self, event: Message) -> None:
         self._meter()
-        message = _message(event.get("text"))
+        message = _message(event.get("text"), self._sockets.settings.max_values)
         match message.get("type"):
             case "connection_init":
                 await self._initialise(_payload(message))
@@ -365,9 +366,11 @@ class Socket:
                 self._end(ClosedError(RESTART, "Service restart"))
 
 
-def _message(text: str | None) -> dict[str, Any]:
+def _message(text: str | None, most: int) -> dict[str, Any]:
     if text is None:
         raise ClosedError(INVALID, "Invalid message: messages are JSON in text frames")
+    if exact_json.holds_more(text, MARKS * most):
+        raise ClosedError(INVALID, f"Invalid message: it holds too many values; the limit is {most}")
     try:
         message = exact_json.loads(text)
     except orjson.JSONDecodeError:

@@ -26,6 +26,8 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    get_named_type,
+    is_input_object_type,
     is_leaf_type,
 )
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
@@ -42,6 +44,7 @@ from schema.records import Missing
 from schema.selection import Operation, Selection
 from schema.sizes import Sizes
 from schema.statements import NotCompilableError, Statement
+from schema.turns import MANY, aside
 
 CAPACITY = 16_000_000
 """Bytes that plans may take together, about. A document is counted with each of its plans."""
@@ -86,8 +89,13 @@ class KnownOperation:
         self.kind = self.definition.operation.value
         """query, mutation or subscription."""
         self.name = self.definition.name.value if self.definition.name else None
+        text = self.document.loc
+        self.size = MANY if self.fragments or text is None else len(text.source.body)
+        """Characters of its text; where fragments make more of them, it is as large as any."""
         self.coercions = [(one, _coercion(one.type)) for one in self.signatures]
         """How each variable is coerced; None where it takes more than a function."""
+        self.objects = [(name, type_) for name, type_ in self.types if is_input_object_type(get_named_type(type_))]
+        """The variables that are objects of the schema's types, or lists of them."""
         self._shaped = [(name, type_) for name, type_ in self.types if not _has_one_shape(type_)]
 
     def key(self, variables: Variables, reads: Missing) -> Hashable:
@@ -208,23 +216,32 @@ class Plans:
         types = [(one.name, one.type) for one in signatures]
         return KnownOperation(document, definition, fragments, types, signatures)
 
-    def get(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
+    def kept(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int] | None:
         """The plan for an operation with these variables, and its price, for a caller who finds this missing.
 
         Raises:
             GraphQLError: A limit refuses the operation, or an argument cannot be read.
         """
         key = known.key(values.coerced, reads)
-        if kept := self._kept.get(key):
-            self._kept.move_to_end(key)
-            self.hits += 1
-            return kept.plan, self._price(kept, values, reads) if kept.cost is None else kept.cost
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        self._kept.move_to_end(key)
+        self.hits += 1
+        return kept.plan, self._price(kept, values, reads) if kept.cost is None else kept.cost
+
+    async def made(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
+        """The same for one that is not kept: then it is. A large operation is worked on beside the event loop.
+
+        Raises:
+            GraphQLError: A limit refuses the operation, or an argument cannot be read.
+        """
         self.misses += 1
-        operation = self._operation(known, values)
-        cost = self._measure(operation, reads)
-        kept = Kept(known, self._make(known, operation, reads), None)
+        plan, pins, cost = await aside(known.size, self._make, known, values, reads)
+        known.pins |= pins
+        kept = Kept(known, plan, None)
         self._keep(known.key(values.coerced, reads), kept)
-        return kept.plan, self._priced(kept, cost)
+        return plan, self._priced(kept, cost)
 
     def forget_prices(self) -> None:
         """What operations cost has changed with the database."""
@@ -244,6 +261,8 @@ class Plans:
         return Operation(self._schema, known.definition, known.fragments, values)
 
     def _keep(self, key: Hashable, kept: Kept) -> None:
+        if before := self._kept.pop(key, None):  # planned at the same time
+            self._size -= before.size
         self._kept[key] = kept
         self._size += kept.size
         while self._size > CAPACITY:
@@ -251,10 +270,15 @@ class Plans:
             self._size -= dropped.size
             self.dropped += 1
 
-    def _make(self, known: KnownOperation, operation: Operation, reads: Missing) -> Plan:
+    def _make(
+        self, known: KnownOperation, variables: VariableValues, reads: Missing
+    ) -> tuple[Plan, Mapping[str, Place], int]:
+        """A plan, what it depends on, and the price. Nothing that others see is changed."""
+        operation = self._operation(known, variables)
+        cost = self._measure(operation, reads)
         roots = operation.root.fields
         if not self.compiles or known.definition.operation is not OperationType.QUERY:
-            return Plan(tuple(roots), None, None, None)
+            return Plan(tuple(roots), None, None, None), {}, cost
         values = operation.variables
         compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, self._sizes)
         opened = {
@@ -265,11 +289,11 @@ class Plans:
         open_values = VariableValues(_Sources(values.sources), opened)
         for selection in self._operation(known, open_values).root.fields.values():
             compiler.add(selection)
-        known.pins |= compiler.pins
         statement = compiler.statement()
         compiled = [roots[key] for key in statement.keys] if statement else []
         rest = [selection for selection in roots.values() if not statement or selection.key not in statement.keys]
-        return Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled))
+        plan = Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled))
+        return plan, compiler.pins, cost
 
 
 def _part(known: KnownOperation, fields: Sequence[Selection]) -> Part | None:

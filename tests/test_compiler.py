@@ -181,7 +181,7 @@ async def test_keys_that_are_words_of_the_statement(on: Client, off: Client, key
 # -- what it costs -----------------------------------------------------------------------------------------------------
 
 
-def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
+async def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
     """The statement of a query and its parameters."""
     schema = build()
     document = parse(query)
@@ -190,14 +190,14 @@ def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
     assert isinstance(values, VariableValues)
     indexes, sizes = Indexes(Facts()), Sizes(Facts(), 16_000_000)
     kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, indexes, sizes)
-    plan, _ = kept.get(kept.asked(document, definition, {}), values, Missing())
+    plan, _ = await kept.made(kept.asked(document, definition, {}), values, Missing())
     assert plan.statement
     return plan.statement.sql, plan.statement.values(values.coerced)
 
 
 async def rows_read(url: str, query: str, **variables: Any) -> int:
     """How many rows Postgres touches to answer, where it uses the indexes that there are."""
-    statement, values = compiled(query, **variables)
+    statement, values = await compiled(query, **variables)
     connection = await connect(url)
     try:
         # small tables would rather be read and sorted whole
@@ -243,12 +243,12 @@ async def test_a_fixed_answer_costs_the_same_over_sixteen_times_the_rows(
     assert read <= 1 + 2 + 4 + 4 + 12
 
 
-def test_a_level_adds_its_own_queries_alone() -> None:
+async def test_a_level_adds_its_own_queries_alone() -> None:
     """However many rows there are, the statement grows with the selection, by the same for each level."""
     sizes = []
     query = "{ experiments { nodes { id } } }"
     for _ in range(5):
-        statement, _values = compiled(query)
+        statement, _values = await compiled(query)
         sizes.append(statement.count("LATERAL"))
         query = query.replace("{ id }", "{ id models { nodes { experiment { id } } } }")
     assert len({after - before for before, after in itertools.pairwise(sizes)}) == 1

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
 
+import orjson
 import pytest
 
 from client import Client, serving
 from conftest import Database
+from gateway.documents import MAX_OBJECTS
+from schema import exact_json
 from schema.turns import MANY, Level, Loader, Turns, aside
 
 
@@ -74,3 +79,67 @@ async def test_keys_of_a_level_are_one_load_and_errors_are_their_own() -> None:
 async def test_what_takes_long_is_worked_out_in_a_thread() -> None:
     assert await aside(MANY - 1, threading.current_thread) is threading.main_thread()
     assert await aside(MANY, threading.current_thread) is not threading.main_thread()
+
+
+FILTERED = "query ($w: ModelWhere) { models(first: 1, where: $w) { nodes { id } } }"
+
+
+@pytest.mark.parametrize("value", [[], {}, 0, 1.5])
+async def test_a_body_of_far_too_many_values_is_not_even_read(loaders: Client, value: object) -> None:
+    """Wherever in it they stand."""
+    content = orjson.dumps({"query": "{ __typename }", "beside": [value] * 200_000})
+    answer = await loaders.http.post("/graphql", content=content, headers={"content-type": "application/json"})
+    (error,) = answer.json()["errors"]
+    assert answer.status_code == 400
+    assert (error["extensions"]["code"], error["extensions"]["limit"]) == ("VALUE_LIMIT", 10_000)
+    assert error["message"].startswith("The body holds too many values")
+
+
+@pytest.mark.parametrize("text", ["[{," * 200_000, '\\"[' * 200_000, "\\\\", '"', "\u00e9\U0001f600,"])
+def test_what_stands_in_texts_is_no_value(text: str) -> None:
+    assert not exact_json.holds_more(orjson.dumps({"text": text, "more": [text, 1]}), 5)
+    assert not exact_json.holds_more(orjson.dumps({"text": text, "more": [text, 1]}).decode(), 5)
+    assert exact_json.holds_more(orjson.dumps([text, *range(10)]), 9)
+
+
+async def test_filters_in_thousands_are_refused_before_they_are_read(loaders: Client) -> None:
+    """A list of too many has an error of its own; it is those in several lists that nothing else counts."""
+    some = [{"modelName": {"eq": "a"}}] * 900
+    for where in ({"and": [{"or": some}] * 3}, {"or": some * 3}):
+        error = await loaders.error(FILTERED, w=where)
+        assert (error["code"], error["extensions"]["limit"]) == ("VALUE_LIMIT", MAX_OBJECTS)
+    assert await loaders.data(FILTERED, w={"or": [*some, *some[:100]]})
+
+
+async def test_objects_within_json_are_not_counted(loaders: Client) -> None:
+    change = "mutation ($i: MoveStepInput!) { moveStep(input: $i) { __typename } }"
+    step = {"id": f"CompositionStep:{UUID(int=1)}", "to": "COMPLETED", "outputResult": [{"a": {}}] * 2000}
+    assert (await loaders.data(change, i=step))["moveStep"]  # which says what else is wrong with it
+
+
+async def test_a_large_operation_is_planned_beside_the_loop(
+    demo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three thousand lists, by fragments: a thread plans them, and whoever asks for little is planned at once."""
+    fields = " ".join(f"a{place}: deployments(first: 1) {{ nodes {{ id }} }}" for place in range(30))
+    roots = " ".join(f"r{place}: models(first: 1) {{ nodes {{ ...Many }} }}" for place in range(20))
+    where: list[threading.Thread] = []
+    async with serving(demo_database.gateway_url) as client:
+        plans = client.app.state.graphql.plans
+        measure = plans._measure
+
+        def seen(*args: Any) -> int:
+            where.append(threading.current_thread())
+            price: int = measure(*args)
+            return price
+
+        monkeypatch.setattr(plans, "_measure", seen)
+        query = f"{{ {roots} }} fragment Many on Model {{ {fields} }}"
+        first, second = await asyncio.gather(client.ask(query), client.ask(query))
+        assert len(first["data"]["r19"]["nodes"][0]) == 30
+        assert first["data"] == second["data"]
+        assert threading.main_thread() not in where
+        assert await client.data("{ models(first: 1) { nodes { id } } }")
+        assert where[-1] is threading.main_thread()
+        assert len(plans) == 2
+        assert plans._size == sum(kept.size for kept in plans._kept.values())

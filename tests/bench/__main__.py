@@ -81,7 +81,7 @@ WORLDS = [
 ]
 
 
-def compiled(case: Case, measured: Facts) -> dict[str, Any]:
+async def compiled(case: Case, measured: Facts) -> dict[str, Any]:
     """The case's statement with the parameters of its requests, and what stands around its JSON."""
     schema = build()
     document = parse(case.query)
@@ -95,7 +95,7 @@ def compiled(case: Case, measured: Facts) -> dict[str, Any]:
         values = get_variable_values(schema.graphql, definition.variable_definitions or (), one)
         assert isinstance(values, VariableValues), values
         coerced.append(values)
-    plan, _ = plans.get(known, coerced[0], Missing())
+    plan, _ = await plans.made(known, coerced[0], Missing())
     assert plan.statement, f"{case.name} is not compiled"
     (key,) = plan.keys
     parameters = [plan.statement.values(values.coerced) for values in coerced]
@@ -199,7 +199,7 @@ def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], world: Worl
         case.name: ("/graphql", [load.body(_query(case.query, case), variables) for variables in case.variables])
         for case in asked
     }
-    statements = {f"/{case.name[:2].lower()}": compiled(case, measured) for case in asked}
+    statements = {f"/{case.name[:2].lower()}": asyncio.run(compiled(case, measured)) for case in asked}
     hard = {
         case.name: (f"/{case.name[:2].lower()}", [load.body("", {"n": n}) for n in range(len(case.variables))])
         for case in asked
