@@ -29,7 +29,7 @@ from db import checkup, setup, tokens
 from db.attach import attach
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE
 from db.postgres_url import database_url
-from db.session import VALUES
+from db.session import session_settings
 from gateway.doctor import database as of_database
 from gateway.doctor import settings as of_settings
 from gateway.doctor.examine import examine
@@ -189,7 +189,7 @@ async def test_prepared_statements_that_are_off_for_nothing(module_database: Dat
 
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-DROPPED = ", ".join((*VALUES, "jit", "statement_timeout", "default_transaction_read_only"))
+DROPPED = ", ".join((*session_settings(1), "default_transaction_read_only"))
 """Startup parameters that PgBouncer refuses unless it is told to drop them."""
 
 
