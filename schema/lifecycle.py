@@ -14,10 +14,10 @@ from uuid import uuid4
 from pgvector.sqlalchemy import Vector
 
 from db.base import Labels
-from db.lifecycle import ACTOR, REASON, Lifecycle
+from db.lifecycle import ACTOR, REASON, Lifecycle, lifecycle_of
 from db.transaction import Proof, Transaction
 from schema import exact_json, ids, previews, sql
-from schema.catalogue import Catalogue, ColumnField, Type
+from schema.catalogue import STATE, Catalogue, ColumnField, Type
 from schema.effects import EFFECTS
 from schema.errors import missing_object
 from schema.filters import text_of
@@ -196,14 +196,16 @@ class Work:
         lock = f"{sql.by_keys(type_, ['true'], keys, bind)} ORDER BY {order} FOR NO KEY UPDATE OF t"
         await self.transaction.run(lock, bind.values)
         # a statement later than the lock, which sees what whoever held it has committed
-        columns = [
-            column.name
+        columns = {
+            column.name: f"t.{column.name}::text"
             for column in type_.table.columns
             if not isinstance(column.type, Vector) and not self.missing.first(type_, (column.name,))
-        ]
+        }
+        if (lifecycle := lifecycle_of(type_.name)) and lifecycle.lapses and lifecycle.column in columns:
+            columns[STATE] = lifecycle.read("t", lambda read: self.missing.first(type_, read))
         bind = sql.Binds()
         shown = previews.columns(type_, self.missing) if self.request.dry_run else []
-        select = ["t.xmin::text", *(f"t.{column}::text" for column in columns), *(leaf.over("t") for leaf in shown)]
+        select = ["t.xmin::text", *columns.values(), *(leaf.over("t") for leaf in shown)]
         found = await self.transaction.run(sql.by_keys(type_, select, keys, bind), bind.values)
         rows = []
         for ord_, version, *values in sorted(found, key=itemgetter(0)):
@@ -311,9 +313,9 @@ class Work:
     def _origin(self, lifecycle: Lifecycle, row: Row, to: Labels) -> Labels:
         text = row[lifecycle.column]
         origin = lifecycle.state(text)
-        allowed = possible(self.missing, row.type, lifecycle, origin)
-        if origin is None or to not in allowed:
-            names = [state.name for state in allowed]
+        if origin is None or to not in possible(self.missing, row.type, lifecycle, origin):
+            text = row.values.get(STATE, text) if lifecycle.lapses else text
+            names = [state.name for state in possible(self.missing, row.type, lifecycle, lifecycle.state(text))]
             may = f"it may become {', '.join(names)}" if names else "it stays so"
             raise Refused(
                 IllegalTransition(

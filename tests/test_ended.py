@@ -80,6 +80,8 @@ async def test_what_has_lapsed_can_be_written_down(client: Client, sql: asyncpg.
         "INSERT INTO expert_reviews (review_type, reviewer_id, approval_status, valid_until) "
         "VALUES ('dag_approval', 'r', 'approved', '2020-01-01') RETURNING review_id"
     )
+    result = await change(client, "approveReview", id=f"ExpertReview:{key}", checklistJson={"ok": True})
+    assert (result["__typename"], result["from"], result["allowed"]) == ("IllegalTransition", "EXPIRED", [])
     result = await change(client, "expireReview", id=f"ExpertReview:{key}")
     assert (result["event"]["fromState"], result["event"]["toState"]) == ("APPROVED", "EXPIRED")
     assert await sql.fetchval("SELECT approval_status FROM expert_reviews WHERE review_id = $1", key) == "expired"
