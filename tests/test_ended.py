@@ -157,3 +157,26 @@ async def test_a_cursor_belongs_to_what_is_left_out(client: Client) -> None:
     assert (await client.data(query, ids=ids, only=True, after=after))["lineage"]
     error = await client.error(query, ids=ids, only=False, after=after)
     assert error["extensions"]["code"] == "INVALID_CURSOR"
+
+
+async def test_without_the_columns_nothing_ends(demo_template: Database, clone: Clone) -> None:
+    """A database that lacks what ends rows: states are what their columns say, and nothing is left out."""
+    async with clone(demo_template) as copy:
+        connection = await connect(copy.owner_url)
+        await connection.execute("UPDATE expert_reviews SET approval_status = 'approved'")
+        await connection.execute("ALTER TABLE expert_reviews DROP COLUMN valid_until CASCADE")
+        await connection.execute("ALTER TABLE ml_feast_feature_views DROP COLUMN deleted_at CASCADE")
+        await connection.close()
+        query = """{ expertReviews(first: 1) { nodes { id lifecycle { state } } }
+          featureViews(first: 1) { nodes { id } }
+          search(text: "feature views", onlyInUse: true) { hits { state } } }"""
+        async with serving(copy.gateway_url) as client:
+            data = await client.data(query)
+            (review,), (view,) = data["expertReviews"]["nodes"], data["featureViews"]["nodes"]
+            assert review["lifecycle"]["state"] == "APPROVED"
+            assert {hit["state"] for hit in data["search"]["hits"]} == {None}
+            walk = "query($ids: [ID!]!) { lineage(from: $ids, onlyInUse: true) { nodes { nodeId state } } }"
+            walked = await client.data(walk, ids=[review["id"], view["id"]])
+            states = {one["nodeId"]: one["state"] for one in walked["lineage"]["nodes"]}
+            assert states[review["id"]] == "APPROVED"
+            assert states[view["id"]] is None
