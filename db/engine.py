@@ -144,6 +144,8 @@ NO_SETTINGS: Mapping[str, str] = {}
 
 Answer = TypeVar("Answer")
 
+ROWS_AT_ONCE = 2_000
+"""Rows that are made of what the driver has read before others have their turn: some milliseconds."""
 ROLLBACK_SECONDS = 2.0
 """How long the end of a transaction that was given up is waited for, before its connection is."""
 
@@ -451,7 +453,12 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
         if _refused_by_driver(error):  # which leaves the connection in a transaction
             await connection.invalidate()
         raise
-    return result.fetchall()
+    rows: list[Sequence[Any]] = []
+    for some in result.partitions(ROWS_AT_ONCE):
+        if rows:
+            await asyncio.sleep(0)
+        rows += some
+    return rows
 
 
 @asynccontextmanager

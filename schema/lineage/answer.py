@@ -17,7 +17,7 @@ COUNTED = 1000
 """How far degrees and what remains are counted unless more is asked for; more is said to be more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     """An edge of the answer."""
 
@@ -26,7 +26,7 @@ class Link:
     kind: LineageKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Where the walk stopped: a node's neighbours along an edge from a position on, and which limit stopped it."""
 

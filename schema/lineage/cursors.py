@@ -20,7 +20,7 @@ MAX_CURSORS = 1000
 _MARK = "lineage"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """Where a walk goes on: a node and an edge, behind a position, and the depth of the node."""
 

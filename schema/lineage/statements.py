@@ -92,7 +92,7 @@ class _Column:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spot:
     """A node that is asked for its neighbours along an edge, from the first or behind a position."""
 
@@ -116,7 +116,7 @@ class Branch:
         return self.ends[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Neighbour:
     """A row that an edge leads to, as a statement answers it."""
 

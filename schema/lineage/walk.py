@@ -22,8 +22,8 @@ from schema.lineage.statements import Branch, Key, Neighbour, Spot, Statements, 
 from schema.lists import Lists
 from schema.turns import aside
 
-MAX_READ = 100_000
-"""Neighbours that a walk reads, new or known: some seconds of the database."""
+MAX_READ = 50_000
+"""Neighbours that a walk reads, new or known: about a second of the database. Beyond, one more a node and an edge."""
 
 UPSTREAM, DOWNSTREAM, BOTH = "UPSTREAM", "DOWNSTREAM", "BOTH"
 
@@ -53,7 +53,7 @@ class Question:
         return self.direction == BOTH or (self.direction == DOWNSTREAM) == end.downstream
 
 
-@dataclass
+@dataclass(slots=True)
 class Found:
     """A node that was reached, at its least depth."""
 
@@ -65,7 +65,7 @@ class Found:
     depth: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Expansion:
     """What was read of a node's neighbours along one edge: some of them in order, and whether there are more."""
 
@@ -194,33 +194,39 @@ class Walk:
         return self._ends[type_name]
 
     async def _expand(self, branches: Sequence[Branch], depth: int) -> list[Expansion]:
-        """Reads the neighbours; in the order of the nodes, and of the edges of each."""
+        """Reads the neighbours; in the order of the nodes, and of the edges of each.
+
+        Where they could be more than the walk may read, some of each are read first, and then more of those that have
+        more: nothing is read twice.
+        """
         if not branches:
             return []
-        rows, limit = await self._read(branches)
+        walked, most = self.walked, self._question.per_node
+        share = max(self._share(sum(len(branch.spots) for branch in branches), most), 1)
+        expansions = await self._read(branches, share, depth)
+        cut = [place for place, one in enumerate(expansions) if one.more]
+        while cut and share < most and (more := self._share(len(cut), most - share)) > 0:
+            on = {_behind(expansions[place]): place for place in cut}
+            for further in await self._read(list(_resuming(list(on))), more, depth):
+                place = on[Resumed(further.end, further.spot, depth)]
+                expansions[place] = _joined(expansions[place], further)
+            cut = [place for place in cut if expansions[place].more]
+            share += more
+        walked.is_full |= bool(cut) and share < most
+        return expansions
+
+    def _share(self, spots: int, most: int) -> int:
+        """How many neighbours of each may be read, of ``most``, with the one that tells of more."""
+        return min(most, (self._question.max_read - self.walked.read) // spots - 1)
+
+    async def _read(self, branches: Sequence[Branch], limit: int, depth: int) -> list[Expansion]:
+        """So many neighbours of each, from the first or behind positions."""
+        rows = await self._fetch(branches, limit)
+        self.walked.read += len(rows)
         return await aside(len(rows), _expansions, branches, rows, limit, depth)
 
-    async def _read(self, branches: Sequence[Branch]) -> tuple[Sequence[Sequence[Any]], int]:
-        """The neighbours of a level, and how many of a node and an edge at most.
-
-        Where they are more than the walk may read, there are fewer of each.
-        """
-        walked, limit = self.walked, self._question.per_node
-        spots = sum(len(branch.spots) for branch in branches)
-        left = max(self._question.max_read - walked.read, spots)
-        rows = await self._fetch(branches, limit, left if spots * (limit + 1) > left else None)
-        if len(rows) > left:
-            walked.is_full = True
-            limit = max(min(limit, left // spots - 1), 1)
-            rows = await self._fetch(branches, limit)
-        walked.read += len(rows)
-        return rows, limit
-
-    async def _fetch(self, branches: Sequence[Branch], limit: int, most: int | None = None) -> Sequence[Sequence[Any]]:
-        """The neighbours; where there are more than ``most``, one more than these."""
+    async def _fetch(self, branches: Sequence[Branch], limit: int) -> Sequence[Sequence[Any]]:
         statement, values = self._statements.neighbours(branches, limit, self.window)
-        if most is not None:
-            statement = f"SELECT * FROM ({statement}) AS level LIMIT {most + 1}"
         try:
             return await self._reader.fetch(statement, values)
         except InvalidValueError as error:
@@ -262,6 +268,17 @@ def _expansions(branches: Sequence[Branch], rows: Sequence[Sequence[Any]], limit
         )
         for branch, place in ordered
     ]
+
+
+def _behind(expansion: Expansion) -> Resumed:
+    """Where an expansion is read on."""
+    spot = Spot(expansion.spot.id, expansion.spot.key, expansion.neighbours[-1].position)
+    return Resumed(expansion.end, spot, expansion.depth)
+
+
+def _joined(first: Expansion, further: Expansion) -> Expansion:
+    neighbours = [*first.neighbours, *further.neighbours]
+    return Expansion(first.end, first.spot, first.depth, neighbours, further.more)
 
 
 def window(catalogue: Catalogue, question: Question) -> Window:
