@@ -510,12 +510,6 @@ async def test_paths_of_nodes_that_do_not_exist(demo: Client) -> None:
     assert set(data["paths"]["missing"]) == {NOBODY}
 
 
-async def test_prices(demo: Client) -> None:
-    """What a walk may read is refused before it reads."""
-    error = await demo.error(LINEAGE, **{"from": [NOBODY]}, nodes=10_000, perNode=1000)
-    assert error["code"] == "COST_LIMIT"
-
-
 # -- a database that lacks something ---------------------------------------------------------------------------------
 
 

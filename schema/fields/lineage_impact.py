@@ -25,6 +25,7 @@ from schema.fields.lineage_types import (
     edge_record,
     node_record,
     node_rows,
+    walk_price,
 )
 from schema.fields.root_field import RootField
 from schema.guards import Ask, obstacles, refuse_unread
@@ -237,8 +238,8 @@ def _make(types: Types) -> Any:
     )
 
 
-def _reads(_types: object, arguments: Mapping[str, Any], _sizes: Mapping[str, int]) -> int:
-    return node_rows(arguments)["node"] * NEIGHBOURS // 10
+def _reads(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    return walk_price(node_rows(arguments)["node"], NEIGHBOURS, sizes)
 
 
 IMPACT = RootField(_make, node_rows, _reads)

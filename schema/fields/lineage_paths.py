@@ -18,6 +18,7 @@ from schema.fields.lineage_types import (
     classes,
     edge_record,
     node_record,
+    walk_price,
 )
 from schema.fields.root_field import RootField
 from schema.lineage import asked as asking
@@ -32,10 +33,8 @@ from schema.types import Info, Types, selection_of, taking
 
 MAX_LENGTH, LENGTH = 20, 8
 MAX_FIRST, FIRST = 100, 10
-NODES, PER_NODE, NEIGHBOURS = 5000, 1000, 50_000
+NODES, PER_NODE = 5000, 1000
 """How much of what leads to the target is read, at most."""
-POINTS = 2
-"""Points of a neighbour that is read, and tried."""
 
 _BACK = {DOWNSTREAM: UPSTREAM, UPSTREAM: DOWNSTREAM, BOTH: BOTH}
 
@@ -53,7 +52,7 @@ async def _paths(info: Info) -> Record:
     longest = asking.number(arguments, "maxLength", LENGTH, 0, MAX_LENGTH)
     first = asking.number(arguments, "first", FIRST, 1, MAX_FIRST)
     way = asking.direction(arguments, DOWNSTREAM)
-    question = Question([target], _BACK[way], longest, PER_NODE, NODES, asking.kinds(arguments), max_read=NEIGHBOURS)
+    question = Question([target], _BACK[way], longest, PER_NODE, NODES, asking.kinds(arguments))
     async with loaders.reader.snapshot() as reader:
         walked = await Walk(loaders.lists, reader, question).run()
         if start not in walked.found:
@@ -68,7 +67,7 @@ async def _paths(info: Info) -> Record:
         if any(cut.limit != "maxDepth" for cut in answer.cuts):
             reasons.append(f"more than {NODES} nodes, or {PER_NODE} neighbours of one, lead to the target")
         if walked.is_full:
-            reasons.append(f"more than {NEIGHBOURS:,} neighbours lead to the target")
+            reasons.append(f"more than {question.max_read:,} neighbours lead to the target")
         if walked.gone:
             reasons.append(f"{' and '.join(walked.gone)} does not exist")
         if walked.lacking:
@@ -164,8 +163,8 @@ def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     return {"node": first * (length + 1)}
 
 
-def _reads(*_given: object) -> int:
-    return NEIGHBOURS * POINTS
+def _reads(_types: object, _arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    return walk_price(NODES, PER_NODE, sizes)
 
 
 PATHS = RootField(_make, _rows, _reads)

@@ -119,9 +119,10 @@ def _no_rows(_arguments: Mapping[str, Any]) -> dict[str, int]:
     return {}
 
 
-def _counted_rows(_types: object, arguments: Mapping[str, Any], _sizes: Mapping[str, int]) -> int:
-    value = arguments.get("maxNodes")
-    return min(max(COUNTED_NODES if value is None else value, 0), asking.MAX_NODES) * 10
+def _counted_rows(types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    limits = {"maxNodes": COUNTED_NODES, "perNodeLimit": COUNTED_NEIGHBOURS}
+    given = {name: arguments[name] for name in limits if arguments.get(name) is not None}
+    return walked_rows(types, limits | given, sizes)
 
 
 def _written_rows(types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:

@@ -16,8 +16,9 @@ from db.lineage import LineageKind
 from schema.errors import GatewayError
 from schema.lineage import asked as asking
 from schema.lineage.answer import COUNTED, Link, degree_branches
+from schema.lineage.edges import edges
 from schema.lineage.statements import Branch, Statements, Window
-from schema.lineage.walk import Found
+from schema.lineage.walk import MAX_READ, Found
 from schema.loaders import Loaders
 from schema.records import Record
 from schema.scalars import DateTime
@@ -196,10 +197,21 @@ def node_rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     return {"node": _bounded(arguments, "maxNodes", asking.NODES, asking.MAX_NODES)}
 
 
-def walked_rows(_types: object, arguments: Mapping[str, Any], _sizes: Mapping[str, int]) -> int:
-    """About how many neighbours a walk reads to see whether they are new."""
+READ, ASKED = 6, 25
+"""Points of a neighbour that a walk reads, and of a node that it asks for its neighbours along ten or so edges."""
+
+
+def walk_price(nodes: int, per_node: int, sizes: Mapping[str, int]) -> int:
+    """The points of a walk, which reads no more than it may, and meets a row once on each of a few edges."""
+    there = sum(sizes.get(name, 0) for name in edges().types)
+    nodes = min(nodes, there)
+    return nodes * ASKED + min(nodes * per_node // 10, 2 * there, MAX_READ) * READ
+
+
+def walked_rows(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    """The price of what a walk reads to see whether it is new."""
     per_node = _bounded(arguments, "perNodeLimit", asking.PER_NODE, asking.MAX_PER_NODE)
-    return node_rows(arguments)["node"] * per_node // 10
+    return walk_price(node_rows(arguments)["node"], per_node, sizes)
 
 
 # -- nodes -----------------------------------------------------------------------------------------------------------
