@@ -111,3 +111,33 @@ async def test_a_change_of_a_locked_table(copy: Database, holder: asyncpg.Connec
         assert (await client.error(query))["code"] == "LOCKED"
         await holder.execute("ROLLBACK; BEGIN")
         assert (await change(client, "promoteModel", id=model, to="STAGING"))["__typename"] == "TransitionApplied"
+
+
+STUCK = "... on IllegalTransition { node { ... on Model { deployments(first: 1) { nodes { id } } } } }"
+
+
+@pytest.mark.parametrize("dry", ["true", "false"])
+async def test_what_changes_nothing_locks_nothing_while_its_answer_is_read(
+    copy: Database, holder: asyncpg.Connection, *, dry: str
+) -> None:
+    """A dry run, or a refusal, whose selection waits for a table: an operator's change of its row does not."""
+    model = await model_in(holder, "development")
+    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
+    operator = await connect(copy.admin_url)
+    async with serving(copy.gateway_url, lock_timeout=2.0) as client:
+        preview = f'promoteModel(input: {{id: "{model}", to: STAGING, dryRun: true}}) {{ __typename }}'
+        stuck = f'promoteModel(input: {{id: "{model}", to: PRODUCTION, dryRun: {dry}}}) {{ __typename {STUCK} }}'
+        asking = asyncio.create_task(client.ask(f"mutation {{ preview: {preview} stuck: {stuck} }}"))
+        async with asyncio.timeout(10):
+            while not await operator.fetchval(_WAITING):  # noqa: ASYNC110 - the database tells nobody
+                assert not asking.done(), asking.result()
+                await asyncio.sleep(0.01)
+        await operator.fetch("SELECT FROM ml_model_registry WHERE id = $1 FOR UPDATE NOWAIT", uuid_of(model))
+        assert await operator.fetchval(_WAITING), "the answer was there before"
+        await holder.execute("ROLLBACK; BEGIN")
+        found = {name: result["__typename"] for name, result in (await asking)["data"].items()}
+        assert found == {"preview": "TransitionPreview", "stuck": "IllegalTransition"}
+    await operator.close()
+
+
+_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'ml_deployments'::regclass)"
