@@ -213,12 +213,17 @@ async def within_share(waits: LockWaits, sql: str, run: Callable[[], Awaitable[A
     Raises:
         LockedError: They do.
     """
-    if not waits.known:
-        return await run()
-    with waits.turn(sql) as names:
-        if names:
-            raise LockedError("as many statements as may do wait for it already", names)
-        return await run()
+    try:
+        if not waits.known and not waits.suspected:
+            return await run()
+        with waits.turn(sql) as names:
+            if names is not None:
+                raise LockedError("as many statements as may do wait for it already", names)
+            return await run()
+    except DRIVER_ERRORS as error:
+        if sqlstate(error) == "55P03":  # those who wait for the connection hear of it before they have it
+            waits.suspect(sql)
+        raise
 
 
 async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:

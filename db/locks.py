@@ -49,6 +49,11 @@ class LockWaits:
         self.share = max(1, size // 4)
         self.known: dict[str, float] = {}
         """Tables and views that are locked, and until when that is believed; mostly empty."""
+        self.suspected: dict[str, float] = {}
+        """Statements that have waited in vain, and until when they are not run freely: which of their tables is locked
+        is asked only then, and until it is known those that wait for a connection would all wait for the lock too."""
+        self.in_vain = 0
+        """How many statements have waited in vain."""
         self._modes = _WRITING if writes else _READING
         self._waiting = 0
         self._look: asyncio.Task[Sequence[str]] | None = None
@@ -60,22 +65,35 @@ class LockWaits:
             del self.known[name]
         return [name for name in self.known if re.search(rf"\b{re.escape(name)}\b", sql)]
 
+    def suspect(self, sql: str) -> None:
+        """A statement has waited in vain."""
+        self.in_vain += 1
+        self.suspected[sql] = time.monotonic() + KNOWN_SECONDS
+
+    def _is_suspected(self, sql: str) -> bool:
+        if self.suspected:
+            now = time.monotonic()
+            for one in [one for one, until in self.suspected.items() if until <= now]:
+                del self.suspected[one]
+        return sql in self.suspected
+
     @contextmanager
-    def turn(self, sql: str) -> Iterator[Sequence[str]]:
+    def turn(self, sql: str) -> Iterator[Sequence[str] | None]:
         """Runs a statement among those that may wait; what it names that is locked, if there are too many already.
 
-        Nothing is locked any more where it succeeds.
+        Nothing is locked any more where it succeeds. What is not known yet is named by nothing.
         """
         names = self.named(sql)
-        if not names:
-            yield ()
+        if not names and not self._is_suspected(sql):
+            yield None
             return
         if self._waiting >= self.share:
             yield names
             return
         self._waiting += 1
         try:
-            yield ()
+            yield None
+            self.suspected.pop(sql, None)
             for name in names:
                 self.known.pop(name, None)
         finally:

@@ -72,6 +72,18 @@ async def test_others_are_answered_while_many_wait(client: Client, holder: async
     assert most == waits.share == 1
 
 
+async def test_who_waits_for_a_connection_does_not_wait_for_the_lock_too(
+    client: Client, holder: asyncpg.Connection
+) -> None:
+    """What is locked is known before the first one that waited in vain gives its connection to the next."""
+    await holder.execute("LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
+    waits = client.app.state.reads.primary.sync_engine.lock_waits
+    errors = await asyncio.gather(*(client.error(RUNS) for _ in range(20)))
+    assert {error["code"] for error in errors} == {"LOCKED"}
+    assert all("ml_training_runs" in error["message"] for error in errors)
+    assert waits.in_vain <= client.app.state.reads.primary.pool.size() + waits.share
+
+
 async def test_it_is_read_again_as_soon_as_it_can_be(client: Client, copy: Database) -> None:
     connection = await connect(copy.admin_url)
     async with connection.transaction():
@@ -129,7 +141,7 @@ async def test_what_changes_nothing_locks_nothing_while_its_answer_is_read(
         stuck = f'promoteModel(input: {{id: "{model}", to: PRODUCTION, dryRun: {dry}}}) {{ __typename {STUCK} }}'
         asking = asyncio.create_task(client.ask(f"mutation {{ preview: {preview} stuck: {stuck} }}"))
         async with asyncio.timeout(10):
-            while not await operator.fetchval(_WAITING):  # noqa: ASYNC110 - the database tells nobody
+            while not await operator.fetchval(_WAITING):
                 assert not asking.done(), asking.result()
                 await asyncio.sleep(0.01)
         await operator.fetch("SELECT FROM ml_model_registry WHERE id = $1 FOR UPDATE NOWAIT", uuid_of(model))
