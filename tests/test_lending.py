@@ -135,7 +135,7 @@ async def test_a_read_that_is_given_up_while_it_is_undone_ends(database: Databas
             undoing.set()
             raise ValueError
 
-        task = asyncio.create_task(reader._straight(lambda driver: _reading(driver, "BEGIN READ ONLY", fail)))
+        task = asyncio.create_task(reader._straight("SELECT", lambda driver: _reading(driver, "BEGIN READ ONLY", fail)))
         await undoing.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

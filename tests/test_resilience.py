@@ -74,7 +74,7 @@ KINDS = ["is silent", "hangs up", "refuses", "has no name", "has a name too long
 async def test_whatever_keeps_a_connection_from_being_opened(kind: str) -> None:
     queries = [
         QUERY,
-        f'{{ experiments(first: 1) {{ nodes {{ id }} }} lineage(from: ["Model:{KEY}"]) {{ nodes {{ id }} }} }}',
+        f'{{ experiments(first: 1) {{ nodes {{ id }} }} lineage(from: ["Model:{KEY}"]) {{ nodes {{ nodeId }} }} }}',
         f'mutation {{ promoteModel(input: {{id: "{KEY}", to: STAGING}}) {{ __typename }} }}',
     ]
     async with nobody(kind) as url, serving(url) as client:
