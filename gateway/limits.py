@@ -158,7 +158,7 @@ class Meter:
             rows = own.rows(selection.arguments)
             sizes = {type_.name: walk.scans.rows(type_) for type_ in self._catalogue}
             read = own.reads(self._catalogue, selection.arguments, sizes)
-            return read + sum(rows.values()) + self._own_cost(selection, rows, walk)
+            return read + sum(rows.values()) + self._own_cost(selection, rows, own.counted, walk)
         root = self._catalogue.roots.get(selection.name)
         if root is None:
             return 0
@@ -174,7 +174,7 @@ class Meter:
         below = [self._rows_cost(self._catalogue[name], selection, rows, walk) for name in names]
         return rows + max(below, default=0)
 
-    def _own_cost(self, selection: Selection, rows: Mapping[str, int], walk: _Walk) -> int:
+    def _own_cost(self, selection: Selection, rows: Mapping[str, int], counted: Mapping[str, int], walk: _Walk) -> int:
         """What lies below a field that is not the catalogue's; ``rows`` says which fields hold how many rows."""
         cost = 0
         for child in selection.fields.values() if selection.concrete_types() else ():
@@ -183,7 +183,8 @@ class Meter:
             if child.name in rows:
                 cost += self._nodes_cost(child, rows[child.name], walk)
             elif child.concrete_types():
-                cost += self._own_cost(child, rows, walk)
+                cost += counted.get(child.name, 0) * max(rows.values(), default=0)
+                cost += self._own_cost(child, rows, counted, walk)
         return cost
 
     def _change_cost(self, selection: Selection, walk: _Walk) -> int:

@@ -115,3 +115,10 @@ async def test_two_of_the_largest_walks_are_refused(field: str, hot: Client) -> 
 async def test_a_walk_of_few_nodes_is_cheap(hot: Client) -> None:
     answer = await hot.ask(f'{{ lineage(from: ["{EXPERIMENT}"]) {{ complete }} }}')
     assert answer["extensions"]["cost"]["requested"] < 25_000
+
+
+async def test_counting_the_edges_of_many_nodes_is_priced_where_it_is_asked_for(hot: Client) -> None:
+    asked = f'lineage(from: ["{EXPERIMENT}"], maxNodes: 10000)'
+    assert "errors" not in await hot.ask(f"{{ {asked} {{ complete }} }}")
+    error = await hot.error(f"{{ {asked} {{ nodes {{ degree {{ upstream }} }} }} }}")
+    assert error["code"] == "COST_LIMIT"

@@ -13,6 +13,7 @@ import strawberry
 from db.engine import Reader
 from schema.errors import bad_argument
 from schema.fields.lineage_types import (
+    DEGREE,
     Filling,
     LineageDirection,
     argument,
@@ -163,4 +164,4 @@ def _make(types: Types) -> Any:
     )
 
 
-LINEAGE = RootField(_make, node_rows, walked_rows)
+LINEAGE = RootField(_make, node_rows, walked_rows, DEGREE)

@@ -11,6 +11,7 @@ import strawberry
 
 from schema.errors import bad_argument
 from schema.fields.lineage_types import (
+    DEGREE,
     Filling,
     LineageNode,
     argument,
@@ -137,4 +138,4 @@ def _make(types: Types) -> Any:
     )
 
 
-LINEAGE_DIFF = RootField(_make, node_rows, walked_rows)
+LINEAGE_DIFF = RootField(_make, node_rows, walked_rows, DEGREE)

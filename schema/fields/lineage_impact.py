@@ -18,6 +18,7 @@ from schema import sql
 from schema.catalogue import Type
 from schema.errors import bad_argument, missing_object
 from schema.fields.lineage_types import (
+    DEGREE,
     Filling,
     LineageNode,
     argument,
@@ -242,4 +243,4 @@ def _reads(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int
     return walk_price(node_rows(arguments)["node"], NEIGHBOURS, sizes)
 
 
-IMPACT = RootField(_make, node_rows, _reads)
+IMPACT = RootField(_make, node_rows, _reads, DEGREE)

@@ -11,6 +11,7 @@ import strawberry
 
 from schema.errors import lacks
 from schema.fields.lineage_types import (
+    DEGREE,
     Filling,
     LineageDirection,
     LineageNode,
@@ -167,4 +168,4 @@ def _reads(_types: object, _arguments: Mapping[str, Any], sizes: Mapping[str, in
     return walk_price(NODES, PER_NODE, sizes)
 
 
-PATHS = RootField(_make, _rows, _reads)
+PATHS = RootField(_make, _rows, _reads, DEGREE)

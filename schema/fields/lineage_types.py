@@ -201,6 +201,10 @@ READ, ASKED = 6, 25
 """Points of a neighbour that a walk reads, and of a node that it asks for its neighbours along ten or so edges."""
 
 
+DEGREE = {"degree": 60}
+"""Points of counting the edges of a node, a thousand of a kind at most."""
+
+
 def walk_price(nodes: int, per_node: int, sizes: Mapping[str, int]) -> int:
     """The points of a walk, which reads no more than it may, and meets a row once on each of a few edges."""
     there = sum(sizes.get(name, 0) for name in edges().types)

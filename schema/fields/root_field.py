@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from schema.catalogue import Catalogue
@@ -30,3 +30,5 @@ class RootField:
     make: Callable[[Types], Any]
     rows: Callable[[Arguments], Mapping[str, int]]
     reads: Callable[[Catalogue, Arguments, Sizes], int] = _nothing
+    counted: Mapping[str, int] = field(default_factory=dict)
+    """Points of fields below it that count for each of its rows, by their names, where they are selected."""
