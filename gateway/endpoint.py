@@ -414,16 +414,18 @@ class GraphQLEndpoint:
         started = time.perf_counter()
         try:
             result = await self._answer(begun, reader, call)
-            if (result.errors or result.fallback) and (anew := await self._planned_anew(begun, result, call)):
+            fallback = result.fallback
+            if (result.errors or fallback) and (anew := await self._planned_anew(begun, result, call)):
                 result = await self._answer(anew, reader, call)
+                fallback = result.fallback or fallback
         except BaseException:  # given up: what was taken is gone, and so is what was used beyond it
             if self._budgets and left:
                 beyond = max(cost, 1) - used(reader.rows, 0, time.perf_counter() - started)
                 self._budgets.settle(call.account, min(beyond, 0))
             raise
         call.entry.count(result.compiled, reader.statements, reader.rows)
-        if result.fallback:
-            call.entry["fallback"] = result.fallback
+        if fallback:
+            call.entry["fallback"] = fallback
         status, answer = _judged(result, call)
         price: dict[str, Any] = {
             "requested": cost,

@@ -193,7 +193,11 @@ async def test_a_subscription_over_a_socket(database: Database, collector: Colle
 
 async def test_what_fails_is_an_error(database: Database, collector: Collector) -> None:
     async with serving(database.gateway_url, traces=True) as client:
-        await execute(database.owner_url, "ALTER TABLE ml_experiments RENAME COLUMN description TO words")
+        await execute(
+            database.owner_url,
+            "INSERT INTO ml_experiments (experiment_name, prediction_target) VALUES ('x', 'x')",
+            "ALTER TABLE ml_experiments RENAME COLUMN description TO words",
+        )
         await client.ask("query Broken { experiments(first: 1) { nodes { description } } }")
         await client.ask("{ nothing }")
     broken = collector.named("query Broken")

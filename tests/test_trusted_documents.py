@@ -176,7 +176,7 @@ async def test_what_cannot_be_read_is_said_at_the_start(module_database: Databas
     }
     found = await asyncio.to_thread(run, "serve", **settings)
     assert found.returncode == 1
-    assert found.stderr.splitlines()[-1].startswith(f"e2i-gateway: {tmp_path}")
+    assert json.loads(found.stderr.splitlines()[-1])["message"].startswith(str(tmp_path))
     assert "Traceback" not in found.stderr
 
 
