@@ -62,8 +62,10 @@ async def nobody(kind: str) -> AsyncIterator[str]:
     port = server.sockets[0].getsockname()[1]
     where = {"refuses": "127.0.0.1:1", "has no name": "nobody.invalid", "has a name too long": f"{'x' * 70}.invalid"}
     tls = "verify-full" if kind == "has no certificate" else "require" if kind == "no TLS" else "prefer"
-    yield f"postgresql://u@{where.get(kind, f'127.0.0.1:{port}')}/d?connect_timeout=1&sslmode={tls}"
-    server.close()
+    try:
+        yield f"postgresql://u@{where.get(kind, f'127.0.0.1:{port}')}/d?connect_timeout=1&sslmode={tls}"
+    finally:
+        server.close()
 
 
 KINDS = ["is silent", "hangs up", "refuses", "has no name", "has a name too long", "no TLS", "has no certificate",
