@@ -37,7 +37,7 @@ BYTES_OF_ROW = 500
 BYTES_PER_POINT = 250
 """Bytes of longer rows that cost another point: Postgres writes, and the gateway sends, 100 MB a second."""
 SURELY = 2
-"""How many times as large as the limit an answer must be by the sizes of rows on average to be refused beforehand."""
+"""How many times as large as the limit the keys of an answer alone must be for it to be refused beforehand."""
 VALUES_PER_POINT = 100
 """Values of the schema, which Python reads and keeps, that cost as much as a row."""
 VALUE = 16
@@ -83,7 +83,7 @@ class Meter:
         for selection in fields.values():
             walk.there = 1
             cost += price(selection, walk)
-        cost += walk.beyond // BYTES_PER_POINT
+        cost += min(walk.beyond, limits.max_answer_bytes) // BYTES_PER_POINT
         if walk.steps > limits.max_relations:
             raise refuse(
                 "RELATION_LIMIT",
@@ -93,8 +93,8 @@ class Meter:
                 "Each counts once for the rows, and for each count, sum and cursor that it is needed for. Ask for less "
                 "at once, or read the rows on the way first and filter by their ids.",
             )
-        if walk.bytes > SURELY * limits.max_answer_bytes:
-            raise too_large(limits.max_answer_bytes, walk.bytes)
+        if walk.keys > SURELY * limits.max_answer_bytes:
+            raise too_large(limits.max_answer_bytes, walk.keys)
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
         return cost
@@ -245,9 +245,10 @@ class Meter:
         return cost
 
     def _rows_cost(self, type_: Type, selection: Selection, rows: int, walk: _Walk) -> int:
-        cost = size = 0
+        cost = size = keys = 0
         for child in selection.on(type_.name).values():
             walk.step()
+            keys += walk.sizes.key(type_, child.key)
             if leaf := type_.columns.get(child.name):
                 size += walk.sizes.leaf(type_, leaf, child.key)
                 continue
@@ -262,8 +263,10 @@ class Meter:
             elif (made := type_.objects.get(child.name)) and made.sums_up:
                 cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // COUNTED
             elif child.name in type_.extras:
+                there, certain, walk.certain = walk.there, walk.certain, False
                 cost += self._below_cost(child, type_, rows, walk)
-        walk.write(walk.there, size)
+                walk.there, walk.certain = there, certain
+        walk.write(walk.there, size, keys)
         return cost
 
     def _check_depth(self, operation: Operation) -> None:
@@ -313,10 +316,12 @@ class _Walk:
     visited: int = 0
     there: int = 1
     """About how many rows there really are at the place at hand, however many are asked for."""
-    bytes: int = 0
-    """Bytes of the answer, about."""
+    certain: bool = True
+    """Whether ``there`` is more than a guess, as it is below fields whose rows are reckoned in lists of some length."""
+    keys: int = 0
+    """Bytes of the keys of rows that Postgres has counted: what the answer has at least, but for filters."""
     beyond: int = 0
-    """Those of them that the rows' own points do not pay for."""
+    """Bytes of the answer, about, that the rows' own points do not pay for."""
     found: list[Scan] = field(default_factory=list)
     steps: int = 0
     """Relations that filters and orders go through."""
@@ -328,9 +333,9 @@ class _Walk:
         self.steps += sum(one.steps for one in found)
         return sum(one.points for one in found)
 
-    def write(self, rows: int, size: int) -> None:
-        """So many rows, or other objects, of so many bytes are part of the answer."""
-        self.bytes += rows * size
+    def write(self, rows: int, size: int, keys: int = 0) -> None:
+        """So many rows, or other objects, of so many bytes are part of the answer; ``keys`` are certain."""
+        self.keys += rows * keys if self.certain else 0
         self.beyond += rows * max(size - BYTES_OF_ROW, 0)
 
     def step(self) -> None:

@@ -33,6 +33,10 @@ class Sizes:
             known = self._known[type_.name, leaf.name] = self._value(type_, leaf)
         return known + len(key) + AROUND_KEY
 
+    def key(self, type_: Type, key: str) -> int:
+        """Bytes that a key takes in any case; none where Postgres has not looked at how many rows there are."""
+        return len(key) + AROUND_KEY if type_.sql_name in self._widths else 0
+
     def _value(self, type_: Type, leaf: ColumnField) -> int:
         kind = leaf.kind
         if kind.graphql == "Vector":

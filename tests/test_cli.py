@@ -101,8 +101,9 @@ def one_line(text: str) -> str:
 
 
 def one_entry(text: str) -> str:
-    """The message of the only line that a gateway has logged which cannot serve."""
-    (entry,) = [json.loads(line) for line in text.splitlines()]
+    """The message of the last line that a gateway has logged which cannot serve; nothing went wrong before."""
+    *before, entry = [json.loads(line) for line in text.splitlines()]
+    assert {one["level"] for one in before} <= {"info"}
     assert (entry["level"], entry["logger"]) == ("critical", "gateway")
     return str(entry["message"])
 
