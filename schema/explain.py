@@ -50,6 +50,8 @@ async def explain(connection: AsyncConnection, found: Differences) -> list[Diffe
         await set_local(connection, _DISCOURAGED)
         for one in _statements(lists):
             key = one.type.name, one.equal
+            if set(one.type.key) <= set(one.equal):  # its key's own index finds the one row
+                continue
             if one.lookup and not _finds(await _plan(connection, one.lookup), one, lists):
                 looked_up.setdefault(key, []).append(one.field)
             elif one.page and _sorts(await _plan(connection, one.page), one, lists):
