@@ -163,7 +163,7 @@ async def test_what_is_no_http_is_refused_by_the_server(gateway: Gateway, sent: 
     writer.close()
     if answer:  # a request that only lacks its end is waited for
         head, _, said = answer.partition(b"\r\n\r\n")
-        refused = {b"400": "BAD_REQUEST"}
+        refused = dict.fromkeys((b"400", b"501", b"505"), "BAD_REQUEST")
         if b"\r\nhost:" not in sent.lower():  # what looks like a request all the same names no server
             refused[b"421"] = "CROSS_SITE"
         status = head.split(b" ")[1]
