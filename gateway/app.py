@@ -26,23 +26,23 @@ from db.postgres_url import target_of
 from db.replica import Changes
 from db.timelines import Timelines
 from db.transaction import Transactions
-from gateway.auth import Authentication
+from gateway.auth.authentication import Authentication
 from gateway.database import (
     count_again,
     engine_for,
     open_reads,
     warn_of_roles,
 )
-from gateway.endpoint import GraphQLEndpoint
-from gateway.gauges import admission, caches, pools, readings
-from gateway.health import Health
-from gateway.live import Feed
+from gateway.http.endpoint import GraphQLEndpoint
+from gateway.http.origins import cors, host_of, is_of_page, refuse_host
+from gateway.observability.gauges import admission, caches, pools, readings
+from gateway.observability.health import Health
+from gateway.observability.request_log import Watch
+from gateway.operations.persisted import follow_table, known_documents
 from gateway.settings import Settings
-from gateway.sites import cors, host_of, is_of_page, refuse_host
-from gateway.trusted import follow_table, known_documents
-from gateway.watch import Watch
-from gateway.websocket import Sockets
-from gateway.websocket_operations import Operations
+from gateway.subscriptions.feed import Feed
+from gateway.websocket.operations import Operations
+from gateway.websocket.protocol import Sockets
 from schema.schema import build
 
 log = logging.getLogger("gateway")

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from db.postgres_url import database_url
 from gateway.app import create_app
-from gateway.endpoint import GraphQLEndpoint
+from gateway.http.endpoint import GraphQLEndpoint
 from gateway.settings import Settings
 
 

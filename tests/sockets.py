@@ -20,10 +20,10 @@ from websockets.typing import Subprotocol
 from client import Client
 from db.postgres_url import database_url
 from gateway.app import create_app
-from gateway.live import Feed
-from gateway.serving import Server, server_config
+from gateway.server.uvicorn_server import Server, server_config
 from gateway.settings import Settings
-from gateway.websocket import PROTOCOL, Sockets
+from gateway.subscriptions.feed import Feed
+from gateway.websocket.protocol import PROTOCOL, Sockets
 
 PATIENCE = 30.0
 """Seconds after which something that should happen soon never will."""

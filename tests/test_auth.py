@@ -28,8 +28,9 @@ from callers import JWT, SECRET, calling, token
 from client import Client, serving
 from conftest import Clone, Database, connect
 from db import setup, tokens
-from gateway import auth, commands, jwt_keys
-from gateway.auth import Authentication, UnauthenticatedError
+from gateway.auth import authentication, jwks
+from gateway.auth.authentication import Authentication, UnauthenticatedError
+from gateway.cli import commands
 from gateway.settings import Settings, SettingsError, load
 from process import run
 
@@ -219,7 +220,7 @@ async def test_a_known_jwt_ends_when_it_ends(own: Database) -> None:
 async def test_no_more_credentials_are_remembered_than_there_is_room_for(
     own: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "CAPACITY", 4)
+    monkeypatch.setattr("gateway.auth.authentication.CAPACITY", 4)
     async with serving(own.gateway_url, **JWT) as client:
         authentication = client.app.state.authentication
         names = [f"user{n}" for n in range(20)]
@@ -317,7 +318,7 @@ def issuing() -> Iterator[Issuer]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What is added to the time by which sets of keys are read again."""
     added = [0.0]
-    monkeypatch.setattr(jwt_keys, "monotonic", lambda: time.monotonic() + added[0])
+    monkeypatch.setattr(jwks, "monotonic", lambda: time.monotonic() + added[0])
     return added
 
 
@@ -335,7 +336,7 @@ async def test_keys_behind_a_url_are_read_once_and_again_when_they_change(own: D
             issuer.keys = key_set(jwk(EC_KEY, "b"))
             assert (await refused(client, signed(EC_KEY, "b")))[0].endswith("a key that is not known.")
             assert issuer.asked == 1, "it was read a moment ago"
-            clock[0] += jwt_keys.COOLDOWN + 1
+            clock[0] += jwks.COOLDOWN + 1
             assert await calling(client, signed(EC_KEY, "b")).data(QUERY)
             assert issuer.asked == 2
             for n in range(5):
@@ -343,9 +344,9 @@ async def test_keys_behind_a_url_are_read_once_and_again_when_they_change(own: D
             assert issuer.asked == 2, "unknown keys do not make it ask again and again"
             await refused(client, signed(RSA_KEY, "a", sub="new"))
             issuer.fails = True
-            clock[0] += jwt_keys.LIFESPAN
+            clock[0] += jwks.LIFESPAN
             assert await calling(client, signed(EC_KEY, "b", sub="x")).data(QUERY), "an issuer that is away for a while"
-            clock[0] += jwt_keys.STALE
+            clock[0] += jwks.STALE
             answer = await calling(client, signed(EC_KEY, "b", sub="y")).post(QUERY)
             assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "KEYS_UNAVAILABLE")
             assert "retry-after" in answer.headers
@@ -357,7 +358,7 @@ async def test_keys_in_a_file(own: Database, tmp_path: Path, clock: list[float])
     async with serving(own.gateway_url, auth=("jwt",), jwt_jwks=str(file)) as client:
         assert await calling(client, signed(EC_KEY, None)).data(QUERY)
         file.write_text(key_set(jwk(RSA_KEY, "a"), jwk(EC_KEY, "b")))
-        clock[0] += jwt_keys.LIFESPAN + 1
+        clock[0] += jwks.LIFESPAN + 1
         assert await calling(client, signed(RSA_KEY, "a")).data(QUERY)
         assert "not known" in (await refused(client, signed(EC_KEY, None, sub="x")))[0], "of two keys none is meant"
 
@@ -422,9 +423,9 @@ async def test_a_service_token_from_its_making_to_its_end(
     name, state, _until, used, scopes = (await command("list")).stdout.strip().split("\t")
     assert (name, state, scopes) == ("bot", "active", "read:mlops_core change:promoteModel")
     assert used.startswith("used 20")
-    assert f"within {auth.TOKEN_SECONDS:g} seconds" in (await command("revoke", "bot")).stdout
+    assert f"within {authentication.TOKEN_SECONDS:g} seconds" in (await command("revoke", "bot")).stdout
     now = time.time()
-    monkeypatch.setattr("time.time", lambda: now + auth.TOKEN_SECONDS + 0.01)
+    monkeypatch.setattr("time.time", lambda: now + authentication.TOKEN_SECONDS + 0.01)
     await refused(client, bot)
     with pytest.raises(tokens.TokenError, match="take another name"):
         await made(own, "bot", "viewer")

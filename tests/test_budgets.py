@@ -15,7 +15,7 @@ import pytest
 from callers import JWT, calling, token
 from client import Client, serving
 from conftest import Database, connect
-from gateway.budgets import account
+from gateway.operations.budgets import account
 from redis_server import RedisServer
 from sockets import listening
 
@@ -48,7 +48,7 @@ def refused(response: httpx.Response) -> dict[str, Any]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time of the buckets in memory, which stands still unless a test moves it."""
     now = [1000.0]
-    monkeypatch.setattr("gateway.budgets.monotonic", lambda: now[0])
+    monkeypatch.setattr("gateway.operations.budgets.monotonic", lambda: now[0])
     return now
 
 
@@ -151,7 +151,7 @@ async def test_behind_a_proxy_the_clients_address_counts(demo_database: Database
 async def test_workers_share_a_budget(
     demo_database: Database, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)  # however busy this machine is
+    monkeypatch.setattr("gateway.operations.budgets.REDIS_SECONDS", 30.0)  # however busy this machine is
     settings = {"budget_per_minute": 100, "redis_url": redis.url}
     async with (
         limited(demo_database, **settings) as one,
@@ -174,8 +174,8 @@ async def test_redis_is_away_and_comes_back(
     demo_database: Database, redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each worker counts for itself meanwhile; nobody is refused, or held up, because of it."""
-    monkeypatch.setattr("gateway.budgets.AWAY_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)
+    monkeypatch.setattr("gateway.operations.budgets.AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.operations.budgets.REDIS_SECONDS", 30.0)
     caplog.set_level(logging.INFO, "gateway.budgets")
     async with limited(demo_database, budget_per_minute=100, redis_url=redis.url) as client:
         await budget(client)
@@ -229,10 +229,10 @@ async def test_time_is_paid_for_up_to_a_minutes_debt(
 ) -> None:
     """What costs little and takes long is charged by its time, and who is in debt waits for longer than a minute."""
     settings = {"redis_url": redis.url} if shared else {}
-    monkeypatch.setattr("gateway.budgets.REDIS_SECONDS", 30.0)
+    monkeypatch.setattr("gateway.operations.budgets.REDIS_SECONDS", 30.0)
     async with limited(demo_database, budget_per_minute=100, **settings) as client:
-        monkeypatch.setattr("gateway.budgets.FREE_SECONDS", 0.0)
-        monkeypatch.setattr("gateway.budgets.POINTS_PER_SECOND", 1e9)
+        monkeypatch.setattr("gateway.operations.budgets.FREE_SECONDS", 0.0)
+        monkeypatch.setattr("gateway.operations.budgets.POINTS_PER_SECOND", 1e9)
         assert (await budget(client))["remaining"] == 0
         await asyncio.sleep(0.5 if shared else 0)  # nobody waits for what is settled
         response = await client.post(TEN)
@@ -243,8 +243,8 @@ async def test_time_is_paid_for_up_to_a_minutes_debt(
 async def test_a_statement_that_is_given_up_is_paid_for(
     demo_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.budgets.FREE_SECONDS", 0.0)
-    monkeypatch.setattr("gateway.budgets.POINTS_PER_SECOND", 1e6)
+    monkeypatch.setattr("gateway.operations.budgets.FREE_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.operations.budgets.POINTS_PER_SECOND", 1e6)
     locking = await connect(demo_database.admin_url)
     try:
         async with limited(demo_database, budget_per_minute=1000, request_timeout=1.0) as client, locking.transaction():

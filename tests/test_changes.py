@@ -595,7 +595,9 @@ async def test_what_was_recorded_stays(own: Database, client: Client, sql: async
 
 async def test_a_caller_who_may_not(own: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     model = await model_in(sql, "shadow")
-    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("reader", frozenset({*read_scopes(), "change:promoteModel"})))
+    monkeypatch.setattr(
+        "gateway.auth.authentication.ANONYMOUS", Caller("reader", frozenset({*read_scopes(), "change:promoteModel"}))
+    )
     async with serving(own.gateway_url) as client:
         result = await change(client, "setChampion", id=model)
         assert (result["__typename"], result["code"]) == ("Forbidden", "FORBIDDEN")
@@ -612,7 +614,7 @@ async def test_keys_of_callers_are_their_own(
     model = await model_in(sql, "development")
     key = f"k-{model}"
     await change(client, "promoteModel", id=model, to="STAGING", idempotencyKey=key)
-    monkeypatch.setattr("gateway.auth.ANONYMOUS", Caller("another", all_scopes()))
+    monkeypatch.setattr("gateway.auth.authentication.ANONYMOUS", Caller("another", all_scopes()))
     async with serving(own.gateway_url) as other:
         result = await change(other, "promoteModel", id=model, to="SHADOW", idempotencyKey=key)
         assert (result["__typename"], result["replayed"]) == ("TransitionApplied", False)

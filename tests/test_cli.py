@@ -403,7 +403,7 @@ def test_requests_are_found_in_the_log(data: Path, launch: Launch) -> None:
 
 ODD = """
 import asyncio, gc, logging, threading, warnings
-from gateway.telemetry import configure
+from gateway.observability.logging import configure
 
 configure("info")
 warnings.warn("mind the gap", DeprecationWarning)

@@ -15,7 +15,7 @@ from client import Client, same, serving
 from conftest import Clone, Database, connect, execute
 from db.facts import Facts
 from doubling import double
-from gateway.endpoint import GraphQLEndpoint
+from gateway.http.endpoint import GraphQLEndpoint
 from schema import plans
 from schema.indexes import Indexes
 from schema.records import Missing

@@ -17,7 +17,7 @@ import platform_indexes
 from client import Client, same, serving
 from conftest import Clone, Database, connect
 from extremes import make_extreme
-from gateway.endpoint import GraphQLEndpoint
+from gateway.http.endpoint import GraphQLEndpoint
 from queries import Maker, Query, Samples, smaller
 from schema.catalogue import Root, camel, catalogue
 from schema.filters import filtered

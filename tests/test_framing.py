@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from conftest import Database
-from gateway.framing import MAX_HEAD, MAX_URL
+from gateway.server.framing import MAX_HEAD, MAX_URL
 from sockets import PATIENCE, Listening, listening
 
 HIDDEN = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"

@@ -21,7 +21,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from gateway.serving import server_config
+from gateway.server.uvicorn_server import server_config
 from gateway.settings import Settings
 from sockets import PATIENCE, until
 

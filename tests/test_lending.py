@@ -13,7 +13,7 @@ from conftest import Database, execute
 from db.engine import DatabaseUnavailableError, ShortReader, _reading, create_engine, translated
 from db.lending import Lent, turns_of
 from db.postgres_url import database_url
-from gateway.gauges import in_use
+from gateway.observability.gauges import in_use
 from proxy import proxied
 
 

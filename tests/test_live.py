@@ -378,8 +378,8 @@ async def test_entries_are_kept_for_so_long_and_removed_then(database: Database,
 async def test_more_at_once_than_is_kept_in_memory(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.live.MOST_AT_ONCE", 10)
-    monkeypatch.setattr("gateway.live.KEPT", 20)
+    monkeypatch.setattr("gateway.subscriptions.feed.MOST_AT_ONCE", 10)
+    monkeypatch.setattr("gateway.subscriptions.feed.KEPT", 20)
     monkeypatch.setattr("db.live.PAGE", 7)
     async with listening(database.gateway_url) as gateway, peer(gateway) as one:
         stream = await one.followed(EVENTS)

@@ -14,7 +14,7 @@ import pytest
 from changing import model_in, state
 from client import serving
 from conftest import Clone, Database, connect, execute
-from gateway.admission import Admission
+from gateway.operations.limiter import Admission
 from proxy import proxied
 from sockets import listening
 

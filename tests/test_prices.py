@@ -10,7 +10,7 @@ import pytest
 
 from client import Client, serving
 from conftest import Database
-from gateway.endpoint import GraphQLEndpoint
+from gateway.http.endpoint import GraphQLEndpoint
 
 MILLION = "ml_bentoml_serving_metrics"
 

@@ -89,7 +89,7 @@ async def test_whatever_keeps_a_connection_from_being_opened(kind: str) -> None:
 
 
 async def test_starting_before_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.shape.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.operations.shape.RETRY_SECONDS", 0.05)
     server = await asyncio.to_thread(embedded.start, tmp_path / "data")
     try:
         _, url = await setup.prepare_embedded(server, "e2i")

@@ -17,8 +17,8 @@ from websockets.exceptions import InvalidStatus
 from callers import JWT, token
 from client import Client, serving
 from conftest import Database
-from gateway.connections import Connection
-from gateway.sending import GRAPHQL_RESPONSE, respond
+from gateway.http.response import GRAPHQL_RESPONSE, respond
+from gateway.server.http_protocol import Connection
 from gateway.settings import Settings
 from sockets import listening, peer
 
@@ -79,7 +79,7 @@ async def test_large_answers_are_compressed_as_the_client_likes(demo: Client, ac
 
 
 async def test_beside_the_event_loop_the_bytes_are_the_same(demo: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.sending.IN_THREAD", 1_000)
+    monkeypatch.setattr("gateway.http.response.IN_THREAD", 1_000)
     _, body = await raw(demo, LARGE, "gzip")
     assert json.loads(gzip.decompress(body))["data"]["experiments"]["nodes"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from client import Client, serving
 from conftest import Clone, Database, connect, execute
-from gateway.shape import ShapeWatch
+from gateway.operations.shape import ShapeWatch
 from sockets import listening, peer
 from test_live import alert
 

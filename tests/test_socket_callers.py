@@ -138,8 +138,8 @@ async def test_nothing_is_told_to_a_token_that_is_revoked(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever is about to be told is looked at first, however long it is until the next look."""
-    monkeypatch.setattr("gateway.websocket.CHECK_SECONDS", 3600.0)
-    monkeypatch.setattr("gateway.auth.TOKEN_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.websocket.protocol.CHECK_SECONDS", 3600.0)
+    monkeypatch.setattr("gateway.auth.authentication.TOKEN_SECONDS", 0.0)
     secret = await minted(database, "lost")
     async with listening(database.gateway_url, **SERVICE) as gateway, peer(gateway, initialise=False) as one:
         await one.initialise(authorization=f"Bearer {secret}")
@@ -157,8 +157,8 @@ async def test_a_token_that_ends_while_it_cannot_be_looked_up_closes_its_socket(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When it ends is known from before: nobody needs to ask the database."""
-    monkeypatch.setattr("gateway.websocket.CHECK_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.auth.TOKEN_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.websocket.protocol.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.auth.authentication.TOKEN_SECONDS", 0.0)
     secret = await minted(database, "brief")
     async with (
         proxied(database.gateway_url) as (proxy, url),
@@ -182,8 +182,8 @@ async def test_tokens_that_cannot_be_looked_up_wait(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database is away for longer than tokens are remembered: who follows stays, and is told when it is back."""
-    monkeypatch.setattr("gateway.websocket.CHECK_SECONDS", 0.05)
-    monkeypatch.setattr("gateway.auth.TOKEN_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.websocket.protocol.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.auth.authentication.TOKEN_SECONDS", 0.0)
     secret, direct = await minted(database, "patient"), database.gateway_url
     async with (
         proxied(direct) as (proxy, url),

@@ -15,8 +15,8 @@ import pytest
 from client import Client, serving
 from conftest import Database
 from db.documents import TrustedDocumentsError
-from gateway.asked import PREFLIGHT
-from gateway.trusted import load
+from gateway.http.request import PREFLIGHT
+from gateway.operations.persisted import load
 from process import run
 
 TOOLS = "query Tools($n: Int) { tools(first: $n) { nodes { name } } }"
@@ -211,7 +211,7 @@ async def test_an_invalid_document_is_not_kept(open_: Client) -> None:
 
 
 async def test_no_more_is_kept_than_there_is_room_for(open_: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.trusted.REGISTERED", 1000)
+    monkeypatch.setattr("gateway.operations.persisted.REGISTERED", 1000)
     queries = [f"{{ tools(first: {n}) {{ nodes {{ name }} }} }}{' ' * 300}" for n in range(1, 6)]
     for query in queries:
         await send(open_, query=query, extensions=persisted(query))

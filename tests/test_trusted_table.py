@@ -20,8 +20,8 @@ from db.postgres_url import database_url
 from db.setup import connect as connect_owner
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import Finding, Level
+from gateway.operations.persisted import documents_of
 from gateway.settings import Settings
-from gateway.trusted import documents_of
 from process import Gateway, run, until
 from test_trusted_documents import COSTLY, FILES, INVALID, OTHER, TOOLS, codes, names, persisted, send, sha
 

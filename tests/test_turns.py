@@ -13,7 +13,7 @@ import pytest
 
 from client import Client, serving
 from conftest import Database
-from gateway.documents import MAX_OBJECTS
+from gateway.operations.documents import MAX_OBJECTS
 from schema import exact_json
 from schema.turns import MANY, Level, Loader, Turns, aside
 

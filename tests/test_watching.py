@@ -19,9 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from changing import change, model_in
 from client import Client, serving
 from conftest import Clone, Database, connect, empty_database, execute
-from gateway.metrics import NAMES, OTHER
-from gateway.serving import MetricsBeside
-from gateway.siblings import Siblings
+from gateway.observability.metrics import NAMES, OTHER
+from gateway.observability.worker_metrics import Siblings
+from gateway.server.uvicorn_server import MetricsBeside
 from sockets import listening, peer
 
 PORT = 9464
@@ -324,13 +324,13 @@ async def test_a_database_that_is_away_is_not_ready() -> None:
 
 
 async def test_a_pool_may_be_busy_but_not_for_long(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.health.PATIENCE", 0.1)
+    monkeypatch.setattr("gateway.observability.health.PATIENCE", 0.1)
     async with serving(module_database.gateway_url, pool_size=1) as client, held(module_database, "ml_experiments"):
         asked = asyncio.create_task(client.ask(PLAIN))
         await until(lambda: client.app.state.engine.pool.checkedout() == 1)
         status, body = await readiness(client)
         assert (status, body["database"]) == (200, "busy")
-        monkeypatch.setattr("gateway.health.BUSY", 0.0)
+        monkeypatch.setattr("gateway.observability.health.BUSY", 0.0)
         status, body = await readiness(client)
         assert (status, body["database"]) == (503, "has no connection to spare")
         asked.cancel()

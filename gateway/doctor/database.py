@@ -9,10 +9,10 @@ from db.attach import Severity
 from db.checkup import Checkup
 from db.documents import TrustedDocumentsError
 from db.session import VALUES
+from gateway.auth.roles import ROLES, unknown
 from gateway.doctor.findings import Finding, error, note, ok, warning
-from gateway.roles import ROLES, unknown
+from gateway.operations.persisted import documents_of, known_documents
 from gateway.settings import Settings
-from gateway.trusted import documents_of, known_documents
 
 OLDEST = 14
 """Oldest version of Postgres: triggers are replaced in place since then."""

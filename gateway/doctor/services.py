@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from jwt.exceptions import PyJWTError
 
+from gateway.auth.jwks import read_keys
 from gateway.doctor.findings import Finding, error, ok, warning
-from gateway.jwt_keys import read_keys
 from gateway.settings import Settings
 
 PATIENCE = 5.0

@@ -17,7 +17,7 @@ from db import live
 from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
 from drills.fixtures import CHANGES, Pair
 from drills.postgres import Postgres
-from gateway.following import follow
+from gateway.subscriptions.stream import follow
 from schema.subscriptions import decode, encode
 from sockets import Listening, Peer, listening, peer, until
 from test_live import ALERTS, EVENTS, alert, reasons, record, titles

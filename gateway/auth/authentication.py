@@ -1,0 +1,203 @@
+"""Who asks: from the credential of a request, or of a connection, to a caller.
+
+A credential is verified once and then known for a while, so that most requests cost a look into a dictionary. One that
+is presented and cannot be verified is refused: it never makes its bearer anonymous.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import tokens
+from db.engine import DatabaseError, Identity, ShortReader, translated
+from gateway.auth.jwks import KeysUnavailableError
+from gateway.auth.jwt import InvalidJwtError, Verifier
+from gateway.auth.roles import ROLES, granted
+from gateway.context import ANONYMOUS, Caller
+from gateway.settings import ANON, Settings
+from schema.errors import GatewayError
+
+log = logging.getLogger("gateway.auth")
+
+CAPACITY = 4096
+"""Credentials that are known at a time."""
+JWT_SECONDS = 300.0
+"""How long a JWT is known at most: a key that was taken out of the set is believed no longer."""
+TOKEN_SECONDS = 5.0
+"""How long a service token is known: a revoked one is refused after so many seconds at the latest."""
+MAX_LENGTH = 8192
+UNAUTHORIZED, UNAVAILABLE = 401, 503
+REALM = 'Bearer realm="e2i-gateway"'
+
+
+class UnauthenticatedError(GatewayError):
+    """Nobody can be told from the credential, or there is none where one is needed.
+
+    Over HTTP it has the ``status`` 401 with a ``challenge``, or 503 where nobody could look the credential up.
+    """
+
+    def __init__(
+        self, message: str, *, invalid: bool = False, code: str = "UNAUTHENTICATED", status: int = UNAUTHORIZED
+    ) -> None:
+        super().__init__(code, message)
+        self.challenge = REALM + (f', error="invalid_token", error_description="{_quoted(message)}"' if invalid else "")
+        self.status = status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the refusal."""
+        return {"www-authenticate": self.challenge} if self.status == UNAUTHORIZED else {"retry-after": "1"}
+
+
+def _quoted(message: str) -> str:
+    """A message as a header can carry it: what it quotes of the credential is ASCII already, or left out."""
+    return "".join(c for c in message if c.isascii() and c.isprintable() and c not in '"\\')
+
+
+@dataclass(frozen=True)
+class _Known:
+    caller: Caller
+    until: float
+    """The time (Unix) until which nobody needs to ask again."""
+
+
+class Authentication:
+    """Tells callers by their credentials, by the methods of the settings."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine, writer: AsyncEngine) -> None:
+        self._anonymous = "none" in settings.auth
+        self._only_anonymous = settings.auth == ("none",)
+        self._takes = [words for method, words in _METHODS.items() if method in settings.auth]
+        self._verifier = Verifier(settings) if "jwt" in settings.auth else None
+        self._tokens = "token" in settings.auth
+        self._rls_roles = settings.rls_roles if settings.rls else ()
+        self._token_role = settings.rls_token_role
+        self._nobody = ANONYMOUS
+        if settings.rls and self._anonymous:
+            self._nobody = replace(ANONYMOUS, identity=self._identity(ANON, _as_claims(role=ANON)))
+        self._roles: Mapping[str, Sequence[str]] = {**ROLES, **settings.roles}
+        self._engine = engine
+        self._writer = writer
+        self._known: dict[str, _Known] = {}
+        self._notes: set[asyncio.Task[None]] = set()
+
+    async def authenticate(self, authorization: str | None) -> Caller:
+        """The caller of an ``Authorization`` header, or of the same text in a ``connection_init`` payload.
+
+        Raises:
+            UnauthenticatedError: The credential is missing, malformed, unknown, expired or revoked.
+        """
+        if self._only_anonymous:
+            return self._nobody
+        if authorization is None:
+            if self._anonymous:
+                return self._nobody
+            raise UnauthenticatedError(f"Who asks? Send {_or(self._takes)} as `Authorization: Bearer ...`.")
+        known = self._known.get(authorization)
+        if known is None or known.until <= time.time():
+            known = await self._verified(authorization)
+            self._keep(authorization, known)
+        return known.caller
+
+    async def close(self) -> None:
+        """Waits for what is still being noted."""
+        await asyncio.gather(*self._notes)
+
+    def _keep(self, authorization: str, known: _Known) -> None:
+        self._known.pop(authorization, None)
+        while len(self._known) >= CAPACITY:
+            del self._known[next(iter(self._known))]
+        self._known[authorization] = known
+
+    async def _verified(self, authorization: str) -> _Known:
+        self._known.pop(authorization, None)
+        scheme, _, credential = authorization.partition(" ")
+        credential = credential.strip()
+        if scheme.lower() != "bearer" or not credential:
+            raise UnauthenticatedError("The Authorization header must be `Bearer` and a token.", invalid=True)
+        if len(credential) > MAX_LENGTH:
+            message = f"The token has {len(credential)} characters; at most {MAX_LENGTH} are read."
+            raise UnauthenticatedError(message, invalid=True)
+        if credential.startswith(tokens.PREFIX):
+            return await self._by_token(credential)
+        if self._verifier is None:
+            raise UnauthenticatedError(f"The credential is not {_or(self._takes)}.", invalid=True)
+        return await self._by_jwt(self._verifier, credential)
+
+    async def _by_jwt(self, verifier: Verifier, credential: str) -> _Known:
+        try:
+            claims = await verifier.claims(credential)
+            name, named = verifier.name(claims), verifier.roles(claims)
+            passed = verifier.passed_on(claims) if self._rls_roles else ""
+        except InvalidJwtError as error:
+            raise UnauthenticatedError(str(error), invalid=True) from error
+        except KeysUnavailableError as error:
+            message = "The keys that JWTs are verified with cannot be read at the moment; try again shortly."
+            raise UnauthenticatedError(message, code="KEYS_UNAVAILABLE", status=UNAVAILABLE) from error
+        identity = self._identity(claims.get("role", ANON), passed)
+        roles, scopes = granted(named, self._roles)
+        end = verifier.end(claims)
+        return _Known(Caller(name, scopes, roles, claims, identity, end), min(end, time.time() + JWT_SECONDS))
+
+    async def _by_token(self, credential: str) -> _Known:
+        if not self._tokens:
+            raise UnauthenticatedError("Service tokens are not taken here.", invalid=True)
+        unknown = UnauthenticatedError("The service token is unknown, revoked or expired.", invalid=True)
+        if not tokens.is_token(credential):
+            raise unknown
+        hashed = tokens.digest(credential)
+        try:
+            found = await ShortReader(self._engine).fetch(tokens.LOOKUP, (hashed,))
+        except DatabaseError as error:
+            log.warning("service tokens cannot be looked up: %s", error)
+            message = "Service tokens cannot be looked up at the moment; try again shortly."
+            raise UnauthenticatedError(message, code="DATABASE_UNAVAILABLE", status=UNAVAILABLE) from error
+        if not found:
+            raise unknown
+        name, named, end = found[0]
+        name = f"token:{name}"
+        roles, scopes = granted(named, self._roles)
+        self._note(hashed)
+        identity = self._identity(self._token_role, _as_claims(sub=name, role=self._token_role))
+        return _Known(Caller(name, scopes, roles, {}, identity, end), min(end, time.time() + TOKEN_SECONDS))
+
+    def _identity(self, role: Any, claims: str) -> Identity | None:
+        """Whom the database takes a caller for, where its policies decide too; ``claims`` are JSON."""
+        if not self._rls_roles:
+            return None
+        if role not in self._rls_roles:
+            raise UnauthenticatedError("The credential's role is none that callers may have here.", invalid=True)
+        return Identity(role, claims)
+
+    def _note(self, hashed: str) -> None:
+        """Notes beside the request that a token is in use; that nobody could is no reason to refuse it."""
+        task = asyncio.create_task(self._used(hashed))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _used(self, hashed: str) -> None:
+        try:
+            with translated():
+                async with self._writer.begin() as connection:  # a pooler's connections commit nothing by themselves
+                    await connection.exec_driver_sql(tokens.USED, (hashed,))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the token was good
+            log.debug("the use of a service token could not be noted: %s", error)
+
+
+def _as_claims(**claims: str) -> str:
+    return orjson.dumps(claims).decode()
+
+
+_METHODS = {"jwt": "a JWT", "token": "a service token (e2i_...)"}
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)

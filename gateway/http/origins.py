@@ -1,0 +1,100 @@
+"""Which pages may ask: by the name that they know the server by, and by the site that they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.http.header_cache import remembered
+from gateway.http.headers import headers_of
+from gateway.http.request import PREFLIGHT
+from gateway.operations.refusals import JSON
+from gateway.settings import Settings
+
+TELEMETRY = ("traceparent", "tracestate", "baggage", "sentry-trace")
+"""Headers by which OpenTelemetry and Sentry follow a request from a page; they add them to every one."""
+CLIENTS = (
+    "apollographql-client-name", "apollographql-client-version", "apollo-client-name", "apollo-client-version",
+    "x-apollo-operation-id", "x-apollo-operation-type",
+)  # fmt: skip
+"""Headers that GraphQL clients send beside those of :data:`PREFLIGHT`."""
+
+
+class _Cors(CORSMiddleware):
+    """Lets pages of other sites ask and read; a preflight that is refused says what was, in JSON."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        if answer.status_code < 400:
+            return answer
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        return _refusal(" ".join(self._reasons(request_headers)), answer.status_code, headers)
+
+    def _reasons(self, asked: Headers) -> Iterator[str]:
+        if not self.is_allowed_origin(asked["origin"]):
+            yield f"The origin {asked['origin'][:200]!r} may not ask; GATEWAY_CORS_ORIGINS names those that may."
+        if (method := asked["access-control-request-method"]) not in self.allow_methods:
+            yield f"The method {method[:20]!r} means nothing here; send {' or '.join(self.allow_methods)}."
+        given = (name.strip().lower() for name in asked.get("access-control-request-headers", "").split(","))
+        refused = [] if self.allow_all_headers else [name for name in given if name not in self.allow_headers]
+        if refused := list(filter(None, refused)):
+            names = ", ".join(name[:80] for name in refused[:5])
+            yield f"Pages may not send the header {names}; GATEWAY_CORS_HEADERS names those that they may."
+        if "access-control-request-private-network" in asked:
+            yield "Pages of public sites may not ask a private network."
+
+
+def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
+    """The graph for pages of the sites that the settings name, too."""
+    return _Cors(
+        graph,
+        allow_origins=sorted(settings.cors),
+        allow_methods=("GET", "POST"),
+        allow_headers=("authorization", "if-none-match", *PREFLIGHT, *CLIENTS, *TELEMETRY, *settings.cors_headers),
+        allow_credentials=settings.cors_credentials,
+        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
+        max_age=7200,
+    )
+
+
+def is_of_page(scope: Scope) -> bool:
+    """Whether a page has sent a request, or may have: browsers say where a POST comes from."""
+    return scope["method"] != "POST" or b"origin" in headers_of(scope)
+
+
+_HOST = re.compile(rb"([^\s:/\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")
+
+
+def host_of(scope: Scope) -> bytes:
+    """The name that a request gives the server, in small letters, without a port and a dot at its end.
+
+    It is empty where there is none, where there are several, and where the header has something else in it.
+    """
+    given = [value for name, value in scope["headers"] if name == b"host"]
+    return _name_in(given[0]) if len(given) == 1 else b""
+
+
+@remembered
+def _name_in(header: bytes) -> bytes:
+    found = _HOST.fullmatch(header.lower())
+    return found[1].removesuffix(b".") if found else b""
+
+
+async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses a request to another name: a page can make its own name mean this machine, and read answers then."""
+    message = (
+        "The server is not known by this name, which any page could have made to mean it. Set GATEWAY_HOSTS to the "
+        "names that it is asked by; unset, and with GATEWAY_AUTH=none, they are localhost, 127.0.0.1 and [::1]."
+    )
+    await _refusal(message, 421, {"connection": "close"})(scope, receive, send)
+
+
+def _refusal(message: str, status: int, headers: dict[str, str]) -> Response:
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "CROSS_SITE"}}]})
+    return Response(body, status, headers, JSON)

@@ -1,0 +1,250 @@
+"""What an HTTP request asks: the parameters of GraphQL, out of a URL or a body, within limits, with types checked.
+
+It works on the ASGI messages themselves: an answer by a compiled statement takes less time than a framework's request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.types import Receive, Scope
+
+from db.replica import position_of
+from gateway.http.header_cache import remembered
+from gateway.http.headers import Headers
+from gateway.operations.documents import MARKS, check_values, too_many_values
+from gateway.operations.refusals import JSON, RefusedDocumentError, RefusedError, refuse, request_error
+from gateway.settings import Settings
+from schema import exact_json
+
+MAX_NAME = 256
+"""Characters of an operation's name or a document's id."""
+PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
+"""Headers that a page can send to another origin only after asking it."""
+
+LINGER = 10
+"""Times the limit of a body that are read and thrown away, so that whoever sends too much can hear so."""
+
+LINGER_SECONDS = 5.0
+
+_TYPES = {"operationName": str, "documentId": str, "variables": dict, "extensions": dict}
+
+
+class Asked(NamedTuple):
+    """The parameters of a GraphQL request. Without a ``query``, the id names the document."""
+
+    query: str | None
+    operation_name: str | None
+    variables: dict[str, Any]
+    document_id: str | None = None
+    """A trusted document's, without ``sha256:`` before a hash."""
+    hash: str | None = None
+    """SHA-256 of the document, by the protocol of automatic persisted queries."""
+    after: int | None = None
+    """The position in the database's log that the answer must not be behind."""
+
+
+class DisconnectedError(Exception):
+    """The client went away, and nobody waits for the answer any more."""
+
+
+class Asking:
+    """Reads requests within the limits of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def read(self, scope: Scope, headers: Headers, receive: Receive) -> Asked | list[Asked]:
+        """What a request asks; a list where batches are allowed and one was sent.
+
+        Raises:
+            RefusedError: It is no GraphQL request, or too large.
+            DisconnectedError: The client went away in the middle of it.
+        """
+        method = scope["method"]
+        if method == "POST":
+            try:
+                _require_json(headers.get(b"content-type", b""))
+                _require_plain(headers.get(b"content-encoding", b""))
+            except RefusedError:
+                await self.linger(receive)
+                raise
+            body = self._json(await self._body(headers, receive), "the body")
+            return self._batch(body) if isinstance(body, list) else self.checked(body)
+        if method == "GET":
+            return self._read_url(scope["query_string"], headers)
+        message = f"{method} means nothing here; send queries by GET or POST, mutations by POST."
+        raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="GET, POST")
+
+    def _read_url(self, query_string: bytes, headers: Headers) -> Asked:
+        self._check_site(headers)
+        if len(query_string) > self._settings.max_body_bytes:
+            raise self._too_large(414, len(query_string))
+        try:
+            pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+        except ValueError:
+            raise _bad("The URL has too many parameters.") from None
+        parameters: dict[str, Any] = dict(pairs)
+        for name in ("variables", "extensions"):
+            if name in parameters:
+                parameters[name] = self._json(parameters[name].encode(), f"the parameter {name}")
+        return self.checked(parameters)
+
+    def _check_site(self, headers: Headers) -> None:
+        """A page of another site may not make a browser ask for it: it could not read the answer, but time it."""
+        if headers.get(b"sec-fetch-site") not in {b"cross-site", b"same-site"}:
+            return
+        origin, origins = headers.get(b"origin", b"").decode("latin-1"), self._settings.cors
+        if "*" in origins or origin in origins or any(name.encode() in headers for name in PREFLIGHT):
+            return
+        message = (
+            "A page of another site sent this GET without asking first. Send POST with application/json, or the "
+            f"header {PREFLIGHT[0]}; GATEWAY_CORS_ORIGINS says which sites may read answers."
+        )
+        raise RefusedError(403, request_error("CROSS_SITE", message))
+
+    def _json(self, raw: bytes, where: str) -> Any:
+        limit = self._settings.max_values * max(self._settings.max_batch, 1)
+        if exact_json.holds_more(raw, MARKS * limit):
+            raise RefusedDocumentError(too_many_values(f"{where[0].upper()}{where[1:]} holds", limit))
+        try:
+            return exact_json.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise _bad(f"{where} is not UTF-8 JSON: {error}.") from None
+        except ValueError as error:
+            raise _bad(f"{where} cannot be read: {error}.") from None
+
+    def _batch(self, body: list[Any]) -> list[Asked]:
+        limit = self._settings.max_batch
+        if not limit:
+            message = "Batches are not supported; send one operation a request, with several root fields."
+            raise RefusedError(400, request_error("BAD_REQUEST", message))
+        if not body:
+            raise RefusedError(
+                400, request_error("BAD_REQUEST", "The batch is empty; send at least one request in it.")
+            )
+        if len(body) > limit:
+            advice = "Send several root fields in one operation, or several requests."
+            raise RefusedError(400, refuse("BATCH_LIMIT", "The batch has too many requests", limit, len(body), advice))
+        return [self.checked(one) for one in body]
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        limit = self._settings.max_body_bytes
+        announced = headers.get(b"content-length", b"")
+        size = int(announced[:20]) if announced.isdigit() else 0
+        body = b""
+        received = 0
+        more = size <= LINGER * limit
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise DisconnectedError
+            part = message.get("body", b"")
+            received += len(part)
+            if received <= limit:
+                body += part
+            more = message.get("more_body", False) and received <= LINGER * limit
+        if received > limit or size > limit:
+            raise self._too_large(413, max(size, received))
+        return body
+
+    async def linger(self, receive: Receive) -> None:
+        """Hears a request out that is refused already: whoever still sends does not hear the refusal."""
+        received = 0
+        more = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while more and received <= LINGER * self._settings.max_body_bytes:
+                    message = await receive()
+                    received += len(message.get("body", b""))
+                    more = message.get("more_body", False)
+
+    def _too_large(self, status: int, size: int) -> RefusedError:
+        limit = self._settings.max_body_bytes
+        advice = "Shorten the query, or send less in its variables."
+        error = refuse("BODY_LIMIT", "The request is too large, in bytes", limit, size, advice)
+        return RefusedError(status, error, connection="close")
+
+    def checked(self, parameters: Any) -> Asked:
+        """The parameters with their types checked.
+
+        Raises:
+            RefusedError: One of them is of another type, or too long.
+        """
+        if not isinstance(parameters, dict):
+            raise _bad('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
+        for name, value in parameters.items():
+            if value is not None and name in _TYPES and not isinstance(value, _TYPES[name]):
+                what = "a string" if _TYPES[name] is str else "an object"
+                raise _bad(f"The parameter {name} must be {what} or null.")
+        document_id = hash_ = after = None
+        if named := parameters.get("documentId"):
+            document_id = _short("documentId", named.removeprefix("sha256:")) or None
+        if extensions := parameters.get("extensions"):
+            hash_ = _hash(extensions)
+            after = _position(extensions.get("position"))
+        query = parameters.get("query")
+        is_text = isinstance(query, str) and query and not query.isspace()
+        if not is_text and (query is not None or not (document_id or hash_)):
+            raise _bad("The parameter query is missing; it is the GraphQL document, a string.")
+        operation_name = parameters.get("operationName") or None
+        if operation_name:
+            _short("operationName", operation_name)
+        variables = parameters.get("variables") or {}
+        if variables:
+            check_values(variables, self._settings)
+        return Asked(query, operation_name, variables, document_id, hash_, after)
+
+
+def _position(position: Any) -> int | None:
+    try:
+        return None if position is None else position_of(str(position))
+    except ValueError as error:
+        raise _bad(f"extensions.position: {error}.") from None
+
+
+def _short(name: str, text: str) -> str:
+    if len(text) > MAX_NAME:
+        error = refuse("NAME_LIMIT", f"The parameter {name} is too long", MAX_NAME, len(text), "Shorten it.")
+        raise RefusedError(400, error)
+    return text
+
+
+def _hash(extensions: dict[str, Any]) -> str | None:
+    """The hash of a persisted query, where it is given."""
+    persisted = extensions.get("persistedQuery")
+    if persisted is None:
+        return None
+    hash_ = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    if not isinstance(hash_, str) or not hash_ or persisted.get("version", 1) != 1:
+        raise _bad('extensions.persistedQuery must be {"version": 1, "sha256Hash": "<64 hexadecimal digits>"}.')
+    return _short("sha256Hash", hash_).lower()
+
+
+def _bad(message: str) -> RefusedError:
+    return RefusedError(400, request_error("BAD_REQUEST", message))
+
+
+@remembered
+def _require_json(header: bytes) -> None:
+    """Only JSON: what a page can send to another origin without asking first is refused."""
+    content_type, *options = header.decode("latin-1").split(";")
+    if content_type.strip().lower() != JSON:
+        message = f"The content type {content_type[:80] or '(none)'!r} is not supported; send {JSON}."
+        raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
+    for option in options:
+        name, _, value = option.strip().lower().partition("=")
+        if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
+            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
+
+
+def _require_plain(header: bytes) -> None:
+    coding = header.decode("latin-1").strip().lower()
+    if coding not in {"", "identity"}:
+        message = f"The body is encoded as {coding[:80]!r}; send it as it is, without Content-Encoding."
+        error = request_error("UNSUPPORTED_MEDIA_TYPE", message)
+        raise RefusedError(415, error, **{"accept-encoding": "identity"})

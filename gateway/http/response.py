@@ -1,0 +1,137 @@
+"""How an answer is sent: the media type that is accepted, compressed or not, and whether it is known already."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import Send
+
+from gateway.http.header_cache import remembered
+from gateway.operations.refusals import JSON, RefusedError, request_error
+from gateway.server.http_protocol import Answer
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+
+IN_THREAD = 64_000
+"""Bytes from which an answer is compressed beside the event loop: a few milliseconds of everybody's time."""
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@remembered
+def negotiate(accept: bytes) -> str:
+    """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one.
+
+    Raises:
+        RefusedError: ``NOT_ACCEPTABLE``.
+    """
+    if not accept:
+        return GRAPHQL_RESPONSE
+    qualities = _qualities(accept)
+
+    def quality(media: str) -> float:
+        return next((qualities[name] for name in (media, "application/*", "*/*") if name in qualities), 0.0)
+
+    if max(quality(GRAPHQL_RESPONSE), quality(JSON)) > 0:
+        return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
+    message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
+    raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
+
+
+@remembered
+def encoding(accept: bytes) -> str | None:
+    """``zstd`` or ``gzip`` by ``Accept-Encoding``, gzip where both are as welcome; None: as it is.
+
+    Clients that send what their platform's library offers do not all read zstd well: one that prefers it says so.
+    """
+    qualities = _qualities(accept)
+    other = qualities.get("*", 0.0)
+    zstd_, gzip = qualities.get("zstd", other), qualities.get("gzip", qualities.get("x-gzip", other))
+    if max(zstd_, gzip) <= 0 or qualities.get("identity", 0.0) > max(zstd_, gzip):
+        return None
+    return "gzip" if gzip >= zstd_ else "zstd"
+
+
+async def packed(body: bytes, how: str) -> bytes:
+    """The body compressed."""
+    pack = _zstd if how == "zstd" else _gzip
+    return await asyncio.to_thread(pack, body) if len(body) >= IN_THREAD else pack(body)
+
+
+def _zstd(body: bytes) -> bytes:
+    return zstd.compress(body, level=1)
+
+
+def _gzip(body: bytes) -> bytes:
+    packer = zlib.compressobj(1, wbits=_GZIP)
+    return packer.compress(body) + packer.flush()
+
+
+async def respond(
+    send: Send, status: int, body: bytes, media: str, request_id: str, headers: Mapping[str, str]
+) -> None:
+    """Sends an answer."""
+    sent = [
+        (b"content-type", _CONTENT_TYPES[media]),
+        (b"content-length", b"%d" % len(body)),
+        *_headers(request_id, headers),
+    ]
+    if "connection" in headers or not (isinstance(send, Answer) and send.whole(status, sent, body)):
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def respond_unchanged(send: Send, request_id: str, headers: Mapping[str, str]) -> None:
+    """Says that what the client has is what there is."""
+    await send({"type": "http.response.start", "status": 304, "headers": _headers(request_id, headers)})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _headers(request_id: str, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    sent = [(b"x-request-id", request_id.encode()), (b"vary", b"accept, accept-encoding, authorization")]
+    if headers:
+        sent += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return sent
+
+
+_CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}
+
+
+def entity_tag(data: bytes) -> str:
+    """A weak tag: the same data, whatever it cost to read them and however they are sent."""
+    return f'W/"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
+
+
+def is_known(tag: str | None, if_none_match: bytes | None) -> bool:
+    """Whether a client has what a tag stands for."""
+    if not if_none_match or not tag:
+        return False
+    known = {one.strip().removeprefix("W/") for one in if_none_match.decode("latin-1").split(",")}
+    return "*" in known or tag.removeprefix("W/") in known
+
+
+def _qualities(header: bytes) -> dict[str, float]:
+    """What a header names, in small letters, with how welcome it is."""
+    qualities: dict[str, float] = {}
+    for item in header.decode("latin-1").lower().split(","):
+        name, *options = (part.strip() for part in item.split(";"))
+        if name:
+            given: Any = next((option[2:] for option in options if option.startswith("q=")), "1")
+            qualities.setdefault(name, _quality(given))
+    return qualities
+
+
+def _quality(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,87 @@
+"""What is asked at each scrape: pools of connections, caches, and whether the gateway drains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
+
+from db.lending import turns_of
+from db.replica import Reads
+from db.transaction import Transactions
+from gateway.http.endpoint import GraphQLEndpoint
+
+
+def in_use(engine: AsyncEngine) -> int:
+    """How many connections of the pool somebody holds."""
+    return engine.pool.checkedout() - turns_of(engine).warm if isinstance(engine.pool, QueuePool) else 0
+
+
+def size(engine: AsyncEngine) -> int:
+    """How many connections the pool keeps at most."""
+    return engine.pool.size() if isinstance(engine.pool, QueuePool) else 0
+
+
+def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable[[], Iterable[Metric]]:
+    """Gauges of pools, by their names; changes wait before their own."""
+
+    def waiting(engine: AsyncEngine) -> int:
+        return turns_of(engine).waiting + (changes.waiting if engine is engines["write"] else 0)
+
+    def tell() -> Iterable[Metric]:
+        for name, documentation, count in (
+            ("in_use", "Connections that requests hold.", in_use),
+            ("size", "Connections that there may be.", size),
+            ("waiting", "Statements and changes that wait for a connection.", waiting),
+        ):
+            family = GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
+            for pool, engine in engines.items():
+                family.add_metric([pool], count(engine))
+            yield family
+
+    return tell
+
+
+def caches(graphql: GraphQLEndpoint) -> Callable[[], Iterable[Metric]]:
+    """Hits and misses of plans and documents, and how many are kept."""
+
+    def tell() -> Iterable[Metric]:
+        hits = CounterMetricFamily("e2i_cache_hits", "Requests that found theirs kept.", labels=["cache"])
+        misses = CounterMetricFamily("e2i_cache_misses", "Requests that had theirs made.", labels=["cache"])
+        kept = GaugeMetricFamily("e2i_cache_entries", "What is kept.", labels=["cache"])
+        for name, cache in (("plans", graphql.plans), ("documents", graphql.documents)):
+            hits.add_metric([name], cache.hits)
+            misses.add_metric([name], cache.misses)
+            kept.add_metric([name], len(cache))
+        return hits, misses, kept
+
+    return tell
+
+
+def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
+    """Where requests read, and how far the replica is behind; nothing without one."""
+
+    def tell() -> Iterable[Metric]:
+        if reads.replica is None:
+            return
+        sent = CounterMetricFamily("e2i_reads", "Requests by the database that they read, and why.", labels=["from"])
+        for where, count in reads.sent.items():
+            sent.add_metric([where], count)
+        yield sent
+        yield GaugeMetricFamily("e2i_replica_usable", "Whether reads may go to the replica.", int(reads.usable))
+        if reads.lag is not None:
+            yield GaugeMetricFamily("e2i_replica_lag_seconds", "Seconds that the replica is behind.", reads.lag)
+
+    return tell
+
+
+def admission(graphql: GraphQLEndpoint) -> Callable[[], Iterable[Metric]]:
+    """How many requests are worked on, and how many wait for a place."""
+
+    def tell() -> Iterable[Metric]:
+        yield GaugeMetricFamily("e2i_requests_inside", "Requests that are worked on.", graphql.admission.inside)
+        yield GaugeMetricFamily("e2i_requests_waiting", "Requests that wait.", len(graphql.admission.waiting))
+
+    return tell

@@ -1,0 +1,87 @@
+"""Whether the gateway can answer, as it is asked by whoever sends it requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.engine import OverloadedError, ShortReader
+from db.setup import platform_tables
+from gateway.http.endpoint import GraphQLEndpoint
+from gateway.observability.gauges import in_use, size
+
+log = logging.getLogger("gateway.health")
+
+PATIENCE = 2.0
+"""Seconds for the database to answer one small statement."""
+BUSY = 5.0
+"""Seconds for which all connections may be busy before the gateway says that it cannot answer."""
+
+
+class Health:
+    """Readiness by a real statement, through the pool that requests go through.
+
+    ``reports`` are words of other parts, such as the state of a listener; they are shown and decide nothing.
+    """
+
+    def __init__(self) -> None:
+        self.draining = False
+        """Whether the gateway is about to end; load balancers look elsewhere then."""
+        self.reports: dict[str, Callable[[], str]] = {}
+        self._asking: asyncio.Task[str] | None = None
+        self._busy_since: float | None = None
+
+    async def readiness(self, engine: AsyncEngine, graphql: GraphQLEndpoint) -> tuple[int, dict[str, Any]]:
+        """The HTTP status, 200 or 503, and what is well and what is not."""
+        database = await self._asked(engine)
+        found = {
+            "database": database,
+            "schema": _schema(graphql),
+            **{name: tell() for name, tell in self.reports.items()},
+        }
+        if self.draining:
+            found["gateway"] = "is ending"
+        ready = not self.draining and database in {"ok", "busy"} and found["schema"] in {"ok", _DIFFERS}
+        if not ready:
+            log.warning("not ready", extra=found)
+        return (200 if ready else 503), {"status": "ok" if ready else "unavailable", **found}
+
+    async def _asked(self, engine: AsyncEngine) -> str:
+        """How the database does; however many ask at once, it is asked once at a time."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(engine))
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self, engine: AsyncEngine) -> str:
+        full = in_use(engine) >= size(engine)
+        reader = ShortReader(engine)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await reader.fetch("SELECT 1", ())
+        except (OverloadedError, TimeoutError):
+            if not full:
+                return "does not answer in time"
+            now = time.monotonic()
+            self._busy_since = self._busy_since or now
+            return "busy" if now - self._busy_since < BUSY else "has no connection to spare"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the gateway cannot answer
+            log.debug("the database cannot be reached: %s", error)
+            return "cannot be reached"
+        self._busy_since = None
+        return "ok"
+
+
+_DIFFERS = "differs; `e2i-gateway db check` says how"
+
+
+def _schema(graphql: GraphQLEndpoint) -> str:
+    if not graphql.learned:
+        return "not looked at yet"
+    if graphql.access.missing.tables.issuperset(platform_tables()):
+        return "has none of the platform's tables; `e2i-gateway db migrate` builds them"
+    return _DIFFERS if graphql.access.missing.tables or graphql.access.missing.columns else "ok"

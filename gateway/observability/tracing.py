@@ -1,0 +1,313 @@
+"""Traces to OTLP: a request or an operation over a WebSocket, its plan, its transactions and its statements.
+
+The OTEL_* variables say where they go.
+
+Imported when traces are asked for, and never otherwise: a gateway without them pays nothing. What is traced follows the
+semantic conventions for HTTP, GraphQL and databases; values of variables and parameters of statements are in no span.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping, Sequence
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from graphql import ExecutionResult
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.semconv._incubating.attributes import graphql_attributes as graphql
+from opentelemetry.semconv.attributes import db_attributes as db
+from opentelemetry.semconv.attributes import (
+    error_attributes,
+    http_attributes,
+    network_attributes,
+    server_attributes,
+    url_attributes,
+)
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from db.transaction import Transaction, Transactions
+from gateway.http.endpoint import Begun, Call
+from gateway.observability.request_log import Entry
+from gateway.operations.refusals import RefusedError
+from gateway.settings import SettingsError
+from gateway.subscriptions.stream import Told
+from gateway.websocket.operations import Authenticate, Operations, SocketOperation
+from gateway.websocket.operations import Message as SocketMessage
+from schema.subscriptions import Topic
+
+TEXT = 4_000
+"""Characters of a statement that a span carries."""
+
+
+class _Headers(Getter[Scope]):
+    """Headers of an ASGI scope, for the propagators of W3C's trace context and baggage."""
+
+    def get(self, carrier: Scope, key: str) -> list[str] | None:
+        wanted = key.lower().encode("latin-1")
+        return [value.decode("latin-1") for name, value in carrier["headers"] if name == wanted] or None
+
+    def keys(self, carrier: Scope) -> list[str]:
+        return [name.decode("latin-1") for name, _ in carrier["headers"]]
+
+
+class Tracing:
+    """Makes spans and sends them away, in batches and from a thread of its own.
+
+    Raises:
+        SettingsError: The variables ask for a protocol that is not spoken.
+    """
+
+    def __init__(self) -> None:
+        protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        if protocol not in {None, "", "http/protobuf"}:
+            raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not spoken; traces go by http/protobuf")
+        found = Resource.create()
+        named = not str(found.attributes[SERVICE_NAME]).startswith("unknown_service")
+        own = {SERVICE_VERSION: version("e2i-gateway")} | ({} if named else {SERVICE_NAME: "e2i-gateway"})
+        self._provider = TracerProvider(resource=found.merge(Resource(own)))
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer("gateway", version("e2i-gateway"))
+
+    def close(self) -> None:
+        """Sends what is left and ends. Blocking."""
+        self._provider.shutdown()
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def app(self, app: ASGIApp, route: str) -> ASGIApp:
+        """The application with a span around each of its requests, whose parent is the caller's."""
+        return _Traced(app, route, self._tracer)
+
+    def finished(self, entry: Entry) -> None:
+        """What became known of the request whose span is the current one; its plan gets a span of its own."""
+        span = trace.get_current_span()
+        if not span.is_recording():
+            return
+        entry["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
+        if kind := entry.kind:
+            name = entry.get("operation")
+            span.update_name(f"{kind} {name}" if name else kind)
+            span.set_attribute(graphql.GRAPHQL_OPERATION_TYPE, kind)
+            if name:
+                span.set_attribute(graphql.GRAPHQL_OPERATION_NAME, name)
+        for key in ("cost", "statements", "rows", "compiled", "fallback"):
+            if entry.get(key) is not None:
+                span.set_attribute(f"e2i.{key}", entry[key])
+        if codes := entry.get("refused") or entry.get("errors"):
+            span.set_attribute("e2i.errors", [str(code) for code in codes])
+            span.set_attribute(error_attributes.ERROR_TYPE, str(codes[0]))
+        if entry.planned is not None and entry.plan is not None:
+            ago = time.time_ns() - time.perf_counter_ns()
+            plan = self._tracer.start_span("plan", start_time=ago + int(entry.started * 1e9))
+            plan.set_attribute("e2i.plan", "loaders" if entry.plan.statement is None else "compiled")
+            plan.end(ago + int(entry.planned * 1e9))
+
+    def operations(self, *given: Any) -> Operations:
+        """Operations over sockets with a span for each, and one whenever messages of a subscription are read."""
+        return _TracedOperations(self, self._tracer, *given)
+
+    # -- the database ----------------------------------------------------------------------------------------------
+
+    def transactions(self, engine: AsyncEngine, at_once: int, patience: float) -> Transactions:
+        """Transactions with a span around each, waiting for its turn included."""
+        return _TracedTransactions(engine, at_once, patience, self._tracer)
+
+    def statements(self, engine: AsyncEngine) -> None:
+        """A span for each statement of an engine: of SQLAlchemy's, and of those that go straight to the driver."""
+        attributes = _of_database(engine.url)
+        tracer = self._tracer
+
+        def begin(_c: Any, _cursor: Any, sql: str, _values: Any, context: Any, _many: bool) -> None:  # noqa: FBT001
+            context.traced = tracer.start_span(_name(sql), kind=SpanKind.CLIENT, attributes=attributes | _said(sql))
+
+        def end(_c: Any, _cursor: Any, _sql: str, _values: Any, context: Any, _many: bool) -> None:  # noqa: FBT001
+            context.traced.end()
+
+        def fail(failed: Any) -> None:
+            span: Span | None = getattr(failed.execution_context, "traced", None)
+            if span is not None:
+                _failed(span, failed.original_exception)
+                span.end()
+
+        def heard(query: Any) -> None:
+            if not query.query.startswith(("SELECT", "WITH")):
+                return  # begins and ends of transactions; the spans around them say how long they take
+            now = time.time_ns()
+            span = tracer.start_span(
+                _name(query.query), kind=SpanKind.CLIENT, attributes=attributes | _said(query.query),
+                start_time=now - int(query.elapsed * 1e9),
+            )  # fmt: skip
+            if query.exception is not None:
+                _failed(span, query.exception)
+            span.end(now)
+
+        def connected(connection: Any, _record: Any) -> None:
+            connection.driver_connection.add_query_logger(heard)
+
+        event.listen(engine.sync_engine, "before_cursor_execute", begin)
+        event.listen(engine.sync_engine, "after_cursor_execute", end)
+        event.listen(engine.sync_engine, "handle_error", fail)
+        event.listen(engine.sync_engine, "connect", connected)
+
+
+class _Traced:
+    """An ASGI application with a span around each request."""
+
+    def __init__(self, app: ASGIApp, route: str, tracer: trace.Tracer) -> None:
+        self._app = app
+        self._route = route
+        self._tracer = tracer
+        self._headers = _Headers()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        attributes = {
+            http_attributes.HTTP_REQUEST_METHOD: scope["method"],
+            http_attributes.HTTP_ROUTE: self._route,
+            url_attributes.URL_PATH: scope["path"],
+            url_attributes.URL_SCHEME: scope["scheme"],
+        }
+        name, parent = f"{scope['method']} {self._route}", propagate.extract(scope, getter=self._headers)
+        with self._tracer.start_as_current_span(name, parent, SpanKind.SERVER, attributes) as span:
+
+            async def seen(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    _status(span, message)
+                await send(message)
+
+            await self._app(scope, receive, seen)
+
+
+class _TracedOperations(Operations):
+    """Operations over sockets, with a span for each; the one of a subscription ends when it is set up."""
+
+    def __init__(self, tracing: Tracing, tracer: trace.Tracer, *given: Any) -> None:
+        super().__init__(*given)
+        self._tracing = tracing
+        self._tracer = tracer
+        self._headers = _Headers()
+
+    async def begin(self, payload: dict[str, Any], authenticate: Authenticate, scope: Scope) -> SocketOperation:
+        attributes = {
+            network_attributes.NETWORK_PROTOCOL_NAME: "websocket",
+            http_attributes.HTTP_ROUTE: scope["path"],
+            url_attributes.URL_PATH: scope["path"],
+            url_attributes.URL_SCHEME: scope["scheme"],
+        }
+        parent = propagate.extract(scope, getter=self._headers)
+        span = self._tracer.start_span("GraphQL Operation", parent, SpanKind.SERVER, attributes)
+        try:
+            with _current(span):
+                return await super().begin(payload, authenticate, scope)
+        except BaseException:
+            span.end()
+            raise
+
+    def _made(self, begun: Begun | RefusedError, call: Call, authenticate: Authenticate) -> SocketOperation:
+        span = trace.get_current_span()
+        span.set_attribute("e2i.request_id", call.id)
+        return _TracedOperation(self._tracing, self._tracer, span, self, begun, call, authenticate)
+
+
+class _TracedOperation(SocketOperation):
+    def __init__(self, tracing: Tracing, tracer: trace.Tracer, span: Span, *given: Any) -> None:
+        super().__init__(*given)
+        self._tracing = tracing
+        self._tracer = tracer
+        self._span = span
+
+    async def messages(self) -> AsyncGenerator[SocketMessage]:
+        try:
+            with _current(self._span):
+                async with aclosing(super().messages()) as messages:
+                    async for message in messages:
+                        yield message
+        finally:
+            if self._status >= 500 and self._span.is_recording():
+                self._span.set_status(StatusCode.ERROR)
+            self._span.end()
+
+    def _following(self) -> None:
+        self._tracing.finished(self._call.entry)
+        self._span.end()
+
+    async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
+        """What happens later belongs to no request: it has a trace of its own, which links to the subscription's."""
+        name = self._call.entry.get("operation")
+        attributes = {graphql.GRAPHQL_OPERATION_TYPE: "subscription", "e2i.request_id": self._call.id}
+        attributes |= {graphql.GRAPHQL_OPERATION_NAME: name} if name else {}
+        span = self._tracer.start_span(
+            f"subscription {name} messages" if name else "subscription messages", Context(), SpanKind.SERVER,
+            attributes, links=[trace.Link(self._span.get_span_context())],
+        )  # fmt: skip
+        try:
+            with _current(span):
+                results = await super()._resolved(begun, topic, some)
+                span.set_attribute("e2i.messages", len(results))
+                return results
+        except RefusedError as refused:
+            span.set_attribute(error_attributes.ERROR_TYPE, str((refused.errors[0].extensions or {}).get("code")))
+            raise
+        finally:
+            span.end()
+
+
+def _current(span: Span) -> AbstractContextManager[Span]:
+    """The span is the current one for a while; the words of exceptions, which may hold values, stay out of it."""
+    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
+
+
+class _TracedTransactions(Transactions):
+    def __init__(self, engine: AsyncEngine, at_once: int, patience: float, tracer: trace.Tracer) -> None:
+        super().__init__(engine, at_once, patience)
+        self._tracer = tracer
+
+    @asynccontextmanager
+    async def open(self, *given: Any, **named: Any) -> AsyncIterator[Transaction]:
+        with self._tracer.start_as_current_span("transaction"):
+            async with super().open(*given, **named) as one:
+                yield one
+
+
+def _status(span: Span, message: MutableMapping[str, Any]) -> None:
+    span.set_attribute(http_attributes.HTTP_RESPONSE_STATUS_CODE, message["status"])
+    if message["status"] >= 500:
+        span.set_status(StatusCode.ERROR)
+    for name, value in message.get("headers", ()):
+        if name == b"x-request-id":
+            span.set_attribute("e2i.request_id", value.decode("latin-1"))
+
+
+def _of_database(url: URL) -> dict[str, Any]:
+    found: dict[str, Any] = {db.DB_SYSTEM_NAME: "postgresql", db.DB_NAMESPACE: url.database or ""}
+    if url.host:
+        found |= {server_attributes.SERVER_ADDRESS: url.host, server_attributes.SERVER_PORT: url.port or 5432}
+    return found
+
+
+def _name(sql: str) -> str:
+    return sql[:20].split(maxsplit=1)[0].upper() if sql.strip() else "SQL"
+
+
+def _said(sql: str) -> dict[str, str]:
+    return {db.DB_OPERATION_NAME: _name(sql), db.DB_QUERY_TEXT: sql[:TEXT]}
+
+
+def _failed(span: Span, error: BaseException) -> None:
+    """The kind of an error and its SQLSTATE; its words may hold values."""
+    span.set_attribute(error_attributes.ERROR_TYPE, type(error).__name__)
+    if state := getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None):
+        span.set_attribute(db.DB_RESPONSE_STATUS_CODE, str(state))
+    span.set_status(StatusCode.ERROR)

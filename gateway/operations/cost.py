@@ -1,0 +1,371 @@
+"""What an operation may ask for, checked before any SQL: depth, root fields, fields, and cost in rows.
+
+Each refusal has its own code and says the limit and the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLSchema,
+    OperationType,
+    SelectionSetNode,
+    get_nullable_type,
+    is_list_type,
+)
+
+from db.facts import Facts
+from gateway.operations.introspection import BESIDE_ROWS, ROOTS, Introspection
+from gateway.operations.refusals import SHALLOWER, refuse
+from gateway.operations.scans import COUNTED, Scan, Scans
+from gateway.settings import Settings
+from schema.aggregates import MAX_GROUPS
+from schema.catalogue import Catalogue, RelationField, Type
+from schema.errors import GatewayError
+from schema.fields import FIELDS
+from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
+from schema.selection import Operation, Selection
+from schema.sizes import Sizes, too_large
+
+BYTES_OF_ROW = 500
+"""Bytes of a row in an answer that its point pays for."""
+BYTES_PER_POINT = 250
+"""Bytes of longer rows that cost another point: Postgres writes, and the gateway sends, 100 MB a second."""
+SURELY = 2
+"""How many times as large as the limit the keys of an answer alone must be for it to be refused beforehand."""
+VALUES_PER_POINT = 100
+"""Values of the schema, which Python reads and keeps, that cost as much as a row."""
+VALUE = 16
+"""Bytes of a number or a short word in an answer, with what stands around it and its key."""
+OWN = 60
+"""Bytes of a value of a field that is not the catalogue's: ids, labels, words."""
+BESIDE = 10
+"""Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
+
+
+class Meter:
+    """Measures an operation against the limits and computes its cost in rows."""
+
+    def __init__(self, schema: GraphQLSchema, catalogue: Catalogue, settings: Settings) -> None:
+        self._catalogue = catalogue
+        self._limits = settings
+        self._introspection = Introspection(schema)
+        self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
+
+    def measure(self, operation: Operation, facts: Facts) -> int:
+        """The cost of an operation: the rows that it can answer with, at least one a field of rows, and what it scans.
+
+        Raises:
+            GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT``, ``RELATION_LIMIT``, ``ANSWER_LIMIT``
+                or ``COST_LIMIT``.
+        """
+        limits = self._limits
+        self._check_depth(operation)
+        root = operation.root
+        fields = root.fields
+        if len(fields) > limits.max_root_fields:
+            raise refuse(
+                "ROOT_FIELD_LIMIT",
+                "The operation has too many root fields",
+                limits.max_root_fields,
+                len(fields),
+                "Send several requests.",
+            )
+        about_schema = self._introspection_cost(root)
+        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts), Sizes(facts, limits.max_answer_bytes))
+        price = self._prices[operation.definition.operation]
+        cost = about_schema
+        for selection in fields.values():
+            walk.there = 1
+            cost += price(selection, walk)
+        cost += min(walk.beyond, limits.max_answer_bytes) // BYTES_PER_POINT
+        if walk.steps > limits.max_relations:
+            raise refuse(
+                "RELATION_LIMIT",
+                "The filters and orders go through too many relations",
+                limits.max_relations,
+                walk.steps,
+                "Each counts once for the rows, and for each count, sum and cursor that it is needed for. Ask for less "
+                "at once, or read the rows on the way first and filter by their ids.",
+            )
+        if walk.keys > SURELY * limits.max_answer_bytes:
+            raise too_large(limits.max_answer_bytes, walk.keys)
+        if cost > limits.max_cost:
+            raise self._too_costly(cost, walk)
+        return cost
+
+    @property
+    def _prices(self) -> Mapping[OperationType, Callable[[Selection, _Walk], int]]:
+        return {
+            OperationType.QUERY: self._root_cost,
+            OperationType.MUTATION: self._change_cost,
+            OperationType.SUBSCRIPTION: self._message_cost,
+        }
+
+    def _message_cost(self, selection: Selection, walk: _Walk) -> int:
+        """What one message of a subscription can hold."""
+        return self._below_cost(selection, None, 1, walk)
+
+    def _too_costly(self, cost: int, walk: _Walk) -> GatewayError:
+        worst = max(walk.found, key=lambda scan: scan.points, default=None)
+        if worst and worst.points > self._limits.max_cost // 2:
+            error = refuse(
+                "COST_LIMIT",
+                f"{worst.path} {worst.kind.does.format(rows=worst.rows)}",
+                self._limits.max_cost,
+                cost,
+                worst.kind.advice,
+            )
+            error.extensions = {**(error.extensions or {}), "argument": worst.path}
+            return error
+        return refuse(
+            "COST_LIMIT",
+            "The operation asks for too many rows",
+            self._limits.max_cost,
+            cost,
+            "Lower `first` on the lists along the path, page on with cursors, and count fewer lists at once.",
+        )
+
+    def _introspection_cost(self, root: Selection) -> int:
+        """What is asked of the schema, as if its values were rows that are counted."""
+        names = {field.name for field in root.fields.values()}
+        if not names & ROOTS:
+            return 0
+        limit = self._introspection.limit
+        if not names <= ROOTS | {"__typename"}:
+            limit //= BESIDE_ROWS
+        price = int(self._introspection.price(root))
+        if price > limit:
+            raise refuse(
+                "INTROSPECTION_LIMIT",
+                "The operation asks for too much of the schema, in values",
+                limit,
+                price,
+                "Use the standard introspection query by itself, or __type(name:) for one type.",
+            )
+        return price // VALUES_PER_POINT
+
+    def _root_cost(self, selection: Selection, walk: _Walk) -> int:
+        if selection.name in {"node", "nodes"}:
+            ids = selection.arguments.get("ids")
+            return self._nodes_cost(selection, len(ids) if isinstance(ids, list) else 1, walk)
+        if own := FIELDS.get(selection.name):
+            rows = own.rows(selection.arguments)
+            sizes = {type_.name: walk.scans.rows(type_) for type_ in self._catalogue}
+            read = own.reads(self._catalogue, selection.arguments, sizes)
+            return read + sum(rows.values()) + self._own_cost(selection, rows, own.counted, walk)
+        root = self._catalogue.roots.get(selection.name)
+        if root is None:
+            return 0
+        type_ = self._catalogue[root.target]
+        if not root.many:
+            return 1 + _read(type_, walk.scans.below(type_, type_, 1)) + self._rows_cost(type_, selection, 1, walk)
+        return self._list_cost(type_, selection, None, 1, ROOT_PAGE, walk)
+
+    def _nodes_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
+        """So many rows of one type or of any."""
+        walk.there = rows
+        names = {selection.type_name, *_named_types(selection)} & self._catalogue.types.keys()
+        below = [self._rows_cost(self._catalogue[name], selection, rows, walk) for name in names]
+        return rows + max(below, default=0)
+
+    def _own_cost(self, selection: Selection, rows: Mapping[str, int], counted: Mapping[str, int], walk: _Walk) -> int:
+        """What lies below a field that is not the catalogue's; ``rows`` says which fields hold how many rows."""
+        cost = 0
+        for child in selection.fields.values() if selection.concrete_types() else ():
+            walk.step()
+            walk.write(max(rows.values(), default=1), len(child.key) + OWN)
+            if child.name in rows:
+                cost += self._nodes_cost(child, rows[child.name], walk)
+            elif child.concrete_types():
+                cost += counted.get(child.name, 0) * max(rows.values(), default=0)
+                cost += self._own_cost(child, rows, counted, walk)
+        return cost
+
+    def _change_cost(self, selection: Selection, walk: _Walk) -> int:
+        """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
+        items = (selection.arguments.get("input") or {}).get("items")
+        return self._below_cost(selection, None, len(items) if isinstance(items, list) else 1, walk)
+
+    def _below_cost(self, selection: Selection, parent: Type | None, rows: int, walk: _Walk) -> int:
+        """The cost of a field that the catalogue does not know: by the types of what is below it."""
+        if selection.type_name == "Node":
+            return self._nodes_cost(selection, rows, walk)
+        if type_ := self._catalogue.types.get(selection.type_name):
+            return rows + self._rows_cost(type_, selection, rows, walk)
+        if type_ := self._connections.get(selection.type_name):
+            return self._list_cost(type_, selection, parent, rows, NESTED_PAGE, walk)
+        cost = 0
+        for name in selection.concrete_types():
+            for child in selection.on(name).values():
+                walk.step()
+                if child.concrete_types():
+                    many = is_list_type(get_nullable_type(child.definition.type))
+                    cost += self._below_cost(child, parent, rows * BESIDE if many else rows, walk)
+        return rows + cost
+
+    def _list_cost(
+        self,
+        type_: Type,
+        selection: Selection,
+        parent: Type | None,
+        parents: int,
+        default: int,
+        walk: _Walk,
+        relation: RelationField | None = None,
+    ) -> int:
+        asked = selection.arguments.get("first")
+        asked = selection.arguments.get("last") if asked is None else asked
+        first = default if asked is None else min(max(asked, 0), MAX_PAGE)
+        rows = parents * first
+        listed = walk.scans.below(type_, parent, parents)
+        outer = walk.there
+        walk.there = min(outer * first, walk.scans.below(type_, parent, outer))
+        cost = parents + walk.scan(type_, selection, relation, listed) + _read(type_, listed)
+        for child in selection.fields.values():
+            walk.step()
+            if child.name == "nodes":
+                cost += rows + self._rows_cost(type_, child, rows, walk)
+            elif child.name == "aggregate":
+                groups = MAX_GROUPS if child.arguments.get("groupBy") else 1
+                cost += parents * groups
+                walk.write(outer * min(groups, max(listed // max(parents, 1), 1)), _names(child))
+            elif child.name == "edges":
+                cost += rows
+                walk.write(walk.there, _names(child))
+                for edge in child.fields.values():
+                    if edge.name == "node":
+                        cost += self._rows_cost(type_, edge, rows, walk)
+        walk.there = outer
+        return cost
+
+    def _rows_cost(self, type_: Type, selection: Selection, rows: int, walk: _Walk) -> int:
+        cost = size = keys = 0
+        for child in selection.on(type_.name).values():
+            walk.step()
+            keys += walk.sizes.key(type_, child.key)
+            if leaf := type_.columns.get(child.name):
+                size += walk.sizes.leaf(type_, leaf, child.key)
+                continue
+            size += _names(child)
+            if relation := type_.relations.get(child.name):
+                target = self._catalogue[relation.target]
+                if relation.many:
+                    cost += self._list_cost(target, child, type_, rows, NESTED_PAGE, walk, relation)
+                else:
+                    cost += rows + _read(target, walk.scans.below(target, type_, rows))
+                    cost += self._rows_cost(target, child, rows, walk)
+            elif (made := type_.objects.get(child.name)) and made.sums_up:
+                cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // COUNTED
+            elif child.name in type_.extras:
+                there, certain, walk.certain = walk.there, walk.certain, False
+                cost += self._below_cost(child, type_, rows, walk)
+                walk.there, walk.certain = there, certain
+        walk.write(walk.there, size, keys)
+        return cost
+
+    def _check_depth(self, operation: Operation) -> None:
+        depths: dict[str, int] = {}
+
+        def depth(selections: SelectionSetNode) -> int:
+            deepest = 0
+            for node in selections.selections:
+                if isinstance(node, FragmentSpreadNode):
+                    name = node.name.value
+                    if name not in depths:
+                        depths[name] = depth(operation.fragments[name].selection_set)
+                    below = depths[name]
+                else:
+                    inner = getattr(node, "selection_set", None)
+                    below = (depth(inner) if inner else 0) + isinstance(node, FieldNode)
+                deepest = max(deepest, below)
+            return deepest
+
+        found = depth(operation.definition.selection_set)
+        if found > self._limits.max_depth:
+            raise refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._limits.max_depth, found, SHALLOWER)
+
+
+def _read(type_: Type, rows: int) -> int:
+    """What the rows of a SELECT cost beside their number: it reads what it sums up."""
+    return rows // COUNTED if type_.is_derived else 0
+
+
+def _names(selection: Selection) -> int:
+    """Bytes of an object with its keys and short values, down to where rows begin."""
+    size = len(selection.key) + VALUE
+    for child in selection.fields.values() if len(selection.concrete_types()) == 1 else ():
+        size += len(child.key) + VALUE
+        if child.name == "group" or child.type_name.endswith(("Aggregate", "PageInfo")):
+            size += sum(len(one.key) + VALUE for one in child.fields.values())
+    return size
+
+
+@dataclass
+class _Walk:
+    """Counts the fields that a walk visits: fragments can make few tokens into millions of fields."""
+
+    limit: int
+    scans: Scans
+    sizes: Sizes
+    visited: int = 0
+    there: int = 1
+    """About how many rows there really are at the place at hand, however many are asked for."""
+    certain: bool = True
+    """Whether ``there`` is more than a guess, as it is below fields whose rows are reckoned in lists of some length."""
+    keys: int = 0
+    """Bytes of the keys of rows that Postgres has counted: what the answer has at least, but for filters."""
+    beyond: int = 0
+    """Bytes of the answer, about, that the rows' own points do not pay for."""
+    found: list[Scan] = field(default_factory=list)
+    steps: int = 0
+    """Relations that filters and orders go through."""
+
+    def scan(self, type_: Type, selection: Selection, relation: RelationField | None, rows: int) -> int:
+        """What a list of so many rows reads beyond its page, in points."""
+        found = list(self.scans.list(type_, selection, relation, rows))
+        self.found += found
+        self.steps += sum(one.steps for one in found)
+        return sum(one.points for one in found)
+
+    def write(self, rows: int, size: int, keys: int = 0) -> None:
+        """So many rows, or other objects, of so many bytes are part of the answer; ``keys`` are certain."""
+        self.keys += rows * keys if self.certain else 0
+        self.beyond += rows * max(size - BYTES_OF_ROW, 0)
+
+    def step(self) -> None:
+        self.visited += 1
+        if self.visited > self.limit:
+            raise refuse(
+                "FIELD_LIMIT",
+                "The operation has too many fields once its fragments are spread",
+                self.limit,
+                None,
+                "Select less, or split the operation.",
+            )
+
+
+def _named_types(selection: Selection) -> set[str]:
+    """The types that the fragments directly below a selection are on."""
+    names: set[str] = set()
+    pending: list[SelectionSetNode] = [node.selection_set for node in selection.nodes if node.selection_set]
+    spread: set[str] = set()
+    while pending:
+        for node in pending.pop().selections:
+            if isinstance(node, FieldNode):
+                continue
+            fragment: Any = node
+            if isinstance(node, FragmentSpreadNode):
+                if node.name.value in spread:
+                    continue
+                spread.add(node.name.value)
+                fragment = selection.operation.fragments[node.name.value]
+            if fragment.type_condition:
+                names.add(fragment.type_condition.name.value)
+            pending.append(fragment.selection_set)
+    return names

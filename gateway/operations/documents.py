@@ -1,0 +1,305 @@
+"""Documents: checked for size before they are parsed, parsed and validated once, and kept."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLList,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    ListValueNode,
+    Node,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    get_nullable_type,
+    parse,
+    validate,
+)
+from graphql.validation import NoSchemaIntrospectionCustomRule, ValuesOfCorrectTypeRule, specified_rules
+
+from gateway.operations.refusals import SHALLOWER, RefusedDocumentError, refuse
+from gateway.settings import Settings
+from schema.errors import GatewayError
+from schema.input_errors import PlacedValuesRule
+from schema.plans import KnownOperation
+
+MAX_ERRORS = 20
+"""Errors of one document or of one set of variables that are told; looking for more costs more than it helps."""
+MAX_PAIRS = 3_000
+"""Pairs of selections in one place with one name. Validation compares each two of them, and all that is below."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed and validated document."""
+
+    ast: DocumentNode
+    operations: dict[str, OperationDefinitionNode]
+    fragments: dict[str, FragmentDefinitionNode]
+    asked: dict[str | None, KnownOperation] = field(default_factory=dict)
+    """The operations that were asked for, by the name in the request."""
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation to run.
+
+        Raises:
+            GatewayError: ``OPERATION_NOT_FOUND``: the name is none of the document's, or it is needed and missing.
+        """
+        if found := self.operations.get(name) if name is not None else self._only():
+            return found
+        names = ", ".join(sorted(filter(None, self.operations))[:20]) or "none"
+        if name is not None and self._only() and not any(self.operations):
+            message = (
+                f"The document has no operation {name!r}: its only one has no name. Leave operationName out, or name "
+                "it in the document."
+            )
+        elif name is None:
+            message = f"The document has {len(self.operations)} operations ({names}); say which one in operationName."
+        else:
+            message = f"The document has no operation {name!r}; its operations are: {names}."
+        raise GatewayError("OPERATION_NOT_FOUND", message)
+
+    def _only(self) -> OperationDefinitionNode | None:
+        return next(iter(self.operations.values())) if len(self.operations) == 1 else None
+
+
+class Documents:
+    """Parses and validates documents, and keeps the last ones that were valid.
+
+    ``capacity`` bounds the characters of the texts kept. For each of them a syntax tree takes some 80 bytes, from 50
+    with long names to 280 with short ones: all that are kept take about 12 MB, and 42 MB at the most. A text of more
+    than a tenth of the capacity is not kept.
+    """
+
+    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 150_000) -> None:
+        self._schema = schema
+        self._settings = settings
+        rules = [PlacedValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules]
+        self._rules = [*rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
+        self.hits = self.misses = 0
+        self._capacity = capacity
+        self._size = 0
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, text: str) -> Document:
+        """The document of a text.
+
+        Raises:
+            RefusedDocumentError: It does not parse, is not valid, or is over a limit; with an error for each reason.
+        """
+        if kept := self._kept.get(text):
+            self._kept.move_to_end(text)
+            self.hits += 1
+            return kept
+        self.misses += 1
+        document = self._read(text)
+        if len(text) > self._capacity // 10:
+            return document
+        self._kept[text] = document
+        self._size += len(text)
+        while self._size > self._capacity:
+            dropped, _ = self._kept.popitem(last=False)
+            self._size -= len(dropped)
+        return document
+
+    def _read(self, text: str) -> Document:
+        ast = self._parse(text)
+        self._count(ast)
+        try:
+            errors = validate(
+                self._schema, ast, self._rules, MAX_ERRORS, hide_suggestions=not self._settings.introspection
+            )
+        except RecursionError:
+            raise RefusedDocumentError(self._too_deep(None)) from None
+        if [error.message for error in errors] == ["Validation aborted."]:  # it would recurse, or work, too much
+            raise RefusedDocumentError(self._too_deep(None))
+        if errors:  # the last one may say that there were too many to go on
+            raise RefusedDocumentError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+        return Document(
+            ast,
+            {node.name.value if node.name else "": node for node in _of(ast, OperationDefinitionNode)},
+            {node.name.value: node for node in _of(ast, FragmentDefinitionNode)},
+        )
+
+    def _parse(self, text: str) -> DocumentNode:
+        limits = self._settings
+        if len(text) > limits.max_document:
+            advice = "Split the document, and pass long values as variables."
+            size = refuse("DOCUMENT_LIMIT", "The document is too long", limits.max_document, len(text), advice)
+            raise RefusedDocumentError(size)
+        try:
+            return parse(text, max_lexical_tokens=limits.max_tokens, max_comments=limits.max_tokens)
+        except GraphQLSyntaxError as error:
+            if f"more than {limits.max_tokens} " in error.message:
+                advice = "Split the document, or pass values as variables."
+                what = "The document has too many tokens"
+                raise RefusedDocumentError(refuse("TOKEN_LIMIT", what, limits.max_tokens, None, advice)) from None
+            if "nested too deeply" in error.message:
+                raise RefusedDocumentError(self._too_deep(None)) from None
+            raise RefusedDocumentError(_with_code(error, "GRAPHQL_PARSE_FAILED")) from None
+
+    def _too_deep(self, found: int | None) -> GatewayError:
+        return refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._settings.max_depth, found, SHALLOWER)
+
+    def _count(self, ast: DocumentNode) -> None:
+        """Counts what validation itself is slow on, before it.
+
+        Raises:
+            RefusedDocumentError: There is too much of something.
+        """
+        limits = self._settings
+        aliases = directives = deepest = 0
+        for node, depth in _walk(ast):
+            aliases += isinstance(node, FieldNode) and node.alias is not None
+            directives += isinstance(node, DirectiveNode)
+            deepest = max(deepest, depth)
+        checks = (
+            ("ALIAS_LIMIT", "The document has too many aliases", limits.max_aliases, aliases,
+             "Use nodes(ids:) or a list with arguments in place of many aliased fields."),
+            ("DIRECTIVE_LIMIT", "The document has too many directives", limits.max_directives, directives,
+             "Put @skip and @include on a fragment in place of every field."),
+            ("VALUE_DEPTH_LIMIT", "A value in the document is nested too deeply", limits.max_value_depth, deepest,
+             "Join conditions side by side in `and` or `or`."),
+            ("REPEAT_LIMIT", "The document selects the same fields too often, in pairs of them", MAX_PAIRS, _pairs(ast),
+             "Select each field once, with all that is wanted below it."),
+        )  # fmt: skip
+        for code, what, limit, found, advice in checks:
+            if found > limit:
+                raise RefusedDocumentError(refuse(code, what, limit, found, advice))
+
+
+MARKS = 3
+"""Commas and brackets for each value that variables may hold, above which a request is not even read as JSON: there are
+two at most for each, and some beside the variables."""
+MAX_OBJECTS = 2_500
+"""Objects in the variables that are read by types of the schema, such as filters: some 50 microseconds each, while
+nothing else of the process runs. What stands within JSON is not counted."""
+
+_NESTED = (dict, list)
+
+
+def too_many_values(which: str, limit: int, count: int | None = None) -> GatewayError:
+    """A refusal of values or of objects."""
+    return refuse("VALUE_LIMIT", f"{which} too many values", limit, count, "Send fewer at once.")
+
+
+def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]) -> None:
+    """Counts the objects in the variables that have a type of their own.
+
+    Raises:
+        RefusedDocumentError: There are more than `MAX_OBJECTS`.
+    """
+    count = 0
+    pending = [(type_, variables.get(name)) for name, type_ in types]
+    while pending:
+        type_, value = pending.pop()
+        type_ = get_nullable_type(type_)
+        if isinstance(type_, GraphQLList):
+            pending.extend((type_.of_type, item) for item in (value if isinstance(value, list) else [value]))
+        elif isinstance(type_, GraphQLInputObjectType) and isinstance(value, dict):
+            count += 1
+            fields = type_.fields
+            pending.extend(
+                (fields[name].type, item)
+                for name, item in value.items()
+                if isinstance(item, _NESTED) and name in fields
+            )
+    if count > MAX_OBJECTS:
+        what, advice = "The variables hold too many objects, such as filters", "Use `in` for many values of one field."
+        raise RefusedDocumentError(refuse("VALUE_LIMIT", what, MAX_OBJECTS, count, advice))
+
+
+def check_values(variables: dict[str, Any], settings: Settings) -> None:
+    """Counts what is in the variables, and how deep it is nested, before it is read as what it should be.
+
+    Raises:
+        RefusedDocumentError: There is too much of it.
+    """
+    level: list[Any] = [value for value in variables.values() if isinstance(value, _NESTED)]
+    count, depth = len(variables), 0
+    while level:
+        depth += 1
+        if depth > settings.max_value_depth:
+            advice = "Join conditions side by side in `and` or `or`."
+            what = "A variable is nested too deeply"
+            raise RefusedDocumentError(refuse("VALUE_DEPTH_LIMIT", what, settings.max_value_depth, None, advice))
+        count += sum(len(value) for value in level)
+        if count > settings.max_values:
+            raise RefusedDocumentError(too_many_values("The variables hold", settings.max_values, count))
+        level = [
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, _NESTED)
+        ]
+
+
+def _with_code(error: GraphQLError, code: str) -> GraphQLError:
+    error.extensions = {"code": code, **(error.extensions or {})}
+    return error
+
+
+def _of(ast: DocumentNode, kind: type[Any]) -> Iterator[Any]:
+    return (node for node in ast.definitions if isinstance(node, kind))
+
+
+def _walk(root: Node) -> Iterator[tuple[Node, int]]:
+    """Every node, and how deep it is within lists and objects of a value."""
+    pending: list[tuple[Node, int]] = [(root, 0)]
+    while pending:
+        node, depth = pending.pop()
+        yield node, depth
+        below = depth + isinstance(node, ListValueNode | ObjectValueNode)
+        for key in node.keys:
+            value = getattr(node, key, None)
+            if isinstance(value, Node):
+                pending.append((value, below))
+            elif isinstance(value, list | tuple):
+                pending.extend((item, below) for item in value if isinstance(item, Node))
+
+
+def _pairs(ast: DocumentNode) -> int:
+    """How many pairs of selections stand in one place of an answer with one name; inline fragments are no place.
+
+    Where fields of one name stand together, what is below them stands together too.
+    """
+    found = 0
+    pending: list[list[SelectionSetNode]] = [
+        [node.selection_set]
+        for node in ast.definitions
+        if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while pending:
+        below: dict[str, list[SelectionSetNode]] = {}
+        counts: Counter[str] = Counter()
+        sets = pending.pop()
+        while sets:
+            for node in sets.pop().selections:
+                inner: SelectionSetNode | None = getattr(node, "selection_set", None)
+                if isinstance(node, FieldNode):
+                    key = node.alias.value if node.alias else node.name.value
+                    counts[key] += 1
+                    if inner:
+                        below.setdefault(key, []).append(inner)
+                elif inner:
+                    sets.append(inner)
+                elif isinstance(node, FragmentSpreadNode):
+                    counts["..."] += 1
+        found += sum(count * (count - 1) // 2 for count in counts.values())
+        pending.extend(below.values())
+    return found

@@ -1,0 +1,279 @@
+"""Documents by their id: trusted ones that a deployment knows beforehand, and those that clients have registered.
+
+A file of trusted documents is what GraphQL Code Generator, Relay or Apollo write: a JSON object of ids and documents,
+or Apollo's manifest of operations. A folder has one document a file, whose id is the SHA-256 of its text or its name
+without ``.graphql``. The table ``gateway.trusted_documents`` is read again whenever it has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.documents import ALL, VERSION, TrustedDocument, TrustedDocumentsError, digest
+from db.engine import DatabaseError, ShortReader
+from gateway.http.request import Asked
+from gateway.operations.documents import Documents
+from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error
+from gateway.settings import Settings
+
+log = logging.getLogger("gateway.documents")
+
+Trust = Literal["off", "prefer", "only"]
+
+APOLLO = "apollo-persisted-query-manifest"
+REGISTERED = 2_000_000
+"""Characters of registered documents that a worker keeps."""
+TABLE_SECONDS = 2.0
+"""How often the table is looked at: what was added or removed counts after so many seconds at the latest."""
+
+
+def load(path: Path) -> dict[str, str]:
+    """Trusted documents by their ids; those of a folder by the names of their files, too.
+
+    Raises:
+        TrustedDocumentsError: The file or folder cannot be read, or holds something else.
+    """
+    found = documents_of(path)
+    names = {one.name: one.text for one in found if one.name is not None} if path.is_dir() else {}
+    return {one.id: one.text for one in found} | names
+
+
+def documents_of(path: Path) -> Sequence[TrustedDocument]:
+    """The documents of a file or a folder.
+
+    Raises:
+        TrustedDocumentsError: It cannot be read, or holds something else.
+    """
+    try:
+        if path.is_dir():
+            return _files(path, sorted(path.glob("*.graphql")))
+        if path.suffix == ".graphql":
+            return _files(path, [path])
+        content = orjson.loads(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise TrustedDocumentsError(f"{path} cannot be read: {reason}") from error
+    except orjson.JSONDecodeError as error:
+        raise TrustedDocumentsError(f"{path} is not JSON: {error}") from error
+    names: dict[Any, str] = {}
+    if isinstance(content, dict) and content.get("format") == APOLLO:
+        operations = [one for one in content.get("operations", []) if isinstance(one, dict)]
+        names = {one.get("id"): one["name"] for one in operations if isinstance(one.get("name"), str)}
+        content = {one.get("id"): one.get("body") for one in operations}
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(text, str) for name, text in content.items()
+    ):
+        raise TrustedDocumentsError(f"{path} must be a JSON object of ids and documents, or Apollo's manifest")
+    return [TrustedDocument(id_.removeprefix("sha256:"), text, names.get(id_)) for id_, text in content.items()]
+
+
+def _files(path: Path, files: Sequence[Path]) -> Sequence[TrustedDocument]:
+    if not files:
+        raise TrustedDocumentsError(f"{path} has no file *.graphql")
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    return [TrustedDocument(digest(text), text, name) for name, text in texts.items()]
+
+
+class KnownDocuments:
+    """What ids stand for. ``trust`` says whether others than trusted documents are answered.
+
+    With ``table`` there are more of them than ``trusted``, and until those are read nothing is said not to exist.
+    """
+
+    def __init__(self, trusted: Mapping[str, str], trust: Trust, *, register: bool, table: bool = False) -> None:
+        self._given = trusted
+        self._trusted = trusted
+        self._texts = frozenset(trusted.values())
+        self.read = not table
+        """Whether all that are trusted are known."""
+        self.table = table
+        """Whether some are in the table."""
+        self._trust = trust
+        self._register = register and trust != "only"
+        self._size = 0
+        self._registered: OrderedDict[str, str] = OrderedDict()
+
+    def text(self, asked: Asked) -> str:
+        """The document of a request, by whatever names it.
+
+        Raises:
+            RefusedDocumentError: ``PERSISTED_QUERY_NOT_FOUND``, ``PERSISTED_QUERY_HASH_MISMATCH``,
+                ``DOCUMENT_NOT_FOUND`` or ``DOCUMENT_NOT_TRUSTED``.
+            RefusedError: ``DOCUMENTS_UNAVAILABLE``: it may be in the table, which could not be read yet.
+        """
+        try:
+            return self._text(asked)
+        except RefusedDocumentError as error:
+            if self.read or error.code == "PERSISTED_QUERY_HASH_MISMATCH":
+                raise
+            message = "The trusted documents cannot be read at the moment; try again shortly."
+            raise RefusedError(503, request_error("DOCUMENTS_UNAVAILABLE", message)) from error
+
+    def _text(self, asked: Asked) -> str:
+        if asked.document_id is not None:
+            return self._by_id(asked.document_id, asked.query)
+        if asked.hash is not None:
+            return self._by_hash(asked.hash, asked.query)
+        assert asked.query is not None  # noqa: S101 - a request without it names a document
+        if self._trust == "only" and asked.query not in self._texts:
+            raise _untrusted("This document is not one of those that this gateway knows.")
+        return asked.query
+
+    def check(self, documents: Documents) -> None:
+        """Says in the log which trusted documents cannot be answered; the others are all the same."""
+        for name, text in self._trusted.items():
+            warn_of(name, text, documents)
+
+    def replace(self, table: Mapping[str, str]) -> Mapping[str, str]:
+        """Takes what is in the table now, each known by its id and its SHA-256; returns what is new of it."""
+        new = {id_: text for id_, text in table.items() if self._trusted.get(id_) != text}
+        self._trusted = {**{digest(text): text for text in table.values()}, **table, **self._given}
+        self._texts = frozenset(self._trusted.values())
+        self.read = True
+        return new
+
+    def is_trusted(self, text: str) -> bool:
+        """Whether a document has all that may be asked for: everything, where none is preferred."""
+        return self._trust == "off" or text in self._texts
+
+    def register(self, asked: Asked, text: str) -> None:
+        """Keeps a document, which was found valid, for requests that send its hash alone."""
+        if asked.hash is None or asked.query is None or not self._register or asked.hash in self._registered:
+            return
+        self._registered[asked.hash] = text
+        self._size += len(text)
+        while self._size > REGISTERED:
+            _, dropped = self._registered.popitem(last=False)
+            self._size -= len(dropped)
+
+    def _by_id(self, id_: str, query: str | None) -> str:
+        text = self._trusted.get(id_) or self._registered.get(id_)
+        if text is None:
+            if self._trust == "only":
+                raise _untrusted(f"The document {id_[:80]!r} is not one of those that this gateway knows.")
+            message = f"There is no document {id_[:80]!r}; send the document itself in query."
+            raise RefusedDocumentError(request_error("DOCUMENT_NOT_FOUND", message))
+        if query is not None and query != text:
+            message = "The parameters query and documentId name two documents; send one of them."
+            raise RefusedDocumentError(request_error("PERSISTED_QUERY_HASH_MISMATCH", message))
+        return text
+
+    def _by_hash(self, hash_: str, query: str | None) -> str:
+        if query is None:
+            if (text := self._trusted.get(hash_)) is not None:
+                return text
+            if (text := self._registered.get(hash_)) is not None:
+                self._registered.move_to_end(hash_)
+                return text
+            if self._trust == "only":
+                raise _untrusted("This persisted query is not one of those that this gateway knows.")
+            code = "PERSISTED_QUERY_NOT_FOUND" if self._register else "PERSISTED_QUERY_NOT_SUPPORTED"
+            # the message is what clients of the protocol look for
+            message = "PersistedQueryNotFound" if self._register else "PersistedQueryNotSupported"
+            raise RefusedDocumentError(request_error(code, message))
+        if digest(query) != hash_:
+            message = "extensions.persistedQuery.sha256Hash is not the SHA-256 of the query."
+            raise RefusedDocumentError(request_error("PERSISTED_QUERY_HASH_MISMATCH", message))
+        if self._trust == "only" and query not in self._texts:
+            raise _untrusted("This document is not one of those that this gateway knows.")
+        return query
+
+
+def _untrusted(what: str) -> RefusedDocumentError:
+    message = f"{what} Only trusted documents are answered here; send the documentId of one."
+    return RefusedDocumentError(request_error("DOCUMENT_NOT_TRUSTED", message))
+
+
+def known_documents(settings: Settings) -> KnownDocuments:
+    """The documents that the settings name.
+
+    Raises:
+        TrustedDocumentsError: They cannot be read.
+    """
+    trust, path, table = settings.trusted_documents, settings.trusted_documents_path, settings.trusted_documents_table
+    if trust == "off":
+        return KnownDocuments({}, trust, register=settings.persisted_queries)
+    if path is None and not table:
+        raise TrustedDocumentsError(NOWHERE)
+    given = load(path) if path else {}
+    return KnownDocuments(given, trust, register=settings.persisted_queries, table=table)
+
+
+NOWHERE = (
+    "GATEWAY_TRUSTED_DOCUMENTS needs documents: set GATEWAY_TRUSTED_DOCUMENTS_PATH to a file or folder, or "
+    "GATEWAY_TRUSTED_DOCUMENTS_TABLE=on and add them by `e2i-gateway documents add`"
+)
+
+
+def warn_of(name: str, text: str, documents: Documents) -> bool:
+    """Says in the log why a document cannot be answered, if it cannot."""
+    try:
+        documents.get(text)
+    except RefusedDocumentError as error:
+        log.warning("the trusted document %s cannot be answered: %s", name[:80], error)
+        return True
+    return False
+
+
+class DocumentTable:
+    """Reads the table of trusted documents, and again when it is another one than before."""
+
+    def __init__(self, engine: AsyncEngine, known: KnownDocuments, documents: Documents) -> None:
+        self._engine = engine
+        self._known = known
+        self._documents = documents
+        self._version: str | None = None
+        self._failure = ""
+
+    async def look(self) -> None:
+        """Reads what has changed, if anything has; what was known stays where it cannot be read."""
+        reader = ShortReader(self._engine)
+        try:
+            ((version,),) = await reader.fetch(VERSION, ())
+            if version == self._version:
+                return
+            rows = await reader.fetch(ALL, ())
+        except DatabaseError as error:
+            if str(error) != self._failure:
+                self._failure = str(error)
+                log.warning("the table of trusted documents cannot be read: %s", error)
+            return
+        self._version, self._failure = version, ""
+        new = self._known.replace(dict(map(tuple, rows)))
+        log.info("%d trusted documents are in the table, %d of them new", len(rows), len(new))
+        for id_, text in new.items():
+            await asyncio.sleep(0)  # each takes milliseconds, of which requests want some
+            warn_of(id_, text, self._documents)
+
+    async def look_again(self) -> None:
+        """Looks from time to time."""
+        while True:
+            await asyncio.sleep(TABLE_SECONDS)
+            await self.try_to_look()
+
+    async def try_to_look(self) -> None:
+        """Looks, and goes on where that fails for whatever reason."""
+        try:
+            await self.look()
+        except Exception:
+            log.exception("the table of trusted documents could not be looked at")
+
+
+async def follow_table(
+    engine: AsyncEngine, known: KnownDocuments, documents: Documents, reports: MutableMapping[str, Callable[[], str]]
+) -> Sequence[asyncio.Task[None]]:
+    """Reads the table, if the settings want it, and begins to look at it from time to time."""
+    if not known.table:
+        return ()
+    table = DocumentTable(engine, known, documents)
+    await table.try_to_look()
+    reports["documents"] = lambda: "ok" if known.read else "not read yet"
+    return (asyncio.create_task(table.look_again()),)

@@ -1,0 +1,323 @@
+"""HTTP connections: uvicorn's, without patience for clients that ask nothing, ask without end, or read nothing.
+
+What comes before a request is one is limited in size and time, and what is no HTTP is answered in JSON. Whoever does
+not read an answer is let go; reading slowly is no reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import httptools
+import orjson
+from starlette.types import ASGIApp, Message
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from gateway.http.headers import headers_of
+from gateway.server.framing import (
+    BAD,
+    HEAD_TOO_LARGE,
+    MAX_HEAD,
+    MAX_URL,
+    URL_TOO_LONG,
+    EndedError,
+    RefusedHeadError,
+    asks_for_socket,
+    target,
+    without_upgrade,
+)
+
+LINGER = 2.0
+"""Seconds for which a connection that has ended still takes in, and throws away, what its client sends.
+
+Closed at once, the kernel would reset it, and the client might lose an answer that it has not read yet (RFC 9112, 9.6).
+"""
+
+
+class Connection(HttpToolsProtocol):
+    """A connection whose client has ``patience`` seconds for a head, and to read on at all, however slowly it reads.
+
+    One that never asks anything is closed after as long. Requests are read one behind the other as long as it is beyond
+    doubt where each of them ends: behind one that is refused, answered before it was heard out, or asks for a protocol
+    that is not spoken, no other is read.
+    """
+
+    patience = 30.0
+    url = b""
+    _in_head = True
+    _head = 0
+    _since = 0.0
+    _reading: asyncio.TimerHandle | None = None
+    _unread = 0
+    _running: RequestResponseCycle | None = None
+    """The request that is being answered, or was answered last; uvicorn's ``cycle`` is the one read last."""
+    _becomes_socket = False
+    _again: bytes | None = None
+    """The head of a request that is read once more, without the upgrade that it asks for."""
+    _alone = False
+    """Whether the request that is read now is the last one, whatever it says."""
+    _last = False
+    """Whether no other request is read behind this one."""
+    _ended = False
+    """Whether nothing is read any more."""
+    _refusal: bytes | None = None
+    """What is sent behind the answers that are still due."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self.loop.call_later(self.patience, self._look_at_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch_reading()
+        if self._is_answering:
+            self._give_up()
+        super().connection_lost(exc)
+
+    # -- what is asked ---------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        self._unset_keepalive_if_required()
+        self._feed(data)
+        if self._ended or self._becomes_socket:
+            return
+        if self._in_head:  # then all that came since it began belongs to it
+            self._head += len(data)
+            if len(self.url) > MAX_URL:
+                self._refuse(*URL_TOO_LONG)
+            elif self._head > MAX_HEAD:
+                self._refuse(*HEAD_TOO_LARGE)
+        elif not self._is_answering and not self.transport.is_closing():  # empty lines, which begin no request
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            if self._again is not None:
+                head, self._again, self._alone = self._again, None, True
+                self.parser = httptools.HttpRequestParser(self)
+                self._feed(head + rest)
+            elif rest:
+                self._becomes_socket = False
+                self._refuse(BAD, "Who asks for a WebSocket waits for the answer before it sends anything.")
+            else:
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError as error:
+            self._break_off(error)
+
+    def on_message_begin(self) -> None:
+        if self._last:
+            raise EndedError
+        self._in_head, self._head, self._since = True, 0, self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        scope: Any = self.scope
+        method, version, headers = self.parser.get_method(), self.parser.get_http_version(), headers_of(scope)
+        self.url = target(method, version, self.url, headers)
+        if self.parser.should_upgrade():
+            self._becomes_socket = asks_for_socket(method, version, headers) and not self._is_answering
+            if not self._becomes_socket:
+                self._again = without_upgrade(method, version, self.url, self.headers)
+                return
+        if version == "1.0":
+            self.expect_100_continue = False
+        super().on_headers_complete()
+        if self._becomes_socket:
+            return
+        if self._alone:
+            last(self.cycle, self)
+        self._last = not self.cycle.keep_alive
+
+    def on_message_complete(self) -> None:
+        if self._again is None:
+            super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        return self._becomes_socket
+
+    def _break_off(self, error: httptools.HttpParserError) -> None:
+        """Reads nothing any more, and refuses what could not be read: the head of a request, or its body."""
+        cause, cycle = error.__context__, self.cycle
+        if isinstance(cause, EndedError) or (self._last and not cycle.more_body):
+            self._ended = True
+            return
+        if not self._in_head and cycle is not None and cycle.more_body:
+            if cycle.response_started:
+                self._ended = True
+                self.transport.close()
+                return
+            if cycle is self._running:
+                self._give_up()
+                self._running = None
+            else:
+                self.pipeline.popleft()
+        if isinstance(cause, RefusedHeadError):
+            self._refuse(cause.status, cause.message)
+        else:
+            self._refuse(BAD, "Invalid HTTP request received. The graph is at /graphql, over HTTP/1.1.")
+
+    @property
+    def _is_answering(self) -> bool:
+        return self._running is not None and not self._running.response_complete
+
+    def _give_up(self) -> None:
+        """Tells the application that nobody waits for its answer."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _look_at_head(self) -> None:
+        transport: Any = self.transport
+        if transport.is_closing() or transport.get_protocol() is not self:  # it became a WebSocket
+            return
+        if self._in_head and self.loop.time() - self._since >= self.patience:
+            transport.close()
+        else:
+            self.loop.call_later(self.patience, self._look_at_head)
+
+    def _refuse(self, status: bytes, message: str) -> None:
+        """Answers with an error, in its turn, and closes the connection."""
+        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "BAD_REQUEST"}}]})
+        self._refusal = (
+            b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n" % len(body) + body
+        )
+        self._ended, self._in_head = True, False
+        if not self._is_answering:
+            self._send_refusal(self._refusal)
+
+    def _send_refusal(self, refusal: bytes) -> None:
+        self._refusal = None
+        self.transport.write(refusal)
+        self.linger()
+
+    def linger(self) -> None:
+        """Ends the connection: nothing more is said, and what still comes is not looked at."""
+        self._ended, self._in_head = True, False
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER, self._end)
+
+    def _end(self) -> None:
+        self.transport.close()
+        self._watch_reading()
+
+    # -- what is answered ------------------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        self._running = cycle
+        answer = Answer(cycle, self)
+        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, answer))  # type: ignore[arg-type]
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unwatch_reading()
+
+    def on_response_complete(self) -> None:
+        closes = self._running is not None and not self._running.keep_alive
+        super().on_response_complete()
+        if self._refusal is not None and not self._is_answering and not self.transport.is_closing():
+            self._send_refusal(self._refusal)
+        if closes:  # once all of the answer is read
+            self._watch_reading()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch_reading()
+
+    def _watch_reading(self) -> None:
+        if self._reading is None:
+            self._unread = self.transport.get_write_buffer_size()
+            self._reading = self.loop.call_later(self.patience, self._look_at_reading)
+
+    def _look_at_reading(self) -> None:
+        """However slow a client reads, it may read to the end; one that has read nothing since never will."""
+        self._reading = None
+        left = self.transport.get_write_buffer_size()
+        if left and left >= self._unread:
+            self.transport.abort()
+        elif left:
+            self._watch_reading()
+
+    def _unwatch_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+
+class Lingering:
+    """The transport of a connection's last answer: closing it leaves its client the time to read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.linger()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection.transport, name)
+
+
+def last(cycle: RequestResponseCycle, connection: Connection) -> None:
+    """Has a connection end with an answer, though its client may be sending more."""
+    transport: Any = Lingering(connection)
+    cycle.keep_alive, cycle.transport = False, transport
+
+
+class Answer:
+    """How an answer is sent: uvicorn's ``send``, and a short way for one that is there as a whole.
+
+    Every write is a system call, and costs as much as all that is done for a small query beside its statement.
+    """
+
+    __slots__ = ("_connection", "_cycle")
+
+    def __init__(self, cycle: RequestResponseCycle, connection: Connection) -> None:
+        self._cycle = cycle
+        self._connection = connection
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        cycle = self._cycle
+        if cycle.more_body and not cycle.response_started:  # who hears an answer may leave the rest of the body out
+            last(cycle, self._connection)
+        return cycle.send(message)  # type: ignore[arg-type]
+
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Sends head and body at once, as uvicorn would; False where that has to be asked instead.
+
+        ``headers`` have the length of the body among them, nothing of the connection, and names in small letters.
+        """
+        cycle = self._cycle
+        before = cycle.default_headers
+        ends = not cycle.keep_alive or len(before) > 1  # the date, and that the gateway ends
+        if ends or cycle.more_body or cycle.disconnected or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        headers = before + headers
+        head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(map(b"%b: %b\r\n".__mod__, headers)))
+        if not head.count(b"\n") == head.count(b"\r") == len(headers) + 2:
+            return False  # a header has more than a line
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.writelines((head, body))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+
+def protocol(patience: float) -> type[Connection]:
+    """Connections that wait so many seconds for their clients."""
+    return type("Connection", (Connection,), {"patience": patience})

@@ -1,0 +1,239 @@
+"""One process that answers requests: uvicorn on sockets that are bound already, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import select
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from sqlalchemy.engine import URL
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from db.replica import Changes
+from gateway.app import create_app
+from gateway.http.headers import headers_of
+from gateway.http.origins import host_of, refuse_host
+from gateway.observability.metrics import exposition
+from gateway.observability.worker_metrics import Siblings
+from gateway.server.http_protocol import protocol
+from gateway.settings import Settings
+from gateway.websocket.transport import SocketProtocol
+
+log = logging.getLogger("gateway")
+
+LAST_REQUESTS = 0.5
+"""Seconds after the end of listening in which a request on an open connection is still taken."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Which of the gateway's processes this one is, of how many, and the folder in which they find each other."""
+
+    index: int = 0
+    of: int = 1
+    folder: Path | None = None
+
+
+ALONE = Worker()
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Where the gateway listens: for the graph, and for whoever scrapes its metrics."""
+
+    graph: socket.socket
+    metrics: socket.socket | None = None
+
+    @property
+    def all(self) -> list[socket.socket]:
+        """Both, or the one that there is."""
+        return [self.graph, *([self.metrics] if self.metrics else [])]
+
+
+class MetricsBeside:
+    """``/metrics``, and nothing else, at one address; the application at all others, which never tell them.
+
+    What a reverse proxy sends on cannot reach them, since it comes by the other address. ``address`` is the listening
+    socket's: a host, which may be the one that stands for all, and a port. Scrapers ask by the names of the graph's
+    ``hosts`` (any if there are none), or by the very address that they connect to, which no page can have for its own.
+    """
+
+    def __init__(self, app: Starlette, address: tuple[str, int], hosts: frozenset[bytes], siblings: Siblings) -> None:
+        self._app = app
+        self._host, self._port = address
+        self._hosts = hosts
+        self._siblings = siblings
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        server = scope.get("server")
+        if server and self._is_here(*server):
+            return self._tell(scope, receive, send)
+        return self._app(scope, receive, send)
+
+    def _is_here(self, host: str, port: int) -> bool:
+        """Whether a connection with this end of ours was let in here: no other socket listens at the same address."""
+        same = host == self._host or (self._host in _ALL_HOSTS and (":" in host) == (":" in self._host))
+        return port == self._port and same
+
+    async def _tell(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
+        own = f"[{host}]" if ":" in (host := scope["server"][0]) else host
+        if self._hosts and host_of(scope) not in self._hosts | {own.lower().encode()}:
+            await refuse_host(scope, receive, send)
+        else:
+            await (await self._answer(Request(scope)))(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.url.path != "/metrics" or request.method not in {"GET", "HEAD"}:
+            return Response("The metrics are at /metrics.\n", 404, media_type="text/plain")
+        told, accept = await self._siblings.told(), request.headers.get("accept", "")
+        body, media = await asyncio.to_thread(exposition, told, accept)  # milliseconds, of which requests want some
+        return Response(body, headers={"content-type": media, "cache-control": "no-store"})
+
+
+_ALL_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - they are compared, not bound to
+
+
+class _Forwarded:
+    """uvicorn's middleware for what proxies say of their clients, where one says something."""
+
+    def __init__(self, app: ASGIApp, trusted: list[str] | str) -> None:
+        self._app = app
+        self._proxied: Any = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "lifespan" or _FORWARDED.isdisjoint(headers_of(scope)):
+            return self._app(scope, receive, send)
+        proxied: Awaitable[None] = self._proxied(scope, receive, send)
+        return proxied
+
+
+_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+
+
+class Server(uvicorn.Server):
+    """uvicorn that keeps what stays out of garbage collections, and that may say that it will end before it does."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette, *, drain: float, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain = drain
+        self._on_start = on_start
+        self._ends_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # the schema stays: collections need not walk its million objects again and again
+        self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        if not await super().on_tick(counter):
+            return False
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + self._drain
+            self._app.state.health.draining = True
+        return self.force_exit or time.monotonic() >= self._ends_at
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens no more, answers what is on its way, and says in each answer that the next goes elsewhere.
+
+        Closed at once, a connection whose request is in the kernel already would take it along.
+        """
+        await _let_in(sockets or ())
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        if self.started:  # WebSockets end in their own way; uvicorn would cut off their answers
+            await self._app.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
+        until = time.monotonic() + LAST_REQUESTS
+        while self.server_state.connections and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+
+async def _let_in(listeners: Sequence[socket.socket]) -> None:
+    """Lets those in who have connected by now: the loop takes some at a time, and closing resets others."""
+    queues = select.poll()
+    for listener in listeners:
+        queues.register(listener, select.POLLIN)
+    until = time.monotonic() + LAST_REQUESTS
+    await asyncio.sleep(0)
+    while queues.poll(0) and time.monotonic() < until:  # noqa: ASYNC110 - the loop itself is waited for
+        await asyncio.sleep(0)
+
+
+def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        proxy_headers=False,
+        loop="uvloop",
+        http=protocol(settings.client_timeout),
+        ws=SocketProtocol,
+        ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=settings.ws_ping,
+        ws_ping_timeout=settings.ws_ping,
+        ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
+        log_config=None,
+        access_log=False,
+        server_header=False,  # what serves is nobody's business
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # any number of seconds
+        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
+        lifespan="on",
+    )
+    config.app = _Forwarded(app, config.forwarded_allow_ips)
+    return config
+
+
+def run(
+    settings: Settings,
+    url: URL,
+    sockets: Sockets,
+    *,
+    on_start: Callable[[], None],
+    asked_to_end: Callable[[], bool] = lambda: False,
+    worker: Worker = ALONE,
+) -> bool:
+    """Serves until SIGINT or SIGTERM; says whether it ever began to.
+
+    ``on_start`` is called once it answers; ``asked_to_end`` says whether a signal came before that.
+    """
+    app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replica else None)
+    served: ASGIApp = app
+    siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
+    if sockets.metrics:
+        served = MetricsBeside(app, sockets.metrics.getsockname()[:2], settings.known_hosts, siblings)
+    config = server_config(served, settings)
+
+    def started() -> None:
+        server.should_exit = server.should_exit or asked_to_end()
+        on_start()
+
+    server = Server(config, app, drain=settings.drain, on_start=started)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(server, sockets.all, siblings))
+    return server.started
+
+
+async def _serve(server: Server, sockets: Sequence[socket.socket], siblings: AbstractAsyncContextManager[None]) -> None:
+    async with siblings:
+        await server.serve(list(sockets))

@@ -1,0 +1,408 @@
+"""GraphQL over WebSocket: the protocol `graphql-transport-ws`, to its letter.
+
+A socket that breaks the protocol is closed with the code that the protocol has for it, or with one of RFC 6455's:
+1008 for too many messages, 1009 for one that is too large, 1011 for a peer that answers no ping, 1012 when the gateway
+ends, 1013 for a peer that does not read. Clients connect again after 1012 and 1013.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
+from gateway.context import Caller
+from gateway.operations.documents import MARKS
+from gateway.settings import Settings
+from gateway.websocket.operations import Operations, errors
+from gateway.websocket.transport import DROP, Drop
+from schema import exact_json
+from schema.errors import GatewayError
+
+log = logging.getLogger("gateway.websocket")
+
+PROTOCOL = "graphql-transport-ws"
+WINDOW = 10.0
+"""Seconds in which messages are counted."""
+CHECK_SECONDS = 5.0
+"""How often an open socket's credential is looked at again: it may have been revoked. It ends on time besides."""
+
+INVALID, UNAUTHORIZED, FORBIDDEN, NOT_ACCEPTABLE, TIMEOUT, ALREADY, TOO_MANY = 4400, 4401, 4403, 4406, 4408, 4409, 4429
+"""The protocol's close codes."""
+POLICY, FAULT, RESTART, LATER = 1008, 1011, 1012, 1013
+
+
+class ClosedError(Exception):
+    """The socket is to be closed, with this code and reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason.encode()[:123].decode(errors="ignore")
+
+
+class Sockets:
+    """All WebSockets of this process, as an ASGI application."""
+
+    def __init__(self, operations: Operations, authentication: Authentication, settings: Settings) -> None:
+        self.operations = operations
+        self.authentication = authentication
+        self.settings = settings
+        self.open: set[Socket] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Operations under way, which nobody else may hold."""
+        self._origins = frozenset(one.strip() for one in settings.ws_origins.split(","))
+        self._leaving = False
+        self._left = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if not self._is_allowed(headers):
+            message = (
+                f"Pages of {headers[b'origin'][:200]!r} may not connect here. GATEWAY_WS_ORIGINS names those that may, "
+                f"beside the gateway's own."
+            )
+            await _refuse(send, 403, "ORIGIN_NOT_ALLOWED", message)
+        elif self._leaving or len(self.open) >= self.settings.ws_sockets:
+            message = "As many WebSockets are open as this gateway holds; connect again shortly."
+            await _refuse(send, 503, "TOO_MANY_SOCKETS", message, limit=self.settings.ws_sockets)
+        else:
+            socket = Socket(self, scope, receive, send, headers.get(b"authorization"))
+            self.open.add(socket)
+            try:
+                await socket.run(PROTOCOL if PROTOCOL in scope["subprotocols"] else None)
+            finally:
+                self._remove(socket)
+
+    async def leave(self, seconds: float) -> None:
+        """Closes all sockets for a restart: those with answers under way when these are sent, within the time."""
+        self._leaving = True
+        for socket in list(self.open):
+            socket.leave()
+        if self.open:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._left.wait()
+
+    def _remove(self, socket: Socket) -> None:
+        self.open.discard(socket)
+        if self._leaving and not self.open:
+            self._left.set()
+
+    def _is_allowed(self, headers: Mapping[bytes, str]) -> bool:
+        """Browsers say whose page connects; only they do, and only they lend a page what belongs to its reader."""
+        origin = headers.get(b"origin")
+        if origin is None or origin in self._origins or "*" in self._origins:
+            return True
+        page = urlsplit(origin)
+        with suppress(ValueError):  # a port that is none
+            own = urlsplit(f"{page.scheme}://{headers.get(b'host', '')}")
+            default = {"http": 80, "https": 443}.get(page.scheme)
+            return bool(page.hostname) and (page.hostname, page.port or default) == (own.hostname, own.port or default)
+        return False
+
+
+async def _refuse(send: Send, status: int, code: str, message: str, **details: Any) -> None:
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code, **details}}]})
+    retry = [(b"retry-after", b"1")] if status == 503 else []
+    headers = [(b"content-type", b"application/json"), *retry]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+class Socket:
+    """One WebSocket and the operations under way on it."""
+
+    __slots__ = (
+        "_authorization", "_caller", "_check", "_closed", "_closing", "_count", "_drop", "_initialised", "_leaving",
+        "_main", "_operations", "_receive", "_scope", "_send", "_single", "_sockets", "_window",
+    )  # fmt: skip
+
+    def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send, authorization: str | None) -> None:
+        self._sockets = sockets
+        self._receive = receive
+        self._send = send
+        self._scope = scope
+        self._drop: Drop | None = scope["extensions"].get(DROP)
+        self._authorization = authorization
+        self._caller: Caller | None = None
+        self._initialised = self._leaving = self._closed = False
+        self._closing: ClosedError | None = None
+        self._main: asyncio.Task[Any] | None = None
+        self._check: asyncio.TimerHandle | None = None
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._single = 0
+        """How many of the operations are queries and mutations."""
+        self._window = time.monotonic()
+        self._count = 0
+
+    async def run(self, protocol: str | None) -> None:
+        """Converses until either side closes the socket."""
+        self._main = asyncio.current_task()
+        try:
+            await self._send({"type": "websocket.accept", "subprotocol": protocol})
+            await self._converse(protocol)
+        except ClosedError as closed:
+            await self._close(closed)
+        except asyncio.CancelledError:
+            if self._closing is None or self._main is None:
+                raise
+            self._main.uncancel()
+            await self._close(self._closing)
+        except OSError:  # the peer is gone
+            pass
+        except Exception:
+            log.exception("a socket has failed")
+            await self._close(ClosedError(FAULT, "Something went wrong; it is in the gateway's log"))
+        finally:
+            self._closed = True
+            if self._check is not None:
+                self._check.cancel()
+            for task in self._operations.values():
+                task.cancel()
+
+    def leave(self) -> None:
+        """Closes the socket for a restart, when the answers that are under way are sent."""
+        self._leaving = True
+        if not self._single:
+            self._end(ClosedError(RESTART, "Service restart"))
+
+    def _end(self, closed: ClosedError) -> None:
+        """Has the socket closed, from another task than its own."""
+        if self._closing is None and not self._closed and self._main is not None:
+            self._closing = closed
+            self._main.cancel()
+
+    async def _close(self, closed: ClosedError) -> None:
+        self._closed = True
+        if self._drop is not None:
+            self._drop(closed.code, closed.reason)
+            return
+        with suppress(OSError, RuntimeError):
+            await self._send({"type": "websocket.close", "code": closed.code, "reason": closed.reason})
+
+    # -- what is said ----------------------------------------------------------------------------------------------
+
+    async def _converse(self, protocol: str | None) -> None:
+        if protocol is None:
+            raise ClosedError(NOT_ACCEPTABLE, f"Subprotocol not acceptable: ask for {PROTOCOL}")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._sockets.settings.ws_init_timeout
+        while True:
+            if self._caller is None:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        event = await self._receive()
+                except TimeoutError:
+                    raise ClosedError(TIMEOUT, "Connection initialisation timeout") from None
+            else:
+                event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            await self._hear(event)
+
+    async def _hear(self, event: Message) -> None:
+        self._meter()
+        message = _message(event.get("text"), self._sockets.settings.max_values)
+        match message.get("type"):
+            case "connection_init":
+                await self._initialise(_payload(message))
+            case "ping":
+                payload = _payload(message)
+                await self._say({"type": "pong"} | ({} if payload is None else {"payload": payload}))
+            case "pong":
+                _payload(message)
+            case "subscribe":
+                await self._subscribe(_id(message), message.get("payload"))
+            case "complete":
+                if task := self._operations.pop(_id(message), None):
+                    task.cancel()
+            case other:
+                raise ClosedError(
+                    INVALID, f"Invalid message: there is no type {str(other)[:40]!r} for a client to send"
+                )
+
+    def _meter(self) -> None:
+        now = time.monotonic()
+        if now - self._window > WINDOW:
+            self._window, self._count = now, 0
+        self._count += 1
+        if self._count > self._sockets.settings.ws_messages:
+            raise ClosedError(
+                POLICY, f"Too many messages: at most {self._sockets.settings.ws_messages} in {WINDOW:g} s"
+            )
+
+    async def _say(self, message: Mapping[str, Any]) -> None:
+        await self._write(exact_json.dumps(message).decode())  # a ping may have said something in numbers
+
+    async def _write(self, text: str) -> None:
+        """Sends a message.
+
+        Raises:
+            ClosedError: The peer does not read.
+        """
+        if self._closed:
+            return
+        try:
+            async with asyncio.timeout(self._sockets.settings.ws_send_timeout):
+                await self._send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            raise ClosedError(LATER, "Too slow: messages are not read in time") from None
+
+    # -- who asks --------------------------------------------------------------------------------------------------
+
+    async def _initialise(self, payload: Mapping[str, Any] | None) -> None:
+        if self._initialised:
+            raise ClosedError(TOO_MANY, "Too many initialisation requests")
+        self._initialised = True
+        given = next((value for name, value in (payload or {}).items() if name.lower() == "authorization"), None)
+        if given is not None and not isinstance(given, str):
+            raise ClosedError(FORBIDDEN, "Forbidden: authorization must be a text such as 'Bearer ...'")
+        self._authorization = given or self._authorization
+        try:
+            self._caller = await self._authenticate()
+        except UnauthenticatedError as error:
+            raise ClosedError(LATER, error.message) from None
+        await self._say({"type": "connection_ack"})
+        if self._authorization is not None:
+            self._check_later()
+
+    async def _authenticate(self) -> Caller:
+        """Who asks, now: a credential may have expired since the socket was opened.
+
+        Raises:
+            ClosedError: Nobody, any more.
+            UnauthenticatedError: Nobody could look it up.
+        """
+        try:
+            return await self._sockets.authentication.authenticate(self._authorization)
+        except UnauthenticatedError as error:
+            if error.status == UNAVAILABLE:
+                raise
+            raise ClosedError(FORBIDDEN, f"Forbidden: {error.message}") from None
+
+    def _check_later(self) -> None:
+        until = self._caller.until if self._caller else None
+        seconds = CHECK_SECONDS if until is None else min(CHECK_SECONDS, max(until - time.time(), 0) + 0.01)
+        self._check = asyncio.get_running_loop().call_later(seconds, lambda: self._begin(self._check_again))
+
+    async def _check_again(self) -> None:
+        try:
+            self._caller = await self._authenticate()
+        except UnauthenticatedError:  # nobody can tell: an idle socket hears nothing meanwhile that it might not
+            if self._caller and self._caller.until is not None and self._caller.until <= time.time():
+                raise ClosedError(FORBIDDEN, "Forbidden: The credential has expired.") from None
+            log.debug("a socket's credential could not be looked at")
+        self._check_later()
+
+    # -- operations ------------------------------------------------------------------------------------------------
+
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        async def guarded() -> None:
+            try:
+                await work()
+            except ClosedError as closed:
+                self._end(closed)
+            except OSError:
+                pass  # the peer is gone, as the socket's own task is told
+            except Exception:
+                log.exception("an operation on a socket has failed")
+                self._end(ClosedError(FAULT, "Something went wrong; it is in the gateway's log"))
+
+        task = asyncio.create_task(guarded())
+        self._sockets.tasks.add(task)
+        task.add_done_callback(self._sockets.tasks.discard)
+        return task
+
+    async def _subscribe(self, id_: str, payload: Any) -> None:
+        if self._caller is None:
+            raise ClosedError(UNAUTHORIZED, "Unauthorized: wait for connection_ack before you subscribe")
+        if not isinstance(payload, dict) or not _is_request(payload):
+            raise ClosedError(INVALID, "Invalid message: payload is no GraphQL request; it needs a query, a text")
+        if id_ in self._operations:
+            raise ClosedError(ALREADY, f"Subscriber for {id_} already exists")
+        if self._leaving:
+            return
+        limit = self._sockets.settings.ws_operations
+        if len(self._operations) >= limit:
+            what = f"{limit} operations are under way on this WebSocket, which is the limit; complete one first."
+            refused = GatewayError("TOO_MANY_OPERATIONS", what, limit=limit)
+            await self._say({"id": id_, "type": "error", "payload": errors(refused)})
+            return
+        self._operations[id_] = self._begin(partial(self._operate, id_, payload))
+
+    async def _operate(self, id_: str, payload: dict[str, Any]) -> None:
+        """Runs an operation and sends what comes of it."""
+        task = asyncio.current_task()
+        quoted = orjson.dumps(id_).decode()
+        operation = await self._sockets.operations.begin(payload, self._authenticate, self._scope)
+        self._single += not operation.lasts
+        failed = False
+        try:
+            async with aclosing(operation.messages()) as messages:
+                async for kind, body in messages:
+                    text = body.decode()
+                    await self._write(f'{{"id":{quoted},"type":"{kind}","payload":{text}}}')
+                    failed = kind == "error"
+            if self._operations.get(id_) is task:
+                del self._operations[id_]  # the id is free again before the client knows
+                if not failed:
+                    await self._write(f'{{"id":{quoted},"type":"complete"}}')
+        finally:
+            self._single -= not operation.lasts
+            if self._operations.get(id_) is task:
+                del self._operations[id_]
+            if self._leaving and not self._single:
+                self._end(ClosedError(RESTART, "Service restart"))
+
+
+def _message(text: str | None, most: int) -> dict[str, Any]:
+    if text is None:
+        raise ClosedError(INVALID, "Invalid message: messages are JSON in text frames")
+    if exact_json.holds_more(text, MARKS * most):
+        raise ClosedError(INVALID, f"Invalid message: it holds too many values; the limit is {most}")
+    try:
+        message = exact_json.loads(text)
+    except orjson.JSONDecodeError:
+        raise ClosedError(INVALID, "Invalid message: it is not JSON") from None
+    except ValueError as error:
+        raise ClosedError(INVALID, f"Invalid message: {error}") from None
+    if not isinstance(message, dict):
+        raise ClosedError(INVALID, "Invalid message: it is not an object")
+    return message
+
+
+def _payload(message: Mapping[str, Any]) -> dict[str, Any] | None:
+    payload = message.get("payload")
+    if payload is not None and not isinstance(payload, dict):
+        raise ClosedError(INVALID, "Invalid message: payload must be an object")
+    return payload
+
+
+def _id(message: Mapping[str, Any]) -> str:
+    id_ = message.get("id")
+    if not isinstance(id_, str) or not id_:
+        raise ClosedError(INVALID, "Invalid message: id must be a text that is not empty")
+    return id_
+
+
+def _is_request(payload: Mapping[str, Any]) -> bool:
+    """Whether a payload has the types of a GraphQL request; a persisted query may come without its text."""
+    query, name = payload.get("query"), payload.get("operationName")
+    objects = [payload.get("variables"), payload.get("extensions")]
+    named = isinstance(payload.get("extensions"), dict) or isinstance(payload.get("documentId"), str)
+    return (
+        (isinstance(query, str) or (query is None and named))
+        and (name is None or isinstance(name, str))
+        and all(one is None or isinstance(one, dict) for one in objects)
+    )
