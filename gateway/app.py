@@ -43,6 +43,7 @@ from gateway.settings import Settings
 from gateway.subscriptions.feed import Feed
 from gateway.websocket.operations import Operations
 from gateway.websocket.protocol import Sockets
+from schema.error_codes import ErrorCode
 from schema.schema import build
 
 log = logging.getLogger("gateway")
@@ -234,14 +235,16 @@ async def _readyz(request: Request) -> Response:
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it alone
-    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
+    code = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}.get(error.status_code, ErrorCode.BAD_REQUEST)
     message = f"{error.detail}. The graph is at /graphql."
     body = {"errors": [{"message": message, "extensions": {"code": code}}]}
     return _json(body, error.status_code, error.headers)
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:
-    body = {"errors": [{"message": "Something went wrong; it is in the log.", "extensions": {"code": "INTERNAL"}}]}
+    body = {
+        "errors": [{"message": "Something went wrong; it is in the log.", "extensions": {"code": ErrorCode.INTERNAL}}]
+    }
     return _json(body, 500)
 
 

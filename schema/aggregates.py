@@ -10,6 +10,7 @@ from typing import Any
 import strawberry
 
 from schema.catalogue import ColumnField, Type
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
 from schema.kinds import FINITE, Kind
 from schema.orders import sortable
@@ -184,11 +185,7 @@ def groups(found: list[dict[str, Any]]) -> list[dict[str, Any]] | GatewayError:
     """The groups of one list, or the error that there are too many to answer all of them."""
     if len(found) <= MAX_GROUPS:
         return found
-    return GatewayError(
-        "GROUP_LIMIT",
-        f"There are more than {MAX_GROUPS:,} groups. Group by fewer or coarser keys, or narrow `where`.",
-        limit=MAX_GROUPS,
-    )
+    return GatewayError(ErrorCode.GROUP_LIMIT, limit=MAX_GROUPS)
 
 
 class AggregateTypes:

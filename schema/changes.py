@@ -18,6 +18,7 @@ from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
 from schema import idempotency, ids
 from schema.catalogue import Catalogue, camel
 from schema.effects import CHECKS
+from schema.error_codes import ErrorCode, ProblemCode
 from schema.errors import GatewayError
 from schema.lifecycle import MAX_ITEMS, Refused, Request, Subject, Work, blocked, invalid
 from schema.records import Missing
@@ -205,9 +206,7 @@ async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundin
         except ConflictError:
             await around.transaction.restart()
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - so that the two do not meet again
-    raise GatewayError(
-        "CONFLICT", "Other changes of the same rows kept getting in the way, and nothing was changed; try again."
-    )
+    raise GatewayError(ErrorCode.CONFLICT)
 
 
 async def _attempt(mutation_: Mutation, around: Surroundings, work: Work, key: str | None) -> Any:
@@ -239,7 +238,7 @@ async def _attempt(mutation_: Mutation, around: Surroundings, work: Work, key: s
     except (NotPermittedError, MissingObjectError) as error:
         log.warning("nothing can be changed: %s", error)
         raise GatewayError(
-            "CHANGES_UNAVAILABLE", f"Nothing can be changed here: {unable(error, around.catalogue)}"
+            ErrorCode.CHANGES_UNAVAILABLE, f"Nothing can be changed here: {unable(error, around.catalogue)}"
         ) from (error)
     transaction.wanted = True
     return around.applied(replayed=False, subjects=work.subjects, others=work.others, events_=work.events)
@@ -271,7 +270,7 @@ def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], around: Surrou
 
 
 def _forbidden(message: str) -> Refused:
-    return Refused(Forbidden(code="FORBIDDEN", message=message, path=["input"]))
+    return Refused(Forbidden(code=ProblemCode.FORBIDDEN, message=message, path=["input"]))
 
 
 def _request(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> Request:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import orjson
 
 from schema.catalogue import OrderTerm, Type
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 
@@ -68,7 +69,7 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
 
 
 def invalid(argument: str, why: str) -> GatewayError:
-    return GatewayError("INVALID_CURSOR", f"{argument}: {why}.", argument=argument)
+    return GatewayError(ErrorCode.INVALID_CURSOR, f"{argument}: {why}.", argument=argument)
 
 
 def signature(order: Sequence[OrderTerm]) -> str:

@@ -7,16 +7,18 @@ from typing import Any, Self
 
 from graphql import GraphQLError
 
+from schema.error_codes import ErrorCode
+
 
 class GatewayError(GraphQLError):
     """An error whose message is meant for the client; anything else is masked as ``INTERNAL``.
 
     ``code`` is stable and machine-readable; further details (a limit, a value, an argument) go beside it in
-    ``extensions``.
+    ``extensions``. Without a ``message`` it has the one of its code, filled from the details.
     """
 
-    def __init__(self, code: str, message: str, **details: Any) -> None:
-        super().__init__(message, extensions={"code": code, **details})
+    def __init__(self, code: ErrorCode, message: str | None = None, **details: Any) -> None:
+        super().__init__(message or code.message.format(**details), extensions={"code": code, **details})
 
     @property
     def code(self) -> str:
@@ -25,7 +27,7 @@ class GatewayError(GraphQLError):
 
 def bad_argument(argument: str, message: str) -> GatewayError:
     """An argument's value cannot be used; ``argument`` is its path in the field."""
-    return GatewayError("BAD_USER_INPUT", f"{argument}: {message}", argument=argument)
+    return GatewayError(ErrorCode.BAD_USER_INPUT, f"{argument}: {message}", argument=argument)
 
 
 class Withheld(str):
@@ -45,11 +47,7 @@ class Withheld(str):
 
 def forbidden(scope: str) -> GatewayError:
     """A field that the caller may not read; it is null, the rest of the answer stands."""
-    return GatewayError(
-        "FORBIDDEN_FIELD",
-        f"Reading this needs the scope {scope}, which the caller does not have, so this field has no answer.",
-        scope=scope,
-    )
+    return GatewayError(ErrorCode.FORBIDDEN_FIELD, scope=scope)
 
 
 def lacks(names: Iterable[str]) -> str:
@@ -70,7 +68,7 @@ def missing_object(what: str) -> GatewayError:
     if isinstance(what, Withheld):
         return forbidden(what.scope)
     return GatewayError(
-        "MISSING_IN_DATABASE",
+        ErrorCode.MISSING_IN_DATABASE,
         f"{what} does not exist in the connected database, or is of a wholly other type there, so this field has no "
         "answer. "
         "`e2i-gateway db check` lists every difference.",
@@ -80,4 +78,4 @@ def missing_object(what: str) -> GatewayError:
 
 def unreadable_value(what: str, why: str) -> GatewayError:
     """A stored value that its GraphQL type cannot carry; it is null, the rest of the answer stands."""
-    return GatewayError("UNREPRESENTABLE_VALUE", f"{what} holds {why}; it is answered as null.", column=what)
+    return GatewayError(ErrorCode.UNREPRESENTABLE_VALUE, f"{what} holds {why}; it is answered as null.", column=what)

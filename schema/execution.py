@@ -16,6 +16,7 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
 from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabaseError, Transaction
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.loaders import Loaders
 from schema.records import CUT, WRITTEN
@@ -158,12 +159,9 @@ async def _finish(transaction: Transaction) -> None:
         await asyncio.wait([task])
         raise
     except OutcomeUnknownError as error:
-        raise GatewayError(
-            "OUTCOME_UNKNOWN",
-            "The connection to the database was lost while the change was committed, and the database does not say "
-            "whether it was made. Send it again with the same idempotencyKey: it is made if it was not, and replayed "
-            "if it was.",
-        ) from error
+        raise GatewayError(ErrorCode.OUTCOME_UNKNOWN) from error
     except (ConflictError, RefusedByDatabaseError) as error:
         words = f": {error.words}" if isinstance(error, RefusedByDatabaseError) and error.by_trigger else "."
-        raise GatewayError("CONFLICT", f"The database refused the commit, and nothing was changed{words}") from error
+        raise GatewayError(
+            ErrorCode.CONFLICT, f"The database refused the commit, and nothing was changed{words}"
+        ) from error

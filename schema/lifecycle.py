@@ -19,6 +19,7 @@ from db.transaction import Proof, Transaction
 from schema import exact_json, ids, previews, sql
 from schema.catalogue import STATE, Catalogue, ColumnField, Type
 from schema.effects import EFFECTS
+from schema.error_codes import ProblemCode
 from schema.errors import missing_object
 from schema.filters import text_of
 from schema.guards import ROW, Ask, Obstacle, obstacles
@@ -51,14 +52,16 @@ class Refused(Exception):  # noqa: N818 - not a failure of the gateway: the answ
 def invalid(field_: str, message: str) -> Refused:
     """A value of the input cannot be used; ``field_`` is its path in the input, ``items[3].id``."""
     path = ["input", *field_.replace("[", ".").replace("]", "").split(".")]
-    return Refused(InvalidInput(code="INVALID_INPUT", message=f"{field_}: {message}", path=path, field=field_))
+    return Refused(
+        InvalidInput(code=ProblemCode.INVALID_INPUT, message=f"{field_}: {message}", path=path, field=field_)
+    )
 
 
 def blocked(*blockers: Blocker) -> Refused:
     """Something is in the way."""
     message = "; ".join(blocker.message for blocker in blockers)
     return Refused(
-        TransitionBlocked(code="TRANSITION_BLOCKED", message=message, path=["input"], blockers=list(blockers))
+        TransitionBlocked(code=ProblemCode.TRANSITION_BLOCKED, message=message, path=["input"], blockers=list(blockers))
     )
 
 
@@ -179,12 +182,16 @@ class Work:
             path = ["input", *subject.field.replace("[", ".").replace("]", "").split(".")]
             if row is None:
                 message = f"There is no {type_.name} with the id {subject.id[:80]!r}."
-                raise Refused(NotFound(code="NOT_FOUND", message=message, path=path, node_id=subject.id))  # type: ignore[arg-type]
+                raise Refused(NotFound(code=ProblemCode.NOT_FOUND, message=message, path=path, node_id=subject.id))  # type: ignore[arg-type]
             if subject.version is not None and subject.version != row.version:
                 message = f"{row.id} has changed: its version is {row.version}, not {subject.version[:40]}."
                 raise Refused(
                     StaleVersion(
-                        code="STALE_VERSION", message=message, path=path, expected=subject.version, current_id=row.id
+                        code=ProblemCode.STALE_VERSION,
+                        message=message,
+                        path=path,
+                        expected=subject.version,
+                        current_id=row.id,
                     )
                 )
             rows.append(row)
@@ -319,7 +326,7 @@ class Work:
             may = f"it may become {', '.join(names)}" if names else "it stays so"
             raise Refused(
                 IllegalTransition(
-                    code="ILLEGAL_TRANSITION",
+                    code=ProblemCode.ILLEGAL_TRANSITION,
                     message=f"{row.id} is {lifecycle.shown(text)} and cannot become {to.name}; {may}.",
                     path=["input"],
                     from_=lifecycle.shown(text),

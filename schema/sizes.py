@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from db.facts import Facts
 from schema.catalogue import ColumnField, Type
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 FIXED = {"ID": 45, "UUID": 38, "Int": 8, "BigInt": 12, "Float": 12, "Boolean": 5, "DateTime": 29, "Date": 12}
@@ -60,8 +61,8 @@ def too_large(limit: int, found: int | None = None) -> GatewayError:
     details = {"limit": limit} | ({} if found is None else {"value": found})
     asked = "" if found is None else f" (about {found:,} asked)"
     return GatewayError(
-        "ANSWER_LIMIT",
-        f"The answer is too large, in bytes: the limit is {limit:,}{asked}. Lower `first` on the lists along the path "
+        ErrorCode.ANSWER_LIMIT,
+        f"{ErrorCode.ANSWER_LIMIT.message}: the limit is {limit:,}{asked}. Lower `first` on the lists along the path "
         "and page on, or select fewer fields, and short aliases.",
         **details,
     )

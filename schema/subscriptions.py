@@ -22,6 +22,7 @@ from db.models.g07_model_monitoring import AlertStatus, DriftSeverity
 from schema import cursors, ids
 from schema.arguments import parse_id, type_of
 from schema.catalogue import Catalogue
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
 from schema.records import Record
 from schema.types import Info, Types, selection_of, taking
@@ -91,7 +92,7 @@ def superseded(place: Place | None, **details: Any) -> GatewayError:
     cursor = None if place is None else encode(place)
     on = "without `after`" if cursor is None else "with extensions.cursor as `after`: nothing is left out from there on"
     return GatewayError(
-        "HISTORY_CHANGED",
+        ErrorCode.HISTORY_CHANGED,
         "Another server has taken over the database, or it was set back: it may lack changes that were told before. "
         f"Read again what you keep of them, and subscribe {on}.",
         cursor=cursor,

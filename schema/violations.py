@@ -8,6 +8,7 @@ import re
 from db.engine import DatabaseError, ReadOnlyError
 from db.transaction import RefusedByDatabaseError
 from schema.catalogue import Catalogue, Type, camel
+from schema.error_codes import BlockerCode
 
 log = logging.getLogger("gateway.changes")
 
@@ -17,7 +18,7 @@ _KEY = re.compile(r"^Key \(([^)]*)\)=")
 
 def violation(  # noqa: PLR0911 - one line for each kind
     error: RefusedByDatabaseError, catalogue: Catalogue
-) -> tuple[str, str]:
+) -> tuple[BlockerCode, str]:
     """Code and message of a refusal; what the database said of it is in the log.
 
     A trigger's own words are handed on: they are written for whoever makes the change.
@@ -28,22 +29,28 @@ def violation(  # noqa: PLR0911 - one line for each kind
     fields = _fields(error, type_)
     match error.state:
         case "23505":
-            return "NOT_UNIQUE", f"there is another {row} with the same {fields or 'key'} already; nothing was changed"
+            return (
+                BlockerCode.NOT_UNIQUE,
+                f"there is another {row} with the same {fields or 'key'} already; nothing was changed",
+            )
         case "23503" if "still referenced" in error.detail:
-            return "STILL_REFERENCED", f"other rows still refer to this one by {fields or 'its key'}"
+            return BlockerCode.STILL_REFERENCED, f"other rows still refer to this one by {fields or 'its key'}"
         case "23503":
-            return "NO_SUCH_ROW", f"{fields or 'a reference'} of {row} would name a row that does not exist"
+            return BlockerCode.NO_SUCH_ROW, f"{fields or 'a reference'} of {row} would name a row that does not exist"
         case "23514":
-            return "CHECK_FAILED", f"{row} would hold a value that a rule of the database does not allow"
+            return BlockerCode.CHECK_FAILED, f"{row} would hold a value that a rule of the database does not allow"
         case "23P01":
             return (
-                "NOT_EXCLUSIVE",
+                BlockerCode.NOT_EXCLUSIVE,
                 f"{row} would stand beside another one that excludes it{fields and f', by {fields}'}",
             )
         case "23502":
-            return "VALUE_MISSING", f"the database wants a value in {fields} of {row}, which the gateway does not know"
+            return (
+                BlockerCode.VALUE_MISSING,
+                f"the database wants a value in {fields} of {row}, which the gateway does not know",
+            )
         case _:
-            return "REFUSED_BY_DATABASE", f"the database does not allow it: {error.words}"
+            return BlockerCode.REFUSED_BY_DATABASE, f"the database does not allow it: {error.words}"
 
 
 def unable(error: DatabaseError, catalogue: Catalogue) -> str:

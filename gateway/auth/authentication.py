@@ -23,6 +23,7 @@ from gateway.auth.jwt import InvalidJwtError, Verifier
 from gateway.auth.roles import ROLES, granted
 from gateway.context import ANONYMOUS, Caller
 from gateway.settings import ANON, Settings
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.auth")
@@ -45,7 +46,12 @@ class UnauthenticatedError(GatewayError):
     """
 
     def __init__(
-        self, message: str, *, invalid: bool = False, code: str = "UNAUTHENTICATED", status: int = UNAUTHORIZED
+        self,
+        message: str,
+        *,
+        invalid: bool = False,
+        code: ErrorCode = ErrorCode.UNAUTHENTICATED,
+        status: int = UNAUTHORIZED,
     ) -> None:
         super().__init__(code, message)
         self.challenge = REALM + (f', error="invalid_token", error_description="{_quoted(message)}"' if invalid else "")
@@ -140,8 +146,8 @@ class Authentication:
         except InvalidJwtError as error:
             raise UnauthenticatedError(str(error), invalid=True) from error
         except KeysUnavailableError as error:
-            message = "The keys that JWTs are verified with cannot be read at the moment; try again shortly."
-            raise UnauthenticatedError(message, code="KEYS_UNAVAILABLE", status=UNAVAILABLE) from error
+            message = ErrorCode.KEYS_UNAVAILABLE.message
+            raise UnauthenticatedError(message, code=ErrorCode.KEYS_UNAVAILABLE, status=UNAVAILABLE) from error
         identity = self._identity(claims.get("role", ANON), passed)
         roles, scopes = granted(named, self._roles)
         end = verifier.end(claims)
@@ -159,7 +165,7 @@ class Authentication:
         except DatabaseError as error:
             log.warning("service tokens cannot be looked up: %s", error)
             message = "Service tokens cannot be looked up at the moment; try again shortly."
-            raise UnauthenticatedError(message, code="DATABASE_UNAVAILABLE", status=UNAVAILABLE) from error
+            raise UnauthenticatedError(message, code=ErrorCode.DATABASE_UNAVAILABLE, status=UNAVAILABLE) from error
         if not found:
             raise unknown
         name, named, end = found[0]

@@ -39,7 +39,7 @@ from gateway.operations.budgets import Budgets, Left, account, used
 from gateway.operations.cost import Meter
 from gateway.operations.deadline import Leash, Patience
 from gateway.operations.documents import MAX_ERRORS, Document, Documents, check_objects
-from gateway.operations.errors import DATABASE_UNAVAILABLE, Reporter
+from gateway.operations.errors import Reporter
 from gateway.operations.introspection import AboutSchema
 from gateway.operations.limiter import Admission
 from gateway.operations.persisted import KnownDocuments
@@ -49,6 +49,7 @@ from gateway.settings import Settings
 from schema import exact_json
 from schema.answers import Execution, Outcome
 from schema.catalogue import Catalogue
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, missing_object
 from schema.indexes import Indexes
 from schema.loaders import Loaders
@@ -224,7 +225,7 @@ class GraphQLEndpoint:
             if leash.receive is None:
                 seconds = self._patience.seconds
                 message = f"The request did not arrive within {seconds:g} seconds."
-                error = request_error("REQUEST_TIMEOUT", message, limit=seconds)
+                error = request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds)
                 raise RefusedError(408, error, connection="close") from None
             raise self._too_late(call) from None
 
@@ -233,7 +234,7 @@ class GraphQLEndpoint:
         message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
         if call.changes:
             message += " A change that was being committed may have been made: the same idempotencyKey tells."
-        return RefusedError(504, request_error("REQUEST_TIMEOUT", message, limit=seconds))
+        return RefusedError(504, request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds))
 
     async def _batch(self, batch: list[Asked], call: Call) -> list[dict[str, Any]]:
         """One answer for each request, one after another; together they may cost what one may."""
@@ -505,11 +506,10 @@ class GraphQLEndpoint:
 
     def _look_at_kind(self, kind: str, call: Call) -> None:
         if kind == "subscription" and not call.by_socket:
-            message = "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws."
-            raise RefusedDocumentError(request_error("SUBSCRIPTION_OVER_HTTP", message))
+            raise RefusedDocumentError(GatewayError(ErrorCode.SUBSCRIPTION_OVER_HTTP))
         if call.by_get:
             message = f"A {kind} changes something and cannot be sent by GET; use POST."
-            raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="POST")
+            raise RefusedError(405, request_error(ErrorCode.METHOD_NOT_ALLOWED, message), allow="POST")
         call.changes = kind == "mutation"
 
     def _operation(self, document: Document, name: str | None) -> KnownOperation:
@@ -529,7 +529,7 @@ class GraphQLEndpoint:
             advice = "Lower `first` on the lists along the path, or ask in requests of their own."
             if room == self._settings.max_untrusted_cost:
                 advice = "Only trusted documents may ask for more. Lower `first` on the lists along the path."
-            raise RefusedDocumentError(refuse("COST_LIMIT", "The operation asks for too many rows", room, cost, advice))
+            raise RefusedDocumentError(refuse(ErrorCode.COST_LIMIT, room, cost, advice))
         return plan, cost
 
     def _tag(self, asked: Asked, answer: dict[str, Any], call: Call) -> None:
@@ -566,6 +566,6 @@ def _judged(result: Outcome, call: Call) -> tuple[int, dict[str, Any]]:
     codes = {error["extensions"]["code"] for error in errors}
     call.entry["errors"] = sorted(codes)
     answered = result.data is not None and any(value is not None for value in result.data.values())
-    if not answered and codes <= {DATABASE_UNAVAILABLE, "OVERLOADED"}:
+    if not answered and codes <= {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.OVERLOADED}:
         return 503, {"errors": errors[:1], "data": None}
     return 200, {"errors": errors, "data": result.data}

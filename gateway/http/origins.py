@@ -16,6 +16,7 @@ from gateway.http.headers import headers_of
 from gateway.http.request import PREFLIGHT
 from gateway.operations.refusals import JSON
 from gateway.settings import Settings
+from schema.error_codes import ErrorCode
 
 TELEMETRY = ("traceparent", "tracestate", "baggage", "sentry-trace")
 """Headers by which OpenTelemetry and Sentry follow a request from a page; they add them to every one."""
@@ -96,5 +97,5 @@ async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _refusal(message: str, status: int, headers: dict[str, str]) -> Response:
-    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "CROSS_SITE"}}]})
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": ErrorCode.CROSS_SITE}}]})
     return Response(body, status, headers, JSON)

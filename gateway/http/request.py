@@ -20,6 +20,7 @@ from gateway.operations.documents import MARKS, check_values, too_many_values
 from gateway.operations.refusals import JSON, RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.settings import Settings
 from schema import exact_json
+from schema.error_codes import ErrorCode
 
 MAX_NAME = 256
 """Characters of an operation's name or a document's id."""
@@ -78,7 +79,7 @@ class Asking:
         if method == "GET":
             return self._read_url(scope["query_string"], headers)
         message = f"{method} means nothing here; send queries by GET or POST, mutations by POST."
-        raise RefusedError(405, request_error("METHOD_NOT_ALLOWED", message), allow="GET, POST")
+        raise RefusedError(405, request_error(ErrorCode.METHOD_NOT_ALLOWED, message), allow="GET, POST")
 
     def _read_url(self, query_string: bytes, headers: Headers) -> Asked:
         self._check_site(headers)
@@ -105,7 +106,7 @@ class Asking:
             "A page of another site sent this GET without asking first. Send POST with application/json, or the "
             f"header {PREFLIGHT[0]}; GATEWAY_CORS_ORIGINS says which sites may read answers."
         )
-        raise RefusedError(403, request_error("CROSS_SITE", message))
+        raise RefusedError(403, request_error(ErrorCode.CROSS_SITE, message))
 
     def _json(self, raw: bytes, where: str) -> Any:
         limit = self._settings.max_values * max(self._settings.max_batch, 1)
@@ -122,14 +123,14 @@ class Asking:
         limit = self._settings.max_batch
         if not limit:
             message = "Batches are not supported; send one operation a request, with several root fields."
-            raise RefusedError(400, request_error("BAD_REQUEST", message))
+            raise RefusedError(400, request_error(ErrorCode.BAD_REQUEST, message))
         if not body:
             raise RefusedError(
-                400, request_error("BAD_REQUEST", "The batch is empty; send at least one request in it.")
+                400, request_error(ErrorCode.BAD_REQUEST, "The batch is empty; send at least one request in it.")
             )
         if len(body) > limit:
             advice = "Send several root fields in one operation, or several requests."
-            raise RefusedError(400, refuse("BATCH_LIMIT", "The batch has too many requests", limit, len(body), advice))
+            raise RefusedError(400, refuse(ErrorCode.BATCH_LIMIT, limit, len(body), advice))
         return [self.checked(one) for one in body]
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
@@ -166,7 +167,7 @@ class Asking:
     def _too_large(self, status: int, size: int) -> RefusedError:
         limit = self._settings.max_body_bytes
         advice = "Shorten the query, or send less in its variables."
-        error = refuse("BODY_LIMIT", "The request is too large, in bytes", limit, size, advice)
+        error = refuse(ErrorCode.BODY_LIMIT, limit, size, advice)
         return RefusedError(status, error, connection="close")
 
     def checked(self, parameters: Any) -> Asked:
@@ -209,7 +210,7 @@ def _position(position: Any) -> int | None:
 
 def _short(name: str, text: str) -> str:
     if len(text) > MAX_NAME:
-        error = refuse("NAME_LIMIT", f"The parameter {name} is too long", MAX_NAME, len(text), "Shorten it.")
+        error = refuse(ErrorCode.NAME_LIMIT, MAX_NAME, len(text), "Shorten it.", f"The parameter {name} is too long")
         raise RefusedError(400, error)
     return text
 
@@ -226,7 +227,7 @@ def _hash(extensions: dict[str, Any]) -> str | None:
 
 
 def _bad(message: str) -> RefusedError:
-    return RefusedError(400, request_error("BAD_REQUEST", message))
+    return RefusedError(400, request_error(ErrorCode.BAD_REQUEST, message))
 
 
 @remembered
@@ -235,16 +236,16 @@ def _require_json(header: bytes) -> None:
     content_type, *options = header.decode("latin-1").split(";")
     if content_type.strip().lower() != JSON:
         message = f"The content type {content_type[:80] or '(none)'!r} is not supported; send {JSON}."
-        raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", message))
+        raise RefusedError(415, request_error(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message))
     for option in options:
         name, _, value = option.strip().lower().partition("=")
         if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
-            raise RefusedError(415, request_error("UNSUPPORTED_MEDIA_TYPE", f"Send UTF-8, not {value[:80]!r}."))
+            raise RefusedError(415, request_error(ErrorCode.UNSUPPORTED_MEDIA_TYPE, f"Send UTF-8, not {value[:80]!r}."))
 
 
 def _require_plain(header: bytes) -> None:
     coding = header.decode("latin-1").strip().lower()
     if coding not in {"", "identity"}:
         message = f"The body is encoded as {coding[:80]!r}; send it as it is, without Content-Encoding."
-        error = request_error("UNSUPPORTED_MEDIA_TYPE", message)
+        error = request_error(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
         raise RefusedError(415, error, **{"accept-encoding": "identity"})

@@ -14,6 +14,7 @@ from starlette.types import Send
 from gateway.http.header_cache import remembered
 from gateway.operations.refusals import JSON, RefusedError, request_error
 from gateway.server.http_protocol import Answer
+from schema.error_codes import ErrorCode
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -44,7 +45,7 @@ def negotiate(accept: bytes) -> str:
     if max(quality(GRAPHQL_RESPONSE), quality(JSON)) > 0:
         return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
     message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
-    raise RefusedError(406, request_error("NOT_ACCEPTABLE", message))
+    raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message))
 
 
 @remembered

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from starlette.types import Scope
 
 from gateway.operations.refusals import RefusedError, request_error
+from schema.error_codes import ErrorCode
 
 log = logging.getLogger("gateway.budgets")
 
@@ -230,4 +231,4 @@ class Budgets:
             advice = f"Try again in {seconds} seconds, or ask for less at once."
             headers = {"retry-after": str(seconds)}
         message = f"This costs {points:,} points, and {left.remaining:,} of {self.limit:,} a minute are left. {advice}"
-        return RefusedError(429, request_error("BUDGET_EXCEEDED", message, **details), **headers)
+        return RefusedError(429, request_error(ErrorCode.BUDGET_EXCEEDED, message, **details), **headers)

@@ -26,6 +26,7 @@ from gateway.operations.scans import COUNTED, Scan, Scans
 from gateway.settings import Settings
 from schema.aggregates import MAX_GROUPS
 from schema.catalogue import Catalogue, RelationField, Type
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.fields import FIELDS
 from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
@@ -69,13 +70,7 @@ class Meter:
         root = operation.root
         fields = root.fields
         if len(fields) > limits.max_root_fields:
-            raise refuse(
-                "ROOT_FIELD_LIMIT",
-                "The operation has too many root fields",
-                limits.max_root_fields,
-                len(fields),
-                "Send several requests.",
-            )
+            raise refuse(ErrorCode.ROOT_FIELD_LIMIT, limits.max_root_fields, len(fields), "Send several requests.")
         about_schema = self._introspection_cost(root)
         walk = _Walk(limits.max_fields, Scans(self._catalogue, facts), Sizes(facts, limits.max_answer_bytes))
         price = self._prices[operation.definition.operation]
@@ -86,8 +81,7 @@ class Meter:
         cost += min(walk.beyond, limits.max_answer_bytes) // BYTES_PER_POINT
         if walk.steps > limits.max_relations:
             raise refuse(
-                "RELATION_LIMIT",
-                "The filters and orders go through too many relations",
+                ErrorCode.RELATION_LIMIT,
                 limits.max_relations,
                 walk.steps,
                 "Each counts once for the rows, and for each count, sum and cursor that it is needed for. Ask for less "
@@ -115,17 +109,16 @@ class Meter:
         worst = max(walk.found, key=lambda scan: scan.points, default=None)
         if worst and worst.points > self._limits.max_cost // 2:
             error = refuse(
-                "COST_LIMIT",
-                f"{worst.path} {worst.kind.does.format(rows=worst.rows)}",
+                ErrorCode.COST_LIMIT,
                 self._limits.max_cost,
                 cost,
                 worst.kind.advice,
+                f"{worst.path} {worst.kind.does.format(rows=worst.rows)}",
             )
             error.extensions = {**(error.extensions or {}), "argument": worst.path}
             return error
         return refuse(
-            "COST_LIMIT",
-            "The operation asks for too many rows",
+            ErrorCode.COST_LIMIT,
             self._limits.max_cost,
             cost,
             "Lower `first` on the lists along the path, page on with cursors, and count fewer lists at once.",
@@ -142,8 +135,7 @@ class Meter:
         price = int(self._introspection.price(root))
         if price > limit:
             raise refuse(
-                "INTROSPECTION_LIMIT",
-                "The operation asks for too much of the schema, in values",
+                ErrorCode.INTROSPECTION_LIMIT,
                 limit,
                 price,
                 "Use the standard introspection query by itself, or __type(name:) for one type.",
@@ -288,7 +280,7 @@ class Meter:
 
         found = depth(operation.definition.selection_set)
         if found > self._limits.max_depth:
-            raise refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._limits.max_depth, found, SHALLOWER)
+            raise refuse(ErrorCode.DEPTH_LIMIT, self._limits.max_depth, found, SHALLOWER)
 
 
 def _read(type_: Type, rows: int) -> int:
@@ -341,13 +333,7 @@ class _Walk:
     def step(self) -> None:
         self.visited += 1
         if self.visited > self.limit:
-            raise refuse(
-                "FIELD_LIMIT",
-                "The operation has too many fields once its fragments are spread",
-                self.limit,
-                None,
-                "Select less, or split the operation.",
-            )
+            raise refuse(ErrorCode.FIELD_LIMIT, self.limit, None, "Select less, or split the operation.")
 
 
 def _named_types(selection: Selection) -> set[str]:

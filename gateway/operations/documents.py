@@ -31,6 +31,7 @@ from graphql.validation import NoSchemaIntrospectionCustomRule, ValuesOfCorrectT
 
 from gateway.operations.refusals import SHALLOWER, RefusedDocumentError, refuse
 from gateway.settings import Settings
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.input_errors import PlacedValuesRule
 from schema.plans import KnownOperation
@@ -69,7 +70,7 @@ class Document:
             message = f"The document has {len(self.operations)} operations ({names}); say which one in operationName."
         else:
             message = f"The document has no operation {name!r}; its operations are: {names}."
-        raise GatewayError("OPERATION_NOT_FOUND", message)
+        raise GatewayError(ErrorCode.OPERATION_NOT_FOUND, message)
 
     def _only(self) -> OperationDefinitionNode | None:
         return next(iter(self.operations.values())) if len(self.operations) == 1 else None
@@ -129,7 +130,7 @@ class Documents:
         if [error.message for error in errors] == ["Validation aborted."]:  # it would recurse, or work, too much
             raise RefusedDocumentError(self._too_deep(None))
         if errors:  # the last one may say that there were too many to go on
-            raise RefusedDocumentError(*(_with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+            raise RefusedDocumentError(*(_with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in errors))
         return Document(
             ast,
             {node.name.value if node.name else "": node for node in _of(ast, OperationDefinitionNode)},
@@ -140,21 +141,20 @@ class Documents:
         limits = self._settings
         if len(text) > limits.max_document:
             advice = "Split the document, and pass long values as variables."
-            size = refuse("DOCUMENT_LIMIT", "The document is too long", limits.max_document, len(text), advice)
+            size = refuse(ErrorCode.DOCUMENT_LIMIT, limits.max_document, len(text), advice)
             raise RefusedDocumentError(size)
         try:
             return parse(text, max_lexical_tokens=limits.max_tokens, max_comments=limits.max_tokens)
         except GraphQLSyntaxError as error:
             if f"more than {limits.max_tokens} " in error.message:
                 advice = "Split the document, or pass values as variables."
-                what = "The document has too many tokens"
-                raise RefusedDocumentError(refuse("TOKEN_LIMIT", what, limits.max_tokens, None, advice)) from None
+                raise RefusedDocumentError(refuse(ErrorCode.TOKEN_LIMIT, limits.max_tokens, None, advice)) from None
             if "nested too deeply" in error.message:
                 raise RefusedDocumentError(self._too_deep(None)) from None
-            raise RefusedDocumentError(_with_code(error, "GRAPHQL_PARSE_FAILED")) from None
+            raise RefusedDocumentError(_with_code(error, ErrorCode.GRAPHQL_PARSE_FAILED)) from None
 
     def _too_deep(self, found: int | None) -> GatewayError:
-        return refuse("DEPTH_LIMIT", "The operation is nested too deeply", self._settings.max_depth, found, SHALLOWER)
+        return refuse(ErrorCode.DEPTH_LIMIT, self._settings.max_depth, found, SHALLOWER)
 
     def _count(self, ast: DocumentNode) -> None:
         """Counts what validation itself is slow on, before it.
@@ -169,18 +169,18 @@ class Documents:
             directives += isinstance(node, DirectiveNode)
             deepest = max(deepest, depth)
         checks = (
-            ("ALIAS_LIMIT", "The document has too many aliases", limits.max_aliases, aliases,
+            (ErrorCode.ALIAS_LIMIT, limits.max_aliases, aliases,
              "Use nodes(ids:) or a list with arguments in place of many aliased fields."),
-            ("DIRECTIVE_LIMIT", "The document has too many directives", limits.max_directives, directives,
+            (ErrorCode.DIRECTIVE_LIMIT, limits.max_directives, directives,
              "Put @skip and @include on a fragment in place of every field."),
-            ("VALUE_DEPTH_LIMIT", "A value in the document is nested too deeply", limits.max_value_depth, deepest,
+            (ErrorCode.VALUE_DEPTH_LIMIT, limits.max_value_depth, deepest,
              "Join conditions side by side in `and` or `or`."),
-            ("REPEAT_LIMIT", "The document selects the same fields too often, in pairs of them", MAX_PAIRS, _pairs(ast),
+            (ErrorCode.REPEAT_LIMIT, MAX_PAIRS, _pairs(ast),
              "Select each field once, with all that is wanted below it."),
         )  # fmt: skip
-        for code, what, limit, found, advice in checks:
+        for code, limit, found, advice in checks:
             if found > limit:
-                raise RefusedDocumentError(refuse(code, what, limit, found, advice))
+                raise RefusedDocumentError(refuse(code, limit, found, advice))
 
 
 MARKS = 3
@@ -195,7 +195,7 @@ _NESTED = (dict, list)
 
 def too_many_values(which: str, limit: int, count: int | None = None) -> GatewayError:
     """A refusal of values or of objects."""
-    return refuse("VALUE_LIMIT", f"{which} too many values", limit, count, "Send fewer at once.")
+    return refuse(ErrorCode.VALUE_LIMIT, limit, count, "Send fewer at once.", f"{which} too many values")
 
 
 def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]) -> None:
@@ -221,7 +221,7 @@ def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]
             )
     if count > MAX_OBJECTS:
         what, advice = "The variables hold too many objects, such as filters", "Use `in` for many values of one field."
-        raise RefusedDocumentError(refuse("VALUE_LIMIT", what, MAX_OBJECTS, count, advice))
+        raise RefusedDocumentError(refuse(ErrorCode.VALUE_LIMIT, MAX_OBJECTS, count, advice, what))
 
 
 def check_values(variables: dict[str, Any], settings: Settings) -> None:
@@ -237,7 +237,9 @@ def check_values(variables: dict[str, Any], settings: Settings) -> None:
         if depth > settings.max_value_depth:
             advice = "Join conditions side by side in `and` or `or`."
             what = "A variable is nested too deeply"
-            raise RefusedDocumentError(refuse("VALUE_DEPTH_LIMIT", what, settings.max_value_depth, None, advice))
+            raise RefusedDocumentError(
+                refuse(ErrorCode.VALUE_DEPTH_LIMIT, settings.max_value_depth, None, advice, what)
+            )
         count += sum(len(value) for value in level)
         if count > settings.max_values:
             raise RefusedDocumentError(too_many_values("The variables hold", settings.max_values, count))
@@ -249,7 +251,7 @@ def check_values(variables: dict[str, Any], settings: Settings) -> None:
         ]
 
 
-def _with_code(error: GraphQLError, code: str) -> GraphQLError:
+def _with_code(error: GraphQLError, code: ErrorCode) -> GraphQLError:
     error.extensions = {"code": code, **(error.extensions or {})}
     return error
 

@@ -18,10 +18,10 @@ from db.engine import (
     OverloadedError,
     StatementTimeoutError,
 )
+from schema.error_codes import ErrorCode
 
 log = logging.getLogger("gateway.errors")
 
-DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
 MAX_MESSAGE = 1_000
 MAX_LOCATIONS = 20
 """Characters and places of an error that are sent."""
@@ -52,16 +52,17 @@ class Reporter:
             extensions["code"] = code
             if message:
                 formatted["message"] = message
-            if code == "INTERNAL":
+            if code is ErrorCode.INTERNAL:
                 extensions["requestId"] = self._request_id
         if self.sent is not None:
             formatted["message"] = _without_names(formatted["message"], self.sent)
         return formatted | {"extensions": extensions}
 
-    def _meaning(self, error: GraphQLError, cause: BaseException | None) -> tuple[str, str | None]:
+    def _meaning(self, error: GraphQLError, cause: BaseException | None) -> tuple[ErrorCode, str | None]:
         if cause is None or isinstance(cause, GraphQLError):
             # graphql-core's own: with a path a value that does not fit its type, without one a variable or argument
-            return ("UNREPRESENTABLE_VALUE" if error.path and _is_output(error) else "BAD_USER_INPUT"), None
+            of_output = error.path and _is_output(error)
+            return (ErrorCode.UNREPRESENTABLE_VALUE if of_output else ErrorCode.BAD_USER_INPUT), None
         first = id(cause) not in self._logged
         self._logged.add(id(cause))
         if known := _known(cause):
@@ -70,7 +71,7 @@ class Reporter:
             return known
         if first:
             log.error("unexpected error at %s", error.path, exc_info=cause, extra={"request_id": self._request_id})
-        return "INTERNAL", f"Something went wrong here; it is in the gateway's log under request {self._request_id}."
+        return ErrorCode.INTERNAL, ErrorCode.INTERNAL.message.format(requestId=self._request_id)
 
 
 def _without_names(message: str, sent: str) -> str:
@@ -91,39 +92,39 @@ def _is_output(error: GraphQLError) -> bool:
     return " cannot represent " in error.message
 
 
-_NORMAL = {"STATEMENT_TIMEOUT", "LOCKED"}
+_NORMAL = {ErrorCode.STATEMENT_TIMEOUT, ErrorCode.LOCKED}
 
 
-def _known(cause: BaseException) -> tuple[str, str] | None:  # noqa: PLR0911 - one line for each meaning
+def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:  # noqa: PLR0911 - one line for each meaning
     """Code and message of a database's error; SQL and names stay in the log."""
     match cause:
         case DatabaseUnavailableError():
-            return DATABASE_UNAVAILABLE, "The database cannot be reached at the moment; try again shortly."
+            return ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.DATABASE_UNAVAILABLE.message
         case OverloadedError():
-            return "OVERLOADED", "All connections to the database are busy at the moment; try again shortly."
+            return ErrorCode.OVERLOADED, ErrorCode.OVERLOADED.message
         case LockedError():
             what = f"the table {cause.tables[0]}" if len(cause.tables) == 1 else "a table or row"
             if len(cause.tables) > 1:
                 what = f"the tables {', '.join(cause.tables)}"
-            return "LOCKED", f"Somebody else has locked {what}, and it was waited for in vain; try again shortly."
+            return (
+                ErrorCode.LOCKED,
+                f"Somebody else has locked {what}, and it was waited for in vain; try again shortly.",
+            )
         case StatementTimeoutError():
-            return (
-                "STATEMENT_TIMEOUT",
-                "The database took too long for this field and stopped. Ask for fewer rows, or fewer levels at once.",
-            )
+            return ErrorCode.STATEMENT_TIMEOUT, ErrorCode.STATEMENT_TIMEOUT.message
         case MissingObjectError():
-            return (
-                "MISSING_IN_DATABASE",
-                "The connected database lacks something that this field reads. `e2i-gateway db check` says what.",
-            )
+            return ErrorCode.MISSING_IN_DATABASE, ErrorCode.MISSING_IN_DATABASE.message
         case NotPermittedError():
             return (
-                "MISSING_IN_DATABASE",
+                ErrorCode.MISSING_IN_DATABASE,
                 "The gateway's role may not read what this field needs. `e2i-gateway db check` says what to grant.",
             )
         case InvalidValueError():
-            return "BAD_USER_INPUT", "The database cannot read a value of this field's arguments as the right type."
+            return (
+                ErrorCode.BAD_USER_INPUT,
+                "The database cannot read a value of this field's arguments as the right type.",
+            )
         case DataError():
-            return "UNREPRESENTABLE_VALUE", "The stored data make this field fail in the database; the log says how."
+            return ErrorCode.UNREPRESENTABLE_VALUE, ErrorCode.UNREPRESENTABLE_VALUE.message
         case _:
             return None

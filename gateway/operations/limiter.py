@@ -7,6 +7,7 @@ from collections import deque
 from types import TracebackType
 
 from gateway.operations.refusals import RefusedError, request_error
+from schema.error_codes import ErrorCode
 
 
 class Admission:
@@ -63,5 +64,5 @@ class Admission:
 
     def _full(self) -> RefusedError:
         message = f"The gateway is working on {self._at_once} requests already and more are waiting; try again shortly."
-        error = request_error("OVERLOADED", message, limit=self._at_once, waiting=len(self.waiting))
+        error = request_error(ErrorCode.OVERLOADED, message, limit=self._at_once, waiting=len(self.waiting))
         return RefusedError(503, error)

@@ -23,6 +23,7 @@ from gateway.http.request import Asked
 from gateway.operations.documents import Documents
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error
 from gateway.settings import Settings
+from schema.error_codes import ErrorCode
 
 log = logging.getLogger("gateway.documents")
 
@@ -112,10 +113,9 @@ class KnownDocuments:
         try:
             return self._text(asked)
         except RefusedDocumentError as error:
-            if self.read or error.code == "PERSISTED_QUERY_HASH_MISMATCH":
+            if self.read or error.code == ErrorCode.PERSISTED_QUERY_HASH_MISMATCH:
                 raise
-            message = "The trusted documents cannot be read at the moment; try again shortly."
-            raise RefusedError(503, request_error("DOCUMENTS_UNAVAILABLE", message)) from error
+            raise RefusedError(503, request_error(ErrorCode.DOCUMENTS_UNAVAILABLE)) from error
 
     def _text(self, asked: Asked) -> str:
         if asked.document_id is not None:
@@ -160,10 +160,10 @@ class KnownDocuments:
             if self._trust == "only":
                 raise _untrusted(f"The document {id_[:80]!r} is not one of those that this gateway knows.")
             message = f"There is no document {id_[:80]!r}; send the document itself in query."
-            raise RefusedDocumentError(request_error("DOCUMENT_NOT_FOUND", message))
+            raise RefusedDocumentError(request_error(ErrorCode.DOCUMENT_NOT_FOUND, message))
         if query is not None and query != text:
             message = "The parameters query and documentId name two documents; send one of them."
-            raise RefusedDocumentError(request_error("PERSISTED_QUERY_HASH_MISMATCH", message))
+            raise RefusedDocumentError(request_error(ErrorCode.PERSISTED_QUERY_HASH_MISMATCH, message))
         return text
 
     def _by_hash(self, hash_: str, query: str | None) -> str:
@@ -175,13 +175,11 @@ class KnownDocuments:
                 return text
             if self._trust == "only":
                 raise _untrusted("This persisted query is not one of those that this gateway knows.")
-            code = "PERSISTED_QUERY_NOT_FOUND" if self._register else "PERSISTED_QUERY_NOT_SUPPORTED"
-            # the message is what clients of the protocol look for
-            message = "PersistedQueryNotFound" if self._register else "PersistedQueryNotSupported"
-            raise RefusedDocumentError(request_error(code, message))
+            code = ErrorCode.PERSISTED_QUERY_NOT_FOUND if self._register else ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED
+            raise RefusedDocumentError(request_error(code))
         if digest(query) != hash_:
             message = "extensions.persistedQuery.sha256Hash is not the SHA-256 of the query."
-            raise RefusedDocumentError(request_error("PERSISTED_QUERY_HASH_MISMATCH", message))
+            raise RefusedDocumentError(request_error(ErrorCode.PERSISTED_QUERY_HASH_MISMATCH, message))
         if self._trust == "only" and query not in self._texts:
             raise _untrusted("This document is not one of those that this gateway knows.")
         return query
@@ -189,7 +187,7 @@ class KnownDocuments:
 
 def _untrusted(what: str) -> RefusedDocumentError:
     message = f"{what} Only trusted documents are answered here; send the documentId of one."
-    return RefusedDocumentError(request_error("DOCUMENT_NOT_TRUSTED", message))
+    return RefusedDocumentError(request_error(ErrorCode.DOCUMENT_NOT_TRUSTED, message))
 
 
 def known_documents(settings: Settings) -> KnownDocuments:

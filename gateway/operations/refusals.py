@@ -6,6 +6,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 JSON = "application/json"
@@ -42,13 +43,16 @@ class RefusedDocumentError(RefusedError):
         return 200 if media == JSON else self.status
 
 
-def request_error(code: str, message: str, **details: Any) -> GatewayError:
+def request_error(code: ErrorCode, message: str | None = None, **details: Any) -> GatewayError:
     """An error of the request as a whole, before any field is looked at."""
     return GatewayError(code, message, **details)
 
 
-def refuse(code: str, what: str, limit: int, value: int | None, advice: str) -> GatewayError:
-    """A refusal by a limit: the code, the limit and the value go into ``extensions``."""
+def refuse(code: ErrorCode, limit: int, value: int | None, advice: str, what: str | None = None) -> GatewayError:
+    """A refusal by a limit: the code, the limit and the value go into ``extensions``.
+
+    ``what`` is too much is said by the code unless it is given.
+    """
     details: dict[str, Any] = {"limit": limit} | ({} if value is None else {"value": value})
     asked = "" if value is None else f" ({value:,} asked)"
-    return GatewayError(code, f"{what}: the limit is {limit:,}{asked}. {advice}", **details)
+    return GatewayError(code, f"{what or code.message}: the limit is {limit:,}{asked}. {advice}", **details)

@@ -18,6 +18,7 @@ from db.engine import InvalidValueError, MissingObjectError, translate
 from db.facts import Facts
 from gateway.database import inspect
 from schema.answers import Outcome
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.records import Missing
 
@@ -106,7 +107,9 @@ def _lacks_something(error: GraphQLError) -> bool:
 def _may_lack_something(error: GraphQLError) -> bool:
     """Whether it failed for what is known to be missing, and may be there by now, or by a label that may have gone."""
     return any(
-        cause.code == "MISSING_IN_DATABASE" if isinstance(cause, GatewayError) else isinstance(cause, InvalidValueError)
+        cause.code == ErrorCode.MISSING_IN_DATABASE
+        if isinstance(cause, GatewayError)
+        else isinstance(cause, InvalidValueError)
         for cause in _causes(error)
     )
 

@@ -28,6 +28,7 @@ from gateway.server.framing import (
     target,
     without_upgrade,
 )
+from schema.error_codes import ErrorCode
 
 LINGER = 2.0
 """Seconds for which a connection that has ended still takes in, and throws away, what its client sends.
@@ -187,7 +188,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, status: bytes, message: str) -> None:
         """Answers with an error, in its turn, and closes the connection."""
-        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": "BAD_REQUEST"}}]})
+        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": ErrorCode.BAD_REQUEST}}]})
         self._refusal = (
             b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n"
             b"content-length: %d\r\n\r\n" % len(body) + body

@@ -24,6 +24,7 @@ from db.connector import Connector
 from db.engine import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
 from db.live import Entry, Place, Reading
 from gateway.settings import Settings
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.live")
@@ -339,7 +340,7 @@ class Feed:
     async def _look_for_alerts(self, connection: asyncpg.Connection) -> None:
         try:
             if self._settings.rls and await live.hides_alerts(connection):
-                self.alerts_failure = GatewayError("SUBSCRIPTIONS_UNAVAILABLE", _HIDDEN)
+                self.alerts_failure = GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE, _HIDDEN)
                 return
             self._looked = await live.observe_alerts(connection, self._looked)
         except _NOT_OURS as error:
@@ -388,9 +389,4 @@ def _public(meaning: Exception) -> Exception:
     """What a new subscriber is told of a connection that cannot be read from."""
     if not isinstance(meaning, MissingObjectError | NotPermittedError | asyncpg.ReadOnlySQLTransactionError):
         return DatabaseUnavailableError(str(meaning))
-    return GatewayError(
-        "SUBSCRIPTIONS_UNAVAILABLE",
-        "This cannot be followed here: the gateway's live log, or the table that is followed, is missing from this "
-        "database, or the gateway's role may not use it. `e2i-gateway db attach` makes the log; `e2i-gateway db check` "
-        "says what is missing.",
-    )
+    return GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE)

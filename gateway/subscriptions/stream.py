@@ -16,6 +16,7 @@ from db import live
 from db.live import Entry, Place
 from gateway.subscriptions.feed import Batch, Feed
 from schema import subscriptions
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.subscriptions import Matches
 
@@ -63,7 +64,7 @@ def _resumed(after: str, hours: float) -> Place:
     if time.time() - place.seconds > hours * 3600:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(place.seconds))
         raise GatewayError(
-            "CURSOR_EXPIRED",
+            ErrorCode.CURSOR_EXPIRED,
             f"after: the cursor is of {when}, and changes can be resumed for {hours:g} hours. Subscribe without "
             f"`after`, and read from the graph what happened since then: lifecycleEvents(where: {{occurredAt: {{gte: "
             f'"{when}"}}}}) has every recorded change, monitoringAlerts has the alerts.',

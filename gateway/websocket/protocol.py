@@ -26,6 +26,7 @@ from gateway.settings import Settings
 from gateway.websocket.operations import Operations, errors
 from gateway.websocket.transport import DROP, Drop
 from schema import exact_json
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 log = logging.getLogger("gateway.websocket")
@@ -72,10 +73,9 @@ class Sockets:
                 f"Pages of {headers[b'origin'][:200]!r} may not connect here. GATEWAY_WS_ORIGINS names those that may, "
                 f"beside the gateway's own."
             )
-            await _refuse(send, 403, "ORIGIN_NOT_ALLOWED", message)
+            await _refuse(send, 403, ErrorCode.ORIGIN_NOT_ALLOWED, message)
         elif self._leaving or len(self.open) >= self.settings.ws_sockets:
-            message = "As many WebSockets are open as this gateway holds; connect again shortly."
-            await _refuse(send, 503, "TOO_MANY_SOCKETS", message, limit=self.settings.ws_sockets)
+            await _refuse(send, 503, ErrorCode.TOO_MANY_SOCKETS, None, limit=self.settings.ws_sockets)
         else:
             socket = Socket(self, scope, receive, send, headers.get(b"authorization"))
             self.open.add(socket)
@@ -112,8 +112,8 @@ class Sockets:
         return False
 
 
-async def _refuse(send: Send, status: int, code: str, message: str, **details: Any) -> None:
-    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code, **details}}]})
+async def _refuse(send: Send, status: int, code: ErrorCode, message: str | None, **details: Any) -> None:
+    body = orjson.dumps({"errors": [{"message": message or code.message, "extensions": {"code": code, **details}}]})
     retry = [(b"retry-after", b"1")] if status == 503 else []
     headers = [(b"content-type", b"application/json"), *retry]
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
@@ -335,8 +335,7 @@ class Socket:
             return
         limit = self._sockets.settings.ws_operations
         if len(self._operations) >= limit:
-            what = f"{limit} operations are under way on this WebSocket, which is the limit; complete one first."
-            refused = GatewayError("TOO_MANY_OPERATIONS", what, limit=limit)
+            refused = GatewayError(ErrorCode.TOO_MANY_OPERATIONS, limit=limit)
             await self._say({"id": id_, "type": "error", "payload": errors(refused)})
             return
         self._operations[id_] = self._begin(partial(self._operate, id_, payload))

@@ -15,6 +15,7 @@ import strawberry
 
 from schema import ids
 from schema.catalogue import Type
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.fields.root_field import RootField
 from schema.loaders import Loaders
@@ -175,7 +176,7 @@ async def _unknown(loaders: Loaders, places: Mapping[int, str]) -> GatewayError:
     )
     more = f"; and {len(places) - 5} more" if len(places) > 5 else ""
     return GatewayError(
-        "UNKNOWN_TOOL",
+        ErrorCode.UNKNOWN_TOOL,
         f"No tool has this name or id: {said}{more}. `tools {{ nodes {{ name }} }}` lists all.",
         argument=f"tools[{next(iter(places))}]",
         unknown=[
@@ -188,7 +189,7 @@ async def _unknown(loaders: Loaders, places: Mapping[int, str]) -> GatewayError:
 def _not_composable(unusable: Sequence[tuple[int, str, bool]]) -> GatewayError:
     said = ", ".join(f"{name} ({'deprecated' if gone else 'not composable'})" for _, name, gone in unusable)
     return GatewayError(
-        "TOOL_NOT_COMPOSABLE",
+        ErrorCode.TOOL_NOT_COMPOSABLE,
         f"The Tool Composer cannot use: {said}. Leave them out, or plan with tools that are composable and in use.",
         argument=f"tools[{unusable[0][0]}]",
         tools=[name for _, name, _ in unusable],
@@ -234,7 +235,7 @@ def _cycle(names: list[str]) -> GatewayError:
     start = around.index(min(around))
     around = [*around[start:], *around[:start], around[start]]
     return GatewayError(
-        "DEPENDENCY_CYCLE",
+        ErrorCode.DEPENDENCY_CYCLE,
         f"These tools wait for each other's output: {' -> '.join(around)}. Leave one of them out.",
         argument="tools",
         cycle=around,

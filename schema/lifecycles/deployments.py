@@ -12,6 +12,7 @@ from db.models.g01_mlops_lifecycles import DEPLOYMENT, SAME_MODELS, START_DEPLOY
 from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, SERVICE, HealthStatus
 from schema.changes import mutation
 from schema.effects import check, effect
+from schema.error_codes import BlockerCode
 from schema.lifecycle import Moved, Row, Subject, Work, blocked
 from schema.results import Blocker
 
@@ -122,7 +123,7 @@ async def start_deployment(work: Work) -> None:
     (model,) = await work.lock(work.catalogue["Model"], [subject])
     if model["stage"] in {"archived", "deprecated"}:
         message = f"the model is {model['stage']}, and such a model is not deployed"
-        raise blocked(Blocker(code="MODEL_RETIRED", message=message, overridable=False, node_id=model.id))
+        raise blocked(Blocker(code=BlockerCode.MODEL_RETIRED, message=message, overridable=False, node_id=model.id))
     active = await work.fetch(_ACTIVE, given["environment"], model["id"])
     name = f"{model['model_name']}-{model['model_version']}-{given['environment']}"
     row = await work.insert(
@@ -199,13 +200,16 @@ async def _healthy_predecessor(work: Work, row: Row) -> Row:
     chain = await work.fetch(_CHAIN, row["id"], row["environment"], MAX_ERROR_RATE)
     if any(closed for _, closed, _ in chain):
         code, message = (
-            "CHAIN_IS_A_CYCLE",
+            BlockerCode.CHAIN_IS_A_CYCLE,
             "its rollback chain leads back to itself; correct previousDeploymentId first",
         )
     elif not chain:
-        code, message = "CHAIN_IS_EMPTY", "it has replaced no other deployment, so there is none to go back to"
+        code, message = (
+            BlockerCode.CHAIN_IS_EMPTY,
+            "it has replaced no other deployment, so there is none to go back to",
+        )
     else:
-        code = "NO_HEALTHY_PREDECESSOR"
+        code = BlockerCode.NO_HEALTHY_PREDECESSOR
         message = (
             f"none of the {len(chain)} deployments on its rollback chain is healthy: active or draining in this "
             f"environment, with an error rate of at most {MAX_ERROR_RATE} and no unhealthy service"

@@ -9,6 +9,7 @@ from db.models.g01_mlops_core import ModelStage
 from db.models.g01_mlops_lifecycles import CHAMPION, ChampionState
 from schema.changes import mutation
 from schema.effects import effect
+from schema.error_codes import BlockerCode
 from schema.lifecycle import Moved, Row, Subject, Work, blocked, invalid
 from schema.results import Blocker
 
@@ -75,7 +76,7 @@ async def swap_champion(work: Work) -> None:
         where = "the champion of another experiment" if old["is_champion"] == "true" else "not a champion"
         raise blocked(
             Blocker(
-                code="NOT_THE_CHAMPION",
+                code=BlockerCode.NOT_THE_CHAMPION,
                 message=f"{old.id} is {where}; read the experiment's champion again",
                 overridable=False,
                 node_id=old.id,

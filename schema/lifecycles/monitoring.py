@@ -9,6 +9,7 @@ from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, 
 from db.models.g08_ab_lifecycles import RECORD_ROOT_CAUSE
 from schema.changes import mutation
 from schema.effects import check
+from schema.error_codes import BlockerCode
 from schema.lifecycle import Row, Sql, Work, blocked
 from schema.results import Blocker
 
@@ -63,11 +64,11 @@ async def _require_first(work: Work, alert: Row) -> None:
     blockers = []
     if alert["model_id"] is None:
         blockers.append(
-            Blocker(code="NO_MODEL", message="the alert names no model", overridable=False, node_id=alert.id)
+            Blocker(code=BlockerCode.NO_MODEL, message="the alert names no model", overridable=False, node_id=alert.id)
         )
     if alert["status"] in {"resolved", "dismissed"}:
         message = f"the alert is {alert['status']}; open it again first"
-        blockers.append(Blocker(code="ALERT_CLOSED", message=message, overridable=False, node_id=alert.id))
+        blockers.append(Blocker(code=BlockerCode.ALERT_CLOSED, message=message, overridable=False, node_id=alert.id))
     before = await work.fetch(
         "SELECT id::text FROM ml_retraining_history WHERE alert_id = $1::text::uuid ORDER BY triggered_at DESC LIMIT 1",
         alert["id"],
@@ -77,7 +78,9 @@ async def _require_first(work: Work, alert: Row) -> None:
         message = "the alert has triggered a retraining already"
         known = before or alert["retraining_job_id"]
         blockers.append(
-            Blocker(code="ALREADY_TRIGGERED", message=message, overridable=False, node_id=node if known else None)
+            Blocker(
+                code=BlockerCode.ALREADY_TRIGGERED, message=message, overridable=False, node_id=node if known else None
+            )
         )
     if blockers:
         raise blocked(*blockers)
@@ -95,7 +98,7 @@ async def record_srm_root_cause(work: Work) -> None:
     work.subjects.append(check_.id)
     if check_["is_srm_detected"] != "true":
         message = "the check found no mismatch, so there is no cause to record"
-        raise blocked(Blocker(code="NO_MISMATCH", message=message, overridable=False, node_id=check_.id))
+        raise blocked(Blocker(code=BlockerCode.NO_MISMATCH, message=message, overridable=False, node_id=check_.id))
     resolved = {"resolved_at": Sql("now()"), "resolved_by": work.request.actor[:100]}
     await work.write(check_, {**work.given, **(resolved if work.given.get("resolution_action") else {})})
     await work.record(check_.id, "root cause", check_["root_cause"], work.given["root_cause"])

@@ -11,6 +11,7 @@ from db.models.g02_causal_gate import same_subject, supersedes
 from db.models.g02_validation_lifecycles import REQUEST_REVIEW, REVIEW, ReviewStatus
 from schema.changes import mutation
 from schema.effects import check, effect
+from schema.error_codes import BlockerCode
 from schema.lifecycle import Moved, Subject, Work, blocked, invalid
 from schema.results import Blocker
 
@@ -89,7 +90,9 @@ async def expire_overdue_reviews(work: Work) -> None:
         [id_ for (id_,) in found],
     )
     if not rows:
-        raise blocked(Blocker(code="NOTHING_OVERDUE", message="no approval is overdue", overridable=False))
+        raise blocked(
+            Blocker(code=BlockerCode.NOTHING_OVERDUE, message=BlockerCode.NOTHING_OVERDUE.message, overridable=False)
+        )
     work.subjects += [row.id for row in rows]
     for row in rows:
         await work.shift(REVIEW, row, ReviewStatus.EXPIRED)

@@ -8,6 +8,7 @@ from typing import Any
 from db.models.g03_twin_lifecycles import RECORD_ACTUAL_EFFECT
 from schema.changes import mutation
 from schema.effects import check
+from schema.error_codes import BlockerCode
 from schema.lifecycle import Work, blocked
 from schema.results import Blocker
 
@@ -55,7 +56,9 @@ async def record_actual_effect(work: Work) -> None:
     work.subjects.append(simulation.id)
     if simulation["simulation_status"] != "completed" or simulation["simulated_ate"] is None:
         message = f"the simulation is {simulation['simulation_status']} and predicts no effect to compare with"
-        raise blocked(Blocker(code="NOT_COMPLETED", message=message, overridable=False, node_id=simulation.id))
+        raise blocked(
+            Blocker(code=BlockerCode.NOT_COMPLETED, message=message, overridable=False, node_id=simulation.id)
+        )
     outcome = {**work.given, "validated_by": work.request.actor[:100]}
     open_ = await work.find(
         "TwinFidelity",

@@ -1,0 +1,338 @@
+"""The codes of errors, of a change's problems and of what blocks a change: names that clients may rely on.
+
+A code keeps its name and its meaning for good. The reference of them is generated from here (``make snapshot``).
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import Self
+
+
+class Retry(Enum):
+    """What a client does about an error; the value is a sentence of the reference."""
+
+    NO = "No; change the request."
+    LESS = "No; ask for less at once."
+    LATER = "Yes, after a moment, unchanged."
+    WITH_KEY = "Yes, with the same `idempotencyKey`."
+    READ_ANEW = "No; read what is kept anew and subscribe again."
+    OPERATOR = "No; whoever runs the gateway has to act."
+
+
+class _Described(StrEnum):
+    """A code with its meaning (one sentence), what a client does about it, and the message where none says more."""
+
+    meaning: str
+    retry: Retry
+    message: str
+
+    def __new__(cls, code: str, meaning: str, retry: Retry = Retry.NO, message: str = "") -> Self:
+        made = str.__new__(cls, code)
+        made._value_ = code
+        made.meaning, made.retry, made.message = meaning, retry, message
+        return made
+
+
+class ErrorCode(_Described):
+    """``extensions.code`` of an error in ``errors``."""
+
+    # -- the request over HTTP
+    BAD_REQUEST = "BAD_REQUEST", "It is no GraphQL-over-HTTP request, or HTTP that cannot be read."
+    METHOD_NOT_ALLOWED = (
+        "METHOD_NOT_ALLOWED",
+        "The method does not fit: queries by GET or POST, mutations by POST (405).",
+    )
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE", "The Accept header takes neither of the media types of answers (406)."
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE", "The body is not plain JSON in UTF-8 (415)."
+    NOT_FOUND = "NOT_FOUND", "Nothing is at this path; the graph is at /graphql (404)."
+    CROSS_SITE = (
+        "CROSS_SITE",
+        "A page of another site may not ask this (403), or not by this name of the server (421).",
+    )
+    REQUEST_TIMEOUT = (
+        "REQUEST_TIMEOUT",
+        (
+            "The request did not arrive (408) or was not answered (504) within `limit` seconds; the `idempotencyKey` "
+            "of a change tells what became of it."
+        ),
+        Retry.LESS,
+    )
+    OVERLOADED = (
+        "OVERLOADED",
+        "The gateway, or every connection to the database, is busy (503).",
+        Retry.LATER,
+        "All connections to the database are busy at the moment; try again shortly.",
+    )
+    # -- who asks
+    UNAUTHENTICATED = "UNAUTHENTICATED", "The credential is missing or cannot be believed (401)."
+    KEYS_UNAVAILABLE = (
+        "KEYS_UNAVAILABLE",
+        "The keys that JWTs are verified with cannot be read (503).",
+        Retry.LATER,
+        "The keys that JWTs are verified with cannot be read at the moment; try again shortly.",
+    )
+    FORBIDDEN_FIELD = (
+        "FORBIDDEN_FIELD",
+        "The caller lacks the `scope` that reading this field needs; the field is null, the rest of the answer stands.",
+        Retry.NO,
+        "Reading this needs the scope {scope}, which the caller does not have, so this field has no answer.",
+    )
+    # -- the document
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED", "The document is not GraphQL."
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED", "The document does not fit this schema."
+    OPERATION_NOT_FOUND = "OPERATION_NOT_FOUND", "`operationName` names no operation of the document, or is missing."
+    DOCUMENT_NOT_FOUND = "DOCUMENT_NOT_FOUND", "The `documentId` names no document; send the document itself."
+    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED", "Only trusted documents are answered here, and this is none."
+    DOCUMENTS_UNAVAILABLE = (
+        "DOCUMENTS_UNAVAILABLE",
+        "The table of trusted documents could not be read yet (503).",
+        Retry.LATER,
+        "The trusted documents cannot be read at the moment; try again shortly.",
+    )
+    PERSISTED_QUERY_NOT_FOUND = (
+        "PERSISTED_QUERY_NOT_FOUND",
+        "No document has this hash yet; send the document beside its hash.",
+        Retry.NO,
+        "PersistedQueryNotFound",  # what clients of the protocol look for
+    )
+    PERSISTED_QUERY_NOT_SUPPORTED = (
+        "PERSISTED_QUERY_NOT_SUPPORTED",
+        "Documents are not kept by their hash here; send the document alone.",
+        Retry.NO,
+        "PersistedQueryNotSupported",
+    )
+    PERSISTED_QUERY_HASH_MISMATCH = "PERSISTED_QUERY_HASH_MISMATCH", "The hash or id is another document's."
+    # -- limits, before any SQL, with `limit` and mostly `value`
+    ALIAS_LIMIT = "ALIAS_LIMIT", "The document has too many aliases.", Retry.LESS, "The document has too many aliases"
+    ANSWER_LIMIT = (
+        "ANSWER_LIMIT",
+        "The answer has, or would have, too many bytes.",
+        Retry.LESS,
+        "The answer is too large, in bytes",
+    )
+    BATCH_LIMIT = "BATCH_LIMIT", "The batch has too many requests.", Retry.LESS, "The batch has too many requests"
+    BODY_LIMIT = (
+        "BODY_LIMIT",
+        "The request has too many bytes (413, or 414 of a URL).",
+        Retry.LESS,
+        "The request is too large, in bytes",
+    )
+    COST_LIMIT = (
+        "COST_LIMIT",
+        "The operation costs more points than one request may; with `argument` where one filter or order is the cause.",
+        Retry.LESS,
+        "The operation asks for too many rows",
+    )
+    DEPTH_LIMIT = (
+        "DEPTH_LIMIT",
+        "The operation is nested too deeply.",
+        Retry.LESS,
+        "The operation is nested too deeply",
+    )
+    DIRECTIVE_LIMIT = (
+        "DIRECTIVE_LIMIT",
+        "The document has too many directives.",
+        Retry.LESS,
+        "The document has too many directives",
+    )
+    DOCUMENT_LIMIT = "DOCUMENT_LIMIT", "The document has too many characters.", Retry.LESS, "The document is too long"
+    FIELD_LIMIT = (
+        "FIELD_LIMIT",
+        "The operation has too many fields once its fragments are spread.",
+        Retry.LESS,
+        "The operation has too many fields once its fragments are spread",
+    )
+    GROUP_LIMIT = (
+        "GROUP_LIMIT",
+        "The aggregate has more groups than are answered.",
+        Retry.LESS,
+        "There are more than {limit:,} groups. Group by fewer or coarser keys, or narrow `where`.",
+    )
+    INTROSPECTION_LIMIT = (
+        "INTROSPECTION_LIMIT",
+        "Too much of the schema is asked for at once.",
+        Retry.LESS,
+        "The operation asks for too much of the schema, in values",
+    )
+    NAME_LIMIT = "NAME_LIMIT", "A name among the parameters of the request is too long."
+    RELATION_LIMIT = (
+        "RELATION_LIMIT",
+        "The filters and orders go through too many relations.",
+        Retry.LESS,
+        "The filters and orders go through too many relations",
+    )
+    REPEAT_LIMIT = (
+        "REPEAT_LIMIT",
+        "The same fields are selected so often that comparing them would take too long.",
+        Retry.LESS,
+        "The document selects the same fields too often, in pairs of them",
+    )
+    ROOT_FIELD_LIMIT = (
+        "ROOT_FIELD_LIMIT",
+        "The operation has too many root fields.",
+        Retry.LESS,
+        "The operation has too many root fields",
+    )
+    TOKEN_LIMIT = "TOKEN_LIMIT", "The document has too many tokens.", Retry.LESS, "The document has too many tokens"
+    VALUE_DEPTH_LIMIT = (
+        "VALUE_DEPTH_LIMIT",
+        "A value in the document or the variables is nested too deeply.",
+        Retry.LESS,
+        "A value in the document is nested too deeply",
+    )
+    VALUE_LIMIT = "VALUE_LIMIT", "The document or the variables hold too many values or objects.", Retry.LESS
+    BUDGET_EXCEEDED = (
+        "BUDGET_EXCEEDED",
+        (
+            "The caller's points of this minute do not reach (429); with `limit`, `remaining`, `resetAt` and the cost "
+            "as `value`. `Retry-After` says when they will; without it they never do."
+        ),
+        Retry.LATER,
+    )
+    # -- arguments
+    BAD_USER_INPUT = "BAD_USER_INPUT", "A variable or argument cannot be used; `argument` names it."
+    INVALID_CURSOR = "INVALID_CURSOR", "A cursor is not one of this list, order or stream; `argument` names it."
+    UNKNOWN_TOOL = "UNKNOWN_TOOL", "No tool has this name or id; `unknown` lists each with near names."
+    TOOL_NOT_COMPOSABLE = "TOOL_NOT_COMPOSABLE", "The Tool Composer cannot use the `tools` that are named."
+    DEPENDENCY_CYCLE = "DEPENDENCY_CYCLE", "The tools wait for each other's output, along `cycle`."
+    # -- the database
+    DATABASE_UNAVAILABLE = (
+        "DATABASE_UNAVAILABLE",
+        "The database cannot be reached (503 when nothing could be answered).",
+        Retry.LATER,
+        "The database cannot be reached at the moment; try again shortly.",
+    )
+    LOCKED = (
+        "LOCKED",
+        "Others have locked the table or row, and it was waited for in vain; nothing was changed.",
+        Retry.LATER,
+    )
+    MISSING_IN_DATABASE = (
+        "MISSING_IN_DATABASE",
+        "The connected database lacks what the field reads, or does not let the gateway read it; the field is null.",
+        Retry.OPERATOR,
+        "The connected database lacks something that this field reads. `e2i-gateway db check` says what.",
+    )
+    STATEMENT_TIMEOUT = (
+        "STATEMENT_TIMEOUT",
+        "The database took too long for the field and stopped.",
+        Retry.LESS,
+        "The database took too long for this field and stopped. Ask for fewer rows, or fewer levels at once.",
+    )
+    UNREPRESENTABLE_VALUE = (
+        "UNREPRESENTABLE_VALUE",
+        "A stored value is none of its GraphQL type; the field is null, the rest of the answer stands.",
+        Retry.OPERATOR,
+        "The stored data make this field fail in the database; the log says how.",
+    )
+    # -- changes
+    CHANGES_UNAVAILABLE = (
+        "CHANGES_UNAVAILABLE",
+        "The database takes no changes: it lacks what they need (`e2i-gateway db attach` makes it), or is read-only.",
+        Retry.OPERATOR,
+    )
+    CONFLICT = (
+        "CONFLICT",
+        "Other changes of the same rows kept getting in the way, or the commit was refused; nothing was changed.",
+        Retry.LATER,
+        "Other changes of the same rows kept getting in the way, and nothing was changed; try again.",
+    )
+    OUTCOME_UNKNOWN = (
+        "OUTCOME_UNKNOWN",
+        "The connection was lost at the commit, and nobody knows whether the change was made.",
+        Retry.WITH_KEY,
+        (
+            "The connection to the database was lost while the change was committed, and the database does not say "
+            "whether it was made. Send it again with the same idempotencyKey: it is made if it was not, and replayed "
+            "if it was."
+        ),
+    )
+    # -- subscriptions
+    SUBSCRIPTION_OVER_HTTP = (
+        "SUBSCRIPTION_OVER_HTTP",
+        "Subscriptions are answered over WebSocket, by graphql-transport-ws.",
+        Retry.NO,
+        "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws.",
+    )
+    SUBSCRIPTIONS_UNAVAILABLE = (
+        "SUBSCRIPTIONS_UNAVAILABLE",
+        "The database lacks the live log, or hides what is followed (`e2i-gateway db attach` makes the log).",
+        Retry.OPERATOR,
+        (
+            "This cannot be followed here: the gateway's live log, or the table that is followed, is missing from this "
+            "database, or the gateway's role may not use it. `e2i-gateway db attach` makes the log; `e2i-gateway db "
+            "check` says what is missing."
+        ),
+    )
+    CURSOR_EXPIRED = (
+        "CURSOR_EXPIRED",
+        "The cursor is older than changes are kept, which is `limit` hours; subscribe without `after`.",
+        Retry.READ_ANEW,
+    )
+    HISTORY_CHANGED = (
+        "HISTORY_CHANGED",
+        (
+            "A failover may have lost what was told; subscribe with `extensions.cursor` as `after`, without it where "
+            "it is null."
+        ),
+        Retry.READ_ANEW,
+    )
+    ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED", "A page of this origin may not open a WebSocket here (403)."
+    TOO_MANY_OPERATIONS = (
+        "TOO_MANY_OPERATIONS",
+        "The WebSocket has `limit` operations under way; complete one first.",
+        Retry.LATER,
+        "{limit} operations are under way on this WebSocket, which is the limit; complete one first.",
+    )
+    TOO_MANY_SOCKETS = (
+        "TOO_MANY_SOCKETS",
+        "As many WebSockets are open as the gateway holds (503).",
+        Retry.LATER,
+        "As many WebSockets are open as this gateway holds; connect again shortly.",
+    )
+    INTERNAL = (
+        "INTERNAL",
+        "A fault of the gateway; `requestId` finds it in the log.",
+        Retry.OPERATOR,
+        "Something went wrong here; it is in the gateway's log under request {requestId}.",
+    )
+
+
+class ProblemCode(_Described):
+    """``code`` of a ``Problem``, which a mutation answers in place of a change: nothing was changed."""
+
+    ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION", "The lifecycle has no such move; `allowed` lists those that it has."
+    TRANSITION_BLOCKED = "TRANSITION_BLOCKED", "Something is in the way; `blockers` lists all of it."
+    STALE_VERSION = (
+        "STALE_VERSION",
+        "The row has changed since `expectedVersion` was read; `current` is the row as it is.",
+    )
+    NOT_FOUND = "NOT_FOUND", "No row has the id."
+    FORBIDDEN = "FORBIDDEN", "The caller lacks a scope that the change needs."
+    INVALID_INPUT = "INVALID_INPUT", "A value of the input cannot be used; `field` names it."
+
+
+class BlockerCode(_Described):
+    """``code`` of a ``Blocker``, where it is no guard of a lifecycle: guards are declared with the lifecycles."""
+
+    # -- the database's own rules
+    NOT_UNIQUE = "NOT_UNIQUE", "Another row has the same key already."
+    NO_SUCH_ROW = "NO_SUCH_ROW", "A reference would name a row that does not exist."
+    STILL_REFERENCED = "STILL_REFERENCED", "Other rows refer to this one."
+    CHECK_FAILED = "CHECK_FAILED", "A check constraint does not allow the value."
+    NOT_EXCLUSIVE = "NOT_EXCLUSIVE", "An exclusion constraint does not allow the row beside another one."
+    VALUE_MISSING = "VALUE_MISSING", "The database wants a value in a column that the gateway does not know."
+    REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE", "A trigger refused it; the message has the trigger's own words."
+    # -- mutations of more than one row
+    NOT_THE_CHAMPION = "NOT_THE_CHAMPION", "The model to be replaced is not the champion of its experiment."
+    MODEL_RETIRED = "MODEL_RETIRED", "The model is archived or deprecated, and such a model is not deployed."
+    CHAIN_IS_EMPTY = "CHAIN_IS_EMPTY", "The deployment has replaced no other one, so there is none to go back to."
+    CHAIN_IS_A_CYCLE = "CHAIN_IS_A_CYCLE", "The deployment's rollback chain leads back to itself."
+    NO_HEALTHY_PREDECESSOR = "NO_HEALTHY_PREDECESSOR", "No deployment on the rollback chain is healthy."
+    NO_MODEL = "NO_MODEL", "The alert names no model to retrain."
+    ALERT_CLOSED = "ALERT_CLOSED", "The alert is resolved or dismissed; open it again first."
+    ALREADY_TRIGGERED = "ALREADY_TRIGGERED", "The alert has triggered a retraining already."
+    NO_MISMATCH = "NO_MISMATCH", "The check found no mismatch, so there is no cause to record."
+    NOT_COMPLETED = "NOT_COMPLETED", "The simulation is not completed, so it predicts no effect to compare with."
+    NOTHING_OVERDUE = "NOTHING_OVERDUE", "No approval is overdue.", Retry.NO, "no approval is overdue"
