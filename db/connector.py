@@ -93,7 +93,11 @@ class Connector:
         return connection
 
 
+CONNECTOR = "gateway_connector"
+"""The engine's own option that holds what opens its connections."""
+
+
 def connector_of(engine: AsyncEngine) -> Connector:
     """What opens an engine's connections."""
-    connector: Connector = engine.sync_engine.connector  # type: ignore[attr-defined]  # kept for as long as the engine
+    connector: Connector = engine.get_execution_options()[CONNECTOR]
     return connector

@@ -11,17 +11,21 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    EmulatedDBAPIException,
+    InvalidRequestError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.util.concurrency import in_greenlet
 
 from db import pooled
-from db.connector import CONNECT_SECONDS, Connector
-from db.lending import Lent, give_turns, turns_of
-from db.locks import LockWaits, lock_waits_of
+from db.connector import CONNECT_SECONDS, CONNECTOR, Connector
+from db.lending import TURNS, Lent, Turns, follow, turns_of
+from db.locks import LOCK_WAITS, LockWaits, lock_waits_of
 from db.postgres_url import target_of
 from db.session import session_settings as settings_of_session
 from db.session import setting
@@ -126,17 +130,20 @@ def create_engine(
         pool_use_lifo=True,  # a few warm backends serve a small load, whose caches and plans are there
         hide_parameters=True,  # they are the data's; the log has no need of them
         connect_args=arguments,
+        execution_options={  # what is kept for as long as the engine
+            CONNECTOR: connector,
+            LOCK_WAITS: LockWaits(pool_size, writes=not read_only),
+            TURNS: Turns(pool_size + overflow, connect_timeout),
+        },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    engine.sync_engine.connector = connector  # type: ignore[attr-defined]  # kept for as long as the engine
-    engine.sync_engine.lock_waits = LockWaits(pool_size, writes=not read_only)  # type: ignore[attr-defined]  # kept too
-    give_turns(engine, pool_size + overflow, connect_timeout)
+    follow(engine)
     return engine
 
 
 def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
     """A pooled connection that the server has closed meanwhile is replaced before anybody uses it."""
-    if in_greenlet() and dbapi_connection.driver_connection.is_closed():
+    if dbapi_connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
@@ -203,7 +210,7 @@ def translated() -> Iterator[None]:
 
 DRIVER_ERRORS = (
     SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
-    AsyncAdapt_asyncpg_dbapi.Error,  # as a connection says that the pool's own could not be opened
+    EmulatedDBAPIException,  # as a connection says that the pool's own could not be opened
 )  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
 SQLAlchemy opens connections within a greenlet and waits for them there, and wraps each that it hands out, which costs
 as much as a small statement. A connection that waits for work needs none of it. So whoever reads waits for its turn
-before, first come, first served, and then takes an entry of the pool as it is, idle or still to be opened; where many
-wait, one hands its connection on to the next.
+before, first come, first served; where many wait, one hands its connection on to the next, and one that was given back
+a moment ago is lent again before its pool has it.
 """
 
 from __future__ import annotations
@@ -13,72 +13,46 @@ from collections import deque
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import event
+import asyncpg
+from sqlalchemy import PoolProxiedConnection, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.util.concurrency import greenlet_spawn
 
 WARM = 0.05
 """Seconds for which connections that were given back are kept out of their pool: to put one into it, and to find it
-again, costs as much as to hand it on."""
+again, costs as much as a small statement."""
+CLOSE_SECONDS = 2.0
+"""For a server to hear that a connection ends, before it is cut off."""
 
 
 class Lent:
-    """An entry that is out of its pool, with the driver's own connection."""
+    """A connection that is out of its pool, with the driver's own."""
 
-    __slots__ = ("_entry", "_pool", "driver")
+    __slots__ = ("_pooled", "driver", "generation")
 
-    def __init__(self, pool: Any, entry: Any) -> None:
-        self._pool = pool
-        self._entry = entry
-        self.driver: Any = entry.driver_connection
-
-    @property
-    def usable(self) -> bool:
-        """Whether it is open, and not from before a disconnection."""
-        outdated: bool = self._pool._invalidate_time > self._entry.starttime  # noqa: SLF001
-        return not (outdated or self.driver.is_closed())
+    def __init__(self, pooled: PoolProxiedConnection, generation: int) -> None:
+        self._pooled = pooled
+        self.driver: Any = pooled.driver_connection
+        self.generation = generation
+        """How often the engine had lost the database when it was taken from the pool."""
 
     def give_back(self) -> None:
         """Puts it into its pool, whatever has become of it: whoever takes it next looks."""
-        self._pool._do_return_conn(self._entry)  # noqa: SLF001
+        self._pooled.close()
 
     def close(self) -> None:
-        """Closes it, in a greenlet, and leaves its pool alone."""
-        self._entry.close()
+        """Closes it, in a greenlet; its pool opens another one in its place."""
+        self._pooled.invalidate()
 
     async def drop(self) -> None:
         """Cancels what the server does on it, and closes it; the pool will open another one."""
         try:
-            await greenlet_spawn(self._entry.invalidate)
+            await self.driver.close(timeout=CLOSE_SECONDS)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            pass  # the driver has cut it off
         finally:
-            self.give_back()
-
-
-async def _lend(pool: Any) -> Lent:
-    """Any connection of a pool that has one left; one that is idle costs nothing."""
-    if pool.checkedin():
-        entry = pool._do_get()  # noqa: SLF001
-        lent: Lent | None = entry.info.get(Lent)
-        if lent and lent.usable:
-            return lent
-        pool._do_return_conn(entry)  # noqa: SLF001
-    return await greenlet_spawn(_open, pool)
-
-
-def _open(pool: Any) -> Lent:
-    """An entry whose connection is opened, anew if it is not usable."""
-    entry = pool._do_get()  # noqa: SLF001
-    try:
-        entry.get_connection()
-        if entry.driver_connection.is_closed():  # by the server, while nobody looked
-            entry.invalidate()
-            entry.get_connection()
-    except BaseException:
-        pool._do_return_conn(entry)  # noqa: SLF001
-        raise
-    lent = entry.info[Lent] = Lent(pool, entry)  # which goes with its connection
-    return lent
+            self._pooled.invalidate()
 
 
 class _Waiter(asyncio.Future[Lent | None]):
@@ -100,6 +74,8 @@ class Turns:
     def __init__(self, size: int, patience: float) -> None:
         self._free = size
         self._patience = patience
+        self._generation = 0
+        """How often the database was lost, with all connections from before."""
         self._warm: list[Lent] = []
         """Connections that were given back a moment ago. Whoever takes a turn to ask the pool finds them there."""
         self._cooling: asyncio.TimerHandle | None = None
@@ -116,7 +92,8 @@ class Turns:
         """Waits for a turn, with which the pool has a connection."""
         if self._free:
             self._free -= 1
-            self.cool()
+            if self._warm:
+                self._warm.pop().give_back()
         else:
             await self._wait(connects=False)
 
@@ -137,13 +114,14 @@ class Turns:
         if self._free:
             self._free -= 1
             if self._warm:
-                if (warm := self._warm.pop()).usable:
+                if self._is_usable(warm := self._warm.pop()):
                     return warm
                 warm.give_back()
         elif lent := await self._wait(connects=True):
             return lent
         try:
-            return await _lend(engine.sync_engine.pool)
+            generation = self._generation
+            return Lent(await engine.raw_connection(), generation)
         except BaseException:
             self.give()
             raise
@@ -156,11 +134,20 @@ class Turns:
             self._warm.append(lent)
             if self._cooling is None:
                 self._cooling = asyncio.get_running_loop().call_later(WARM, self.cool)
-        elif waiter.connects and lent.usable:
+        elif waiter.connects and self._is_usable(lent):
             waiter.set_result(lent)
         else:
             lent.give_back()
             waiter.set_result(None)
+
+    def _is_usable(self, lent: Lent) -> bool:
+        """Whether it is open, and not from before the database was lost."""
+        return lent.generation == self._generation and not lent.driver.is_closed()
+
+    def hear(self, failed: ExceptionContext) -> None:
+        """An error of SQLAlchemy's: where it tells that the database is lost, all connections are from before."""
+        if failed.is_disconnect and failed.invalidate_pool_on_disconnect and failed.connection is not None:
+            self._generation += 1
 
     @property
     def warm(self) -> int:
@@ -217,14 +204,18 @@ class Turns:
         self._timer = loop.call_at(self._waiters[0].end, self._lose_patience) if self._waiters else None
 
 
-def give_turns(engine: AsyncEngine, size: int, patience: float) -> None:
-    """Prepares an engine that has ``size`` connections at most."""
-    turns = Turns(size, patience)
-    engine.sync_engine.turns = turns  # type: ignore[attr-defined]  # kept for as long as the engine
+TURNS = "gateway_turns"
+"""The engine's own option that holds its turns."""
+
+
+def follow(engine: AsyncEngine) -> None:
+    """Has an engine's turns hear of what becomes of its pool."""
+    turns = turns_of(engine)
+    event.listen(engine.sync_engine, "handle_error", turns.hear)
     event.listen(engine.sync_engine, "engine_disposed", turns.close)
 
 
 def turns_of(engine: AsyncEngine) -> Turns:
     """The turns at an engine's connections."""
-    turns: Turns = engine.sync_engine.turns  # type: ignore[attr-defined]
+    turns: Turns = engine.get_execution_options()[TURNS]
     return turns

@@ -123,7 +123,11 @@ class LockWaits:
         return [row[0] for row in rows]
 
 
+LOCK_WAITS = "gateway_lock_waits"
+"""The engine's own option that holds its waits."""
+
+
 def lock_waits_of(engine: AsyncEngine) -> LockWaits:
     """What is known to be locked for an engine's statements."""
-    waits: LockWaits = engine.sync_engine.lock_waits  # type: ignore[attr-defined]  # kept for as long as the engine
+    waits: LockWaits = engine.get_execution_options()[LOCK_WAITS]
     return waits

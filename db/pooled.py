@@ -7,11 +7,13 @@ each transaction begins with the settings that hold to its end, and no statement
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import asyncpg
 
+from db.adapters.asyncpg import leave_jit
 from db.session import setting
 
 ROLLBACK_SECONDS = 2.0
@@ -22,16 +24,17 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg say
     """What is asked outside a transaction gets one of its own, and every transaction begins with the settings."""
 
     settings = ""
-    _server_caps: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # the driver would turn JIT off for the session, to ask for types; it is off here already
-        self._server_caps = self._server_caps._replace(jit=False)
+        leave_jit(self)
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
         if query.startswith("ROLLBACK"):
             return await self._roll_back(query)
+        if args:  # which the driver runs as it does what is fetched
+            status: str = await self._alone(partial(super().execute, query, *args, **options))
+            return status
         if query.startswith("BEGIN"):  # what every transaction of the driver begins with
             query = f"{query.rstrip(';')}; {self.settings}"
         done: str = await super().execute(query, *args, **options)
@@ -46,14 +49,23 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg say
             raise
         return done
 
-    async def _execute(self, query: str, *args: Any, **options: Any) -> Any:
-        """What ``fetch``, ``fetchrow`` and ``fetchval`` come to."""
+    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
+        return await self._alone(partial(super().fetch, query, *args, **options))
+
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+        return await self._alone(partial(super().fetchrow, query, *args, **options))
+
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+        return await self._alone(partial(super().fetchval, query, *args, **options))
+
+    async def _alone(self, read: Callable[[], Awaitable[Any]]) -> Any:
+        """Reads, in a transaction of its own where there is none."""
         if self.is_in_transaction():
-            return await super()._execute(query, *args, **options)
+            return await read()
         transaction = self.transaction()
         await transaction.start()
         try:
-            done = await super()._execute(query, *args, **options)
+            done = await read()
         except Exception:  # not when it is given up: the server may never answer, and the connection is not kept
             await transaction.rollback()
             raise

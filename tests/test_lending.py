@@ -63,7 +63,8 @@ async def test_they_are_those_of_the_pool(engine: AsyncEngine) -> None:
     turns_of(engine).give_back(one)
     turns_of(engine).give_back(other)
     assert await reader.fetch("SELECT pg_backend_pid()", ()) == [second]
-    assert engine.pool.checkedin() == 2  # type: ignore[attr-defined]  # every pool of queues has it
+    assert in_use(engine) == 0
+    assert engine.pool.checkedin() + turns_of(engine).warm == 2  # type: ignore[attr-defined]  # every pool of queues has it
 
 
 async def test_the_pool_has_them_soon(engine: AsyncEngine) -> None:

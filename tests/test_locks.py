@@ -11,6 +11,7 @@ import pytest
 from changing import change, model_in, uuid_of
 from client import Client, serving
 from conftest import Clone, Database, connect
+from db.locks import lock_waits_of
 
 RUNS = "{ trainingRuns(first: 1) { nodes { id } } }"
 OTHER = "{ experiments(first: 1) { nodes { id } } }"
@@ -49,7 +50,7 @@ async def test_others_are_answered_while_many_wait(client: Client, holder: async
     """A dozen clients never stop asking for the locked table; who asks for another one gets a connection in turn."""
     await holder.execute("LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
     await client.error(RUNS)
-    waits = client.app.state.reads.primary.sync_engine.lock_waits
+    waits = lock_waits_of(client.app.state.reads.primary)
     most = 0
     done = asyncio.Event()
 
@@ -77,7 +78,7 @@ async def test_who_waits_for_a_connection_does_not_wait_for_the_lock_too(
 ) -> None:
     """What is locked is known before the first one that waited in vain gives its connection to the next."""
     await holder.execute("LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
-    waits = client.app.state.reads.primary.sync_engine.lock_waits
+    waits = lock_waits_of(client.app.state.reads.primary)
     errors = await asyncio.gather(*(client.error(RUNS) for _ in range(20)))
     assert {error["code"] for error in errors} == {"LOCKED"}
     assert all("ml_training_runs" in error["message"] for error in errors)
@@ -91,7 +92,7 @@ async def test_it_is_read_again_as_soon_as_it_can_be(client: Client, copy: Datab
         assert (await client.error(RUNS))["code"] == "LOCKED"
     await connection.close()
     assert await client.data(RUNS)
-    assert not client.app.state.reads.primary.sync_engine.lock_waits.known
+    assert not lock_waits_of(client.app.state.reads.primary).known
 
 
 async def test_who_waits_ahead_for_a_table_locks_it_too(

@@ -13,6 +13,7 @@ import pytest
 from changing import change, events_of, model_in, state, uuid_of
 from client import Client, serving
 from conftest import connect
+from db.connector import connector_of
 from db.embedded import ADMIN_ROLE
 from drills.fixtures import CHANGES, Pair
 from drills.postgres import Postgres
@@ -198,7 +199,7 @@ async def test_connections_to_an_old_primary_end_when_the_new_one_is_seen(pair: 
         assert (await client.data(asked))["model"]["stage"] == "DEVELOPMENT"
         new = await pair.promote()
         await new.execute("UPDATE ml_model_registry SET stage = 'shadow' WHERE id = $1", uuid_of(model))
-        timelines = client.app.state.reads.primary.sync_engine.connector
+        timelines = connector_of(client.app.state.reads.primary)
         await timelines.look({"user": "e2i_gateway", "database": CHANGES})
         for _ in range(4):
             assert (await client.data(asked))["model"]["stage"] == "SHADOW"
