@@ -12,10 +12,10 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
 from schema.catalogue import Catalogue, catalogue
+from schema.changes.lifecycle_field import LifecycleFields
+from schema.changes.mutation_type import Mutations
 from schema.execution import AnswerExecutor, MutationExecutor
 from schema.fields import FIELDS
-from schema.fields.lifecycle import LifecycleFields
-from schema.mutations import Mutations
 from schema.scalars import SCALARS
 from schema.subscriptions import subscription
 from schema.types import RequestContext, Types, read

@@ -15,10 +15,10 @@ from client import Client, serving
 from conftest import Clone, Database, connect
 from db.base import Labels, entities, key_columns, table_of
 from db.lifecycle import Change, Given, Lifecycle, lifecycles
-from schema import diagrams
 from schema.catalogue import camel, catalogue
-from schema.changes import mutations
-from schema.effects import CHECKS, EFFECTS
+from schema.changes import diagrams
+from schema.changes.mutations import mutations
+from schema.changes.registry import CHECKS, EFFECTS
 from schema.schema import build
 
 build()  # whose mutations bring the functions that lifecycles name

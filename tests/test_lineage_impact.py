@@ -14,7 +14,7 @@ import schema.schema  # noqa: F401 - registers all effects
 from changing import change, deployed, model_in, rivals, uuid_of
 from client import Client
 from conftest import Database, connect
-from schema.effects import EFFECTS
+from schema.changes.registry import EFFECTS
 from schema.lineage.edges import edges
 from schema.lineage.impact import REACH
 

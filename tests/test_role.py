@@ -22,7 +22,7 @@ from db.role import ADDED, CHANGED_BESIDE, rights, role_sql
 from process import run
 
 ROLE = 'e2i test "role"'
-LIFECYCLES = Path(__file__).parents[1] / "schema" / "lifecycles"
+LIFECYCLES = Path(__file__).parents[1] / "schema" / "changes" / "effects"
 
 HELD = """
     SELECT n.nspname || '.' || c.relname AS name, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS rights

@@ -13,7 +13,7 @@ from changing import change, model_in
 from client import Client, serving
 from conftest import Clone, Database, connect
 from db.facts import Facts
-from schema.rights import concerned
+from schema.changes.permissions import concerned
 from schema.scopes import read_scopes, reading
 
 MONITORING = reading("model_monitoring")

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 
-import schema.lifecycles  # noqa: F401 - the mutations that are more than a move
+import schema.changes.effects  # noqa: F401 - the mutations that are more than a move
 from db.lifecycle import MAY_CHANGE, MAY_REVIEW
-from schema.changes import mutations
+from schema.changes.mutations import mutations
 from schema.scopes import FORCE, PREVIEW, READ, all_scopes, expanded
 
 ROLES: Mapping[str, tuple[str, ...]] = {

@@ -16,6 +16,10 @@ from db.lifecycle import Lifecycle, lifecycle_of, lifecycles
 from db.lineage import LineageKind
 from schema import sql
 from schema.catalogue import Type
+from schema.changes.engine import blocker
+from schema.changes.guards import Ask, obstacles, refuse_unread
+from schema.changes.guards import allowed as possible
+from schema.changes.results import Blocker
 from schema.errors import bad_argument, missing_object
 from schema.fields.lineage_types import (
     DEGREE,
@@ -29,9 +33,6 @@ from schema.fields.lineage_types import (
     walk_price,
 )
 from schema.fields.root_field import RootField
-from schema.guards import Ask, obstacles, refuse_unread
-from schema.guards import allowed as possible
-from schema.lifecycle import blocker
 from schema.lineage import asked as asking
 from schema.lineage import impact
 from schema.lineage.answer import assemble, is_complete, reason
@@ -40,7 +41,6 @@ from schema.lineage.statements import Branch, Spot, Statements, Window, key_of
 from schema.lineage.walk import DOWNSTREAM, UPSTREAM, Question, Walk
 from schema.loaders import Loaders
 from schema.records import Record
-from schema.results import Blocker
 from schema.scalars import DateTime
 from schema.turns import aside
 from schema.types import Info, Types, selection_of, taking

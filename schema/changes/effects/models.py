@@ -7,11 +7,11 @@ from sqlalchemy import TEXT
 from db.lifecycle import Given
 from db.models.g01_mlops_core import ModelStage
 from db.models.g01_mlops_lifecycles import CHAMPION, ChampionState
-from schema.changes import mutation
-from schema.effects import effect
+from schema.changes.engine import Moved, Row, Subject, Work, blocked, invalid
+from schema.changes.mutations import mutation
+from schema.changes.registry import effect
+from schema.changes.results import Blocker
 from schema.error_codes import BlockerCode
-from schema.lifecycle import Moved, Row, Subject, Work, blocked, invalid
-from schema.results import Blocker
 
 
 @effect

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from db.models.g04_tool_composer import CompositionStatus
-from schema.effects import check, effect
-from schema.lifecycle import Moved, Row, Sql, Work
+from schema.changes.engine import Moved, Row, Sql, Work
+from schema.changes.registry import check, effect
 
 ROLLING = 100
 """Measurements that a tool's rolling figures are of."""

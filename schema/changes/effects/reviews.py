@@ -9,11 +9,11 @@ from typing import Any
 from db.lifecycle import MAY_REVIEW, TODAY
 from db.models.g02_causal_gate import same_subject, supersedes
 from db.models.g02_validation_lifecycles import REQUEST_REVIEW, REVIEW, ReviewStatus
-from schema.changes import mutation
-from schema.effects import check, effect
+from schema.changes.engine import Moved, Subject, Work, blocked, invalid
+from schema.changes.mutations import mutation
+from schema.changes.registry import check, effect
+from schema.changes.results import Blocker
 from schema.error_codes import BlockerCode
-from schema.lifecycle import Moved, Subject, Work, blocked, invalid
-from schema.results import Blocker
 
 SWEPT = 500
 """Approvals that one sweep ends."""

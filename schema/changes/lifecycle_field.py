@@ -10,13 +10,13 @@ import strawberry
 from db.lifecycle import Lifecycle, lifecycle_of
 from schema import ids
 from schema.catalogue import LIFECYCLE, STATE, Join, RelationField, Type
+from schema.changes.engine import blocker
+from schema.changes.guards import Ask, allowed, obstacles, refuse_unread
+from schema.changes.results import Blocker
 from schema.errors import GatewayError, missing_object
-from schema.guards import Ask, allowed, obstacles, refuse_unread
-from schema.lifecycle import blocker
 from schema.lists import NESTED_PAGE
 from schema.loaders import Loaders
 from schema.records import Key, Record, key_name
-from schema.results import Blocker
 from schema.selection import Selection
 from schema.types import Info, Node, Types, selection_of, taking
 

@@ -1,4 +1,4 @@
-"""State diagrams of all lifecycles as one Markdown document, which ``python -m schema.diagrams`` prints."""
+"""State diagrams of all lifecycles as one Markdown document, which ``python -m schema.changes.diagrams`` prints."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 
 import db.models  # noqa: F401 - declares all lifecycles
-import schema.lifecycles  # noqa: F401 - the effects and the special mutations
+import schema.changes.effects  # noqa: F401 - the effects and the special mutations
 from db.base import Labels
 from db.lifecycle import Lifecycle, lifecycles
-from schema.changes import mutations
-from schema.effects import EFFECTS
+from schema.changes.mutations import mutations
+from schema.changes.registry import EFFECTS
 
 _HEAD = """# Lifecycles
 

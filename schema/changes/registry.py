@@ -1,4 +1,4 @@
-"""Effects and checks by the names that lifecycles call them; the functions are in `schema.lifecycles`."""
+"""Effects and checks by the names that lifecycles call them; the functions are in `schema.changes.effects`."""
 
 from __future__ import annotations
 

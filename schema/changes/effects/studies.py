@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from schema.effects import check, effect
-from schema.lifecycle import Moved, Sql, Work
+from schema.changes.engine import Moved, Sql, Work
+from schema.changes.registry import check, effect
 
 
 @check

@@ -15,17 +15,18 @@ from db.base import Labels
 from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError
 from db.lifecycle import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
 from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
-from schema import idempotency, ids
+from schema import ids
 from schema.catalogue import Catalogue, camel
-from schema.effects import CHECKS
+from schema.changes import idempotency
+from schema.changes.constraint_errors import unable, violation
+from schema.changes.engine import MAX_ITEMS, Refused, Request, Subject, Work, blocked, invalid
+from schema.changes.permissions import concerned, concerned_by
+from schema.changes.registry import CHECKS
+from schema.changes.results import Blocker, Forbidden, TransitionPreview
 from schema.error_codes import ErrorCode, ProblemCode
 from schema.errors import GatewayError
-from schema.lifecycle import MAX_ITEMS, Refused, Request, Subject, Work, blocked, invalid
 from schema.records import Missing
-from schema.results import Blocker, Forbidden, TransitionPreview
-from schema.rights import concerned, concerned_by
 from schema.scopes import FORCE, PREVIEW
-from schema.violations import unable, violation
 
 log = logging.getLogger("gateway.changes")
 

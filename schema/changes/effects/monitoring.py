@@ -7,11 +7,11 @@ from typing import Any
 
 from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, RetrainingStatus
 from db.models.g08_ab_lifecycles import RECORD_ROOT_CAUSE
-from schema.changes import mutation
-from schema.effects import check
+from schema.changes.engine import Row, Sql, Work, blocked
+from schema.changes.mutations import mutation
+from schema.changes.registry import check
+from schema.changes.results import Blocker
 from schema.error_codes import BlockerCode
-from schema.lifecycle import Row, Sql, Work, blocked
-from schema.results import Blocker
 
 
 @check

@@ -10,11 +10,11 @@ from db.lifecycle import Given
 from db.models.g01_mlops_core import DeploymentStatus
 from db.models.g01_mlops_lifecycles import DEPLOYMENT, SAME_MODELS, START_DEPLOYMENT
 from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, SERVICE, HealthStatus
-from schema.changes import mutation
-from schema.effects import check, effect
+from schema.changes.engine import Moved, Row, Subject, Work, blocked
+from schema.changes.mutations import mutation
+from schema.changes.registry import check, effect
+from schema.changes.results import Blocker
 from schema.error_codes import BlockerCode
-from schema.lifecycle import Moved, Row, Subject, Work, blocked
-from schema.results import Blocker
 
 ENVIRONMENTS = ("development", "staging", "production")
 MAX_ERROR_RATE = "0.01"

@@ -8,8 +8,8 @@ from typing import Any
 from db.models.g03_twin_lifecycles import Activation
 from db.models.g09_improvement_lifecycles import RETRIEVAL
 from db.models.g10_prompt_lifecycles import INSTRUCTION
-from schema.effects import check, effect
-from schema.lifecycle import Moved, Row, Work
+from schema.changes.engine import Moved, Row, Work
+from schema.changes.registry import check, effect
 
 
 @check

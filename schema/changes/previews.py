@@ -13,9 +13,9 @@ from pgvector.sqlalchemy import Vector
 from strawberry import ID
 
 from schema.catalogue import ColumnField, Type
+from schema.changes.results import PlannedChange
 from schema.kinds import Kind
 from schema.records import Missing
-from schema.results import PlannedChange
 from schema.scalars import JSON
 
 Image = Mapping[str, Any]

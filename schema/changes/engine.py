@@ -1,6 +1,7 @@
 """The engine of all changes: rows locked, then judged, moved and recorded, in the one transaction of a mutation.
 
-Nothing here knows a lifecycle by name. What a change needs beside its data are small functions in `schema.lifecycles`.
+Nothing here knows a lifecycle by name. What a change needs beside its data are small functions in
+`schema.changes.effects`.
 """
 
 from __future__ import annotations
@@ -16,17 +17,13 @@ from pgvector.sqlalchemy import Vector
 from db.base import Labels
 from db.lifecycle import ACTOR, REASON, Lifecycle, lifecycle_of
 from db.transaction import Proof, Transaction
-from schema import exact_json, ids, previews, sql
+from schema import exact_json, ids, sql
 from schema.catalogue import STATE, Catalogue, ColumnField, Type
-from schema.effects import EFFECTS
-from schema.error_codes import ProblemCode
-from schema.errors import missing_object
-from schema.filters import text_of
-from schema.guards import ROW, Ask, Obstacle, obstacles
-from schema.guards import allowed as possible
-from schema.kinds import Kind
-from schema.records import Missing
-from schema.results import (
+from schema.changes import previews
+from schema.changes.guards import ROW, Ask, Obstacle, obstacles
+from schema.changes.guards import allowed as possible
+from schema.changes.registry import EFFECTS
+from schema.changes.results import (
     Blocker,
     IllegalTransition,
     InvalidInput,
@@ -36,6 +33,11 @@ from schema.results import (
     StaleVersion,
     TransitionBlocked,
 )
+from schema.error_codes import ProblemCode
+from schema.errors import missing_object
+from schema.filters import text_of
+from schema.kinds import Kind
+from schema.records import Missing
 
 MAX_ITEMS = 100
 """Rows that one change may be about."""

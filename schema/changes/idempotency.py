@@ -11,8 +11,8 @@ import orjson
 
 from db.transaction import Transaction
 from schema import exact_json
+from schema.changes.engine import Request, Subject, invalid
 from schema.filters import text_of
-from schema.lifecycle import Request, Subject, invalid
 
 MAX_KEY = 200
 _SWEPT = 100

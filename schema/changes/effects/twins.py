@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from db.models.g03_twin_lifecycles import RECORD_ACTUAL_EFFECT
-from schema.changes import mutation
-from schema.effects import check
+from schema.changes.engine import Work, blocked
+from schema.changes.mutations import mutation
+from schema.changes.registry import check
+from schema.changes.results import Blocker
 from schema.error_codes import BlockerCode
-from schema.lifecycle import Work, blocked
-from schema.results import Blocker
 
 
 def _within(given: Mapping[str, Any], effect: str, lower: str, upper: str) -> tuple[str, str] | None:

@@ -9,15 +9,15 @@ import strawberry
 from sqlalchemy import ARRAY
 from strawberry import UNSET
 
-import schema.lifecycles  # noqa: F401 - the special mutations, and the effects that lifecycles name
+import schema.changes.effects  # noqa: F401 - the special mutations, and the effects that lifecycles name
 from db.base import Labels
 from db.lifecycle import Given
 from db.transaction import Transaction
 from schema.catalogue import camel
-from schema.changes import Caller, Mutation, Surroundings, mutations, run
+from schema.changes.engine import MAX_ITEMS
+from schema.changes.mutations import Caller, Mutation, Surroundings, mutations, run
+from schema.changes.results import Results
 from schema.kinds import kind_of
-from schema.lifecycle import MAX_ITEMS
-from schema.results import Results
 from schema.types import Info, Types, selection_of
 
 
