@@ -15,7 +15,7 @@ from schema.catalogue import Catalogue, catalogue
 from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations
 from schema.execution import AnswerExecutor, MutationExecutor
-from schema.fields import FIELDS
+from schema.fields.registry import FIELDS
 from schema.scalars import SCALARS
 from schema.subscriptions import subscription
 from schema.types import RequestContext, Types, read

@@ -28,7 +28,7 @@ from schema.aggregates import MAX_GROUPS
 from schema.catalogue import Catalogue, RelationField, Type
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
-from schema.fields import FIELDS
+from schema.fields.registry import FIELDS
 from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 from schema.selection import Operation, Selection
 from schema.sizes import Sizes, too_large

@@ -1,24 +1,4 @@
-"""What no model can say: root fields with resolvers of their own, each one entry here."""
+"""Root fields that no model can say, each with a resolver and a price of its own; `registry` lists all of them.
 
-from __future__ import annotations
-
-from schema.fields.g04_tool_composer import TOOL_EXECUTION_PLAN
-from schema.fields.lineage import LINEAGE
-from schema.fields.lineage_diff import LINEAGE_DIFF
-from schema.fields.lineage_impact import IMPACT
-from schema.fields.lineage_paths import PATHS
-from schema.fields.lineage_text import LINEAGE_COUNTS, LINEAGE_TEXT
-from schema.fields.root_field import RootField
-from schema.fields.search import SEARCH
-
-FIELDS: dict[str, RootField] = {
-    "impact": IMPACT,
-    "lineage": LINEAGE,
-    "lineageCounts": LINEAGE_COUNTS,
-    "lineageDiff": LINEAGE_DIFF,
-    "lineageText": LINEAGE_TEXT,
-    "paths": PATHS,
-    "search": SEARCH,
-    "toolExecutionPlan": TOOL_EXECUTION_PLAN,
-}
-"""The root fields beside those of the catalogue, by their GraphQL names."""
+Uses the catalogue, SQL and the execution of the graph; the fields of the lineage are in `schema.lineage.fields`.
+"""

@@ -12,7 +12,12 @@ import strawberry
 
 from db.engine import Reader
 from schema.errors import bad_argument
-from schema.fields.lineage_types import (
+from schema.fields.root_field import RootField
+from schema.lineage import arguments as parsing
+from schema.lineage import cursors
+from schema.lineage.answer import COUNTED, Answer, cut_branches, fitted, is_complete, reason
+from schema.lineage.arguments import Asked, asked
+from schema.lineage.fields.types import (
     DEGREE,
     Filling,
     LineageDirection,
@@ -25,11 +30,6 @@ from schema.fields.lineage_types import (
     walk_arguments,
     walked_rows,
 )
-from schema.fields.root_field import RootField
-from schema.lineage import asked as asking
-from schema.lineage import cursors
-from schema.lineage.answer import COUNTED, Answer, cut_branches, fitted, is_complete, reason
-from schema.lineage.asked import Asked, asked
 from schema.lineage.walk import Walk, Walked, window
 from schema.loaders import Loaders
 from schema.records import Record
@@ -43,12 +43,12 @@ def _taken(types: Types) -> dict[str, Any]:
         "maxBytes": argument(
             int | None,
             "How many bytes of JSON the answer may have, aside from what is selected below `node`; nearest nodes "
-            f"first. {asking.LEAST_BYTES} to {asking.MAX_BYTES}.",
+            f"first. {parsing.LEAST_BYTES} to {parsing.MAX_BYTES}.",
         ),
         "countUpTo": argument(
             int | None,
-            f"How far `degree` and `remaining` are counted, a kind of edge: {COUNTED:,} to {asking.MAX_COUNTED:,}. "
-            f"Over {COUNTED:,} it is for few nodes: `countUpTo` times `maxNodes` may be {asking.ALL_COUNTED:,}.",
+            f"How far `degree` and `remaining` are counted, a kind of edge: {COUNTED:,} to {parsing.MAX_COUNTED:,}. "
+            f"Over {COUNTED:,} it is for few nodes: `countUpTo` times `maxNodes` may be {parsing.ALL_COUNTED:,}.",
             COUNTED,
         ),
         "after": argument(
@@ -120,7 +120,7 @@ class Reading:
                     "kind": cut.end.kind.value,
                     "type": cut.end.target,
                     "depth": cut.depth,
-                    "remaining": asking.MAX_COUNTED,
+                    "remaining": parsing.MAX_COUNTED,
                     "capped": False,
                     "cursor": cursors.encode(self._asked.signature, cut.end, cut.spot.id, cut.depth, cut.spot.position),
                 }

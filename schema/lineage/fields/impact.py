@@ -21,7 +21,12 @@ from schema.changes.guards import Ask, obstacles, refuse_unread
 from schema.changes.guards import allowed as possible
 from schema.changes.results import Blocker
 from schema.errors import bad_argument, missing_object
-from schema.fields.lineage_types import (
+from schema.fields.root_field import RootField
+from schema.lineage import arguments as parsing
+from schema.lineage import impact
+from schema.lineage.answer import assemble, is_complete, reason
+from schema.lineage.edges import edges
+from schema.lineage.fields.types import (
     DEGREE,
     Filling,
     LineageNode,
@@ -32,11 +37,6 @@ from schema.fields.lineage_types import (
     node_rows,
     walk_price,
 )
-from schema.fields.root_field import RootField
-from schema.lineage import asked as asking
-from schema.lineage import impact
-from schema.lineage.answer import assemble, is_complete, reason
-from schema.lineage.edges import edges
 from schema.lineage.statements import Branch, Spot, Statements, Window, key_of
 from schema.lineage.walk import DOWNSTREAM, UPSTREAM, Question, Walk
 from schema.loaders import Loaders
@@ -70,7 +70,7 @@ class Move:
 
 
 def _move(loaders: Loaders, arguments: Mapping[str, Any]) -> Move:
-    id_ = asking.node_id(loaders.catalogue, "of", arguments["of"])
+    id_ = parsing.node_id(loaders.catalogue, "of", arguments["of"])
     type_, _ = key_of(loaders.catalogue, id_)
     asked = arguments["if"]
     names = [one.name for one in lifecycles() if one.entity == type_.name]
@@ -129,7 +129,7 @@ class Impact:
             found |= dict.fromkeys(await self._follow([move.id], way))
         if (move.type.name, move.lifecycle.name, move.to.name) == impact.ROLLBACK:
             through = frozenset({LineageKind.ROLLS_BACK_TO})
-            chain = Question([move.id], UPSTREAM, asking.MAX_DEPTH, NEIGHBOURS, asking.NODES, through)
+            chain = Question([move.id], UPSTREAM, parsing.MAX_DEPTH, NEIGHBOURS, parsing.NODES, through)
             walked = await Walk(self._loaders.lists, self._reader, chain).run()
             found |= dict.fromkeys(
                 [*walked.found, *await self._follow(list(walked.found), ["BentoService.deployment~"])]
@@ -162,7 +162,7 @@ async def _impact(info: Info) -> Record:
     """
     loaders, selection = info.context.loaders, selection_of(info)
     move = _move(loaders, selection.arguments)
-    room = asking.number(selection.arguments, "maxNodes", asking.NODES, 1, asking.MAX_NODES)
+    room = parsing.number(selection.arguments, "maxNodes", parsing.NODES, 1, parsing.MAX_NODES)
     async with loaders.reader.snapshot() as reader:
         asked = Impact(loaders, reader, move)
         origin, shown = await asked.origin()
@@ -230,7 +230,7 @@ def _make(types: Types) -> Any:
     taken = {
         "of": argument(strawberry.ID, "Global id of the row that would move."),
         "if_": argument(LineageTransition, "The change of state.", name="if"),
-        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {asking.MAX_NODES}.", asking.NODES),
+        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {parsing.MAX_NODES}.", parsing.NODES),
     }
     return strawberry.field(
         resolver=taking(taken, _result(types) | None, lambda _root, info: _impact(info)),

@@ -10,7 +10,10 @@ from typing import Any
 import strawberry
 
 from schema.errors import lacks
-from schema.fields.lineage_types import (
+from schema.fields.root_field import RootField
+from schema.lineage import arguments as parsing
+from schema.lineage.answer import assemble
+from schema.lineage.fields.types import (
     DEGREE,
     Filling,
     LineageDirection,
@@ -21,9 +24,6 @@ from schema.fields.lineage_types import (
     node_record,
     walk_price,
 )
-from schema.fields.root_field import RootField
-from schema.lineage import asked as asking
-from schema.lineage.answer import assemble
 from schema.lineage.paths import STEPS, GivenUpError, Path, paths
 from schema.lineage.statements import Statements, key_of
 from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Question, Walk, Walked
@@ -48,12 +48,12 @@ async def _paths(info: Info) -> Record:
     """
     loaders, selection = info.context.loaders, selection_of(info)
     arguments = selection.arguments
-    start = asking.node_id(loaders.catalogue, "from", arguments["from"])
-    target = asking.node_id(loaders.catalogue, "to", arguments["to"])
-    longest = asking.number(arguments, "maxLength", LENGTH, 0, MAX_LENGTH)
-    first = asking.number(arguments, "first", FIRST, 1, MAX_FIRST)
-    way = asking.direction(arguments, DOWNSTREAM)
-    question = Question([target], _BACK[way], longest, PER_NODE, NODES, asking.kinds(arguments))
+    start = parsing.node_id(loaders.catalogue, "from", arguments["from"])
+    target = parsing.node_id(loaders.catalogue, "to", arguments["to"])
+    longest = parsing.number(arguments, "maxLength", LENGTH, 0, MAX_LENGTH)
+    first = parsing.number(arguments, "first", FIRST, 1, MAX_FIRST)
+    way = parsing.direction(arguments, DOWNSTREAM)
+    question = Question([target], _BACK[way], longest, PER_NODE, NODES, parsing.kinds(arguments))
     async with loaders.reader.snapshot() as reader:
         walked = await Walk(loaders.lists, reader, question).run()
         if start not in walked.found:
@@ -143,7 +143,7 @@ def _make(types: Types) -> Any:
         "maxLength": argument(int | None, f"How many edges a path may have: 0 to {MAX_LENGTH}.", LENGTH),
         "first": argument(int | None, f"How many paths: 1 to {MAX_FIRST}.", FIRST),
         "through": argument(
-            kinds | None, f"Along edges of these kinds alone, at most {asking.MAX_NAMES}; all of them unless said."
+            kinds | None, f"Along edges of these kinds alone, at most {parsing.MAX_NAMES}; all of them unless said."
         ),
         "direction": argument(
             LineageDirection | None,

@@ -14,7 +14,7 @@ import strawberry
 from db.engine import DatabaseError, Reader
 from db.lineage import LineageKind
 from schema.errors import GatewayError
-from schema.lineage import asked as asking
+from schema.lineage import arguments as parsing
 from schema.lineage.answer import COUNTED, Link, degree_branches
 from schema.lineage.edges import edges
 from schema.lineage.statements import Branch, Statements, Window
@@ -146,23 +146,23 @@ def argument(annotation: Any, description: str, default: Any = strawberry.UNSET,
 
 
 def walk_arguments(
-    types: Types, *, depth: int = asking.DEPTH, nodes: int = asking.NODES, per_node: int = asking.PER_NODE
+    types: Types, *, depth: int = parsing.DEPTH, nodes: int = parsing.NODES, per_node: int = parsing.PER_NODE
 ) -> dict[str, Any]:
     """The arguments that say what is walked, with these defaults."""
     kinds: Any = list[classes(types).kind]  # type: ignore[misc]  # an enum of the models
-    starts = f"Global ids of the nodes to start from, at most {asking.MAX_STARTS}."
+    starts = f"Global ids of the nodes to start from, at most {parsing.MAX_STARTS}."
     return {
         "from_": argument(list[strawberry.ID], starts, name="from"),
         "direction": argument(LineageDirection | None, "Which way to walk.", LineageDirection.BOTH),
         "maxDepth": argument(
-            int | None, f"How many edges to follow from a start: 0 to {asking.MAX_DEPTH}. 0 shows the starts.", depth
+            int | None, f"How many edges to follow from a start: 0 to {parsing.MAX_DEPTH}. 0 shows the starts.", depth
         ),
         "types": argument(
             list[str] | None,
-            f"Show nodes of these types alone, at most {asking.MAX_NAMES}; all types are walked nevertheless.",
+            f"Show nodes of these types alone, at most {parsing.MAX_NAMES}; all types are walked nevertheless.",
         ),
         "through": argument(
-            kinds | None, f"Walk edges of these kinds alone, at most {asking.MAX_NAMES}; all of them unless said."
+            kinds | None, f"Walk edges of these kinds alone, at most {parsing.MAX_NAMES}; all of them unless said."
         ),
         "since": argument(
             DateTime | None,
@@ -179,11 +179,11 @@ def walk_arguments(
         ),
         "perNodeLimit": argument(
             int | None,
-            f"How many neighbours of a node to follow along one kind of edge to one type: 1 to {asking.MAX_PER_NODE}, "
+            f"How many neighbours of a node to follow along one kind of edge to one type: 1 to {parsing.MAX_PER_NODE}, "
             "newest first.",
             per_node,
         ),
-        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {asking.MAX_NODES}.", nodes),
+        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {parsing.MAX_NODES}.", nodes),
     }
 
 
@@ -194,7 +194,7 @@ def _bounded(arguments: Mapping[str, Any], name: str, default: int, most: int) -
 
 def node_rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     """How many rows a lineage can answer with: its price, before its arguments are checked."""
-    return {"node": _bounded(arguments, "maxNodes", asking.NODES, asking.MAX_NODES)}
+    return {"node": _bounded(arguments, "maxNodes", parsing.NODES, parsing.MAX_NODES)}
 
 
 READ, ASKED = 6, 25
@@ -214,7 +214,7 @@ def walk_price(nodes: int, per_node: int, sizes: Mapping[str, int]) -> int:
 
 def walked_rows(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
     """The price of what a walk reads to see whether it is new."""
-    per_node = _bounded(arguments, "perNodeLimit", asking.PER_NODE, asking.MAX_PER_NODE)
+    per_node = _bounded(arguments, "perNodeLimit", parsing.PER_NODE, parsing.MAX_PER_NODE)
     return walk_price(node_rows(arguments)["node"], per_node, sizes)
 
 
@@ -289,7 +289,7 @@ def below(selection: Selection, type_name: str, name: str) -> Iterator[Selection
             yield from below(child, type_name, name)
 
 
-LONGEST = asking.MAX_COUNTED * 10
+LONGEST = parsing.MAX_COUNTED * 10
 """A count as long as it can become, where the size of an answer is measured before anything is counted."""
 
 

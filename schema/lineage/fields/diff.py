@@ -10,7 +10,11 @@ from typing import Any
 import strawberry
 
 from schema.errors import bad_argument
-from schema.fields.lineage_types import (
+from schema.fields.root_field import RootField
+from schema.lineage.answer import assemble, is_complete, reason
+from schema.lineage.arguments import asked
+from schema.lineage.diff import Change, Differences
+from schema.lineage.fields.types import (
     DEGREE,
     Filling,
     LineageNode,
@@ -22,10 +26,6 @@ from schema.fields.lineage_types import (
     walk_arguments,
     walked_rows,
 )
-from schema.fields.root_field import RootField
-from schema.lineage.answer import assemble, is_complete, reason
-from schema.lineage.asked import asked
-from schema.lineage.diff import Change, Differences
 from schema.lineage.walk import Walk
 from schema.records import Record
 from schema.scalars import DateTime

@@ -9,11 +9,11 @@ from typing import Any
 
 import strawberry
 
-from schema.fields.lineage_types import argument, node_rows, walk_arguments, walked_rows
 from schema.fields.root_field import RootField
-from schema.lineage import asked as asking
+from schema.lineage import arguments as parsing
 from schema.lineage.answer import Answer, assemble, fitted, is_complete, reason
-from schema.lineage.asked import Asked, asked
+from schema.lineage.arguments import Asked, asked
+from schema.lineage.fields.types import argument, node_rows, walk_arguments, walked_rows
 from schema.lineage.text import outline
 from schema.lineage.walk import Walk, Walked
 from schema.records import Record
@@ -38,7 +38,7 @@ async def _text(info: Info) -> str:
         GatewayError: ``BAD_USER_INPUT``, naming the argument.
     """
     arguments = selection_of(info).arguments
-    room = asking.number(arguments, "maxBytes", TEXT_BYTES, LEAST_TEXT, asking.MAX_BYTES)
+    room = parsing.number(arguments, "maxBytes", TEXT_BYTES, LEAST_TEXT, parsing.MAX_BYTES)
     question = asked(info.context.loaders.catalogue, {**arguments, "maxBytes": None})
     walked = await _walked(info, question)
     walk = question.question
@@ -98,7 +98,7 @@ class LineageCounts:
 
 
 def _make_text(types: Types) -> Any:
-    room = f"How many bytes the text may have, nearest nodes first: {LEAST_TEXT} to {asking.MAX_BYTES}."
+    room = f"How many bytes the text may have, nearest nodes first: {LEAST_TEXT} to {parsing.MAX_BYTES}."
     taken = walk_arguments(types) | {"maxBytes": argument(int | None, room, TEXT_BYTES)}
     return strawberry.field(
         resolver=taking(taken, str | None, lambda _root, info: _text(info)),

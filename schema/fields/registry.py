@@ -1,0 +1,24 @@
+"""What no model can say: root fields with resolvers of their own, each one entry here."""
+
+from __future__ import annotations
+
+from schema.fields.g04_tool_composer import TOOL_EXECUTION_PLAN
+from schema.fields.root_field import RootField
+from schema.fields.search import SEARCH
+from schema.lineage.fields.diff import LINEAGE_DIFF
+from schema.lineage.fields.impact import IMPACT
+from schema.lineage.fields.lineage import LINEAGE
+from schema.lineage.fields.paths import PATHS
+from schema.lineage.fields.text import LINEAGE_COUNTS, LINEAGE_TEXT
+
+FIELDS: dict[str, RootField] = {
+    "impact": IMPACT,
+    "lineage": LINEAGE,
+    "lineageCounts": LINEAGE_COUNTS,
+    "lineageDiff": LINEAGE_DIFF,
+    "lineageText": LINEAGE_TEXT,
+    "paths": PATHS,
+    "search": SEARCH,
+    "toolExecutionPlan": TOOL_EXECUTION_PLAN,
+}
+"""The root fields beside those of the catalogue, by their GraphQL names."""

@@ -1,0 +1,1 @@
+"""The GraphQL fields of the lineage: `lineage`, `paths`, `impact`, `lineageDiff`, `lineageText`, `lineageCounts`."""
