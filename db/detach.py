@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db.attach_catalog import SCHEMAS
 from db.attach_compare import INDEX_PREFIX
 from db.base import OWN_SCHEMA, Entity, is_own
-from db.engine import sqlstate
+from db.errors import DEPENDENT_OBJECTS, diagnostics
 from db.setup import SetupError, connect, lock_building
 
 _FUNCTION = re.compile(rf"CREATE OR REPLACE FUNCTION {OWN_SCHEMA}\.(\w+)\(")
@@ -122,10 +121,10 @@ async def _drop_own(connection: AsyncConnection, found: Brought) -> None:
         if found.schema and not found.others:
             await connection.execute(text(f"DROP SCHEMA {OWN_SCHEMA}"))
     except DBAPIError as error:
-        if sqlstate(error) == "2BP01":
-            cause = error.orig.__cause__ if error.orig is not None else None
-            detail = cause.detail if isinstance(cause, asyncpg.PostgresError) else None
+        said = diagnostics(error)
+        if said.state == DEPENDENT_OBJECTS:
             raise SetupError(
-                f"nothing was changed, since something else depends on the gateway's own tables: {detail or error.orig}"
+                "nothing was changed, since something else depends on the gateway's own tables: "
+                f"{said.detail or said.words}"
             ) from error
         raise

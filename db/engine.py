@@ -16,68 +16,19 @@ from sqlalchemy.exc import (
     DBAPIError,
     DisconnectionError,
     EmulatedDBAPIException,
-    InvalidRequestError,
     SQLAlchemyError,
 )
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from db import pooled
 from db.connector import CONNECT_SECONDS, CONNECTOR, Connector
+from db.errors import LOCK_NOT_AVAILABLE, LockedError, plan_is_stale, refused_by_driver, sqlstate, translate
 from db.lending import TURNS, Lent, Turns, follow, turns_of
 from db.locks import LOCK_WAITS, LockWaits, lock_waits_of
 from db.postgres_url import target_of
 from db.session import session_settings as settings_of_session
 from db.session import setting
 from db.timelines import Timelines
-
-
-class DatabaseError(Exception):
-    """A statement has failed for a reason that has a name; the message is the database's own."""
-
-
-class DatabaseUnavailableError(DatabaseError):
-    """The database cannot be reached, has gone away, or lets nobody in; nothing was answered."""
-
-
-class OverloadedError(DatabaseError):
-    """Every connection is busy, and none became free in time."""
-
-
-class StatementTimeoutError(DatabaseError):
-    """A statement ran longer than the limit and was cancelled by the database."""
-
-
-class LockedError(DatabaseError):
-    """A statement waited in vain for somebody else's lock; ``tables`` are those that are locked, if they are known."""
-
-    def __init__(self, message: str, tables: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.tables = tables
-
-
-class MissingObjectError(DatabaseError):
-    """A table, column, type or function that a statement names does not exist, or is of another kind by now."""
-
-
-class NotPermittedError(DatabaseError):
-    """The gateway's role has no right to what a statement reads."""
-
-
-class ReadOnlyError(NotPermittedError):
-    """The database takes no changes: it is a standby, or somebody has made it read-only."""
-
-
-class InvalidValueError(DatabaseError):
-    """A bound value cannot be read as the type it is compared with."""
-
-
-class DataError(DatabaseError):
-    """The stored data, not the request, make a statement fail: a division by zero in a view, an overflow."""
-
-
-NEVER_TWICE = (StatementTimeoutError, LockedError, DatabaseUnavailableError, OverloadedError)
-"""What was given up, lost or refused for lack of resources is not tried again."""
 
 
 def create_engine(
@@ -228,7 +179,7 @@ async def within_share(waits: LockWaits, sql: str, run: Callable[[], Awaitable[A
                 raise LockedError("as many statements as may do wait for it already", names)
             return await run()
     except DRIVER_ERRORS as error:
-        if sqlstate(error) == "55P03":  # those who wait for the connection hear of it before they have it
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:  # those who wait for the connection hear of it before they have it
             waits.suspect(sql)
         raise
 
@@ -276,7 +227,7 @@ class ShortReader:
         try:
             return await self._run(sql, values, settings)
         except DBAPIError as error:
-            if not _plan_is_stale(error):
+            if not plan_is_stale(error):
                 raise
         # the table was altered meanwhile; a read may be run again
         return await self._run(sql, values, settings)
@@ -418,7 +369,7 @@ class HeldReader:
                 try:
                     rows = await self._read(sql, values, settings)
                 except DBAPIError as error:
-                    if not _plan_is_stale(error):
+                    if not plan_is_stale(error):
                         raise
                     # the table was altered meanwhile; what the savepoint has undone can be prepared again
                     rows = await self._read(sql, values, settings)
@@ -462,7 +413,7 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
         await connection.invalidate()
         raise
     except DBAPIError as error:
-        if _refused_by_driver(error):  # which leaves the connection in a transaction
+        if refused_by_driver(error):  # which leaves the connection in a transaction
             await connection.invalidate()
         raise
     rows: list[Sequence[Any]] = []
@@ -506,72 +457,3 @@ async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIter
         raise
     finally:
         await connection.close()
-
-
-_UNAVAILABLE = ("08", "57P", "53", "28", "3D")
-"""Classes of SQLSTATE: connection, operator intervention, resources, authorization, a database that does not exist."""
-_MISSING = {"42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "42846"}
-"""A table, column, type, function or schema is missing; the last three: it is another one than the statement needs."""
-_UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05", "2201B", "54001"}
-"""A text that is no value of its type, or is nested too deeply to be read as one."""
-
-
-_TELLING = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, PoolTimeoutError)
-"""What says by itself what happened, whatever it came of."""
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
-    while cause is not None and not isinstance(cause, _TELLING) and cause.__cause__ is not None:
-        cause = cause.__cause__
-    return cause
-
-
-def sqlstate(error: BaseException) -> str:
-    """The code of the database's error, empty where there is none."""
-    return str(getattr(_cause(error), "sqlstate", None) or "")
-
-
-def _refused_by_driver(error: BaseException) -> bool:
-    """A value that asyncpg could not encode; what the server sends has a severity."""
-    cause = _cause(error)
-    return isinstance(cause, asyncpg.DataError) and getattr(cause, "severity", None) is None
-
-
-def _plan_is_stale(error: DBAPIError) -> bool:
-    return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == "0A000"
-
-
-def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line for each meaning
-    """The meaning of a driver's error, so that nobody above needs to know the driver."""
-    cause = _cause(error)
-    state = sqlstate(error)
-    if isinstance(cause, PoolTimeoutError):
-        return OverloadedError(str(cause))
-    if state == "55P03":
-        return LockedError(str(cause))
-    if state == "57014":
-        return StatementTimeoutError(str(cause))
-    if state in _MISSING or isinstance(cause, asyncpg.InvalidCachedStatementError):
-        return MissingObjectError(str(cause))
-    if state == "42501":
-        return NotPermittedError(str(cause))
-    if _refused_by_driver(error) or state in _UNREADABLE or (state == "42601" and not getattr(cause, "position", None)):
-        return InvalidValueError(str(cause))
-    if state.startswith("22"):
-        return DataError(str(cause))
-    if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
-        advice = "; behind a pooler, set GATEWAY_PREPARED_STATEMENTS=false" if "startup parameter" in str(cause) else ""
-        return DatabaseUnavailableError(f"{cause}{advice}")
-    return error if isinstance(error, Exception) else RuntimeError(str(error))
-
-
-def _is_connection_error(error: BaseException, cause: BaseException | None) -> bool:
-    if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a fault of ours
-        return "closed" in str(cause)
-    if isinstance(error, InvalidRequestError):  # the pool's, when one after the other is lost as soon as it is opened
-        return "closed" in str(error)
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    # the last is how the driver says that the server has announced the end of a connection, and has not closed it yet
-    return isinstance(cause, OSError | asyncpg.ConnectionDoesNotExistError | asyncpg.InternalClientError)

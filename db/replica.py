@@ -22,7 +22,8 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine import NO_SETTINGS, DatabaseError, DatabaseUnavailableError, Identity, Reader, ShortReader, sqlstate
+from db.engine import NO_SETTINGS, Identity, Reader, ShortReader
+from db.errors import SERIALIZATION_FAILURE, DatabaseError, DatabaseUnavailableError, sqlstate
 
 log = logging.getLogger("gateway.replica")
 
@@ -309,11 +310,7 @@ class ReplicaReader(ShortReader):
             raise error
         if isinstance(error, DatabaseUnavailableError):
             self._reads.lost()
-        elif sqlstate(error) != _VACUUMED:
+        elif sqlstate(error) != SERIALIZATION_FAILURE:
             raise error
         self._reads.sent["primary: replica failed"] += 1
         self._engine = self._reads.primary
-
-
-_VACUUMED = "40001"
-"""Rows that a statement on the replica read are gone from the primary, and the replica may not wait for it longer."""

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import db.models  # noqa: F401 - maps all entities
 from db.base import OWN_SCHEMA, entities, enum_types, is_own, table_of
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
-from db.engine import create_engine, translate
+from db.engine import create_engine
+from db.errors import INSUFFICIENT_PRIVILEGE, diagnostics, lets_nobody_in, sqlstate, translate
 from db.postgres_url import database_url
 from db.role import OWN_RIGHTS, grants
 from db.seed import SEED, seed_tools
@@ -74,26 +75,18 @@ async def connect(url: str | URL) -> AsyncIterator[AsyncConnection]:
         async with engine.connect() as connection:
             yield await connection.execution_options(isolation_level="READ COMMITTED")
     except (DBAPIError, OSError, asyncpg.PostgresError) as error:
-        if _sqlstate(error) == "42501":
+        if sqlstate(error) == INSUFFICIENT_PRIVILEGE:
             raise SetupError(
-                f"the role {target.username} lacks a right on the database {target.database}: {_words(error)}; connect "
-                f"as the owner of the database"
+                f"the role {target.username} lacks a right on the database {target.database}: "
+                f"{diagnostics(error).words}; connect as the owner of the database"
             ) from error
-        if _sqlstate(error).startswith(("28", "3D")):
-            raise SetupError(f"no connection as {target.username} to {target.database}: {_words(error)}") from error
+        if lets_nobody_in(error):
+            raise SetupError(
+                f"no connection as {target.username} to {target.database}: {diagnostics(error).words}"
+            ) from error
         raise translate(error) from error
     finally:
         await engine.dispose()
-
-
-def _sqlstate(error: BaseException) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(cause, "sqlstate", None) or "")
-
-
-def _words(error: BaseException) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return str(cause).split(": ", 1)[-1] if isinstance(error, DBAPIError) else str(cause)
 
 
 async def migrate(url: str | URL) -> None:
@@ -205,13 +198,13 @@ async def _require_vector(connection: AsyncConnection) -> None:
             async with connection.begin_nested():
                 await connection.execute(text("CREATE EXTENSION vector"))
         except DBAPIError as error:
-            if _sqlstate(error) == "42501":
+            if sqlstate(error) == INSUFFICIENT_PRIVILEGE:
                 raise SetupError(
                     "the database lacks pgvector and this role may not add it; as a superuser, run in this database: "
                     "CREATE EXTENSION vector"
                 ) from error
             raise SetupError(
-                f"pgvector cannot be added to the database: {_words(error)}; install pgvector on the server"
+                f"pgvector cannot be added to the database: {diagnostics(error).words}; install pgvector on the server"
             ) from error
     if not await connection.scalar(text("SELECT to_regtype('vector') IS NOT NULL")):
         raise SetupError(

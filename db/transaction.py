@@ -11,21 +11,19 @@ from functools import partial
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from db.connector import Connector, connector_of
-from db.engine import (
-    DatabaseError,
-    HeldReader,
-    Identity,
+from db.engine import HeldReader, Identity, locked, set_local, within_share
+from db.errors import (
     LockedError,
+    OutcomeUnknownError,
     OverloadedError,
     ReadOnlyError,
-    locked,
-    set_local,
+    is_of_server,
     translate,
-    within_share,
+    translate_change,
 )
 from db.locks import lock_waits_of
 from db.timelines import STANDING, OutdatedServerError, Standing
@@ -36,36 +34,6 @@ UNDECIDED_SECONDS = 1.0
 """How long a transaction without a client is left to itself, before the server is told to end it."""
 
 _FAILED = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
-
-class ConflictError(DatabaseError):
-    """A deadlock, a serialization failure or a stale plan: the transaction is undone, and may be run again."""
-
-
-class RefusedByDatabaseError(DatabaseError):
-    """A constraint or a trigger of the database does not allow the change.
-
-    The message is all that the database says; ``words`` are its first line, which a trigger has written, and ``state``
-    is its SQLSTATE. ``table``, ``column``, ``constraint`` and ``detail`` are there where the database says them.
-    """
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(str(cause))
-        self.state: str = getattr(cause, "sqlstate", None) or ""
-        self.words: str = str(cause.args[0]) if cause.args else ""
-        self.detail: str = getattr(cause, "detail", None) or ""
-        self.table: str | None = getattr(cause, "table_name", None)
-        self.column: str | None = getattr(cause, "column_name", None)
-        self.constraint: str | None = getattr(cause, "constraint_name", None)
-
-    @property
-    def by_trigger(self) -> bool:
-        """Whether code in the database raised it, with words of its own."""
-        return self.state.startswith("P0")
-
-
-class OutcomeUnknownError(DatabaseError):
-    """The connection was lost while the transaction was committed, and the database does not say what became of it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +83,7 @@ class Transaction:
             if self._identity is not None:
                 await set_local(self._connection, self._identity.settings)
         except _FAILED as error:
-            raise _meaning(error) from error
+            raise translate_change(error) from error
 
     async def restart(self) -> None:
         """Undoes everything and begins again; locks are let go."""
@@ -124,7 +92,7 @@ class Transaction:
             if self._open is not None:
                 await self._open.rollback()
         except _FAILED as error:
-            raise _meaning(error) from error
+            raise translate_change(error) from error
         await self.begin()
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
@@ -148,7 +116,7 @@ class Transaction:
             result = await self._connection.exec_driver_sql(sql, tuple(values))
             return result.fetchall() if result.returns_rows else ()
         except _FAILED as error:
-            meaning = _meaning(error)
+            meaning = translate_change(error, sql)
             self._reads_only = self._reads_only or isinstance(meaning, ReadOnlyError)
             raise meaning from error
 
@@ -165,7 +133,7 @@ class Transaction:
             rows = await self.run(sql, values)
             await set_local(self._connection, {"role": self._identity.role})
         except _FAILED as error:
-            raise _meaning(error) from error
+            raise translate_change(error) from error
         return rows
 
     async def commit(self) -> None:
@@ -181,8 +149,8 @@ class Transaction:
             await self._open.commit()
         except _FAILED as error:
             # not every driver's error says whether the server has heard the commit
-            if _is_refusal(error) or not await self._was_made(sealed):
-                raise _meaning(error) from error
+            if is_of_server(error) or not await self._was_made(sealed):
+                raise translate_change(error) from error
         self._open = None
         if self.tells_position:
             self.position = await self._committed_at()
@@ -356,7 +324,7 @@ async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncI
     try:
         await connection.start()
     except _FAILED as error:
-        raise _meaning(error) from error
+        raise translate_change(error) from error
     try:
         await connection.execution_options(isolation_level="READ COMMITTED")
         one = Transaction(engine, connection, identity)
@@ -376,31 +344,3 @@ _POSITION = """
         WHEN 'off' THEN pg_current_wal_insert_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
 """
 """What is committed is on disk by then, unless commits do not wait for the disk."""
-
-_RETRIED = {"40001", "40P01"}
-_READ_ONLY = "25006"
-_PLAN_IS_STALE = "0A000"
-
-
-def _driver_error(error: BaseException) -> Any:
-    cause: Any = error.orig if isinstance(error, DBAPIError) else error
-    while cause is not None and not isinstance(cause, asyncpg.PostgresError) and cause.__cause__ is not None:
-        cause = cause.__cause__
-    return cause
-
-
-def _is_refusal(error: BaseException) -> bool:
-    """Whether the server has said that it did not commit; one that ends a connection says nothing of that."""
-    return getattr(_driver_error(error), "severity_en", None) == "ERROR"
-
-
-def _meaning(error: BaseException) -> Exception:
-    cause = _driver_error(error)
-    state = str(getattr(cause, "sqlstate", None) or "")
-    if state in _RETRIED or (state == _PLAN_IS_STALE and isinstance(cause, asyncpg.InvalidCachedStatementError)):
-        return ConflictError(str(cause))
-    if state.startswith(("23", "P0")):
-        return RefusedByDatabaseError(cause)
-    if state == _READ_ONLY:
-        return ReadOnlyError(str(cause))
-    return translate(error)

@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.connector import Connector
-from db.engine import translate
+from db.errors import translate
 from db.postgres_url import target_of
 from db.replica import Changes
 from db.timelines import Timelines

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import attach, demo, embedded, facts, roles, setup
 from db.connector import connector_of
-from db.engine import create_engine, translate
+from db.engine import create_engine
+from db.errors import translate
 from db.replica import Changes, Reads
 from db.timelines import Timelines
 from gateway.settings import Settings

@@ -18,7 +18,8 @@ import orjson
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
-from db.engine import NEVER_TWICE, ShortReader
+from db.engine import ShortReader
+from db.errors import NEVER_TWICE
 from schema.errors import GatewayError
 from schema.plans import KnownOperation, Part, Plan
 from schema.schema import Schema

@@ -15,7 +15,8 @@ from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
-from db.transaction import ConflictError, OutcomeUnknownError, RefusedByDatabaseError, Transaction
+from db.errors import ConflictError, OutcomeUnknownError, RefusedByDatabaseError
+from db.transaction import Transaction
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.loaders import Loaders
@@ -161,7 +162,9 @@ async def _finish(transaction: Transaction) -> None:
     except OutcomeUnknownError as error:
         raise GatewayError(ErrorCode.OUTCOME_UNKNOWN) from error
     except (ConflictError, RefusedByDatabaseError) as error:
-        words = f": {error.words}" if isinstance(error, RefusedByDatabaseError) and error.by_trigger else "."
+        words = (
+            f": {error.diagnostics.words}" if isinstance(error, RefusedByDatabaseError) and error.by_trigger else "."
+        )
         raise GatewayError(
             ErrorCode.CONFLICT, f"The database refused the commit, and nothing was changed{words}"
         ) from error

@@ -18,7 +18,8 @@ from db import facts
 from db.attach import Difference, Differences
 from db.attach_compare import unserved_lookup, unserved_order
 from db.base import entities, is_own
-from db.engine import set_local, sqlstate
+from db.engine import set_local
+from db.errors import sqlstate
 from schema import every_list
 from schema.catalogue import catalogue
 from schema.every_list import ListStatement

@@ -16,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from db.engine import NEVER_TWICE, NO_SETTINGS, DatabaseError, DataError, InvalidValueError, Reader
+from db.engine import NO_SETTINGS, Reader
+from db.errors import NEVER_TWICE, DatabaseError, DataError, InvalidValueError
 from db.facts import Facts
 from db.lifecycle import lifecycle_of
 from schema import aggregates, cursors, sql

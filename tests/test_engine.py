@@ -15,16 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from client import serving
 from conftest import Clone, Database, connect, execute
-from db.engine import (
+from db.engine import HeldReader, ShortReader, create_engine, snapshot
+from db.errors import (
     DatabaseUnavailableError,
-    HeldReader,
     InvalidValueError,
     MissingObjectError,
     OverloadedError,
-    ShortReader,
     StatementTimeoutError,
-    create_engine,
-    snapshot,
 )
 from db.postgres_url import database_url
 

@@ -10,7 +10,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from conftest import Database, execute
-from db.engine import DatabaseUnavailableError, ShortReader, _reading, create_engine, translated
+from db.engine import ShortReader, _reading, create_engine, translated
+from db.errors import DatabaseUnavailableError
 from db.lending import Lent, turns_of
 from db.postgres_url import database_url
 from gateway.observability.gauges import in_use

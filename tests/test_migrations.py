@@ -14,7 +14,7 @@ from conftest import Clone, Database, Server, connect, empty_database, execute
 from db import setup
 from db.base import Entity, entities, enum_types, relations, table_of
 from db.embedded import OWNER_ROLE
-from db.engine import DatabaseUnavailableError, MissingObjectError
+from db.errors import DatabaseUnavailableError, MissingObjectError
 from db.migrations.compare import enums_of_database, enums_of_models
 from db.migrations.revise import differences, new_revision
 from db.setup import SetupError, has_rows, is_empty, migrate, platform_tables, platform_views

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import Clone, Database, execute
 from db.attach import attach, check
-from db.engine import DatabaseUnavailableError
+from db.errors import DatabaseUnavailableError
 from db.postgres_url import database_url
 from db.setup import SetupError
 from gateway.doctor.examine import examine

@@ -19,7 +19,8 @@ from changing import change
 from client import Client, serving
 from conftest import Clone, Database, connect, execute
 from db.embedded import GATEWAY_ROLE
-from db.engine import DataError, Identity, ShortReader, StatementTimeoutError, create_engine, snapshot
+from db.engine import Identity, ShortReader, create_engine, snapshot
+from db.errors import DataError, StatementTimeoutError
 from db.postgres_url import database_url
 from db.role import role_sql
 from db.roles import unusable

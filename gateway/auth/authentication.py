@@ -17,7 +17,8 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import tokens
-from db.engine import DatabaseError, Identity, ShortReader, translated
+from db.engine import Identity, ShortReader, translated
+from db.errors import DatabaseError
 from gateway.auth.jwks import KeysUnavailableError
 from gateway.auth.jwt import InvalidJwtError, Verifier
 from gateway.auth.roles import ROLES, granted

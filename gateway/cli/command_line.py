@@ -13,7 +13,7 @@ from pathlib import Path
 from db.demo import DemoError
 from db.documents import TrustedDocumentsError
 from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
-from db.engine import DatabaseError, DatabaseUnavailableError, translate
+from db.errors import DatabaseError, DatabaseUnavailableError, translate
 from db.setup import SetupError
 from db.tokens import TokenError
 from gateway.cli import commands

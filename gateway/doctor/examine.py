@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.engine import URL
 
 from db import checkup
-from db.engine import DatabaseUnavailableError, translate
+from db.errors import DatabaseUnavailableError, translate
 from gateway.doctor import database, services
 from gateway.doctor import settings as of_settings
 from gateway.doctor.findings import Finding, error, ok, warning

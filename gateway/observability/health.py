@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine import OverloadedError, ShortReader
+from db.engine import ShortReader
+from db.errors import OverloadedError
 from db.setup import platform_tables
 from gateway.http.endpoint import GraphQLEndpoint
 from gateway.observability.gauges import in_use, size

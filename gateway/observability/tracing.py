@@ -38,6 +38,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from db.errors import sqlstate
 from db.transaction import Transaction, Transactions
 from gateway.http.endpoint import Begun, Call
 from gateway.observability.request_log import Entry
@@ -308,6 +309,6 @@ def _said(sql: str) -> dict[str, str]:
 def _failed(span: Span, error: BaseException) -> None:
     """The kind of an error and its SQLSTATE; its words may hold values."""
     span.set_attribute(error_attributes.ERROR_TYPE, type(error).__name__)
-    if state := getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None):
-        span.set_attribute(db.DB_RESPONSE_STATUS_CODE, str(state))
+    if state := sqlstate(error):
+        span.set_attribute(db.DB_RESPONSE_STATUS_CODE, state)
     span.set_status(StatusCode.ERROR)

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from db.engine import (
+from db.errors import (
     DatabaseUnavailableError,
     DataError,
     InvalidValueError,

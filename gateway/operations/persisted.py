@@ -18,7 +18,8 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.documents import ALL, VERSION, TrustedDocument, TrustedDocumentsError, digest
-from db.engine import DatabaseError, ShortReader
+from db.engine import ShortReader
+from db.errors import DatabaseError
 from gateway.http.request import Asked
 from gateway.operations.documents import Documents
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error

@@ -14,7 +14,7 @@ from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import shape
-from db.engine import InvalidValueError, MissingObjectError, translate
+from db.errors import InvalidValueError, MissingObjectError, translate
 from db.facts import Facts
 from gateway.database import inspect
 from schema.answers import Outcome

@@ -21,7 +21,7 @@ import asyncpg
 
 from db import live
 from db.connector import Connector
-from db.engine import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
+from db.errors import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
 from db.live import Entry, Place, Reading
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode

@@ -14,7 +14,7 @@ import orjson
 from graphql import ExecutionResult, GraphQLError, OperationType
 from starlette.types import Scope
 
-from db.engine import DatabaseUnavailableError, OverloadedError
+from db.errors import DatabaseUnavailableError, OverloadedError
 from gateway.auth.authentication import UnauthenticatedError
 from gateway.context import Caller
 from gateway.http.endpoint import Begun, Call, GraphQLEndpoint

@@ -1,74 +1,116 @@
-"""What the database refuses, in the words of the graph: a code for each kind of constraint, its fields, no SQL."""
+"""What the database refuses, in the words of the graph: a code for each kind of constraint, its fields, no SQL.
+
+Nothing is read from the sentences of a server, which speaks the language that it was set to.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
+from operator import itemgetter
 
-from db.engine import DatabaseError, ReadOnlyError
-from db.transaction import RefusedByDatabaseError
+from db import constraints, errors
+from db.errors import MissingObjectError, NotPermittedError, ReadOnlyError, RefusedByDatabaseError
 from schema.catalogue import Catalogue, Type, camel
 from schema.error_codes import BlockerCode
 
 log = logging.getLogger("gateway.changes")
 
-_TABLE = re.compile(r"for table (\w+)")
-_KEY = re.compile(r"^Key \(([^)]*)\)=")
 
-
-def violation(  # noqa: PLR0911 - one line for each kind
-    error: RefusedByDatabaseError, catalogue: Catalogue
+async def violation(  # noqa: PLR0911 - one line for each kind
+    error: RefusedByDatabaseError, catalogue: Catalogue, run: constraints.Run
 ) -> tuple[BlockerCode, str]:
     """Code and message of a refusal; what the database said of it is in the log.
 
-    A trigger's own words are handed on: they are written for whoever makes the change.
+    A trigger's own words are handed on: they are written for whoever makes the change. ``run`` asks the catalog of the
+    database, in a transaction that goes on.
+
+    Raises:
+        DatabaseError: The catalog cannot be asked.
     """
-    log.info("the database refused a change: %s", error, extra={"constraint": error.constraint})
-    type_ = next((one for one in catalogue if one.table.name == error.table), None)
+    said = error.diagnostics
+    log.info("the database refused a change: %s", error, extra={"constraint": said.constraint})
+    type_ = _of_table(catalogue, said.table)
     row = type_.name if type_ else "a row"
-    fields = _fields(error, type_)
-    match error.state:
-        case "23505":
+    found = None
+    if said.constraint and said.state in {errors.UNIQUE, errors.FOREIGN_KEY, errors.EXCLUSION}:
+        found = await constraints.look_up(run, said.schema, said.table, said.constraint)
+    fields = _fields(found.columns if found else (), type_)
+    match said.state:
+        case errors.UNIQUE:
             return (
                 BlockerCode.NOT_UNIQUE,
                 f"there is another {row} with the same {fields or 'key'} already; nothing was changed",
             )
-        case "23503" if "still referenced" in error.detail:
-            return BlockerCode.STILL_REFERENCED, f"other rows still refer to this one by {fields or 'its key'}"
-        case "23503":
+        case errors.FOREIGN_KEY if found and _is_referenced(error.statement, said.table, found.referenced):
+            by = _fields(found.referenced_columns, _of_table(catalogue, found.referenced))
+            return BlockerCode.STILL_REFERENCED, f"other rows still refer to this one by {by or 'its key'}"
+        case errors.FOREIGN_KEY:
             return BlockerCode.NO_SUCH_ROW, f"{fields or 'a reference'} of {row} would name a row that does not exist"
-        case "23514":
+        case errors.CHECK:
             return BlockerCode.CHECK_FAILED, f"{row} would hold a value that a rule of the database does not allow"
-        case "23P01":
+        case errors.EXCLUSION:
             return (
                 BlockerCode.NOT_EXCLUSIVE,
                 f"{row} would stand beside another one that excludes it{fields and f', by {fields}'}",
             )
-        case "23502":
+        case errors.NOT_NULL:
+            by = _fields((said.column,), type_)
             return (
                 BlockerCode.VALUE_MISSING,
-                f"the database wants a value in {fields} of {row}, which the gateway does not know",
+                f"the database wants a value in {by} of {row}, which the gateway does not know",
             )
         case _:
-            return BlockerCode.REFUSED_BY_DATABASE, f"the database does not allow it: {error.words}"
+            return BlockerCode.REFUSED_BY_DATABASE, f"the database does not allow it: {said.words}"
 
 
-def unable(error: DatabaseError, catalogue: Catalogue) -> str:
-    """Why a database takes no changes, and what to do about it."""
-    said = str(error)
+async def unable(error: NotPermittedError | MissingObjectError, catalogue: Catalogue, run: constraints.Run) -> str:
+    """Why a database takes no changes, and what to do about it. ``run`` asks the catalog of the database.
+
+    Raises:
+        DatabaseError: The catalog cannot be asked.
+    """
     if isinstance(error, ReadOnlyError):
         return (
             "the database takes no changes at the moment: it is a standby, or was made read-only (this is a read-only "
             "transaction). Reads go on; send the change again later, with the same idempotencyKey."
         )
-    named = _TABLE.search(said)
-    type_ = next((one for one in catalogue if named and one.table.name == named[1]), None)
+    named = {place: one for one in catalogue if (place := _place(one, error.statement)) is not None}
+    type_ = None
+    if isinstance(error, NotPermittedError) and named:
+        written, *_ = tables = [one for _, one in sorted(named.items(), key=itemgetter(0))]
+        hidden = await constraints.hidden(run, [one.sql_name for one in tables]) if len(tables) > 1 else None
+        type_ = _of_table(catalogue, hidden) or written
     what = f"the gateway's role may not write {type_.name}" if type_ else "the gateway's own tables cannot be written"
     return f"{what}. `e2i-gateway db attach` makes what is missing, `e2i-gateway db check` says what to grant."
 
 
-def _fields(error: RefusedByDatabaseError, type_: Type | None) -> str:
-    """The fields that a refusal is about, as far as the database names columns."""
-    key = _KEY.match(error.detail)
-    columns = [error.column] if error.column else re.findall(r"\w+", key[1]) if key else []
+def _is_referenced(statement: str, table: str, referenced: str) -> bool:
+    """Whether a statement violates a foreign key of ``table`` by what it does to the ``referenced`` rows.
+
+    The error is the same on both sides but for its words. What was run tells: it writes rows of one of the two.
+    """
+
+    def does(verbs: str, name: str) -> bool:
+        return bool(
+            re.search(rf'\b(?:{verbs})\s+(?:ONLY\s+)?(?:[\w"]+\.)?"?{re.escape(name)}\b', statement, re.IGNORECASE)
+        )
+
+    if does("DELETE FROM", referenced):
+        return True
+    return not does("INSERT INTO|UPDATE", table) and does("UPDATE", referenced)
+
+
+def _place(type_: Type, statement: str) -> int | None:
+    found = re.search(rf"\b{type_.table.name}\b", statement)
+    return found.start() if found else None
+
+
+def _of_table(catalogue: Catalogue, name: str | None) -> Type | None:
+    return next((one for one in catalogue if one.table.name == name), None)
+
+
+def _fields(columns: Sequence[str], type_: Type | None) -> str:
+    """The fields of columns, as a message lists them."""
     return " and ".join(type_.field_name(column) if type_ else camel(column) for column in columns)

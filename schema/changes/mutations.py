@@ -12,9 +12,16 @@ from typing import Any, Protocol
 from sqlalchemy.types import String
 
 from db.base import Labels
-from db.engine import DataError, InvalidValueError, MissingObjectError, NotPermittedError
+from db.errors import (
+    ConflictError,
+    DataError,
+    InvalidValueError,
+    MissingObjectError,
+    NotPermittedError,
+    RefusedByDatabaseError,
+)
 from db.lifecycle import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
-from db.transaction import ConflictError, RefusedByDatabaseError, Transaction
+from db.transaction import Transaction
 from schema import ids
 from schema.catalogue import Catalogue, camel
 from schema.changes import idempotency
@@ -229,7 +236,8 @@ async def _attempt(mutation_: Mutation, around: Surroundings, work: Work, key: s
             stored = idempotency.Stored(work.subjects, work.others, work.events)
             await idempotency.store(transaction, caller, key, stored)
     except RefusedByDatabaseError as error:
-        code, message = violation(error, around.catalogue)
+        await transaction.restart()
+        code, message = await violation(error, around.catalogue, transaction.run)
         raise blocked(Blocker(code=code, message=message, overridable=False)) from error
     except (DataError, InvalidValueError) as error:
         log.info("the database cannot hold a value: %s", error)
@@ -238,9 +246,9 @@ async def _attempt(mutation_: Mutation, around: Surroundings, work: Work, key: s
         )
     except (NotPermittedError, MissingObjectError) as error:
         log.warning("nothing can be changed: %s", error)
-        raise GatewayError(
-            ErrorCode.CHANGES_UNAVAILABLE, f"Nothing can be changed here: {unable(error, around.catalogue)}"
-        ) from (error)
+        await transaction.restart()
+        why = await unable(error, around.catalogue, transaction.run)
+        raise GatewayError(ErrorCode.CHANGES_UNAVAILABLE, f"Nothing can be changed here: {why}") from error
     transaction.wanted = True
     return around.applied(replayed=False, subjects=work.subjects, others=work.others, events_=work.events)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from db.engine import InvalidValueError, Reader
+from db.engine import Reader
+from db.errors import InvalidValueError
 from db.lineage import LineageKind
 from schema.catalogue import Catalogue
 from schema.cursors import invalid

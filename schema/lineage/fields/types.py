@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import strawberry
 
-from db.engine import DatabaseError, Reader
+from db.engine import Reader
+from db.errors import DatabaseError
 from db.lineage import LineageKind
 from schema.errors import GatewayError
 from schema.lineage import arguments as parsing

@@ -1,0 +1,68 @@
+"""What the catalog of a database says of a constraint that a change violates, and of rights that the role lacks.
+
+The errors name a constraint and its table; its columns they tell in a sentence, in the language of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Run = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
+"""Runs a statement with its values."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint or a unique index: its columns (expressions are left out), and what a foreign key refers to."""
+
+    columns: tuple[str, ...]
+    referenced: str
+    referenced_columns: tuple[str, ...]
+
+
+_COLUMNS = """
+    ARRAY(SELECT a.attname::text FROM unnest({numbers}) WITH ORDINALITY AS k (number, place)
+        JOIN pg_attribute AS a ON a.attrelid = {table} AND a.attnum = k.number ORDER BY k.place)
+"""
+_CONSTRAINT = f"""
+    SELECT {_COLUMNS.format(numbers="c.conkey", table="c.conrelid")}, coalesce(f.relname::text, ''),
+        {_COLUMNS.format(numbers="c.confkey", table="c.confrelid")}
+    FROM pg_constraint AS c
+    JOIN pg_class AS t ON t.oid = c.conrelid
+    JOIN pg_namespace AS n ON n.oid = t.relnamespace
+    LEFT JOIN pg_class AS f ON f.oid = c.confrelid
+    WHERE n.nspname = $1::text AND t.relname = $2::text AND c.conname = $3::text
+    UNION ALL
+    SELECT {_COLUMNS.format(numbers="i.indkey::int2[]", table="i.indrelid")}, '', '{{}}'
+    FROM pg_index AS i
+    JOIN pg_class AS x ON x.oid = i.indexrelid
+    JOIN pg_class AS t ON t.oid = i.indrelid
+    JOIN pg_namespace AS n ON n.oid = t.relnamespace
+    WHERE n.nspname = $1::text AND t.relname = $2::text AND x.relname = $3::text
+    LIMIT 1
+"""
+_HIDDEN = """
+    SELECT c.relname::text FROM unnest($1::text[]) WITH ORDINALITY AS o (name, place)
+    JOIN pg_class AS c ON c.oid = to_regclass(o.name)
+    WHERE NOT has_any_column_privilege(c.oid, 'SELECT')
+    ORDER BY o.place LIMIT 1
+"""
+
+
+async def look_up(run: Run, schema: str, table: str, name: str) -> Constraint | None:
+    """A constraint or a unique index by its name; None where there is none any more.
+
+    Raises:
+        DatabaseError: It could not be asked.
+    """
+    for columns, referenced, others in await run(_CONSTRAINT, (schema, table, name)):
+        return Constraint(tuple(columns), referenced, tuple(others))
+    return None
+
+
+async def hidden(run: Run, tables: Sequence[str]) -> str | None:
+    """The first of some tables, which have their names in SQL, of which the role may read nothing."""
+    found = await run(_HIDDEN, (list(tables),))
+    return str(found[0][0]) if found else None
