@@ -1,8 +1,8 @@
 """Lifecycles as data: states, allowed moves, what guards them, what they write and set off, and their mutations.
 
 A lifecycle is declared beside the enum of its states. The engine (`schema.changes.engine`) knows none by name: guards
-are SQL over the row, so that a page of rows is asked in one statement; effects and checks are named here and written in
-`schema.changes.effects`.
+are SQL over the row, so that a page of rows is asked in one statement; effects are declared (`db.effects`) and checks
+named here, and both are written in `schema.changes.effects`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.types import TypeEngine
 
 from db.base import Labels
+from db.effects import Effect
 
 MAY_CHANGE, MAY_REVIEW = "change", "review"
 """The scopes that mutations need: those of experts' reviews one of their own."""
@@ -32,13 +33,16 @@ TODAY = "(now() AT TIME ZONE 'UTC')::date"
 class Guard:
     """What must not be so for a move: a SELECT of (message, global id of the node in the way), a row per blocker.
 
-    ``{row}`` is the row that would move. An ``overridable`` guard yields to ``force`` with a reason.
+    ``{row}`` is the row that would move; ``reads`` names the entities that are read beside it, and as
+    ``Entity.column`` such columns of theirs as need a scope of their own. An ``overridable`` guard yields to ``force``
+    with a reason.
     """
 
     code: str
     doc: str
     sql: str
     overridable: bool = False
+    reads: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Step:
     """What belongs to entering or leaving a state: what guards it, what comes before and after, what is written."""
 
     guards: Sequence[Guard] = ()
-    before: Sequence[str] = ()
-    effects: Sequence[str] = ()
+    before: Sequence[Effect] = ()
+    effects: Sequence[Effect] = ()
     stamps: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -124,6 +128,8 @@ class Lifecycle:
     changes: Sequence[Change] = ()
     stored: Mapping[Labels, str] = field(default_factory=dict)
     queue: str | None = None
+    queue_reads: Sequence[str] = ()
+    """The entities that the arguments of the queue read beside the row."""
     lapses: Sequence[Lapse] = ()
     ended: Sequence[Labels] = ()
     """States of rows that are out of use: kept for the record alone."""
@@ -213,8 +219,8 @@ def activation(
     deactivated: str,
     states: type[Labels],
     reason: str | None = None,
-    before: Sequence[str] = (),
-    effects: Sequence[str] = (),
+    before: Sequence[Effect] = (),
+    effects: Sequence[Effect] = (),
     queue: str | None = None,
     guards: tuple[Sequence[Guard], Sequence[Guard]] = ((), ()),
     out_of_use: str | None = None,

@@ -1,6 +1,6 @@
 """The database role that a gateway serves with, and the least that it needs: said once, for every kind of database.
 
-It reads what the models map, writes what lifecycles move and nothing else, owns nothing and deletes nothing of the
+It reads what the models map, writes what changes declare and nothing else, owns nothing and deletes nothing of the
 platform's. `e2i-gateway db role` prints this as SQL for the owner of a database to run.
 """
 
@@ -13,13 +13,7 @@ from pathlib import Path
 
 import db.models  # noqa: F401 - maps all entities
 from db.base import OWN_SCHEMA, Entity, entities, is_own, table_of
-from db.lifecycle import lifecycles
-
-ADDED = ("Deployment", "ExpertReview", "Retraining", "ToolPerformance", "TwinFidelity")
-"""Entities of which changes add rows."""
-
-CHANGED_BESIDE = ("HpoStudy", "SrmCheck", "Tool", "TwinModel", "TwinSimulation")
-"""Entities without a lifecycle of which changes write or lock rows, a trigger's own writing included."""
+from db.footprints import everything
 
 OWN_RIGHTS: dict[str, str] = {
     "lifecycle_events": "SELECT, INSERT",
@@ -37,12 +31,13 @@ _BOOKS = ("alembic_version", "built", "own_revisions")
 
 def rights() -> dict[str, str]:
     """What the role may do, by the names of tables and views as the models have them."""
-    changed = {one.entity for one in lifecycles()} | {*CHANGED_BESIDE, *ADDED}
+    changes = everything()
     found = {}
     for name, entity in entities().items():
         table = table_of(entity)
         if not is_own(table):
-            added = ", INSERT, UPDATE" if name in ADDED else ", UPDATE" if name in changed else ""
+            added = ", INSERT" if name in changes.added else ""
+            added += ", UPDATE" if name in changes.updated else ""
             found[table.fullname] = f"SELECT{added}"
     own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
     return found | own | {f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}
@@ -54,7 +49,7 @@ def grants(role: str) -> str:
     What a database lacks is passed over; run it again when it is there.
     """
     tables = ",\n".join(f"        ({_text(name)}, {_text(right)})" for name, right in rights().items())
-    added = ", ".join(_text(table_of(entities()[name]).fullname) for name in ADDED)
+    added = ", ".join(_text(table_of(entities()[name]).fullname) for name in sorted(everything().added))
     functions = ", ".join(map(_text, sorted(sql_functions())))
     schemas = ", ".join(map(_text, _schemas()))
     return f"""\

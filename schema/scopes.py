@@ -115,23 +115,7 @@ def withholding(lacks: Missing, scopes: frozenset[str]) -> Missing:
     return Missing(found.tables, found.columns, withheld, unrecorded, lacks.labels, lacks)
 
 
-# -- what SQL reads ----------------------------------------------------------------------------------------------------
-
-_WORD = re.compile(r"[a-z_][a-z0-9_]*")
-
-
-@cache
-def named_in(sql: str) -> frozenset[str]:
-    """The tables that SQL names, and such columns of theirs as need a scope of their own."""
-    words = set(_WORD.findall(sql))
-    tables = [type_ for type_ in catalogue() if type_.table.name in words]
-    columns = {
-        f"{type_.sql_name}.{column.name}"
-        for type_ in tables
-        for column in type_.table.columns
-        if column.name in words and column_scope(type_, column.name)
-    }
-    return frozenset({type_.sql_name for type_ in tables} | columns)
+# -- what changes write ------------------------------------------------------------------------------------------------
 
 
 @cache

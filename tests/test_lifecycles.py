@@ -194,7 +194,7 @@ def test_the_data_are_whole(lifecycle: Lifecycle) -> None:
     assert lifecycle.column not in key_columns(entity)
     for step in (*lifecycle.entering.values(), *lifecycle.leaving.values()):
         assert set(step.stamps) <= set(columns.keys())
-        assert {*step.before, *step.effects} <= set(EFFECTS)
+        assert {one.name for one in (*step.before, *step.effects)} <= set(EFFECTS)
     for change in lifecycle.changes:
         assert set(change.checks) <= set(CHECKS)
         assert {name for needs in change.needs.values() for name in needs} <= set(change.given)
@@ -225,7 +225,7 @@ async def test_null_moves_as_the_initial_state(client: Client, sql: asyncpg.Conn
 
 def test_every_function_is_named_by_some_lifecycle() -> None:
     steps = [s for one in lifecycles() for s in (*one.entering.values(), *one.leaving.values())]
-    assert {name for step in steps for name in (*step.before, *step.effects)} == set(EFFECTS)
+    assert {one.name for step in steps for one in (*step.before, *step.effects)} == set(EFFECTS)
     checks = {name for one in mutations().values() for name in one.checks}
     assert checks == set(CHECKS)
 

@@ -5,9 +5,7 @@ That every lifecycle's mutations work in it is shown by their own tests: the rol
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -17,12 +15,10 @@ from client import serving
 from conftest import Clone, Database, Server, connect, execute
 from db.attach import attach
 from db.embedded import GATEWAY_ROLE, OWNER_ROLE
-from db.lifecycle import lifecycles
-from db.role import ADDED, CHANGED_BESIDE, rights, role_sql
+from db.role import rights, role_sql
 from process import run
 
 ROLE = 'e2i test "role"'
-LIFECYCLES = Path(__file__).parents[1] / "schema" / "changes" / "effects"
 
 HELD = """
     SELECT n.nspname || '.' || c.relname AS name, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS rights
@@ -104,23 +100,6 @@ async def test_rights_of_before_are_taken_back(database: Database) -> None:
 async def test_an_owner_is_no_role_to_serve_with(database: Database) -> None:
     with pytest.raises(asyncpg.RaiseError, match=f"{OWNER_ROLE} owns .*: it is no role to serve with"):
         await execute(database.owner_url, role_sql(OWNER_ROLE))
-
-
-def written_by_code() -> tuple[set[str], set[str]]:
-    """Entities that the lifecycles' code adds rows to, and those that it locks or changes."""
-    code = "".join(file.read_text() for file in sorted(LIFECYCLES.glob("*.py")))
-    added = set(re.findall(r'work\.insert\(\s*"(\w+)"', code))
-    locked = set(re.findall(r'work\.(?:find\(\s*|lock\(work\.catalogue\[)"(\w+)"', code))
-    return added, locked
-
-
-def test_what_changes_write_is_what_may_be_written() -> None:
-    added, locked = written_by_code()
-    assert added == set(ADDED)
-    moved = {lifecycle.entity for lifecycle in lifecycles()}
-    assert locked - moved - added <= set(CHANGED_BESIDE)
-    by_triggers = {"TwinModel"}  # fidelity is summed up there
-    assert set(CHANGED_BESIDE) - by_triggers - moved == locked - moved - added
 
 
 def test_it_is_printed() -> None:

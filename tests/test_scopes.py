@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from schema.filters import filtered
 from schema.inputs import reached, upper_snake
 from schema.orders import sortable
 from schema.records import Missing
-from schema.scopes import expanded, groups, named_in, read_scopes, reading, scopes_of, withholding
+from schema.scopes import column_scope, expanded, groups, read_scopes, reading, scopes_of, withholding
 
 GROUP_OF = {
     row["table"]: int(row["group"])
@@ -269,6 +270,19 @@ async def test_views_say_what_they_read(demo_database: Database) -> None:
         read = {other for view, other in used if view == name}
         below = {other for view, other in used if view in read}  # of the views that it reads
         assert declared == (read | below) - views.keys() - set(views.values()), name
+
+
+def named_in(sql: str) -> frozenset[str]:
+    """The tables that SQL names, and such columns of theirs as need a scope of their own."""
+    words = set(re.findall(r"[a-z_][a-z0-9_]*", sql))
+    tables = [type_ for type_ in catalogue() if type_.table.name in words]
+    columns = {
+        f"{type_.sql_name}.{column.name}"
+        for type_ in tables
+        for column in type_.table.columns
+        if column.name in words and column_scope(type_, column.name)
+    }
+    return frozenset({type_.sql_name for type_ in tables} | columns)
 
 
 def test_sql_of_the_models_reads_no_further_than_its_types_need() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import VARCHAR
 
 from db.base import Labels
+from db.effects import Effect, Moves, Writes
 from db.lifecycle import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step
 from db.models.g01_mlops_core import DeploymentStatus, ModelStage
 
@@ -91,6 +92,7 @@ SHADOW_EVIDENCE = Guard(
     WHERE evidence.lacks
     """,
     overridable=True,
+    reads=("Deployment", "BentoService", "ServingMetric"),
 )
 AUC_REACHED = Guard(
     "AUC_BELOW_MINIMUM",
@@ -104,6 +106,7 @@ AUC_REACHED = Guard(
       AND ({row}.auc >= e.minimum_auc AND {row}.auc <> 'NaN') IS NOT TRUE
     """,
     overridable=True,
+    reads=("Experiment",),
 )
 NO_CRITICAL_ALERT = Guard(
     "CRITICAL_ALERT_OPEN",
@@ -118,6 +121,7 @@ NO_CRITICAL_ALERT = Guard(
     LIMIT 20
     """,
     overridable=True,
+    reads=("MonitoringAlert",),
 )
 GOOD_DATA = Guard(
     "DATA_QUALITY_FAILED",
@@ -132,6 +136,7 @@ GOOD_DATA = Guard(
     LIMIT 20
     """,
     overridable=True,
+    reads=("DataQualityReport", "TrainingRun"),
 )
 NO_LEAKAGE = Guard(
     "DATA_LEAKAGE",
@@ -145,7 +150,13 @@ NO_LEAKAGE = Guard(
     ORDER BY q.id
     LIMIT 20
     """,
+    reads=("DataQualityReport", "TrainingRun"),
 )
+
+_NO_CHAMPION = Moves("Model.champion", (ChampionState.CONTENDER,))
+CLEAR_CHAMPION = Effect("clear_champion", moves=(_NO_CHAMPION,))
+CLEAR_CHAMPION_UNLESS_PROMOTED = Effect("clear_champion_unless_promoted", moves=(_NO_CHAMPION,))
+DETHRONE_OTHERS = Effect("dethrone_others", moves=(_NO_CHAMPION,), ways=(("Model.experiment", "Model.experiment~"),))
 
 STAGE = Lifecycle(
     "stage",
@@ -167,8 +178,8 @@ STAGE = Lifecycle(
     },
     # a champion is in shadow or in production; whoever goes elsewhere is none
     leaving={
-        ModelStage.PRODUCTION: Step(effects=("clear_champion",)),
-        ModelStage.SHADOW: Step(effects=("clear_champion_unless_promoted",)),
+        ModelStage.PRODUCTION: Step(effects=(CLEAR_CHAMPION,)),
+        ModelStage.SHADOW: Step(effects=(CLEAR_CHAMPION_UNLESS_PROMOTED,)),
     },
     changes=(Change("promoteModel", "Moves a model to a stage of its lifecycle, forward or back."),),
     ended=(ModelStage.DEPRECATED, ModelStage.ARCHIVED),
@@ -203,13 +214,17 @@ CHAMPION = Lifecycle(
                     "{row}.experiment_id IS NULL",
                 ),
             ),
-            before=("dethrone_others",),
+            before=(DETHRONE_OTHERS,),
         )
     },
     stored={ChampionState.CONTENDER: "false", ChampionState.CHAMPION: "true"},
     # the lock that the database's own trigger takes, where it has ours
     queue="hashtext('ml_model_registry.is_champion'), (hashtextextended({row}.experiment_id::text, 0) & 1023)::integer",
 )
+
+_NEW_CHAMPION = Moves("Model.champion", (ChampionState.CHAMPION,), judged=True)
+SETTING_CHAMPION = Effect("setChampion", moves=(_NEW_CHAMPION,))
+SWAPPING_CHAMPION = Effect("swapChampion", moves=(_NEW_CHAMPION,))
 
 SAME_MODELS = "coalesce({m}.experiment_id::text, 'name ' || {m}.model_name)"
 """What models stand for one another: those of one experiment, and without one those of one name."""
@@ -237,6 +252,33 @@ ROLLOUT = {
 
 _ENDED = {"deactivated_at": NOW}
 
+_PREDECESSOR = "Deployment.previous_deployment"
+_SERVICES = "BentoService.deployment~"
+DRAIN_REPLACED = Effect(
+    "drain_replaced",
+    moves=(
+        Moves("Deployment.status", (DeploymentStatus.DRAINING,)),
+        Moves("BentoService.status", (DeploymentStatus.DRAINING,)),
+    ),
+    writes=(Writes("Deployment", columns=("previous_deployment_id",)),),
+    reads=("Model",),
+    ways=((_PREDECESSOR,), (_PREDECESSOR, _SERVICES)),
+    beyond="Whatever is active in its environment by then makes room: no edge leads to all of it.",
+)
+SERVICES_FOLLOW = Effect(
+    "services_follow",
+    moves=(
+        Moves(
+            "BentoService.status",
+            (
+                DeploymentStatus.ACTIVE, DeploymentStatus.DRAINING, DeploymentStatus.FAILED,
+                DeploymentStatus.ROLLED_BACK,
+            ),
+        ),
+    ),
+    ways=((_SERVICES,),),
+)  # fmt: skip
+
 DEPLOYMENT = Lifecycle(
     "status",
     "Deployment",
@@ -246,16 +288,17 @@ DEPLOYMENT = Lifecycle(
     ROLLOUT,
     entering={
         DeploymentStatus.ACTIVE: Step(
-            stamps={"deployed_at": NOW, "deactivated_at": NOTHING}, effects=("drain_replaced", "services_follow")
+            stamps={"deployed_at": NOW, "deactivated_at": NOTHING}, effects=(DRAIN_REPLACED, SERVICES_FOLLOW)
         ),
-        DeploymentStatus.DRAINING: Step(stamps=_ENDED, effects=("services_follow",)),
-        DeploymentStatus.FAILED: Step(stamps=_ENDED, effects=("services_follow",)),
+        DeploymentStatus.DRAINING: Step(stamps=_ENDED, effects=(SERVICES_FOLLOW,)),
+        DeploymentStatus.FAILED: Step(stamps=_ENDED, effects=(SERVICES_FOLLOW,)),
         DeploymentStatus.ROLLED_BACK: Step(
-            stamps={**_ENDED, "rolled_back_at": NOW, "rollback_reason": REASON}, effects=("services_follow",)
+            stamps={**_ENDED, "rolled_back_at": NOW, "rollback_reason": REASON}, effects=(SERVICES_FOLLOW,)
         ),
     },
     changes=(Change("moveDeployment", "Moves a deployment to a status of its lifecycle."),),
     queue=deployment_queue("{row}.model_registry_id"),
+    queue_reads=("Model",),
     ended=(DeploymentStatus.ROLLED_BACK,),
 )
 
@@ -265,3 +308,29 @@ START_DEPLOYMENT = {
     "endpoint_name": Given(VARCHAR(255), "Name of the endpoint that answers requests."),
 }
 """What a new deployment takes."""
+
+STARTING_DEPLOYMENT = Effect(
+    "startDeployment",
+    writes=(
+        Writes(
+            "Deployment",
+            added=(
+                "model_registry_id", "deployment_name", "environment", "endpoint_name", "status", "deployed_by",
+                "previous_deployment_id",
+            ),
+        ),
+    ),
+    locks=("Model",),
+)  # fmt: skip
+_ROLLED_BACK = ("Deployment.status", DeploymentStatus.ROLLED_BACK)
+ROLLING_BACK = Effect(
+    "rollbackDeployment",
+    moves=(
+        Moves("Deployment.status", (DeploymentStatus.ROLLED_BACK,), judged=True),
+        Moves("Deployment.status", (DeploymentStatus.DRAINING, DeploymentStatus.ACTIVE)),
+        Moves("BentoService.status", (DeploymentStatus.DRAINING, DeploymentStatus.ACTIVE)),
+    ),
+    reads=("Model",),
+    ways=((f"{_PREDECESSOR}*",), (f"{_PREDECESSOR}*", _SERVICES)),
+    made_by=_ROLLED_BACK,
+)

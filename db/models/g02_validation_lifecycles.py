@@ -6,6 +6,7 @@ from sqlalchemy import TEXT, VARCHAR, Date
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from db.base import Labels
+from db.effects import Effect, Moves, Writes
 from db.lifecycle import MAY_REVIEW, NOW, TODAY, Change, Given, Guard, Lapse, Lifecycle, Step
 from db.models.g02_causal_validation import ExpertReviewType
 
@@ -18,6 +19,10 @@ class ReviewStatus(Labels):
     REJECTED = "rejected", "The expert does not approve."
     EXPIRED = "expired", "The approval has run out, or a newer one has replaced it."
 
+
+_ENDS = Moves("ExpertReview.status", (ReviewStatus.EXPIRED,))
+EXPIRE_SUPERSEDED = Effect("expire_superseded", moves=(_ENDS,), ways=(("ExpertReview.supersedes",),))
+EXPIRING_OVERDUE = Effect("expireOverdueReviews", moves=(_ENDS,))
 
 REVIEW = Lifecycle(
     "status",
@@ -57,7 +62,7 @@ REVIEW = Lifecycle(
                 ),
             ),
             stamps={"approved_at": NOW},
-            effects=("expire_superseded",),
+            effects=(EXPIRE_SUPERSEDED,),
         ),
     },
     changes=(
@@ -111,3 +116,9 @@ REQUEST_REVIEW = {
     ),
 }
 """What a new review takes."""
+
+REQUESTING_REVIEW = Effect(
+    "requestReview",
+    writes=(Writes("ExpertReview", added=(*REQUEST_REVIEW, "approval_status")),),
+    locks=("ExpertReview",),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import TEXT, Double, Integer
 
 from db.base import Labels
+from db.effects import Effect, Writes
 from db.lifecycle import NOW, Change, Given, Guard, Lifecycle, Step, activation
 from db.models.g03_digital_twin import SimulationRecommendation, SimulationStatus
 
@@ -100,3 +101,16 @@ RECORD_ACTUAL_EFFECT = {
     "validation_notes": Given(TEXT(), "Remarks of whoever validated it.", stored=False),
 }
 """What the record of a real outcome takes."""
+
+_OUTCOME = (*RECORD_ACTUAL_EFFECT, "validated_by")
+RECORDING_ACTUAL_EFFECT = Effect(
+    "recordActualEffect",
+    writes=(
+        Writes(
+            "TwinFidelity",
+            columns=_OUTCOME,
+            added=("simulation_id", "simulated_ate", "simulated_ci_lower", "simulated_ci_upper", *_OUTCOME),
+        ),
+    ),
+    locks=("TwinSimulation", "TwinModel"),
+)

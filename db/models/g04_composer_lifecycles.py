@@ -8,6 +8,7 @@ from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base import Labels
+from db.effects import Effect, Writes
 from db.lifecycle import NOW, Change, Given, Lifecycle, Step, seconds_since
 from db.models.g04_tool_composer import CompositionStatus, RoutingPattern
 
@@ -72,6 +73,22 @@ _STEP_ENDED = {
     "latency_ms": f"coalesce(latency_ms, ({seconds_since('started_at')} * 1000)::float8)",
 }
 
+MEASURE_TOOL = Effect(
+    "measure_tool",
+    writes=(
+        Writes("Tool", columns=("avg_latency_ms", "success_rate")),
+        Writes(
+            "ToolPerformance",
+            added=(
+                "tool_id", "tool_name", "latency_ms", "success", "error_type", "composition_id", "step_id",
+                "called_by",
+            ),
+        ),
+    ),
+    reads=("ComposerEpisode",),
+    ways=(("CompositionStep.tool",), ("ToolPerformance.step~",)),
+)  # fmt: skip
+
 STEP = Lifecycle(
     "status",
     "CompositionStep",
@@ -84,7 +101,7 @@ STEP = Lifecycle(
     },
     entering={
         CompositionStatus.EXECUTING: Step(stamps={"started_at": NOW}),
-        **{end: Step(stamps=_STEP_ENDED, effects=("measure_tool",)) for end in _ENDS},
+        **{end: Step(stamps=_STEP_ENDED, effects=(MEASURE_TOOL,)) for end in _ENDS},
     },
     changes=(
         Change(

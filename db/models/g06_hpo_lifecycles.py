@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Numeric
 
 from db.base import Labels
+from db.effects import Effect, Writes
 from db.lifecycle import NOW, Change, Given, Lifecycle, Step, duration_since
 
 
@@ -20,6 +21,19 @@ class TrialState(Labels):
 
 _ENDED = {"datetime_complete": NOW, "duration_seconds": duration_since("datetime_start", "9999999")}
 
+COUNT_TRIALS = Effect(
+    "count_trials",
+    writes=(
+        Writes(
+            "HpoStudy",
+            columns=(
+                "n_trials", "n_completed", "n_pruned", "n_failed", "best_trial_number", "best_value", "best_params",
+            ),
+        ),
+    ),
+    ways=(("HpoTrial.study",),),
+)  # fmt: skip
+
 TRIAL = Lifecycle(
     "state",
     "HpoTrial",
@@ -33,7 +47,7 @@ TRIAL = Lifecycle(
     entering={
         TrialState.RUNNING: Step(stamps={"datetime_start": NOW}),
         **{
-            end: Step(stamps=_ENDED, effects=("count_trials",))
+            end: Step(stamps=_ENDED, effects=(COUNT_TRIALS,))
             for end in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         },
     },

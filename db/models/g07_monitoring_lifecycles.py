@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import TEXT, VARCHAR, Boolean, Numeric
 
 from db.base import Labels
+from db.effects import Effect, Writes
 from db.lifecycle import ACTOR, NOTHING, NOW, Change, Given, Guard, Lifecycle, Step, duration_since
 from db.models.g07_model_monitoring import AlertStatus
 
@@ -130,6 +131,7 @@ RETRAINING = Lifecycle(
                         WHERE old.id = {row}.model_id AND new.model_version = {row}.new_model_version
                     )
                     """,
+                    reads=("Model",),
                 ),
                 Guard(
                     "METRICS_MISSING",
@@ -225,3 +227,18 @@ TRIGGER_RETRAINING = {
     "trigger_reason": Given(TEXT(), "Why the model is retrained; the alert's own words unless said."),
 }
 """What a retraining that an alert triggers takes."""
+
+TRIGGERING_RETRAINING = Effect(
+    "triggerRetraining",
+    writes=(
+        Writes("MonitoringAlert", columns=("triggered_retraining", "retraining_job_id")),
+        Writes(
+            "Retraining",
+            added=(
+                "trigger_type", "alert_id", "model_id", "old_model_version", "trigger_reason", "drift_severity",
+                "status", "created_by",
+            ),
+        ),
+    ),
+    locks=("Model",),
+)  # fmt: skip

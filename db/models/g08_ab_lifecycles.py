@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import TEXT, VARCHAR, Integer
 
 from db.base import Labels
+from db.effects import Effect, Writes
 from db.lifecycle import ACTOR, NOW, REASON, Change, Given, Lifecycle, Step
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision
 
@@ -85,3 +86,8 @@ RECORD_ROOT_CAUSE = {
     "resolution_action": Given(TEXT(), "What was done about the mismatch; it counts as resolved then."),
 }
 """What the finding of an investigation takes."""
+
+RECORDING_ROOT_CAUSE = Effect(
+    "recordSrmRootCause",
+    writes=(Writes("SrmCheck", columns=(*RECORD_ROOT_CAUSE, "resolved_at", "resolved_by")),),
+)

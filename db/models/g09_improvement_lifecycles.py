@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from db.base import Labels
+from db.effects import Effect, Moves
 from db.lifecycle import NOW, REASON, Change, Lifecycle, Step, activation
 from db.models.g03_twin_lifecycles import Activation
 
@@ -15,6 +16,12 @@ class ActionStatus(Labels):
     ROLLED_BACK = "rolled_back", "Taken back."
 
 
+DEACTIVATE_OTHER_CONFIGURATIONS = Effect(
+    "deactivate_other_configurations",
+    moves=(Moves("RetrievalConfiguration.activation", (Activation.INACTIVE,)),),
+    beyond="The configuration that is in use makes room: no edge leads there.",
+)
+
 RETRIEVAL = activation(
     "RetrievalConfiguration",
     what="a retrieval configuration, in place of the one that is in use,",
@@ -23,7 +30,7 @@ RETRIEVAL = activation(
     activated="activated_at",
     deactivated="deactivated_at",
     states=Activation,
-    before=("deactivate_other_configurations",),
+    before=(DEACTIVATE_OTHER_CONFIGURATIONS,),
     queue="hashtext('retrieval_configurations.is_active'), 0",
 )
 

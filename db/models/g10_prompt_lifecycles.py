@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import TEXT, Numeric
 
 from db.base import Labels
+from db.effects import Effect, Moves, Writes
 from db.lifecycle import NOW, REASON, Change, Given, Guard, Lifecycle, Step, activation, duration_since
 from db.models.g03_twin_lifecycles import Activation
 from db.models.g10_gepa_optimization import AbTestVariant, OptimizationStatus
@@ -26,6 +27,28 @@ class Rollout(Labels):
     ROLLED_OUT = "rolled_out", "Its instruction is the active one."
 
 
+_IN_USE = "OptimizedInstruction.activation"
+_MAKES_ROOM = "The instruction that the agent and predictor use makes room: no edge leads there."
+_SETTLED = Writes("OptimizedInstruction", columns=("is_active",))
+DEACTIVATE_OTHER_INSTRUCTIONS = Effect(
+    "deactivate_other_instructions", moves=(Moves(_IN_USE, (Activation.INACTIVE,)),), beyond=_MAKES_ROOM
+)
+SETTLE_INSTRUCTIONS = Effect("settle_instructions", writes=(_SETTLED,))
+TAKE_BACK_INSTRUCTIONS = Effect(
+    "take_back_instructions",
+    moves=(Moves(_IN_USE, (Activation.ACTIVE, Activation.INACTIVE)),),
+    writes=(_SETTLED,),
+    ways=(("OptimizedInstruction.run~",),),
+    beyond="What was in use before the run's instructions comes back: no edge leads there.",
+)
+ACTIVATE_WINNER = Effect(
+    "activate_winner",
+    moves=(Moves(_IN_USE, (Activation.ACTIVE, Activation.INACTIVE)),),
+    writes=(_SETTLED,),
+    ways=(("PromptAbTest.baseline_instruction",), ("PromptAbTest.treatment_instruction",)),
+    beyond=_MAKES_ROOM,
+)
+
 _ENDED = {"completed_at": NOW, "duration_seconds": f"({duration_since('started_at', '2147483647')})::integer"}
 
 OPTIMIZATION_RUN = Lifecycle(
@@ -46,7 +69,7 @@ OPTIMIZATION_RUN = Lifecycle(
         OptimizationStatus.COMPLETED: Step(stamps=_ENDED),
         OptimizationStatus.FAILED: Step(stamps=_ENDED),
         OptimizationStatus.CANCELLED: Step(stamps=_ENDED),
-        OptimizationStatus.ROLLED_BACK: Step(effects=("take_back_instructions",)),
+        OptimizationStatus.ROLLED_BACK: Step(effects=(TAKE_BACK_INSTRUCTIONS,)),
     },
     changes=(
         Change(
@@ -97,6 +120,7 @@ def _no_room(where: str) -> Guard:
             'OptimizedInstruction:' || {{row}}.instruction_id
         FROM ({_UNIQUE}) AS u WHERE u.holds_nulls AND {where}
         """,
+        reads=("OptimizedInstruction",),
     )
 
 
@@ -111,8 +135,8 @@ INSTRUCTION = activation(
     activated="activated_at",
     deactivated="deactivated_at",
     states=Activation,
-    before=("deactivate_other_instructions",),
-    effects=("settle_instructions",),
+    before=(DEACTIVATE_OTHER_INSTRUCTIONS,),
+    effects=(SETTLE_INSTRUCTIONS,),
     guards=((_ROOM_TO_REPLACE,), (_ROOM_TO_LEAVE,)),
     out_of_use=OUT_OF_USE,
     queue="hashtext('optimized_instructions.is_active'), hashtext({row}.agent_name || ' ' || {row}.predictor_name)",
@@ -184,7 +208,7 @@ ROLLOUT_OF_WINNER = Lifecycle(
                     """,
                 ),
             ),
-            effects=("activate_winner",),
+            effects=(ACTIVATE_WINNER,),
         )
     },
     changes=(

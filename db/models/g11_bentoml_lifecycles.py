@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Integer
 
 from db.base import Labels
+from db.effects import Effect, Moves
 from db.lifecycle import NOTHING, NOW, Change, Given, Guard, Lifecycle, Step
 from db.models.g01_mlops_core import DeploymentStatus
 from db.models.g01_mlops_lifecycles import ROLLOUT, deployment_queue
@@ -46,6 +47,7 @@ SERVICE = Lifecycle(
                     FROM ml_deployments AS d
                     WHERE d.id = {row}.deployment_id AND (d.status = 'active') IS NOT TRUE
                     """,
+                    reads=("Deployment",),
                 ),
             ),
             stamps={"started_at": NOW, "stopped_at": NOTHING},
@@ -56,6 +58,7 @@ SERVICE = Lifecycle(
     changes=(Change("moveService", "Moves a service to a status of its lifecycle."),),
     # the queue of its deployment's experiment
     queue=deployment_queue(_MODEL),
+    queue_reads=("Deployment", "Model"),
     ended=(DeploymentStatus.ROLLED_BACK,),
 )
 
@@ -90,3 +93,7 @@ REPORT_HEALTH = {
     "window_minutes": Given(Integer(), "How recent the metrics must be, 60 minutes unless said.", stored=False),
 }
 """What a health report takes."""
+
+REPORTING_HEALTH = Effect(
+    "reportHealth", moves=(Moves("BentoService.health", _EVERY, judged=True),), reads=("ServingMetric",)
+)

@@ -55,7 +55,7 @@ def _steps(lifecycle: Lifecycle) -> Iterator[str]:
             for guard in step.guards:
                 force = " (can be overridden)" if guard.overridable else ""
                 lines.append(f"- {word} `{state.name}`: {guard.doc} `{guard.code}`{force}")
-            effects = [" ".join((EFFECTS[name].__doc__ or "").split()) for name in (*step.before, *step.effects)]
+            effects = [" ".join((EFFECTS[one.name].__doc__ or "").split()) for one in (*step.before, *step.effects)]
             lines += [f"- {word} `{state.name}`: {doc}" for doc in effects]
     if lines:
         yield from lines

@@ -297,11 +297,11 @@ class Work:
         for row, origin in zip(rows, origins, strict=True):
             steps = lifecycle.steps(origin, to)
             moved = Moved(lifecycle, row, origin, to, self.given)
-            for name in (name for step in steps for name in step.before):
-                await EFFECTS[name](self, moved)
+            for effect in (one for step in steps for one in step.before):
+                await EFFECTS[effect.name](self, moved)
             await self.shift(lifecycle, row, to)
-            for name in (name for step in steps for name in step.effects):
-                await EFFECTS[name](self, moved)
+            for effect in (one for step in steps for one in step.effects):
+                await EFFECTS[effect.name](self, moved)
 
     async def _guard(self, lifecycle: Lifecycle, rows: Sequence[Row], origins: Sequence[Labels], to: Labels) -> None:
         asked = [Ask(row.key, origin) for row, origin in zip(rows, origins, strict=True)]

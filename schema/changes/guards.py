@@ -9,10 +9,9 @@ from typing import Any
 from db.base import Labels
 from db.lifecycle import Guard, Lifecycle
 from schema import sql
-from schema.catalogue import Type
+from schema.catalogue import Type, catalogue
 from schema.errors import missing_object
 from schema.records import Key, Missing
-from schema.scopes import named_in
 
 Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 ROW = "row_of_change"
@@ -42,8 +41,14 @@ def refuse_unread(missing: Missing, lifecycle: Lifecycle) -> None:
     Raises:
         GatewayError: ``FORBIDDEN_FIELD``.
     """
-    if what := missing.withholds(name for guard in _all_guards(lifecycle) for name in named_in(guard.sql)):
+    if what := missing.withholds(name for guard in _all_guards(lifecycle) for name in read_by(guard)):
         raise missing_object(what)
+
+
+def read_by(guard: Guard) -> list[str]:
+    """What a guard reads beside the row that would move, as ``table`` and ``table.column``."""
+    parts = [name.partition(".") for name in guard.reads]
+    return [f"{catalogue()[entity].sql_name}{dot}{column}" for entity, dot, column in parts]
 
 
 def _all_guards(lifecycle: Lifecycle) -> list[Guard]:

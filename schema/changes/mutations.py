@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy.types import String
 
 from db.base import Labels
+from db.effects import Effect
 from db.errors import (
     ConflictError,
     DataError,
@@ -20,6 +21,7 @@ from db.errors import (
     NotPermittedError,
     RefusedByDatabaseError,
 )
+from db.footprints import of_effect
 from db.lifecycle import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
 from db.transaction import Transaction
 from schema import ids
@@ -96,7 +98,7 @@ _MUTATIONS: dict[str, Mutation] = {}
 
 
 def mutation(
-    name: str,
+    effect: Effect,
     doc: str,
     *,
     subject: str | None = None,
@@ -105,15 +107,14 @@ def mutation(
     checks: Sequence[str] = (),
     forces: bool = False,
     scope: str = MAY_CHANGE,
-    touches: Sequence[str] = (),
 ) -> Callable[[Perform], Perform]:
-    """Makes a function a mutation that is more than a move; ``touches`` are the types that it concerns."""
+    """Makes a function the mutation that an effect declares, which is more than a move."""
 
     def register(perform: Perform) -> Perform:
         named = [one.type for one in (given or {}).values() if isinstance(one.type, str)]
-        types = [*touches, *named, *([subject] if subject else [])]
-        _MUTATIONS[name] = Mutation(
-            name, doc, perform, subject, given or {}, reason_due=reason_due, checks=checks, forces=forces,
+        types = {*of_effect(effect).entities, *named, *([subject] if subject else [])}
+        _MUTATIONS[effect.name] = Mutation(
+            effect.name, doc, perform, subject, given or {}, reason_due=reason_due, checks=checks, forces=forces,
             scope=scope, reads=concerned(*types),
         )  # fmt: skip
         return perform

@@ -1,14 +1,17 @@
-"""What a mutation reads and writes, so that nobody changes, or is told by a refusal, what he may not read."""
+"""What a caller must be able to read to use a mutation: nobody changes, or is told by a refusal, what is withheld.
+
+Derived from what lifecycles and effects declare.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from db.lifecycle import Change, Guard, Lifecycle, Step, lifecycles
+from db.footprints import Footprint, of_effect
+from db.lifecycle import Change, Lifecycle, Step, lifecycles
 from schema.catalogue import catalogue
-from schema.lineage.edges import edges
-from schema.lineage.impact import REACH
-from schema.scopes import named_in, written
+from schema.changes.guards import read_by
+from schema.scopes import written
 
 
 def concerned(*types: str) -> frozenset[str]:
@@ -23,7 +26,7 @@ def concerned(*types: str) -> frozenset[str]:
 
 
 def concerned_by(lifecycle: Lifecycle, change: Change) -> frozenset[str]:
-    """What a mutation that moves a row concerns: what it writes, what its guards read, and where its effects reach."""
+    """What a mutation that moves a row concerns: what it writes, what its guards read, and what its effects do."""
     table = catalogue()[lifecycle.entity].sql_name
     entering = [step for state, step in lifecycle.entering.items() if not change.to or state in change.to]
     steps = [*entering, *lifecycle.leaving.values()]
@@ -36,12 +39,14 @@ def concerned_by(lifecycle: Lifecycle, change: Change) -> frozenset[str]:
 def _of_steps(steps: Iterable[Step]) -> Iterator[str]:
     for step in steps:
         for guard in step.guards:
-            yield from _guarded(guard)
+            yield from read_by(guard)
         for effect in (*step.before, *step.effects):
-            for way in REACH[effect]:
-                for name in way:
-                    yield catalogue()[edges().by_name[name].target].sql_name
+            yield from _of_footprint(of_effect(effect))
 
 
-def _guarded(guard: Guard) -> frozenset[str]:
-    return named_in(guard.sql)
+def _of_footprint(footprint: Footprint) -> Iterator[str]:
+    for entity in footprint.entities:
+        yield catalogue()[entity].sql_name
+    for columns in (footprint.changed, footprint.added, footprint.triggered):
+        for entity, names in columns.items():
+            yield from (f"{catalogue()[entity].sql_name}.{name}" for name in names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from db.models.g04_composer_lifecycles import MEASURE_TOOL
 from db.models.g04_tool_composer import CompositionStatus
 from schema.changes.engine import Moved, Row, Sql, Work
 from schema.changes.registry import check, effect
@@ -45,7 +46,7 @@ _MEASURED = """
 """
 
 
-@effect
+@effect(MEASURE_TOOL)
 async def measure_tool(work: Work, moved: Moved) -> None:
     """Adds the step's end to `tool_performance` and refreshes the tool's latency and success rate.
 

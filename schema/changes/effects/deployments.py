@@ -8,8 +8,16 @@ from typing import Any
 from db.base import Labels
 from db.lifecycle import Given
 from db.models.g01_mlops_core import DeploymentStatus
-from db.models.g01_mlops_lifecycles import DEPLOYMENT, SAME_MODELS, START_DEPLOYMENT
-from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, SERVICE, HealthStatus
+from db.models.g01_mlops_lifecycles import (
+    DEPLOYMENT,
+    DRAIN_REPLACED,
+    ROLLING_BACK,
+    SAME_MODELS,
+    SERVICES_FOLLOW,
+    START_DEPLOYMENT,
+    STARTING_DEPLOYMENT,
+)
+from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, REPORTING_HEALTH, SERVICE, HealthStatus
 from schema.changes.engine import Moved, Row, Subject, Work, blocked
 from schema.changes.mutations import mutation
 from schema.changes.registry import check, effect
@@ -48,7 +56,7 @@ _LEADS_BACK = """
 """
 
 
-@effect
+@effect(DRAIN_REPLACED)
 async def drain_replaced(work: Work, moved: Moved) -> None:
     """What is active in its environment finishes its requests and takes no new ones: what it replaces is decided now.
 
@@ -70,7 +78,7 @@ async def _make_room(work: Work, deployment: Row) -> list[Row]:
     return replaced
 
 
-@effect
+@effect(SERVICES_FOLLOW)
 async def services_follow(work: Work, moved: Moved) -> None:
     """A service serves no longer than its deployment, and again when that does."""
     await _services(work, moved.row, moved.to)
@@ -109,12 +117,11 @@ _ACTIVE = f"""
 
 
 @mutation(
-    "startDeployment",
+    STARTING_DEPLOYMENT,
     "Requests a deployment of a model. It is linked to the active one of that environment; what it replaces is decided "
     "when it becomes active: whatever is active there by then.",
     given={"model_id": Given("Model", "The model to deploy.", required=True)} | START_DEPLOYMENT,
     checks=("known_environment",),
-    touches=("Deployment", "Model", "Experiment"),
 )
 async def start_deployment(work: Work) -> None:
     """Adds a pending deployment behind the newest active one of the model's experiment (or name)."""
@@ -143,11 +150,10 @@ async def start_deployment(work: Work) -> None:
 
 
 @mutation(
-    "rollbackDeployment",
+    ROLLING_BACK,
     "Rolls a deployment back: the newest healthy one on its chain becomes active, in the same step.",
     subject="Deployment",
     reason_due=True,
-    touches=("BentoService", "Model"),
 )
 async def rollback_deployment(work: Work) -> None:
     """Takes a deployment out and puts the newest one back that can serve.
@@ -230,13 +236,12 @@ def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 @mutation(
-    "reportHealth",
+    REPORTING_HEALTH,
     "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors are unhealthy; "
     "more than 1 % errors or a p99 latency above 250 ms degraded; none, or some without their numbers, unknown.",
     subject="BentoService",
     given=REPORT_HEALTH,
     checks=("window_in_range",),
-    touches=("ServingMetric",),
 )
 async def report_health(work: Work) -> None:
     """Writes the health, given or measured."""

@@ -6,7 +6,15 @@ from sqlalchemy import TEXT
 
 from db.lifecycle import Given
 from db.models.g01_mlops_core import ModelStage
-from db.models.g01_mlops_lifecycles import CHAMPION, ChampionState
+from db.models.g01_mlops_lifecycles import (
+    CHAMPION,
+    CLEAR_CHAMPION,
+    CLEAR_CHAMPION_UNLESS_PROMOTED,
+    DETHRONE_OTHERS,
+    SETTING_CHAMPION,
+    SWAPPING_CHAMPION,
+    ChampionState,
+)
 from schema.changes.engine import Moved, Row, Subject, Work, blocked, invalid
 from schema.changes.mutations import mutation
 from schema.changes.registry import effect
@@ -14,21 +22,21 @@ from schema.changes.results import Blocker
 from schema.error_codes import BlockerCode
 
 
-@effect
+@effect(CLEAR_CHAMPION)
 async def clear_champion(work: Work, moved: Moved) -> None:
     """A model that leaves production is nobody's champion."""
     if moved.row["is_champion"] == "true":
         await work.shift(CHAMPION, moved.row, ChampionState.CONTENDER)
 
 
-@effect
+@effect(CLEAR_CHAMPION_UNLESS_PROMOTED)
 async def clear_champion_unless_promoted(work: Work, moved: Moved) -> None:
     """A champion in shadow stays one in production only."""
     if moved.to is not ModelStage.PRODUCTION:
         await clear_champion(work, moved)
 
 
-@effect
+@effect(DETHRONE_OTHERS)
 async def dethrone_others(work: Work, moved: Moved) -> None:
     """The experiment's champions make room before the new one is appointed."""
     others = await work.find(
@@ -47,7 +55,9 @@ async def _rows(work: Work, subjects: list[Subject]) -> list[Row]:
     return await work.lock(work.catalogue["Model"], subjects)
 
 
-@mutation("setChampion", "Makes a model the champion of its experiment, in place of whichever it has.", subject="Model")
+@mutation(
+    SETTING_CHAMPION, "Makes a model the champion of its experiment, in place of whichever it has.", subject="Model"
+)
 async def set_champion(work: Work) -> None:
     """Appoints the model; the one that it replaces is among what changed with it."""
     rows = await _rows(work, list(work.asked))
@@ -56,7 +66,7 @@ async def set_champion(work: Work) -> None:
 
 
 @mutation(
-    "swapChampion",
+    SWAPPING_CHAMPION,
     "Makes a model the champion of its experiment in place of the one that is named: both in one step, or neither.",
     subject="Model",
     given={

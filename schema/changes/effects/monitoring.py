@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, RetrainingStatus
-from db.models.g08_ab_lifecycles import RECORD_ROOT_CAUSE
+from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, TRIGGERING_RETRAINING, RetrainingStatus
+from db.models.g08_ab_lifecycles import RECORD_ROOT_CAUSE, RECORDING_ROOT_CAUSE
 from schema.changes.engine import Row, Sql, Work, blocked
 from schema.changes.mutations import mutation
 from schema.changes.registry import check
@@ -29,11 +29,10 @@ def sample_size_positive(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 @mutation(
-    "triggerRetraining",
+    TRIGGERING_RETRAINING,
     "Asks for a retraining of an alert's model, once: creates it and marks the alert.",
     subject="MonitoringAlert",
     given=TRIGGER_RETRAINING,
-    touches=("Retraining", "Model"),
 )
 async def trigger_retraining(work: Work) -> None:
     """Adds a pending retraining; the alert is the subject, the retraining what changed with it."""
@@ -87,7 +86,7 @@ async def _require_first(work: Work, alert: Row) -> None:
 
 
 @mutation(
-    "recordSrmRootCause",
+    RECORDING_ROOT_CAUSE,
     "Records what an investigation of a sample ratio mismatch found, and what was done about it.",
     subject="SrmCheck",
     given=RECORD_ROOT_CAUSE,

@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from db.models.g03_twin_lifecycles import Activation
-from db.models.g09_improvement_lifecycles import RETRIEVAL
-from db.models.g10_prompt_lifecycles import INSTRUCTION
+from db.models.g09_improvement_lifecycles import DEACTIVATE_OTHER_CONFIGURATIONS, RETRIEVAL
+from db.models.g10_prompt_lifecycles import (
+    ACTIVATE_WINNER,
+    DEACTIVATE_OTHER_INSTRUCTIONS,
+    INSTRUCTION,
+    SETTLE_INSTRUCTIONS,
+    TAKE_BACK_INSTRUCTIONS,
+)
 from schema.changes.engine import Moved, Row, Work
 from schema.changes.registry import check, effect
 
@@ -20,7 +26,7 @@ def scores_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-@effect
+@effect(DEACTIVATE_OTHER_CONFIGURATIONS)
 async def deactivate_other_configurations(work: Work, moved: Moved) -> None:
     """One retrieval configuration is in use."""
     for other in await work.find(
@@ -29,7 +35,7 @@ async def deactivate_other_configurations(work: Work, moved: Moved) -> None:
         await work.shift(RETRIEVAL, other, Activation.INACTIVE)
 
 
-@effect
+@effect(DEACTIVATE_OTHER_INSTRUCTIONS)
 async def deactivate_other_instructions(work: Work, moved: Moved) -> None:
     """One instruction per agent and predictor is in use."""
     await _make_room(work, moved.row)
@@ -58,7 +64,7 @@ async def _settle(work: Work, row: Row) -> None:
     )
 
 
-@effect
+@effect(SETTLE_INSTRUCTIONS)
 async def settle_instructions(work: Work, moved: Moved) -> None:
     """An instruction that stood without a value while others changed places is inactive by its value again."""
     await _settle(work, moved.row)
@@ -74,7 +80,7 @@ async def _activate(work: Work, instruction: str) -> None:
             await _settle(work, row)
 
 
-@effect
+@effect(ACTIVATE_WINNER)
 async def activate_winner(work: Work, moved: Moved) -> None:
     """The winner's instruction is put into use."""
     side = "baseline" if moved.row["winner"] in {"baseline", "control"} else "treatment"
@@ -96,7 +102,7 @@ _BEFORE = """
 """
 
 
-@effect
+@effect(TAKE_BACK_INSTRUCTIONS)
 async def take_back_instructions(work: Work, moved: Moved) -> None:
     """What a run had put into use gives way to what was in use before it, where there was something.
 

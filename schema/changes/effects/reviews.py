@@ -8,7 +8,14 @@ from typing import Any
 
 from db.lifecycle import MAY_REVIEW, TODAY
 from db.models.g02_causal_gate import same_subject, supersedes
-from db.models.g02_validation_lifecycles import REQUEST_REVIEW, REVIEW, ReviewStatus
+from db.models.g02_validation_lifecycles import (
+    EXPIRE_SUPERSEDED,
+    EXPIRING_OVERDUE,
+    REQUEST_REVIEW,
+    REQUESTING_REVIEW,
+    REVIEW,
+    ReviewStatus,
+)
 from schema.changes.engine import Moved, Subject, Work, blocked, invalid
 from schema.changes.mutations import mutation
 from schema.changes.registry import check, effect
@@ -27,7 +34,7 @@ def valid_until_ahead(given: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-@effect
+@effect(EXPIRE_SUPERSEDED)
 async def expire_superseded(work: Work, moved: Moved) -> None:
     """An approval ends when a valid one of the same DAG and brand that supersedes it is given."""
     if moved.row["supersedes_review_id"] is not None:
@@ -40,10 +47,9 @@ async def expire_superseded(work: Work, moved: Moved) -> None:
 
 
 @mutation(
-    "requestReview",
+    REQUESTING_REVIEW,
     "Asks for an expert review, which may supersede an earlier one once it is approved.",
     given=REQUEST_REVIEW,
-    touches=("ExpertReview",),
 )
 async def request_review(work: Work) -> None:
     """Adds a pending review; one that is about something else than what it names takes no review's place."""
@@ -71,9 +77,8 @@ async def request_review(work: Work) -> None:
 
 
 @mutation(
-    "expireOverdueReviews",
+    EXPIRING_OVERDUE,
     f"Ends every approval whose last valid day is past (UTC), at most {SWEPT} at once, the longest overdue first.",
-    touches=("ExpertReview",),
     scope=MAY_REVIEW,
 )
 async def expire_overdue_reviews(work: Work) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from db.models.g06_hpo_lifecycles import COUNT_TRIALS
 from schema.changes.engine import Moved, Sql, Work
 from schema.changes.registry import check, effect
 
@@ -27,7 +28,7 @@ _BEST = (
 )
 
 
-@effect
+@effect(COUNT_TRIALS)
 async def count_trials(work: Work, moved: Moved) -> None:
     """Counts the study's trials again and finds its best one, by the direction of the study; the first of equals."""
     for study in await work.find("HpoStudy", "t.id = $1::text::uuid", moved.row["study_id"]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from db.models.g03_twin_lifecycles import RECORD_ACTUAL_EFFECT
+from db.models.g03_twin_lifecycles import RECORD_ACTUAL_EFFECT, RECORDING_ACTUAL_EFFECT
 from schema.changes.engine import Work, blocked
 from schema.changes.mutations import mutation
 from schema.changes.registry import check
@@ -42,13 +42,12 @@ def actual_within_interval(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 @mutation(
-    "recordActualEffect",
+    RECORDING_ACTUAL_EFFECT,
     "Records the effect that a real experiment had beside a simulation's prediction; errors, coverage and grade are "
     "computed by the database's trigger.",
     subject="TwinSimulation",
     given=RECORD_ACTUAL_EFFECT,
     checks=("actual_within_interval",),
-    touches=("TwinFidelity",),
 )
 async def record_actual_effect(work: Work) -> None:
     """Fills the simulation's open fidelity record, or adds one; outcomes that were recorded stay as they are."""

@@ -13,7 +13,6 @@ import strawberry
 from db.base import Labels
 from db.engine import Reader
 from db.lifecycle import Lifecycle, lifecycle_of, lifecycles
-from db.lineage import LineageKind
 from schema import sql
 from schema.catalogue import Type
 from schema.changes.engine import blocker
@@ -93,6 +92,7 @@ class Impact:
         self._reader = reader
         self._move = move
         self._statements = Statements(loaders.lists)
+        self._chains: dict[str, list[str]] = {}
 
     async def origin(self) -> tuple[Labels | None, str]:
         """The state that the row's column says, from which it moves, and the name of the one that it is in.
@@ -127,19 +127,15 @@ class Impact:
         found: dict[str, None] = {}
         for way in impact.ways(move.lifecycle, origin, move.to):
             found |= dict.fromkeys(await self._follow([move.id], way))
-        if (move.type.name, move.lifecycle.name, move.to.name) == impact.ROLLBACK:
-            through = frozenset({LineageKind.ROLLS_BACK_TO})
-            chain = Question([move.id], UPSTREAM, parsing.MAX_DEPTH, NEIGHBOURS, parsing.NODES, through)
-            walked = await Walk(self._loaders.lists, self._reader, chain).run()
-            found |= dict.fromkeys(
-                [*walked.found, *await self._follow(list(walked.found), ["BentoService.deployment~"])]
-            )
         found.pop(move.id, None)
         return list(found)
 
     async def _follow(self, ids: Sequence[str], way: Sequence[str]) -> list[str]:
-        """Where a chain of edges leads from nodes."""
+        """Where a way leads from nodes; a step with ``*`` leads to its whole chain, beginning included."""
         for name in way:
+            if name.endswith("*"):
+                ids = await self._chain(ids, name.removesuffix("*"))
+                continue
             end = edges().by_name[name]
             if not ids or self._statements.lacking(end):
                 return []
@@ -147,6 +143,15 @@ class Impact:
             rows = await self._reader.fetch(*self._statements.neighbours([Branch((end,), spots)], NEIGHBOURS, Window()))
             ids = list(dict.fromkeys(row[2] for row in rows))
         return list(ids)
+
+    async def _chain(self, ids: Sequence[str], name: str) -> list[str]:
+        """What edges of an end's kind lead to, one after the other; read once, however many ways begin with it."""
+        if name not in self._chains:
+            end = edges().by_name[name]
+            direction = DOWNSTREAM if end.downstream else UPSTREAM
+            chain = Question(ids, direction, parsing.MAX_DEPTH, NEIGHBOURS, parsing.NODES, frozenset({end.kind}))
+            self._chains[name] = list((await Walk(self._loaders.lists, self._reader, chain).run()).found)
+        return self._chains[name]
 
 
 def key_of_move(loaders: Loaders, move: Move) -> tuple[str, ...]:
