@@ -89,6 +89,8 @@ def create_engine(
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     follow(engine)
+    turns = turns_of(engine)
+    turns.used_up = partial(lock_waits_of(engine).watch, engine, lambda: turns.waiting)
     return engine
 
 
@@ -165,23 +167,46 @@ DRIVER_ERRORS = (
 )  # fmt: skip
 
 
-async def within_share(waits: LockWaits, sql: str, run: Callable[[], Awaitable[Answer]]) -> Answer:
+async def within_share(
+    waits: LockWaits, sql: str, run: Callable[[], Awaitable[Answer]], *, can_end: bool = True
+) -> Answer:
     """Runs a statement, with a connection in hand, unless as many as may do wait for a table that it names.
 
+    Where it waits for a table while others have no connection, it may be ended if it ``can_end``: it is cancelled then,
+    and `LockWaits.why_ended` says so to whoever has no connection in hand any more.
+
     Raises:
-        LockedError: They do.
+        LockedError: As many wait already.
     """
+    task = asyncio.current_task() if can_end else None
+    waits.running[task] = sql
     try:
         if not waits.known and not waits.suspected:
             return await run()
         with waits.turn(sql) as names:
             if names is not None:
-                raise LockedError("as many statements as may do wait for it already", names)
+                raise LockedError(_ENOUGH, names)
             return await run()
     except DRIVER_ERRORS as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:  # those who wait for the connection hear of it before they have it
             waits.suspect(sql)
         raise
+    finally:
+        waits.running.pop(task, None)
+
+
+_ENOUGH = "as many statements as may do wait for it already"
+
+
+def refuse_ended(waits: LockWaits) -> None:
+    """What a statement that was cancelled has to say, if that was because of a lock.
+
+    Raises:
+        LockedError: It was.
+    """
+    names = waits.why_ended()
+    if names is not None:
+        raise LockedError(_ENOUGH, names) from None
 
 
 async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:
@@ -220,6 +245,9 @@ class ShortReader:
                     rows = await self._run_again(sql, values, settings)
             except LockedError as error:
                 raise await locked(error, self._engine, sql) from error
+            except asyncio.CancelledError:
+                refuse_ended(self._lock_waits)
+                raise
         self.rows += len(rows)
         return rows
 
@@ -244,6 +272,9 @@ class ShortReader:
             return await self._fetch_one(sql, values, settings)
         except LockedError as error:
             raise await locked(error, self._engine, sql) from error
+        except asyncio.CancelledError:
+            refuse_ended(self._lock_waits)
+            raise
 
     async def _fetch_one(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Any]:
         row: Sequence[Any]
@@ -349,15 +380,18 @@ async def _roll_back(driver: Any) -> None:
 class HeldReader:
     """One connection for a whole answer: a snapshot, or the transaction of a mutation. Statements queue.
 
-    Each runs in a savepoint, so that one that fails costs the others nothing.
+    Each runs in a savepoint, so that one that fails costs the others nothing. One that ``can_end`` is ended, and all of
+    the block with it, where it waits for a table while others have no connection.
     """
 
-    def __init__(self, engine: AsyncEngine, connection: AsyncConnection) -> None:
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, *, can_end: bool = False) -> None:
         self.statements = 0
         self.rows = 0
         self.position: int | None = None
         self._engine = engine
         self._connection = connection
+        self._can_end = can_end
+        self._lock_waits = lock_waits_of(engine)
         self._turn = asyncio.Lock()
 
     async def fetch(
@@ -365,27 +399,30 @@ class HeldReader:
     ) -> Sequence[Sequence[Any]]:
         self.statements += 1
         async with self._turn:
-            with translated():
-                try:
-                    rows = await self._read(sql, values, settings)
-                except DBAPIError as error:
-                    if not plan_is_stale(error):
-                        raise
-                    # the table was altered meanwhile; what the savepoint has undone can be prepared again
-                    rows = await self._read(sql, values, settings)
+            try:
+                with translated():
+                    rows = await self._read_again(sql, values, settings)
+            except LockedError as error:
+                raise await locked(error, self._engine, sql) from error
+            except asyncio.CancelledError:
+                refuse_ended(self._lock_waits)
+                raise
         self.rows += len(rows)
         return rows
 
-    async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        async with self._connection.begin_nested() as savepoint:
-            if settings:
-                await set_local(self._connection, settings)
-            rows = await _run(self._connection, sql, values)
-            if settings:  # which undoes them, and a read has nothing else to undo
-                await savepoint.rollback()
-        return rows
+    async def _read_again(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str]
+    ) -> Sequence[Sequence[Any]]:
+        read = partial(self._read, sql, values, settings)
+        try:
+            return await within_share(self._lock_waits, sql, read, can_end=self._can_end)
+        except DBAPIError as error:
+            if not plan_is_stale(error):
+                raise
+        # the table was altered meanwhile; what the savepoint has undone can be prepared again
+        return await within_share(self._lock_waits, sql, read, can_end=self._can_end)
 
-    async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+    async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
         async with self._connection.begin_nested() as savepoint:
             if settings:
                 await set_local(self._connection, settings)
@@ -448,12 +485,25 @@ async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIter
             transaction = await connection.begin()
             if identity is not None:
                 await set_local(connection, identity.settings)
-        yield HeldReader(engine, connection)
+        yield HeldReader(engine, connection, can_end=True)
         with translated():
             await transaction.commit()
-    except BaseException:
-        if not connection.invalidated:
-            await connection.invalidate()  # given up in the middle; nobody can say what the server still does
+    except BaseException as error:
+        failed = isinstance(error, Exception)  # and was not given up in the middle, of which nobody can say what runs
+        if not (failed and await is_undone(connection)) and not connection.invalidated:
+            await connection.invalidate()
         raise
     finally:
         await connection.close()
+
+
+async def is_undone(connection: AsyncConnection) -> bool:
+    """Whether a transaction that has failed could be ended, so that its connection is as good as before."""
+    if connection.invalidated:
+        return False
+    try:
+        async with asyncio.timeout(ROLLBACK_SECONDS):
+            await connection.rollback()
+    except Exception:  # noqa: BLE001 - why it had to be is what the caller is told
+        return False
+    return not connection.invalidated

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -82,6 +83,8 @@ class Turns:
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One for all who wait: a timer for each would cost more than the turn."""
+        self.used_up: Callable[[], None] = _nothing
+        """Is told whenever somebody has to wait."""
 
     @property
     def waiting(self) -> int:
@@ -185,6 +188,7 @@ class Turns:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop.time() + self._patience, connects=connects)
         self._waiters.append(waiter)
+        self.used_up()
         if self._timer is None:
             self._timer = loop.call_at(waiter.end, self._lose_patience)
         try:
@@ -202,6 +206,10 @@ class Turns:
             if not (waiter := self._waiters.popleft()).done():
                 waiter.set_exception(PoolTimeoutError(f"every connection was busy for {self._patience:g} seconds"))
         self._timer = loop.call_at(self._waiters[0].end, self._lose_patience) if self._waiters else None
+
+
+def _nothing() -> None:
+    pass
 
 
 TURNS = "gateway_turns"

@@ -2,25 +2,37 @@
 
 A statement waits for a lock until `lock_timeout`, with a connection in hand. After the first one that waited in vain it
 is known which tables are locked, and statements that name one of them have a share of the pool, until one succeeds.
+
+Those that come in the moment before that is known could take all connections at once. So where somebody waits for a
+connection, and those who have them do not get on, the database is asked at once what they wait for, and all but a share
+of those that wait for a locked table are ended. Where connections are left, nobody looks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.connector import connector_of
 
+log = logging.getLogger("gateway.locks")
+
 KNOWN_SECONDS = 2.0
 """How long a table is known to be locked after somebody waited for it in vain."""
 LOOK_SECONDS = 2.0
 """For the database to say what is locked."""
+STUCK_SECONDS = 0.05
+"""How long a statement runs, while others wait for a connection, until it may be one that waits for a lock."""
+LOOK_AGAIN_SECONDS = 0.25
+"""Until it is asked again what statements wait for, after it was no table's lock."""
 
 _READING = ("AccessExclusiveLock",)
 _WRITING = ("AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
@@ -41,6 +53,21 @@ _LOCKED = """
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1
 """
 
+_WAITING = """
+    SELECT a.query FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+    WHERE l.locktype = 'relation' AND NOT l.granted AND a.query > ''
+        AND a.datname = current_database() AND a.usename = session_user
+"""
+"""What waits for a table, as far as the server keeps its text (``track_activity_query_size``): behind a pooler nobody
+knows by which process a statement runs."""
+
+
+class Found(NamedTuple):
+    """What the database says of locks: which tables and views are locked, and what waits for one, by its text."""
+
+    locked: Sequence[str] = ()
+    waiting: Sequence[str] = ()
+
 
 class LockWaits:
     """What is known to be locked for an engine's statements, of which ``share`` at once may wait for it."""
@@ -56,7 +83,12 @@ class LockWaits:
         """How many statements have waited in vain."""
         self._modes = _WRITING if writes else _READING
         self._waiting = 0
-        self._look: asyncio.Task[Sequence[str]] | None = None
+        self.running: dict[asyncio.Task[Any] | None, str] = {}
+        """What runs now, by the task that waits for it."""
+        self._ended: dict[asyncio.Task[Any], Sequence[str]] = {}
+        """Those that were ended because of a locked table, until they have heard of it."""
+        self._look: asyncio.Task[Found] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     def named(self, sql: str) -> list[str]:
         """The locked tables and views that a statement names."""
@@ -101,26 +133,73 @@ class LockWaits:
 
     async def learn(self, engine: AsyncEngine, sql: str) -> Sequence[str]:
         """What a statement names that is locked, after it waited in vain; nothing where that cannot be told."""
-        if self._look is None or self._look.done():  # the many who fail at once ask once
-            self._look = asyncio.create_task(self._ask(engine))
-        found = await asyncio.shield(self._look)
+        return self._learned(sql, (await self._looked(engine)).locked)
+
+    def _learned(self, sql: str, locked: Sequence[str]) -> Sequence[str]:
         until = time.monotonic() + KNOWN_SECONDS
-        names = [name for name in found if re.search(rf"\b{re.escape(name)}\b", sql)]
+        names = [name for name in locked if re.search(rf"\b{re.escape(name)}\b", sql)]
         self.known |= dict.fromkeys(names, until)
         return names
 
-    async def _ask(self, engine: AsyncEngine) -> Sequence[str]:
+    async def _looked(self, engine: AsyncEngine) -> Found:
+        if self._look is None or self._look.done():  # the many who fail at once ask once
+            self._look = asyncio.create_task(self._ask(engine))
+        return await asyncio.shield(self._look)
+
+    async def _ask(self, engine: AsyncEngine) -> Found:
         """On a connection of its own: those of the pool may all be waiting."""
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 connection = await connector_of(engine)(statement_cache_size=0)
                 try:
-                    rows = await connection.fetch(_LOCKED, list(self._modes))
+                    locked = await connection.fetch(_LOCKED, list(self._modes))
+                    waiting = await connection.fetch(_WAITING) if locked else ()
                 finally:
                     connection.terminate()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return ()
-        return [row[0] for row in rows]
+            return Found()
+        return Found([row[0] for row in locked], [row[0] for row in waiting])
+
+    # -- while somebody waits for a connection ---------------------------------------------------------------------
+
+    def watch(self, engine: AsyncEngine, waiting: Callable[[], int]) -> None:
+        """Sees to it that locked tables do not keep all connections, as long as somebody is ``waiting`` for one."""
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watching(engine, waiting))
+
+    async def _watching(self, engine: AsyncEngine, waiting: Callable[[], int]) -> None:
+        while waiting():
+            before = dict(self.running)
+            await asyncio.sleep(STUCK_SECONDS)
+            stuck = [(task, sql) for task, sql in before.items() if task and self.running.get(task) is sql]
+            if len(stuck) > self.share and waiting() and not self._end(stuck, await self._looked(engine)):
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    def _end(self, stuck: Sequence[tuple[asyncio.Task[Any], str]], found: Found) -> bool:
+        """Ends all but a share of those that wait for a locked table; whether there were any."""
+        left, concerned = list(found.waiting), []
+        for task, sql in stuck:
+            text = next((one for one in left if sql.startswith(one)), None)
+            if text is None or self.running.get(task) is not sql:
+                continue
+            if names := self._learned(sql, found.locked):
+                left.remove(text)
+                concerned.append((task, names))
+        for task, names in concerned[self.share :]:
+            self._ended[task] = names
+            task.cancel()
+        if ended := concerned[self.share :]:
+            tables = sorted({name for _, names in ended for name in names})
+            log.warning("%d statements were ended that waited for %s", len(ended), ", ".join(tables))
+        return bool(concerned)
+
+    def why_ended(self) -> Sequence[str] | None:
+        """The locked tables because of which the task at hand was cancelled, None where it was for something else."""
+        task = asyncio.current_task()
+        names = self._ended.pop(task, None) if task else None
+        if task is None or names is None or task.uncancel():  # somebody else has cancelled it too
+            return None
+        return names
 
 
 LOCK_WAITS = "gateway_lock_waits"

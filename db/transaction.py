@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from db.connector import Connector, connector_of
-from db.engine import HeldReader, Identity, locked, set_local, within_share
+from db.engine import HeldReader, Identity, is_undone, locked, refuse_ended, set_local, within_share
 from db.errors import (
     LockedError,
     OutcomeUnknownError,
@@ -108,6 +108,9 @@ class Transaction:
             rows = await within_share(lock_waits_of(self._engine), sql, partial(self._run, sql, values))
         except LockedError as error:
             raise await locked(error, self._engine, sql) from error
+        except asyncio.CancelledError:
+            refuse_ended(lock_waits_of(self._engine))
+            raise
         self.reader.rows += len(rows)
         return rows
 
@@ -303,6 +306,8 @@ class Transactions:
             DatabaseError: The database cannot be reached.
         """
         self.waiting += 1
+        if self._turns.locked():
+            lock_waits_of(self._engine).watch(self._engine, lambda: self.waiting)
         try:
             async with asyncio.timeout(self._patience):
                 await self._turns.acquire()
@@ -331,8 +336,9 @@ async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncI
         await one.begin()
         yield one
         await one.rollback()
-    except BaseException:
-        if not connection.invalidated:
+    except BaseException as error:
+        undone = isinstance(error, LockedError) and await is_undone(connection)  # many may be refused at once
+        if not undone and not connection.invalidated:
             await connection.invalidate()  # given up in the middle; the server undoes what is open
         raise
     finally:

@@ -18,6 +18,7 @@ from conftest import Clone, Database, connect, execute
 from db.engine import HeldReader, ShortReader, create_engine, snapshot
 from db.errors import (
     DatabaseUnavailableError,
+    DataError,
     InvalidValueError,
     MissingObjectError,
     OverloadedError,
@@ -261,6 +262,21 @@ async def test_a_held_connection_takes_statements_one_after_the_other(engine: As
         answers = await asyncio.gather(*(reader.fetch("SELECT $1::int, pg_sleep(0.01)", (n,)) for n in range(5)))
         assert [rows[0][0] for rows in answers] == list(range(5))
         assert len({(await reader.fetch("SELECT pg_backend_pid()", ()))[0][0] for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1", "SELECT 1 / 0"])
+async def test_a_snapshot_that_fails_costs_no_connection(engine: AsyncEngine, sql: str) -> None:
+    """Whoever sends what is refused in the middle, again and again, has no process begun each time."""
+    pids = set()
+    for _ in range(3):
+        with pytest.raises((ZeroDivisionError, DataError)):  # noqa: PT012 - the block is what fails
+            async with snapshot(engine) as reader:
+                pids.add((await reader.fetch("SELECT pg_backend_pid()", ()))[0][0])
+                await reader.fetch(sql, ())
+                raise ZeroDivisionError
+    async with snapshot(engine) as reader:
+        pids.add((await reader.fetch("SELECT pg_backend_pid()", ()))[0][0])
+    assert len(pids) == 1
 
 
 async def test_a_snapshot_sees_one_moment(module_database: Database, engine: AsyncEngine) -> None:

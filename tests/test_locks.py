@@ -11,6 +11,7 @@ import pytest
 from changing import change, model_in, uuid_of
 from client import Client, serving
 from conftest import Clone, Database, connect
+from db.engine import ShortReader
 from db.locks import lock_waits_of
 
 RUNS = "{ trainingRuns(first: 1) { nodes { id } } }"
@@ -83,6 +84,80 @@ async def test_who_waits_for_a_connection_does_not_wait_for_the_lock_too(
     assert {error["code"] for error in errors} == {"LOCKED"}
     assert all("ml_training_runs" in error["message"] for error in errors)
     assert waits.in_vain <= client.app.state.reads.primary.pool.size() + waits.share
+
+
+WALK = '{ lineage(from: ["%s"], maxDepth: 1) { nodes { nodeId } } }'
+
+
+@pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
+@pytest.mark.parametrize("walks", [False, True], ids=["rows", "snapshots"])
+async def test_a_burst_for_a_locked_table_leaves_connections_for_others(
+    copy: Database, holder: asyncpg.Connection, *, compiler: bool, walks: bool
+) -> None:
+    """Nobody knows yet that it is locked, and those who wait for it would have every connection for a minute."""
+    model = await model_in(holder, "development")
+    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
+    query = WALK % model if walks else RUNS
+    async with serving(copy.gateway_url, pool_size=4, lock_timeout=60, compiler=compiler) as client:
+        assert await client.data(OTHER)
+        burst = [asyncio.create_task(client.ask(query)) for _ in range(100)]
+        await asyncio.sleep(0)
+        other = asyncio.create_task(client.data(OTHER))
+        burst += [asyncio.create_task(client.ask(query)) for _ in range(100)]
+        async with asyncio.timeout(30):
+            assert await other
+        assert any(not one.done() for one in burst), "a share of them may wait"
+        await holder.execute("ROLLBACK; BEGIN")
+        answers = await asyncio.gather(*burst)
+        errors = [answer["errors"][0] for answer in answers if "errors" in answer]
+        codes = {error["extensions"]["code"]: error["message"] for error in errors}
+        assert {"LOCKED"} <= codes.keys() <= {"LOCKED", "OVERLOADED"}  # so many at once may be too many for a machine
+        assert "ml_training_runs" in codes["LOCKED"]
+        assert len(errors) < len(answers)
+        assert await client.data(query), "and its connections are good"
+
+
+async def test_who_holds_the_lock_up_is_not_ended(copy: Database, holder: asyncpg.Connection) -> None:
+    """A long read is what a migration waits for; it waits for nothing itself, however many others wait behind it."""
+    async with serving(copy.gateway_url, pool_size=2, lock_timeout=60) as client:
+        reader = ShortReader(client.app.state.reads.primary)
+        reading = asyncio.create_task(reader.fetch("SELECT count(*) FROM ml_training_runs, pg_sleep(2)", ()))
+        async with asyncio.timeout(10):
+            while not await holder.fetchval(_READ):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        migration = await connect(copy.admin_url)
+        locking = asyncio.create_task(migration.execute("BEGIN; LOCK TABLE ml_training_runs; COMMIT"))
+        burst = [asyncio.create_task(client.ask(RUNS)) for _ in range(20)]
+        assert len(await reading) == 1
+        await locking
+        answers = await asyncio.gather(*burst)
+        assert any("errors" not in answer for answer in answers)
+        await migration.close()
+
+
+_READ = "SELECT EXISTS (SELECT FROM pg_locks WHERE granted AND relation = 'ml_training_runs'::regclass)"
+
+
+async def test_a_burst_of_changes_of_a_locked_table(copy: Database, holder: asyncpg.Connection) -> None:
+    """Changes of others have a turn, though those of the locked table have five minutes of patience."""
+    model = await model_in(holder, "development")
+    alert = await holder.fetchval("SELECT id::text FROM ml_monitoring_alerts WHERE status = 'active' LIMIT 1")
+    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_model_registry IN ACCESS EXCLUSIVE MODE")
+    stuck = f'mutation {{ promoteModel(input: {{id: "{model}", to: STAGING}}) {{ __typename }} }}'
+    free = f'mutation {{ acknowledgeAlert(input: {{id: "MonitoringAlert:{alert}"}}) {{ __typename }} }}'
+    async with serving(copy.gateway_url, pool_size=4, lock_timeout=60) as client:
+        burst = [asyncio.create_task(client.ask(stuck)) for _ in range(40)]
+        while not await holder.fetchval("SELECT count(*) >= 4 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        other = asyncio.create_task(client.data(free))
+        async with asyncio.timeout(20):
+            assert (await other)["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+        assert any(not one.done() for one in burst), "a share of them may wait"
+        await holder.execute("ROLLBACK; BEGIN")
+        answers = await asyncio.gather(*burst)
+        codes = [answer["errors"][0]["extensions"]["code"] for answer in answers if "errors" in answer]
+        assert set(codes) == {"LOCKED"}
+        assert len(codes) < len(answers)
 
 
 async def test_it_is_read_again_as_soon_as_it_can_be(client: Client, copy: Database) -> None:
