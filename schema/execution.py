@@ -12,11 +12,11 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo, get_named_type, is_leaf_type
 from graphql.execution import Executor
-from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 
 from db.errors import ConflictError, OutcomeUnknownError, RefusedByDatabaseError
 from db.transaction import Transaction
+from schema.adapters.graphql_core import FieldDetailsList
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.loaders import Loaders

@@ -25,10 +25,10 @@ from graphql import (
     VariableDefinitionNode,
     VariableNode,
 )
-from graphql.execution.get_variable_signature import GraphQLVariableSignature
 from graphql.pyutils import Undefined, did_you_mean, suggestion_list
 from graphql.utilities.validate_input_value import validate_input_literal
 
+from schema.adapters.graphql_core import GraphQLVariableSignature
 from schema.exact_json import shown
 
 Path = Sequence[str | int]

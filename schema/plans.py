@@ -30,11 +30,11 @@ from graphql import (
     is_input_object_type,
     is_leaf_type,
 )
-from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
-from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
+from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import Undefined
 
 from schema import input_errors
+from schema.adapters.graphql_core import GraphQLVariableSignature, VariableValueSource, get_variable_signature
 from schema.catalogue import Catalogue
 from schema.compiler import Compiler
 from schema.errors import GatewayError

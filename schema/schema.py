@@ -6,11 +6,11 @@ import inspect
 from functools import cache
 from typing import Any
 
-import strawberry
-from graphql import DocumentNode, ExecutionResult, GraphQLSchema, execute, is_abstract_type
+from graphql import DocumentNode, ExecutionResult, execute, is_abstract_type
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
+from schema.adapters.strawberry import StrawberrySchema
 from schema.catalogue import Catalogue, catalogue
 from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations
@@ -21,7 +21,7 @@ from schema.subscriptions import subscription
 from schema.types import RequestContext, Types, read
 
 
-class Schema(strawberry.Schema):
+class Schema(StrawberrySchema):
     """The graph's schema, with the catalogue that it was made from."""
 
     def __init__(self, models: Catalogue) -> None:
@@ -34,11 +34,6 @@ class Schema(strawberry.Schema):
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )
         self.catalogue = models
-
-    @property
-    def graphql(self) -> GraphQLSchema:
-        """The schema as graphql-core has it, for parsing, validation and selections."""
-        return self._schema
 
     def possible_types(self) -> dict[str, list[str]]:
         """The names of the object types of each interface and union."""
@@ -61,7 +56,7 @@ class Schema(strawberry.Schema):
         ``root`` is what a subscription's message is resolved from.
         """
         result = execute(
-            self._schema,
+            self.graphql,
             document,
             root,
             context_value=context,

@@ -53,13 +53,13 @@ class Operation:
         assert type_ is not None  # noqa: S101 - validation has refused operations without a root type
         return Selection(self, "", "", [], GraphQLField(type_), [self.definition])
 
-    def at(self, path: Path, parent_type: str) -> Selection:
+    def at(self, path: Path) -> Selection:
         """The selection of the field at a response path, list indices aside."""
         keys: list[tuple[str, str]] = []
         step: Path | None = path
         while step is not None:
             if isinstance(step.key, str):
-                keys.append((step.key, step.typename or parent_type))
+                keys.append((step.key, step.typename or ""))  # steps into lists alone have none
             step = step.prev
         selection = self.root
         for key, type_name in reversed(keys):

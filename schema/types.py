@@ -95,8 +95,7 @@ def read(source: Any, name: str) -> Any:
 
 def selection_of(info: Info) -> Selection:
     """What the query asks for at the field that is being resolved."""
-    raw = info._raw_info  # noqa: SLF001 - Strawberry has no public way to the path's type names
-    return info.context.operation.at(raw.path, raw.parent_type.name)
+    return info.context.operation.at(info.path)
 
 
 def page_arguments(default: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import private_names
 from schema.schema import build
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,54 @@ def test_imports_point_one_way(room: str, path: Path) -> None:
         assert not imported(path) & {"strawberry", "graphql", "starlette", "uvicorn"}
     if room == "schema":
         assert not imported(path) & {"starlette", "uvicorn"}
+
+
+SCRIPTS = {"gateway.cli.__main__", "db.migrations.env"}
+"""Modules that run something where they are imported."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for _, path in MODULES if path.parent.name != "adapters"], ids=lambda path: path.stem
+)
+def test_libraries_are_used_by_their_public_names(path: Path) -> None:
+    """What is private to a library is taken in ``adapters`` alone, where a contract test and a bound go with it."""
+    found = private_names.in_source(path.read_text())
+    module = private_names.module_of(path, ROOT)
+    if module not in SCRIPTS and not module.startswith("db.migrations.versions"):
+        found += private_names.in_classes(module)
+    assert not found, [f"{path.relative_to(ROOT)}:{line} {what}" for line, what in found]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pool._do_get()",
+        "def f(): return self.engine._pool",
+        "from asyncpg import _testbase",
+        "import asyncpg._testbase",
+        "from opentelemetry.semconv._incubating.attributes import graphql_attributes",
+        "from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol",
+        "from sqlalchemy.util.concurrency import greenlet_spawn",
+        "getattr(info, '_raw_info')",
+        "from operator import attrgetter\nread = attrgetter('_raw_info')",
+        "vars(connection)['_protocol']",
+        "import asyncpg\nasyncpg.connect = None",
+        "from uvicorn import Server\nServer.startup = None",
+        "import uvicorn\nsetattr(uvicorn.Server, 'startup', None)",
+        "import uvicorn\npatch('uvicorn.config._loops')",
+    ],
+)
+def test_private_names_are_found(source: str) -> None:
+    assert private_names.in_source(source)
+
+
+def test_private_names_are_found_in_classes() -> None:
+    """Also where a class only happens to have a name that its base in a library has, or gives to its instances."""
+    assert any(
+        "HttpProtocol._should_upgrade" in what for _, what in private_names.in_classes("gateway.adapters.uvicorn")
+    )
+    assert "_schema" in str(private_names.in_classes("schema.adapters.strawberry"))
+    assert private_names.in_source("self._own, cls._own, super()._own, row._asdict(), value.__class__") == []
 
 
 def test_the_committed_schema_is_current() -> None:

@@ -23,7 +23,6 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.semconv._incubating.attributes import graphql_attributes as graphql
 from opentelemetry.semconv.attributes import db_attributes as db
 from opentelemetry.semconv.attributes import (
     error_attributes,
@@ -48,6 +47,9 @@ from gateway.subscriptions.stream import Told
 from gateway.websocket.operations import Authenticate, Operations, SocketOperation
 from gateway.websocket.operations import Message as SocketMessage
 from schema.subscriptions import Topic
+
+OPERATION_TYPE, OPERATION_NAME = "graphql.operation.type", "graphql.operation.name"
+"""Of the semantic conventions for GraphQL, which the library calls stable no more than its module for them."""
 
 TEXT = 4_000
 """Characters of a statement that a span carries."""
@@ -101,9 +103,9 @@ class Tracing:
         if kind := entry.kind:
             name = entry.get("operation")
             span.update_name(f"{kind} {name}" if name else kind)
-            span.set_attribute(graphql.GRAPHQL_OPERATION_TYPE, kind)
+            span.set_attribute(OPERATION_TYPE, kind)
             if name:
-                span.set_attribute(graphql.GRAPHQL_OPERATION_NAME, name)
+                span.set_attribute(OPERATION_NAME, name)
         for key in ("cost", "statements", "rows", "compiled", "fallback"):
             if entry.get(key) is not None:
                 span.set_attribute(f"e2i.{key}", entry[key])
@@ -247,8 +249,8 @@ class _TracedOperation(SocketOperation):
     async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
         """What happens later belongs to no request: it has a trace of its own, which links to the subscription's."""
         name = self._call.entry.get("operation")
-        attributes = {graphql.GRAPHQL_OPERATION_TYPE: "subscription", "e2i.request_id": self._call.id}
-        attributes |= {graphql.GRAPHQL_OPERATION_NAME: name} if name else {}
+        attributes = {OPERATION_TYPE: "subscription", "e2i.request_id": self._call.id}
+        attributes |= {OPERATION_NAME: name} if name else {}
         span = self._tracer.start_span(
             f"subscription {name} messages" if name else "subscription messages", Context(), SpanKind.SERVER,
             attributes, links=[trace.Link(self._span.get_span_context())],

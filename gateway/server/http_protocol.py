@@ -13,8 +13,8 @@ from typing import Any
 import httptools
 import orjson
 from starlette.types import ASGIApp, Message
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from gateway.adapters.uvicorn import STATUS_LINE, HttpProtocol, RequestResponseCycle
 from gateway.http.headers import headers_of
 from gateway.server.framing import (
     BAD,
@@ -37,7 +37,7 @@ Closed at once, the kernel would reset it, and the client might lose an answer t
 """
 
 
-class Connection(HttpToolsProtocol):
+class Connection(HttpProtocol):
     """A connection whose client has ``patience`` seconds for a head, and to read on at all, however slowly it reads.
 
     One that never asks anything is closed after as long. Requests are read one behind the other as long as it is beyond
@@ -82,7 +82,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        self._unset_keepalive_if_required()
+        self.stop_keep_alive()
         self._feed(data)
         if self._ended or self._becomes_socket:
             return
@@ -143,7 +143,7 @@ class Connection(HttpToolsProtocol):
         if self._again is None:
             super().on_message_complete()
 
-    def _should_upgrade(self) -> bool:
+    def becomes_socket(self) -> bool:
         return self._becomes_socket
 
     def _break_off(self, error: httptools.HttpParserError) -> None:
@@ -215,10 +215,10 @@ class Connection(HttpToolsProtocol):
 
     # -- what is answered ------------------------------------------------------------------------------------------
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+    def start_answer(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
         self._running = cycle
         answer = Answer(cycle, self)
-        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, answer))  # type: ignore[arg-type]
+        super().start_answer(cycle, lambda scope, receive, _send: app(scope, receive, answer))
 
     def pause_writing(self) -> None:
         super().pause_writing()

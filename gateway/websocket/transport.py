@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 from websockets.protocol import State
+
+from gateway.adapters.uvicorn import WebSocketProtocol
 
 DROP = "gateway.drop"
 """The extension of the scope by which an application drops its peer: a function of a close code and a reason."""
@@ -23,7 +24,7 @@ log = logging.getLogger("gateway.websocket.transport")
 log.setLevel("WARNING")  # operations are logged, connections that come and go are not
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):
+class SocketProtocol(WebSocketProtocol):
     """Closing waits for what was written to be read, which a peer that is gone or does not read never does."""
 
     def __init__(self, *given: Any, **named: Any) -> None:

@@ -1,0 +1,37 @@
+"""uvicorn: its protocols, which it offers to be replaced and not to be extended, under names of the gateway's own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+__all__ = ["STATUS_LINE", "HttpProtocol", "RequestResponseCycle", "WebSocketProtocol"]
+
+Application = Callable[..., Awaitable[None]]
+
+WebSocketProtocol = WebSocketsSansIOProtocol
+"""A WebSocket over the library websockets, without I/O of its own."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """A connection that httptools reads: each request is a cycle, of which one is answered at a time."""
+
+    stop_keep_alive = HttpToolsProtocol._unset_keepalive_if_required  # noqa: SLF001 - the adapter's purpose
+
+    def start_answer(self, cycle: RequestResponseCycle, app: Application) -> None:
+        """Has the application answer a request, in a task."""
+        given: Any = app
+        super()._start_asgi_task(cycle, given)
+
+    def becomes_socket(self) -> bool:
+        """Whether the request that is read now asks for a WebSocket and may have one."""
+        return super()._should_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.start_answer(cycle, app)
+
+    def _should_upgrade(self) -> bool:
+        return self.becomes_socket()
