@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy.engine import URL
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,14 +37,19 @@ from gateway.http.endpoint import GraphQLEndpoint
 from gateway.http.origins import cors, host_of, is_of_page, refuse_host
 from gateway.observability.gauges import admission, caches, pools, readings
 from gateway.observability.health import Health
-from gateway.observability.request_log import Watch
+from gateway.observability.metrics import Metrics
+from gateway.observability.request_log import RequestLog
+from gateway.operations.observers import Observer
 from gateway.operations.persisted import follow_table, known_documents
-from gateway.settings import Settings
+from gateway.operations.service import OperationService
+from gateway.settings import Settings, SettingsError
 from gateway.subscriptions.feed import Feed
-from gateway.websocket.operations import Operations
 from gateway.websocket.protocol import Sockets
 from schema.error_codes import ErrorCode
 from schema.schema import build
+
+if TYPE_CHECKING:
+    from gateway.observability.tracing import Tracing
 
 log = logging.getLogger("gateway")
 
@@ -74,6 +79,32 @@ class _Assets(StaticFiles):
         return response
 
 
+class _Databases:
+    """The pools of connections of one gateway, and what reads and changes by them."""
+
+    def __init__(self, settings: Settings, url: URL, tracing: Tracing | None, changed: Changes | None) -> None:
+        self.timelines = Timelines()
+        pool, timelines = settings.pool_size, self.timelines
+        self.engine = engine_for(settings, url, pool, timelines=timelines)
+        self.writer = engine_for(settings, url, pool, _FOR_OUTCOMES, read_only=False, timelines=timelines)
+        self.reads = open_reads(settings, url, self.engine, changed)
+        made = Transactions if tracing is None else tracing.transactions
+        self.changes = made(self.writer, pool, settings.turn_timeout)
+        self.changes.tell_positions = self.reads.replica is not None
+        self.engines = {"read": self.engine, "write": self.writer}
+        if self.reads.replica:
+            self.engines["replica"] = self.reads.replica
+        if tracing is not None:
+            for engine in self.engines.values():
+                tracing.statements(engine)
+
+    async def close(self) -> None:
+        """Lets go of all connections."""
+        await self.reads.close()
+        await self.engine.dispose()
+        await self.writer.dispose()
+
+
 def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> Starlette:
     """The application over a database; its lifespan opens and closes the pool of connections.
 
@@ -84,45 +115,34 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         TrustedDocumentsError: The trusted documents cannot be read.
     """
     known = known_documents(settings)
-    watch, health = Watch(settings), Health()
-    tracing = watch.tracing
+    tracing, requests, health = _tracing(settings), RequestLog(settings), Health()
+    observers: list[Observer] = [requests] if tracing is None else [tracing, requests]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        timelines = Timelines()
-        engine = engine_for(settings, url, settings.pool_size, timelines=timelines)
-        writer = engine_for(settings, url, settings.pool_size, _FOR_OUTCOMES, read_only=False, timelines=timelines)
-        reads = open_reads(settings, url, engine, changed)
-        made, operations = (Transactions, Operations) if tracing is None else (tracing.transactions, tracing.operations)
-        changes = made(writer, settings.pool_size, settings.turn_timeout)
-        changes.tell_positions = reads.replica is not None
-        engines = {"read": engine, "write": writer} | ({"replica": reads.replica} if reads.replica else {})
-        if tracing is not None:
-            for each in engines.values():
-                tracing.statements(each)
-        authentication = Authentication(settings, engine, writer)
-        graphql = GraphQLEndpoint(build(), reads, changes, settings, authentication, known, watch)
-        feed = Feed(Connector(target_of(settings.listen or url), timelines), settings)
-        sockets = Sockets(operations(graphql, feed, settings), authentication, settings)
-        app.state.engine, app.state.graphql, app.state.authentication = engine, graphql, authentication
-        app.state.reads, app.state.feed, app.state.sockets = reads, feed, sockets
+        databases = _Databases(settings, url, tracing, changed)
+        engine = databases.engine
+        authentication = Authentication(settings, engine, databases.writer)
+        feed = Feed(Connector(target_of(settings.listen or url), databases.timelines), settings)
+        service = OperationService(build(), databases.reads, databases.changes, feed, settings, known, observers)
+        endpoint = GraphQLEndpoint(service, authentication, settings)
+        sockets = Sockets(service, authentication, settings)
+        app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
+        app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
-        app.answer = graphql if tracing is None else tracing.app(graphql, "/graphql")
-        for tell in (pools(engines, changes), caches(graphql), readings(reads), admission(graphql)):
-            watch.metrics.ask(tell)
-        watch.metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
-        watch.metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
+        app.answer = endpoint if tracing is None else tracing.app(endpoint, "/graphql")
+        _measure(requests.metrics, databases, service, sockets, feed)
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [
-            asyncio.create_task(count_again(engine, graphql.learn_facts)),
-            *await follow_table(engine, known, graphql.documents, health.reports),
+            asyncio.create_task(count_again(engine, service.planner.learn_facts)),
+            *await follow_table(engine, known, service.documents, health.reports),
         ]
         try:
-            await graphql.shape.begin()
+            await service.shape.begin()
             await warn_of_roles(engine, settings)
         except Exception as error:  # noqa: BLE001 - whatever keeps the database away
             log.warning("the database cannot be reached yet: %s", translate(error))
-        tasks.append(asyncio.create_task(graphql.shape.follow()))
+        tasks.append(asyncio.create_task(service.shape.follow()))
         log.info("serving the database %s at %s", url.database, url.host or "the embedded server")
         try:
             yield
@@ -130,29 +150,52 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             for task in tasks:
                 task.cancel()
             await feed.close()
-            await reads.close()
             await authentication.close()
-            await graphql.close()
-            await engine.dispose()
-            await writer.dispose()
+            await service.close()
+            await databases.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 
-    app = _Gateway(
-        settings,
-        routes=[
-            Route("/", _home),
-            WebSocketRoute("/graphql", _Socket()),
-            Route("/explorer", _explorer),
-            Route("/healthz", _healthz),
-            Route("/readyz", _readyz),
-            Mount("/static", GZipMiddleware(_Assets(directory=STATIC))),
-        ],
-        lifespan=lifespan,
-        exception_handlers={HTTPException: _http_error, Exception: _unexpected},
-    )
-    app.state.watch, app.state.health = watch, health
+    app = _Gateway(settings, routes=_routes(), lifespan=lifespan, exception_handlers=_HANDLERS)
+    app.state.metrics, app.state.health = requests.metrics, health
     return app
+
+
+def _measure(metrics: Metrics, databases: _Databases, service: OperationService, sockets: Sockets, feed: Feed) -> None:
+    """What is asked at each scrape."""
+    tells = pools(databases.engines, databases.changes), caches(service), readings(databases.reads), admission(service)
+    for tell in tells:
+        metrics.ask(tell)
+    metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
+    metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
+
+
+def _routes() -> list[BaseRoute]:
+    return [
+        Route("/", _home),
+        WebSocketRoute("/graphql", _Socket()),
+        Route("/explorer", _explorer),
+        Route("/healthz", _healthz),
+        Route("/readyz", _readyz),
+        Mount("/static", GZipMiddleware(_Assets(directory=STATIC))),
+    ]
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """What makes traces, where they are wanted.
+
+    Raises:
+        SettingsError: They cannot be made.
+    """
+    if not settings.traces:
+        return None
+    try:
+        from gateway.observability.tracing import Tracing  # noqa: PLC0415 - an extra that costs those who have it time
+    except ImportError as error:
+        raise SettingsError(
+            f"GATEWAY_TRACES: OpenTelemetry is not installed ({error}); install e2i-gateway[otel]"
+        ) from error
+    return Tracing()
 
 
 async def _home(_request: Request) -> Response:
@@ -229,7 +272,7 @@ async def _healthz(_request: Request) -> Response:
 async def _readyz(request: Request) -> Response:
     """The process can answer, and should be asked."""
     health: Health = request.app.state.health
-    status, body = await health.readiness(request.app.state.engine, request.app.state.graphql)
+    status, body = await health.readiness(request.app.state.engine, request.app.state.graphql.planner)
     return _json(body, status)
 
 
@@ -246,6 +289,9 @@ async def _unexpected(_request: Request, _error: Exception) -> Response:
         "errors": [{"message": "Something went wrong; it is in the log.", "extensions": {"code": ErrorCode.INTERNAL}}]
     }
     return _json(body, 500)
+
+
+_HANDLERS = {HTTPException: _http_error, Exception: _unexpected}
 
 
 def _json(body: object, status: int = 200, headers: object = None) -> Response:

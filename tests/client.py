@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from db.postgres_url import database_url
 from gateway.app import create_app
-from gateway.http.endpoint import GraphQLEndpoint
+from gateway.operations.service import OperationService
 from gateway.settings import Settings
 
 
@@ -26,7 +26,7 @@ class Client:
     @property
     def compiles(self) -> bool:
         """Whether the gateway answers by compiled statements; ``GATEWAY_COMPILER=off`` runs all tests without."""
-        endpoint: GraphQLEndpoint = self.app.state.graphql
+        endpoint: OperationService = self.app.state.graphql
         return endpoint.plans.compiles
 
     def statements(self, loaders: int) -> int:

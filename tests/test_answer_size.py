@@ -10,7 +10,7 @@ import pytest
 
 from client import Client, serving
 from conftest import Database
-from gateway.http.endpoint import GraphQLEndpoint
+from gateway.operations.service import OperationService
 from plans import Statement
 
 LIMIT = 5_000
@@ -20,7 +20,7 @@ LIMIT = 5_000
 async def small(demo_database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     """A gateway whose answers have 5 kB, and that believes all tables to be empty: nothing is refused before."""
     async with serving(demo_database.gateway_url, max_answer_bytes=LIMIT, compiler=request.param) as client:
-        endpoint: GraphQLEndpoint = client.app.state.graphql
+        endpoint: OperationService = client.app.state.graphql
         endpoint.learn_facts(replace(endpoint.access.facts, rows={}))
         yield client
 
@@ -90,7 +90,7 @@ async def test_what_is_surely_too_large_runs_no_statement(demo_database: Databas
 @pytest.fixture(scope="module")
 async def million(demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url) as client:
-        endpoint: GraphQLEndpoint = client.app.state.graphql
+        endpoint: OperationService = client.app.state.graphql
         facts = endpoint.access.facts
         endpoint.learn_facts(replace(facts, rows={**facts.rows, "ml_bentoml_serving_metrics": 1_000_000}))
         yield client

@@ -129,7 +129,7 @@ async def test_each_caller_has_a_budget(demo_database: Database, clock: list[flo
     ],
 )
 def test_who_says_no_name_counts_by_address(one: str, other: str, same: bool) -> None:  # noqa: FBT001
-    accounts = [account("anonymous", {"client": (host, 1234)}) for host in (one, other)]
+    accounts = [account("anonymous", host) for host in (one, other)]
     assert (accounts[0] == accounts[1]) == same
 
 

@@ -15,7 +15,7 @@ from client import Client, same, serving
 from conftest import Clone, Database, connect, execute
 from db.facts import Facts
 from doubling import double
-from gateway.http.endpoint import GraphQLEndpoint
+from gateway.operations.service import OperationService
 from schema import plans
 from schema.indexes import Indexes
 from schema.records import Missing
@@ -23,8 +23,8 @@ from schema.schema import build
 from schema.sizes import Sizes
 
 
-def endpoint(client: Client) -> GraphQLEndpoint:
-    found: GraphQLEndpoint = client.app.state.graphql
+def endpoint(client: Client) -> OperationService:
+    found: OperationService = client.app.state.graphql
     return found
 
 

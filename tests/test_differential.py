@@ -17,7 +17,7 @@ import platform_indexes
 from client import Client, same, serving
 from conftest import Clone, Database, connect
 from extremes import make_extreme
-from gateway.http.endpoint import GraphQLEndpoint
+from gateway.operations.service import OperationService
 from queries import Maker, Query, Samples, smaller
 from schema.catalogue import Root, camel, catalogue
 from schema.filters import filtered
@@ -38,8 +38,8 @@ class Pair:
     samples: Samples
 
     @property
-    def endpoint(self) -> GraphQLEndpoint:
-        endpoint: GraphQLEndpoint = self.compiled.app.state.graphql
+    def endpoint(self) -> OperationService:
+        endpoint: OperationService = self.compiled.app.state.graphql
         return endpoint
 
     async def differ(self, query: Query) -> str | None:

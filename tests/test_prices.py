@@ -10,7 +10,7 @@ import pytest
 
 from client import Client, serving
 from conftest import Database
-from gateway.http.endpoint import GraphQLEndpoint
+from gateway.operations.service import OperationService
 
 MILLION = "ml_bentoml_serving_metrics"
 
@@ -19,7 +19,7 @@ MILLION = "ml_bentoml_serving_metrics"
 async def large(demo_database: Database) -> AsyncIterator[Client]:
     """A gateway that believes the serving metrics to be a million."""
     async with serving(demo_database.gateway_url) as client:
-        endpoint: GraphQLEndpoint = client.app.state.graphql
+        endpoint: OperationService = client.app.state.graphql
         facts = endpoint.access.facts
         endpoint.learn_facts(replace(facts, rows={**facts.rows, MILLION: 1_000_000}))
         yield client

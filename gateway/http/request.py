@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.types import Receive, Scope
 
-from db.replica import position_of
 from gateway.http.header_cache import remembered
 from gateway.http.headers import Headers
-from gateway.operations.documents import MARKS, check_values, too_many_values
+from gateway.operations.deadline import DisconnectedError
+from gateway.operations.documents import MARKS, too_many_values
 from gateway.operations.refusals import JSON, RefusedDocumentError, RefusedError, refuse, request_error
+from gateway.operations.request import Parameters, bad_request, parameters_of
 from gateway.settings import Settings
 from schema import exact_json
 from schema.error_codes import ErrorCode
 
-MAX_NAME = 256
-"""Characters of an operation's name or a document's id."""
 PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 """Headers that a page can send to another origin only after asking it."""
 
@@ -32,34 +31,14 @@ LINGER = 10
 
 LINGER_SECONDS = 5.0
 
-_TYPES = {"operationName": str, "documentId": str, "variables": dict, "extensions": dict}
 
-
-class Asked(NamedTuple):
-    """The parameters of a GraphQL request. Without a ``query``, the id names the document."""
-
-    query: str | None
-    operation_name: str | None
-    variables: dict[str, Any]
-    document_id: str | None = None
-    """A trusted document's, without ``sha256:`` before a hash."""
-    hash: str | None = None
-    """SHA-256 of the document, by the protocol of automatic persisted queries."""
-    after: int | None = None
-    """The position in the database's log that the answer must not be behind."""
-
-
-class DisconnectedError(Exception):
-    """The client went away, and nobody waits for the answer any more."""
-
-
-class Asking:
+class RequestReader:
     """Reads requests within the limits of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def read(self, scope: Scope, headers: Headers, receive: Receive) -> Asked | list[Asked]:
+    async def read(self, scope: Scope, headers: Headers, receive: Receive) -> Parameters | list[Parameters]:
         """What a request asks; a list where batches are allowed and one was sent.
 
         Raises:
@@ -75,25 +54,25 @@ class Asking:
                 await self.linger(receive)
                 raise
             body = self._json(await self._body(headers, receive), "the body")
-            return self._batch(body) if isinstance(body, list) else self.checked(body)
+            return self._batch(body) if isinstance(body, list) else parameters_of(body, self._settings)
         if method == "GET":
             return self._read_url(scope["query_string"], headers)
         message = f"{method} means nothing here; send queries by GET or POST, mutations by POST."
         raise RefusedError(405, request_error(ErrorCode.METHOD_NOT_ALLOWED, message), allow="GET, POST")
 
-    def _read_url(self, query_string: bytes, headers: Headers) -> Asked:
+    def _read_url(self, query_string: bytes, headers: Headers) -> Parameters:
         self._check_site(headers)
         if len(query_string) > self._settings.max_body_bytes:
             raise self._too_large(414, len(query_string))
         try:
             pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=20)
         except ValueError:
-            raise _bad("The URL has too many parameters.") from None
+            raise bad_request("The URL has too many parameters.") from None
         parameters: dict[str, Any] = dict(pairs)
         for name in ("variables", "extensions"):
             if name in parameters:
                 parameters[name] = self._json(parameters[name].encode(), f"the parameter {name}")
-        return self.checked(parameters)
+        return parameters_of(parameters, self._settings)
 
     def _check_site(self, headers: Headers) -> None:
         """A page of another site may not make a browser ask for it: it could not read the answer, but time it."""
@@ -115,11 +94,11 @@ class Asking:
         try:
             return exact_json.loads(raw)
         except orjson.JSONDecodeError as error:
-            raise _bad(f"{where} is not UTF-8 JSON: {error}.") from None
+            raise bad_request(f"{where} is not UTF-8 JSON: {error}.") from None
         except ValueError as error:
-            raise _bad(f"{where} cannot be read: {error}.") from None
+            raise bad_request(f"{where} cannot be read: {error}.") from None
 
-    def _batch(self, body: list[Any]) -> list[Asked]:
+    def _batch(self, body: list[Any]) -> list[Parameters]:
         limit = self._settings.max_batch
         if not limit:
             message = "Batches are not supported; send one operation a request, with several root fields."
@@ -131,7 +110,7 @@ class Asking:
         if len(body) > limit:
             advice = "Send several root fields in one operation, or several requests."
             raise RefusedError(400, refuse(ErrorCode.BATCH_LIMIT, limit, len(body), advice))
-        return [self.checked(one) for one in body]
+        return [parameters_of(one, self._settings) for one in body]
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self._settings.max_body_bytes
@@ -170,64 +149,11 @@ class Asking:
         error = refuse(ErrorCode.BODY_LIMIT, limit, size, advice)
         return RefusedError(status, error, connection="close")
 
-    def checked(self, parameters: Any) -> Asked:
-        """The parameters with their types checked.
 
-        Raises:
-            RefusedError: One of them is of another type, or too long.
-        """
-        if not isinstance(parameters, dict):
-            raise _bad('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
-        for name, value in parameters.items():
-            if value is not None and name in _TYPES and not isinstance(value, _TYPES[name]):
-                what = "a string" if _TYPES[name] is str else "an object"
-                raise _bad(f"The parameter {name} must be {what} or null.")
-        document_id = hash_ = after = None
-        if named := parameters.get("documentId"):
-            document_id = _short("documentId", named.removeprefix("sha256:")) or None
-        if extensions := parameters.get("extensions"):
-            hash_ = _hash(extensions)
-            after = _position(extensions.get("position"))
-        query = parameters.get("query")
-        is_text = isinstance(query, str) and query and not query.isspace()
-        if not is_text and (query is not None or not (document_id or hash_)):
-            raise _bad("The parameter query is missing; it is the GraphQL document, a string.")
-        operation_name = parameters.get("operationName") or None
-        if operation_name:
-            _short("operationName", operation_name)
-        variables = parameters.get("variables") or {}
-        if variables:
-            check_values(variables, self._settings)
-        return Asked(query, operation_name, variables, document_id, hash_, after)
-
-
-def _position(position: Any) -> int | None:
-    try:
-        return None if position is None else position_of(str(position))
-    except ValueError as error:
-        raise _bad(f"extensions.position: {error}.") from None
-
-
-def _short(name: str, text: str) -> str:
-    if len(text) > MAX_NAME:
-        error = refuse(ErrorCode.NAME_LIMIT, MAX_NAME, len(text), "Shorten it.", f"The parameter {name} is too long")
-        raise RefusedError(400, error)
-    return text
-
-
-def _hash(extensions: dict[str, Any]) -> str | None:
-    """The hash of a persisted query, where it is given."""
-    persisted = extensions.get("persistedQuery")
-    if persisted is None:
-        return None
-    hash_ = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
-    if not isinstance(hash_, str) or not hash_ or persisted.get("version", 1) != 1:
-        raise _bad('extensions.persistedQuery must be {"version": 1, "sha256Hash": "<64 hexadecimal digits>"}.')
-    return _short("sha256Hash", hash_).lower()
-
-
-def _bad(message: str) -> RefusedError:
-    return RefusedError(400, request_error(ErrorCode.BAD_REQUEST, message))
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client of a request, whose body was read, goes away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @remembered

@@ -11,7 +11,7 @@ from sqlalchemy.pool import QueuePool
 from db.lending import turns_of
 from db.replica import Reads
 from db.transaction import Transactions
-from gateway.http.endpoint import GraphQLEndpoint
+from gateway.operations.service import OperationService
 
 
 def in_use(engine: AsyncEngine) -> int:
@@ -44,14 +44,14 @@ def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable
     return tell
 
 
-def caches(graphql: GraphQLEndpoint) -> Callable[[], Iterable[Metric]]:
+def caches(service: OperationService) -> Callable[[], Iterable[Metric]]:
     """Hits and misses of plans and documents, and how many are kept."""
 
     def tell() -> Iterable[Metric]:
         hits = CounterMetricFamily("e2i_cache_hits", "Requests that found theirs kept.", labels=["cache"])
         misses = CounterMetricFamily("e2i_cache_misses", "Requests that had theirs made.", labels=["cache"])
         kept = GaugeMetricFamily("e2i_cache_entries", "What is kept.", labels=["cache"])
-        for name, cache in (("plans", graphql.plans), ("documents", graphql.documents)):
+        for name, cache in (("plans", service.plans), ("documents", service.documents)):
             hits.add_metric([name], cache.hits)
             misses.add_metric([name], cache.misses)
             kept.add_metric([name], len(cache))
@@ -77,11 +77,11 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
     return tell
 
 
-def admission(graphql: GraphQLEndpoint) -> Callable[[], Iterable[Metric]]:
+def admission(service: OperationService) -> Callable[[], Iterable[Metric]]:
     """How many requests are worked on, and how many wait for a place."""
 
     def tell() -> Iterable[Metric]:
-        yield GaugeMetricFamily("e2i_requests_inside", "Requests that are worked on.", graphql.admission.inside)
-        yield GaugeMetricFamily("e2i_requests_waiting", "Requests that wait.", len(graphql.admission.waiting))
+        yield GaugeMetricFamily("e2i_requests_inside", "Requests that are worked on.", service.admission.inside)
+        yield GaugeMetricFamily("e2i_requests_waiting", "Requests that wait.", len(service.admission.waiting))
 
     return tell

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db.engine import ShortReader
 from db.errors import OverloadedError
 from db.setup import platform_tables
-from gateway.http.endpoint import GraphQLEndpoint
 from gateway.observability.gauges import in_use, size
+from gateway.operations.planner import Planner
 
 log = logging.getLogger("gateway.health")
 
@@ -37,12 +37,12 @@ class Health:
         self._asking: asyncio.Task[str] | None = None
         self._busy_since: float | None = None
 
-    async def readiness(self, engine: AsyncEngine, graphql: GraphQLEndpoint) -> tuple[int, dict[str, Any]]:
+    async def readiness(self, engine: AsyncEngine, planner: Planner) -> tuple[int, dict[str, Any]]:
         """The HTTP status, 200 or 503, and what is well and what is not."""
         database = await self._asked(engine)
         found = {
             "database": database,
-            "schema": _schema(graphql),
+            "schema": _schema(planner),
             **{name: tell() for name, tell in self.reports.items()},
         }
         if self.draining:
@@ -80,9 +80,9 @@ class Health:
 _DIFFERS = "differs; `e2i-gateway db check` says how"
 
 
-def _schema(graphql: GraphQLEndpoint) -> str:
-    if not graphql.learned:
+def _schema(planner: Planner) -> str:
+    if not planner.learned:
         return "not looked at yet"
-    if graphql.access.missing.tables.issuperset(platform_tables()):
+    if planner.access.missing.tables.issuperset(platform_tables()):
         return "has none of the platform's tables; `e2i-gateway db migrate` builds them"
-    return _DIFFERS if graphql.access.missing.tables or graphql.access.missing.columns else "ok"
+    return _DIFFERS if planner.access.missing.tables or planner.access.missing.columns else "ok"

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping, Sequence
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from graphql import ExecutionResult
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -39,14 +39,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.errors import sqlstate
 from db.transaction import Transaction, Transactions
-from gateway.http.endpoint import Begun, Call
-from gateway.observability.request_log import Entry
+from gateway.operations.call import Call, RequestRecord
+from gateway.operations.observers import Count, Observer
 from gateway.operations.refusals import RefusedError
 from gateway.settings import SettingsError
-from gateway.subscriptions.stream import Told
-from gateway.websocket.operations import Authenticate, Operations, SocketOperation
-from gateway.websocket.operations import Message as SocketMessage
-from schema.subscriptions import Topic
 
 OPERATION_TYPE, OPERATION_NAME = "graphql.operation.type", "graphql.operation.name"
 """Of the semantic conventions for GraphQL, which the library calls stable no more than its module for them."""
@@ -55,18 +51,18 @@ TEXT = 4_000
 """Characters of a statement that a span carries."""
 
 
-class _Headers(Getter[Scope]):
+class _Headers(Getter[Mapping[str, Any]]):
     """Headers of an ASGI scope, for the propagators of W3C's trace context and baggage."""
 
-    def get(self, carrier: Scope, key: str) -> list[str] | None:
+    def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
         wanted = key.lower().encode("latin-1")
         return [value.decode("latin-1") for name, value in carrier["headers"] if name == wanted] or None
 
-    def keys(self, carrier: Scope) -> list[str]:
+    def keys(self, carrier: Mapping[str, Any]) -> list[str]:
         return [name.decode("latin-1") for name, _ in carrier["headers"]]
 
 
-class Tracing:
+class Tracing(Observer):
     """Makes spans and sends them away, in batches and from a thread of its own.
 
     Raises:
@@ -83,6 +79,7 @@ class Tracing:
         self._provider = TracerProvider(resource=found.merge(Resource(own)))
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("gateway", version("e2i-gateway"))
+        self._headers = _Headers()
 
     def close(self) -> None:
         """Sends what is left and ends. Blocking."""
@@ -94,33 +91,81 @@ class Tracing:
         """The application with a span around each of its requests, whose parent is the caller's."""
         return _Traced(app, route, self._tracer)
 
-    def finished(self, entry: Entry) -> None:
-        """What became known of the request whose span is the current one; its plan gets a span of its own."""
-        span = trace.get_current_span()
-        if not span.is_recording():
+    @contextmanager
+    def operation(self, call: Call) -> Iterator[None]:
+        """A span around an operation over a socket; the one of a subscription ends when it is set up."""
+        connection = call.connection or {"headers": (), "path": "", "scheme": ""}
+        attributes = {
+            "e2i.request_id": call.id,
+            network_attributes.NETWORK_PROTOCOL_NAME: "websocket",
+            http_attributes.HTTP_ROUTE: connection["path"],
+            url_attributes.URL_PATH: connection["path"],
+            url_attributes.URL_SCHEME: connection["scheme"],
+        }
+        parent = propagate.extract(connection, getter=self._headers)
+        span = self._tracer.start_span("GraphQL Operation", parent, SpanKind.SERVER, attributes)
+        try:
+            with _current(span):
+                yield
+        finally:
+            span.end()
+
+    def planned(self, call: Call) -> None:
+        """The plan of an operation gets a span of its own."""
+        if not trace.get_current_span().is_recording() or (plan := call.record.plan) is None:
             return
-        entry["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
-        if kind := entry.kind:
-            name = entry.get("operation")
+        ago = time.time_ns() - time.perf_counter_ns()
+        span = self._tracer.start_span("plan", start_time=ago + int(call.record.started * 1e9))
+        span.set_attribute("e2i.plan", "loaders" if plan.statement is None else "compiled")
+        span.end()
+
+    def subscribed(self, call: Call) -> None:
+        """A subscription lasts, and its span does not."""
+        span = trace.get_current_span()
+        self._describe(span, call.record)
+        span.end()
+
+    @contextmanager
+    def messages(self, call: Call) -> Iterator[Count]:
+        """What happens later belongs to no request: it has a trace of its own, which links to the subscription's."""
+        name = call.record.get("operation")
+        attributes = {OPERATION_TYPE: "subscription", "e2i.request_id": call.id}
+        attributes |= {OPERATION_NAME: name} if name else {}
+        span = self._tracer.start_span(
+            f"subscription {name} messages" if name else "subscription messages", Context(), SpanKind.SERVER,
+            attributes, links=[trace.Link(trace.get_current_span().get_span_context())],
+        )  # fmt: skip
+        try:
+            with _current(span):
+                yield partial(span.set_attribute, "e2i.messages")
+        except RefusedError as refused:
+            span.set_attribute(error_attributes.ERROR_TYPE, str((refused.errors[0].extensions or {}).get("code")))
+            raise
+        finally:
+            span.end()
+
+    def finished(self, call: Call, transport: str, status: int) -> None:  # noqa: ARG002 - the span knows its transport
+        """What became known of the request whose span is the current one."""
+        span = trace.get_current_span()
+        if span.is_recording():
+            self._describe(span, call.record)
+            if status >= 500:
+                span.set_status(StatusCode.ERROR)
+
+    def _describe(self, span: Span, record: RequestRecord) -> None:
+        record["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
+        if kind := record.kind:
+            name = record.get("operation")
             span.update_name(f"{kind} {name}" if name else kind)
             span.set_attribute(OPERATION_TYPE, kind)
             if name:
                 span.set_attribute(OPERATION_NAME, name)
         for key in ("cost", "statements", "rows", "compiled", "fallback"):
-            if entry.get(key) is not None:
-                span.set_attribute(f"e2i.{key}", entry[key])
-        if codes := entry.get("refused") or entry.get("errors"):
+            if record.get(key) is not None:
+                span.set_attribute(f"e2i.{key}", record[key])
+        if codes := record.get("refused") or record.get("errors"):
             span.set_attribute("e2i.errors", [str(code) for code in codes])
             span.set_attribute(error_attributes.ERROR_TYPE, str(codes[0]))
-        if entry.planned is not None and entry.plan is not None:
-            ago = time.time_ns() - time.perf_counter_ns()
-            plan = self._tracer.start_span("plan", start_time=ago + int(entry.started * 1e9))
-            plan.set_attribute("e2i.plan", "loaders" if entry.plan.statement is None else "compiled")
-            plan.end(ago + int(entry.planned * 1e9))
-
-    def operations(self, *given: Any) -> Operations:
-        """Operations over sockets with a span for each, and one whenever messages of a subscription are read."""
-        return _TracedOperations(self, self._tracer, *given)
 
     # -- the database ----------------------------------------------------------------------------------------------
 
@@ -191,80 +236,6 @@ class _Traced:
                 await send(message)
 
             await self._app(scope, receive, seen)
-
-
-class _TracedOperations(Operations):
-    """Operations over sockets, with a span for each; the one of a subscription ends when it is set up."""
-
-    def __init__(self, tracing: Tracing, tracer: trace.Tracer, *given: Any) -> None:
-        super().__init__(*given)
-        self._tracing = tracing
-        self._tracer = tracer
-        self._headers = _Headers()
-
-    async def begin(self, payload: dict[str, Any], authenticate: Authenticate, scope: Scope) -> SocketOperation:
-        attributes = {
-            network_attributes.NETWORK_PROTOCOL_NAME: "websocket",
-            http_attributes.HTTP_ROUTE: scope["path"],
-            url_attributes.URL_PATH: scope["path"],
-            url_attributes.URL_SCHEME: scope["scheme"],
-        }
-        parent = propagate.extract(scope, getter=self._headers)
-        span = self._tracer.start_span("GraphQL Operation", parent, SpanKind.SERVER, attributes)
-        try:
-            with _current(span):
-                return await super().begin(payload, authenticate, scope)
-        except BaseException:
-            span.end()
-            raise
-
-    def _made(self, begun: Begun | RefusedError, call: Call, authenticate: Authenticate) -> SocketOperation:
-        span = trace.get_current_span()
-        span.set_attribute("e2i.request_id", call.id)
-        return _TracedOperation(self._tracing, self._tracer, span, self, begun, call, authenticate)
-
-
-class _TracedOperation(SocketOperation):
-    def __init__(self, tracing: Tracing, tracer: trace.Tracer, span: Span, *given: Any) -> None:
-        super().__init__(*given)
-        self._tracing = tracing
-        self._tracer = tracer
-        self._span = span
-
-    async def messages(self) -> AsyncGenerator[SocketMessage]:
-        try:
-            with _current(self._span):
-                async with aclosing(super().messages()) as messages:
-                    async for message in messages:
-                        yield message
-        finally:
-            if self._status >= 500 and self._span.is_recording():
-                self._span.set_status(StatusCode.ERROR)
-            self._span.end()
-
-    def _following(self) -> None:
-        self._tracing.finished(self._call.entry)
-        self._span.end()
-
-    async def _resolved(self, begun: Begun, topic: Topic, some: Sequence[Told]) -> Sequence[ExecutionResult]:
-        """What happens later belongs to no request: it has a trace of its own, which links to the subscription's."""
-        name = self._call.entry.get("operation")
-        attributes = {OPERATION_TYPE: "subscription", "e2i.request_id": self._call.id}
-        attributes |= {OPERATION_NAME: name} if name else {}
-        span = self._tracer.start_span(
-            f"subscription {name} messages" if name else "subscription messages", Context(), SpanKind.SERVER,
-            attributes, links=[trace.Link(self._span.get_span_context())],
-        )  # fmt: skip
-        try:
-            with _current(span):
-                results = await super()._resolved(begun, topic, some)
-                span.set_attribute("e2i.messages", len(results))
-                return results
-        except RefusedError as refused:
-            span.set_attribute(error_attributes.ERROR_TYPE, str((refused.errors[0].extensions or {}).get("code")))
-            raise
-        finally:
-            span.end()
 
 
 def _current(span: Span) -> AbstractContextManager[Span]:

@@ -16,8 +16,6 @@ from functools import lru_cache
 from time import monotonic
 from typing import Any, NamedTuple
 
-from starlette.types import Scope
-
 from gateway.operations.refusals import RefusedError, request_error
 from schema.error_codes import ErrorCode
 
@@ -38,15 +36,14 @@ AWAY_SECONDS = 5.0
 """How long Redis is not asked again after it failed."""
 
 
-def account(caller: str, scope: Scope) -> str:
-    """Whose budget a request is on: the caller's, or that of the address where nobody says who asks.
+def account(caller: str, address: str | None) -> str:
+    """Whose budget a request is on: the caller's, or that of the network address where nobody says who asks.
 
     An IPv6 network of 64 bits counts as one, since whoever has an address has all of it.
     """
     if caller != ANONYMOUS:
         return f"caller:{caller}"
-    client = scope.get("client")
-    host = client[0] if client else "unknown"
+    host = address or "unknown"
     return f"address:{':'.join(host.split(':')[:4])}" if ":" in host else f"address:{host}"
 
 

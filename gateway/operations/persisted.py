@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db.documents import ALL, VERSION, TrustedDocument, TrustedDocumentsError, digest
 from db.engine import ShortReader
 from db.errors import DatabaseError
-from gateway.http.request import Asked
 from gateway.operations.documents import Documents
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error
+from gateway.operations.request import Parameters
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 
@@ -103,7 +103,7 @@ class KnownDocuments:
         self._size = 0
         self._registered: OrderedDict[str, str] = OrderedDict()
 
-    def text(self, asked: Asked) -> str:
+    def text(self, asked: Parameters) -> str:
         """The document of a request, by whatever names it.
 
         Raises:
@@ -118,7 +118,7 @@ class KnownDocuments:
                 raise
             raise RefusedError(503, request_error(ErrorCode.DOCUMENTS_UNAVAILABLE)) from error
 
-    def _text(self, asked: Asked) -> str:
+    def _text(self, asked: Parameters) -> str:
         if asked.document_id is not None:
             return self._by_id(asked.document_id, asked.query)
         if asked.hash is not None:
@@ -145,7 +145,7 @@ class KnownDocuments:
         """Whether a document has all that may be asked for: everything, where none is preferred."""
         return self._trust == "off" or text in self._texts
 
-    def register(self, asked: Asked, text: str) -> None:
+    def register(self, asked: Parameters, text: str) -> None:
         """Keeps a document, which was found valid, for requests that send its hash alone."""
         if asked.hash is None or asked.query is None or not self._register or asked.hash in self._registered:
             return

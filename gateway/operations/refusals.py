@@ -56,3 +56,11 @@ def refuse(code: ErrorCode, limit: int, value: int | None, advice: str, what: st
     details: dict[str, Any] = {"limit": limit} | ({} if value is None else {"value": value})
     asked = "" if value is None else f" ({value:,} asked)"
     return GatewayError(code, f"{what or code.message}: the limit is {limit:,}{asked}. {advice}", **details)
+
+
+def too_late(seconds: float, *, changes: bool = False) -> RefusedError:
+    """What is said of an operation, which may change something, that was given up after so many seconds."""
+    message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
+    if changes:
+        message += " A change that was being committed may have been made: the same idempotencyKey tells."
+    return RefusedError(504, request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds))

@@ -219,7 +219,7 @@ def run(
     """
     app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replica else None)
     served: ASGIApp = app
-    siblings = Siblings(worker.index, worker.of, worker.folder, app.state.watch.metrics)
+    siblings = Siblings(worker.index, worker.of, worker.folder, app.state.metrics)
     if sockets.metrics:
         served = MetricsBeside(app, sockets.metrics.getsockname()[:2], settings.known_hosts, siblings)
     config = server_config(served, settings)

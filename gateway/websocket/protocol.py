@@ -22,8 +22,9 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.context import Caller
 from gateway.operations.documents import MARKS
+from gateway.operations.service import OperationService
 from gateway.settings import Settings
-from gateway.websocket.operations import Operations, errors
+from gateway.websocket.operations import SocketOperation, errors
 from gateway.websocket.transport import DROP, Drop
 from schema import exact_json
 from schema.error_codes import ErrorCode
@@ -54,8 +55,8 @@ class ClosedError(Exception):
 class Sockets:
     """All WebSockets of this process, as an ASGI application."""
 
-    def __init__(self, operations: Operations, authentication: Authentication, settings: Settings) -> None:
-        self.operations = operations
+    def __init__(self, service: OperationService, authentication: Authentication, settings: Settings) -> None:
+        self.service = service
         self.authentication = authentication
         self.settings = settings
         self.open: set[Socket] = set()
@@ -342,27 +343,32 @@ class Socket:
 
     async def _operate(self, id_: str, payload: dict[str, Any]) -> None:
         """Runs an operation and sends what comes of it."""
+        operation = SocketOperation(self._sockets.service, self._authenticate, self._scope)
+        with operation.observed():
+            await operation.begin(payload)
+            self._single += not operation.lasts
+            try:
+                await self._answer(id_, operation)
+            finally:
+                self._single -= not operation.lasts
+                if self._operations.get(id_) is asyncio.current_task():
+                    del self._operations[id_]
+                if self._leaving and not self._single:
+                    self._end(ClosedError(RESTART, "Service restart"))
+
+    async def _answer(self, id_: str, operation: SocketOperation) -> None:
         task = asyncio.current_task()
         quoted = orjson.dumps(id_).decode()
-        operation = await self._sockets.operations.begin(payload, self._authenticate, self._scope)
-        self._single += not operation.lasts
         failed = False
-        try:
-            async with aclosing(operation.messages()) as messages:
-                async for kind, body in messages:
-                    text = body.decode()
-                    await self._write(f'{{"id":{quoted},"type":"{kind}","payload":{text}}}')
-                    failed = kind == "error"
-            if self._operations.get(id_) is task:
-                del self._operations[id_]  # the id is free again before the client knows
-                if not failed:
-                    await self._write(f'{{"id":{quoted},"type":"complete"}}')
-        finally:
-            self._single -= not operation.lasts
-            if self._operations.get(id_) is task:
-                del self._operations[id_]
-            if self._leaving and not self._single:
-                self._end(ClosedError(RESTART, "Service restart"))
+        async with aclosing(operation.messages()) as messages:
+            async for kind, body in messages:
+                text = body.decode()
+                await self._write(f'{{"id":{quoted},"type":"{kind}","payload":{text}}}')
+                failed = kind == "error"
+        if self._operations.get(id_) is task:
+            del self._operations[id_]  # the id is free again before the client knows
+            if not failed:
+                await self._write(f'{{"id":{quoted},"type":"complete"}}')
 
 
 def _message(text: str | None, most: int) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""What observers of operations are told, and when: logs, metrics and traces are such, and no operation knows of them.
+
+Statements and transactions are observed where they are made, by events of their engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+from gateway.operations.call import Call
+
+Count = Callable[[int], None]
+"""Takes how many messages there are."""
+
+
+class Observer:
+    """Is told of every operation. What it does is on the way of each; methods may be left as they are."""
+
+    def operation(self, call: Call) -> AbstractContextManager[None]:  # noqa: ARG002 - for those that look at it
+        """Around an operation that shares its connection with others, from before it is read to its end."""
+        return nullcontext()
+
+    def planned(self, call: Call) -> None:
+        """An operation has a plan and a price, and is run next."""
+
+    def subscribed(self, call: Call) -> None:
+        """A subscription is set up: changes are told from now on."""
+
+    def messages(self, call: Call) -> AbstractContextManager[Count]:  # noqa: ARG002 - as above
+        """Around the reading of some messages of a subscription; takes how many there are."""
+        return nullcontext(_ignored)
+
+    def finished(self, call: Call, transport: str, status: int) -> None:
+        """A request was answered by a transport (an HTTP method, or its name) with what is an HTTP status there."""
+
+
+def _ignored(count: int) -> None:
+    """A count that nobody wants."""
+
+
+class Observers:
+    """Several observers as one; those that are told last see what the others have recorded."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._all = tuple(observers)
+        # most leave it as it is, and every operation has a plan
+        self.of_plans = tuple(one for one in observers if type(one).planned is not Observer.planned)
+
+    @contextmanager
+    def operation(self, call: Call) -> Iterator[None]:
+        """As of each."""
+        with ExitStack() as stack:
+            for one in self._all:
+                stack.enter_context(one.operation(call))
+            yield
+
+    def subscribed(self, call: Call) -> None:
+        """As of each."""
+        for one in self._all:
+            one.subscribed(call)
+
+    @contextmanager
+    def messages(self, call: Call) -> Iterator[Count]:
+        """As of each."""
+        with ExitStack() as stack:
+            counts = [stack.enter_context(one.messages(call)) for one in self._all]
+
+            def count(messages: int) -> None:
+                for one in counts:
+                    one(messages)
+
+            yield count
+
+    def finished(self, call: Call, transport: str, status: int) -> None:
+        """As of each."""
+        for one in self._all:
+            one.finished(call, transport, status)

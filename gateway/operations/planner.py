@@ -1,0 +1,153 @@
+"""From the parameters of a request to a plan with a price: document, variables, limits, what the caller may read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from graphql import GraphQLError
+from graphql.execution.values import VariableValues
+
+from db.facts import Facts
+from gateway.auth.permissions import Access
+from gateway.operations.budgets import Left
+from gateway.operations.call import Call
+from gateway.operations.cost import Meter
+from gateway.operations.documents import MAX_ERRORS, Document, Documents, check_objects
+from gateway.operations.persisted import KnownDocuments
+from gateway.operations.refusals import RefusedDocumentError, refuse
+from gateway.operations.request import Parameters
+from gateway.settings import Settings
+from schema import exact_json
+from schema.error_codes import ErrorCode
+from schema.errors import GatewayError
+from schema.indexes import Indexes
+from schema.plans import KnownOperation, Plan, Plans, variable_values
+from schema.records import Missing
+from schema.schema import Schema
+from schema.selection import Operation
+from schema.sizes import Sizes
+
+
+class Planned(NamedTuple):
+    """An operation that may run, with the rows that it may cost and what its caller finds missing."""
+
+    parameters: Parameters
+    known: KnownOperation
+    values: VariableValues
+    plan: Plan
+    cost: int
+    reads: Missing
+    left: Left | None = None
+    """What is left of its caller's budget, once it is paid for; None where there are no budgets."""
+
+
+class Planner:
+    """Plans operations by what is known of the database, which is learned once it can be asked, and again later."""
+
+    def __init__(self, schema: Schema, settings: Settings, known: KnownDocuments) -> None:
+        self.learned = False
+        """Whether the database has been looked at."""
+        self.access = Access()
+        self.documents = Documents(schema.graphql, settings)
+        self._schema = schema
+        self._settings = settings
+        self._known = known
+        self._meter = Meter(schema.graphql, schema.catalogue, settings)
+        self.plans = self._no_plans()
+        known.check(self.documents)
+
+    def learn(self, missing: Missing, facts: Facts) -> None:
+        """What the database lacks and how large it is, once it could be asked."""
+        self.access = Access(missing, facts)
+        self.learned = True
+        self.plans = self._no_plans()
+
+    def learn_facts(self, facts: Facts) -> None:
+        """How large the database is, as it grows."""
+        known = self.access.facts
+        self.access.learn(facts)
+        if facts.reads_like(known):
+            self.plans.forget_prices()
+        else:
+            self.plans = self._no_plans()
+
+    async def plan(self, parameters: Parameters, call: Call, room: int) -> Planned:
+        """An operation that may cost ``room`` rows, ready to run.
+
+        Raises:
+            RefusedError: It is none, asks for too much, or its transport does not carry it.
+        """
+        reads = self.access.of(call.caller.scopes)
+        known, values, trusted = self._read(parameters, call)
+        if not trusted:
+            room = min(room, self._settings.max_untrusted_cost)
+        try:
+            plan, cost = self.plans.kept(known, values, reads) or await self.plans.made(known, values, reads)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+        if cost > room:
+            raise self._too_costly(cost, room)
+        return Planned(parameters, known, values, plan, cost, reads)
+
+    async def again(self, planned: Planned, call: Call) -> Planned | None:
+        """An operation planned anew, where its caller finds something else missing than before."""
+        reads = self.access.of(call.caller.scopes)
+        if reads is planned.reads:
+            return None
+        known, values = planned.known, planned.values
+        try:
+            plan, _ = self.plans.kept(known, values, reads) or await self.plans.made(known, values, reads)
+        except GraphQLError:  # it would cost too much now
+            return None
+        return planned._replace(plan=plan, reads=reads)
+
+    def _read(self, parameters: Parameters, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
+        """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
+        text = self._known.text(parameters)
+        variables, name = parameters.variables, parameters.operation_name
+        if not self._settings.introspection:
+            call.reporter.sent = text + exact_json.dumps(variables).decode()
+        document = self.documents.get(text)
+        if parameters.hash:
+            self._known.register(parameters, text)
+        known = document.asked.get(name) or self._operation(document, name)
+        call.record.query, call.record.kind = text, known.kind
+        call.record["operation"] = known.name and known.name[:80]
+        if known.kind != "query":
+            call.admit(known.kind)
+            call.changes = known.kind == "mutation"
+        if known.objects:
+            check_objects(known.objects, variables)
+        values = variable_values(
+            self._schema.graphql, known, variables, MAX_ERRORS, hide=not self._settings.introspection
+        )
+        if isinstance(values, list):
+            raise RefusedDocumentError(*values)
+        return known, values, self._known.is_trusted(text)
+
+    def _operation(self, document: Document, name: str | None) -> KnownOperation:
+        try:
+            known = self.plans.asked(document.ast, document.operation(name), document.fragments)
+        except GatewayError as error:
+            raise RefusedDocumentError(error) from None
+        document.asked[name] = known
+        return known
+
+    def _too_costly(self, cost: int, room: int) -> RefusedDocumentError:
+        advice = "Lower `first` on the lists along the path, or ask in requests of their own."
+        if room == self._settings.max_untrusted_cost:
+            advice = "Only trusted documents may ask for more. Lower `first` on the lists along the path."
+        return RefusedDocumentError(refuse(ErrorCode.COST_LIMIT, room, cost, advice))
+
+    def _measure(self, operation: Operation, reads: Missing) -> int:
+        return self._meter.measure(operation, self.access.facts_of(reads))
+
+    def _no_plans(self) -> Plans:
+        return Plans(
+            self._schema.graphql,
+            self._schema.catalogue,
+            self._measure,
+            Indexes(self.access.facts),
+            Sizes(self.access.facts, self._settings.max_answer_bytes),
+            compiles=self._settings.compiler,
+        )

@@ -1,0 +1,123 @@
+"""Runs planned operations: readers, contexts, and another try where the database has another shape than planned for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from graphql import ExecutionResult
+
+from db.engine import ShortReader
+from db.replica import Reads
+from db.transaction import Transactions
+from gateway.context import Context
+from gateway.operations.call import Call
+from gateway.operations.introspection import AboutSchema
+from gateway.operations.planner import Planned, Planner
+from gateway.operations.shape import ShapeWatch
+from gateway.settings import Settings
+from schema.answers import Execution, Outcome
+from schema.loaders import Loaders
+from schema.records import Missing
+from schema.schema import Schema
+from schema.selection import Operation
+from schema.sizes import Room, too_large
+
+
+class Runner:
+    """Runs planned operations over a database: reads where ``reads`` says, changes by ``changes``."""
+
+    def __init__(
+        self, schema: Schema, planner: Planner, reads: Reads, changes: Transactions, settings: Settings
+    ) -> None:
+        self.execution = Execution(schema)
+        self.reads = reads
+        self.shape = ShapeWatch(reads.primary, planner.learn)
+        self._schema = schema
+        self._planner = planner
+        self._changes = changes
+        self._settings = settings
+        self._about_schema = AboutSchema(schema.graphql)
+
+    def reader(self, planned: Planned, call: Call) -> ShortReader:
+        """What an operation reads by."""
+        caller = call.caller
+        after = planned.parameters.after
+        return self.reads.reader(self._settings.parallel_statements, caller.name, after, caller.identity)
+
+    async def run(self, planned: Planned, reader: ShortReader, call: Call) -> Outcome:
+        """What an operation comes to; an answer of too many bytes is an error."""
+        parameters, known, values, plan, _, reads, _ = planned
+        room = Room(self._settings.max_answer_bytes)
+        context = partial(self._context, reads, reader, room, call)
+        try:
+            if plan.statement is None and self._about_schema.concerns(known, plan):
+                return await self._about_schema.answer(known, plan, parameters.variables)
+            result = await self.execution.run(known, plan, parameters.variables, values, reader, context)
+        finally:
+            if call.changes:
+                self.reads.changed(call.caller.name, reader.position)
+        room.taken += result.size
+        result.size = room.taken
+        if room.is_full and not call.changes:  # what was changed is told, without what had no room
+            return Outcome(None, [too_large(room.most)], size=room.taken, fallback=result.fallback)
+        return result
+
+    async def run_again(self, planned: Planned, result: Outcome, reader: ShortReader, call: Call) -> Outcome:
+        """What it comes to now, where it failed by a shape that the database had before, and has changed nothing."""
+        if call.changes and any(value is not None for value in (result.data or {}).values()):
+            return result
+        await self.shape.after(result)
+        anew = await self._planner.again(planned, call)
+        if anew is None:
+            return result
+        fallback = result.fallback
+        result = await self.run(anew, reader, call)
+        result.fallback = result.fallback or fallback
+        return result
+
+    async def messages(self, planned: Planned, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
+        """The messages of a subscription for what has happened, in that order; rows of them all are read together."""
+        access = self._planner.access
+        reads = access.of(call.caller.scopes)
+        results = await self._messages(planned, roots, reads, call)
+        if errors := [error for result in results for error in result.errors or ()]:
+            await self.shape.after(Outcome(None, errors))
+            if (anew := self._planner.access.of(call.caller.scopes)) is not reads:
+                return await self._messages(planned, roots, anew, call)
+        return results
+
+    async def _messages(
+        self, planned: Planned, roots: Sequence[object], reads: Missing, call: Call
+    ) -> list[ExecutionResult]:
+        known, variables = planned.known, planned.parameters.variables
+        operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
+        room = Room(self._settings.max_answer_bytes)
+        context = self._context(reads, self.reader_of_now(call), room, call, operation)
+        name = known.definition.name.value if known.definition.name else None
+        return await asyncio.gather(
+            *(self._schema.run(known.document, name, variables, context, root) for root in roots)
+        )
+
+    def reader_of_now(self, call: Call) -> ShortReader:
+        """Reads from where changes are told of: a replica may not have them yet."""
+        return ShortReader(self.reads.primary, self._settings.parallel_statements, call.caller.identity)
+
+    def _context(self, reads: Missing, reader: ShortReader, room: Room, call: Call, operation: Operation) -> Context:
+        planner = self._planner
+        return Context(
+            operation,
+            Loaders(
+                self._schema.catalogue,
+                reader,
+                reads,
+                planner.access.facts_of(reads),
+                room,
+                compiles=planner.plans.compiles,
+            ),
+            call.caller,
+            call.id,
+            begin=partial(self._changes.open, call.caller.identity),
+            key_hours=self._settings.idempotency_hours,
+        )

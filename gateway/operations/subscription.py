@@ -1,0 +1,224 @@
+"""Subscriptions: what is told of changes, message by message, in the rights that the caller has by then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLError
+
+from db.errors import DatabaseUnavailableError, OverloadedError
+from gateway.auth.authentication import UnauthenticatedError
+from gateway.operations.budgets import Budgets
+from gateway.operations.call import Call
+from gateway.operations.observers import Observers
+from gateway.operations.planner import Planned, Planner
+from gateway.operations.refusals import RefusedError, too_late
+from gateway.operations.runner import Runner
+from gateway.settings import Settings
+from gateway.subscriptions.feed import Feed
+from gateway.subscriptions.stream import Told, follow
+from schema import exact_json
+from schema.catalogue import Catalogue
+from schema.errors import missing_object
+from schema.schema import Schema
+from schema.selection import Operation
+from schema.subscriptions import TOPICS, Topic, encode, told
+
+TOGETHER = 50
+"""Changes whose rows are read together."""
+AT_ONCE = 4
+"""Readings side by side; queries have the pool of connections too."""
+KEPT_SECONDS = 1.0
+"""How long others can have what was read, since a moment later the rows may be others."""
+FIRST_DELAY, LAST_DELAY = 0.1, 5.0
+"""Seconds between two attempts to read what a message holds: the first, and at most."""
+
+
+class Readings:
+    """What messages hold is read a few at a time, and once for all subscribers that are told the same."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._kept: dict[Hashable, asyncio.Future[Sequence[ExecutionResult]]] = {}
+
+    async def get(
+        self, key: Hashable, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]
+    ) -> Sequence[ExecutionResult]:
+        """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
+        reading = self._kept.get(key)
+        if reading is None:
+            reading = self._kept[key] = asyncio.ensure_future(self._in_turn(read))
+            reading.add_done_callback(self._done)
+            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._forget, key, reading)
+        try:
+            results = await asyncio.shield(reading)  # whoever leaves does not take it from the others
+        except Exception:
+            self._forget(key, reading)
+            raise
+        if any(result.errors for result in results):
+            self._forget(key, reading)
+        return results
+
+    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]) -> Sequence[ExecutionResult]:
+        async with self._turns:
+            return await read()
+
+    def _done(self, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
+        if not reading.cancelled():
+            reading.exception()  # of which nobody may be left to hear
+
+    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
+        if self._kept.get(key) is reading:
+            del self._kept[key]
+
+
+class Subscriptions:
+    """Follows the feed for subscribers, and resolves what they are told of it."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        planner: Planner,
+        runner: Runner,
+        feed: Feed,
+        budgets: Budgets | None,
+        observers: Observers,
+        settings: Settings,
+    ) -> None:
+        self._schema = schema
+        self._planner = planner
+        self._runner = runner
+        self._feed = feed
+        self._budgets = budgets
+        self._observers = observers
+        self._settings = settings
+        self._readings = Readings()
+
+    async def messages(self, planned: Planned, call: Call) -> AsyncGenerator[ExecutionResult]:
+        """The messages of a subscription, without an end.
+
+        Raises:
+            GraphQLError: The caller may not read what it is about, or an argument cannot be used.
+            RefusedError: A message cannot be read in time, or costs more than there ever is.
+            DatabaseUnavailableError: There is no connection to begin with; a later loss is outlasted.
+        """
+        topic, arguments = self._topic(planned, call)
+        matches = topic.asks(self._catalogue, arguments)
+
+        def concerns(facts: Mapping[str, str | None]) -> bool:
+            """Whether it is asked for, and the caller may know of it."""
+            return matches(facts) and facts.get("type") not in self._planner.access.of(call.caller.scopes).unrecorded
+
+        together = self._affordable(planned)
+        changes = follow(
+            self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours,
+            partial(self._observers.subscribed, call),
+        )  # fmt: skip
+        async with aclosing(changes):
+            async for some in changes:
+                for start in range(0, len(some), together):
+                    with self._observers.messages(call) as count:
+                        results = await self._resolved(planned, topic, some[start : start + together], call)
+                        count(len(results))
+                    for result in results:
+                        # what a caller reads from now on is not older than what it is told
+                        self._runner.reads.changed(call.caller.name, self._feed.written)
+                        yield result
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._schema.catalogue
+
+    def _topic(self, planned: Planned, call: Call) -> tuple[Topic, Mapping[str, Any]]:
+        """What a subscription follows, and its arguments."""
+        known = planned.known
+        (selection,) = Operation(
+            self._schema.graphql, known.definition, known.fragments, planned.values
+        ).root.fields.values()
+        topic = TOPICS[selection.name]
+        table = self._catalogue[topic.subject].table.fullname
+        if withheld := self._planner.access.of(call.caller.scopes).withholds([table]):
+            raise missing_object(withheld)
+        return topic, selection.arguments
+
+    def _affordable(self, planned: Planned) -> int:
+        """How many messages at once a budget can ever pay for; at least one, which may be refused."""
+        if self._budgets is None:
+            return TOGETHER
+        return max(1, min(TOGETHER, self._budgets.limit // max(planned.cost, 1)))
+
+    async def _resolved(
+        self, planned: Planned, topic: Topic, some: Sequence[Told], call: Call
+    ) -> Sequence[ExecutionResult]:
+        """The messages of some changes; while the database is away, or the caller's budget is, they wait.
+
+        Who asks is looked at each time, and nobody is told before that is known.
+        """
+        delay = FIRST_DELAY
+        paid = False
+        while True:
+            try:
+                if call.authenticate is not None:
+                    call.caller = await call.authenticate()
+                if not paid and self._budgets:
+                    await self._budgets.take(call.account, planned.cost * len(some))
+                    paid = True
+                results = await self._read(planned, topic, some, call)
+            except RefusedError as refused:
+                wait = float(refused.headers.get("retry-after", 0))
+                if not wait:
+                    raise
+            except (DatabaseUnavailableError, OverloadedError, UnauthenticatedError):
+                wait = delay
+            else:
+                if not any(_is_away(error) for result in results for error in result.errors or ()):
+                    return results
+                wait = delay
+            await asyncio.sleep(wait)
+            delay = min(delay * 2, LAST_DELAY)
+
+    async def _read(
+        self, planned: Planned, topic: Topic, some: Sequence[Told], call: Call
+    ) -> Sequence[ExecutionResult]:
+        keys = [str(change.facts[topic.fact]) for change, _ in some if change is not None]
+        visible = await self._visible(topic, keys, call) if keys else ()
+        roots = [
+            told(change, encode(place))
+            for change, place in some
+            if change is None or change.facts[topic.fact] in visible
+        ]
+        if not roots:
+            return ()
+        key = self._sameness(planned, call), tuple(root["cursor"] for root in roots)
+        return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
+
+    async def _read_in_time(self, planned: Planned, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
+        try:
+            async with asyncio.timeout(self._settings.request_timeout):
+                return await self._runner.messages(planned, roots, call)
+        except TimeoutError:
+            raise too_late(self._settings.request_timeout) from None
+
+    async def _visible(self, topic: Topic, keys: Sequence[str], call: Call) -> Collection[str]:
+        """The keys of those rows that the database lets a caller see, where its policies decide too."""
+        if call.caller.identity is None:
+            return keys
+        type_ = self._catalogue[topic.subject]
+        sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
+        return {key for (key,) in await self._runner.reader_of_now(call).fetch(sql, (list(keys),))}
+
+    def _sameness(self, planned: Planned, call: Call) -> Hashable:
+        """What messages depend on beside what has happened: they are the same for all callers where it is."""
+        variables = exact_json.dumps(planned.parameters.variables)
+        return planned.known, variables, call.caller.scopes, call.caller.identity, self._planner.access
+
+
+def _is_away(error: GraphQLError) -> bool:
+    cause: BaseException | None = error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    return isinstance(cause, DatabaseUnavailableError | OverloadedError)
