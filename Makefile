@@ -8,7 +8,7 @@ AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-loaders test-caches lint format bench bench-peers bench-recall bench-lineage bench-frames drill \
-  hostile migration snapshot pages lock audit clean
+  hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, a
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/test_hostile.py
 	HOSTILE_DEAR=200 $(BIN)/python -m pytest -s tests/test_dear.py
 
+mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300
+	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300)
+
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"
 
@@ -80,6 +83,8 @@ lock: ## Compile the lock files from pyproject.toml (needs uv)
 	  --extra build pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build --extra otel --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	  --extra mutants pyproject.toml -c requirements-dev.lock -o tests/mutants/requirements.lock
 
 audit: $(VENV)/dev ## Look up the locked dependencies in databases of known vulnerabilities
 	$(BIN)/python .ci/audit requirements.lock
@@ -98,4 +103,8 @@ $(VENV)/run: requirements.lock pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/dev: requirements-dev.lock $(VENV)/run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/mutants: tests/mutants/requirements.lock $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/mutants/requirements.lock
 	@touch $@

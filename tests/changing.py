@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import asyncpg
 
+import platform_db
 from client import Client
 
 RESULT = """
@@ -47,6 +50,28 @@ async def change(client: Client, mutation: str, **input_: Any) -> dict[str, Any]
     )
     result: dict[str, Any] = data["change"]
     return result
+
+
+_rows = count()
+
+
+async def add(connection: asyncpg.Connection, table: str, **values: Any) -> Any:
+    """Inserts a row, filling what the table demands (rows of other tables too), and returns its key."""
+    filled, n = dict(values), next(_rows)
+    for column in platform_db.tables()[table]:
+        if not column.nullable and column.default == "no" and column.name not in values:
+            parent = column.parent
+            filled[column.name] = await add(connection, parent[0]) if parent else platform_db.value(column, n)
+    # By way of JSON text every value, NaN included, is read by Postgres as the column's type.
+    document = {
+        name: value if value is None or isinstance(value, list | dict) else str(value) for name, value in filled.items()
+    }
+    key = platform_db.key_of(table)[0]
+    return await connection.fetchval(
+        f"INSERT INTO {table} ({', '.join(filled)}) SELECT {', '.join(filled)} "
+        f"FROM json_populate_record(NULL::{table}, $1) RETURNING {key}",
+        json.dumps(document),
+    )
 
 
 async def model_in(sql: asyncpg.Connection, stage: str, **columns: Any) -> str:

@@ -1,7 +1,8 @@
 """Databases for the tests: one server of their own, a template built by the migrations, and clones of it.
 
 With TEST_DATABASE_ADMIN_URL (a superuser's URL of any Postgres with pgvector) that server is used instead of an
-embedded one; TEST_POSTGRES_VERSION says which version the embedded one has. DATABASE_URL is never read.
+embedded one; TEST_POSTGRES_VERSION says which version the embedded one has. With TEST_TEMPLATES as well, templates are
+built once there, under names that begin with it, and are kept for the runs after. DATABASE_URL is never read.
 """
 
 import os
@@ -9,7 +10,7 @@ import secrets
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -165,12 +166,41 @@ async def empty_database(server: Server, *, template: str = "template1") -> Asyn
         await execute(server.admin_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+@asynccontextmanager
+async def template_database(
+    server: Server, name: str, build: Callable[[Database], Awaitable[None]], *, template: str = "template1"
+) -> AsyncIterator[Database]:
+    """A database that ``build`` has filled, to be cloned; with TEST_TEMPLATES that of an earlier run, if there is one.
+
+    A template that is kept has its name only once it is whole.
+    """
+    prefix = os.environ.get("TEST_TEMPLATES")
+    if not prefix:
+        async with empty_database(server, template=template) as database:
+            await build(database)
+            yield database
+        return
+    kept = f"{prefix}_{name}"
+    connection = await server.connect("postgres")
+    try:
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", kept):
+            async with empty_database(server, template=template) as database:
+                await build(database)
+                await connection.execute(f"ALTER DATABASE {database.name} RENAME TO {kept}")
+    finally:
+        await connection.close()
+    yield Database(server, kept)
+
+
 @pytest.fixture(scope="session")
 async def template(server: Server) -> AsyncIterator[Database]:
     """The database as the migrations build it, with the default tools in it. Do not connect: clone it."""
-    async with empty_database(server) as database:
+
+    async def build(database: Database) -> None:
         await execute(database.admin_url, "CREATE EXTENSION vector")
         await setup.migrate(database.owner_url)
+
+    async with template_database(server, "template", build) as database:
         yield database
 
 
@@ -203,12 +233,15 @@ async def module_database(template: Database, clone: Clone) -> AsyncIterator[Dat
 
 
 @pytest.fixture(scope="session")
-async def demo_template(template: Database, clone: Clone) -> AsyncIterator[Database]:
+async def demo_template(server: Server, template: Database) -> AsyncIterator[Database]:
     """The small demo data, the same in every run. Do not connect: clone it."""
-    async with clone(template) as copy:
+
+    async def build(copy: Database) -> None:
         async with setup.connect(copy.owner_url) as connection, connection.begin():
             await load(connection, size="small", seed=1, now=DEMO_NOW)
         await execute(copy.owner_url, "ANALYZE")
+
+    async with template_database(server, "demo", build, template=template.name) as copy:
         yield copy
 
 
@@ -256,7 +289,8 @@ async def doubled(demo_template: Database, clone: Clone) -> AsyncIterator[Client
 @pytest.fixture(scope="session")
 async def platform_template(server: Server) -> AsyncIterator[Database]:
     """What ``platform_database`` is cloned from. Do not connect: clone it."""
-    async with empty_database(server) as database:
+
+    async def build(database: Database) -> None:
         connection = await server.connect(database.name)
         try:
             await platform_db.build(
@@ -271,13 +305,16 @@ async def platform_template(server: Server) -> AsyncIterator[Database]:
             await connection.execute(GRANTS)
         finally:
             await connection.close()
+
+    async with template_database(server, "platform", build) as database:
         yield database
 
 
 @pytest.fixture(scope="session")
 async def own_platform_template(server: Server) -> AsyncIterator[Database]:
     """The platform's database with its own constraints and triggers, attached to. Do not connect: clone it."""
-    async with empty_database(server) as database:
+
+    async def build(database: Database) -> None:
         connection = await server.connect(database.name)
         try:
             await platform_db.build(connection, rows=True, vector_schema="extensions", own=True)
@@ -285,6 +322,8 @@ async def own_platform_template(server: Server) -> AsyncIterator[Database]:
         finally:
             await connection.close()
         await attach(database.admin_url)
+
+    async with template_database(server, "own_platform", build) as database:
         yield database
 
 

@@ -1,8 +1,6 @@
 """What the functions, triggers and views of db/sql do."""
 
 import asyncio
-import itertools
-import json
 import math
 import sys
 import uuid
@@ -20,6 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 import platform_db
+from changing import add
 from conftest import Clone, Database
 from db import setup
 from db.embedded import GATEWAY_ROLE
@@ -31,7 +30,6 @@ Connect = Callable[[], Awaitable[asyncpg.Connection]]
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 LARGEST = sys.float_info.max
-counter = itertools.count()
 
 # Every example of a property runs in a savepoint of its own.
 properties = settings(
@@ -72,25 +70,6 @@ async def connect(committed_database: Database) -> AsyncIterator[Connect]:
     yield another
     for connection in opened:
         connection.terminate()
-
-
-async def add(connection: asyncpg.Connection, table: str, **values: Any) -> Any:
-    """Inserts a row, filling what the table demands (rows of other tables too), and returns its key."""
-    filled, n = dict(values), next(counter)
-    for column in platform_db.tables()[table]:
-        if not column.nullable and column.default == "no" and column.name not in values:
-            parent = column.parent
-            filled[column.name] = await add(connection, parent[0]) if parent else platform_db.value(column, n)
-    # By way of JSON text every value, NaN included, is read by Postgres as the column's type.
-    document = {
-        name: value if value is None or isinstance(value, list) else str(value) for name, value in filled.items()
-    }
-    key = platform_db.key_of(table)[0]
-    return await connection.fetchval(
-        f"INSERT INTO {table} ({', '.join(filled)}) SELECT {', '.join(filled)} "
-        f"FROM json_populate_record(NULL::{table}, $1) RETURNING {key}",
-        json.dumps(document),
-    )
 
 
 @asynccontextmanager

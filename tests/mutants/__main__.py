@@ -1,0 +1,201 @@
+"""``make mutants``: how many of a random sample of faults the tests that are meant for their place notice.
+
+    python -m tests.mutants [--sample 300] [--seed 1] [--only filters] [--timeout 600] [--report build/mutants]
+
+Each fault is put into a copy of the tree and meets its tests until one fails. The sample is drawn by place: of several
+faults of one kind at one place only one can be in it. Survivors are given to mypy, and then listed as patches; those
+that `equivalents.json` names with a reason are not counted, nor are those whose time ran out. The report is written
+after every fault, and a run that is ended goes on where it was when it is started again with the same sample, seed and
+tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.mutants.faults import Fault, changed, diff, faults
+from tests.mutants.places import find, held_by, is_data, mutated
+from tests.mutants.runs import Run, Runner
+
+ROOT = Path(__file__).resolve().parents[2]
+EQUIVALENTS = Path(__file__).with_name("equivalents.json")
+
+
+def every(only: str | None) -> list[Fault]:
+    """All faults, or those of the files whose path has ``only`` in it."""
+    found: list[Fault] = []
+    for path in mutated(ROOT):
+        if only is None or only in path:
+            found += [one for one in faults(ROOT, path) if one.operator == "sql" or not is_data(path)]
+    return found
+
+
+def drawn(found: Sequence[Fault], size: int, seed: int) -> list[Fault]:
+    """A sample of places, with one fault of each."""
+    rng = random.Random(seed)
+    places: dict[tuple[str, int, str], list[Fault]] = defaultdict(list)
+    for one in found:
+        places[one.path, one.place, one.family].append(one)
+    return [rng.choice(places[key]) for key in rng.sample(sorted(places), min(size, len(places)))]
+
+
+class Campaign:
+    """A sample on its way: what became of each fault, kept in ``folder``."""
+
+    def __init__(self, runner: Runner, folder: Path, timeout: float) -> None:
+        self.runner = runner
+        self.timeout = timeout
+        folder.mkdir(parents=True, exist_ok=True)
+        self._results = folder / "results.jsonl"
+        self._report = folder / "report.md"
+        self._history = folder / "kills.json"
+        self.kills: dict[str, dict[str, int]] = json.loads(self._history.read_text()) if self._history.exists() else {}
+        self.equivalents = {
+            (one["file"], one["before"], one["after"]) for one in json.loads(EQUIVALENTS.read_text(encoding="utf-8"))
+        }
+        self.done: dict[str, dict[str, Any]] = {}
+        if self._results.exists():
+            kept = [json.loads(line) for line in self._results.read_text().splitlines()]
+            self.done = {one["key"]: one for one in kept}
+        self._stands: dict[str, bool] = {}
+
+    def tell(self, fault: Fault) -> dict[str, Any]:
+        """What becomes of a fault."""
+        source = (ROOT / fault.path).read_text(encoding="utf-8")
+        text = fault.applied(source)
+        key = hashlib.sha256(f"{fault.path}\0{text}".encode()).hexdigest()[:16]
+        before, after = changed(source, text)
+        equivalent = (Path(fault.path).name, before, after) in self.equivalents
+        if key in self.done and not (equivalent and self.done[key]["by"] is None):
+            return self.done[key]
+        result: dict[str, Any] = {
+            "key": key,
+            "path": fault.path,
+            "family": fault.family,
+            "before": before,
+            "after": after,
+        }
+        if equivalent:
+            result |= {"by": "equivalent", "seconds": 0.0}
+        else:
+            run = self._met(fault, text)
+            result |= {"by": run.by, "seconds": round(run.seconds, 1)}
+            if run.by is None:
+                result["diff"] = diff(fault, source, text)
+                if not self._typed(fault.path, text):
+                    result["by"] = "types"
+            elif run.by and "::" in run.by:
+                kills = self.kills.setdefault(fault.path, {})
+                kills[run.by] = kills.get(run.by, 0) + 1
+                self._history.write_text(json.dumps(self.kills, indent=1))
+        self.done[key] = result
+        with self._results.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        return result
+
+    def _scores(self, fault: Fault) -> dict[str, float]:
+        """How likely tests are to notice a fault here, by what they have noticed."""
+        scores: dict[str, float] = defaultdict(float)
+        for path, kills in self.kills.items():
+            for test, number in kills.items():
+                scores[test] += number * (10 if path == fault.path else 0.01)
+        return scores
+
+    def _met(self, fault: Fault, text: str) -> Run:
+        """A fault and its tests; one that fails without a fault as well is left out from then on."""
+        tests = held_by(self.runner.copy, fault.path)
+        while True:
+            skipped = frozenset(test for test, stands in self._stands.items() if not stands)
+            run = self.runner.with_fault(
+                fault.path, text, tests, timeout=self.timeout, scores=self._scores(fault), skipped=skipped
+            )
+            if run.by is None or "::" not in run.by:
+                return run
+            if run.by not in self._stands:
+                alone = self.runner.run([run.by], timeout=self.timeout, scores={}, keeps=True)
+                self._stands[run.by] = alone.by is None
+            if self._stands[run.by]:
+                return run
+            print(f"  {run.by} fails without a fault", flush=True)
+
+    def _typed(self, path: str, text: str) -> bool:
+        """Whether mypy accepts a file with a fault."""
+        if not path.endswith(".py"):
+            return True
+        file = self.runner.copy / path
+        source = file.read_text(encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
+        try:
+            command = [sys.executable, "-m", "mypy", "--no-error-summary"]
+            return subprocess.run(command, cwd=self.runner.copy, capture_output=True, check=False).returncode == 0
+        finally:
+            file.write_text(source, encoding="utf-8")
+
+    def report(self, results: Sequence[dict[str, Any]], drawn_from: int) -> str:
+        """The share that was noticed, by what, and the survivors as patches."""
+        by = Counter(
+            "tests" if one["by"] and "::" in one["by"] else one["by"] or "survived" for one in results
+        )  # fmt: skip
+        counted = len(results) - by["equivalent"] - by["time"]
+        killed = counted - by["survived"]
+        rooms: dict[str, Counter[bool]] = defaultdict(Counter)
+        for one in results:
+            if one["by"] not in {"equivalent", "time"}:
+                rooms[one["path"]][one["by"] is not None] += 1
+        lines = [
+            f"# {killed} of {counted} killed, {100 * killed / max(1, counted):.1f} %",
+            "",
+            f"Drawn from {drawn_from} faults. "
+            + ", ".join(f"{name}: {number}" for name, number in by.most_common())
+            + ".",
+            f"{sum(one['seconds'] for one in results):.0f} s.",
+            "",
+            *(f"- `{path}` {found[True]} of {found.total()}" for path, found in sorted(rooms.items())),
+            "",
+            "## Survivors",
+            *(f"\n```diff\n{one.get('diff', one['after'])}\n```" for one in results if one["by"] is None),
+        ]
+        text = "\n".join(lines) + "\n"
+        self._report.write_text(text)
+        return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("--sample", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="a part of the paths of files")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds that one fault may take")
+    parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants")
+    asked = parser.parse_args()
+    found = every(asked.only)
+    sample = drawn(found, asked.sample, asked.seed)
+    results = []
+    with Runner(ROOT) as runner:
+        control = runner.run([str(find(ROOT, "aggregates"))], timeout=asked.timeout, scores={}, keeps=True)
+        if control.by:
+            sys.exit(f"without a fault, tests fail in the copy ({control.by}):\n{control.output}")
+        campaign = Campaign(runner, asked.report, asked.timeout)
+        for number, fault in enumerate(sample, 1):
+            result = campaign.tell(fault)
+            results.append(result)
+            told = f"{result['by'] or 'SURVIVED'} {result['seconds']} s"
+            print(f"{number}/{len(sample)} {fault.path} {fault.family}: {told}")
+            if result["by"] is None:
+                print(f"    - {result['before']}\n    + {result['after']}")
+            sys.stdout.flush()
+            text = campaign.report(results, len(found))
+    print(text.split("\n## ")[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The faults of a file: of Python by Cosmic Ray's operators and a few of our own, of SQL by `sql_text`.
+
+Faults that say nothing are left out: in annotations (never evaluated), in docstrings, in imports, and of what only
+makes code faster or neater (caches, ``frozen``).
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+from tests.mutants import sql_text
+
+_OPERATORS = re.compile(
+    r"core/(?:AddNot|ReplaceTrueWithFalse|ReplaceFalseWithTrue|ReplaceAndWithOr|ReplaceOrWithAnd|NumberReplacer|"
+    r"ReplaceBreakWithContinue|ReplaceContinueWithBreak|ExceptionReplacer|ZeroIterationForLoop|"
+    r"ReplaceBinaryOperator_(?:Add_Sub|Sub_Add|Mul_FloorDiv|FloorDiv_Mul|Div_Mul|Mod_Mul|BitAnd_BitOr|BitOr_BitAnd)|"
+    r"ReplaceUnaryOperator_(?:USub_UAdd|Delete_Not)|ReplaceComparisonOperator_(?:Eq_NotEq|NotEq_Eq|Lt_LtE|Lt_GtE|"
+    r"LtE_Lt|LtE_Gt|Gt_GtE|Gt_LtE|GtE_Gt|GtE_Lt|Is_IsNot|IsNot_Is|In_NotIn|NotIn_In))"
+)
+"""Each comparison to its neighbour and to its opposite: the others of Cosmic Ray (``==`` to ``is``, ``!=`` to ``<``)
+are the same as these over most values."""
+_SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One change of one file. ``place`` and ``family`` say which faults are of one kind at one place."""
+
+    path: str
+    place: int
+    family: str
+    operator: str
+    occurrence: int
+    edit: sql_text.Edit | None = None
+
+    def applied(self, source: str) -> str:
+        """The file with the fault in it."""
+        if self.edit:
+            return source[: self.edit.start] + self.edit.text + source[self.edit.end :]
+        mutated: str | None = mutate_code(source, get_operator(self.operator)(), self.occurrence)
+        assert mutated is not None
+        return mutated
+
+
+def faults(root: Path, path: str) -> Iterator[Fault]:
+    """Every fault of a file."""
+    source = (root / path).read_text(encoding="utf-8")
+    if path.endswith(".sql"):
+        for number, edit in enumerate(sql_text.in_file(source)):
+            yield Fault(path, edit.start, f"sql {edit.family}", "sql", number, edit)
+        return
+    for number, edit in enumerate(sql_text.in_python(source)):
+        yield Fault(path, edit.start, f"sql {edit.family}", "sql", number, edit)
+    yield from _of_python(path, source)
+
+
+def _of_python(path: str, source: str) -> Iterator[Fault]:
+    quiet, starts = _quiet(source), _starts(source)
+    nodes = list(ast_nodes(get_ast(source)))
+
+    def speaks(place: int) -> bool:
+        return not any(start <= place < end for start, end in quiet)
+
+    for name in filter(_OPERATORS.fullmatch, operator_names()):
+        operator = get_operator(name)()
+        positions = (start for node in nodes for start, _ in operator.mutation_positions(node))
+        for occurrence, (line, column) in enumerate(positions):
+            if speaks(place := starts[line - 1] + column):
+                yield Fault(path, place, name.split("/")[1].split("_")[0], name, occurrence)
+    for number, found in enumerate(re.finditer(r"(?<![\w.])(min|max|any|all)(?=\()", source)):
+        if speaks(found.start()):
+            edit = sql_text.Edit(found.start(), found.end(), _SWAPPED[found[0]], "name")
+            yield Fault(path, found.start(), "name", "name", number, edit)
+
+
+def _starts(source: str) -> list[int]:
+    starts = [0]
+    for line in source.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    return starts
+
+
+def _quiet(source: str) -> list[tuple[int, int]]:
+    """The parts of a module in which a fault says nothing."""
+    starts = _starts(source)
+    lines = source.split("\n")
+
+    def offset(line: int, column: int) -> int:  # ast counts bytes
+        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
+
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        for part in _silent(node):
+            assert part.end_lineno is not None
+            assert part.end_col_offset is not None
+            found.append((offset(part.lineno, part.col_offset), offset(part.end_lineno, part.end_col_offset)))
+    return found
+
+
+def _silent(node: ast.AST) -> list[ast.expr | ast.stmt]:
+    """What of a node is an annotation, an import, a docstring, or there for speed or neatness alone."""
+    found: list[ast.expr | ast.stmt] = []
+    match node:
+        case ast.arg(annotation=ast.expr() as annotation) | ast.AnnAssign(annotation=annotation):
+            found = [annotation]
+        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()) | ast.Assert() | ast.JoinedStr():
+            found = [node]  # of an f-string, Cosmic Ray sees the numbers of formats
+        case ast.keyword(arg="strict" | "frozen" | "slots", value=value):
+            found = [value]
+        case ast.ClassDef():
+            found = [*node.decorator_list]
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            found = [*node.decorator_list, *([node.returns] if node.returns else [])]
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.BinOp(op=ast.BitOr()) as union) if _alias(name, union):
+            found = [union]
+        case (
+            ast.Call(func=ast.Name(id="cast"), args=[type_, _])
+            | ast.Call(func=ast.Name(id="isinstance"), args=[_, type_])
+        ):
+            found = [type_]
+    return found
+
+
+def _alias(name: str, union: ast.BinOp) -> bool:
+    """Whether an assignment names a union of types."""
+    return name[0].isupper() and not name.isupper() and set(ast.unparse(union)).isdisjoint("({")
+
+
+def changed(source: str, mutated: str) -> tuple[str, str]:
+    """The lines that differ, without their indentation: before and after."""
+    before, after = [], []
+    for line in difflib.ndiff(source.split("\n"), mutated.split("\n")):
+        if line.startswith("- "):
+            before.append(line[2:].strip())
+        elif line.startswith("+ "):
+            after.append(line[2:].strip())
+    return "\n".join(before), "\n".join(after)
+
+
+def diff(fault: Fault, source: str, mutated: str) -> str:
+    """The fault as a patch with two lines around it."""
+    lines = difflib.unified_diff(
+        source.split("\n"), mutated.split("\n"), f"a/{fault.path}", f"b/{fault.path}", "", "", 2, ""
+    )
+    return "\n".join(lines)

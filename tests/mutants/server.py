@@ -1,0 +1,30 @@
+"""The Postgres of a run: prints its URL, and drops what tests have left behind when told to, until its input ends."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from conftest import connect, execute
+from db.embedded import ADMIN_ROLE, start
+
+
+async def clean(url: str) -> None:
+    """Drops the databases of tests that were ended."""
+    connection = await connect(url)
+    for row in await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'e2i\\_test\\_%'"):
+        await connection.execute(f'DROP DATABASE "{row[0]}" WITH (FORCE)')
+    await connection.close()
+
+
+with (
+    tempfile.TemporaryDirectory(prefix="e2i-mutants-", ignore_cleanup_errors=True) as folder,
+    start(Path(folder) / "data") as server,
+):
+    admin = server.url("postgres", ADMIN_ROLE)
+    fast = ("fsync", "synchronous_commit", "full_page_writes")
+    asyncio.run(execute(admin, *(f"ALTER SYSTEM SET {setting} = off" for setting in fast), "SELECT pg_reload_conf()"))
+    print(admin, flush=True)
+    for _ in sys.stdin:
+        asyncio.run(clean(admin))
+        print("clean", flush=True)
