@@ -17,6 +17,8 @@ from sqlalchemy import Index, MetaData, Table, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, MappedColumn, mapped_column
 from sqlalchemy.types import TypeEngine
 
+from db.groups import Group
+
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -245,8 +247,9 @@ class Rows:
     values together name a row, ``__search__``'s first one unless said. ``__search__`` are the columns by which
     `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
     tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
-    by which its lists are often filtered: each has an index in the default order. ``__scope__`` is what a caller needs
-    to read it beside the scope of its group.
+    by which its lists are often filtered: each has an index in the default order. ``__group__`` is the group of
+    the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what a caller
+    needs beside it.
     """
 
     __order__: ClassVar[str | None] = None
@@ -258,6 +261,7 @@ class Rows:
     __search__: ClassVar[Sequence[str]] = ()
     __references__: ClassVar[Sequence[str]] = ()
     __filtered__: ClassVar[Sequence[str]] = ()
+    __group__: ClassVar[Group | None] = None
     __scope__: ClassVar[str | None] = None
 
 

@@ -6,11 +6,11 @@ those for changes: `preview` (dry runs), `change`, `review` and `force`. The mod
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 
 from db.base import PATIENT, RowClass, derived, entities
+from db.groups import Group
 from db.lifecycle import MAY_CHANGE, MAY_REVIEW, lifecycles
 from schema.catalogue import Type, catalogue
 from schema.errors import Withheld
@@ -18,25 +18,8 @@ from schema.records import Missing
 
 READ, PREVIEW, FORCE = "read", "preview", "force"
 
-_MODULE = re.compile(r"g(\d\d)_\w+$")
 
-
-@cache
-def groups() -> Mapping[str, str]:
-    """The groups of the data dictionary by their number, each called as its first file: ``model_monitoring``."""
-    found: dict[str, str] = {}
-    for entity in entities().values():
-        if not entity.__is_view__ and (number := _number(entity)):
-            found.setdefault(number, entity.__module__.rsplit(f"g{number}_", 1)[1])
-    return found
-
-
-def _number(entity: RowClass) -> str | None:
-    found = _MODULE.search(entity.__module__)
-    return found[1] if found else None
-
-
-def reading(group: str) -> str:
+def reading(group: Group) -> str:
     """The scope for reading a group."""
     return f"{READ}:{group}"
 
@@ -44,7 +27,7 @@ def reading(group: str) -> str:
 @cache
 def read_scopes() -> frozenset[str]:
     """Every scope that something needs to be read."""
-    return frozenset({*(reading(group) for group in groups().values()), PATIENT})
+    return frozenset({*(reading(group) for group in Group), PATIENT})
 
 
 @cache
@@ -64,7 +47,7 @@ def expanded(scopes: Iterable[str]) -> frozenset[str]:
 
 def shown_scopes() -> list[str]:
     """Every scope, in the order in which they are told."""
-    return [READ, *(reading(group) for group in groups().values()), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE]
+    return [READ, *(reading(group) for group in Group), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE]
 
 
 # -- what reading needs ------------------------------------------------------------------------------------------------
@@ -75,8 +58,7 @@ def scopes_of(name: str) -> tuple[str, ...]:
     """What reading rows of a type needs: the scopes of its group and its own, and of all that its SELECT reads."""
     classes: dict[str, RowClass] = {**entities(), **derived()}
     entity = classes[name]
-    number = _number(entity)
-    found = dict.fromkeys([reading(groups()[number])] if number else [])
+    found = dict.fromkeys([reading(entity.__group__)] if entity.__group__ else [])
     found |= dict.fromkeys([entity.__scope__] if entity.__scope__ else [])
     for read in getattr(entity, "__reads__", ()):
         found |= dict.fromkeys(scopes_of(read))

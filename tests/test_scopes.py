@@ -14,14 +14,15 @@ import pytest
 from callers import JWT, calling, token
 from client import Client, serving
 from conftest import Database, connect
-from db.base import entities, is_own
+from db.base import derived, entities, is_own, table_of
+from db.groups import Group
 from schema.aggregates import aggregated
 from schema.catalogue import Type, catalogue
 from schema.filters import filtered
 from schema.inputs import reached, upper_snake
 from schema.orders import sortable
 from schema.records import Missing
-from schema.scopes import column_scope, expanded, groups, read_scopes, reading, scopes_of, withholding
+from schema.scopes import column_scope, expanded, read_scopes, reading, scopes_of, withholding
 
 GROUP_OF = {
     row["table"]: int(row["group"])
@@ -196,9 +197,11 @@ async def test_tables_of_patients(name: str, guarded: Client, ids: dict[str, str
     assert (await caller.ask("{ cohortDefinitions { nodes { patientAssignments { totalCount } } } }"))["errors"]
 
 
-@pytest.mark.parametrize("number", sorted(groups()))
-async def test_every_type_of_a_group_that_is_not_the_callers(number: str, guarded: Client, ids: dict[str, str]) -> None:
-    scope = reading(groups()[number])
+@pytest.mark.parametrize("group", Group)
+async def test_every_type_of_a_group_that_is_not_the_callers(
+    group: Group, guarded: Client, ids: dict[str, str]
+) -> None:
+    scope = reading(group)
     caller = calling(guarded, token(*(read_scopes() - {scope})))
     withheld = [type_ for type_ in catalogue() if scope in scopes_of(type_.name)]
     assert withheld
@@ -242,7 +245,7 @@ def test_the_groups_are_those_of_the_data_dictionary() -> None:
     for type_ in catalogue():
         if type_.is_view or is_own(type_.table):
             continue
-        own = reading(groups()[f"{GROUP_OF[type_.sql_name]:02}"])
+        own = reading(list(Group)[GROUP_OF[type_.sql_name] - 1])
         assert scopes_of(type_.name) == ((own, "patient") if type_.name in PATIENT_TABLES else (own,)), type_.name
 
 
@@ -306,3 +309,9 @@ def test_sql_of_the_models_reads_no_further_than_its_types_need() -> None:
             assert needed <= known, (type_.name, name)
             if name not in PATIENT_FIELDS.get(type_.name, ()):
                 assert not [one for one in named_in(text) if "." in one.removeprefix("ml.")], (type_.name, name)
+
+
+def test_every_model_declares_its_group() -> None:
+    """All but the gateway's own tables; where its file lies does not matter."""
+    for entity in (*entities().values(), *derived().values()):
+        assert (entity.__group__ is None) == is_own(table_of(entity)), entity.__name__

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, column, pg_enum
+from db.groups import Group
 from db.models.shared import AgentName, AgentTier
 
 HOURS_OF_A_YEAR = 8784
@@ -18,6 +19,7 @@ HOURS_OF_A_YEAR = 8784
 class AgentLatency(Derived):
     """Latency percentiles, error rate and token usage of one agent, over its spans of the last hours."""
 
+    __group__ = Group.MLOPS_CORE
     __select__ = """
         SELECT
             s.agent_name,

@@ -21,6 +21,7 @@ from db.base import (
     column,
     pg_enum,
 )
+from db.groups import Group
 from db.models.g01_mlops_core import DataQualityStatus, ModelStage
 from db.models.shared import AgentName, AgentTier, Brand, DataSplit, Region
 
@@ -31,6 +32,7 @@ class ChampionModel(View):
     Archived and deprecated models are left out even where they kept the champion flag.
     """
 
+    __group__ = Group.MLOPS_CORE
     __tablename__ = "v_champion_models"
     __reads__ = ("Experiment", "Model")
     __order__ = "trained_at"
@@ -62,6 +64,7 @@ class ChampionModel(View):
 class LatestDataQuality(View):
     """The most recent data quality report of a table and split. Reports that name no table are left out."""
 
+    __group__ = Group.MLOPS_CORE
     __tablename__ = "v_latest_data_quality"
     __reads__ = ("DataQualityReport",)
     __order__ = "run_at"
@@ -82,6 +85,7 @@ class LatestDataQuality(View):
 class AgentLatencySummary(View):
     """Latency percentiles, error rate and token usage of one agent, over its spans of the last 24 hours."""
 
+    __group__ = Group.MLOPS_CORE
     __tablename__ = "v_agent_latency_summary"
     __reads__ = ("ObservabilitySpan",)
 

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
+from db.groups import Group
 from db.lifecycle import TODAY
 from db.lineage import LineageKind, comes_from, leads_to
 from db.models.g02_causal_validation import GateDecision, RefutationTest
@@ -125,6 +126,7 @@ class Estimate(Derived):
     a test that was not run: review. An estimate is known by its tests: an id that none was recorded of is null.
     """
 
+    __group__ = Group.CAUSAL_VALIDATION
     __select__ = f"""
         SELECT e.*,
             (SELECT format('The newest tests store %s where the gate is %s.', array_to_string(e.stored_decisions, ', '),
@@ -298,6 +300,7 @@ class EstimateUse(Derived):
     expired latest one. Experts never lift a block, and need not be asked where the gate is proceed.
     """
 
+    __group__ = Group.CAUSAL_VALIDATION
     __select__ = f"""
         SELECT
             e.estimate_id,
@@ -363,6 +366,7 @@ class DagApproval(Derived):
     An approval counts as expired from the day after `valid_until` (UTC).
     """
 
+    __group__ = Group.CAUSAL_VALIDATION
     __select__ = f"""
         SELECT
             {{hash}} AS dag_version_hash,

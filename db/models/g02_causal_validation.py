@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
+from db.groups import Group
 from db.lineage import LineageKind, comes_from
 
 
@@ -69,6 +70,7 @@ class ExpertReviewType(Labels, pg_name="expert_review_type"):
 class CausalValidation(Entity):
     """The result of one DoWhy refutation test on one causal estimate."""
 
+    __group__ = Group.CAUSAL_VALIDATION
     __tablename__ = "causal_validations"
     __label__ = ("test_type",)
     __table_args__ = (
@@ -155,6 +157,7 @@ class ExpertReview(Entity):
     whose gate says review.
     """
 
+    __group__ = Group.CAUSAL_VALIDATION
     __tablename__ = "expert_reviews"
     __label__ = ("review_type", "reviewer_role")
     __table_args__ = (

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 
 
@@ -55,6 +56,7 @@ class TwinModel(Entity):
     Its fidelity is tracked against the outcomes of real experiments.
     """
 
+    __group__ = Group.DIGITAL_TWIN
     __tablename__ = "digital_twin_models"
     __label__ = ("model_name", "model_version")
     __order__ = "created_at"
@@ -118,6 +120,7 @@ class TwinSimulation(Entity):
     It screens an A/B test before the test is run, and recommends the sample size.
     """
 
+    __group__ = Group.DIGITAL_TWIN
     __tablename__ = "twin_simulations"
     __label__ = ("intervention_type",)
     __order__ = "created_at"
@@ -216,6 +219,7 @@ class TwinFidelity(Entity):
     A trigger computes the errors, the coverage and the grade when actual results are recorded.
     """
 
+    __group__ = Group.DIGITAL_TWIN
     __tablename__ = "twin_fidelity_tracking"
     __label__ = ("fidelity_grade",)
     __order__ = "created_at"

@@ -37,6 +37,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 
 
@@ -88,6 +89,7 @@ class CompositionStatus(Labels, pg_name="composition_status"):
 class Tool(Entity):
     """A composable tool that a Tier 2-4 agent exposes to the Tool Composer."""
 
+    __group__ = Group.TOOL_COMPOSER
     __tablename__ = "tool_registry"
     __order__ = "created_at"
     __search__ = ("name", "version")
@@ -117,6 +119,7 @@ class Tool(Entity):
 class ToolDependency(Entity):
     """One tool can consume the output of another: an edge of the DAGs that the Planner builds."""
 
+    __group__ = Group.TOOL_COMPOSER
     __tablename__ = "tool_dependencies"
     __label__ = ("output_field", "input_field")
     __table_args__ = (
@@ -164,6 +167,7 @@ class ToolDependency(Entity):
 class ClassificationLog(Entity):
     """One classification decision of the Orchestrator for a query, with the feedback on it."""
 
+    __group__ = Group.TOOL_COMPOSER
     __tablename__ = "classification_logs"
     __label__ = ("query_text",)
     __order__ = "created_at"
@@ -233,6 +237,7 @@ class ComposerEpisode(Entity):
     Episodes are the Tool Composer's memory: similar ones, found by the query's embedding, shape future plans.
     """
 
+    __group__ = Group.TOOL_COMPOSER
     __tablename__ = "composer_episodes"
     __label__ = ("query_text",)
     __table_args__ = (
@@ -310,6 +315,7 @@ class ComposerEpisode(Entity):
 class CompositionStep(Entity):
     """One step of a composition: a tool called with its inputs, after the steps that it depends on."""
 
+    __group__ = Group.TOOL_COMPOSER
     __tablename__ = "composition_steps"
     __label__ = ("step_number", "tool_name")
     __order__ = "created_at"
@@ -371,6 +377,7 @@ class CompositionStep(Entity):
 class ToolPerformance(Entity):
     """One execution of a tool: its latency, its outcome and who called it, for the planner's decisions."""
 
+    __group__ = Group.TOOL_COMPOSER
     __tablename__ = "tool_performance"
     __label__ = ("tool_name",)
     __order__ = "executed_at"

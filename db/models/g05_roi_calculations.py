@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 from db.models.shared import Brand, Workstream
 
@@ -63,6 +64,7 @@ class RoiCalculation(Entity):
     initiatives.
     """
 
+    __group__ = Group.ROI_CALCULATIONS
     __tablename__ = "roi_calculations"
     __order__ = "calculated_at"
     __filtered__ = ("causal_path_id",)
@@ -228,6 +230,7 @@ class RoiCalculation(Entity):
 class RoiValueDriverDetail(Entity):
     """One value driver of an ROI calculation: units, value per unit and what they come to."""
 
+    __group__ = Group.ROI_CALCULATIONS
     __tablename__ = "roi_value_driver_details"
     __label__ = ("driver_type",)
     __order__ = "created_at"
@@ -268,6 +271,7 @@ class RoiValueDriverDetail(Entity):
 class RoiCostDetail(Entity):
     """One cost of an ROI calculation, one-time or recurring."""
 
+    __group__ = Group.ROI_CALCULATIONS
     __tablename__ = "roi_cost_details"
     __label__ = ("category",)
     __order__ = "created_at"

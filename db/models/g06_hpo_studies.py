@@ -12,12 +12,14 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
+from db.groups import Group
 from db.lineage import LineageKind, comes_from
 
 
 class HpoStudy(Entity):
     """An Optuna study: search space, sampler, pruner, objective and best results."""
 
+    __group__ = Group.HPO_STUDIES
     __tablename__ = "ml_hpo_studies"
     __order__ = "started_at"
     __search__ = ("study_name",)
@@ -93,6 +95,7 @@ class HpoStudy(Entity):
 class HpoTrial(Entity):
     """One trial of an Optuna study: the hyperparameters sampled and the objective value reached."""
 
+    __group__ = Group.HPO_STUDIES
     __tablename__ = "ml_hpo_trials"
     __label__ = ("trial_number",)
     __table_args__ = (UniqueConstraint("study_id", "trial_number"),)

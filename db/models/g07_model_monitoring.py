@@ -34,6 +34,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 
 
@@ -83,6 +84,7 @@ class DriftRecord(Entity):
     severity.
     """
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_drift_history"
     __label__ = ("drift_type", "feature_name", "severity")
     __table_args__ = (
@@ -216,6 +218,7 @@ class DriftRecord(Entity):
 class PerformanceMetric(Entity):
     """One measurement of a model's performance, compared with a baseline to detect degradation."""
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_performance_metrics"
     __label__ = ("metric_name", "data_split")
     __order__ = "measured_at"
@@ -304,6 +307,7 @@ class MonitoringAlert(Entity):
     It carries the people notified, the recommended remediation, automatic actions and the retraining it triggered.
     """
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_monitoring_alerts"
     __table_args__ = (
         # the trigger raises one alert a drift record; this holds against whoever writes one by hand
@@ -435,6 +439,7 @@ class MonitoringAlert(Entity):
 class MonitoringRun(Entity):
     """One execution of a monitoring job over some models or deployments: what it checked and what it found."""
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_monitoring_runs"
     __label__ = ("run_type",)
     __table_args__ = (
@@ -507,6 +512,7 @@ class MonitoringRun(Entity):
 class Retraining(Entity):
     """One retraining of a model: what triggered it, the versions before and after, and whether it paid off."""
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_retraining_history"
     __label__ = ("trigger_type", "new_model_version")
     __order__ = "triggered_at"

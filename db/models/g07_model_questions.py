@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, Relation, belongs_to, column, pg_enum
+from db.groups import Group
 from db.models.g07_model_monitoring import DriftSeverity, DriftType
 
 DAYS_OF_TEN_YEARS = 3660
@@ -32,6 +33,7 @@ def _names(names: tuple[str, ...]) -> str:
 class DriftTrendDay(Derived):
     """Drift of a model on one day (UTC) of the last days, for one type of drift. Days without a test have no row."""
 
+    __group__ = Group.MODEL_MONITORING
     __select__ = """
         SELECT
             d.model_id,
@@ -84,6 +86,7 @@ class MetricComparison(Derived):
     Metrics that only one of them was measured by are there too, with null for the other.
     """
 
+    __group__ = Group.MODEL_MONITORING
     __select__ = f"""
         SELECT
             m.id AS model_id,

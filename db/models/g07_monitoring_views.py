@@ -24,6 +24,7 @@ from db.base import (
     column,
     pg_enum,
 )
+from db.groups import Group
 from db.models.g01_mlops_core import ModelStage
 from db.models.g07_model_monitoring import DriftSeverity, DriftType, StatisticalTest
 
@@ -31,6 +32,7 @@ from db.models.g07_model_monitoring import DriftSeverity, DriftType, Statistical
 class DriftStatus(View):
     """Latest drift status of a model for one type of drift: its newest drift record."""
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_drift_status_latest"
     __reads__ = ("DriftRecord", "Model")
     __order__ = "last_checked"
@@ -62,6 +64,7 @@ class DriftStatus(View):
 class DriftTrend7d(View):
     """Drift of a model on one day of the last seven, for one type of drift."""
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_drift_trend_7d"
     __reads__ = ("DriftRecord",)
     __order__ = "check_date"
@@ -91,6 +94,7 @@ class DriftTrend7d(View):
 class ActiveAlertsSummary(View):
     """Open alerts on a model (active, acknowledged or investigating), counted by severity."""
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_active_alerts_summary"
     __reads__ = ("MonitoringAlert",)
     __order__ = "newest_alert"
@@ -116,6 +120,7 @@ class ActiveAlertsSummary(View):
 class ModelHealth(View):
     """Health of a production model: its drift, its open alerts and its latest performance, combined in one verdict."""
 
+    __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_model_health_dashboard"
     __reads__ = ("DriftRecord", "Model", "MonitoringAlert", "PerformanceMetric")
 

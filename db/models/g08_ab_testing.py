@@ -23,6 +23,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 
 
@@ -94,6 +95,7 @@ class SrmSeverity(Labels, pg_name="srm_severity"):
 class Assignment(Entity):
     """Assignment of a unit to a variant of an experiment, with randomization metadata and a reproducible hash."""
 
+    __group__ = Group.AB_TESTING
     __tablename__ = "ab_experiment_assignments"
     __label__ = ("variant", "unit_id")
     __table_args__ = (UniqueConstraint("experiment_id", "unit_id"),)
@@ -139,6 +141,7 @@ class Assignment(Entity):
 class Enrollment(Entity):
     """Enrollment of an assigned unit through its lifecycle: eligibility, consent and protocol adherence."""
 
+    __group__ = Group.AB_TESTING
     __tablename__ = "ab_experiment_enrollments"
     __label__ = ("enrolled_at",)
     __order__ = "enrolled_at"
@@ -210,6 +213,7 @@ class Enrollment(Entity):
 class InterimAnalysis(Entity):
     """An interim analysis of an experiment: O'Brien-Fleming alpha spending, conditional power and the decision."""
 
+    __group__ = Group.AB_TESTING
     __tablename__ = "ab_interim_analyses"
     __label__ = ("analysis_number", "decision")
     __order__ = "performed_at"
@@ -277,6 +281,7 @@ class InterimAnalysis(Entity):
 class ExperimentResult(Entity):
     """A computed result of an experiment: effect estimate, inference and effects by segment."""
 
+    __group__ = Group.AB_TESTING
     __tablename__ = "ab_experiment_results"
     __label__ = ("analysis_type", "primary_metric")
     __order__ = "computed_at"
@@ -378,6 +383,7 @@ class ExperimentResult(Entity):
 class SrmCheck(Entity):
     """A check of an experiment for sample ratio mismatch, by a chi-squared test."""
 
+    __group__ = Group.AB_TESTING
     __tablename__ = "ab_srm_checks"
     __label__ = ("severity", "checked_at")
     __order__ = "checked_at"
@@ -434,6 +440,7 @@ class FidelityComparison(Entity):
     Prediction errors and fidelity scores are computed by triggers.
     """
 
+    __group__ = Group.AB_TESTING
     __tablename__ = "ab_fidelity_comparisons"
     __label__ = ("fidelity_grade",)
     __order__ = "comparison_timestamp"

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Derived, Labels, belongs_to, column, linked_by, pg_enum
+from db.groups import Group
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision, SrmSeverity
 
 
@@ -38,6 +39,7 @@ def _newest(table: str, time: str, columns: str) -> str:
 class ExperimentHealth(Derived):
     """How the A/B test of an experiment stands: its assignments, enrolments, SRM, decisions, result and fidelity."""
 
+    __group__ = Group.AB_TESTING
     __select__ = f"""
         SELECT h.*,
             CASE
@@ -200,6 +202,7 @@ class SegmentResult(Derived):
     Two forms are read: segment -> effect, and dimension -> segment -> effect, where an effect is a number or an object.
     """
 
+    __group__ = Group.AB_TESTING
     __select__ = f"""
         SELECT
             s.result_id, s.experiment_id, s.dimension, s.segment, s.value AS details,

@@ -37,6 +37,7 @@ from db.base import (
     linked_by,
     pg_enum,
 )
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 
 
@@ -73,6 +74,7 @@ class Evaluation(Entity):
     RAGAS metrics run from 0 to 1, rubric criteria from 1 to 5; together they decide what is to be improved.
     """
 
+    __group__ = Group.SELF_IMPROVEMENT
     __tablename__ = "evaluation_results"
     __label__ = ("query",)
     __table_args__ = (
@@ -142,6 +144,7 @@ class Evaluation(Entity):
 class RetrievalConfiguration(Entity):
     """A version of the RAG retrieval parameters, with the performance measured under it."""
 
+    __group__ = Group.SELF_IMPROVEMENT
     __tablename__ = "retrieval_configurations"
     __label__ = ("config_name", "config_version")
     __table_args__ = (
@@ -200,6 +203,7 @@ class RetrievalConfiguration(Entity):
 class PromptConfiguration(Entity):
     """A version of a prompt template, with its lineage and the performance measured under it."""
 
+    __group__ = Group.SELF_IMPROVEMENT
     __tablename__ = "prompt_configurations"
     __label__ = ("prompt_name", "prompt_version")
     __order__ = "created_at"
@@ -266,6 +270,7 @@ class PromptConfiguration(Entity):
 class ImprovementAction(Entity):
     """One self-improvement that was applied: what was changed, from what to what, and whether it helped."""
 
+    __group__ = Group.SELF_IMPROVEMENT
     __tablename__ = "improvement_actions"
     __label__ = ("improvement_type",)
     __table_args__ = (
@@ -343,6 +348,7 @@ class ImprovementAction(Entity):
 class ExperimentKnowledge(Entity):
     """A lesson that the organization learned from its experiments, found again by the similarity of its embedding."""
 
+    __group__ = Group.SELF_IMPROVEMENT
     __tablename__ = "experiment_knowledge_store"
     __table_args__ = (
         Index(

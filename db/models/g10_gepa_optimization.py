@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
+from db.groups import Group
 from db.lineage import LineageKind, comes_from
 
 
@@ -69,6 +70,7 @@ class AbTestVariant(Labels, pg_name="ab_test_variant"):
 class PromptOptimizationRun(Entity):
     """One prompt optimization session (GEPA or another optimizer). Each run optimizes one agent."""
 
+    __group__ = Group.GEPA_OPTIMIZATION
     __tablename__ = "prompt_optimization_runs"
     __label__ = ("agent_name", "run_name")
     __order__ = "created_at"
@@ -164,6 +166,7 @@ class OptimizedInstruction(Entity):
     At most one instruction per agent and predictor is active.
     """
 
+    __group__ = Group.GEPA_OPTIMIZATION
     __tablename__ = "optimized_instructions"
     __label__ = ("agent_name", "predictor_name", "version")
     __table_args__ = (
@@ -230,6 +233,7 @@ class OptimizedInstruction(Entity):
 class OptimizedToolDescription(Entity):
     """An optimized description of a DoWhy/EconML tool, produced by a run with tool optimization enabled."""
 
+    __group__ = Group.GEPA_OPTIMIZATION
     __tablename__ = "optimized_tool_descriptions"
     __order__ = "created_at"
     __search__ = ("tool_name", "version", "description_hash")
@@ -277,6 +281,7 @@ class OptimizedToolDescription(Entity):
 class PromptAbTest(Entity):
     """An A/B test of a GEPA-optimized prompt against the baseline of the same agent."""
 
+    __group__ = Group.GEPA_OPTIMIZATION
     __tablename__ = "prompt_ab_tests"
     __order__ = "created_at"
     __search__ = ("test_name",)
@@ -387,6 +392,7 @@ class PromptAbTest(Entity):
 class PromptAbTestObservation(Entity):
     """One request observed in a prompt A/B test: its variant, score and latency."""
 
+    __group__ = Group.GEPA_OPTIMIZATION
     __tablename__ = "prompt_ab_test_observations"
     __label__ = ("variant",)
     __order__ = "created_at"

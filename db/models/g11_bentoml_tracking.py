@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Argument, Entity, belongs_to, column, computed_object, pg_enum
+from db.groups import Group
 from db.lineage import LineageKind, comes_from
 from db.models.g01_mlops_core import DeploymentStatus
 
@@ -18,6 +19,7 @@ from db.models.g01_mlops_core import DeploymentStatus
 class BentoService(Entity):
     """A BentoML service that serves a model, with its health, its resources and its endpoints."""
 
+    __group__ = Group.BENTOML_TRACKING
     __tablename__ = "ml_bentoml_services"
     __order__ = "created_at"
     __filtered__ = ("bento_tag",)
@@ -124,6 +126,7 @@ class BentoService(Entity):
 class ServingMetric(Entity):
     """One periodic measurement of a BentoML service: throughput, latency, errors and resource usage."""
 
+    __group__ = Group.BENTOML_TRACKING
     __tablename__ = "ml_bentoml_serving_metrics"
     __label__ = ("recorded_at",)
     __order__ = "recorded_at"

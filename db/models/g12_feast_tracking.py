@@ -11,12 +11,14 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 
 
 class FeatureView(Entity):
     """A Feast feature view: its features, entities, source, time-to-live and online serving."""
 
+    __group__ = Group.FEAST_TRACKING
     __tablename__ = "ml_feast_feature_views"
     __table_args__ = (
         UniqueConstraint("name", "project"),
@@ -72,6 +74,7 @@ class FeatureView(Entity):
 class MaterializationJob(Entity):
     """One materialization of a feature view over a time window, with its resource usage."""
 
+    __group__ = Group.FEAST_TRACKING
     __tablename__ = "ml_feast_materialization_jobs"
     __label__ = ("feature_view_name", "job_type")
     __order__ = "created_at"
@@ -119,6 +122,7 @@ class MaterializationJob(Entity):
 class FeatureFreshness(Entity):
     """One reading of a feature view's freshness, judged by staleness thresholds."""
 
+    __group__ = Group.FEAST_TRACKING
     __tablename__ = "ml_feast_feature_freshness"
     __label__ = ("feature_view_name", "freshness_status")
     __order__ = "recorded_at"

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, Relation, belongs_to, column, pg_enum
+from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
 
 
@@ -56,6 +57,7 @@ class EdgeType(Labels, pg_name="edge_type", pg_schema="ml"):
 class DiscoveredDag(Entity):
     """A causal DAG discovered by an ensemble of algorithms, with the gate's decision about its use."""
 
+    __group__ = Group.CAUSAL_DISCOVERY
     __tablename__ = "discovered_dags"
     __label__ = ("discovery_timestamp",)
     __table_args__ = ({"schema": "ml"},)
@@ -97,6 +99,7 @@ class DiscoveredDag(Entity):
 class DiscoveryAlgorithmRun(Entity):
     """The result of one algorithm within a discovery: one vote of the ensemble."""
 
+    __group__ = Group.CAUSAL_DISCOVERY
     __tablename__ = "discovery_algorithm_runs"
     __label__ = ("algorithm",)
     __table_args__ = ({"schema": "ml"},)
@@ -126,6 +129,7 @@ class DiscoveryAlgorithmRun(Entity):
 class DiscoveredEdge(Entity):
     """An edge of a discovered DAG, with the ensemble's confidence in it and the algorithms that found it."""
 
+    __group__ = Group.CAUSAL_DISCOVERY
     __tablename__ = "discovered_edges"
     __label__ = ("source_node", "target_node")
     __table_args__ = (UniqueConstraint("dag_id", "source_node", "target_node"), {"schema": "ml"})
@@ -156,6 +160,7 @@ class DiscoveredEdge(Entity):
 class DriverRanking(Entity):
     """Causal against predictive importance of the features for one outcome, with their rank correlation."""
 
+    __group__ = Group.CAUSAL_DISCOVERY
     __tablename__ = "driver_rankings"
     __label__ = ("target_variable",)
     __table_args__ = ({"schema": "ml"},)
@@ -200,6 +205,7 @@ class DriverRanking(Entity):
 class FeatureRanking(Entity):
     """One feature's causal and predictive rank within a driver ranking."""
 
+    __group__ = Group.CAUSAL_DISCOVERY
     __tablename__ = "feature_rankings"
     __label__ = ("feature_name",)
     __table_args__ = ({"schema": "ml"},)

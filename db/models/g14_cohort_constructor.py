@@ -11,12 +11,14 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NOW, PATIENT, Entity, belongs_to, column, computed_object, linked_by
+from db.groups import Group
 from db.lineage import LineageKind, comes_from
 
 
 class CohortDefinition(Entity):
     """A versioned cohort: the inclusion and exclusion criteria for a brand and indication."""
 
+    __group__ = Group.COHORT_CONSTRUCTOR
     __tablename__ = "ml_cohort_definitions"
     __label__ = ("cohort_name", "version")
     __table_args__ = (UniqueConstraint("brand", "indication", "version"),)
@@ -64,6 +66,7 @@ class CohortExecution(Entity):
     Its target: under 120 seconds for 100,000 patients.
     """
 
+    __group__ = Group.COHORT_CONSTRUCTOR
     __tablename__ = "ml_cohort_executions"
     __label__ = ("execution_id",)
     __order__ = "execution_timestamp"
@@ -129,6 +132,7 @@ class CohortExecution(Entity):
 class CohortEligibilityLog(Entity):
     """One criterion applied in an execution, and how many patients it removed."""
 
+    __group__ = Group.COHORT_CONSTRUCTOR
     __tablename__ = "ml_cohort_eligibility_log"
     __label__ = ("criterion_name",)
     __order__ = "applied_at"
@@ -168,6 +172,7 @@ class CohortEligibilityLog(Entity):
 class PatientCohortAssignment(Entity):
     """Whether one patient was eligible for a cohort in one execution, and which criteria failed if not."""
 
+    __group__ = Group.COHORT_CONSTRUCTOR
     __tablename__ = "ml_patient_cohort_assignments"
     __label__ = ("patient_journey_id",)
     __scope__ = PATIENT
@@ -210,6 +215,7 @@ class PatientCohortAssignment(Entity):
 class CohortComparison(Entity):
     """A comparison of several cohort definitions, with the analysis of their overlap."""
 
+    __group__ = Group.COHORT_CONSTRUCTOR
     __tablename__ = "ml_cohort_comparisons"
     __table_args__ = (
         Index(

@@ -6,11 +6,13 @@ from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.orm import Mapped
 
 from db.base import Derived, belongs_to, column
+from db.groups import Group
 
 
 class CohortFunnelStep(Derived):
     """One step of a cohort execution's funnel: how many patients a criterion removed, and how many are left."""
 
+    __group__ = Group.COHORT_CONSTRUCTOR
     __select__ = """
         SELECT
             l.log_id, l.cohort_id, l.execution_id, l.criterion_order, l.criterion_name, l.criterion_type,
