@@ -17,7 +17,7 @@ from sqlalchemy import Index, MetaData, Table, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, MappedColumn, mapped_column
 from sqlalchemy.types import TypeEngine
 
-from db.groups import Group
+from db.markers import Group, LiveTopic
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -249,7 +249,7 @@ class Rows:
     tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
     by which its lists are often filtered: each has an index in the default order. ``__group__`` is the group of
     the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what a caller
-    needs beside it.
+    needs beside it. ``__topic__`` is the topic of the live log that tells of its rows.
     """
 
     __order__: ClassVar[str | None] = None
@@ -262,6 +262,7 @@ class Rows:
     __references__: ClassVar[Sequence[str]] = ()
     __filtered__: ClassVar[Sequence[str]] = ()
     __group__: ClassVar[Group | None] = None
+    __topic__: ClassVar[LiveTopic | None] = None
     __scope__: ClassVar[str | None] = None
 
 

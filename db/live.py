@@ -18,12 +18,17 @@ from typing import Any
 import asyncpg
 import orjson
 
+import db.models  # noqa: F401 - maps all tables
 from db import pooled
+from db.base import entities, table_of
 from db.connector import Connector
+from db.markers import LiveTopic
 from db.session import session_settings
 
 CHANNEL = "e2i_gateway_live"
-ALERTS_TABLE = "public.ml_monitoring_alerts"
+ALERT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.ALERTS)
+"""The model of the alerts that are told live."""
+ALERTS_TABLE = f"public.{table_of(ALERT).name}"
 STATEMENT_SECONDS = 25.0
 PAGE = 500
 """Entries that are read at once by whoever catches up."""

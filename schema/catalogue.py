@@ -31,6 +31,7 @@ from db.base import (
     table_of,
 )
 from db.lifecycle import lifecycle_of
+from db.markers import LiveTopic
 from schema import ids
 from schema.kinds import Kind, kind_of
 
@@ -251,11 +252,18 @@ class Type:
     """The columns by whose values `search` finds a row."""
     references: tuple[str, ...] = ()
     """The columns that it compares with a whole text only."""
+    topic: LiveTopic | None = None
+    """The topic of the live log that tells of its rows."""
     columns: dict[str, ColumnField] = field(default_factory=dict)
     objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
     extras: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Fields with a resolver of their own, by name: the columns that they read."""
+
+    @property
+    def is_record(self) -> bool:
+        """Whether its rows are the record of what was changed through the gateway."""
+        return self.topic is LiveTopic.LIFECYCLE
 
     @property
     def singular(self) -> str:
@@ -328,6 +336,15 @@ class Catalogue:
 
     def __getitem__(self, name: str) -> Type:
         return self.types[name]
+
+    def told(self, topic: LiveTopic) -> Type:
+        """The type whose rows a topic of the live log tells of."""
+        return next(type_ for type_ in self if type_.topic is topic)
+
+    @property
+    def record(self) -> Type:
+        """The type whose rows are the record of what was changed through the gateway."""
+        return self.told(LiveTopic.LIFECYCLE)
 
     def __iter__(self) -> Iterator[Type]:
         return iter(self.types.values())
@@ -464,7 +481,9 @@ def catalogue() -> Catalogue:
         types[name] = type_
         if lifecycle := lifecycle_of(name):
             type_.extras[LIFECYCLE] = (*type_.key, lifecycle.column)
-    types["LifecycleEvent"].extras["node"] = ("node_id",)
+    for type_ in types.values():
+        if type_.is_record:
+            type_.extras["node"] = ("node_id",)
     for entity in classes.values():
         _add_relations(types, entity)
     return Catalogue(types, roots)
@@ -484,6 +503,7 @@ def _type(entity: RowClass) -> Type:
         label=tuple(entity.__label__ or entity.__search__[:1]),
         search=tuple(entity.__search__),
         references=tuple(entity.__references__),
+        topic=entity.__topic__,
     )
     if type_.table.name in views.definitions():
         type_.select = views.definitions()[type_.table.name]

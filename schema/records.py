@@ -73,7 +73,7 @@ class Missing:
 
     def conditions(self, type_: Type, row: str) -> list[str]:
         """What the rows of a type must fulfil to be shown: changes of what is withheld are not."""
-        if not self.unrecorded or type_.name != "LifecycleEvent":
+        if not self.unrecorded or not type_.is_record:
             return []
         return [f"{row}.node_type <> ALL (ARRAY[{', '.join(sorted(repr(name) for name in self.unrecorded))}])"]
 

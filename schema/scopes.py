@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from functools import cache
 
 from db.base import PATIENT, RowClass, derived, entities
-from db.groups import Group
 from db.lifecycle import MAY_CHANGE, MAY_REVIEW, lifecycles
+from db.markers import Group
 from schema.catalogue import Type, catalogue
 from schema.errors import Withheld
 from schema.records import Missing

@@ -18,10 +18,11 @@ import strawberry
 
 from db.lifecycle import lifecycles
 from db.live import Entry, Place
+from db.markers import LiveTopic
 from db.models.g07_model_monitoring import AlertStatus, DriftSeverity
 from schema import cursors, ids
 from schema.arguments import parse_id, type_of
-from schema.catalogue import Catalogue
+from schema.catalogue import Catalogue, Type
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
 from schema.records import Record
@@ -37,12 +38,11 @@ Matches = Callable[[Mapping[str, str | None]], bool]
 class Topic:
     """What a subscription follows: its name in the live log, and which of its entries an operation asks for.
 
-    ``asks`` raises a `GatewayError` that names the argument which cannot be used. ``subject`` is the type whose rows
-    are told of, ``fact`` what holds their key.
+    ``asks`` raises a `GatewayError` that names the argument which cannot be used. ``fact`` is what
+    holds the key of the row that is told of.
     """
 
-    name: str
-    subject: str
+    name: LiveTopic
     fact: str
     asks: Callable[[Catalogue, Mapping[str, Any]], Matches]
 
@@ -138,14 +138,16 @@ def _node_id(catalogue: Catalogue, argument: str, value: str) -> str:
 
 
 def _alerts(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
-    model = arguments.get("modelId")
-    models = None if model is None else [parse_id(catalogue, "modelId", catalogue["Model"], model)[0]]
+    model, models = arguments.get("modelId"), None
+    if model is not None:
+        type_ = catalogue[catalogue.told(LiveTopic.ALERTS).relations["model"].target]
+        models = [parse_id(catalogue, "modelId", type_, model)[0]]
     return _all_of(severity=_values(arguments, "severity"), status=_values(arguments, "status"), model=models)
 
 
 TOPICS = {
-    "lifecycleEvents": Topic("lifecycle", "LifecycleEvent", "event", _lifecycle_events),
-    "alerts": Topic("alerts", "MonitoringAlert", "alert", _alerts),
+    "lifecycleEvents": Topic(LiveTopic.LIFECYCLE, "event", _lifecycle_events),
+    "alerts": Topic(LiveTopic.ALERTS, "alert", _alerts),
 }
 """What can be followed, by the field of the subscription."""
 
@@ -172,21 +174,22 @@ class AlertChange(enum.Enum):
     )
 
 
-def _row(fact: str, type_name: str) -> Callable[[Any, Info], Any]:
+def _row(fact: str, type_: Type) -> Callable[[Any, Info], Any]:
     """The row that a change is about, as it is now."""
 
     def resolve(message: Record, info: Info) -> Any:
         if message["facts"] is None:
             return None
         loaders = info.context.loaders
-        return loaders.row(loaders.catalogue[type_name], selection_of(info), (message["facts"][fact],))
+        return loaders.row(type_, selection_of(info), (message["facts"][fact],))
 
     return resolve
 
 
-def _rows_field(types: Types, type_name: str, fact: str, description: str) -> Any:
-    returns = types.nodes[type_name] | None
-    return strawberry.field(resolver=taking({}, returns, _row(fact, type_name)), description=description)
+def _rows_field(types: Types, topic: LiveTopic, fact: str, description: str) -> Any:
+    type_ = types.catalogue.told(topic)
+    returns = types.nodes[type_.name] | None
+    return strawberry.field(resolver=taking({}, returns, _row(fact, type_)), description=description)
 
 
 def _listed(item: Any, description: str, name: str | None = None) -> Any:
@@ -210,7 +213,7 @@ def subscription(types: Types) -> type:
     event = _message_type(
         "LifecycleEventMessage",
         "A change that was made through the gateway.",
-        {"event": _rows_field(types, "LifecycleEvent", "event", f"The recorded change; {_CHECKPOINT}.")},
+        {"event": _rows_field(types, LiveTopic.LIFECYCLE, "event", f"The recorded change; {_CHECKPOINT}.")},
     )
     alert = _message_type(
         "AlertMessage",
@@ -221,7 +224,7 @@ def subscription(types: Types) -> type:
                 description=f"What became of it; {_CHECKPOINT}.",
             ),
             "alert": _rows_field(
-                types, "MonitoringAlert", "alert",
+                types, LiveTopic.ALERTS, "alert",
                 "The alert as it is now; null where it was deleted meanwhile, and where `change` is null.",
             ),
         },

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import private_names
+from db.base import entities
+from db.markers import LiveTopic
 from schema.schema import build
 
 ROOT = Path(__file__).parent.parent
@@ -95,3 +97,14 @@ def test_top_level_is_what_it_should_be() -> None:
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert expected <= found
     assert {name for name in found - expected - beside if not name.endswith(".egg-info") and name != "build"} == set()
+
+
+def test_what_the_gateway_tells_live_is_marked_on_the_models() -> None:
+    """Their names stand nowhere else: of a topic's model, code asks the catalogue."""
+    told = {entity.__name__ for entity in entities().values() if entity.__topic__}
+    assert told == {build().catalogue.told(topic).name for topic in LiveTopic}
+    allowed = {ROOT / "schema" / "changes" / "effects" / "monitoring.py"}  # mutations of alerts name what they change
+    for room, path in MODULES:
+        if room != "db" and path not in allowed:
+            strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            assert not told & strings, path.relative_to(ROOT)

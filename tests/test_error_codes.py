@@ -19,6 +19,8 @@ HOME = ROOT / "schema" / "error_codes.py"
 KINDS = (ErrorCode, ProblemCode, BlockerCode)
 CODES = list(chain(*KINDS))
 SOURCES = [path for room in ("gateway", "schema") for path in sorted((ROOT / room).rglob("*.py")) if path != HOME]
+LIBRARIES = ROOT / "gateway" / "adapters"
+"""Names of libraries stand there, as texts too."""
 ENVIRONMENT = re.compile(r"(GATEWAY|OTEL|DATABASE|REDIS)_")
 
 
@@ -27,7 +29,9 @@ def strings(tree: ast.AST) -> Iterator[str]:
     return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if LIBRARIES not in path.parents], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_no_code_stands_as_a_string(path: Path) -> None:
     found = {
         text

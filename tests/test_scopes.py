@@ -15,7 +15,7 @@ from callers import JWT, calling, token
 from client import Client, serving
 from conftest import Database, connect
 from db.base import derived, entities, is_own, table_of
-from db.groups import Group
+from db.markers import Group
 from schema.aggregates import aggregated
 from schema.catalogue import Type, catalogue
 from schema.filters import filtered

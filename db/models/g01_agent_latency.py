@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, column, pg_enum
-from db.groups import Group
+from db.markers import Group
 from db.models.shared import AgentName, AgentTier
 
 HOURS_OF_A_YEAR = 8784

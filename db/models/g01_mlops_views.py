@@ -21,7 +21,7 @@ from db.base import (
     column,
     pg_enum,
 )
-from db.groups import Group
+from db.markers import Group
 from db.models.g01_mlops_core import DataQualityStatus, ModelStage
 from db.models.shared import AgentName, AgentTier, Brand, DataSplit, Region
 

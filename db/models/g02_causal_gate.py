@@ -16,9 +16,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
-from db.groups import Group
 from db.lifecycle import TODAY
 from db.lineage import LineageKind, comes_from, leads_to
+from db.markers import Group
 from db.models.g02_causal_validation import GateDecision, RefutationTest
 from db.models.g02_validation_lifecycles import REVIEW
 

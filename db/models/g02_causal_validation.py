@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
-from db.groups import Group
 from db.lineage import LineageKind, comes_from
+from db.markers import Group
 
 
 class RefutationTest(Labels, pg_name="refutation_test_type"):

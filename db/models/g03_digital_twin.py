@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
-from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
+from db.markers import Group
 
 
 class TwinType(Labels, pg_name="twin_type"):

@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
-from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
+from db.markers import Group
 from db.models.shared import Brand, Workstream
 
 

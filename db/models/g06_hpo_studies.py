@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
-from db.groups import Group
 from db.lineage import LineageKind, comes_from
+from db.markers import Group
 
 
 class HpoStudy(Entity):

@@ -34,8 +34,8 @@ from db.base import (
     linked_by,
     pg_enum,
 )
-from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
+from db.markers import Group, LiveTopic
 
 
 class DriftType(Labels, pg_name="drift_type_enum"):
@@ -309,6 +309,7 @@ class MonitoringAlert(Entity):
 
     __group__ = Group.MODEL_MONITORING
     __tablename__ = "ml_monitoring_alerts"
+    __topic__ = LiveTopic.ALERTS
     __table_args__ = (
         # the trigger raises one alert a drift record; this holds against whoever writes one by hand
         Index(

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Argument, Derived, Relation, belongs_to, column, pg_enum
-from db.groups import Group
+from db.markers import Group
 from db.models.g07_model_monitoring import DriftSeverity, DriftType
 
 DAYS_OF_TEN_YEARS = 3660

@@ -24,7 +24,7 @@ from db.base import (
     column,
     pg_enum,
 )
-from db.groups import Group
+from db.markers import Group
 from db.models.g01_mlops_core import ModelStage
 from db.models.g07_model_monitoring import DriftSeverity, DriftType, StatisticalTest
 

@@ -23,8 +23,8 @@ from db.base import (
     linked_by,
     pg_enum,
 )
-from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
+from db.markers import Group
 
 
 class UnitType(Labels, pg_name="ab_unit_type"):

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import Derived, Labels, belongs_to, column, linked_by, pg_enum
-from db.groups import Group
+from db.markers import Group
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision, SrmSeverity
 
 

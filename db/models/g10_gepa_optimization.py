@@ -23,8 +23,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
-from db.groups import Group
 from db.lineage import LineageKind, comes_from
+from db.markers import Group
 
 
 class OptimizerType(Labels, pg_name="optimizer_type"):

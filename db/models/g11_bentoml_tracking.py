@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Argument, Entity, belongs_to, column, computed_object, pg_enum
-from db.groups import Group
 from db.lineage import LineageKind, comes_from
+from db.markers import Group
 from db.models.g01_mlops_core import DeploymentStatus
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
-from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
+from db.markers import Group
 
 
 class FeatureView(Entity):

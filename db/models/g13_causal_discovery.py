@@ -22,8 +22,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, Relation, belongs_to, column, pg_enum
-from db.groups import Group
 from db.lineage import LineageKind, comes_from, leads_to
+from db.markers import Group
 
 
 class DiscoveryAlgorithm(Labels, pg_name="discovery_algorithm", pg_schema="ml"):

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import NOW, PATIENT, Entity, belongs_to, column, computed_object, linked_by
-from db.groups import Group
 from db.lineage import LineageKind, comes_from
+from db.markers import Group
 
 
 class CohortDefinition(Entity):

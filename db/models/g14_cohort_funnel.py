@@ -6,7 +6,7 @@ from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.orm import Mapped
 
 from db.base import Derived, belongs_to, column
-from db.groups import Group
+from db.markers import Group
 
 
 class CohortFunnelStep(Derived):

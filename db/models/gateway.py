@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column
+from db.markers import LiveTopic
 
 
 class LifecycleEvent(Entity):
@@ -33,6 +34,7 @@ class LifecycleEvent(Entity):
     """
 
     __tablename__ = "lifecycle_events"
+    __topic__ = LiveTopic.LIFECYCLE
     __table_args__ = (
         Index(
             "ix_lifecycle_events_node_id_occurred_at",

@@ -140,7 +140,7 @@ class Subscriptions:
             self._schema.graphql, known.definition, known.fragments, planned.values
         ).root.fields.values()
         topic = TOPICS[selection.name]
-        table = self._catalogue[topic.subject].table.fullname
+        table = self._catalogue.told(topic.name).table.fullname
         if withheld := self._planner.access.of(call.caller.scopes).withholds([table]):
             raise missing_object(withheld)
         return topic, selection.arguments
@@ -207,7 +207,7 @@ class Subscriptions:
         """The keys of those rows that the database lets a caller see, where its policies decide too."""
         if call.caller.identity is None:
             return keys
-        type_ = self._catalogue[topic.subject]
+        type_ = self._catalogue.told(topic.name)
         sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
         return {key for (key,) in await self._runner.reader_of_now(call).fetch(sql, (list(keys),))}
 

@@ -23,6 +23,7 @@ from db import live
 from db.connector import Connector
 from db.errors import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
 from db.live import Entry, Place, Reading
+from db.markers import LiveTopic
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
@@ -247,7 +248,7 @@ class Feed:
             connection.terminate()
 
     def _hear(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
-        self._alerts_heard |= payload == "alerts"
+        self._alerts_heard |= payload == LiveTopic.ALERTS
         self._heard.set()
 
     async def _read_on(self, connection: asyncpg.Connection) -> None:
@@ -293,7 +294,7 @@ class Feed:
             self._size -= len(self._batches.popleft().entries or ())
             self._first += 1
         self._more = _set(self._more)
-        if any(entry.facts.get("type") == "MonitoringAlert" for entry in reading.entries or ()):
+        if any(entry.facts.get("type") == live.ALERT.__name__ for entry in reading.entries or ()):
             self._alerts_heard = True  # where the table of alerts tells nobody
             self._heard.set()
 

@@ -14,6 +14,7 @@ import asyncpg
 
 from db import live
 from db.live import Entry, Place
+from db.markers import LiveTopic
 from gateway.subscriptions.feed import Batch, Feed
 from schema import subscriptions
 from schema.error_codes import ErrorCode
@@ -40,7 +41,7 @@ async def follow(
         DatabaseUnavailableError: There is no connection to begin with; a later loss is outlasted.
     """
     place = None if after is None else _resumed(after, hours)
-    alerts = topic == "alerts"
+    alerts = topic == LiveTopic.ALERTS
     feed.subscribers += 1
     feed.alert_subscribers += alerts
     try:

@@ -374,14 +374,14 @@ class Work:
             "details": details,
             "request_id": self.request.request_id,
         }
-        type_ = self.catalogue["LifecycleEvent"]
+        type_ = self.catalogue.record
         written = ", ".join(bound(type_.column_kind(column), value, bind) for column, value in values.items())
         rows = await self.transaction.run_as_gateway(
             f"INSERT INTO {type_.sql_name} ({', '.join(values)}) VALUES ({written}) RETURNING event_id::text",
             bind.values,
         )
         self.transaction.proof = Proof(type_.sql_name, "change_id = $1::text::uuid", (self.change_id,))
-        self.recorded.append((node_id, f"LifecycleEvent:{rows[0][0]}"))
+        self.recorded.append((node_id, ids.encode(type_.name, (rows[0][0],))))
         self.touched(node_id)
 
     @property

@@ -60,7 +60,7 @@ class LifecycleFields:
 
     def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
         """The fields that a type has beside those of the catalogue."""
-        if type_.name == "LifecycleEvent":
+        if type_.is_record:
             return {"node": strawberry.field(resolver=_node, description="The row that changed; null if it is gone.")}
         lifecycle = lifecycle_of(type_.name)
         if lifecycle is None:
@@ -90,7 +90,7 @@ class LifecycleFields:
 
 
 def _lifecycle_type(types: Types) -> Any:
-    events = types.catalogue["LifecycleEvent"]
+    events = types.catalogue.record
     returns = types.connections[events.name] | None
     history = taking(types.list_arguments(events, NESTED_PAGE), returns, _history)
     cls: Any = type("Lifecycle", (), {"__annotations__": {"state": str}})
@@ -106,14 +106,16 @@ def _lifecycle_type(types: Types) -> Any:
 def _history(place: _Place, info: Info) -> Any:
     if what := info.context.loaders.missing.unrecorded.get(place.type.name):
         raise missing_object(what)
-    return info.context.loaders.related_connection(place.record, history_of(place.type), selection_of(info))
+    return info.context.loaders.related_connection(
+        place.record, history_of(place.type, info.context.loaders.catalogue.record), selection_of(info)
+    )
 
 
-def history_of(type_: Type) -> RelationField:
-    """The events of a row, as a relation by its global id."""
+def history_of(type_: Type, record: Type) -> RelationField:
+    """The events of a row in the ``record``, as a relation by its global id."""
     key = [(type_.column_kind(column).name, f"{{local}}.{column}") for column in type_.key]
     join = Join(f"{{remote}}.node_id = {ids.sql(type_.name, key)}", type_.key, ("node_id",), equality=False)
-    return RelationField("history", "Every recorded change of the row.", "LifecycleEvent", join, many=True)
+    return RelationField("history", "Every recorded change of the row.", record.name, join, many=True)
 
 
 async def _allowed_transitions(root: strawberry.Parent[Any], info: Info) -> list[AllowedTransition]:

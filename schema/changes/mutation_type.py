@@ -41,7 +41,7 @@ class Mutations:
 
     def __init__(self, types: Types) -> None:
         self._types = types
-        self.results = Results(types.nodes["LifecycleEvent"])
+        self.results = Results(types.nodes[types.catalogue.record.name])
         self._item = self._input(
             "ChangeItem",
             "A row that a change is about.",

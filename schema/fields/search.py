@@ -103,7 +103,7 @@ def _searched(loaders: Loaders, type_: Type, omissions: list[Record], *, only_in
         return tuple(column for column in columns if column not in lacking)
 
     what = loaders.missing.table(type_) or loaders.missing.first(type_, type_.key)
-    what = what or next(iter(loaders.missing.unrecorded.values()), None) if type_.name == "LifecycleEvent" else what
+    what = what or next(iter(loaders.missing.unrecorded.values()), None) if type_.is_record else what
     if what:
         omit(_why(what))
         return None

@@ -16,7 +16,6 @@ from schema.lineage.walk import Found
 from schema.records import Missing
 
 UPDATED = ("updated_at", "last_validated_at")
-EVENTS = "LifecycleEvent"
 MAX_EVENTS = 1000
 
 
@@ -138,8 +137,8 @@ class Differences:
 
     async def _events(self, nodes: Sequence[Found], since: datetime, until: datetime) -> list[Change] | None:
         """The changes of nodes that the gateway has recorded; None where it keeps no record here."""
-        type_ = self._catalogue.types.get(EVENTS)
-        if type_ is None or self._missing.table(type_):
+        type_ = self._catalogue.record
+        if self._missing.table(type_):
             return None
         bind = sql.Binds()
         by_id = {node.id: node for node in nodes}

@@ -1,4 +1,5 @@
-"""The groups of the data dictionary: each model declares the one that it belongs to, as ``__group__``."""
+"""What models declare of themselves: the group that they belong to (``__group__``), what is told of them live
+(``__topic__``)."""
 
 from __future__ import annotations
 
@@ -22,3 +23,10 @@ class Group(StrEnum):
     FEAST_TRACKING = "feast_tracking"
     CAUSAL_DISCOVERY = "causal_discovery"
     COHORT_CONSTRUCTOR = "cohort_constructor"
+
+
+class LiveTopic(StrEnum):
+    """A topic of the live log; one model has the rows that it tells of. The value is what the log calls it."""
+
+    LIFECYCLE = "lifecycle"
+    ALERTS = "alerts"
