@@ -30,12 +30,12 @@ ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENTS = Path(__file__).with_name("equivalents.json")
 
 
-def every(only: str | None) -> list[Fault]:
+def every(root: Path, only: str | None) -> list[Fault]:
     """All faults, or those of the files whose path has ``only`` in it."""
     found: list[Fault] = []
-    for path in mutated(ROOT):
+    for path in mutated(root):
         if only is None or only in path:
-            found += [one for one in faults(ROOT, path) if one.operator == "sql" or not is_data(path)]
+            found += [one for one in faults(root, path) if one.operator == "sql" or not is_data(path)]
     return found
 
 
@@ -70,7 +70,7 @@ class Campaign:
 
     def tell(self, fault: Fault) -> dict[str, Any]:
         """What becomes of a fault."""
-        source = (ROOT / fault.path).read_text(encoding="utf-8")
+        source = (self.runner.copy / fault.path).read_text(encoding="utf-8")
         text = fault.applied(source)
         key = hashlib.sha256(f"{fault.path}\0{text}".encode()).hexdigest()[:16]
         before, after = changed(source, text)
@@ -177,10 +177,10 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds that one fault may take")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants")
     asked = parser.parse_args()
-    found = every(asked.only)
-    sample = drawn(found, asked.sample, asked.seed)
     results = []
     with Runner(ROOT) as runner:
+        found = every(runner.copy, asked.only)
+        sample = drawn(found, asked.sample, asked.seed)
         control = runner.run([str(find(ROOT, "aggregates"))], timeout=asked.timeout, scores={}, keeps=True)
         if control.by:
             sys.exit(f"without a fault, tests fail in the copy ({control.by}):\n{control.output}")
