@@ -99,5 +99,5 @@ CONNECTOR = "gateway_connector"
 
 def connector_of(engine: AsyncEngine) -> Connector:
     """What opens an engine's connections."""
-    connector: Connector = engine.get_execution_options()[CONNECTOR]
+    connector: Connector = engine.sync_engine.get_execution_options()[CONNECTOR]
     return connector

@@ -225,5 +225,5 @@ def follow(engine: AsyncEngine) -> None:
 
 def turns_of(engine: AsyncEngine) -> Turns:
     """The turns at an engine's connections."""
-    turns: Turns = engine.get_execution_options()[TURNS]
+    turns: Turns = engine.sync_engine.get_execution_options()[TURNS]
     return turns

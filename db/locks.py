@@ -208,5 +208,5 @@ LOCK_WAITS = "gateway_lock_waits"
 
 def lock_waits_of(engine: AsyncEngine) -> LockWaits:
     """What is known to be locked for an engine's statements."""
-    waits: LockWaits = engine.get_execution_options()[LOCK_WAITS]
+    waits: LockWaits = engine.sync_engine.get_execution_options()[LOCK_WAITS]
     return waits

@@ -16,7 +16,10 @@ class DisconnectedError(Exception):
 
 
 class Deadlines:
-    """Looks after all operations that are at work, by one timer: one for each would cost as much as a small query."""
+    """Looks after all operations that are at work, by one timer; only those that take long have one of their own.
+
+    Setting and taking back a timer for each would cost ten times as much, and most need none.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -35,59 +38,56 @@ class Deadlines:
 class Deadline:
     """Ends the block when its time is over, or when the client goes away once ``client_left`` is set.
 
-    What runs inside is cancelled, and with it the statement that Postgres is working on.
+    What runs inside is cancelled by an ``asyncio.timeout``, and with it the statement that Postgres is working on.
 
     Raises:
         TimeoutError: It took too long.
         DisconnectedError: The client is gone.
     """
 
-    __slots__ = ("_cancelled_before", "_deadlines", "_end", "_started", "_task", "_watching", "client_left")
+    __slots__ = ("_deadlines", "_is_left", "_started", "_timeout", "_watching", "client_left")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.client_left: Callable[[], Awaitable[object]] | None = None
         """Returns once nobody waits for the answer any more; it is awaited where an answer takes long."""
         self._deadlines = deadlines
-        self._end: type[Exception] | None = None
-        """What has ended it."""
+        self._timeout = asyncio.timeout(None)
+        self._is_left = False
         self._watching: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None  # noqa: S101 - requests are answered in tasks
-        self._task = task
-        self._cancelled_before = task.cancelling()
-        self._started = loop.time()
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._started = asyncio.get_running_loop().time()
         deadlines = self._deadlines
         deadlines.held.add(self)
         if deadlines.timer is None:
             deadlines.look()
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines.held.discard(self)
         if self._watching:
             self._watching.cancel()
-        if self._end is not None:
-            only_ours = self._task.uncancel() <= self._cancelled_before
-            if only_ours and kind is asyncio.CancelledError:
-                raise self._end from error
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as over:
+            if self._is_left:
+                raise DisconnectedError from over
+            raise
 
     def look(self, now: float) -> None:
-        """Ends it if its time is over, and has the client watched if that takes longer."""
-        if now - self._started >= self._deadlines.seconds:
-            self._over(TimeoutError)
-        elif self.client_left is not None and self._watching is None and now - self._started >= LOOK_AFTER:
+        """Sets the timer of one that is still at work, and has the client watched if that takes longer."""
+        if now == self._started or self._timeout.expired():
+            return
+        if self._timeout.when() is None:
+            self._timeout.reschedule(self._started + self._deadlines.seconds)
+        if self.client_left is not None and self._watching is None and now - self._started >= LOOK_AFTER:
             self._watching = asyncio.get_running_loop().create_task(self._watch(self.client_left))
 
     async def _watch(self, client_left: Callable[[], Awaitable[object]]) -> None:
         await client_left()
-        self._over(DisconnectedError)
-
-    def _over(self, end: type[Exception]) -> None:
-        if self._end is None:
-            self._end = end
-            self._task.cancel()
+        if not self._timeout.expired():
+            self._is_left = True
+            self._timeout.reschedule(asyncio.get_running_loop().time())

@@ -159,7 +159,7 @@ class OperationService:
             RefusedError: There was too little time, or too much to do.
         """
         try:
-            with Deadline(self.deadlines) as deadline:
+            async with Deadline(self.deadlines) as deadline:
                 deadline.client_left = call.client_left
                 async with self.admission:
                     return await self.finish(planned, call)
