@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import methodcaller
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -181,15 +182,9 @@ async def within_share(
     task = asyncio.current_task() if can_end else None
     waits.running[task] = sql
     try:
-        if not waits.known and not waits.suspected:
-            return await run()
-        with waits.turn(sql) as names:
-            if names is not None:
-                raise LockedError(_ENOUGH, names)
-            return await run()
+        return await (_in_share(waits, sql, run) if waits.known or waits.suspected else run())
     except DRIVER_ERRORS as error:
-        if sqlstate(error) == LOCK_NOT_AVAILABLE:  # those who wait for the connection hear of it before they have it
-            waits.suspect(sql)
+        _suspect(waits, sql, error)
         raise
     finally:
         waits.running.pop(task, None)
@@ -207,6 +202,20 @@ def refuse_ended(waits: LockWaits) -> None:
     names = waits.why_ended()
     if names is not None:
         raise LockedError(_ENOUGH, names) from None
+
+
+async def _in_share(waits: LockWaits, sql: str, run: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Runs a statement while something is known to be locked."""
+    with waits.turn(sql) as names:
+        if names is not None:
+            raise LockedError(_ENOUGH, names)
+        return await run()
+
+
+def _suspect(waits: LockWaits, sql: str, error: BaseException) -> None:
+    """Where it waited for a lock in vain, those who wait for its connection hear of it before they have that."""
+    if isinstance(error, DRIVER_ERRORS) and sqlstate(error) == LOCK_NOT_AVAILABLE:
+        waits.suspect(sql)
 
 
 async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:
@@ -227,8 +236,9 @@ class ShortReader:
         """Where the last change of the request is in the database's log, if that is asked for."""
         self._engine = engine
         self._identity = identity
-        self._turns = turns_of(engine)
-        self._lock_waits = lock_waits_of(engine)
+        options = engine.sync_engine.get_execution_options()
+        self._turns: Turns = options[TURNS]
+        self._lock_waits: LockWaits = options[LOCK_WAITS]
         self._parallel = parallel
 
     @cached_property
@@ -268,26 +278,23 @@ class ShortReader:
         The caller says how many rows it stands for. A statement whose plan is stale is prepared again by the driver.
         """
         self.statements += 1
-        try:
-            return await self._fetch_one(sql, values, settings)
-        except LockedError as error:
-            raise await locked(error, self._engine, sql) from error
-        except asyncio.CancelledError:
-            refuse_ended(self._lock_waits)
-            raise
-
-    async def _fetch_one(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Any]:
         row: Sequence[Any]
         try:
-            begin = self._begin(settings)
+            begin = self._begin(settings) if settings or self._identity else None
             if begin is None:
-                row = await self._straight(sql, lambda driver: driver.fetchrow(sql, *values))
+                row = await self._straight(sql, methodcaller("fetchrow", sql, *values))
             else:
                 row = await self._straight(
                     sql, lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
                 )
-        except DRIVER_ERRORS as error:
-            raise translate(error) from error
+        except (LockedError, *DRIVER_ERRORS) as error:
+            meaning = translate(error)
+            if isinstance(meaning, LockedError):
+                meaning = await locked(meaning, self._engine, sql)
+            raise meaning from error
+        except asyncio.CancelledError:
+            refuse_ended(self._lock_waits)
+            raise
         return row
 
     @asynccontextmanager
@@ -318,13 +325,22 @@ class ShortReader:
     async def _straight(self, sql: str, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
         """Reads by a connection of the driver's own."""
         lent = await self._turns.borrow(self._engine)
-        try:
-            answer = await within_share(self._lock_waits, sql, partial(read, lent.driver))
+        waits, task = self._lock_waits, asyncio.current_task()
+        waits.running[task] = sql
+        try:  # as `within_share` does, without a coroutine of its own
+            try:
+                if waits.known or waits.suspected:
+                    answer = await _in_share(waits, sql, partial(read, lent.driver))
+                else:
+                    answer = await read(lent.driver)
+            finally:
+                waits.running.pop(task, None)
         except asyncio.CancelledError:
             _give_up(lent)
             self._turns.give()
             raise
         except BaseException as error:
+            _suspect(waits, sql, error)
             if isinstance(error, asyncpg.InternalClientError):
                 lent.driver.terminate()
             self._turns.give_back(lent)

@@ -39,8 +39,8 @@ class Outcome:
     errors: list[GraphQLError] = field(default_factory=list)
     compiled: int = 0
     """How many root fields a compiled statement has answered."""
-    cut: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    """How many lists were cut at a size that nobody has asked for, by their paths."""
+    cut: Counter[tuple[str, ...]] | None = None
+    """How many lists were cut at a size that nobody has asked for, by their paths; None where no list could be."""
     size: int = 0
     """Bytes of these; of the whole answer, about, once it is there."""
     fallback: str | None = None
@@ -88,7 +88,7 @@ class Execution:
     ) -> Outcome:
         outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(part))
         outcome.errors += rest.errors
-        outcome.cut += rest.cut
+        outcome.cut = (outcome.cut or Counter()) + (rest.cut or Counter())
         both = {**(outcome.data or {}), **(rest.data or {})}
         outcome.data = {key: both[key] for key in plan.keys}
         return outcome
@@ -108,11 +108,15 @@ class Execution:
             log.warning("a compiled statement failed and is answered by the loaders: %s", error)
         else:
             reader.rows += row[-1]
-            data = {}
+            data: dict[str, orjson.Fragment | None] = {}
+            size = 0
             for key, answer in zip(statement.keys, row, strict=False):  # the rows come last
-                data[key] = None if answer is None else orjson.Fragment(answer)
-            cut = statement.cut(row[-2]) if statement.lists else Counter()
-            size = sum(len(answer or b"") for answer in row[: len(statement.keys)])
+                if answer is None:
+                    data[key] = None
+                else:
+                    data[key] = orjson.Fragment(answer)
+                    size += len(answer)
+            cut = statement.cut(row[-2]) if statement.lists else None
             return Outcome(data, compiled=len(data), cut=cut, size=size)
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])

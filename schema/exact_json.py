@@ -116,14 +116,14 @@ def _no_json(name: str) -> Any:
 
 def _holds_float(value: Any) -> bool:
     pending = [value]
-    while pending:
-        one = pending.pop()
-        if isinstance(one, float):  # as which large integers are read, too
+    for one in pending:  # which grows meanwhile; every request comes by here
+        kind = type(one)
+        if kind is dict:
+            pending += one.values()
+        elif kind is list:
+            pending += one
+        elif kind is float:  # as which large integers are read, too
             return True
-        if isinstance(one, dict):
-            pending.extend(one.values())
-        elif isinstance(one, list):
-            pending.extend(one)
     return False
 
 

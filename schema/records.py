@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -97,6 +98,11 @@ class Shape:
     keys: int = 0
     """Bytes of the keys of a row in the answer, and of values as short as they can be."""
 
+    @cached_property
+    def _counted(self) -> list[tuple[int, int]]:
+        """Where the values stand that the answer has, and how often, once all that is selected is there."""
+        return [(place, self.times[name]) for place, name in enumerate(self.names) if name in self.times]
+
     def add(self, name: str, expression: str) -> None:
         if name not in self.names:
             self.names.append(name)
@@ -116,11 +122,12 @@ class Shape:
 
     def bytes(self, values: Sequence[Any]) -> int:
         """About how many bytes a row is in the answer, without what lies below it."""
-        return self.keys + sum(
-            self.times[name] * len(value)
-            for name, value in zip(self.names, values, strict=False)
-            if isinstance(value, str) and name in self.times
-        )
+        size = self.keys
+        for place, times in self._counted:
+            value = values[place]
+            if value.__class__ is str:
+                size += times * len(value)
+        return size
 
     def record(self, values: Sequence[Any]) -> Record:
         record: Record = dict(zip(self.names, values, strict=False))

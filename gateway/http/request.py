@@ -37,6 +37,8 @@ class RequestReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._marks = MARKS * settings.max_values * max(settings.max_batch, 1)
+        """As many as stand in a body of as many values as may be; a shorter one cannot hold more."""
 
     async def read(self, scope: Scope, headers: Headers, receive: Receive) -> Parameters | list[Parameters]:
         """What a request asks; a list where batches are allowed and one was sent.
@@ -49,7 +51,8 @@ class RequestReader:
         if method == "POST":
             try:
                 _require_json(headers.get(b"content-type", b""))
-                _require_plain(headers.get(b"content-encoding", b""))
+                if (coding := headers.get(b"content-encoding")) is not None:
+                    _require_plain(coding)
             except RefusedError:
                 await self.linger(receive)
                 raise
@@ -88,9 +91,8 @@ class RequestReader:
         raise RefusedError(403, request_error(ErrorCode.CROSS_SITE, message))
 
     def _json(self, raw: bytes, where: str) -> Any:
-        limit = self._settings.max_values * max(self._settings.max_batch, 1)
-        if exact_json.holds_more(raw, MARKS * limit):
-            raise RefusedDocumentError(too_many_values(f"{where[0].upper()}{where[1:]} holds", limit))
+        if len(raw) > self._marks and exact_json.holds_more(raw, self._marks):
+            raise RefusedDocumentError(too_many_values(f"{where[0].upper()}{where[1:]} holds", self._marks // MARKS))
         try:
             return exact_json.loads(raw)
         except orjson.JSONDecodeError as error:
@@ -127,7 +129,9 @@ class RequestReader:
             received += len(part)
             if received <= limit:
                 body += part
-            more = message.get("more_body", False) and received <= LINGER * limit
+            if not message.get("more_body"):
+                break
+            more = received <= LINGER * limit
         if received > limit or size > limit:
             raise self._too_large(413, max(size, received))
         return body

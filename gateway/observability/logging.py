@@ -39,10 +39,13 @@ class JsonFormatter(logging.Formatter):
         return _as_line(entry)
 
 
+_AS_LINE = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
 def _as_line(entry: dict[str, Any]) -> str:
     """An entry as JSON, whatever is in it: half a surrogate, a number of many digits, keys that are no texts."""
     try:
-        return orjson.dumps(entry, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(entry, default=str, option=_AS_LINE).decode()
     except TypeError:
         return json.dumps(entry, default=str, skipkeys=True)
 

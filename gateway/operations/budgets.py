@@ -49,8 +49,8 @@ def account(caller: str, address: str | None) -> str:
 
 def used(rows: int, size: int, seconds: float) -> int:
     """What a request has used, in points: by the rows that it read, the bytes of its answer or its time."""
-    late = int(max(seconds - FREE_SECONDS, 0.0) * POINTS_PER_SECOND)
-    return max(rows, size // BYTES_PER_POINT, late, 1)
+    points = max(rows, size // BYTES_PER_POINT, 1)
+    return points if seconds <= FREE_SECONDS else max(points, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 
 
 class Left(NamedTuple):

@@ -38,27 +38,39 @@ def parameters_of(given: Any, settings: Settings) -> Parameters:
     """
     if not isinstance(given, dict):
         raise bad_request('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
+    query, variables = given.get("query"), given.get("variables")
+    if len(given) == 2 and type(query) is str and type(variables) is dict:  # as most are
+        document_id = hash_ = after = operation_name = None
+    else:
+        _check_types(given)
+        document_id, hash_, after = _named(given)
+        operation_name = given.get("operationName") or None
+        if operation_name:
+            _short("operationName", operation_name)
+    is_text = isinstance(query, str) and query and not query.isspace()
+    if not is_text and (query is not None or not (document_id or hash_)):
+        raise bad_request("The parameter query is missing; it is the GraphQL document, a string.")
+    if variables:
+        check_values(variables, settings)
+    return Parameters(query, operation_name, variables or {}, document_id, hash_, after)
+
+
+def _check_types(given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value is not None and name in _TYPES and not isinstance(value, _TYPES[name]):
             what = "a string" if _TYPES[name] is str else "an object"
             raise bad_request(f"The parameter {name} must be {what} or null.")
+
+
+def _named(given: dict[str, Any]) -> tuple[str | None, str | None, int | None]:
+    """The id and the hash of the document, and the position, where they are given."""
     document_id = hash_ = after = None
     if named := given.get("documentId"):
         document_id = _short("documentId", named.removeprefix("sha256:")) or None
     if extensions := given.get("extensions"):
         hash_ = _hash(extensions)
         after = _position(extensions.get("position"))
-    query = given.get("query")
-    is_text = isinstance(query, str) and query and not query.isspace()
-    if not is_text and (query is not None or not (document_id or hash_)):
-        raise bad_request("The parameter query is missing; it is the GraphQL document, a string.")
-    operation_name = given.get("operationName") or None
-    if operation_name:
-        _short("operationName", operation_name)
-    variables = given.get("variables") or {}
-    if variables:
-        check_values(variables, settings)
-    return Parameters(query, operation_name, variables, document_id, hash_, after)
+    return document_id, hash_, after
 
 
 def bad_request(message: str) -> RefusedError:

@@ -34,6 +34,17 @@ class EndedError(Exception):
     """A request that came behind the last one of its connection, and is not answered."""
 
 
+def is_plain(version: str, url: bytes, headers: Headers) -> bool:
+    """Whether the head of a request that asks for no other protocol is as most are: :func:`target` keeps its URL."""
+    return (
+        version == "1.1"
+        and b"," not in headers.get(b"host", b",")
+        and b"transfer-encoding" not in headers
+        and url.startswith(b"/")
+        and len(url) <= MAX_URL
+    )
+
+
 def target(method: bytes, version: str, url: bytes, headers: Headers) -> bytes:
     """The target of a request, as a path and a query.
 

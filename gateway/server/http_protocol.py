@@ -15,7 +15,7 @@ import orjson
 from starlette.types import ASGIApp, Message
 
 from gateway.adapters.uvicorn import STATUS_LINE, HttpProtocol, RequestResponseCycle
-from gateway.http.headers import headers_of
+from gateway.http.headers import Headers, headers_of
 from gateway.server.framing import (
     BAD,
     HEAD_TOO_LARGE,
@@ -25,6 +25,7 @@ from gateway.server.framing import (
     EndedError,
     RefusedHeadError,
     asks_for_socket,
+    is_plain,
     target,
     without_upgrade,
 )
@@ -83,7 +84,10 @@ class Connection(HttpProtocol):
         if self._ended:
             return
         self.stop_keep_alive()
-        self._feed(data)
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError) as stop:
+            self._stopped(stop, data)
         if self._ended or self._becomes_socket:
             return
         if self._in_head:  # then all that came since it began belongs to it
@@ -92,27 +96,30 @@ class Connection(HttpProtocol):
                 self._refuse(*URL_TOO_LONG)
             elif self._head > MAX_HEAD:
                 self._refuse(*HEAD_TOO_LARGE)
-        elif not self._is_answering and not self.transport.is_closing():  # empty lines, which begin no request
+        elif ((running := self._running) is None or running.response_complete) and not self.transport.is_closing():
+            # empty lines, which begin no request
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]
-            if self._again is not None:
-                head, self._again, self._alone = self._again, None, True
-                self.parser = httptools.HttpRequestParser(self)
-                self._feed(head + rest)
-            elif rest:
-                self._becomes_socket = False
-                self._refuse(BAD, "Who asks for a WebSocket waits for the answer before it sends anything.")
-            else:
-                self.handle_websocket_upgrade()
-        except httptools.HttpParserError as error:
-            self._break_off(error)
+    def _stopped(self, stop: httptools.HttpParserUpgrade | httptools.HttpParserError, data: bytes) -> None:
+        """The parser reads no further: another protocol is asked for, or what has come is refused."""
+        if not isinstance(stop, httptools.HttpParserUpgrade):
+            self._break_off(stop)
+            return
+        rest = data[stop.args[0] :]
+        if self._again is not None:
+            data, self._again, self._alone = self._again + rest, None, True
+            self.parser = httptools.HttpRequestParser(self)
+            try:
+                self.parser.feed_data(data)
+            except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
+                self._stopped(error, data)
+        elif rest:
+            self._becomes_socket = False
+            self._refuse(BAD, "Who asks for a WebSocket waits for the answer before it sends anything.")
+        else:
+            self.handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         if self._last:
@@ -123,21 +130,33 @@ class Connection(HttpProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         scope: Any = self.scope
-        method, version, headers = self.parser.get_method(), self.parser.get_http_version(), headers_of(scope)
-        self.url = target(method, version, self.url, headers)
-        if self.parser.should_upgrade():
-            self._becomes_socket = asks_for_socket(method, version, headers) and not self._is_answering
-            if not self._becomes_socket:
-                self._again = without_upgrade(method, version, self.url, self.headers)
+        parser, headers = self.parser, headers_of(scope)
+        upgrades = parser.should_upgrade()
+        if upgrades or not is_plain(parser.get_http_version(), self.url, headers):
+            self._look_closely(headers, upgrades=upgrades)
+            if self._again is not None:
                 return
-        if version == "1.0":
-            self.expect_100_continue = False
         super().on_headers_complete()
         if self._becomes_socket:
             return
         if self._alone:
             last(self.cycle, self)
         self._last = not self.cycle.keep_alive
+
+    def _look_closely(self, headers: Headers, *, upgrades: bool) -> None:
+        """Looks at a head that is not as most are.
+
+        Raises:
+            RefusedHeadError: It is refused.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.url = target(method, version, self.url, headers)
+        if upgrades:
+            self._becomes_socket = asks_for_socket(method, version, headers) and not self._is_answering
+            if not self._becomes_socket:
+                self._again = without_upgrade(method, version, self.url, self.headers)
+        if version == "1.0":
+            self.expect_100_continue = False
 
     def on_message_complete(self) -> None:
         if self._again is None:

@@ -79,14 +79,13 @@ class MetricsBeside:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         server = scope.get("server")
-        if server and self._is_here(*server):
+        if server and server[1] == self._port and self._is_here(server[0]):
             return self._tell(scope, receive, send)
         return self._app(scope, receive, send)
 
-    def _is_here(self, host: str, port: int) -> bool:
-        """Whether a connection with this end of ours was let in here: no other socket listens at the same address."""
-        same = host == self._host or (self._host in _ALL_HOSTS and (":" in host) == (":" in self._host))
-        return port == self._port and same
+    def _is_here(self, host: str) -> bool:
+        """Whether a connection to the port at this end of ours was let in here: no other socket listens at it."""
+        return host == self._host or (self._host in _ALL_HOSTS and (":" in host) == (":" in self._host))
 
     async def _tell(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
