@@ -98,6 +98,11 @@ class KnownOperation:
         """The variables that are objects of the schema's types, or lists of them."""
         self._shaped = [(name, type_) for name, type_ in self.types if not _has_one_shape(type_)]
 
+    def size_with(self, values: VariableValues) -> int:
+        """Characters of its text, and as many as there are values in those of its variables that are objects; large
+        where others should have their turn meanwhile."""
+        return self.size + sum(_extent(values.coerced.get(name)) for name, _ in self.objects)
+
     def key(self, variables: Variables, reads: Missing) -> Hashable:
         """What a plan is kept by; ``reads`` says what the caller may read."""
         shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self._shaped])
@@ -219,16 +224,20 @@ class Plans:
     def kept(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int] | None:
         """The plan for an operation with these variables, and its price, for a caller who finds this missing.
 
+        None where there is none, or where the price is to be worked out anew for a large operation.
+
         Raises:
             GraphQLError: A limit refuses the operation, or an argument cannot be read.
         """
         key = known.key(values.coerced, reads)
         kept = self._kept.get(key)
-        if kept is None:
+        if kept is None or (kept.cost is None and known.size_with(values) >= MANY):
             return None
         self._kept.move_to_end(key)
         self.hits += 1
-        return kept.plan, self._price(kept, values, reads) if kept.cost is None else kept.cost
+        if kept.cost is None:
+            return kept.plan, self._priced(kept, self._cost(known, values, reads))
+        return kept.plan, kept.cost
 
     async def made(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
         """The same for one that is not kept: then it is. A large operation is worked on beside the event loop.
@@ -236,8 +245,14 @@ class Plans:
         Raises:
             GraphQLError: A limit refuses the operation, or an argument cannot be read.
         """
+        size = known.size_with(values)
+        key = known.key(values.coerced, reads)
+        if kept := self._kept.get(key):
+            self._kept.move_to_end(key)
+            self.hits += 1
+            return kept.plan, self._priced(kept, await aside(size, self._cost, known, values, reads))
         self.misses += 1
-        plan, pins, cost = await aside(known.size, self._make, known, values, reads)
+        plan, pins, cost = await aside(size, self._make, known, values, reads)
         known.pins |= pins
         kept = Kept(known, plan, None)
         self._keep(known.key(values.coerced, reads), kept)
@@ -248,8 +263,8 @@ class Plans:
         for kept in self._kept.values():
             kept.cost = None
 
-    def _price(self, kept: Kept, values: VariableValues, reads: Missing) -> int:
-        return self._priced(kept, self._measure(self._operation(kept.known, values), reads))
+    def _cost(self, known: KnownOperation, values: VariableValues, reads: Missing) -> int:
+        return self._measure(self._operation(known, values), reads)
 
     def _priced(self, kept: Kept, cost: int) -> int:
         """Keeps the price with a plan, unless it may depend on more of the variables than the plan does."""
@@ -353,6 +368,19 @@ def _opened(type_: Any, name: str, value: Any, read: Callable[[Variables], Any])
             key: _opened(type_.fields[key].type, f"{name}.{key}", item, _item(read, key)) for key, item in value.items()
         }
     return Place(name, read)
+
+
+def _extent(value: Any) -> int:
+    """How many values a value has in it, as far as it matters."""
+    pending = [value]
+    for one in pending:
+        if isinstance(one, dict):
+            pending += one.values()
+        elif isinstance(one, list):
+            pending += one
+        if len(pending) > MANY:
+            break
+    return len(pending)
 
 
 def _item(read: Callable[[Variables], Any], key: Any) -> Callable[[Variables], Any]:

@@ -40,6 +40,13 @@ class Turns:
         self._one = asyncio.Lock()
         self._since = 0.0
 
+    async def one(self) -> None:
+        """Waits for the turn of a piece of work that follows at once: many that are ready together take turns."""
+        async with self._one:
+            if perf_counter() - self._since > SLICE:
+                await asyncio.sleep(0)
+                self._since = perf_counter()
+
     async def each(self, items: Iterable[T], work: Callable[[int, T], None]) -> None:
         """Does a piece of work for each item with its place, in as many slices as it takes."""
         async with self._one:
@@ -113,6 +120,7 @@ class Loader(Generic[Key, Value]):
 
     async def _read(self) -> None:
         await self._level.through()
+        await turns().one()  # there may be thousands at one level, each with a statement of its own
         keys, self._asked = self._asked, []
         values: Sequence[Value | Exception]
         try:

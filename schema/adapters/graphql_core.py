@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from graphql.execution.collect_fields import FieldDetailsList
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValueSource
 
-__all__ = ["FieldDetailsList", "GraphQLVariableSignature", "VariableValueSource", "get_variable_signature"]
+__all__ = [
+    "FieldDetailsList",
+    "GraphQLVariableSignature",
+    "GroupedFieldSet",
+    "VariableValueSource",
+    "get_variable_signature",
+]
