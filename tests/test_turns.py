@@ -76,6 +76,42 @@ async def test_keys_of_a_level_are_one_load_and_errors_are_their_own() -> None:
     assert [str(one) for one in found] == ["0", "odd", "20", "odd", "20"]
 
 
+async def test_loads_that_are_ready_together_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of a thousand lists below one object has a statement of its own, to be put together and sent."""
+    monkeypatch.setattr("schema.turns.SLICE", 0.0)
+    rounds, begun = 0, []
+
+    async def tick() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    async def load(keys: list[int]) -> list[int | Exception]:
+        begun.append(rounds)
+        return list(keys)
+
+    ticking, level = asyncio.ensure_future(tick()), Level()
+    with level.working():
+        futures = [Loader(load, level).load(place) for place in range(50)]
+    assert await asyncio.gather(*futures) == list(range(50))
+    ticking.cancel()
+    assert len(set(begun)) > 40
+
+
+async def test_fields_of_a_wide_object_are_one_object(loaders: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun a few at a time, they come in their order, are read together, and fail as they would."""
+    fields = " ".join(f"a{at}: id b{at}: experiment {{ id }} c{at}: deployments {{ totalCount }}" for at in range(8))
+    query = f"""{{ models(first: 3) {{ nodes {{ {fields} bad: deployments(after: "no") {{ totalCount }} }} }} }}"""
+    expected = await loaders.ask(query)
+    monkeypatch.setattr("schema.execution.FIELDS_AT_ONCE", 2)
+    found = await loaders.ask(query)
+    assert orjson.dumps(found["data"]) == orjson.dumps(expected["data"])
+    assert len(found["data"]["models"]["nodes"][0]) == 25
+    assert [error["path"] for error in found["errors"]] == [error["path"] for error in expected["errors"]]
+    assert found["extensions"]["cost"]["statements"] == expected["extensions"]["cost"]["statements"]
+
+
 async def test_what_takes_long_is_worked_out_in_a_thread() -> None:
     assert await aside(MANY - 1, threading.current_thread) is threading.main_thread()
     assert await aside(MANY, threading.current_thread) is not threading.main_thread()
@@ -143,3 +179,32 @@ async def test_a_large_operation_is_planned_beside_the_loop(
         assert where[-1] is threading.main_thread()
         assert len(plans) == 2
         assert plans._size == sum(kept.size for kept in plans._kept.values())
+
+
+async def test_the_price_of_what_is_large_is_worked_out_beside_the_loop(
+    demo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the compiler it is not kept: it may depend on any variable. Large is a text, or what is in variables."""
+    lists = " ".join(f"a{place}: deployments(first: $n) {{ totalCount }}" for place in range(40))
+    wide = f"query ($n: Int) {{ models(first: $n) {{ nodes {{ ...Many }} }} }} fragment Many on Model {{ {lists} }}"
+    many = {"or": [{"modelName": {"eq": "a"}}] * 900}
+    where: list[threading.Thread] = []
+    async with serving(demo_database.gateway_url, compiler=False) as client:
+        plans = client.app.state.graphql.plans
+        measure = plans._measure
+
+        def seen(*args: Any) -> int:
+            where.append(threading.current_thread())
+            price: int = measure(*args)
+            return price
+
+        monkeypatch.setattr(plans, "_measure", seen)
+        assert await client.data(FILTERED, w={"or": many["or"][:2]})
+        assert where == [threading.main_thread()]
+        where.clear()
+        costs = [(await client.ask(wide, n=n))["extensions"]["cost"]["requested"] for n in (1, 2, 1)]
+        assert costs[0] == costs[2] < costs[1]
+        for _ in range(2):
+            assert await client.data(FILTERED, w=many)
+        assert len(where) == 5
+        assert threading.main_thread() not in where
