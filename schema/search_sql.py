@@ -78,8 +78,8 @@ def _with_typo(word: str) -> str:
     half = len(word) // 2
     if len(word) < _TWICE_FROM:
         return f" (?:{_one_typo(word)})" + ("" if len(word) >= _PREFIX_FROM else "(?: |$)")
-    exchanged = word[: half - 1] + word[half] + word[half - 1] + word[half + 1 :]
-    return f" (?:(?:{_one_typo(word[:half])})(?:{_one_typo(word[half:])})|{exchanged})"
+    # Letters that are exchanged where the halves meet are another letter in each of them.
+    return f" (?:{_one_typo(word[:half])})(?:{_one_typo(word[half:])})"
 
 
 def _one_typo(part: str) -> str:

@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -65,7 +66,7 @@ class Campaign:
         self.done: dict[str, dict[str, Any]] = {}
         if self._results.exists():
             kept = [json.loads(line) for line in self._results.read_text().splitlines()]
-            self.done = {one["key"]: one for one in kept}
+            self.done = {one["key"]: one for one in kept if one["by"] != "time"}
         self._stands: dict[str, bool] = {}
 
     def tell(self, fault: Fault) -> dict[str, Any]:
@@ -177,6 +178,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds that one fault may take")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # what a run has made is taken away
     results = []
     with Runner(ROOT) as runner:
         found = every(runner.copy, asked.only)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 READS = ("selection", "paging", "bad_input", "values")
 CHANGES = ("special_changes", "boundaries", "changes", "stamps", "lifecycles")
-QUESTIONS = ("questions", "boundaries", "oracle_questions", "views", "causal_gate")
+QUESTIONS = ("boundaries", "oracle_questions", "questions", "views", "causal_gate")
 LINEAGE = ("oracle_lineage", "lineage_answers", "lineage", "lineage_limits", "lineage_links")
 PRICES = ("prices", "costs", "answer_size", "dear", "bad_input")
 
@@ -64,10 +64,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "own": ("attached_changes", "own_tables", "live", "audit"),
     "catalogue": ("architecture", "paging", "indexes", "every_table", "own_platform"),
     "g00_common": ("sql_behaviour", "changes"),
-    "g01_mlops_core": ("sql_behaviour", "questions", "lineage_links", "special_changes"),
-    "g02_causal_validation": ("sql_behaviour", "causal_gate", "questions"),
-    "g03_digital_twin": ("sql_behaviour", "special_changes", "questions"),
-    "g07_model_monitoring": ("sql_behaviour", "questions", "views", "special_changes"),
+    "g01_mlops_core": ("oracle_questions", "sql_behaviour", "boundaries", "lineage_links"),
+    "g02_causal_validation": ("sql_behaviour", "causal_gate"),
+    "g03_digital_twin": ("sql_behaviour", "special_changes"),
+    "g07_model_monitoring": ("oracle_questions", "sql_behaviour", "views", "boundaries"),
     "g08_ab_testing": ("sql_behaviour", "questions"),
     "g14_cohort_constructor": ("sql_behaviour", "questions"),
 }

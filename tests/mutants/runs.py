@@ -121,14 +121,18 @@ class Runner:
         if pid == 0:
             self._child(tests, scores, skipped, told, output, keeps=keeps, builds=builds)
         status = None
-        while time.monotonic() - started < timeout:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                break
-            time.sleep(0.05)
-        else:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        try:
+            while time.monotonic() - started < timeout:
+                ended, found = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    status = found
+                    break
+                time.sleep(0.05)
+        finally:  # its time is over, or ours
+            if status is None:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        if status is None:
             self.clean()
             return Run("time", time.monotonic() - started)
         seconds = time.monotonic() - started
@@ -148,6 +152,7 @@ class Runner:
         code = 1
         try:
             os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with output.open("w") as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
