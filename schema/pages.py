@@ -11,25 +11,42 @@ Postgres folds a query that is used once into its place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from schema import aggregates, cursors, sql
 from schema.arguments import bound
 from schema.catalogue import Type
-from schema.lists import Slice
+from schema.indexes import Indexes
+from schema.lists import Lists, Slice
 from schema.nearest import Similarity
 from schema.selection import Selection, is_unsized, node_selections
-from schema.statements import NotCompilableError, Object, Query
-
-if TYPE_CHECKING:
-    from schema.compiler import Compiler
-
+from schema.statements import InlineBinds, NotCompilableError, Object, Query
 
 CURSOR = 120
 """Bytes of a cursor in an answer."""
+
+
+class Rows(Protocol):
+    """What a page needs of the compiler that it is made for: names, values, and the fields of its rows."""
+
+    most: int
+    indexes: Indexes
+    bind: InlineBinds
+    lists: Lists
+    tells: bool
+
+    @property
+    def silent(self) -> str: ...
+    def told(self, made: Object, *own: str) -> str: ...
+    def cut(self, connection: Selection, condition: str) -> str: ...
+    def object(self, type_: Type, selection: Selection, row: str) -> Object: ...
+    def need(self, type_: Type, columns: Iterable[str]) -> None: ...
+    def columns(self, type_: Type, selections: Iterable[Selection]) -> list[str]: ...
+    def filters(self, type_: Type, where: Any) -> list[str]: ...
+    def alias(self, letter: str) -> str: ...
 
 
 class Page:
@@ -47,7 +64,7 @@ class Page:
     _read = "0"
     """Rows that are read for the connection beside those in it, as SQL."""
 
-    def __init__(self, compiler: Compiler, type_: Type, selection: Selection) -> None:
+    def __init__(self, compiler: Rows, type_: Type, selection: Selection) -> None:
         self._compiler = compiler
         self._bind = compiler.bind
         self._type = type_
@@ -205,7 +222,7 @@ class ListPage(Page):
     """A page of a table's rows in an order, of all of them or of those that fulfil ``on``."""
 
     def __init__(
-        self, compiler: Compiler, type_: Type, selection: Selection, slice_: Slice, on: Sequence[str] = ()
+        self, compiler: Rows, type_: Type, selection: Selection, slice_: Slice, on: Sequence[str] = ()
     ) -> None:
         super().__init__(compiler, type_, selection)
         self._slice = slice_
@@ -293,9 +310,7 @@ class NearestPage(Page):
 
     _ends = True
 
-    def __init__(
-        self, compiler: Compiler, similarity: Similarity, selection: Selection, arguments: dict[str, Any]
-    ) -> None:
+    def __init__(self, compiler: Rows, similarity: Similarity, selection: Selection, arguments: dict[str, Any]) -> None:
         super().__init__(compiler, similarity.type, selection)
         self._similarity = similarity
         self._search = search = similarity.search(arguments, compiler.indexes)
