@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,60 @@ from schema.schema import build
 ROOT = Path(__file__).parent.parent
 ALLOWED = {"db": {"db"}, "schema": {"schema", "db"}, "gateway": {"gateway", "schema", "db"}}
 MODULES = [(room, path) for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py"))]
+
+ROOMS = {
+    "db": (
+        "adapters", "base", "models", "engine", "embedded", "store", "seed", "migrations", "attach", "demo",
+    ),
+    "schema": (
+        "adapters", "error_codes", "errors", "catalogue", "scopes", "sql", "search", "execution", "graph", "changes", "lineage",
+        "fields", "subscriptions", "schema", "runner",
+    ),
+    "gateway": (
+        "adapters", "context", "settings", "database", "auth", "operations", "subscriptions", "http", "websocket",
+        "observability", "app", "server", "doctor", "cli",
+    ),
+}  # fmt: skip
+"""The rooms of each floor: a module uses its own room and those before it."""
+
+ROOM_OF = {
+    "db": {
+        "base": "effects footprints lifecycle lineage views",
+        "engine": "connector constraints errors lending locks pooled postgres_url replica session timelines "
+        "transaction",
+        "embedded": "embedded_lock embedded_process",
+        "store": "documents live role roles tokens",
+        "migrations": "setup",
+        "attach": "attach_catalog attach_compare attach_fields attach_report attach_triggers checkup detach facts own "
+        "shape vectors",
+    },
+    "schema": {
+        "catalogue": "exact_json ids kinds records scalars selection sizes",
+        "sql": "aggregates arguments cursors every_list filters indexes lists orders places",
+        "search": "nearest search_sql",
+        "execution": "compiler explain input_errors loaders pages plans similarity statements turns",
+        "graph": "inputs types fields.root_field",
+        "runner": "answers",
+    },
+}
+"""The rooms of modules that do not stand in a package of that name."""
+
+UPSTAIRS = {
+    "gateway.settings -> gateway.auth.roles",
+    "gateway.operations.deadline -> gateway.http.request",
+    "gateway.operations.persisted -> gateway.http.request",
+    "gateway.http.endpoint -> gateway.observability.logging",
+    "gateway.http.endpoint -> gateway.observability.request_log",
+    "gateway.http.response -> gateway.server.http_protocol",
+    "gateway.websocket.operations -> gateway.observability.logging",
+}
+"""Imports of a later room that are still there. There must be no others."""
+
+CIRCLE = {
+    "gateway.http.endpoint", "gateway.observability.request_log", "gateway.observability.tracing",
+    "gateway.websocket.operations",
+}  # fmt: skip
+"""Modules that still import each other in a circle. There must be no others."""
 
 
 def imported(path: Path) -> set[str]:
@@ -84,6 +139,82 @@ def test_private_names_are_found_in_classes() -> None:
     )
     assert "_schema" in str(private_names.in_classes("schema.adapters.strawberry"))
     assert private_names.in_source("self._own, cls._own, super()._own, row._asdict(), value.__class__") == []
+
+
+def modules() -> dict[str, Path]:
+    """The files of all modules, by the modules' names."""
+    paths = [path for floor in ALLOWED for path in (ROOT / floor).rglob("*.py")]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Which modules of ours each one imports: inside of functions and for the checker of types, too."""
+    known = modules()
+
+    def module(name: str) -> str | None:
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    found: dict[str, set[str]] = {}
+    for name, path in known.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        found[name] = {used for one in names if (used := module(one)) and used != name}
+    return found
+
+
+def place(name: str) -> tuple[str, int] | None:
+    """The floor of a module and the place of its room; None for a floor itself."""
+    floor, _, rest = name.partition(".")
+    if not rest:
+        return None
+    listed = {one: room for room, ones in ROOM_OF.get(floor, {}).items() for one in ones.split()}
+    room = listed.get(rest) or listed.get(rest.split(".")[0]) or rest.split(".")[0]
+    assert room in ROOMS[floor], f"{name} stands in no room of ROOMS"
+    return floor, ROOMS[floor].index(room)
+
+
+def test_rooms_are_used_in_their_order() -> None:
+    found = set()
+    for name, used in graph().items():
+        here = place(name)
+        for one in used:
+            there = place(one)
+            if here and there and here[0] == there[0] and here[1] < there[1]:
+                found.add(f"{name} -> {one}")
+    assert found <= UPSTAIRS, f"these import a room that comes after theirs: {sorted(found - UPSTAIRS)}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    edges = graph()
+
+    def reached(start: str) -> set[str]:
+        found, left = set(), [start]
+        while left:
+            for one in edges[left.pop()] - found:
+                found.add(one)
+                left.append(one)
+        return found
+
+    circular = {name for name in edges if name in reached(name)}
+    assert circular <= CIRCLE, f"these import each other in a circle: {sorted(circular - CIRCLE)}"
+
+
+def test_packages_hold_a_docstring_that_says_what_is_in_the_room() -> None:
+    """And import nothing, so that no module brings its whole room with it; those that register something are named."""
+    registering = {"db.models", "db.demo", "schema.changes.effects", "gateway.cli"}
+    for name, path in modules().items():
+        if path.name != "__init__.py" or name in registering:
+            continue
+        tree = ast.parse(path.read_text())
+        assert len(tree.body) == 1, name
+        assert ast.get_docstring(tree), name
 
 
 def test_the_committed_schema_is_current() -> None:
