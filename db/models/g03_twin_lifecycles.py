@@ -110,7 +110,9 @@ RECORDING_ACTUAL_EFFECT = Effect(
             "TwinFidelity",
             columns=_OUTCOME,
             added=("simulation_id", "simulated_ate", "simulated_ci_lower", "simulated_ci_upper", *_OUTCOME),
+            triggered=("prediction_error", "absolute_error", "ci_coverage", "fidelity_grade", "validated_at"),
         ),
+        Writes("TwinModel", triggered=("fidelity_score", "fidelity_sample_count", "last_fidelity_update")),
     ),
     locks=("TwinSimulation", "TwinModel"),
 )

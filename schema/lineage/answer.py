@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from db.lineage import LineageKind
 from schema.errors import lacks
 from schema.lineage.edges import End, edges
 from schema.lineage.statements import Branch, Spot, nulls
-from schema.lineage.walk import UPSTREAM, Expansion, Found, Question, Walked
+from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Expansion, Found, Question, Walked
 
 COUNTED = 1000
 """How far degrees and what remains are counted unless more is asked for; more is said to be more."""
@@ -24,6 +24,21 @@ class Link:
     upstream: str
     downstream: str
     kind: LineageKind
+
+
+Adjacent = dict[str, list[tuple[str, Link]]]
+"""The edges of each node, with the node at the other end."""
+
+
+def adjacent(links: Iterable[Link], direction: str = BOTH) -> Adjacent:
+    """The edges that lead on from each node in a direction, in the order of the edges; nodes without one are not in."""
+    found: Adjacent = {}
+    for link in links:
+        if direction != UPSTREAM:
+            found.setdefault(link.upstream, []).append((link.downstream, link))
+        if direction != DOWNSTREAM:
+            found.setdefault(link.downstream, []).append((link.upstream, link))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,7 @@ def assemble(walked: Walked, question: Question, types: Collection[str] | None, 
                 links.setdefault(_link(expansion.end, expansion.spot.id, neighbour.id), expansion.end.closes_loop)
         if cut_at is not None:
             cuts.append(_cut(walked, question, expansion, cut_at))
-    _mark_cycles(links, [node.id for node in kept], against=question.direction == UPSTREAM)
+    _mark_cycles(links, [node.id for node in kept], UPSTREAM if question.direction == UPSTREAM else DOWNSTREAM)
     shown = [node for node in kept if types is None or node.type in types]
     visible = {node.id for node in shown}
     others = walked.known.keys() | elsewhere
@@ -114,22 +129,16 @@ def _cut(walked: Walked, question: Question, expansion: Expansion, place: int) -
     return Cut(expansion.end, spot, expansion.depth, limit)
 
 
-def _mark_cycles(links: dict[Link, bool], roots: Sequence[str], *, against: bool) -> None:
+def _mark_cycles(links: dict[Link, bool], roots: Sequence[str], direction: str) -> None:
     """Marks the edges that lead back onto the path, depth first from the starts; without them there is no cycle.
 
-    ``against``: edges are followed from their downstream end, as an upstream walk does. Edges that close a loop of the
-    platform are marked already.
+    Edges are followed in the walk's direction; those that close a loop of the platform are marked already.
     """
-    following: dict[str, list[tuple[str, Link]]] = {}
-    for link, closes in links.items():
-        here, there = (link.downstream, link.upstream) if against else (link.upstream, link.downstream)
-        following.setdefault(here, [])
-        following.setdefault(there, [])
-        if not closes:
-            following[here].append((there, link))
+    following = adjacent((link for link, closes in links.items() if not closes), direction)
     done: set[str] = set()
     on_path: set[str] = set()
-    for root in [*roots, *following]:
+    ends = [one for link in links for one in (link.upstream, link.downstream)[:: -1 if direction == UPSTREAM else 1]]
+    for root in [*roots, *ends]:
         if root in done or root not in following:
             continue
         path: list[tuple[str, Iterator[tuple[str, Link]]]] = [(root, iter(following[root]))]
@@ -145,7 +154,7 @@ def _mark_cycles(links: dict[Link, bool], roots: Sequence[str], *, against: bool
                 links[step[1]] = True
             elif step[0] not in done:
                 on_path.add(step[0])
-                path.append((step[0], iter(following[step[0]])))
+                path.append((step[0], iter(following.get(step[0], ()))))
 
 
 def fitted(

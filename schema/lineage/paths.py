@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from schema.lineage.answer import Link
+from schema.lineage.answer import Adjacent, Link, adjacent
 
 STEPS = 200_000
 """How many edges are tried before the search is given up, where many of them lead nowhere."""
@@ -23,10 +23,6 @@ class GivenUpError(Exception):
     """Too many edges were tried."""
 
 
-Following = Mapping[str, Sequence[tuple[str, Link]]]
-"""The edges that a path may take from a node, with where they lead."""
-
-
 def paths(
     start: str, target: str, links: Iterable[Link], away: Mapping[str, int], longest: int, direction: str
 ) -> Iterator[Path]:
@@ -40,24 +36,15 @@ def paths(
     if start == target:
         yield Path([start], [])
         return
-    following = _following(links, direction)
+    ordered = sorted(links, key=lambda one: (one.upstream, one.downstream, one.kind.name))
+    following = adjacent(ordered, direction)
     steps = iter(range(STEPS))
     for length in range(away[start], longest + 1):
         yield from _of_length(start, target, following, away, length, steps)
 
 
-def _following(links: Iterable[Link], direction: str) -> Following:
-    following: dict[str, list[tuple[str, Link]]] = {}
-    for link in sorted(links, key=lambda one: (one.upstream, one.downstream, one.kind.name)):
-        if direction != "UPSTREAM":
-            following.setdefault(link.upstream, []).append((link.downstream, link))
-        if direction != "DOWNSTREAM":
-            following.setdefault(link.downstream, []).append((link.upstream, link))
-    return following
-
-
 def _of_length(
-    start: str, target: str, following: Following, away: Mapping[str, int], length: int, steps: Iterator[int]
+    start: str, target: str, following: Adjacent, away: Mapping[str, int], length: int, steps: Iterator[int]
 ) -> Iterator[Path]:
     """The paths of exactly so many edges, depth first; a path ends where it first meets the target."""
     nodes, taken = [start], list[Link]()

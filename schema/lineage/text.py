@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schema.lineage.answer import Answer, Link
+from schema.lineage.answer import Adjacent, Answer, Link, adjacent
 from schema.lineage.walk import Found
 
 INDENT = "  "
@@ -16,7 +16,7 @@ def outline(answer: Answer, head: str, foot: str) -> str:
     ``->`` leads downstream, ``<-`` upstream; ``=`` marks an edge to a node that has its line elsewhere.
     """
     nodes = {node.id: node for node in answer.nodes}
-    around = _around(answer)
+    around = adjacent(link for link in answer.links if link.upstream in nodes and link.downstream in nodes)
     tops, below = _placed(answer, around)
     told = {link for children in below.values() for _, link in children}
     lines = [head]
@@ -24,7 +24,7 @@ def outline(answer: Answer, head: str, foot: str) -> str:
     while pending:
         id_, lead, level = pending.pop()
         lines.append(f"{INDENT * level}{lead}{_line(nodes[id_])}")
-        for there, link in around[id_]:
+        for there, link in around.get(id_, ()):
             if link.upstream == id_ and link not in told:
                 told.add(link)
                 lines.append(f"{INDENT * (level + 1)}= -> {_words(answer.links, link)} {there}")
@@ -38,26 +38,13 @@ def outline(answer: Answer, head: str, foot: str) -> str:
     return "\n".join(lines)
 
 
-Around = dict[str, list[tuple[str, Link]]]
-"""The edges of each node, with the node at the other end."""
-
-
-def _around(answer: Answer) -> Around:
-    around: Around = {node.id: [] for node in answer.nodes}
-    for link in answer.links:
-        for here, there in ((link.upstream, link.downstream), (link.downstream, link.upstream)):
-            if here in around and there in around:
-                around[here].append((there, link))
-    return around
-
-
-def _placed(answer: Answer, around: Around) -> tuple[list[str], Around]:
+def _placed(answer: Answer, around: Adjacent) -> tuple[list[str], Adjacent]:
     """The nodes at the top, and what hangs below each node: nearest first, so that the one above has its place."""
     depths: dict[str, int] = {}
-    below: Around = {node.id: [] for node in answer.nodes}
+    below: Adjacent = {node.id: [] for node in answer.nodes}
     tops = []
     for node in answer.nodes:
-        above = next((at for at in around[node.id] if depths.get(at[0], node.depth) < node.depth), None)
+        above = next((at for at in around.get(node.id, ()) if depths.get(at[0], node.depth) < node.depth), None)
         if above is None:
             tops.append(node.id)
         else:
