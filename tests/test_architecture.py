@@ -34,7 +34,7 @@ ROOMS = {
 
 ROOM_OF = {
     "db": {
-        "base": "effects footprints lifecycle lineage views",
+        "base": "effects footprints lifecycle lineage markers views",
         "engine": "connector constraints errors lending locks pooled postgres_url replica session timelines "
         "transaction",
         "embedded": "embedded_lock embedded_process",
