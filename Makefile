@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-loaders test-caches lint format bench bench-peers bench-recall bench-lineage bench-frames drill \
-  hostile mutants migration snapshot pages lock audit clean
+.PHONY: help run test test-loaders test-platform test-platform-ci test-caches lint format bench bench-peers bench-recall \
+  bench-lineage bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,20 @@ test: $(VENV)/dev ## Run all tests, on a Postgres of their own
 test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with the compiler off
 	GATEWAY_COMPILER=off $(BIN)/python -m pytest $(AGAIN) $(addprefix tests/test_, selection.py questions.py \
 	  aggregates.py bad_input.py tool_plan.py costs.py watching.py sql_behaviour.py every_table.py paging.py)
+
+# What reads and changes rows, on the platform's own columns, constraints, indexes, triggers, labels and row security.
+# CI has the time for PLATFORM_CI alone, whose files tell most in the least of it; `make test-platform` runs them all.
+PLATFORM_CI := golden.py questions.py changes.py own_platform.py
+PLATFORM := $(PLATFORM_CI) selection.py aggregates.py bad_input.py tool_plan.py costs.py every_table.py paging.py \
+  filters.py search.py similarity.py lineage_answers.py lineage_links.py lineage_impact.py compare.py more.py views.py \
+  special_changes.py lifecycles.py causal_gate.py stamps.py ended.py known_values.py attached_changes.py live.py \
+  watching.py turns.py locks.py own_tables.py masking.py withheld.py values.py differential.py compiler.py walks.py
+
+test-platform: $(VENV)/dev ## Run what reads and changes on a database of the platform's shape
+	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(addprefix tests/test_, $(PLATFORM))
+
+test-platform-ci: $(VENV)/dev
+	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(addprefix tests/test_, $(PLATFORM_CI))
 
 lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check

@@ -7,7 +7,7 @@ empty table, as schema migrations do it, has centres anywhere, and finds little 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +30,17 @@ DEFAULT_LISTS = 100
 FIRST = 10
 LEAST_RECALL = 0.9
 FEWEST, MOST = 100, 1_000_000
-"""Vectors of which it is worth, and affordable, to measure what an index finds."""
+"""Vectors of which it is worth to measure what an index finds, and affordable to compare all for it."""
 COMPARISONS = 300_000
 """About as many are made to measure one index; at least three searches, and at most twenty."""
+SAMPLED = 30_000
+"""Of more vectors than ``MOST``, about as many are compared in each search."""
+PICKED = 3_000
+"""Vectors of which some are picked to be searched for."""
+LONGEST = 1_000
+"""Vectors that an index is asked for at most."""
+FEWEST_SAMPLED = 10
+"""Vectors of a sample that a measurement rests on at least."""
 
 
 @dataclass(frozen=True)
@@ -106,51 +114,114 @@ async def indexes(connection: AsyncConnection, known: Mapping[str, Any]) -> dict
 
 async def weak(connection: AsyncConnection, known: Mapping[str, Any]) -> list[Difference]:
     """The indexes that find less than nine in ten of the vectors nearest to some that are stored, searched as requests
-    do it; compares up to a million vectors each. What may not be read is left out."""
+    do it, and those of which that cannot be measured; compares some 300,000 vectors each, or three times all of them up
+    to a million. What may not be read is left out."""
     found = []
     for (table, column), index in (await indexes(connection, known)).items():
         try:
             async with connection.begin_nested() as savepoint:
-                recall = await _recall(connection, table, column, index)
+                measured = await _measured(connection, table, column, index)
                 await savepoint.rollback()  # of the settings
         except DBAPIError:
             continue
-        if recall is not None and recall < LEAST_RECALL:
-            kind = "IVFFlat" if index.lists else "HNSW"
+        if measured is None:
+            continue
+        recall, nearest = measured
+        kind = "IVFFlat" if index.lists else "HNSW"
+        where = f"{table} ({column})"
+        if recall is None:
+            found.append(
+                Difference(
+                    Severity.INFORMS, "unmeasured index", where,
+                    f"what the {kind} index {index.name} finds in {where} could not be measured: too few vectors of a "
+                    f"sample were near those that were searched for",
+                )
+            )  # fmt: skip
+        elif recall < LEAST_RECALL:
             why = "; its lists were chosen for other vectors, or for none" if index.lists else ""
             found.append(
                 Difference(
-                    Severity.COSTS, "weak index", f"{table} ({column})",
-                    f"the {kind} index {index.name} finds {recall:.0%} of the {FIRST} nearest vectors in {table} "
-                    f"({column}){why}: similarity search misses the others unless asked for `exact`",
+                    Severity.COSTS, "weak index", where,
+                    f"the {kind} index {index.name} finds {recall:.0%} of the {nearest} nearest vectors in {where}"
+                    f"{why}: similarity search misses the others unless asked for `exact`",
                     f"REINDEX INDEX CONCURRENTLY {index.name}",
                 )
             )  # fmt: skip
     return found
 
 
-async def _recall(connection: AsyncConnection, table: str, column: str, index: VectorIndex) -> float | None:
-    """The part of the nearest vectors that the index finds, None where it is not measured."""
+async def _measured(
+    connection: AsyncConnection, table: str, column: str, index: VectorIndex
+) -> tuple[float | None, int] | None:
+    """The part of the nearest vectors that the index finds, None where too little was found to tell, and how many it
+    was asked for; None for few vectors, of which all are compared."""
     counted = f"SELECT count(*) FROM (SELECT FROM {table} WHERE {column} IS NOT NULL LIMIT {MOST + 1}) AS t"
     there = int((await connection.execute(text(counted))).scalar_one())
-    if not FEWEST <= there <= MOST:
+    if there < FEWEST:
         return None
-    samples = max(3, min(20, COMPARISONS // there))
-    sample = f"SELECT {column}::text FROM {table} WHERE vector_norm({column}) > 0 ORDER BY random() LIMIT {samples}"
-    wanted = [row[0] for row in await connection.execute(text(sample))]
-    settings = {**index.settings(FIRST), "enable_seqscan": "off", "enable_sort": "off"}
-    for name, value in settings.items():
-        await connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
+    if there > MOST:
+        there = max(there, int((await connection.execute(_ROWS, {"table": table})).scalar_one()))
+        return await _by_sample(connection, table, column, index, there)
+    wanted = await _some(connection, table, column, there, max(3, min(20, COMPARISONS // there)))
+    await _set(connection, index.settings(FIRST))
     right = 0
-    for vector in wanted:  # each is the nearest to itself, and so one more is read
-        by = f"({column} <=> CAST(CAST(:v AS text) AS vector))"
-        near, exact = [
-            (await connection.execute(text(_NEAREST.format(by=one, table=table)), {"v": vector})).scalars().all()
-            for one in (by, f"({by} + 0)")
-        ]
-        furthest = max(exact, default=0.0)
+    for _, vector in wanted:  # each is the nearest to itself, and so one more is read
+        near = [distance for _, distance in await _nearest(connection, table, column, vector, FIRST + 1)]
+        exact = await _nearest(connection, table, column, vector, FIRST + 1, all_of=table)
+        furthest = max((distance for _, distance in exact), default=0.0)
         right += max(sum(distance <= furthest + 1e-6 for distance in near) - 1, 0)
-    return right / (FIRST * len(wanted)) if wanted else None
+    return (right / (FIRST * len(wanted)) if wanted else None), FIRST
 
 
-_NEAREST = f"SELECT {{by}} AS distance FROM {{table}} ORDER BY {{by}} LIMIT {FIRST + 1}"
+async def _by_sample(
+    connection: AsyncConnection, table: str, column: str, index: VectorIndex, there: int
+) -> tuple[float | None, int]:
+    """As :func:`_measured`, by a sample of more vectors than can all be compared: the index should have given every one
+    of them that is as near as the last that it gives."""
+    asked = min(LONGEST, FIRST * math.ceil(there / SAMPLED))
+    wanted = await _some(connection, table, column, there, max(3, min(20, COMPARISONS // SAMPLED)))
+    sample = f"{table} AS t {_sampled(SAMPLED, there)}"
+    await _set(connection, index.settings(asked))
+    right = every = 0
+    for itself, vector in wanted:
+        near = await _nearest(connection, table, column, vector, asked)
+        furthest = near[-1][1] if len(near) == asked else math.inf
+        some = await _nearest(connection, table, column, vector, LONGEST, all_of=sample)
+        as_near = {place for place, distance in some if distance <= furthest and place != itself}
+        every += len(as_near)
+        right += len(as_near & {place for place, _ in near})
+    return (right / every if every >= FEWEST_SAMPLED else None), asked
+
+
+async def _some(
+    connection: AsyncConnection, table: str, column: str, there: int, number: int
+) -> Sequence[tuple[str, str]]:
+    """Some of the vectors, as texts, with their places in the table; read from a few pages of a large one."""
+    source = f"{table} AS t {_sampled(PICKED, there)}"
+    points = f"{column} IS NOT NULL AND vector_norm({column}) > 0"
+    sample = f"SELECT ctid::text, {column}::text FROM {source} WHERE {points} ORDER BY random() LIMIT {number}"
+    return [(place, vector) for place, vector in await connection.execute(text(sample))]
+
+
+def _sampled(rows: int, there: int) -> str:
+    """About so many rows of a table, by whole pages; all of a table that has not many more."""
+    return "" if there <= 2 * rows else f"TABLESAMPLE SYSTEM ({100 * rows / there:.6f})"
+
+
+async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
+    for name, value in {**settings, "enable_seqscan": "off", "enable_sort": "off"}.items():
+        await connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
+
+
+async def _nearest(
+    connection: AsyncConnection, table: str, column: str, vector: str, limit: int, *, all_of: str = ""
+) -> Sequence[tuple[str, float]]:
+    """The places and distances of the vectors nearest to one, by the index; or by comparing ``all_of`` some rows."""
+    distance = f"({column} <=> CAST(CAST(:vector AS text) AS vector))"
+    order = f"({distance} + 0)" if all_of else distance
+    rows = f"FROM {all_of or table} WHERE {column} IS NOT NULL ORDER BY {order} LIMIT {limit}"
+    found = await connection.execute(text(f"SELECT ctid::text, {distance} {rows}"), {"vector": vector})
+    return [(place, by) for place, by in found]
+
+
+_ROWS = text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(:table)")

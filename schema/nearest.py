@@ -55,9 +55,9 @@ class Search:
 
     @property
     def fills(self) -> bool:
-        """Whether a full page of the index has what belongs there, as near as the index knows: an HNSW index looks at
-        all that it has, an IVFFlat index only at the lists that are read."""
-        return self.index is None or not self.index.lists or self.index.reads_all
+        """Whether a full page is certain to have the nearest rows: every vector was compared with. An index that is
+        asked knows no more than what it has come by, an HNSW index along its graph, an IVFFlat index in some lists."""
+        return self.index is None or self.index.reads_all
 
     @property
     def settings(self) -> dict[str, str]:

@@ -131,10 +131,10 @@ class SimilaritySearch(Similarity):
             "complete": (
                 bool,
                 (
-                    "Whether the page has all that it should. False: the index ended its search before the page was "
-                    "full, while more rows match, or it is an IVFFlat index, which looks at a part of its vectors; "
-                    "ask again with `exact`. A full page of an HNSW index has what the index finds, nearly all. Costs "
-                    "a statement when a page is not full."
+                    "Whether it is certain that the page has the nearest rows: every vector was compared, or all that "
+                    "match are on it. False on a full page: an index answered, and nearer rows may be missing (`db "
+                    "check` measures how many it finds); on a page that is not full: the index ended its search "
+                    "early, while more rows match. Ask again with `exact`. Costs a statement when a page is not full."
                 ),
             ),
         }

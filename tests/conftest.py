@@ -2,7 +2,8 @@
 
 With TEST_DATABASE_ADMIN_URL (a superuser's URL of any Postgres with pgvector) that server is used instead of an
 embedded one; TEST_POSTGRES_VERSION says which version the embedded one has. With TEST_TEMPLATES as well, templates are
-built once there, under names that begin with it, and are kept for the runs after. DATABASE_URL is never read.
+built once there, under names that begin with it, and are kept for the runs after. With TEST_PLATFORM=1 the databases
+are of the platform's shape (`platform_shaped`). DATABASE_URL is never read.
 """
 
 import os
@@ -21,6 +22,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 import platform_db
+import platform_shaped
 from client import Client, serving
 from db import setup
 from db.attach import attach
@@ -29,6 +31,7 @@ from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
 from db.postgres_url import database_url
 from doubling import double
 from plans import Statement, recording
+from platform_shaped import IS_PLATFORM
 
 pytest_plugins = ["browsing", "redis_server", "drills.fixtures"]
 
@@ -47,6 +50,13 @@ GRANTS = f"""
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA public, ml TO {GATEWAY_ROLE};
 """
 """What the gateway's role may on a database of the platform's."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On the platform's database, leaves out what can be so on none but our own."""
+    for item in items if IS_PLATFORM else ():
+        if marker := item.get_closest_marker("migrated"):
+            item.add_marker(pytest.mark.skip(reason=f"not on the platform's database: {marker.args[0]}"))
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,16 @@ Clone = Callable[[Database], AbstractAsyncContextManager[Database]]
 async def connect(url: str) -> asyncpg.Connection:
     """An asyncpg connection to a database by its SQLAlchemy URL, to be closed by the caller."""
     return await asyncpg.connect(database_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Like :func:`connect`, for a block."""
+    connection = await connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def execute(url: str, *statements: str) -> None:
@@ -193,7 +213,7 @@ async def template_database(
 
 
 @pytest.fixture(scope="session")
-async def template(server: Server) -> AsyncIterator[Database]:
+async def migrated_template(server: Server) -> AsyncIterator[Database]:
     """The database as the migrations build it, with the default tools in it. Do not connect: clone it."""
 
     async def build(database: Database) -> None:
@@ -202,6 +222,30 @@ async def template(server: Server) -> AsyncIterator[Database]:
 
     async with template_database(server, "template", build) as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+async def template(server: Server, migrated_template: Database) -> AsyncIterator[Database]:
+    """The database that tests clone, with the default tools in it: as the migrations build it, or of the platform's
+    shape and attached to, where the suite runs on that. Do not connect: clone it."""
+    if not IS_PLATFORM:
+        yield migrated_template
+        return
+
+    async def build(database: Database) -> None:
+        async with connected(database.admin_url) as connection, connected(database.owner_url) as owner:
+            await platform_shaped.build(connection, owner)
+            await attach(database.owner_url)
+            await platform_shaped.grant(owner)
+        await _fill(database, migrated_template)
+
+    async with template_database(server, "platform_template", build) as database:
+        yield database
+
+
+async def _fill(database: Database, source: Database) -> None:
+    async with connected(database.admin_url) as connection, connected(source.admin_url) as other:
+        await platform_shaped.fill(connection, other)
 
 
 @pytest.fixture(scope="session")
@@ -233,15 +277,33 @@ async def module_database(template: Database, clone: Clone) -> AsyncIterator[Dat
 
 
 @pytest.fixture(scope="session")
-async def demo_template(server: Server, template: Database) -> AsyncIterator[Database]:
-    """The small demo data, the same in every run. Do not connect: clone it."""
+async def migrated_demo_template(server: Server, migrated_template: Database) -> AsyncIterator[Database]:
+    """The small demo data in the database of the migrations. Do not connect: clone it."""
 
     async def build(copy: Database) -> None:
         async with setup.connect(copy.owner_url) as connection, connection.begin():
             await load(connection, size="small", seed=1, now=DEMO_NOW)
         await execute(copy.owner_url, "ANALYZE")
 
-    async with template_database(server, "demo", build, template=template.name) as copy:
+    async with template_database(server, "demo", build, template=migrated_template.name) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="session")
+async def demo_template(
+    server: Server, template: Database, migrated_demo_template: Database
+) -> AsyncIterator[Database]:
+    """The small demo data, the same in every run. Do not connect: clone it."""
+    if not IS_PLATFORM:
+        yield migrated_demo_template
+        return
+
+    async def build(copy: Database) -> None:
+        await execute(copy.admin_url, "TRUNCATE tool_registry CASCADE")
+        await _fill(copy, migrated_demo_template)
+        await execute(copy.admin_url, "ANALYZE")
+
+    async with template_database(server, "platform_demo", build, template=template.name) as copy:
         yield copy
 
 

@@ -48,12 +48,25 @@ def linked_columns() -> dict[str, set[str]]:
     return linked
 
 
+_UNIQUE = """
+    SELECT c.oid::regclass::text, array_agg(a.attname::text)
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+    WHERE i.indisunique AND c.relnamespace IN ('public'::regnamespace, 'ml'::regnamespace)
+    GROUP BY c.oid
+"""
+"""What the database itself keeps unique, which may be more than the models say."""
+
+
 async def double(connection: asyncpg.Connection, *only: str, mark: int = 2) -> None:
     """Copies every row of every table, or of these alone; needs a superuser, since no trigger looks at the copies.
 
     Who doubles again needs another ``mark``, a digit, that tells the copies from the first ones.
     """
     linked = linked_columns()
+    for table, columns in await connection.fetch(_UNIQUE):
+        linked.get(table, set()).update(columns)
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         for entity in entities().values():

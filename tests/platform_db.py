@@ -11,7 +11,7 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -291,6 +291,7 @@ async def build(
     without_column: tuple[str, str] | None = None,
     without_view: str | None = None,
     own: bool = False,
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Builds the platform's schema in an empty database, in one transaction.
 
@@ -298,20 +299,21 @@ async def build(
     says. ``vector_schema`` is where pgvector lives. The deviations: an enum type with a label more (type, label), a
     table with a column more (table, name, type), a table without one of its columns (table, name; what depends on it
     goes too), and a view that is missing. With ``own`` it has the platform's own constraints, triggers and functions
-    instead of the dictionary's and ours. The caller must be allowed to create extensions.
+    instead of the dictionary's and ours; ``labels`` are those of enums that have others. The caller must be allowed to
+    create extensions, unless pgvector is there.
     """
     async with connection.transaction():
         await connection.execute(f"CREATE SCHEMA ml; CREATE SCHEMA IF NOT EXISTS {vector_schema}")
-        await connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        await connection.execute(f"ALTER EXTENSION vector SET SCHEMA {vector_schema}")
-        for name, labels in enums().items():
+        if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"):
+            await connection.execute(f"CREATE EXTENSION vector SCHEMA {vector_schema}")
+        for name, known in {**enums(), **(labels or {})}.items():
             more = [extra_label[1]] if extra_label and extra_label[0] == name else []
-            quoted = ", ".join(f"'{label}'" for label in [*labels, *more])
+            quoted = ", ".join(f"'{label}'" for label in [*known, *more])
             await connection.execute(f"CREATE TYPE {name} AS ENUM ({quoted})")
         for table, columns in tables().items():
             for statement in _create_table(table, columns, vector_schema, own=own):
                 await connection.execute(statement)
-        for statement in platform_own.constraints() if own else _constraints():
+        for statement in platform_own.constraints(connection.get_server_version()) if own else _constraints():
             await connection.execute(statement)
         await create_indexes(connection, vector_schema)
         if rows:

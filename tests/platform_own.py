@@ -173,13 +173,14 @@ def facts() -> Iterator[dict[str, str]]:
                 yield line
 
 
-def constraints() -> Iterator[str]:
-    """Statements that add the platform's unique constraints, and the checks whose condition is known."""
+def constraints(version: tuple[int, ...]) -> Iterator[str]:
+    """Statements that add the platform's unique constraints, as far as a Postgres of a version has them, and the checks
+    whose condition is known."""
     for line in facts():
         table, columns = line["table"], line["columns"].replace(";", ",")
         name = line["constraint"]
         if line["kind"] == "unique":
-            nulls = "NULLS NOT DISTINCT " if line["nulls"] == "nulls not distinct" else ""
+            nulls = "NULLS NOT DISTINCT " if line["nulls"] == "nulls not distinct" and version >= (15,) else ""
             yield f"ALTER TABLE {table} ADD CONSTRAINT {name} UNIQUE {nulls}({columns})"
         elif line["kind"] == "check":
             condition = _CONDITIONS.get(name) or (f"{columns} BETWEEN 0 AND 1" if columns in _SHARES else None)

@@ -15,6 +15,7 @@ from client import Client, serving
 from conftest import Clone, Database, connect
 from db.base import Labels, entities, key_columns, table_of
 from db.lifecycle import Change, Given, Lifecycle, lifecycles
+from platform_shaped import IS_PLATFORM
 from schema.catalogue import camel, catalogue
 from schema.changes import diagrams
 from schema.changes.mutations import mutations
@@ -130,6 +131,8 @@ READY = {
 async def ask(client: Client, sql: asyncpg.Connection, move: Move) -> tuple[dict[str, Any], str, str]:
     """Puts a row into the first state and asks for the second; returns the result, the id and the column's text."""
     lifecycle, change, origin, to = move
+    if IS_PLATFORM and lifecycle.key == "OptimizedInstruction.activation":
+        pytest.skip("one row alone of a predictor is INACTIVE by false there, which test_own_platform.py is about")
     where, id_ = await row_of(sql, lifecycle)
     table = table_of(entities()[lifecycle.entity]).fullname
     async with sql.transaction():

@@ -18,9 +18,13 @@ from changing import change, model_in, uuid_of
 from conftest import Database, connect, kill_backends
 from db import live
 from plans import Statement
+from platform_shaped import IS_PLATFORM
 from proxy import proxied
 from schema.subscriptions import decode, encode
 from sockets import Peer, Stream, listening, peer, until
+
+UNTOLD = 1 if IS_PLATFORM else 600
+"""Seconds between two looks for alerts that nobody tells of; on the platform's database no trigger does."""
 
 EVENTS = """subscription($after: String, $types: [LifecycleType!], $nodeIds: [ID!], $from: [String!], $to: [String!]) {
   lifecycleEvents(after: $after, types: $types, nodeIds: $nodeIds, from: $from, to: $to) {
@@ -116,7 +120,7 @@ async def test_filters_of_events(database: Database, sql: asyncpg.Connection) ->
 async def test_alerts_of_anybody(database: Database, sql: asyncpg.Connection) -> None:
     """Raised and changed by others than the gateway: every transaction's result is told of, once."""
     await alert(sql, "before")
-    async with listening(database.gateway_url, live_poll=600) as gateway, peer(gateway) as one:
+    async with listening(database.gateway_url, live_poll=UNTOLD) as gateway, peer(gateway) as one:
         stream = await one.followed(ALERTS)
         first = await alert(sql, "first")
         assert await titles(stream, 1) == [("RAISED", "first")]
@@ -132,7 +136,7 @@ async def test_alerts_of_anybody(database: Database, sql: asyncpg.Connection) ->
 
 async def test_filters_of_alerts(database: Database, sql: asyncpg.Connection) -> None:
     model = await model_in(sql, "staging")
-    async with listening(database.gateway_url, live_poll=600) as gateway, peer(gateway) as one:
+    async with listening(database.gateway_url, live_poll=UNTOLD) as gateway, peer(gateway) as one:
         await one.followed(ALERTS, "severe", severity=["CRITICAL"])
         await one.followed(ALERTS, "resolved", status=["RESOLVED", "DISMISSED"])
         await one.followed(ALERTS, "model", modelId=model)
@@ -162,7 +166,7 @@ async def test_alerts_of_a_transaction_that_ends_late(database: Database, sql: a
     """It began before looks that did not see it, and found others that were older and younger."""
     late = await connect(database.admin_url)
     old = await alert(sql, "old")
-    async with listening(database.gateway_url, live_poll=600) as gateway, peer(gateway) as one:
+    async with listening(database.gateway_url, live_poll=UNTOLD) as gateway, peer(gateway) as one:
         stream = await one.followed(ALERTS)
         async with late.transaction():
             await alert(late, "late")
@@ -191,7 +195,7 @@ async def test_a_look_for_alerts_compares_what_was_written_since_the_last(
 
 async def test_restoring_a_dump_changes_no_alert(database: Database, sql: asyncpg.Connection) -> None:
     await alert(sql, "kept")
-    async with listening(database.gateway_url, live_poll=600) as gateway, peer(gateway) as one:
+    async with listening(database.gateway_url, live_poll=UNTOLD) as gateway, peer(gateway) as one:
         stream = await one.followed(ALERTS)
         async with sql.transaction():  # every row is written again as it was, with another xmin
             await sql.execute("CREATE TEMP TABLE dump AS SELECT * FROM ml_monitoring_alerts")
@@ -287,7 +291,7 @@ async def kill_listeners(sql: asyncpg.Connection) -> int:
 
 async def test_a_killed_listener(database: Database, sql: asyncpg.Connection) -> None:
     """It is made again, and what was written meanwhile is read; the sockets stay open."""
-    async with listening(database.gateway_url, live_poll=600) as gateway, peer(gateway) as one:
+    async with listening(database.gateway_url, live_poll=UNTOLD) as gateway, peer(gateway) as one:
         stream = await one.followed(EVENTS)
         for n in range(3):
             assert await kill_listeners(sql) == 1

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 import platform_own
-from changing import change, uuid_of
+from changing import change, previewed, uuid_of
 from client import Client, serving
 from conftest import Database, connect
 from db import setup
@@ -110,7 +110,7 @@ async def step(sql: asyncpg.Connection) -> tuple[str, uuid.UUID]:
     [
         ("COMPLETED", {}, 1.0),
         ("COMPLETED", {"latencyMs": 100.0}, 1.0),
-        ("FAILED", {"errorMessage": "no"}, 0.0),
+        ("FAILED", {"errorMessage": "no", "latencyMs": 100.0}, 0.0),
         ("TIMEOUT", {}, 0.0),
     ],
 )
@@ -119,7 +119,8 @@ async def test_a_tools_run_is_counted_once(
 ) -> None:
     """By the platform's trigger where it does so, by the gateway where it does not (TIMEOUT); the figures follow."""
     id_, tool = await step(sql)
-    result = await change(client, "moveStep", id=id_, to=to, **more)
+    asked = previewed if "latencyMs" in more else change  # without a latency it is the time between two runs
+    result = await asked(client, "moveStep", id=id_, to=to, **more)
     assert result["__typename"] == "TransitionApplied"
     (row,) = await sql.fetch("SELECT * FROM tool_performance WHERE tool_id = $1", tool)
     assert row["latency_ms"] >= more.get("latencyMs", 2000)
@@ -199,3 +200,18 @@ async def test_instructions_without_room_are_refused_in_words(client: Client, sq
         assert await in_use(sql, *ones) == [True, False, None]
     await sql.execute("DELETE FROM optimized_instructions WHERE instruction_id = $1", uuid_of(ones[2]))
     assert (await change(client, "activateOptimizedInstruction", id=ones[1]))["__typename"] == "TransitionApplied"
+
+
+async def test_what_a_trigger_of_the_databases_refuses_is_the_callers_to_read(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    """A step that never started has no latency, which the measurement that the trigger writes must have."""
+    id_, tool = await step(sql)
+    await sql.execute("UPDATE composition_steps SET started_at = NULL WHERE step_id = $1", uuid_of(id_))
+    result = await change(client, "moveStep", id=id_, to="FAILED", errorMessage="no")
+    (blocker,) = result["blockers"]
+    assert (blocker["code"], "latencyMs of ToolPerformance" in blocker["message"]) == ("VALUE_MISSING", True)
+    assert (await change(client, "moveStep", id=id_, to="FAILED", errorMessage="no", latencyMs=0.0))[
+        "__typename"
+    ] == "TransitionApplied"
+    assert await sql.fetchval("SELECT count(*) FROM tool_performance WHERE tool_id = $1", tool) == 1

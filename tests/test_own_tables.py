@@ -95,6 +95,7 @@ async def record(connection: asyncpg.Connection) -> None:
     """)
 
 
+@pytest.mark.migrated("it is about what the migrations make")
 async def test_attaching_makes_what_the_migrations_make(
     database: Database, bare: Database, sql: asyncpg.Connection
 ) -> None:
@@ -146,6 +147,7 @@ async def test_what_somebody_changed_is_said(bare: Database, sql: asyncpg.Connec
     assert "origin" not in {row[1] for row in await definitions(sql)}, "all or nothing"
 
 
+@pytest.mark.migrated("it is about what the migrations make")
 async def test_older_own_tables_are_a_difference(database: Database) -> None:
     await execute(database.owner_url, "ALTER TABLE gateway.lifecycle_events DROP COLUMN reason")
     async with connect_owner(database.gateway_url) as connection:
@@ -177,6 +179,7 @@ def newcomer() -> Iterator[str]:
     Entity.metadata.remove(table)
 
 
+@pytest.mark.migrated("it is about what the migrations make")
 async def test_a_new_own_table_gets_its_migration(
     database: Database, bare: Database, migrations: Path, newcomer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,3 +149,15 @@ async def test_a_filter_and_an_order_of_the_callers_follow_an_index_too(
         assert taken.scanned == frozenset(), statement[0]
         # by the index of the time, rows of the other services lie between those of one
         assert taken.read <= WITHOUT_TIME + PAGE * PARENTS + READ, statement[0]
+
+
+async def test_the_newest_drift_of_a_model_is_found_where_an_index_has_it(
+    served: Served, recorded: list[Statement]
+) -> None:
+    """A view of the newest row of each kind reads no more than that row, though the index has its nulls first."""
+    query = "{ models(first: 5) { nodes { driftStatus { nodes { driftType lastChecked } } } } }"
+    found = (await served.client.data(query))["models"]["nodes"]
+    assert all(node["driftStatus"]["nodes"] for node in found)
+    taken = await cost(served.connection, recorded[-1])
+    assert catalogue()["DriftRecord"].table.name not in taken.scanned, recorded[-1][0]
+    assert taken.read <= READ, recorded[-1][0]

@@ -173,8 +173,9 @@ async def test_the_verdict_on_an_experiment(database: Database, serve: Any) -> N
             "WARNING",
             1,
             (
-                "INSERT INTO ab_experiment_enrollments (assignment_id, enrollment_status) SELECT id,"
-                " CASE unit_id WHEN '1' THEN 'withdrawn' ELSE 'active' END::enrollment_status"
+                "INSERT INTO ab_experiment_enrollments (assignment_id, enrollment_status, withdrawal_timestamp)"
+                " SELECT id, CASE unit_id WHEN '1' THEN 'withdrawn' ELSE 'active' END::enrollment_status,"
+                " CASE unit_id WHEN '1' THEN now() END"
                 " FROM ab_experiment_assignments"
             ),
         ),

@@ -15,6 +15,7 @@ import pytest
 
 from client import Client, same, serving
 from conftest import Clone, Database, connect
+from db import vectors
 from db.attach import Difference, Differences, attach
 from plans import Statement, plan
 
@@ -129,6 +130,7 @@ async def test_the_index_finds_what_exact_search_finds(world: World) -> None:
         near, exact = await search(world, e=query, first=10), await search(world, e=query, first=10, exact=True)
         furthest = exact["edges"][-1]["score"]
         right += sum(edge["score"] >= furthest - 1e-6 for edge in near["edges"])  # any of those equally near
+        assert (near["complete"], exact["complete"]) == (False, True), "an index does not know what it has not found"
     assert right >= 0.95 * 300
 
 
@@ -420,8 +422,13 @@ async def test_an_ivfflat_index_is_asked_as_such_and_never_thought_complete(
     assert everything["complete"] is (set(keys(everything)) == ivfflat.successful)
 
 
-async def test_a_weak_index_is_told_with_its_recall_until_it_is_built_anew(template: Database, clone: Clone) -> None:
+@pytest.mark.parametrize("most", [vectors.MOST, 1000], ids=["by all vectors", "by a sample of them"])
+async def test_a_weak_index_is_told_with_its_recall_until_it_is_built_anew(
+    template: Database, clone: Clone, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
     """Vectors in clusters that fill all dimensions, behind a thousand lists that were chosen on an empty table."""
+    monkeypatch.setattr(vectors, "MOST", most)
+    monkeypatch.setattr(vectors, "SAMPLED", 600)
 
     def told(found: Differences) -> list[Difference]:
         return [note for note in found.notes if note.kind == "weak index"]
@@ -445,6 +452,7 @@ async def test_a_weak_index_is_told_with_its_recall_until_it_is_built_anew(templ
         )
         (note,) = told(await attach(database.admin_url))
         assert "IVFFlat index ivf_episodes finds" in note.message
+        assert ("of the 10 nearest" in note.message) == (most > 1000)
         assert note.remedy == "REINDEX INDEX CONCURRENTLY ivf_episodes"
         await connection.execute("DROP INDEX ivf_episodes")
         await connection.execute(IVFFLAT.replace("100", "20"))
@@ -452,5 +460,8 @@ async def test_a_weak_index_is_told_with_its_recall_until_it_is_built_anew(templ
         await connection.close()
 
 
-async def test_a_good_index_is_not_told_of(world: World) -> None:
+@pytest.mark.parametrize("most", [vectors.MOST, 1000], ids=["by all vectors", "by a sample of them"])
+async def test_a_good_index_is_not_told_of(world: World, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(vectors, "MOST", most)
+    monkeypatch.setattr(vectors, "SAMPLED", 600)
     assert [note for note in (await attach(world.database.admin_url)).notes if note.kind == "weak index"] == []

@@ -182,7 +182,8 @@ def _instructions(
     for index, told in parents.items():
         moment = begun + timedelta(minutes=2 * index)
         text = (
-            f"You are {agent.replace('_', ' ')}. Candidate {index}: say the effect, its interval and what refutes it."
+            f"You are {agent.replace('_', ' ')}. Candidate {index} of {run['run_name']}: say the effect, its interval "
+            f"and what refutes it."
         )
         chosen = index == best and activated is not None
         row = world.rows.add(

@@ -81,13 +81,31 @@ SELECT
     latest.created_at AS last_checked
 FROM public.ml_model_registry AS m
 CROSS JOIN unnest(enum_range(NULL::public.drift_type_enum)) AS kind (label)
+-- The greatest time is read off an index of times wherever that has its nulls; without any, what has no time is the newest.
 CROSS JOIN LATERAL (
-    SELECT
-        d.feature_name, d.drift_detected, d.severity, d.test_type, d.test_statistic, d.p_value, d.drift_score, d.created_at
-    FROM public.ml_drift_history AS d
-    WHERE d.model_id = m.id AND d.drift_type = kind.label
-    -- A run records many features at one instant: of those the worst speaks for the model.
-    ORDER BY d.created_at DESC NULLS LAST, d.severity DESC, d.id DESC
+    SELECT max(d.created_at) AS at FROM public.ml_drift_history AS d WHERE d.model_id = m.id AND d.drift_type = kind.label
+) AS newest
+-- A run records many features at one instant: of those the worst speaks for the model.
+CROSS JOIN LATERAL (
+    (
+        SELECT
+            d.feature_name, d.drift_detected, d.severity, d.test_type, d.test_statistic, d.p_value, d.drift_score,
+            d.created_at
+        FROM public.ml_drift_history AS d
+        WHERE d.model_id = m.id AND d.drift_type = kind.label AND d.created_at = newest.at
+        ORDER BY d.severity DESC, d.id DESC
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT
+            d.feature_name, d.drift_detected, d.severity, d.test_type, d.test_statistic, d.p_value, d.drift_score,
+            d.created_at
+        FROM public.ml_drift_history AS d
+        WHERE d.model_id = m.id AND d.drift_type = kind.label AND d.created_at IS NULL
+        ORDER BY d.severity DESC, d.id DESC
+        LIMIT 1
+    )
     LIMIT 1
 ) AS latest;
 

@@ -395,6 +395,11 @@ class Work:
         if node_id not in self.subjects and node_id not in self.others:
             self.others.append(node_id)
 
+    def made(self, node_id: str) -> None:
+        """Remembers a row that the change has added, or a trigger of the database because of it."""
+        self.before[node_id] = None
+        self.touched(node_id)
+
     async def planned(self, missing: Missing) -> list[PlannedChange]:
         """What a dry run has changed, as far as a caller may read it: its own rows first."""
         keys: dict[str, list[tuple[str, ...]]] = {}

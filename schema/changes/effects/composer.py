@@ -37,10 +37,10 @@ def correct_pattern_of_a_wrong_routing(given: Mapping[str, Any]) -> tuple[str, s
 
 
 _MEASURED = """
-    SELECT p.performance_id::text FROM tool_performance AS p
+    SELECT p.performance_id::text, p.xmin::text = pg_current_xact_id()::xid::text FROM tool_performance AS p
     WHERE p.step_id = $1::text::uuid
     UNION ALL
-    SELECT p.performance_id::text FROM tool_performance AS p
+    SELECT p.performance_id::text, true FROM tool_performance AS p
     WHERE p.step_id IS NULL AND p.tool_id = $2::text::uuid AND p.executed_at >= now()
         AND p.xmin::text = pg_current_xact_id()::xid::text
 """
@@ -56,11 +56,12 @@ async def measure_tool(work: Work, moved: Moved) -> None:
     step = await work.again(moved.row)
     # the tool first, so that two steps that end at once count each other
     tools = await work.find("Tool", "t.tool_id = $1::text::uuid", step["tool_id"])
-    measured = [key for (key,) in await work.fetch(_MEASURED, step["step_id"], step["tool_id"])]
+    measured = await work.fetch(_MEASURED, step["step_id"], step["tool_id"])
     if not measured and step["latency_ms"] is not None:
-        measured = [await _measured(work, step, moved)]
-    for key in measured:
-        work.touched(f"ToolPerformance:{key}")
+        measured = [(await _measured(work, step, moved), True)]
+    for key, just_now in measured:
+        if just_now:
+            work.made(f"ToolPerformance:{key}")
     if not measured:
         return
     for tool in tools:
