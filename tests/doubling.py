@@ -59,6 +59,12 @@ _UNIQUE = """
 """What the database itself keeps unique, which may be more than the models say."""
 
 
+_COMPUTED = """
+    SELECT attrelid::regclass::text, attname::text FROM pg_attribute
+    WHERE attgenerated <> '' AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'r')
+"""
+
+
 async def double(connection: asyncpg.Connection, *only: str, mark: int = 2) -> None:
     """Copies every row of every table, or of these alone; needs a superuser, since no trigger looks at the copies.
 
@@ -67,13 +73,14 @@ async def double(connection: asyncpg.Connection, *only: str, mark: int = 2) -> N
     linked = linked_columns()
     for table, columns in await connection.fetch(_UNIQUE):
         linked.get(table, set()).update(columns)
+    computed = {tuple(row) for row in await connection.fetch(_COMPUTED)}
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         for entity in entities().values():
             table = table_of(entity)
             if entity.__is_view__ or (only and table.fullname not in only):
                 continue
-            columns = [column for column in table.columns if column.computed is None]
+            columns = [column for column in table.columns if (table.fullname, column.name) not in computed]
             names = ", ".join(column.name for column in columns)
             values = ", ".join(copied(table, column, linked[table.fullname], mark) for column in columns)
             await connection.execute(f"INSERT INTO {table.fullname} ({names}) SELECT {values} FROM {table.fullname}")
