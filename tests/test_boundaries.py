@@ -410,3 +410,51 @@ async def test_the_window_has_bounds(client: Client, sql: asyncpg.Connection, mi
     service = await add(sql, "ml_bentoml_services")
     result = await change(client, "reportHealth", id=f"BentoService:{service}", windowMinutes=minutes, dryRun=True)
     assert (result["__typename"] == "InvalidInput") == said
+
+
+RESULT = {"simulatedAte": 0.1, "simulatedCiLower": 0.1, "simulatedCiUpper": 0.1, "recommendation": "DEPLOY"}
+HIGHER, LOWER = math.nextafter(0.1, 1), math.nextafter(0.1, 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({}, None),
+        ({"simulatedCiLower": HIGHER, "simulatedCiUpper": 1.0}, "simulatedCiLower"),
+        ({"simulatedCiUpper": LOWER, "simulatedCiLower": 0.0}, "simulatedCiUpper"),
+        ({"simulationConfidence": 0.0}, None),
+        ({"simulationConfidence": 1.0}, None),
+        ({"simulationConfidence": math.nextafter(1.0, 2)}, "simulationConfidence"),
+        ({"simulationConfidence": -5e-324}, "simulationConfidence"),
+        ({"recommendedSampleSize": 1}, None),
+        ({"recommendedSampleSize": 0}, "recommendedSampleSize"),
+    ],
+)
+async def test_a_result_lies_within_its_interval_ends_included(
+    client: Client, sql: asyncpg.Connection, more: dict[str, Any], wrong: str | None
+) -> None:
+    key = await add(sql, "twin_simulations", simulation_status="running")
+    result = await change(client, "completeSimulation", id=f"TwinSimulation:{key}", **RESULT | more, dryRun=True)
+    assert result.get("field") == wrong
+    assert result["__typename"] == ("InvalidInput" if wrong else "TransitionPreview")
+    assert not result.get("blockers")
+
+
+async def test_an_outcome_is_recorded_with_all_that_is_known_of_it(client: Client, sql: asyncpg.Connection) -> None:
+    experiment = await add(sql, "ml_experiments")
+    key = await add(
+        sql, "twin_simulations", simulation_status="completed", simulated_ate=0.1, simulated_ci_lower=0.05,
+        simulated_ci_upper=0.2,
+    )  # fmt: skip
+    effect = {"actualAte": 0.2, "actualCiLower": 0.2, "actualCiUpper": 0.2, "actualSampleSize": 1}
+    outcome = {**effect, "actualExperimentId": f"Experiment:{experiment}", "validationNotes": "as it was"}
+    for ask, wrong in [({"actualSampleSize": 0}, "actualSampleSize"), ({"actualCiLower": 0.21}, "actualCiLower")]:
+        refused = await change(client, "recordActualEffect", id=f"TwinSimulation:{key}", **outcome | ask)
+        assert refused["field"] == wrong
+    await change(client, "recordActualEffect", id=f"TwinSimulation:{key}", **outcome)
+    data = await client.data(
+        "query($id: UUID!) { twinFidelities(where: {simulationId: {eq: $id}}) { nodes { actualAte actualCiLower"
+        " actualCiUpper actualSampleSize actualExperimentId validationNotes ciCoverage } } }", id=str(key),
+    )  # fmt: skip
+    (found,) = data["twinFidelities"]["nodes"]
+    assert found == {**outcome, "actualExperimentId": str(experiment), "ciCoverage": True}  # the interval is closed

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.faults import Fault, changed, diff, faults
-from tests.mutants.places import find, held_by, is_data, mutated
+from tests.mutants.places import find, held_by, is_data, mutated, stale
 from tests.mutants.runs import Run, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,6 +179,8 @@ def main() -> None:
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # what a run has made is taken away
+    if names := stale(ROOT):
+        print(f"no file is called {', '.join(names)}: correct the table in tests/mutants/places.py")
     results = []
     with Runner(ROOT) as runner:
         found = every(runner.copy, asked.only)

@@ -1,6 +1,6 @@
 """What is mutated, and by which tests each place is meant to be held, the likeliest first.
 
-Files are named by their stem, wherever they lie; `test_mutants` holds that each exists.
+Files are named by their stem, wherever they lie; one that no file has any more is told by `stale`.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ TESTS: dict[str, tuple[str, ...]] = {
     "turns": ("turns", "paging"),
     "explain": ("tool_plan", "costs", "bad_input"),
     "scopes": ("scopes", "masking", "withheld"),
-    "rights": ("scopes", "masking", "withheld"),
+    "permissions": ("scopes", "masking", "withheld"),
     "records": ("withheld", "attach", "scopes"),
     "every_list": ("more", "every_table", "paging"),
     "diagrams": ("architecture", "lifecycles"),
     "types": ("architecture", "golden"),
     "previews": ("changes", "special_changes"),
-    "violations": ("changes", "own_platform", "special_changes"),
+    "constraint_errors": ("changes", "own_platform", "special_changes"),
     "idempotency": ("changes",),
     "execution": ("changes", "selection", "engine"),
     "answers": ("selection", "compiler", "engine"),
     "g04_tool_composer": ("tool_plan",),
     "root_field": ("bad_input", "paging"),
     "search": ("search",),
-    "lineage_impact": ("lineage_impact",),
     "impact": ("lineage_impact",),
-    "lineage_paths": ("lineage_answers", "lineage"),
-    "limits": PRICES,
+    "paths": ("lineage_answers", "lineage"),
+    "cost": PRICES,
+    "limiter": ("budgets", "resilience"),
     "budgets": ("budgets",),
     "locks": ("locks", "lost_connections"),
     "own": ("attached_changes", "own_tables", "live", "audit"),
@@ -79,7 +79,8 @@ def mutated(root: Path) -> Iterator[str]:
     yield from (str(path.relative_to(root)) for path in sorted((root / "schema").rglob("*.py")))
     yield from (str(path.relative_to(root)) for path in sorted((root / "db").rglob("*.sql")))
     yield from (str(path.relative_to(root)) for path in sorted((root / "db" / "models").rglob("*.py")))
-    for name in ("db/**/lifecycle.py", "db/**/locks.py", "gateway/**/limits.py", "gateway/**/budgets.py"):
+    limits = [f"gateway/**/{name}.py" for name in ("cost", "limiter", "budgets", "deadline")]
+    for name in ("db/**/lifecycle.py", "db/**/locks.py", *limits):
         yield from (str(path.relative_to(root)) for path in sorted(root.glob(name)))
 
 
@@ -93,7 +94,7 @@ def held_by(root: Path, path: str) -> list[str]:
     stem = Path(path).stem
     if stem in TESTS:
         names = TESTS[stem]
-    elif "lifecycle" in path or stem in {"changes", "mutations", "guards", "results", "inputs", "effects"}:
+    elif "lifecycle" in path or "changes" in path:
         names = CHANGES
     elif path.startswith("db/models/"):
         names = QUESTIONS
@@ -102,6 +103,13 @@ def held_by(root: Path, path: str) -> list[str]:
     else:
         names = READS
     return [str(found) for name in names if (found := find(root, name))]
+
+
+def stale(root: Path) -> list[str]:
+    """Names in the table that no file has."""
+    stems = {Path(path).stem for path in mutated(root)}
+    named = [name for names in TESTS.values() for name in names]
+    return sorted(TESTS.keys() - stems) + sorted({name for name in named if find(root, name) is None})
 
 
 def find(root: Path, name: str) -> Path | None:
