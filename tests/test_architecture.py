@@ -205,6 +205,19 @@ def test_packages_hold_a_docstring_that_says_what_is_in_the_room() -> None:
         assert ast.get_docstring(tree), name
 
 
+DECISIONS = ROOT / "gateway" / "docs" / "decisions"
+
+
+@pytest.mark.parametrize("path", sorted(DECISIONS.glob("0*.md")), ids=lambda path: path.stem)
+def test_decisions_have_their_parts(path: Path) -> None:
+    """A record of a page: context, decision, figures, consequences; and the list of records names it."""
+    text = path.read_text()
+    heads = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert heads == ["Context", "Decision", "Figures", "Consequences"]
+    assert len(text.split()) < 500
+    assert f"[{text.splitlines()[0].removeprefix('# ')}]({path.name})" in (DECISIONS / "README.md").read_text()
+
+
 def test_the_committed_schema_is_current() -> None:
     committed = (ROOT / "schema" / "schema.graphql").read_text()
     assert committed == build().as_str() + "\n", "the schema has changed: run `make snapshot` and read the diff"
