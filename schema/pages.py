@@ -29,7 +29,7 @@ CURSOR = 120
 """Bytes of a cursor in an answer."""
 
 
-class Rows(Protocol):
+class RowCompiler(Protocol):
     """What a page needs of the compiler that it is made for: names, values, and the fields of its rows."""
 
     most: int
@@ -49,7 +49,7 @@ class Rows(Protocol):
     def alias(self, letter: str) -> str: ...
 
 
-class Page:
+class ConnectionPage:
     """The page of one connection. What lists of all kinds have in common is here."""
 
     _limit: int
@@ -64,7 +64,7 @@ class Page:
     _read = "0"
     """Rows that are read for the connection beside those in it, as SQL."""
 
-    def __init__(self, compiler: Rows, type_: Type, selection: Selection) -> None:
+    def __init__(self, compiler: RowCompiler, type_: Type, selection: Selection) -> None:
         self._compiler = compiler
         self._bind = compiler.bind
         self._type = type_
@@ -218,11 +218,11 @@ class Page:
         return f"(SELECT {made.json('i$')} FROM ({made.select}) i$)"
 
 
-class ListPage(Page):
+class ListPage(ConnectionPage):
     """A page of a table's rows in an order, of all of them or of those that fulfil ``on``."""
 
     def __init__(
-        self, compiler: Rows, type_: Type, selection: Selection, slice_: Slice, on: Sequence[str] = ()
+        self, compiler: RowCompiler, type_: Type, selection: Selection, slice_: Slice, on: Sequence[str] = ()
     ) -> None:
         super().__init__(compiler, type_, selection)
         self._slice = slice_
@@ -305,12 +305,14 @@ class ListPage(Page):
         )
 
 
-class NearestPage(Page):
+class NearestPage(ConnectionPage):
     """A page of the rows that are most similar to something."""
 
     _ends = True
 
-    def __init__(self, compiler: Rows, similarity: Similarity, selection: Selection, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self, compiler: RowCompiler, similarity: Similarity, selection: Selection, arguments: dict[str, Any]
+    ) -> None:
         super().__init__(compiler, similarity.type, selection)
         self._similarity = similarity
         self._search = search = similarity.search(arguments, compiler.indexes)

@@ -11,7 +11,7 @@ from db.lineage import LineageKind
 from schema.errors import lacks
 from schema.lineage.edges import End, edges
 from schema.lineage.statements import Branch, Spot, nulls
-from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Expansion, Found, Question, Walked
+from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Expansion, Question, Walked, WalkedNode
 
 COUNTED = 1000
 """How far degrees and what remains are counted unless more is asked for; more is said to be more."""
@@ -52,10 +52,10 @@ class Cut:
 
 
 @dataclass
-class Answer:
+class LineageAnswer:
     """Nodes by depth, edges, and what is not there."""
 
-    nodes: list[Found]
+    nodes: list[WalkedNode]
     links: dict[Link, bool]
     """The edges, and whether each closes a cycle."""
     cuts: list[Cut]
@@ -65,7 +65,9 @@ class Answer:
     """How many nodes are ends of edges and neither in the answer nor known to be in an earlier one."""
 
 
-def assemble(walked: Walked, question: Question, types: Collection[str] | None, keep: int | None = None) -> Answer:
+def assemble(
+    walked: Walked, question: Question, types: Collection[str] | None, keep: int | None = None
+) -> LineageAnswer:
     """The answer with the first ``keep`` nodes of the walk (all unless said), of these types."""
     found = list(walked.found.values())
     kept = found[:keep]
@@ -95,7 +97,7 @@ def assemble(walked: Walked, question: Question, types: Collection[str] | None, 
     visible = {node.id for node in shown}
     others = walked.known.keys() | elsewhere
     visible |= {id_ for id_ in others if types is None or id_.split(":", 1)[0] in types}
-    return Answer(
+    return LineageAnswer(
         shown,
         {link: closes for link, closes in links.items() if link.upstream in visible and link.downstream in visible},
         cuts,
@@ -161,9 +163,9 @@ def fitted(
     walked: Walked,
     question: Question,
     types: Collection[str] | None,
-    size: Callable[[Answer], int],
+    size: Callable[[LineageAnswer], int],
     max_bytes: int | None,
-) -> Answer:
+) -> LineageAnswer:
     """The answer that fits: whole, or with as many nodes of the walk, nearest first, as have room."""
     whole = assemble(walked, question, types)
     if max_bytes is None or size(whole) <= max_bytes:
@@ -178,12 +180,12 @@ def fitted(
     return assemble(walked, question, types, least)
 
 
-def is_complete(answer: Answer, walked: Walked) -> bool:
+def is_complete(answer: LineageAnswer, walked: Walked) -> bool:
     """Whether nothing is lacking that was asked for."""
     return not (answer.cuts or answer.omitted or answer.elsewhere or walked.gone or walked.lacking or walked.is_full)
 
 
-def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
+def reason(answer: LineageAnswer, walked: Walked, question: Question) -> str | None:
     """Why the answer is not complete, in one text; None where it is."""
     counts = Counter(cut.limit for cut in answer.cuts)
     said = {
@@ -204,7 +206,7 @@ def reason(answer: Answer, walked: Walked, question: Question) -> str | None:
     return "; ".join(parts) + "." if parts else None
 
 
-def degree_branches(nodes: Sequence[Found], lacking: Callable[[End], str | None]) -> list[Branch]:
+def degree_branches(nodes: Sequence[WalkedNode], lacking: Callable[[End], str | None]) -> list[Branch]:
     """What is counted for the degrees of nodes: a branch per type, side and kind of neighbour."""
     by_type: dict[str, list[Spot]] = {}
     for node in nodes:

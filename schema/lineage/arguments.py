@@ -29,7 +29,7 @@ MAX_COUNTED, ALL_COUNTED = 100_000, 1_000_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class LineageRequest:
     """What a lineage field is asked: the walk, what is shown of it, and what ties its cursors to it."""
 
     question: Question
@@ -122,7 +122,9 @@ def direction(arguments: Mapping[str, Any], default: str = BOTH) -> str:
     return default if value is None else str(getattr(value, "value", value))
 
 
-def asked(catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NODES, per_node: int = PER_NODE) -> Asked:
+def request_of(
+    catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NODES, per_node: int = PER_NODE
+) -> LineageRequest:
     """The arguments of a walk; ``nodes`` and ``per_node`` are the limits unless the query gives others.
 
     Raises:
@@ -157,4 +159,4 @@ def asked(catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NO
         most = ALL_COUNTED // counted
         raise bad_argument("countUpTo", f"{counted:,} is too far for {room:,} nodes; pass a maxNodes of {most} at most")
     question = Question(starts, way, depth, per, room, through, since, until, resumed, only_in_use=in_use)
-    return Asked(question, shown_types(arguments), max_bytes, counted, signature)
+    return LineageRequest(question, shown_types(arguments), max_bytes, counted, signature)

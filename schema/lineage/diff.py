@@ -10,9 +10,9 @@ from datetime import datetime
 from db.engine import Reader
 from schema import sql
 from schema.catalogue import Catalogue, Type
-from schema.lineage.answer import Answer, Link
+from schema.lineage.answer import LineageAnswer, Link
 from schema.lineage.edges import ENDS
-from schema.lineage.walk import Found
+from schema.lineage.walk import WalkedNode
 from schema.records import Missing
 
 UPDATED = ("updated_at", "last_validated_at")
@@ -23,7 +23,7 @@ MAX_EVENTS = 1000
 class Change:
     """A node that changed: a recorded move, or an update of which nothing else is known."""
 
-    node: Found
+    node: WalkedNode
     at: str
     lifecycle: str | None = None
     origin: str | None = None
@@ -35,8 +35,8 @@ class Change:
 class Difference:
     """What was added, went out of use and changed; ``unknown`` says what cannot be told."""
 
-    added: list[Found]
-    removed: list[Found]
+    added: list[WalkedNode]
+    removed: list[WalkedNode]
     added_links: list[Link]
     removed_links: list[Link]
     changes: list[Change]
@@ -60,7 +60,7 @@ class Differences:
         self._missing = missing
         self._reader = reader
 
-    async def between(self, answer: Answer, since: datetime, until: datetime) -> Difference:
+    async def between(self, answer: LineageAnswer, since: datetime, until: datetime) -> Difference:
         """What happened to the nodes and edges of an answer after ``since``, up to ``until``."""
         times = await self._times(answer.nodes, since, until)
         added = [node for node in answer.nodes if times[node.id].came == "within"]
@@ -86,7 +86,7 @@ class Differences:
             [*_unknown(answer.nodes, times, told=recorded is not None), *self._untold(answer.nodes)],
         )
 
-    def _untold(self, nodes: Sequence[Found]) -> list[str]:
+    def _untold(self, nodes: Sequence[WalkedNode]) -> list[str]:
         """Whose recorded changes the caller may not read."""
         withheld = {node.type: self._missing.unrecorded.get(node.type) for node in nodes}
         return [
@@ -95,9 +95,9 @@ class Differences:
             if what is not None
         ]
 
-    async def _times(self, nodes: Sequence[Found], since: datetime, until: datetime) -> Mapping[str, _Times]:
+    async def _times(self, nodes: Sequence[WalkedNode], since: datetime, until: datetime) -> Mapping[str, _Times]:
         """The times of nodes, in one statement."""
-        by_type: dict[str, list[Found]] = {}
+        by_type: dict[str, list[WalkedNode]] = {}
         for node in nodes:
             by_type.setdefault(node.type, []).append(node)
         bind = sql.Binds()
@@ -135,7 +135,7 @@ class Differences:
         )
         return [when if came else "NULL::text", within(first(UPDATED)), within(first(tuple(ENDS)))]
 
-    async def _events(self, nodes: Sequence[Found], since: datetime, until: datetime) -> list[Change] | None:
+    async def _events(self, nodes: Sequence[WalkedNode], since: datetime, until: datetime) -> list[Change] | None:
         """The changes of nodes that the gateway has recorded; None where it keeps no record here."""
         type_ = self._catalogue.record
         if self._missing.table(type_):
@@ -157,7 +157,7 @@ class Differences:
 _WIRE = "to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
-def _unknown(nodes: Sequence[Found], times: Mapping[str, _Times], *, told: bool) -> list[str]:
+def _unknown(nodes: Sequence[WalkedNode], times: Mapping[str, _Times], *, told: bool) -> list[str]:
     """What the database does not tell."""
     said = [
         "Rows that were deleted leave no trace: what is not there today is neither in `added` nor in `removed`.",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schema.lineage.answer import Adjacent, Answer, Link, adjacent
-from schema.lineage.walk import Found
+from schema.lineage.answer import Adjacent, LineageAnswer, Link, adjacent
+from schema.lineage.walk import WalkedNode
 
 INDENT = "  "
 
 
-def outline(answer: Answer, head: str, foot: str) -> str:
+def outline(answer: LineageAnswer, head: str, foot: str) -> str:
     """The outline: each node once, below the nearest one that it is linked to; all other edges as references.
 
     ``->`` leads downstream, ``<-`` upstream; ``=`` marks an edge to a node that has its line elsewhere.
@@ -38,7 +38,7 @@ def outline(answer: Answer, head: str, foot: str) -> str:
     return "\n".join(lines)
 
 
-def _placed(answer: Answer, around: Adjacent) -> tuple[list[str], Adjacent]:
+def _placed(answer: LineageAnswer, around: Adjacent) -> tuple[list[str], Adjacent]:
     """The nodes at the top, and what hangs below each node: nearest first, so that the one above has its place."""
     depths: dict[str, int] = {}
     below: Adjacent = {node.id: [] for node in answer.nodes}
@@ -53,7 +53,7 @@ def _placed(answer: Answer, around: Adjacent) -> tuple[list[str], Adjacent]:
     return tops, below
 
 
-def _line(node: Found) -> str:
+def _line(node: WalkedNode) -> str:
     label = " ".join(node.label.split())
     return f"{node.id} {label!r}" + (f" [{node.state}]" if node.state else "")
 

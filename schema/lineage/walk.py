@@ -55,7 +55,7 @@ class Question:
 
 
 @dataclass(slots=True)
-class Found:
+class WalkedNode:
     """A node that was reached, at its least depth."""
 
     id: str
@@ -82,7 +82,7 @@ class Walked:
     """What a walk has found. ``known`` are the nodes of earlier pages, with their depths."""
 
     as_of: str = ""
-    found: dict[str, Found] = field(default_factory=dict)
+    found: dict[str, WalkedNode] = field(default_factory=dict)
     known: dict[str, int] = field(default_factory=dict)
     expansions: list[Expansion] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Walk:
             depth += 1
         return walked
 
-    async def _begin(self) -> list[Found]:
+    async def _begin(self) -> list[WalkedNode]:
         """Reads the starts, and the nodes of the cursors where the walk goes on. The first level, unless it goes on."""
         question, walked = self._question, self.walked
         depths = dict.fromkeys(question.starts, 0)
@@ -146,7 +146,7 @@ class Walk:
         for id_ in depths:
             type_, key = key_of(self._catalogue, id_)
             keys.setdefault(type_.name, []).append(key)
-        there: dict[str, Found] = {}
+        there: dict[str, WalkedNode] = {}
         for type_name, _place, id_, label, state in await self._reader.fetch(*self._statements.nodes(keys)):
             if type_name is None:
                 walked.as_of = id_
@@ -166,13 +166,13 @@ class Walk:
         if resumed.spot.position is not None and len(resumed.spot.position) != len(order):
             raise invalid("after", "holds another number of values than its order has")
 
-    def _node(self, id_: str, label: str | None, state: str | None, depth: int) -> Found:
+    def _node(self, id_: str, label: str | None, state: str | None, depth: int) -> WalkedNode:
         type_, key = key_of(self._catalogue, id_)
         shown = self._statements.face(type_)
         name = label or f"{type_.name} {':'.join(key)[:8]}"
-        return Found(id_, type_.name, key, name, state_name(type_, shown, state), depth)
+        return WalkedNode(id_, type_.name, key, name, state_name(type_, shown, state), depth)
 
-    def _branches(self, level: Sequence[Found]) -> Iterator[Branch]:
+    def _branches(self, level: Sequence[WalkedNode]) -> Iterator[Branch]:
         """All nodes of a level, along all their edges."""
         by_type: dict[str, list[Spot]] = {}
         for node in level:
@@ -233,10 +233,10 @@ class Walk:
         except InvalidValueError as error:
             raise invalid("after", "holds values that its columns cannot have") from error
 
-    def _grow(self, expansions: Sequence[Expansion], depth: int) -> list[Found]:
+    def _grow(self, expansions: Sequence[Expansion], depth: int) -> list[WalkedNode]:
         """Adds the neighbours that are new, or nearer than they were known to be, as long as there is room."""
         walked = self.walked
-        level: list[Found] = []
+        level: list[WalkedNode] = []
         for expansion in expansions:
             for neighbour in expansion.neighbours:
                 if walked.has(neighbour.id, depth):

@@ -12,7 +12,7 @@ import strawberry
 from schema.errors import bad_argument
 from schema.fields.root_field import RootField
 from schema.lineage.answer import assemble, is_complete, reason
-from schema.lineage.arguments import asked
+from schema.lineage.arguments import request_of
 from schema.lineage.diff import Change, Differences
 from schema.lineage.fields.types import (
     DEGREE,
@@ -50,7 +50,7 @@ async def _diff(info: Info) -> Record:
     """
     loaders, selection = info.context.loaders, selection_of(info)
     since, until = _between(selection.arguments["between"])
-    question = asked(loaders.catalogue, selection.arguments)
+    question = request_of(loaders.catalogue, selection.arguments)
     async with loaders.reader.snapshot() as reader:
         walked = await Walk(loaders.lists, reader, question.question).run()
         answer = await aside(walked.read, assemble, walked, question.question, question.types)

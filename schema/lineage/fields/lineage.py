@@ -15,8 +15,8 @@ from schema.errors import bad_argument
 from schema.fields.root_field import RootField
 from schema.lineage import arguments as parsing
 from schema.lineage import cursors
-from schema.lineage.answer import COUNTED, Answer, cut_branches, fitted, is_complete, reason
-from schema.lineage.arguments import Asked, asked
+from schema.lineage.answer import COUNTED, LineageAnswer, cut_branches, fitted, is_complete, reason
+from schema.lineage.arguments import LineageRequest, request_of
 from schema.lineage.fields.types import (
     DEGREE,
     Filling,
@@ -69,7 +69,7 @@ async def _lineage(info: Info) -> Record:
         GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
     """
     loaders, selection = info.context.loaders, selection_of(info)
-    question = asked(loaders.catalogue, selection.arguments)
+    question = request_of(loaders.catalogue, selection.arguments)
     async with loaders.reader.snapshot() as reader:
         return await Reading(loaders, reader, question, selection).record()
 
@@ -77,7 +77,7 @@ async def _lineage(info: Info) -> Record:
 class Reading:
     """One answer, made on one snapshot."""
 
-    def __init__(self, loaders: Loaders, reader: Reader, asked_: Asked, selection: Selection) -> None:
+    def __init__(self, loaders: Loaders, reader: Reader, asked_: LineageRequest, selection: Selection) -> None:
         self._catalogue, self._lists = loaders.catalogue, loaders.lists
         self._reader = reader
         self._asked = asked_
@@ -89,7 +89,7 @@ class Reading:
         question = self._asked.question
         walked = await Walk(self._lists, self._reader, question).run()
 
-        def size(answer: Answer) -> int:
+        def size(answer: LineageAnswer) -> int:
             return len(orjson.dumps(_projected(self._selection, self._record(answer, walked))))
 
         answer = await aside(walked.read, fitted, walked, question, self._asked.types, size, self._asked.max_bytes)
@@ -105,7 +105,7 @@ class Reading:
             await self._count_remaining(answer, record["frontier"])
         return record
 
-    def _record(self, answer: Answer, walked: Walked) -> Record:
+    def _record(self, answer: LineageAnswer, walked: Walked) -> Record:
         """The answer before anything is counted: numbers as long as they can become."""
         return {
             "nodes": [node_record(node) for node in answer.nodes],
@@ -130,7 +130,7 @@ class Reading:
             "missing": walked.gone,
         }
 
-    async def _count_remaining(self, answer: Answer, records: Sequence[Record]) -> None:
+    async def _count_remaining(self, answer: LineageAnswer, records: Sequence[Record]) -> None:
         branches, places = cut_branches(answer.cuts)
         within = window(self._catalogue, self._asked.question)
         for number, place, count, more in await self._filling.count(branches, within):

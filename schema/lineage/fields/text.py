@@ -11,8 +11,8 @@ import strawberry
 
 from schema.fields.root_field import RootField
 from schema.lineage import arguments as parsing
-from schema.lineage.answer import Answer, assemble, fitted, is_complete, reason
-from schema.lineage.arguments import Asked, asked
+from schema.lineage.answer import LineageAnswer, assemble, fitted, is_complete, reason
+from schema.lineage.arguments import LineageRequest, request_of
 from schema.lineage.fields.types import argument, node_rows, walk_arguments, walked_rows
 from schema.lineage.text import outline
 from schema.lineage.walk import Walk, Walked
@@ -25,7 +25,7 @@ TEXT_BYTES, LEAST_TEXT = 20_000, 2_000
 COUNTED_NODES, COUNTED_NEIGHBOURS = 5_000, 1_000
 
 
-async def _walked(info: Info, question: Asked) -> Walked:
+async def _walked(info: Info, question: LineageRequest) -> Walked:
     loaders = info.context.loaders
     async with loaders.reader.snapshot() as reader:
         return await Walk(loaders.lists, reader, question.question).run()
@@ -39,11 +39,11 @@ async def _text(info: Info) -> str:
     """
     arguments = selection_of(info).arguments
     room = parsing.number(arguments, "maxBytes", TEXT_BYTES, LEAST_TEXT, parsing.MAX_BYTES)
-    question = asked(info.context.loaders.catalogue, {**arguments, "maxBytes": None})
+    question = request_of(info.context.loaders.catalogue, {**arguments, "maxBytes": None})
     walked = await _walked(info, question)
     walk = question.question
 
-    def written(answer: Answer) -> str:
+    def written(answer: LineageAnswer) -> str:
         head = f"lineage {walk.direction} to depth {walk.max_depth}, as of {walked.as_of}"
         foot = "complete" if is_complete(answer, walked) else f"NOT COMPLETE: {reason(answer, walked, walk)}"
         gone = (
@@ -51,7 +51,7 @@ async def _text(info: Info) -> str:
         )
         return "\n".join([outline(answer, head, foot), *gone])
 
-    def size(answer: Answer) -> int:
+    def size(answer: LineageAnswer) -> int:
         return len(written(answer).encode())
 
     return await aside(walked.read, lambda: written(fitted(walked, walk, question.types, size, room)))
@@ -64,7 +64,7 @@ async def _counts(info: Info) -> Record:
         GatewayError: ``BAD_USER_INPUT``, naming the argument.
     """
     arguments = selection_of(info).arguments
-    question = asked(info.context.loaders.catalogue, arguments, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS)
+    question = request_of(info.context.loaders.catalogue, arguments, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS)
     walked = await _walked(info, question)
     answer = await aside(walked.read, assemble, walked, question.question, question.types)
     counts = Counter((node.depth, node.type) for node in answer.nodes)

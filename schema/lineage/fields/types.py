@@ -19,7 +19,7 @@ from schema.lineage import arguments as parsing
 from schema.lineage.answer import COUNTED, Link, degree_branches
 from schema.lineage.edges import edges
 from schema.lineage.statements import Branch, Statements, Window
-from schema.lineage.walk import MAX_READ, Found
+from schema.lineage.walk import MAX_READ, WalkedNode
 from schema.loaders import Loaders
 from schema.records import Record
 from schema.scalars import DateTime
@@ -232,7 +232,7 @@ class Filling:
         self._counted = counted
         self.statements = Statements(loaders.lists)
 
-    async def fill(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
+    async def fill(self, nodes: Sequence[WalkedNode], records: Sequence[Record]) -> None:
         """Puts degrees and rows into the records of nodes, where they are asked for."""
         if any(below(self._selection, "LineageNode", "degree")):
             await self._count_degrees(nodes, records)
@@ -247,7 +247,7 @@ class Filling:
         counts = await self._reader.fetch(*self.statements.counts(branches, most + 1, window))
         return [(branch, place, min(count, most), count > most) for branch, place, count in counts]
 
-    async def _count_degrees(self, nodes: Sequence[Found], records: Sequence[Record]) -> None:
+    async def _count_degrees(self, nodes: Sequence[WalkedNode], records: Sequence[Record]) -> None:
         branches = degree_branches(nodes, self.statements.lacking)
         by_id = {record["node_id"]: record["degree"] for record in records}
         for degree in by_id.values():
@@ -259,7 +259,7 @@ class Filling:
             degree["capped"] |= more
 
     async def _read_nodes(
-        self, nodes: Sequence[Found], records: Sequence[Record], selections: Sequence[Selection]
+        self, nodes: Sequence[WalkedNode], records: Sequence[Record], selections: Sequence[Selection]
     ) -> None:
         """The rows themselves, a statement per type; one that fails is an error of its nodes."""
         by_type: dict[str, list[int]] = {}
@@ -294,7 +294,7 @@ LONGEST = parsing.MAX_COUNTED * 10
 """A count as long as it can become, where the size of an answer is measured before anything is counted."""
 
 
-def node_record(node: Found) -> Record:
+def node_record(node: WalkedNode) -> Record:
     """A node as its type's fields read it, uncounted."""
     return {
         "node_id": node.id,
