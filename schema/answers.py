@@ -81,13 +81,15 @@ class Execution:
         name = part.definition.name.value if part.definition.name else None
         made = context(operation)
         result = await self._schema.run(part.document, name, given, made)
-        return Outcome(result.data, result.errors or [], cut=made.loaders.cut)
+        loaders = made.loaders
+        return Outcome(result.data, result.errors or [], cut=loaders.cut, size=loaders.room.taken)
 
     async def _both(
         self, plan: Plan, part: Part, values: VariableValues, reader: ShortReader, resolve: Resolve
     ) -> Outcome:
         outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(part))
         outcome.errors += rest.errors
+        outcome.size += rest.size
         outcome.cut = (outcome.cut or Counter()) + (rest.cut or Counter())
         both = {**(outcome.data or {}), **(rest.data or {})}
         outcome.data = {key: both[key] for key in plan.keys}

@@ -21,7 +21,7 @@ async def small(demo_database: Database, request: pytest.FixtureRequest) -> Asyn
     """A gateway whose answers have 5 kB, and that believes all tables to be empty: nothing is refused before."""
     async with serving(demo_database.gateway_url, max_answer_bytes=LIMIT, compiler=request.param) as client:
         endpoint: OperationService = client.app.state.graphql
-        endpoint.learn_facts(replace(endpoint.access.facts, rows={}))
+        endpoint.planner.learn_facts(replace(endpoint.access.facts, rows={}))
         yield client
 
 
@@ -92,7 +92,7 @@ async def million(demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url) as client:
         endpoint: OperationService = client.app.state.graphql
         facts = endpoint.access.facts
-        endpoint.learn_facts(replace(facts, rows={**facts.rows, "ml_bentoml_serving_metrics": 1_000_000}))
+        endpoint.planner.learn_facts(replace(facts, rows={**facts.rows, "ml_bentoml_serving_metrics": 1_000_000}))
         yield client
 
 

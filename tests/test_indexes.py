@@ -132,7 +132,7 @@ async def test_indexes_are_looked_at_again_while_the_gateway_runs(
         await turn_indexes(connection)
         await connection.close()
         engine = create_engine(database_url(copy.gateway_url), read_only=True)
-        client.app.state.graphql.learn_facts(await facts.read(engine))
+        client.app.state.graphql.planner.learn_facts(await facts.read(engine))
         await engine.dispose()
         await client.data(query)
     before, after = [statement.text for statement in recorded if TABLE in statement.text]

@@ -21,7 +21,7 @@ async def large(demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url) as client:
         endpoint: OperationService = client.app.state.graphql
         facts = endpoint.access.facts
-        endpoint.learn_facts(replace(facts, rows={**facts.rows, MILLION: 1_000_000}))
+        endpoint.planner.learn_facts(replace(facts, rows={**facts.rows, MILLION: 1_000_000}))
         yield client
 
 

@@ -92,13 +92,15 @@ async def test_prices_tell_nothing_of_the_size_of_what_is_withheld(guarded: Clie
     prices = []
     try:
         for rows in (10, 100_000_000):
-            endpoint.learn_facts(Facts({**facts.rows, "ml_patient_cohort_assignments": rows}, facts.vector_version))
+            endpoint.planner.learn_facts(
+                Facts({**facts.rows, "ml_patient_cohort_assignments": rows}, facts.vector_version)
+            )
             answer = await some.ask(query)
             assert forbidden(answer) == {("FORBIDDEN_FIELD", "patient")}
             prices.append(answer["extensions"]["cost"])
         assert (await everybody(guarded).error(query))["code"] == "COST_LIMIT"
     finally:
-        endpoint.learn_facts(facts)
+        endpoint.planner.learn_facts(facts)
     assert prices[0] == prices[1]
 
 

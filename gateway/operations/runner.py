@@ -49,8 +49,7 @@ class Runner:
     async def run(self, planned: Planned, reader: ShortReader, call: Call) -> Outcome:
         """What an operation comes to; an answer of too many bytes is an error."""
         parameters, known, values, plan, _, reads, _ = planned
-        room = Room(self._settings.max_answer_bytes)
-        context = partial(self._context, reads, reader, room, call)
+        context = partial(self._context, reads, reader, call)
         try:
             if plan.statement is None and self._about_schema.concerns(known, plan):
                 return await self._about_schema.answer(known, plan, parameters.variables)
@@ -58,10 +57,9 @@ class Runner:
         finally:
             if call.changes:
                 self.reads.changed(call.caller.name, reader.position)
-        room.taken += result.size
-        result.size = room.taken
-        if room.is_full and not call.changes:  # what was changed is told, without what had no room
-            return Outcome(None, [too_large(room.most)], size=room.taken, fallback=result.fallback)
+        most = self._settings.max_answer_bytes
+        if result.size > most and not call.changes:  # what was changed is told, without what had no room
+            return Outcome(None, [too_large(most)], size=result.size, fallback=result.fallback)
         return result
 
     async def run_again(self, planned: Planned, result: Outcome, reader: ShortReader, call: Call) -> Outcome:
@@ -93,8 +91,7 @@ class Runner:
     ) -> list[ExecutionResult]:
         known, variables = planned.known, planned.parameters.variables
         operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
-        room = Room(self._settings.max_answer_bytes)
-        context = self._context(reads, self.reader_of_now(call), room, call, operation)
+        context = self._context(reads, self.reader_of_now(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
         return await asyncio.gather(
             *(self._schema.run(known.document, name, variables, context, root) for root in roots)
@@ -104,7 +101,7 @@ class Runner:
         """Reads from where changes are told of: a replica may not have them yet."""
         return ShortReader(self.reads.primary, self._settings.parallel_statements, call.caller.identity)
 
-    def _context(self, reads: Missing, reader: ShortReader, room: Room, call: Call, operation: Operation) -> Context:
+    def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
         planner = self._planner
         return Context(
             operation,
@@ -113,7 +110,7 @@ class Runner:
                 reader,
                 reads,
                 planner.access.facts_of(reads),
-                room,
+                Room(self._settings.max_answer_bytes),
                 compiles=planner.plans.compiles,
             ),
             call.caller,
