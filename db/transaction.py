@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from db.errors import (
     translate,
     translate_change,
 )
+from db.limiter import Limiter, NoTurnError
 from db.locks import lock_waits_of
 from db.timelines import STANDING, OutdatedServerError, Standing
 
@@ -290,10 +291,15 @@ class Transactions:
         self.tell_positions = False
         """Whether somebody wants to know where commits are in the database's log, which costs a statement each."""
         self._engine = engine
-        self.waiting = 0
+        self._turns = Limiter(at_once, patience)
+        self._turns.used_up = partial(lock_waits_of(engine).watch, engine, lambda: self.waiting)
+        self.around: Callable[[], AbstractContextManager[object]] = nullcontext
+        """What an observer has around each of them, waiting for its turn included."""
+
+    @property
+    def waiting(self) -> int:
         """How many wait for their turn."""
-        self._turns = asyncio.Semaphore(at_once)
-        self._patience = patience
+        return self._turns.waiting
 
     @asynccontextmanager
     async def open(self, identity: Identity | None = None) -> AsyncIterator[Transaction]:
@@ -305,22 +311,17 @@ class Transactions:
             OverloadedError: There was no turn in time.
             DatabaseError: The database cannot be reached.
         """
-        self.waiting += 1
-        if self._turns.locked():
-            lock_waits_of(self._engine).watch(self._engine, lambda: self.waiting)
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise OverloadedError(f"no transaction could be begun within {self._patience:g} s") from None
-        finally:
-            self.waiting -= 1
-        try:
-            async with _transaction(self._engine, identity) as one:
-                one.tells_position = self.tell_positions
-                yield one
-        finally:
-            self._turns.release()
+        with self.around():
+            try:
+                await self._turns.take()
+            except NoTurnError:
+                raise OverloadedError(f"no transaction could be begun within {self._turns.patience:g} s") from None
+            try:
+                async with _transaction(self._engine, identity) as one:
+                    one.tells_position = self.tell_positions
+                    yield one
+            finally:
+                self._turns.give()
 
 
 @asynccontextmanager

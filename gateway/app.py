@@ -35,7 +35,7 @@ from gateway.database import (
 )
 from gateway.http.endpoint import GraphQLEndpoint
 from gateway.http.origins import cors, host_of, is_of_page, refuse_host
-from gateway.observability.gauges import admission, caches, pools, readings
+from gateway.observability.gauges import caches, pools, readings, requests
 from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
 from gateway.observability.request_log import RequestLog
@@ -88,13 +88,13 @@ class _Databases:
         self.engine = engine_for(settings, url, pool, timelines=timelines)
         self.writer = engine_for(settings, url, pool, _FOR_OUTCOMES, read_only=False, timelines=timelines)
         self.reads = open_reads(settings, url, self.engine, changed)
-        made = Transactions if tracing is None else tracing.transactions
-        self.changes = made(self.writer, pool, settings.turn_timeout)
+        self.changes = Transactions(self.writer, pool, settings.turn_timeout)
         self.changes.tell_positions = self.reads.replica is not None
         self.engines = {"read": self.engine, "write": self.writer}
         if self.reads.replica:
             self.engines["replica"] = self.reads.replica
         if tracing is not None:
+            self.changes.around = tracing.transaction
             for engine in self.engines.values():
                 tracing.statements(engine)
 
@@ -115,8 +115,8 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         TrustedDocumentsError: The trusted documents cannot be read.
     """
     known = known_documents(settings)
-    tracing, requests, health = _tracing(settings), RequestLog(settings), Health()
-    observers: list[Observer] = [requests] if tracing is None else [tracing, requests]
+    tracing, request_log, health = _tracing(settings), RequestLog(settings), Health()
+    observers: list[Observer] = [request_log] if tracing is None else [tracing, request_log]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -131,10 +131,10 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
         app.answer = endpoint if tracing is None else tracing.app(endpoint, "/graphql")
-        _measure(requests.metrics, databases, service, sockets, feed)
+        _measure(request_log.metrics, databases, service, sockets, feed)
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [
-            asyncio.create_task(count_again(engine, service.planner.learn_facts)),
+            asyncio.create_task(count_again(engine, service.learn_facts)),
             *await follow_table(engine, known, service.documents, health.reports),
         ]
         try:
@@ -157,13 +157,13 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
                 await asyncio.to_thread(tracing.close)
 
     app = _Gateway(settings, routes=_routes(), lifespan=lifespan, exception_handlers=_HANDLERS)
-    app.state.metrics, app.state.health = requests.metrics, health
+    app.state.metrics, app.state.health = request_log.metrics, health
     return app
 
 
 def _measure(metrics: Metrics, databases: _Databases, service: OperationService, sockets: Sockets, feed: Feed) -> None:
     """What is asked at each scrape."""
-    tells = pools(databases.engines, databases.changes), caches(service), readings(databases.reads), admission(service)
+    tells = pools(databases.engines, databases.changes), caches(service), readings(databases.reads), requests(service)
     for tell in tells:
         metrics.ask(tell)
     metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))

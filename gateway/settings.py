@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from db.postgres_url import database_url
-from gateway.auth.roles import is_scope, meant
+from gateway.roles import is_scope, meant
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)

@@ -14,7 +14,7 @@ import pytest
 from changing import model_in, state
 from client import serving
 from conftest import Clone, Database, connect, execute
-from gateway.operations.limiter import Admission
+from gateway.operations.limiter import RequestLimiter
 from proxy import proxied
 from sockets import listening
 
@@ -79,11 +79,11 @@ async def becomes(sql: asyncpg.Connection, count: int, what: str = "%") -> None:
     await until(it_is, f"{count} statements at work")
 
 
-async def waits(admission: Admission, count: int) -> None:
+async def waits(limiter: RequestLimiter, count: int) -> None:
     """Waits until so many requests are in the queue."""
 
     async def it_is() -> bool:
-        return len(admission.waiting) == count
+        return limiter.waiting == count
 
     await until(it_is, f"{count} requests in the queue")
 
@@ -226,8 +226,8 @@ async def test_beyond_those_at_work_and_in_the_queue_is_503(slow: Database, sql:
         writers = [await site.send(post(SLOW)) for _ in range(2)]
         await becomes(sql, 2)
         waiting = asyncio.create_task(site.http.post("/graphql", json={"query": QUICK}))
-        admission = site.app.state.graphql.admission
-        await waits(admission, 1)
+        limiter = site.app.state.graphql.limiter
+        await waits(limiter, 1)
         refused = await site.http.post("/graphql", json={"query": QUICK})
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
@@ -239,7 +239,7 @@ async def test_beyond_those_at_work_and_in_the_queue_is_503(slow: Database, sql:
             writer.close()
         assert (await waiting).json()["data"]["experiments"]["nodes"]
         await becomes(sql, 0)
-        assert (admission.inside, len(admission.waiting)) == (0, 0)
+        assert (limiter.taken, limiter.waiting) == (0, 0)
 
 
 async def test_the_queue_is_short_of_patience(slow: Database, sql: asyncpg.Connection) -> None:
@@ -259,11 +259,11 @@ async def test_who_hangs_up_in_the_queue_leaves_it(slow: Database, sql: asyncpg.
         first = await site.send(post(SLOW))
         await becomes(sql, 1)
         second = await site.send(post(QUICK))
-        admission = site.app.state.graphql.admission
-        await waits(admission, 1)
+        limiter = site.app.state.graphql.limiter
+        await waits(limiter, 1)
         second.close()
-        await waits(admission, 0)
+        await waits(limiter, 0)
         first.close()
         await becomes(sql, 0)
         assert (await site.http.post("/graphql", json={"query": QUICK})).status_code == 200
-        assert admission.inside == 0
+        assert limiter.taken == 0

@@ -13,7 +13,7 @@ import pytest
 
 from client import Client
 from conftest import Database, connect
-from gateway.auth.roles import ROLES
+from gateway.roles import ROLES
 from gateway.settings import Settings
 from schema.scopes import shown_scopes
 from sockets import listening, until

@@ -21,8 +21,8 @@ from db.engine import Identity, ShortReader, translated
 from db.errors import DatabaseError
 from gateway.auth.jwks import KeysUnavailableError
 from gateway.auth.jwt import InvalidJwtError, Verifier
-from gateway.auth.roles import ROLES, granted
 from gateway.context import ANONYMOUS, Caller
+from gateway.roles import ROLES, granted
 from gateway.settings import ANON, Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError

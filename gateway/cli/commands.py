@@ -26,13 +26,13 @@ from db.postgres_url import database_url
 from db.role import role_sql
 from db.roles import unusable_by_any
 from gateway.auth.authentication import TOKEN_SECONDS
-from gateway.auth.roles import ROLES, meant, unknown
 from gateway.database import embedded_database, load_demo
 from gateway.doctor import findings
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_json, as_sql, as_text
 from gateway.operations.documents import Documents
 from gateway.operations.persisted import TABLE_SECONDS, documents_of, warn_of
+from gateway.roles import ROLES, meant, unknown
 from gateway.server import uvicorn_server, workers
 from gateway.server.uvicorn_server import Sockets
 from gateway.settings import Settings, address

@@ -9,9 +9,9 @@ from db.attach import Severity
 from db.checkup import Checkup
 from db.documents import TrustedDocumentsError
 from db.session import VALUES
-from gateway.auth.roles import ROLES, unknown
 from gateway.doctor.findings import Finding, error, note, ok, warning
 from gateway.operations.persisted import documents_of, known_documents
+from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
 
 OLDEST = 14

@@ -128,7 +128,7 @@ class GraphQLEndpoint:
                 call.heard = True
                 parameters = await self._reader.read(scope, given, receive)
                 deadline.client_left = partial(disconnected, receive)
-                async with service.admission:
+                async with service.limiter:
                     if isinstance(parameters, list):
                         return 200, await self._batch(parameters, call)
                     answer = await service.finish(await service.begin(parameters, call), call)

@@ -6,14 +6,13 @@ import asyncio
 import hashlib
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from gateway.http.header_cache import remembered
 from gateway.operations.refusals import JSON, RefusedError, request_error
-from gateway.server.http_protocol import Answer
 from schema.error_codes import ErrorCode
 
 if sys.version_info >= (3, 14):
@@ -22,6 +21,23 @@ else:
     from backports import zstd
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+
+
+class WholeSend:
+    """An ASGI ``send`` of a server that has a short way for an answer that is there as a whole."""
+
+    __slots__ = ()
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        raise NotImplementedError
+
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Sends head and body at once; False where that has to be asked of ``send`` instead.
+
+        ``headers`` have the length of the body among them, nothing of the connection, and names in small letters.
+        """
+        raise NotImplementedError
+
 
 IN_THREAD = 64_000
 """Bytes from which an answer is compressed beside the event loop: a few milliseconds of everybody's time."""
@@ -86,7 +102,7 @@ async def respond(
         (b"content-length", b"%d" % len(body)),
         *_headers(request_id, headers),
     ]
-    if "connection" in headers or not (isinstance(send, Answer) and send.whole(status, sent, body)):
+    if "connection" in headers or not (isinstance(send, WholeSend) and send.whole(status, sent, body)):
         await send({"type": "http.response.start", "status": status, "headers": sent})
         await send({"type": "http.response.body", "body": body})
 

@@ -77,11 +77,11 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
     return tell
 
 
-def admission(service: OperationService) -> Callable[[], Iterable[Metric]]:
+def requests(service: OperationService) -> Callable[[], Iterable[Metric]]:
     """How many requests are worked on, and how many wait for a place."""
 
     def tell() -> Iterable[Metric]:
-        yield GaugeMetricFamily("e2i_requests_inside", "Requests that are worked on.", service.admission.inside)
-        yield GaugeMetricFamily("e2i_requests_waiting", "Requests that wait.", len(service.admission.waiting))
+        yield GaugeMetricFamily("e2i_requests_inside", "Requests that are worked on.", service.limiter.taken)
+        yield GaugeMetricFamily("e2i_requests_waiting", "Requests that wait.", service.limiter.waiting)
 
     return tell

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -38,7 +38,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.errors import sqlstate
-from db.transaction import Transaction, Transactions
 from gateway.operations.call import Call, RequestRecord
 from gateway.operations.observers import Count, Observer
 from gateway.operations.refusals import RefusedError
@@ -169,9 +168,9 @@ class Tracing(Observer):
 
     # -- the database ----------------------------------------------------------------------------------------------
 
-    def transactions(self, engine: AsyncEngine, at_once: int, patience: float) -> Transactions:
-        """Transactions with a span around each, waiting for its turn included."""
-        return _TracedTransactions(engine, at_once, patience, self._tracer)
+    def transaction(self) -> AbstractContextManager[object]:
+        """A span around a transaction, waiting for its turn included."""
+        return self._tracer.start_as_current_span("transaction")
 
     def statements(self, engine: AsyncEngine) -> None:
         """A span for each statement of an engine: of SQLAlchemy's, and of those that go straight to the driver."""
@@ -241,18 +240,6 @@ class _Traced:
 def _current(span: Span) -> AbstractContextManager[Span]:
     """The span is the current one for a while; the words of exceptions, which may hold values, stay out of it."""
     return trace.use_span(span, record_exception=False, set_status_on_exception=False)
-
-
-class _TracedTransactions(Transactions):
-    def __init__(self, engine: AsyncEngine, at_once: int, patience: float, tracer: trace.Tracer) -> None:
-        super().__init__(engine, at_once, patience)
-        self._tracer = tracer
-
-    @asynccontextmanager
-    async def open(self, *given: Any, **named: Any) -> AsyncIterator[Transaction]:
-        with self._tracer.start_as_current_span("transaction"):
-            async with super().open(*given, **named) as one:
-                yield one
 
 
 def _status(span: Span, message: MutableMapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from graphql import ExecutionResult, OperationType
 
+from db.facts import Facts
 from db.replica import Reads, position_text
 from db.transaction import Transactions
 from gateway.auth.permissions import Access
@@ -26,7 +27,7 @@ from gateway.operations.budgets import Budgets, account, used
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, Deadlines
 from gateway.operations.documents import Documents
-from gateway.operations.limiter import Admission
+from gateway.operations.limiter import RequestLimiter
 from gateway.operations.observers import Observer, Observers
 from gateway.operations.persisted import KnownDocuments
 from gateway.operations.planner import Planned, Planner
@@ -67,7 +68,7 @@ class OperationService:
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.deadlines = Deadlines(settings.request_timeout)
         """For each `Deadline` around a request; `too_late` says to clients that it is over."""
-        self.admission = Admission(settings.max_concurrent, settings.max_queued, settings.queue_timeout)
+        self.limiter = RequestLimiter(settings.max_concurrent, settings.queue_timeout, settings.max_queued)
         self._subscriptions = Subscriptions(
             schema, self.planner, self._runner, feed, self._budgets, self._observers, settings
         )
@@ -103,6 +104,10 @@ class OperationService:
     def shape(self) -> ShapeWatch:
         """What notices that the database has another shape."""
         return self._runner.shape
+
+    def learn_facts(self, facts: Facts) -> None:
+        """How large the database is, as it grows."""
+        self.planner.learn_facts(facts)
 
     # -- one operation ---------------------------------------------------------------------------------------------
 
@@ -161,7 +166,7 @@ class OperationService:
         try:
             async with Deadline(self.deadlines) as deadline:
                 deadline.client_left = call.client_left
-                async with self.admission:
+                async with self.limiter:
                     return await self.finish(planned, call)
         except TimeoutError:
             raise self.too_late(call) from None

@@ -11,6 +11,7 @@ from typing import Any
 from graphql import ExecutionResult, GraphQLError
 
 from db.errors import DatabaseUnavailableError, OverloadedError
+from db.limiter import Limiter
 from gateway.auth.authentication import UnauthenticatedError
 from gateway.operations.budgets import Budgets
 from gateway.operations.call import Call
@@ -42,7 +43,7 @@ class Readings:
     """What messages hold is read a few at a time, and once for all subscribers that are told the same."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Limiter(AT_ONCE)
         self._kept: dict[Hashable, asyncio.Future[Sequence[ExecutionResult]]] = {}
 
     async def get(

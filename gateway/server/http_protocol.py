@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message
 
 from gateway.adapters.uvicorn import STATUS_LINE, HttpProtocol, RequestResponseCycle
 from gateway.http.headers import Headers, headers_of
+from gateway.http.response import WholeSend
 from gateway.server.framing import (
     BAD,
     HEAD_TOO_LARGE,
@@ -236,7 +237,7 @@ class Connection(HttpProtocol):
 
     def start_answer(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
         self._running = cycle
-        answer = Answer(cycle, self)
+        answer = ResponseSend(cycle, self)
         super().start_answer(cycle, lambda scope, receive, _send: app(scope, receive, answer))
 
     def pause_writing(self) -> None:
@@ -298,7 +299,7 @@ def last(cycle: RequestResponseCycle, connection: Connection) -> None:
     cycle.keep_alive, cycle.transport = False, transport
 
 
-class Answer:
+class ResponseSend(WholeSend):
     """How an answer is sent: uvicorn's ``send``, and a short way for one that is there as a whole.
 
     Every write is a system call, and costs as much as all that is done for a small query beside its statement.
@@ -317,10 +318,7 @@ class Answer:
         return cycle.send(message)  # type: ignore[arg-type]
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Sends head and body at once, as uvicorn would; False where that has to be asked instead.
-
-        ``headers`` have the length of the body among them, nothing of the connection, and names in small letters.
-        """
+        """Sends head and body at once, as uvicorn would."""
         cycle = self._cycle
         before = cycle.default_headers
         ends = not cycle.keep_alive or len(before) > 1  # the date, and that the gateway ends

@@ -1,0 +1,123 @@
+"""The limiter of whatever there is a certain number of: requests, transactions, readings.
+
+Turns are given in the order of asking, from hand to hand: whoever comes at the right moment does not overtake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+
+class NoTurnError(Exception):
+    """There was no turn: none came in time, or too many wait for one already."""
+
+
+class _Waiter(asyncio.Future[None]):
+    """A turn to come, until ``end`` by the loop's clock."""
+
+    end = 0.0
+
+
+class Limiter:
+    """Gives ``size`` turns at once: ``async with limiter:`` is one.
+
+    Others wait for up to ``patience`` seconds, ``queue`` of them at most; without these for as long as it takes, and
+    however many they are.
+
+    Raises:
+        NoTurnError: There was none; classes derived from it raise what `refusal` says.
+    """
+
+    def __init__(self, size: int, patience: float | None = None, queue: int | None = None) -> None:
+        self.size = size
+        self.patience = patience
+        self._free = size
+        self._queue = queue
+        self._waiters: deque[_Waiter] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        """One for all who wait: a timer for each would cost more than the turn."""
+        self.used_up: Callable[[], None] = _nothing
+        """Is told whenever somebody has to wait."""
+
+    @property
+    def taken(self) -> int:
+        """How many turns are somebody's."""
+        return self.size - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn."""
+        return len(self._waiters)
+
+    async def take(self) -> None:
+        """Waits for a turn."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait()
+
+    def give(self) -> None:
+        """Ends a turn: who has waited longest has it next."""
+        if waiter := self._next():
+            waiter.set_result(None)
+        else:
+            self._free += 1
+
+    async def __aenter__(self) -> None:
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.give()
+
+    def refusal(self) -> Exception:
+        """What whoever gets no turn is told."""
+        if self.patience is None:
+            return NoTurnError("too many wait already")
+        return NoTurnError(f"there was no turn within {self.patience:g} seconds")
+
+    def _next(self) -> _Waiter | None:
+        """Who has waited longest, and is no longer among those who wait."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    async def _wait(self) -> None:
+        if self._queue is not None and len(self._waiters) >= self._queue:
+            raise self.refusal()
+        waiter = _Waiter()
+        self._waiters.append(waiter)
+        self.used_up()
+        if self.patience is not None:
+            loop = asyncio.get_running_loop()
+            waiter.end = loop.time() + self.patience
+            if self._timer is None:
+                self._timer = loop.call_at(waiter.end, self._lose_patience)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both came at once
+                self.give()
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+
+    def _lose_patience(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiters and (self._waiters[0].done() or self._waiters[0].end <= loop.time()):
+            if not (waiter := self._waiters.popleft()).done():
+                waiter.set_exception(self.refusal())
+        self._timer = loop.call_at(self._waiters[0].end, self._lose_patience) if self._waiters else None
+
+
+def _nothing() -> None:
+    pass
