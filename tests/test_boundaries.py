@@ -458,3 +458,32 @@ async def test_an_outcome_is_recorded_with_all_that_is_known_of_it(client: Clien
     )  # fmt: skip
     (found,) = data["twinFidelities"]["nodes"]
     assert found == {**outcome, "actualExperimentId": str(experiment), "ciCoverage": True}  # the interval is closed
+
+
+# -- what needs two things ---------------------------------------------------------------------------------------------
+
+
+async def test_a_retraining_makes_the_version_of_its_own_model(client: Client, sql: asyncpg.Connection) -> None:
+    name = f"retrained {client.compiles}"
+    models = {
+        key: await add(sql, "ml_model_registry", model_name=key[0], model_version=key[1])
+        for key in [(name, "1"), (name, "2"), (f"not {name}", "2"), (f"not {name}", "1")]
+    }
+    found = []
+    for version in ("2", "3"):
+        retraining = await add(
+            sql, "ml_retraining_history", model_id=models[name, "1"], new_model_version=version, alert_id=None
+        )
+        query = f'{{ retraining(id: "Retraining:{retraining}") {{ newModel {{ id }} }} }}'
+        found.append((await client.data(query))["retraining"]["newModel"])
+    assert found == [{"id": f"Model:{models[name, '2']}"}, None]
+
+
+async def test_an_instruction_out_of_use_is_so_beside_another(client: Client, sql: asyncpg.Connection) -> None:
+    """Nothing here forbids that two are inactive, so that no null has to stand for it."""
+    where = {"agent_name": "causal_impact", "predictor_name": f"beside {client.compiles}"}
+    await add(sql, "optimized_instructions", **where, is_active=False)
+    key = await add(sql, "optimized_instructions", **where, is_active=True)
+    await change(client, "deactivateOptimizedInstruction", id=f"OptimizedInstruction:{key}", reason="done")
+    is_active = await sql.fetchval("SELECT is_active FROM optimized_instructions WHERE instruction_id = $1", key)
+    assert is_active is False

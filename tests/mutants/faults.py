@@ -74,7 +74,9 @@ def _of_python(path: str, source: str) -> Iterator[Fault]:
         operator = get_operator(name)()
         positions = (start for node in nodes for start, _ in operator.mutation_positions(node))
         for occurrence, (line, column) in enumerate(positions):
-            if speaks(place := starts[line - 1] + column):
+            place = starts[line - 1] + column
+            star = source[place] == "*" and source[place + 1] != " "  # of a signature or a call
+            if speaks(place) and not star:
                 yield Fault(path, place, name.split("/")[1].split("_")[0], name, occurrence)
     for number, found in enumerate(re.finditer(r"(?<![\w.])(min|max|any|all)(?=\()", source)):
         if speaks(found.start()):
