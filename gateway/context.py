@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.engine import Identity
+from db.engine import Identity, Reader
 from db.transaction import Transaction
 from schema.loaders import Loaders
 from schema.scopes import all_scopes
@@ -51,5 +51,9 @@ class Context(RequestContext):
     """Opens the transaction of a mutation's root field."""
     key_hours: float
     """How long an idempotency key is kept."""
+    after: Callable[[], AbstractAsyncContextManager[Reader]]
+    """A snapshot of what is committed, on which the rest of a change's answer is read."""
+    patience: float
+    """Seconds for which the answer of a change is read inside its transaction."""
     transaction: Transaction = field(init=False)
     """The transaction of the mutation's root field that is being executed."""

@@ -206,6 +206,12 @@ class Settings(BaseSettings):
         le=600,
         description="Seconds that a read waits for a table that somebody has locked; a change has five times as long.",
     )
+    change_read_timeout: float = Field(
+        default=1.0,
+        ge=0,
+        le=600,
+        description="Seconds that a change's answer is read before its commit; what takes longer is read after it.",
+    )
     request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a request is given up.")
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."

@@ -238,6 +238,15 @@ class ErrorCode(_Described):
         Retry.LATER,
         "Other changes of the same rows kept getting in the way, and nothing was changed; try again.",
     )
+    ANSWER_UNREAD = (
+        "ANSWER_UNREAD",
+        "The change was made and is recorded, but its answer could not be read; another error says why.",
+        Retry.WITH_KEY,
+        (
+            "The change was made and is recorded. Its answer took too long to be read before the commit, and could not "
+            "be read after it: ask for the rows by a query, or for less with the same idempotencyKey."
+        ),
+    )
     OUTCOME_UNKNOWN = (
         "OUTCOME_UNKNOWN",
         "The connection was lost at the commit, and nobody knows whether the change was made.",

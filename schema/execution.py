@@ -1,24 +1,29 @@
 """How resolvers' answers are put together: rows that Postgres has written as JSON go through as they are, and each root
-field of a mutation has a transaction of its own, with its whole answer read before the commit."""
+field of a mutation has a transaction of its own, with its answer read before the commit."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import warnings
-from collections.abc import Awaitable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from typing import Any
 
-from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo, get_named_type, is_leaf_type
+from graphql import (
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    get_named_type,
+    is_leaf_type,
+    located_error,
+)
 from graphql.execution import Executor
 from graphql.pyutils import Path
 
-from db.errors import ConflictError, OutcomeUnknownError, RefusedByDatabaseError
 from db.transaction import Transaction
 from schema.adapters.graphql_core import FieldDetailsList, GroupedFieldSet
-from schema.error_codes import ErrorCode
-from schema.errors import GatewayError
+from schema.change_answer import AnswerReader
 from schema.loaders import Loaders
 from schema.records import CUT, WRITTEN
 from schema.turns import turns
@@ -126,9 +131,9 @@ class AnswerExecutor(Executor[Any]):
 class MutationExecutor(AnswerExecutor):
     """Begin and commit around each root field.
 
-    A stock executor reads the answer after the resolver has returned, when a dry run would be undone already. Here the
-    resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed either,
-    so that null always means that nothing was changed.
+    A stock executor reads the answer after the resolver has returned, when its change would be committed already. Here
+    the resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed
+    either, so that null means that nothing was changed, unless an error says otherwise.
     """
 
     def execute_field(
@@ -154,7 +159,11 @@ class MutationExecutor(AnswerExecutor):
             except Exception as error:  # noqa: BLE001 - it becomes the error of this field
                 field = self.schema.get_field(parent_type, name)
                 assert field is not None  # noqa: S101 - validation has refused unknown fields
+                errors = self.collected_errors.errors
+                before = len(errors)
                 self.handle_field_error(error, field.type, field_details_list, path)
+                if len(errors) == before:  # null already because of what is below, which says less
+                    errors.append(located_error(error, [one.node for one in field_details_list], path.as_list()))
                 return None
 
         return in_transaction()
@@ -162,48 +171,19 @@ class MutationExecutor(AnswerExecutor):
 
 async def _in_transaction(context: Any, answer: Any) -> Any:
     outer: Loaders = context.loaders
-    opened: AbstractAsyncContextManager[Transaction] = context.begin()
-    async with opened as transaction:
+    async with AsyncExitStack() as opened:
+        transaction: Transaction = await opened.enter_async_context(context.begin())
         context.transaction = transaction
-        context.loaders = outer.over(transaction.reader)
+        reader = AnswerReader(opened, transaction, context.after, context.patience)
+        context.loaders = outer.over(reader)
         try:
             value = await answer()
-            if transaction.wanted and value is not None:
-                await _finish(transaction)
-            else:
-                await transaction.rollback()
+            await reader.end(whole=value is not None)
         finally:
+            reader.stop()
             context.loaders = outer
-            outer.reader.statements += transaction.reader.statements
-            outer.reader.rows += transaction.reader.rows
+            reader.count()
+            outer.reader.statements += reader.statements
+            outer.reader.rows += reader.rows
             outer.reader.position = transaction.position or outer.reader.position
     return value
-
-
-_committing: set[asyncio.Task[None]] = set()
-
-
-async def _finish(transaction: Transaction) -> None:
-    """Commits. A request that is given up meanwhile does not stop it half-way.
-
-    Raises:
-        GatewayError: ``OUTCOME_UNKNOWN``, or ``CONFLICT`` where something was judged at the commit only.
-    """
-    commit: Awaitable[None] = transaction.commit()
-    task = asyncio.ensure_future(commit)
-    _committing.add(task)
-    task.add_done_callback(_committing.discard)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
-    except OutcomeUnknownError as error:
-        raise GatewayError(ErrorCode.OUTCOME_UNKNOWN) from error
-    except (ConflictError, RefusedByDatabaseError) as error:
-        words = (
-            f": {error.diagnostics.words}" if isinstance(error, RefusedByDatabaseError) and error.by_trigger else "."
-        )
-        raise GatewayError(
-            ErrorCode.CONFLICT, f"The database refused the commit, and nothing was changed{words}"
-        ) from error

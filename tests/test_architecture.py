@@ -47,7 +47,7 @@ ROOM_OF = {
         "catalogue": "exact_json ids kinds records scalars selection sizes",
         "sql": "aggregates arguments cursors every_list filters indexes lists orders places",
         "search": "nearest search_sql",
-        "execution": "compiler explain input_errors loaders pages plans similarity statements turns",
+        "execution": "change_answer compiler explain input_errors loaders pages plans similarity statements turns",
         "graph": "inputs types fields.root_field",
         "runner": "answers",
     },

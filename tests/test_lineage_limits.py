@@ -112,6 +112,14 @@ async def test_two_of_the_largest_walks_are_refused(field: str, hot: Client) -> 
     assert error["code"] == "COST_LIMIT"
 
 
+async def test_two_paths_between_hot_nodes_are_refused(hot: Client) -> None:
+    """One takes more than a second of Postgres."""
+    asked = f'paths(from: "{EXPERIMENT}", to: "{EXPERIMENT}", maxLength: 20) {{ complete }}'
+    assert "errors" not in await hot.ask(f"{{ {asked} }}")
+    error = await hot.error(f"{{ a: {asked} b: {asked} }}")
+    assert error["code"] == "COST_LIMIT"
+
+
 async def test_a_walk_of_few_nodes_is_cheap(hot: Client) -> None:
     answer = await hot.ask(f'{{ lineage(from: ["{EXPERIMENT}"]) {{ complete }} }}')
     assert answer["extensions"]["cost"]["requested"] < 25_000
@@ -120,5 +128,6 @@ async def test_a_walk_of_few_nodes_is_cheap(hot: Client) -> None:
 async def test_counting_the_edges_of_many_nodes_is_priced_where_it_is_asked_for(hot: Client) -> None:
     asked = f'lineage(from: ["{EXPERIMENT}"], maxNodes: 10000)'
     assert "errors" not in await hot.ask(f"{{ {asked} {{ complete }} }}")
-    error = await hot.error(f"{{ {asked} {{ nodes {{ degree {{ upstream }} }} }} }}")
-    assert error["code"] == "COST_LIMIT"
+    for few in (asked, f'lineage(from: ["{EXPERIMENT}"], maxNodes: 5000, perNodeLimit: 1000)'):
+        error = await hot.error(f"{{ {few} {{ nodes {{ degree {{ upstream }} }} }} }}")
+        assert error["code"] == "COST_LIMIT"

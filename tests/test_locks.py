@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -97,13 +98,13 @@ async def test_a_burst_for_a_locked_table_leaves_connections_for_others(
     """Nobody knows yet that it is locked, and those who wait for it would have every connection for a minute."""
     model = await model_in(holder, "development")
     await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
-    query = WALK % model if walks else RUNS
+    query, half = (WALK % model, 15) if walks else (RUNS, 100)
     async with serving(copy.gateway_url, pool_size=4, lock_timeout=60, compiler=compiler) as client:
         assert await client.data(OTHER)
-        burst = [asyncio.create_task(client.ask(query)) for _ in range(100)]
+        burst = [asyncio.create_task(client.ask(query)) for _ in range(half)]
         await asyncio.sleep(0)
         other = asyncio.create_task(client.data(OTHER))
-        burst += [asyncio.create_task(client.ask(query)) for _ in range(100)]
+        burst += [asyncio.create_task(client.ask(query)) for _ in range(half)]
         async with asyncio.timeout(30):
             assert await other
         assert any(not one.done() for one in burst), "a share of them may wait"
@@ -226,6 +227,77 @@ async def test_what_changes_nothing_locks_nothing_while_its_answer_is_read(
         found = {name: result["__typename"] for name, result in (await asking)["data"].items()}
         assert found == {"preview": "TransitionPreview", "stuck": "IllegalTransition"}
     await operator.close()
+
+
+DEPLOYED = "... on Model { stage deployments(first: 1) { nodes { id } } }"
+SLOW = f"... on TransitionApplied {{ event {{ toState }} node {{ {DEPLOYED} }} }}"
+
+
+async def waited(operator: asyncpg.Connection, asking: asyncio.Task[Any]) -> None:
+    """Until the answer waits for the table."""
+    async with asyncio.timeout(20):
+        while not await operator.fetchval(_WAITING):
+            assert not asking.done(), asking.result()
+            await asyncio.sleep(0.01)
+
+
+async def test_a_slow_answer_keeps_nobody_from_the_rows_of_its_change(
+    copy: Database, holder: asyncpg.Connection
+) -> None:
+    """It is committed, an operator changes the row, and the rest of the answer is read when that is possible."""
+    model = await model_in(holder, "development")
+    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
+    operator = await connect(copy.admin_url)
+    async with serving(copy.gateway_url, lock_timeout=60, change_read_timeout=0.3) as client:
+        query = f'mutation {{ promoteModel(input: {{id: "{model}", to: STAGING}}) {{ __typename {SLOW} }} }}'
+        asking = asyncio.create_task(client.ask(query))
+        await waited(operator, asking)
+        async with operator.transaction():
+            await operator.execute("SET LOCAL lock_timeout = '20s'")
+            seen = "SELECT stage::text FROM ml_model_registry WHERE id = $1 FOR UPDATE"
+            assert await operator.fetchval(seen, uuid_of(model)) == "staging"
+        assert not asking.done(), "the answer was there before"
+        await holder.execute("ROLLBACK; BEGIN")
+        answer = await asking
+        assert answer["data"]["promoteModel"] == {
+            "__typename": "TransitionApplied",
+            "event": {"toState": "STAGING"},
+            "node": {"stage": "STAGING", "deployments": {"nodes": []}},
+        }
+    await operator.close()
+
+
+async def test_changes_have_their_turns_while_answers_are_slow(copy: Database, holder: asyncpg.Connection) -> None:
+    """Of changes and of refusals alike; there are as many transactions at once as the pool has connections."""
+    models = [await model_in(holder, "development") for _ in range(4)]
+    alert = await holder.fetchval("SELECT id::text FROM ml_monitoring_alerts WHERE status = 'active' LIMIT 1")
+    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
+    refused = f'mutation {{ promoteModel(input: {{id: "%s", to: PRODUCTION}}) {{ __typename {STUCK} }} }}'
+    made = f'mutation {{ promoteModel(input: {{id: "%s", to: STAGING}}) {{ __typename {SLOW} }} }}'
+    free = f'mutation {{ acknowledgeAlert(input: {{id: "MonitoringAlert:{alert}"}}) {{ __typename }} }}'
+    async with serving(copy.gateway_url, pool_size=2, lock_timeout=60, change_read_timeout=0.2) as client:
+        asked = [made % models[0], made % models[1], refused % models[2], refused % models[3]]
+        asking = [asyncio.create_task(client.ask(query)) for query in asked]
+        await waited(holder, asking[0])
+        async with asyncio.timeout(30):
+            assert (await client.data(free))["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+        await holder.execute("ROLLBACK; BEGIN")
+        await asyncio.gather(*asking)
+
+
+async def test_a_change_without_an_answer_says_that_it_was_made(copy: Database, holder: asyncpg.Connection) -> None:
+    """What was committed before its answer failed as a whole is never taken for undone, and never made again."""
+    model = await model_in(holder, "development")
+    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
+    async with serving(copy.gateway_url, lock_timeout=0.5, change_read_timeout=0.1) as client:
+        query = f'mutation {{ promoteModel(input: {{id: "{model}", to: STAGING}}) {{ __typename {SLOW} }} }}'
+        answer = await client.ask(query)
+        assert answer["data"] == {"promoteModel": None}
+        assert {error["extensions"]["code"] for error in answer["errors"]} == {"LOCKED", "ANSWER_UNREAD"}
+        events = "SELECT count(*) FROM gateway.lifecycle_events WHERE node_id = $1"
+        assert await holder.fetchval(events, model) == 1
+        stage = "SELECT stage::text FROM ml_model_registry WHERE id = $1"
+        assert await holder.fetchval(stage, uuid_of(model)) == "staging"
 
 
 _WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'ml_deployments'::regclass)"

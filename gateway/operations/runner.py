@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from graphql import ExecutionResult
+from graphql import ExecutionResult, GraphQLError
 
-from db.engine import ShortReader
+from db.engine import ShortReader, snapshot
 from db.replica import Reads
 from db.transaction import Transactions
 from gateway.context import Context
@@ -18,6 +18,7 @@ from gateway.operations.planner import Planned, Planner
 from gateway.operations.shape import ShapeWatch
 from gateway.settings import Settings
 from schema.answers import Execution, Outcome
+from schema.error_codes import ErrorCode
 from schema.loaders import Loaders
 from schema.records import Missing
 from schema.schema import Schema
@@ -64,7 +65,8 @@ class Runner:
 
     async def run_again(self, planned: Planned, result: Outcome, reader: ShortReader, call: Call) -> Outcome:
         """What it comes to now, where it failed by a shape that the database had before, and has changed nothing."""
-        if call.changes and any(value is not None for value in (result.data or {}).values()):
+        changed = any(value is not None for value in (result.data or {}).values())
+        if call.changes and (changed or any(_may_be_made(error) for error in result.errors or ())):
             return result
         await self.shape.after(result)
         anew = await self._planner.again(planned, call)
@@ -117,4 +119,11 @@ class Runner:
             call.id,
             begin=partial(self._changes.open, call.caller.identity),
             key_hours=self._settings.idempotency_hours,
+            after=partial(snapshot, self.reads.primary, call.caller.identity),
+            patience=min(self._settings.change_read_timeout, self._settings.statement_timeout),
         )
+
+
+def _may_be_made(error: GraphQLError) -> bool:
+    """Whether a change may have been made that has no answer."""
+    return (error.extensions or {}).get("code") in {ErrorCode.ANSWER_UNREAD, ErrorCode.OUTCOME_UNKNOWN}

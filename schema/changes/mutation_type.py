@@ -118,7 +118,7 @@ _KEY = (
 )
 _DESCRIPTION = (
     "Everything that can be changed. Each change is one transaction: guarded, recorded as a LifecycleEvent, and safe "
-    "to ask for twice with an idempotency key. The answer is read inside the transaction."
+    "to ask for twice with an idempotency key. The answer is read inside the transaction, as long as that is quick."
 )
 
 

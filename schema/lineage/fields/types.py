@@ -198,11 +198,11 @@ def node_rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     return {"node": _bounded(arguments, "maxNodes", parsing.NODES, parsing.MAX_NODES)}
 
 
-READ, ASKED = 6, 25
+READ, ASKED = 8, 25
 """Points of a neighbour that a walk reads, and of a node that it asks for its neighbours along ten or so edges."""
 
 
-DEGREE = {"degree": 60}
+DEGREE = {"degree": 95}
 """Points of counting the edges of a node, a thousand of a kind at most."""
 
 
