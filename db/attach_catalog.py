@@ -22,6 +22,8 @@ class FoundColumn:
     not_null: bool
     is_enum: bool = False
     """Whether it is of an enum, or of an array of one."""
+    fills_itself: bool = False
+    """Whether a row that says nothing of it gets a value."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ _NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.rel
 _RELATIONS = text(f"""
     SELECT {_NAME}, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
         a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
-            ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e'
+            ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e',
+        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -142,14 +145,14 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
     known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
     tables: dict[str, FoundTable] = {}
     others = []
-    for name, readable, column, type_, not_null, is_enum in await connection.execute(_RELATIONS, known):
+    for name, readable, column, type_, not_null, is_enum, fills in await connection.execute(_RELATIONS, known):
         if name not in Entity.metadata.tables:
             if not name.startswith(f"{OWN_SCHEMA}."):
                 others.append(name)
             continue
         table = tables.setdefault(name, FoundTable(readable))
         if column is not None:
-            table.columns[column] = FoundColumn(type_, not_null, is_enum)
+            table.columns[column] = FoundColumn(type_, not_null, is_enum, bool(fills))
     await _read_around(connection, known, tables)
     enums = {name: tuple(labels) for name, labels in await connection.execute(_ENUMS, {"schemas": list(SCHEMAS)})}
     found: dict[str, list[tuple[int, int]]] = {}

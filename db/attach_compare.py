@@ -17,6 +17,7 @@ from db.attach_catalog import Found, FoundColumn, FoundTable
 from db.attach_fields import by_column, field_of, of_table
 from db.base import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
 from db.models.gateway import SERVICE_TOKENS, TRUSTED_DOCUMENTS
+from db.role import rights
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 
@@ -75,6 +76,7 @@ def differences(found: Found) -> Iterator[Difference]:
             )  # fmt: skip
         else:
             yield from _columns(entity, there, found.role)
+            yield from _unfilled(table, there)
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 yield from _special_index(table, index, there)
             yield from _constraints(table, there)
@@ -207,6 +209,19 @@ def _columns(entity: type[Entity], there: FoundTable, role: str) -> Iterator[Dif
                 Severity.INFORMS, "other nullability", name,
                 f"{name} {'refuses' if has.not_null else 'allows'} null, unlike the model: nothing in the graph "
                 f"depends on it",
+            )  # fmt: skip
+
+
+def _unfilled(table: Table, there: FoundTable) -> Iterator[Difference]:
+    """Columns that must have a value, of which the gateway knows nothing, in tables that its changes add rows to."""
+    if "INSERT" not in rights()[table.fullname]:
+        return
+    for column, has in there.columns.items():
+        if column not in table.columns and has.not_null and not has.fills_itself:
+            yield Difference(
+                Severity.BREAKS, "unfilled column", f"{table.fullname}.{column}",
+                f"{table.fullname}.{column} refuses null, has no default and is unknown to the graph: changes that add "
+                f"rows to {table.fullname} are refused, with VALUE_MISSING",
             )  # fmt: skip
 
 

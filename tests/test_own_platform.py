@@ -215,3 +215,18 @@ async def test_what_a_trigger_of_the_databases_refuses_is_the_callers_to_read(
         "__typename"
     ] == "TransitionApplied"
     assert await sql.fetchval("SELECT count(*) FROM tool_performance WHERE tool_id = $1", tool) == 1
+
+
+async def test_attach_says_what_changes_cannot_fill(own_platform: Database, sql: asyncpg.Connection) -> None:
+    """A column that the gateway does not know and that must have a value, where changes add rows; others are theirs."""
+
+    async def told() -> list[str]:
+        async with setup.connect(own_platform.admin_url) as connection:
+            return [note.object for note in (await inspect(connection)).notes if note.kind == "unfilled column"]
+
+    for table in ("twin_fidelity_tracking", "ml_experiments"):
+        await sql.execute(f"ALTER TABLE {table} ADD COLUMN cost_centre text NOT NULL DEFAULT 'x'")
+        assert await told() == []
+    for table in ("twin_fidelity_tracking", "ml_experiments"):
+        await sql.execute(f"ALTER TABLE {table} ALTER COLUMN cost_centre DROP DEFAULT")
+    assert await told() == ["twin_fidelity_tracking.cost_centre"]
