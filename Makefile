@@ -82,11 +82,10 @@ mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which o
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
 	$(BIN)/e2i-gateway db revision -m "$(m)"
 
-snapshot: $(VENV)/dev ## Rewrite the committed schema, diagrams, statement counts and golden answers, to be read as a diff
+snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement counts and golden answers, to be read as a diff
 	$(BIN)/e2i-gateway schema print > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
 	$(BIN)/e2i-gateway schema possible-types > schema/possible-types.json.new && mv schema/possible-types.json.new schema/possible-types.json
-	$(BIN)/python -m schema.changes.diagrams > gateway/docs/lifecycles.md.new && mv gateway/docs/lifecycles.md.new gateway/docs/lifecycles.md
-	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/test_golden.py
+	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/test_golden.py tests/test_reference.py
 
 pages: ## Build GraphiQL and the lineage explorer anew into gateway/static (needs Node.js)
 	cd gateway/graphiql && npm ci && npm run build

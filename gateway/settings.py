@@ -377,7 +377,7 @@ class Settings(BaseSettings):
         for name, scopes in roles.items():
             if wrong := [scope for scope in scopes if not is_scope(scope)]:
                 raise ValueError(
-                    f"{name}: there is no scope {', '.join(wrong)}{meant(wrong[0]) or '; the README lists them'}"
+                    f"{name}: there is no scope {', '.join(wrong)}{meant(wrong[0]) or '; the reference lists them'}"
                 )
             if is_scope(name):
                 raise ValueError(f"{name} is a scope; call the role otherwise")

@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from db.demo import DemoError
 from db.documents import TrustedDocumentsError
@@ -25,11 +27,24 @@ log = logging.getLogger("gateway")
 Command = Callable[[argparse.Namespace, Settings], int]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parsers() -> list[argparse.ArgumentParser]:
+    """The parser of each command and area, for the reference; their help is 100 characters wide."""
+    made: list[argparse.ArgumentParser] = []
+
+    class Noted(argparse.ArgumentParser):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options, formatter_class=partial(argparse.HelpFormatter, width=100))
+            made.append(self)
+
+    _parser(Noted)
+    return made
+
+
+def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser = kind(
         prog="e2i-gateway",
         description="One typed GraphQL graph over the E2I platform's ML metadata in Postgres.",
-        epilog="Settings are environment variables; the README lists them.",
+        epilog="Settings are environment variables; gateway/docs/reference/settings.md lists them.",
     )
     areas = parser.add_subparsers(required=True, metavar="command")
 

@@ -79,7 +79,13 @@ class Metrics:
 
     def families(self) -> Iterator[Metric]:
         """Everything that was counted, with the process's memory and time."""
-        yield _counter("requests", "Requests by what became of them.", "outcome", self.outcomes)
+        yield _counter(
+            "requests",
+            "Requests by what became of them: ok, errors (answered with some), refused, timeout, unavailable, "
+            "failed, unfinished (the client left).",
+            "outcome",
+            self.outcomes,
+        )
         yield _latencies(self._latencies)
         yield _counter("executed", "Operations by what answered them.", "by", self.executors)
         yield _counter("fallbacks", "Compiled statements that the loaders answered.", "reason", self.fallbacks)
@@ -109,7 +115,9 @@ def _counter(name: str, documentation: str, label: str, counts: Counter[str]) ->
 
 def _latencies(latencies: Mapping[str | None, Latencies]) -> Metric:
     family = HistogramMetricFamily(
-        "e2i_request_seconds", "Seconds that requests took, by operation.", labels=["operation"]
+        "e2i_request_seconds",
+        "Seconds that requests took, by operation: the first 50 names that were executed, then other; anonymous.",
+        labels=["operation"],
     )
     for operation, one in latencies.items():
         buckets = list(zip(_EDGES, accumulate(one.counts), strict=True))

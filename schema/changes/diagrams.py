@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import db.models  # noqa: F401 - declares all lifecycles
@@ -70,7 +69,3 @@ def _special() -> Iterator[str]:
         if name not in moving and not one.plural:
             yield f"- `{name}`: {one.doc}"
     yield ""
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())

@@ -1,0 +1,182 @@
+"""The reference pages of `gateway/docs/reference`, made from the code that they are about.
+
+`make snapshot` writes them, and a test holds the committed ones equal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client.core import Metric
+
+from db.lifecycle import MAY_CHANGE, MAY_REVIEW
+from gateway.roles import ROLES
+from gateway.cli.command_line import parsers
+from gateway.settings import Settings
+from schema.changes import diagrams
+from schema.changes.mutations import mutations
+from schema.error_codes import BlockerCode, ErrorCode, ProblemCode
+from schema.schema import build
+from schema.scopes import FORCE, PREVIEW, READ, read_scopes, scopes_of, shown_scopes
+
+MADE = "<!-- Made from the code by `make snapshot`; changes belong there. -->"
+
+
+def _page(title: str, words: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"# {title}", "", MADE, "", words, "", *lines]).rstrip("\n") + "\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def settings() -> str:
+    """Every setting with its default."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = _default(field.get_default(call_default_factory=True))
+        rows.append((f"`{field.validation_alias or f'GATEWAY_{name.upper()}'}`", default, field.description or ""))
+    words = "Environment variables, checked at the start: what cannot be used is refused with what would be right."
+    return _page("Settings", words, _table(("variable", "default", "meaning"), rows))
+
+
+def _default(value: Any) -> str:
+    if value is None or value in ((), {}, ""):
+        return "unset"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
+    return f"`{str(value).lower() if value in (True, False) else value}`"
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def errors() -> str:
+    """Every code, with what a client does about it."""
+    words = (
+        "Every error has a `code` in `extensions`, which keeps its name and its meaning, and a message that says what "
+        "was wrong, where, and what would be right. Numbers in brackets are statuses of HTTP."
+    )
+    head = ("code", "meaning", "try again?")
+    lines = [
+        "## Errors of an answer", "", "`extensions.code` of what is in `errors`.", "",
+        *_table(head, ((f"`{code}`", code.meaning, code.retry.value) for code in sorted(ErrorCode))), "",
+        "## Problems of a change", "", "`code` of a `Problem`, which a mutation answers in place of a change.", "",
+        *_table(head[:2], ((f"`{code}`", code.meaning) for code in ProblemCode)), "",
+        "## What blocks a change", "",
+        "`code` of a `Blocker`, beside the guards that are listed with the [lifecycles](lifecycles.md).", "",
+        *_table(head[:2], ((f"`{code}`", code.meaning) for code in BlockerCode)),
+    ]  # fmt: skip
+    return _page("Errors", words, lines)
+
+
+# -- scopes and roles --------------------------------------------------------------------------------------------------
+
+_MEANT = {
+    READ: "Reading every group.",
+    PREVIEW: "Dry runs of all mutations.",
+    MAY_CHANGE: f"Every mutation but those of experts' reviews; `{MAY_CHANGE}:promoteModel` is one mutation.",
+    MAY_REVIEW: "Mutations of experts' reviews.",
+    FORCE: "Overriding guards, with a reason.",
+}
+
+
+def scopes() -> str:
+    """Every scope with what it is for, and the roles."""
+    words = "A credential carries scopes, and roles, which are names for sets of them. `GATEWAY_ROLES` adds roles."
+    lines = [
+        "## Roles", "",
+        *_table(("role", "scopes"), ((f"`{role}`", ", ".join(f"`{one}`" for one in of)) for role, of in ROLES.items())),
+        "", "## Scopes", "",
+        *_table(("scope", "what it is for"), ((f"`{scope}`", _meant(scope)) for scope in shown_scopes())), "",
+        "## Mutations", "",
+        *_table(("mutation", "scope"), ((f"`{name}`", f"`{one.scope}`") for name, one in sorted(mutations().items()))),
+    ]  # fmt: skip
+    return _page("Scopes and roles", words, lines)
+
+
+def _meant(scope: str) -> str:
+    if scope not in read_scopes():
+        return _MEANT[scope]
+    needed = [type_.name for type_ in build().catalogue if scope in scopes_of(type_.name)]
+    columns = [
+        f"{type_.name}.{type_.field_name(column.name)}"
+        for type_ in build().catalogue
+        for column in type_.table.columns
+        if column.info.get("scope") == scope and type_.name not in needed
+    ]
+    return f"Reading {', '.join(f'`{name}`' for name in [*needed, *columns])}."
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+def metrics(families: Iterable[Metric]) -> str:
+    """Every metric, by its families; labels are those of the samples that they have."""
+    rows = [
+        (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in _labels(one)), one.documentation)
+        for one in sorted(families, key=lambda one: one.name)
+        if one.name.startswith("e2i_")
+    ]
+    words = (
+        "What `/metrics` answers at `GATEWAY_METRICS`, beside `process_*` of the Prometheus client; every sample has a "
+        "`worker`, and counters end in `_total`."
+    )
+    return _page("Metrics", words, _table(("metric", "type", "labels", "meaning"), rows))
+
+
+def _labels(family: Metric) -> list[str]:
+    return list(dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le"))
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """What `--help` says of every command."""
+    lines: list[str] = []
+    for parser in parsers():
+        # Python before 3.13 repeats the value of an option behind its short form
+        said = re.sub(r"(-\w) ([A-Z]+), (--[\w-]+ \2)", r"\1, \3", parser.format_help())
+        lines += [f"## {parser.prog}", "", "```text", said.rstrip(), "```", ""]
+    return _page("Commands", "What `--help` says.", lines)
+
+
+def schema() -> str:
+    """The scalars and directives of the schema."""
+    graphql = build().graphql
+    named = sorted(graphql.type_map.values(), key=lambda type_: type_.name)
+    scalars = [
+        (f"`{type_.name}`", " ".join((type_.description or "").split()))
+        for type_ in named
+        if type(type_).__name__ == "GraphQLScalarType"
+    ]
+    directives = [
+        (f"`@{one.name}`", ", ".join(f"`{name}`" for name in one.args), " ".join((one.description or "").split()))
+        for one in graphql.directives
+    ]
+    lines = [
+        "## Scalars", "", *_table(("scalar", "meaning"), scalars), "",
+        "## Directives", "", *_table(("directive", "arguments", "meaning"), directives),
+    ]  # fmt: skip
+    return _page("Scalars and directives", "The whole schema is `schema/schema.graphql`.", lines)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": settings,
+    "errors.md": errors,
+    "scopes.md": scopes,
+    "commands.md": commands,
+    "schema.md": schema,
+    "lifecycles.md": diagrams.document,
+}
+"""The pages that need nothing but the code; that of the metrics needs a gateway that runs."""
+METRICS = "metrics.md"
