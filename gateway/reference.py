@@ -12,8 +12,8 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from db.lifecycle import MAY_CHANGE, MAY_REVIEW
-from gateway.roles import ROLES
 from gateway.cli.command_line import parsers
+from gateway.roles import ROLES
 from gateway.settings import Settings
 from schema.changes import diagrams
 from schema.changes.mutations import mutations
