@@ -42,6 +42,7 @@ def embedded_database(settings: Settings, run: Run) -> Iterator[tuple[str, str]]
 
     Its server stops at the end of the block unless another gateway uses the same folder.
     """
+    log.info("starting Postgres in %s and bringing its tables up to date", settings.data / "postgres")
     with embedded.start(settings.data / "postgres") as server:
         yield run(setup.prepare_embedded(server, DATABASE))
 

@@ -130,6 +130,9 @@ class Settings(BaseSettings):
         default="off", description="Demo data to load when the embedded database is empty."
     )
     log: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="Form of the log: JSON lines, or text for people. `auto`: text on a terminal."
+    )
     slow_ms: float = Field(
         default=1_000.0, ge=0, description="Milliseconds from which a request is logged with its plan; 0: never."
     )

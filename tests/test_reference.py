@@ -43,7 +43,7 @@ async def test_the_committed_metrics_are_current(demo: Client) -> None:
 
 def test_nothing_is_left_out() -> None:
     pages = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
-    assert pages.keys() == {*reference.PAGES, reference.METRICS}
+    assert {*reference.PAGES, reference.METRICS} <= pages.keys()
     assert all(f"`{code}`" in pages["errors.md"] for kind in (ErrorCode, ProblemCode, BlockerCode) for code in kind)
     assert all(f"`{scope}`" in pages["scopes.md"] for scope in shown_scopes())
     assert pages["settings.md"].count("\n| `") == len(Settings.model_fields)

@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configure("info")  # until the settings say otherwise
         _look_at_output(run)
         settings = load()
-        configure(settings.log)
+        configure(settings.log, settings.log_format)
         commands.ENDING.listen()
         status = run(options, settings)
         if sys.stdout is not None:

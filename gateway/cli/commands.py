@@ -30,6 +30,7 @@ from gateway.database import embedded_database, load_demo
 from gateway.doctor import findings
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_json, as_sql, as_text
+from gateway.observability.logging import LINES
 from gateway.operations.documents import Documents
 from gateway.operations.persisted import TABLE_SECONDS, documents_of, warn_of
 from gateway.roles import ROLES, meant, unknown
@@ -172,6 +173,9 @@ def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
             raise _address_error(where, error) from error
 
     def started() -> None:
+        if LINES.as_text:
+            LINES.write(_addresses_for_people(_shown(sockets.graph)))
+            return
         log.info("the graph is at http://%s/graphql", _shown(sockets.graph))
         if sockets.metrics:
             log.info("metrics are at http://%s/metrics", _shown(sockets.metrics))
@@ -182,6 +186,15 @@ def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
         settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None
     )
     return 0 if ended else 1
+
+
+def _addresses_for_people(graph: str) -> str:
+    return (
+        f"\n  The graph, and GraphiQL in a browser:  http://{graph}/graphql"
+        f"\n  The lineage explorer:                 http://{graph}/explorer"
+        f"\n  Whether it can answer:                http://{graph}/readyz"
+        "\n\n  Control-C stops it.\n"
+    )
 
 
 def _shown(listener: socket.socket) -> str:

@@ -1,4 +1,7 @@
-"""Logs as JSON lines on stderr, each with the request it belongs to; warnings and what nobody has caught among them."""
+"""Logs on stderr, each line with the request it belongs to; warnings and uncaught exceptions among them.
+
+Lines are JSON, or plain text where stderr is a terminal; the setting ``log_format`` decides.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import orjson
 
@@ -42,6 +45,15 @@ class JsonFormatter(logging.Formatter):
 _AS_LINE = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
+class TextFormatter(logging.Formatter):
+    """Plain text for people: the time, the level where it is not info, the message, the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        text = f"{datetime.fromtimestamp(record.created):%H:%M:%S}  {level}{record.getMessage()}"  # noqa: DTZ006 - as the terminal's clock
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
 def _as_line(entry: dict[str, Any]) -> str:
     """An entry as JSON, whatever is in it: half a surrogate, a number of many digits, keys that are no texts."""
     try:
@@ -58,6 +70,7 @@ class Lines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.as_text = False
         self.setFormatter(JsonFormatter())
         self._waiting: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -71,6 +84,11 @@ class Lines(logging.Handler):
         self.write(line)
         if record.levelno >= logging.WARNING:
             self.flush()
+
+    def write_as(self, form: Format) -> None:
+        """Text or JSON from now on; ``auto`` is text on a terminal."""
+        self.as_text = form == "text" or (form == "auto" and sys.stderr is not None and sys.stderr.isatty())
+        self.setFormatter(TextFormatter() if self.as_text else JsonFormatter())
 
     def write(self, line: str) -> None:
         """Takes a line, which is written soon."""
@@ -98,6 +116,9 @@ class Lines(logging.Handler):
                 sys.stderr.flush()
 
 
+Format = Literal["auto", "json", "text"]
+_TOLD = ("operation", "milliseconds", "statements", "rows", "errors", "refused")
+"""What a request's line says to people; all of it is in the JSON."""
 _TOGETHER = 500
 """Lines that are written at once."""
 
@@ -107,6 +128,10 @@ LINES = Lines()
 def request_line(logger: logging.Logger, method: str, status: int, request_id: str, entry: dict[str, Any]) -> None:
     """The line of a request, as the formatter writes a record's, and without its price: every request has one."""
     if not logger.isEnabledFor(logging.INFO):
+        return
+    if LINES.as_text:
+        told = "  ".join(f"{key}={value}" for key, value in entry.items() if key in _TOLD and value is not None)
+        LINES.write(f"{datetime.now():%H:%M:%S}  {method} {status}  {told}")  # noqa: DTZ005 - as the terminal's clock
         return
     line = {
         "time": datetime.now(UTC),
@@ -118,8 +143,9 @@ def request_line(logger: logging.Logger, method: str, status: int, request_id: s
     LINES.write(_as_line(line))
 
 
-def configure(level: str) -> None:
-    """Sends all logs to stderr as JSON; uvicorn's and SQLAlchemy's too."""
+def configure(level: str, form: Format = "auto") -> None:
+    """Sends all logs to stderr; uvicorn's and SQLAlchemy's too."""
+    LINES.write_as(form)
     root = logging.getLogger()
     root.handlers[:] = [LINES]
     root.setLevel(level.upper())
@@ -130,8 +156,8 @@ def configure(level: str) -> None:
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger("uvicorn.access").disabled = True  # the endpoint logs its requests itself, with ids
-    for name in ("alembic", "sqlalchemy"):
-        logging.getLogger(name).setLevel("WARNING")
+    for name in ("alembic", "sqlalchemy", *(("uvicorn.error",) if LINES.as_text else ())):
+        logging.getLogger(name).setLevel("WARNING")  # people are told where the graph is, and need no process ids
     warnings.showwarning = _log_warning
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread

@@ -8,7 +8,6 @@ semantic conventions for HTTP, GraphQL and databases; values of variables and pa
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -18,7 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -169,20 +168,9 @@ class Tracing(Observer):
 
     # -- the database ----------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def transaction(self) -> Iterator[object]:
+    def transaction(self) -> AbstractContextManager[object]:
         """A span around a transaction, waiting for its turn included."""
-        task, span = asyncio.current_task(), self._tracer.start_span("transaction")
-        token = attach(trace.set_span_in_context(span))
-        try:
-            yield span
-        except BaseException as error:
-            span.set_status(StatusCode.ERROR, type(error).__name__)
-            raise
-        finally:
-            span.end()
-            if asyncio.current_task() is task:  # it may end in another one, where it is not the current span
-                detach(token)
+        return self._tracer.start_as_current_span("transaction")
 
     def statements(self, engine: AsyncEngine) -> None:
         """A span for each statement of an engine: of SQLAlchemy's, and of those that go straight to the driver."""

@@ -129,7 +129,7 @@ def serve(settings: Settings, url: URL, sockets: Sockets, on_start: Callable[[],
 
 def _work(settings: Settings, url: URL, sockets: Sockets, worker: Worker, begun: Connection) -> None:
     """What a worker does, from its beginning to its end."""
-    configure(settings.log)
+    configure(settings.log, settings.log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it goes to the parent too, which ends the workers
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:

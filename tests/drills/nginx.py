@@ -15,7 +15,7 @@ from db.embedded_process import wait_until
 from process import ROOT
 
 PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
-PAGE = ROOT / "gateway/docs/deployment.md"
+PAGE = ROOT / "gateway/docs/how-to/deploy.md"
 ANY_UPGRADE = "map $http_upgrade $e2i_upgrade { default $http_upgrade; }"
 """In place of the page's map: what a client says in ``Upgrade`` goes on to the gateway, as in many guides to nginx."""
 
