@@ -20,12 +20,12 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from db.connector import Connector
-from db.errors import translate
-from db.postgres_url import target_of
-from db.replica import Changes
-from db.timelines import Timelines
-from db.transaction import Transactions
+from db.engine.connector import Connector
+from db.engine.errors import translate
+from db.engine.replica import Changes
+from db.engine.timelines import Timelines
+from db.engine.transaction import Transactions
+from db.engine.url import target_of
 from gateway.auth.authentication import Authentication
 from gateway.database import (
     count_again,

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.engine import Identity, Reader
-from db.transaction import Transaction
-from schema.loaders import Loaders
+from db.engine.engine import Identity, Reader
+from db.engine.transaction import Transaction
+from schema.catalogue.selection import Operation
+from schema.execution.loaders import Loaders
+from schema.graph.types import RequestContext
 from schema.scopes import all_scopes
-from schema.selection import Operation
-from schema.types import RequestContext
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ from typing import Any, Literal, Protocol, TypeVar
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import attach, demo, embedded, facts, roles, setup
-from db.connector import connector_of
-from db.engine import create_engine
-from db.errors import translate
-from db.replica import Changes, Reads
-from db.timelines import Timelines
+from db import demo
+from db.attach import attach, facts
+from db.embedded import server as embedded
+from db.engine.connector import connector_of
+from db.engine.engine import create_engine
+from db.engine.errors import translate
+from db.engine.replica import Changes, Reads
+from db.engine.timelines import Timelines
+from db.migrations import setup
+from db.store import caller_roles
 from gateway.settings import Settings
-from schema.records import Missing
+from schema.catalogue.records import Missing
 
 log = logging.getLogger("gateway.database")
 
@@ -109,13 +113,13 @@ async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:
     """Logs which roles callers cannot have here, what the gateway's own may do too much, and what is hidden from it."""
     async with engine.connect() as connection:
         if settings.rls:
-            warnings = list((await roles.unusable(connection, settings.rls_roles)).values())
-            if more := await roles.inherited(connection, settings.rls_roles):
+            warnings = list((await caller_roles.unusable(connection, settings.rls_roles)).values())
+            if more := await caller_roles.inherited(connection, settings.rls_roles):
                 warnings.append(more)
             for why in warnings:
                 log.warning("GATEWAY_RLS: %s", why)
-        elif hidden := await roles.emptied(connection):
-            log.warning("%s", roles.hides("the gateway's role", hidden))
+        elif hidden := await caller_roles.emptied(connection):
+            log.warning("%s", caller_roles.hides("the gateway's role", hidden))
 
 
 async def count_again(engine: AsyncEngine, found: Callable[[facts.Facts], None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client.core import Metric
 
-from db.lifecycle import MAY_CHANGE, MAY_REVIEW
+from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW
 from gateway.cli.command_line import parsers
 from gateway.roles import ROLES
 from gateway.settings import Settings

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import cache
 
 import schema.changes.effects  # noqa: F401 - the mutations that are more than a move
-from db.lifecycle import MAY_CHANGE, MAY_REVIEW
+from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW
 from schema.changes.mutations import mutations
 from schema.scopes import FORCE, PREVIEW, READ, all_scopes, expanded
 

@@ -11,14 +11,14 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
 from schema.adapters.strawberry import StrawberrySchema
-from schema.catalogue import Catalogue, catalogue
+from schema.catalogue.catalogue import Catalogue, catalogue
+from schema.catalogue.scalars import SCALARS
 from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations
-from schema.execution import AnswerExecutor, MutationExecutor
+from schema.execution.executor import AnswerExecutor, MutationExecutor
 from schema.fields.registry import FIELDS
-from schema.scalars import SCALARS
+from schema.graph.types import RequestContext, Types, read
 from schema.subscriptions import subscription
-from schema.types import RequestContext, Types, read
 
 
 class Schema(StrawberrySchema):

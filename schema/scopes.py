@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from db.base import PATIENT, RowClass, derived, entities
-from db.lifecycle import MAY_CHANGE, MAY_REVIEW, lifecycles
-from db.markers import Group
-from schema.catalogue import Type, catalogue
+from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW, lifecycles
+from db.base.markers import Group
+from db.base.vocabulary import PATIENT, RowClass, derived, entities
+from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.records import Missing
 from schema.errors import Withheld
-from schema.records import Missing
 
 READ, PREVIEW, FORCE = "read", "preview", "force"
 

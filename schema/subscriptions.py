@@ -16,17 +16,18 @@ from typing import Annotated, Any
 import orjson
 import strawberry
 
-from db.lifecycle import lifecycles
-from db.live import Entry, Place
-from db.markers import LiveTopic
+from db.base.lifecycles import lifecycles
+from db.base.markers import LiveTopic
 from db.models.g07_model_monitoring import AlertStatus, DriftSeverity
-from schema import cursors, ids
-from schema.arguments import parse_id, type_of
-from schema.catalogue import Catalogue, Type
+from db.store.changelog import Entry, Place
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue, Type
+from schema.catalogue.records import Record
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
-from schema.records import Record
-from schema.types import Info, Types, selection_of, taking
+from schema.graph.types import Info, Types, selection_of, taking
+from schema.sql import cursors
+from schema.sql.arguments import parse_id, type_of
 
 MAX_VALUES = 100
 """Values of a filter."""

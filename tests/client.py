@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
-from db.postgres_url import database_url
+from db.engine.url import database_url
 from gateway.app import create_app
 from gateway.operations.service import OperationService
 from gateway.settings import Settings

@@ -24,11 +24,11 @@ from sqlalchemy.engine import make_url
 import platform_db
 import platform_shaped
 from client import Client, serving
-from db import setup
-from db.attach import attach
+from db.attach.attach import attach
 from db.demo import load
-from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
-from db.postgres_url import database_url
+from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
+from db.engine.url import database_url
+from db.migrations import setup
 from doubling import double
 from plans import Statement, recording
 from platform_shaped import IS_PLATFORM

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from graphql import parse, validate
 
-from schema.aggregates import BY_KIND, aggregated
-from schema.catalogue import Type, catalogue
-from schema.filters import filtered
-from schema.orders import sortable
+from schema.catalogue.catalogue import Type, catalogue
 from schema.schema import build
+from schema.sql.aggregates import BY_KIND, aggregated
+from schema.sql.filters import filtered
+from schema.sql.orders import sortable
 
 Ids = Mapping[str, Sequence[str]]
 """Global ids of some rows, by type."""

@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Integer, String, Table, Uuid
 from sqlalchemy import Enum as SqlEnum
 from sqlalchemy.dialects.postgresql import JSONB
 
-from db.base import entities, relations, table_of
+from db.base.vocabulary import entities, relations, table_of
 
 
 def copied(table: Table, column: Any, linked: set[str], mark: int) -> str:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from db.postgres_url import database_url
+from db.engine.url import database_url
 from proxy import Proxy
 
 SENTENCE = "データベースの言葉は誰にも読めない"

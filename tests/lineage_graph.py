@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.base import Entity, table_of
+from db.base.vocabulary import Entity, table_of
 from db.models.g01_mlops_core import Deployment, Experiment, Model
 from db.models.g02_causal_validation import CausalValidation, ExpertReview, RefutationTest
 from db.models.g04_tool_composer import Tool, ToolDependency

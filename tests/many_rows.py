@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from schema.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type, catalogue
 
 PARENTS = 50
 """Rows of each table that the others refer to."""

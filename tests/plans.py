@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
-from db.engine import NO_SETTINGS, ShortReader
+from db.engine.engine import NO_SETTINGS, ShortReader
 
 
 class Statement(NamedTuple):

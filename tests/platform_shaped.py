@@ -15,10 +15,10 @@ import asyncpg
 from sqlalchemy import DefaultClause, TextClause
 
 import platform_db
-from db.base import Entity
-from db.embedded import GATEWAY_ROLE
+from db.base.vocabulary import Entity
+from db.embedded.server import GATEWAY_ROLE
 from db.models.shared import AgentName
-from db.role import grants
+from db.store.grants import grants
 
 IS_PLATFORM = os.environ.get("TEST_PLATFORM") == "1"
 

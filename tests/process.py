@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
-from db.embedded_process import Postmaster, postmaster, processes_in
+from db.embedded.process import Postmaster, postmaster, processes_in
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "gateway.cli"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from db.postgres_url import database_url
+from db.engine.url import database_url
 
 Moment = Literal["before the commit", "after the commit", "on the way"]
 """On the way: the client's side is gone, and the server hears the commit only when ``late`` is set."""

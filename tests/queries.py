@@ -26,8 +26,8 @@ from graphql import (
     get_nullable_type,
 )
 
-from schema.catalogue import Catalogue, Type
-from schema.inputs import upper_snake
+from schema.catalogue.catalogue import Catalogue, Type
+from schema.graph.inputs import upper_snake
 
 Row = dict[str, Any]
 

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from client import Client
-from db.postgres_url import database_url
+from db.engine.url import database_url
 from gateway.app import create_app
 from gateway.server.uvicorn_server import Server, server_config
 from gateway.settings import Settings

@@ -26,13 +26,13 @@ from uvicorn.server import ServerState
 
 from conftest import Database, connect
 from db.adapters.asyncpg import leave_jit
-from db.pooled import connection_class
+from db.engine.poolers import connection_class
 from gateway.adapters import uvicorn as adapter
 from gateway.server import http_protocol
 from gateway.websocket import transport
 from schema.adapters.graphql_core import FieldDetailsList, VariableValueSource, get_variable_signature
 from schema.adapters.strawberry import StrawberrySchema
-from schema.execution import AnswerExecutor, MutationExecutor
+from schema.execution.executor import AnswerExecutor, MutationExecutor
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = {

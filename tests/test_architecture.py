@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import private_names
-from db.base import entities
-from db.markers import LiveTopic
+from db.base.markers import LiveTopic
+from db.base.vocabulary import entities
 from schema.schema import build
 
 ROOT = Path(__file__).parent.parent

@@ -18,15 +18,15 @@ from conftest import (
     empty_database,
     execute,
 )
-from db.attach import Differences, Severity, attach, check, inspect
-from db.embedded import GATEWAY_ROLE
-from db.engine import create_engine
-from db.postgres_url import database_url
-from db.setup import connect as connect_owner
-from db.setup import platform_tables
+from db.attach.attach import Differences, Severity, attach, check, inspect
+from db.embedded.server import GATEWAY_ROLE
+from db.engine.engine import create_engine
+from db.engine.url import database_url
+from db.migrations.setup import connect as connect_owner
+from db.migrations.setup import platform_tables
 from many_rows import fill
-from schema.catalogue import catalogue
-from schema.explain import explain
+from schema.catalogue.catalogue import catalogue
+from schema.execution.explain import explain
 
 # Everything that a definition could hide in, with its rights and its comment.
 SNAPSHOT = {

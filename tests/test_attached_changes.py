@@ -10,7 +10,7 @@ import pytest
 from changing import change, deployed, events_of, model_in, rivals, state, uuid_of
 from client import Client, serving
 from conftest import UNKNOWN_LABEL, Clone, Database, connect, execute
-from db.attach import attach
+from db.attach.attach import attach
 from sockets import listening, peer
 
 PLAIN = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id lifecycle { state } } } } } }"

@@ -27,7 +27,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from callers import JWT, SECRET, calling, token
 from client import Client, serving
 from conftest import Clone, Database, connect
-from db import setup, tokens
+from db.migrations import setup
+from db.store import tokens
 from gateway.auth import authentication, jwks
 from gateway.auth.authentication import Authentication, UnauthenticatedError
 from gateway.cli import commands

@@ -16,7 +16,7 @@ import pytest
 from changing import add, change, deployed, model_in, uuid_of
 from client import Client, serving
 from conftest import Clone, Database, connect
-from db import session
+from db.engine import session
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 TODAY = NOW.date()

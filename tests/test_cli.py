@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from conftest import Clone, Database
-from db.embedded import OWNER_ROLE
+from db.embedded.server import OWNER_ROLE
 from process import COMMAND, PATIENCE, ROOT, Gateway, alive, environment, run, until
 
 FIVE_LEVELS = """{ experiments(first: 2) { totalCount nodes { experimentName

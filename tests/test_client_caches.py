@@ -36,7 +36,7 @@ from graphql import (
 from changing import RESULT, model_in, rivals
 from client import Client
 from conftest import Database, connect
-from schema.catalogue import catalogue
+from schema.catalogue.catalogue import catalogue
 from schema.schema import build
 
 STORES = Path(__file__).parent / "caches"

@@ -13,14 +13,14 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from client import Client, same, serving
 from conftest import Clone, Database, connect, execute
-from db.facts import Facts
+from db.attach.facts import Facts
 from doubling import double
 from gateway.operations.service import OperationService
-from schema import plans
-from schema.indexes import Indexes
-from schema.records import Missing
+from schema.catalogue.records import Missing
+from schema.catalogue.value_sizes import Sizes
+from schema.execution import plans
 from schema.schema import build
-from schema.sizes import Sizes
+from schema.sql.indexes import Indexes
 
 
 def endpoint(client: Client) -> OperationService:

@@ -20,12 +20,12 @@ import test_special_changes as special
 from changing import change, model_in, rivals, versions
 from client import Client, serving
 from conftest import Clone, Database, connect, execute
-from db.base import entities, is_own, key_columns, table_of
-from db.effects import effects
-from db.embedded import GATEWAY_ROLE
-from db.footprints import Footprint, everything, of_change, of_effect
-from db.lifecycle import Guard, lifecycles
-from schema.catalogue import camel, catalogue
+from db.base.effects import effects
+from db.base.footprints import Footprint, everything, of_change, of_effect
+from db.base.lifecycles import Guard, lifecycles
+from db.base.vocabulary import entities, is_own, key_columns, table_of
+from db.embedded.server import GATEWAY_ROLE
+from schema.catalogue.catalogue import camel, catalogue
 from schema.changes.guards import read_by
 from schema.changes.mutations import mutations
 from schema.scopes import column_scope

@@ -13,11 +13,12 @@ import asyncpg
 import pytest
 
 from conftest import DEMO_NOW, Clone, Database, connect
-from db import demo, setup
-from db.base import Entity, Labels, Relation, entities, is_own, relations, table_of
+from db import demo
+from db.base.vocabulary import Entity, Labels, Relation, entities, is_own, relations, table_of
 from db.demo.load import CAST, CHUNK
 from db.demo.progress import ProgressBar
 from db.demo.world import SIZES
+from db.migrations import setup
 
 TABLES = {name: entity for name, entity in entities().items() if not entity.__is_view__}
 RELATIONS = [

@@ -6,14 +6,14 @@ import pytest
 
 from client import serving
 from conftest import Clone, Database, connect, execute
-from db.attach_report import attach_and_tell
-from db.detach import detach
-from db.postgres_url import database_url
-from db.setup import SetupError
+from db.attach.detach import detach
+from db.attach.report import attach_and_tell
+from db.engine.url import database_url
+from db.migrations.setup import SetupError
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_sql
 from gateway.settings import Settings
-from schema.explain import explain
+from schema.execution.explain import explain
 
 WITHOUT = """
     SELECT n.nspname || '.' || c.relname || c.relkind::text

@@ -19,9 +19,9 @@ from conftest import Clone, Database, connect
 from extremes import make_extreme
 from gateway.operations.service import OperationService
 from queries import Maker, Query, Samples, smaller
-from schema.catalogue import Root, camel, catalogue
-from schema.filters import filtered
+from schema.catalogue.catalogue import Root, camel, catalogue
 from schema.schema import build
+from schema.sql.filters import filtered
 
 SEED = 20261124
 ON_DEMO, ON_PLATFORM, ON_EXTREMES = 1500, 600, 500

@@ -25,11 +25,13 @@ from jwt.algorithms import ECAlgorithm
 from sqlalchemy.engine import make_url
 
 from conftest import Clone, Database, Server, connect, execute
-from db import checkup, setup, tokens
-from db.attach import attach
-from db.embedded import GATEWAY_ROLE, OWNER_ROLE
-from db.postgres_url import database_url
-from db.session import session_settings
+from db.attach import checkup
+from db.attach.attach import attach
+from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE
+from db.engine.session import session_settings
+from db.engine.url import database_url
+from db.migrations import setup
+from db.store import tokens
 from gateway.doctor import database as of_database
 from gateway.doctor import settings as of_settings
 from gateway.doctor.examine import examine

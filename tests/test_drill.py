@@ -11,7 +11,7 @@ import pytest
 
 from client import serving
 from conftest import Clone, Database, connect, execute
-from db.attach import attach
+from db.attach.attach import attach
 from drill import drill, report
 
 SECONDS = float(os.environ.get("DRILL_SECONDS", "2"))

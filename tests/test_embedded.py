@@ -19,8 +19,8 @@ import asyncpg
 import psutil
 import pytest
 
-from db import embedded_process
-from db.embedded import (
+from db.embedded import process as embedded_process
+from db.embedded.server import (
     ADMIN_ROLE,
     GATEWAY_ROLE,
     OWNER_ROLE,
@@ -38,7 +38,7 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as 
 WORKER = """
 import json, os, pwd, sys
 from pathlib import Path
-from db.embedded import EmbeddedPostgresError, start
+from db.embedded.server import EmbeddedPostgresError, start
 if sys.argv[2]:  # only now, since the user may have no way to this Python
     entry = pwd.getpwnam(sys.argv[2])
     os.setgroups([])
@@ -417,7 +417,7 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path, watch):
 
 
 async def test_a_long_log_is_put_aside(tmp_path, watch, monkeypatch):
-    monkeypatch.setattr("db.embedded.LOG_LIMIT", 10)
+    monkeypatch.setattr("db.embedded.server.LOG_LIMIT", 10)
     for _ in range(2):
         with start(tmp_path / "d"):
             watch(tmp_path / "d")

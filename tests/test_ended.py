@@ -10,7 +10,7 @@ import pytest
 from changing import change
 from client import Client, serving
 from conftest import Clone, Database, connect
-from schema.catalogue import catalogue
+from schema.catalogue.catalogue import catalogue
 
 
 @pytest.fixture(scope="module")

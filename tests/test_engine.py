@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from client import serving
 from conftest import Clone, Database, connect, execute
-from db.engine import HeldReader, ShortReader, create_engine, snapshot
-from db.errors import (
+from db.engine.engine import HeldReader, ShortReader, create_engine, snapshot
+from db.engine.errors import (
     DatabaseUnavailableError,
     DataError,
     InvalidValueError,
@@ -24,7 +24,7 @@ from db.errors import (
     OverloadedError,
     StatementTimeoutError,
 )
-from db.postgres_url import database_url
+from db.engine.url import database_url
 
 
 @asynccontextmanager

@@ -9,9 +9,9 @@ import pytest
 
 from client import Client, serving
 from conftest import MISSING_COLUMN, Clone, Database
-from db.attach import attach
-from db.base import is_own
-from schema.catalogue import Type, catalogue
+from db.attach.attach import attach
+from db.base.vocabulary import is_own
+from schema.catalogue.catalogue import Type, catalogue
 
 
 def required(type_: Type) -> bool:

@@ -23,7 +23,7 @@ from graphql import parse
 from playwright.sync_api import Locator, Page, Route, expect
 
 from browsing import Scheme
-from db.embedded import OWNER_ROLE
+from db.embedded.server import OWNER_ROLE
 from process import ROOT, Gateway
 
 PICTURES = ROOT / "gateway" / "docs"

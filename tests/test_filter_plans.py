@@ -16,10 +16,10 @@ import pytest
 
 from client import Client, serving
 from conftest import DEMO_NOW, Clone, Database, connect
-from db import setup
 from db.demo import load
+from db.migrations import setup
 from plans import Statement, plan
-from schema.catalogue import catalogue
+from schema.catalogue.catalogue import catalogue
 
 LARGE = 1_000
 """Rows from which on a table must not be read from end to end."""

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from client import Client, serving
 from conftest import Database
-from schema.catalogue import ColumnField, RelationField, Type, catalogue
-from schema.filters import filtered, operators
-from schema.inputs import upper_snake
-from schema.orders import sortable
+from schema.catalogue.catalogue import ColumnField, RelationField, Type, catalogue
+from schema.graph.inputs import upper_snake
+from schema.sql.filters import filtered, operators
+from schema.sql.orders import sortable
 
 CATALOGUE = catalogue()
 NAMES = [

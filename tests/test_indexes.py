@@ -6,15 +6,15 @@ import pytest
 
 from client import serving
 from conftest import Clone, Database, connect
-from db import facts
-from db.engine import create_engine
-from db.facts import Facts, Index, IndexColumn
-from db.postgres_url import database_url
+from db.attach import facts
+from db.attach.facts import Facts, Index, IndexColumn
+from db.engine.engine import create_engine
+from db.engine.url import database_url
 from plans import Statement
 from platform_indexes import replace_indexes, turn_indexes
-from schema import sql
-from schema.catalogue import OrderTerm, Type, catalogue
-from schema.indexes import Indexes, Served
+from schema.catalogue.catalogue import OrderTerm, Type, catalogue
+from schema.sql import builder as sql
+from schema.sql.indexes import Indexes, Served
 
 METRICS = catalogue()["ServingMetric"]
 TABLE = METRICS.sql_name

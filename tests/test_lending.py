@@ -10,10 +10,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from conftest import Database, execute
-from db.engine import ShortReader, _reading, create_engine, translated
-from db.errors import DatabaseUnavailableError
-from db.lending import Lent, turns_of
-from db.postgres_url import database_url
+from db.engine.engine import ShortReader, _reading, create_engine, translated
+from db.engine.errors import DatabaseUnavailableError
+from db.engine.pool import Lent, turns_of
+from db.engine.url import database_url
 from gateway.observability.gauges import in_use
 from proxy import proxied
 

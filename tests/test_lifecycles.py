@@ -12,10 +12,10 @@ from sqlalchemy.types import ARRAY, JSON, Boolean, Date, Float, Integer, Numeric
 
 from client import Client, serving
 from conftest import Clone, Database, connect
-from db.base import Labels, entities, key_columns, table_of
-from db.lifecycle import Change, Given, Lifecycle, lifecycles
+from db.base.lifecycles import Change, Given, Lifecycle, lifecycles
+from db.base.vocabulary import Labels, entities, key_columns, table_of
 from platform_shaped import IS_PLATFORM
-from schema.catalogue import camel, catalogue
+from schema.catalogue.catalogue import camel, catalogue
 from schema.changes.mutations import mutations
 from schema.changes.registry import CHECKS, EFFECTS
 from schema.schema import build

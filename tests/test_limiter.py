@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from db.limiter import Limiter, NoTurnError
+from db.engine.limiter import Limiter, NoTurnError
 
 
 async def held(limiter: Limiter, name: str, order: list[str], end: asyncio.Event) -> None:

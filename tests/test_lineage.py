@@ -16,8 +16,8 @@ import pytest
 
 from client import Client
 from conftest import Clone, Database
-from db import setup
-from db.lineage import LineageKind
+from db.base.lineage import LineageKind
+from db.migrations import setup
 from lineage_graph import EPOCH, Edge, Graph, has_cycle, leads_back, paths, random_graph, walk
 
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]

@@ -17,11 +17,11 @@ import pytest
 
 from client import Client
 from conftest import Clone, Database, connect, execute
-from db.base import Edge, entities, relations
-from db.engine import HeldReader
-from db.lineage import LineageKind
+from db.base.lineage import LineageKind
+from db.base.vocabulary import Edge, entities, relations
+from db.engine.engine import HeldReader
 from plans import Statement, plan
-from schema.catalogue import catalogue
+from schema.catalogue.catalogue import catalogue
 from schema.lineage.edges import edges
 from schema.lineage.walk import Walk
 

@@ -14,7 +14,7 @@ import schema.schema  # noqa: F401 - registers all effects
 from changing import change, deployed, model_in, rivals, uuid_of
 from client import Client
 from conftest import Database, connect
-from db.effects import effects
+from db.base.effects import effects
 from schema.lineage.edges import edges
 
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]

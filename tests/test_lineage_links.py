@@ -11,7 +11,7 @@ import pytest
 
 from client import Client
 from conftest import Clone, Database, connect, execute
-from db.base import Edge, entities, is_own, relations, table_of
+from db.base.vocabulary import Edge, entities, is_own, relations, table_of
 from plans import plan
 from test_lineage_answers import recording_held
 from test_spec import DOCUMENT

@@ -16,7 +16,7 @@ from websockets.exceptions import WebSocketException
 
 from changing import change, model_in, uuid_of
 from conftest import Database, connect, kill_backends
-from db import live
+from db.store import changelog
 from plans import Statement
 from platform_shaped import IS_PLATFORM
 from proxy import proxied
@@ -183,14 +183,14 @@ async def test_a_look_for_alerts_compares_what_was_written_since_the_last(
     database: Database, sql: asyncpg.Connection
 ) -> None:
     keys = [await alert(sql, str(n)) for n in range(50)]
-    since = await live.observe_alerts(sql)
+    since = await changelog.observe_alerts(sql)
     for changed in (0, 2):
         await sql.execute("UPDATE ml_monitoring_alerts SET title = 'x' WHERE id = ANY ($1)", keys[:changed])
-        lines = await sql.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {live._OBSERVE}", since)
+        lines = await sql.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {changelog._OBSERVE}", since)
         compared = [line for (line,) in lines if "pk_alerts_seen on" in line or "alerts_seen alerts_seen_1" in line]
         assert len(compared) == 1, lines
         assert (f"loops={changed})" if changed else "never executed") in compared[0]
-        since = await live.observe_alerts(sql, since)
+        since = await changelog.observe_alerts(sql, since)
 
 
 async def test_restoring_a_dump_changes_no_alert(database: Database, sql: asyncpg.Connection) -> None:
@@ -384,7 +384,7 @@ async def test_more_at_once_than_is_kept_in_memory(
 ) -> None:
     monkeypatch.setattr("gateway.subscriptions.feed.MOST_AT_ONCE", 10)
     monkeypatch.setattr("gateway.subscriptions.feed.KEPT", 20)
-    monkeypatch.setattr("db.live.PAGE", 7)
+    monkeypatch.setattr("db.store.changelog.PAGE", 7)
     async with listening(database.gateway_url) as gateway, peer(gateway) as one:
         stream = await one.followed(EVENTS)
         await record(sql, "few")

@@ -12,8 +12,8 @@ import pytest
 from changing import change, model_in, uuid_of
 from client import Client, serving
 from conftest import Clone, Database, connect
-from db.engine import ShortReader
-from db.locks import lock_waits_of
+from db.engine.engine import ShortReader
+from db.engine.locks import lock_waits_of
 
 RUNS = "{ trainingRuns(first: 1) { nodes { id } } }"
 OTHER = "{ experiments(first: 1) { nodes { id } } }"

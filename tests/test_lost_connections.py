@@ -105,7 +105,7 @@ async def test_an_outcome_that_nobody_knows_is_said_to_be_unknown_and_the_key_te
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The database cannot be reached after the commit either."""
-    monkeypatch.setattr("db.transaction.OUTCOME_SECONDS", 0.2)
+    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 0.2)
     proxy, client = behind
     made = moment == "after the commit"
     model = await model_in(sql, "development")

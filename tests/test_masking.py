@@ -15,9 +15,9 @@ import pytest
 from changing import change, events_of, model_in, state
 from client import Client, serving
 from conftest import Clone, Database, execute
-from db.embedded import GATEWAY_ROLE
+from db.embedded.server import GATEWAY_ROLE
 from foreign import SENTENCE, speaking_another_language
-from schema.answers import Execution
+from schema.runner import Execution
 
 LEAKS = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|DETAIL|HINT|CONTEXT|SQLSTATE|LATERAL|pg_\w+|"
@@ -247,8 +247,8 @@ async def test_a_fault_of_one_field_costs_it_alone(
     def fault(*_: object, **__: object) -> None:
         raise Broken(SECRET)
 
-    monkeypatch.setattr("schema.loaders.Loaders.load", fault, raising=False)
-    monkeypatch.setattr("db.engine.ShortReader.fetch", fault)
+    monkeypatch.setattr("schema.execution.loaders.Loaders.load", fault, raising=False)
+    monkeypatch.setattr("db.engine.engine.ShortReader.fetch", fault)
     async with serving(demo_database.gateway_url, compiler=False) as client:
         response = await client.post("{ __typename experiments(first: 1) { nodes { id } } }")
         answer = scanned(response)

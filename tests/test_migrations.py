@@ -11,14 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.schema import CreateSchema
 
 from conftest import Clone, Database, Server, connect, empty_database, execute
-from db import setup
-from db.base import Entity, entities, enum_types, relations, table_of
-from db.embedded import OWNER_ROLE
-from db.errors import DatabaseUnavailableError, MissingObjectError
+from db.base.vocabulary import Entity, entities, enum_types, relations, table_of
+from db.embedded.server import OWNER_ROLE
+from db.engine.errors import DatabaseUnavailableError, MissingObjectError
+from db.migrations import setup
 from db.migrations.compare import enums_of_database, enums_of_models
 from db.migrations.revise import differences, new_revision
-from db.setup import SetupError, has_rows, is_empty, migrate, platform_tables, platform_views
-from db.setup import connect as connect_owner
+from db.migrations.setup import SetupError, has_rows, is_empty, migrate, platform_tables, platform_views
+from db.migrations.setup import connect as connect_owner
 
 # What a table is made of, beyond what Alembic compares: access methods, predicates, expressions, generated columns.
 DEFINITIONS = """

@@ -8,14 +8,14 @@ from contextlib import suppress
 import pytest
 
 from conftest import Clone, Database, execute
-from db.attach import attach, check
-from db.errors import DatabaseUnavailableError
-from db.postgres_url import database_url
-from db.setup import SetupError
+from db.attach.attach import attach, check
+from db.engine.errors import DatabaseUnavailableError
+from db.engine.url import database_url
+from db.migrations.setup import SetupError
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_sql, as_text
 from gateway.settings import Settings
-from schema.explain import explain
+from schema.execution.explain import explain
 
 READ_ONLY = """
     DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$

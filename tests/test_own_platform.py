@@ -13,8 +13,8 @@ import platform_own
 from changing import change, previewed, uuid_of
 from client import Client, serving
 from conftest import Database, connect
-from db import setup
-from db.attach import inspect
+from db.attach.attach import inspect
+from db.migrations import setup
 
 
 @pytest.fixture

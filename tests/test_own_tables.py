@@ -17,13 +17,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import TEXT, Column, Table
 
 from conftest import Clone, Database, connect, execute
-from db import own, setup
-from db.attach import attach, inspect
-from db.base import OWN_SCHEMA, Entity
-from db.migrations import revise
-from db.role import OWN_RIGHTS
-from db.setup import MIGRATIONS, SetupError, migrate
-from db.setup import connect as connect_owner
+from db.attach import own_tables
+from db.attach.attach import attach, inspect
+from db.base.vocabulary import OWN_SCHEMA, Entity
+from db.migrations import revise, setup
+from db.migrations.setup import MIGRATIONS, SetupError, migrate
+from db.migrations.setup import connect as connect_owner
+from db.store.grants import OWN_RIGHTS
 
 OWN_DEFINITIONS = """
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
@@ -74,7 +74,7 @@ def migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the migrations that a test may add to."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for module, name in ((own, "MIGRATIONS"), (setup, "MIGRATIONS"), (revise, "FOLDER")):
+    for module, name in ((own_tables, "MIGRATIONS"), (setup, "MIGRATIONS"), (revise, "FOLDER")):
         monkeypatch.setattr(module, name, folder)
     return folder
 
@@ -105,7 +105,7 @@ async def test_attaching_makes_what_the_migrations_make(
     assert await built.fetchval("SELECT to_regclass('gateway.own_revisions')") is None
     await built.close()
     assert [row["revision"] for row in await sql.fetch("SELECT revision FROM gateway.own_revisions")] == list(
-        own.own_revisions()
+        own_tables.own_revisions()
     )
 
 

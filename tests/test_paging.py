@@ -19,8 +19,8 @@ import platform_indexes
 from client import Client
 from conftest import Clone, Database, connect
 from plans import Statement, plan
-from schema import cursors
-from schema.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type, catalogue
+from schema.sql import cursors
 
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 

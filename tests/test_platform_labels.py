@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import db.models  # noqa: F401 - declares all lifecycles
-from db.lifecycle import lifecycle_of
+from db.base.lifecycles import lifecycle_of
 
 # as the platform's code writes them; those that end something have no way on
 LABELS = {

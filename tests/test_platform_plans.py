@@ -15,17 +15,17 @@ import pytest
 
 from client import Client, serving
 from conftest import Clone, Database, connect
-from db import facts
-from db.engine import create_engine
-from db.postgres_url import database_url
+from db.attach import facts
+from db.engine.engine import create_engine
+from db.engine.url import database_url
 from many_rows import PARENTS, fill, tables
 from plans import Statement, plan
 from platform_indexes import replace_indexes
-from schema import every_list
-from schema.catalogue import RelationField, Type, catalogue
-from schema.indexes import Indexes
-from schema.lists import Lists
-from schema.records import Missing
+from schema.catalogue.catalogue import RelationField, Type, catalogue
+from schema.catalogue.records import Missing
+from schema.sql import list_statements
+from schema.sql.indexes import Indexes
+from schema.sql.lists import Lists
 from test_filter_plans import cost
 
 ROWS = 20_000
@@ -53,7 +53,7 @@ async def _served(copy: Database) -> tuple[list[Type], list[tuple[Type, Relation
     lists = Lists(catalogue(), Missing(), indexes)
     types = [type_ for type_ in tables() if type_.ordered_by and indexes.serves(type_, type_.order)]
     below = []
-    for parent, relation in every_list.relations(lists):
+    for parent, relation in list_statements.relations(lists):
         target, equal = catalogue()[relation.target], relation.join.equal
         found = indexes.serves(target, target.order, equal)
         if relation.many and target.ordered_by and not parent.is_view and found and found.equal == len(equal):

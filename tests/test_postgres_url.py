@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Database, execute
-from db.connector import Connector
-from db.engine import ShortReader, create_engine
-from db.postgres_url import TAKEN, database_url, target_of
+from db.engine.connector import Connector
+from db.engine.engine import ShortReader, create_engine
+from db.engine.url import TAKEN, database_url, target_of
 from process import run
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from client import Client, serving
 from conftest import Clone, Database, connect, execute
-from db import embedded, setup
+from db.embedded import server as embedded
+from db.migrations import setup
 
 QUERY = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id } } } } }"
 KEY = "3b241101-e2bb-4255-8caf-4136c566a962"

@@ -18,12 +18,12 @@ from callers import JWT, calling, token
 from changing import change
 from client import Client, serving
 from conftest import Clone, Database, connect, execute
-from db.embedded import GATEWAY_ROLE
-from db.engine import Identity, ShortReader, create_engine, snapshot
-from db.errors import DataError, StatementTimeoutError
-from db.postgres_url import database_url
-from db.role import role_sql
-from db.roles import unusable
+from db.embedded.server import GATEWAY_ROLE
+from db.engine.engine import Identity, ShortReader, create_engine, snapshot
+from db.engine.errors import DataError, StatementTimeoutError
+from db.engine.url import database_url
+from db.store.caller_roles import unusable
+from db.store.grants import role_sql
 from process import run
 
 TABLES = ("ml_experiments", "ml_model_registry")

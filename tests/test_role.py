@@ -13,9 +13,9 @@ import pytest
 from changing import change, model_in
 from client import serving
 from conftest import Clone, Database, Server, connect, execute
-from db.attach import attach
-from db.embedded import GATEWAY_ROLE, OWNER_ROLE
-from db.role import rights, role_sql
+from db.attach.attach import attach
+from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE
+from db.store.grants import rights, role_sql
 from process import run
 
 ROLE = 'e2i test "role"'

@@ -14,15 +14,15 @@ import pytest
 from callers import JWT, calling, token
 from client import Client, serving
 from conftest import Database, connect
-from db.base import derived, entities, is_own, table_of
-from db.markers import Group
-from schema.aggregates import aggregated
-from schema.catalogue import Type, catalogue
-from schema.filters import filtered
-from schema.inputs import reached, upper_snake
-from schema.orders import sortable
-from schema.records import Missing
+from db.base.markers import Group
+from db.base.vocabulary import derived, entities, is_own, table_of
+from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.records import Missing
+from schema.graph.inputs import reached, upper_snake
 from schema.scopes import column_scope, expanded, read_scopes, reading, scopes_of, withholding
+from schema.sql.aggregates import aggregated
+from schema.sql.filters import filtered
+from schema.sql.orders import sortable
 
 GROUP_OF = {
     row["table"]: int(row["group"])

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from client import Client
 from conftest import MISSING_COLUMN, Database, connect, execute
-from schema import search_sql
-from schema.catalogue import catalogue
+from schema.catalogue.catalogue import catalogue
 from schema.fields.search import MAX_TEXT, searchable
-from schema.search_sql import Searched, SearchStatement, Text
+from schema.search import text as search_sql
+from schema.search.text import Searched, SearchStatement, Text
 
 SEARCH = """query($text: String!, $types: [SearchType!], $first: Int = 20) {
   search(text: $text, types: $types, first: $first) {

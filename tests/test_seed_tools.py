@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from db.seed import default_tools
+from db.seed.tools import default_tools
 
 TOOLS: dict[str, dict[str, Any]] = {tool["name"]: tool for tool in default_tools()["tools"]}
 DEPENDENCIES = default_tools()["dependencies"]

@@ -12,10 +12,10 @@ import pytest
 
 from changing import model_in, state
 from conftest import Clone, Database, connect, execute
-from db.connector import Connector
-from db.postgres_url import database_url, target_of
-from db.timelines import Timelines
-from db.transaction import Transactions
+from db.engine.connector import Connector
+from db.engine.timelines import Timelines
+from db.engine.transaction import Transactions
+from db.engine.url import database_url, target_of
 from gateway.context import Caller
 from gateway.database import engine_for, open_reads
 from gateway.operations.answer import Answer

@@ -12,11 +12,11 @@ import pytest
 from changing import change, model_in, state
 from client import Client, serving
 from conftest import Clone, Database, connect, execute
-from db.connector import Connector
-from db.embedded import GATEWAY_ROLE
-from db.live import connect as listen
-from db.postgres_url import database_url, target_of
-from db.session import VALUES
+from db.embedded.server import GATEWAY_ROLE
+from db.engine.connector import Connector
+from db.engine.session import VALUES
+from db.engine.url import database_url, target_of
+from db.store.changelog import connect as listen
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.graphql"))
 

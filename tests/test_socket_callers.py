@@ -18,8 +18,9 @@ from websockets.exceptions import ConnectionClosed
 
 from callers import JWT, token
 from conftest import Database, execute, kill_backends
-from db import setup, tokens
-from db.embedded import GATEWAY_ROLE
+from db.embedded.server import GATEWAY_ROLE
+from db.migrations import setup
+from db.store import tokens
 from process import Gateway, run
 from proxy import proxied
 from sockets import PATIENCE, Listening, Peer, listening, peer, until

@@ -22,8 +22,8 @@ from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
-from db.base import Labels, derived, entities, is_own, table_of
-from schema.catalogue import camel, catalogue
+from db.base.vocabulary import Labels, derived, entities, is_own, table_of
+from schema.catalogue.catalogue import camel, catalogue
 from schema.schema import build
 
 SPEC = Path(__file__).parent / "spec"

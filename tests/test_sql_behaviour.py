@@ -20,9 +20,9 @@ from sqlalchemy import text
 import platform_db
 from changing import add
 from conftest import Clone, Database
-from db import setup
-from db.embedded import GATEWAY_ROLE
-from db.seed import default_tools, seed_tools, tool_id
+from db.embedded.server import GATEWAY_ROLE
+from db.migrations import setup
+from db.seed.tools import default_tools, seed_tools, tool_id
 
 Add = Callable[..., Awaitable[uuid.UUID]]
 Connect = Callable[[], Awaitable[asyncpg.Connection]]

@@ -10,7 +10,7 @@ import pytest
 
 from client import Client
 from conftest import Database, execute
-from db.seed import default_tools, tool_id
+from db.seed.tools import default_tools, tool_id
 
 PLAN = """query($tools: [String!]!) { toolExecutionPlan(tools: $tools) {
   estimatedLatencyMs successRate

@@ -238,7 +238,7 @@ def test_without_traces_nothing_of_it_is_imported() -> None:
 import sys
 from gateway.app import create_app
 from gateway.settings import Settings
-from db.postgres_url import database_url
+from db.engine.url import database_url
 import gateway.cli
 create_app(Settings(), database_url("postgresql://a@127.0.0.1:1/b"))
 print([name for name in sys.modules if name.startswith("opentelemetry")])

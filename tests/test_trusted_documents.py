@@ -14,7 +14,7 @@ import pytest
 
 from client import Client, serving
 from conftest import Database
-from db.documents import TrustedDocumentsError
+from db.store.documents import TrustedDocumentsError
 from gateway.http.request import PREFLIGHT
 from gateway.operations.persisted import load
 from process import run

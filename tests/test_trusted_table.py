@@ -15,9 +15,9 @@ import pytest
 
 from client import Client, serving
 from conftest import Database, connect, execute
-from db.documents import TrustedDocument, TrustedDocumentsError, add, remove
-from db.postgres_url import database_url
-from db.setup import connect as connect_owner
+from db.engine.url import database_url
+from db.migrations.setup import connect as connect_owner
+from db.store.documents import TrustedDocument, TrustedDocumentsError, add, remove
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import Finding, Level
 from gateway.operations.persisted import documents_of

@@ -14,8 +14,8 @@ import pytest
 from client import Client, serving
 from conftest import Database
 from gateway.operations.documents import MAX_OBJECTS
-from schema import exact_json
-from schema.turns import MANY, Level, Loader, Turns, aside
+from schema.catalogue import exact_json
+from schema.execution.time_slices import MANY, Level, Loader, Turns, aside
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ async def loaders(demo_database: Database) -> AsyncIterator[Client]:
 
 async def test_a_long_answer_leaves_turns_to_others(loaders: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the rows of one list the loop goes round: with a slice of nothing, once for each of them."""
-    monkeypatch.setattr("schema.turns.SLICE", 0.0)
+    monkeypatch.setattr("schema.execution.time_slices.SLICE", 0.0)
     query = "{ servingMetrics(first: 1000) { nodes { id recordedAt errorRate } } }"
     rounds = 0
 
@@ -49,7 +49,7 @@ async def test_levels_are_read_together_in_however_many_slices(
     query = """{ experiments(first: 20) { nodes { models(first: 20) { nodes { deployments(first: 5) { nodes {
       id model { experiment { id } } } } } } } } }"""
     expected = await loaders.ask(query)
-    monkeypatch.setattr("schema.turns.SLICE", 0.0)
+    monkeypatch.setattr("schema.execution.time_slices.SLICE", 0.0)
     found = await loaders.ask(query)
     assert found["data"] == expected["data"]
     assert found["extensions"]["cost"] == expected["extensions"]["cost"]
@@ -78,7 +78,7 @@ async def test_keys_of_a_level_are_one_load_and_errors_are_their_own() -> None:
 
 async def test_loads_that_are_ready_together_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of a thousand lists below one object has a statement of its own, to be put together and sent."""
-    monkeypatch.setattr("schema.turns.SLICE", 0.0)
+    monkeypatch.setattr("schema.execution.time_slices.SLICE", 0.0)
     rounds, begun = 0, []
 
     async def tick() -> None:
@@ -104,7 +104,7 @@ async def test_fields_of_a_wide_object_are_one_object(loaders: Client, monkeypat
     fields = " ".join(f"a{at}: id b{at}: experiment {{ id }} c{at}: deployments {{ totalCount }}" for at in range(8))
     query = f"""{{ models(first: 3) {{ nodes {{ {fields} bad: deployments(after: "no") {{ totalCount }} }} }} }}"""
     expected = await loaders.ask(query)
-    monkeypatch.setattr("schema.execution.FIELDS_AT_ONCE", 2)
+    monkeypatch.setattr("schema.execution.executor.FIELDS_AT_ONCE", 2)
     found = await loaders.ask(query)
     assert orjson.dumps(found["data"]) == orjson.dumps(expected["data"])
     assert len(found["data"]["models"]["nodes"][0]) == 25

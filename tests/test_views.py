@@ -6,11 +6,11 @@ import pytest
 
 from client import serving
 from conftest import Clone, Database, connect, execute
-from db import views
-from db.attach import inspect
-from db.engine import create_engine
-from db.postgres_url import database_url
-from schema.catalogue import catalogue
+from db.attach.attach import inspect
+from db.base import views
+from db.engine.engine import create_engine
+from db.engine.url import database_url
+from schema.catalogue.catalogue import catalogue
 
 VIEWS = [type_ for type_ in catalogue() if type_.table.name in views.definitions()]
 

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 import platform_indexes
 from client import Client, serving
 from conftest import Clone, Database, connect
-from schema.catalogue import ColumnField, RelationField, Type, catalogue
-from schema.inputs import reached, upper_snake
-from schema.orders import sortable
+from schema.catalogue.catalogue import ColumnField, RelationField, Type, catalogue
+from schema.graph.inputs import reached, upper_snake
+from schema.sql.orders import sortable
 
 CATALOGUE = catalogue()
 WALKED = [

@@ -12,7 +12,7 @@ from callers import JWT, calling, token
 from changing import change, model_in
 from client import Client, serving
 from conftest import Clone, Database, connect
-from db.facts import Facts
+from db.attach.facts import Facts
 from schema.changes.permissions import concerned
 from schema.scopes import read_scopes, reading
 

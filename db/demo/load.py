@@ -13,7 +13,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.base import entities, table_of
+from db.base.vocabulary import entities, table_of
 from db.demo import (
     cohorts,
     composer,
@@ -38,7 +38,7 @@ from db.demo.serving import COLUMNS, serving_metrics
 from db.demo.vocabulary import KISQALI, REMIBRUTINIB, Topic
 from db.demo.world import SIZES, Case, World
 from db.models.g11_bentoml_tracking import ServingMetric
-from db.seed import default_tools
+from db.seed.tools import default_tools
 
 SizeName = Literal["small", "large"]
 

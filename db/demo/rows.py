@@ -18,7 +18,7 @@ from pgvector.sqlalchemy import Vector
 from sqlalchemy import Column, Numeric, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
-from db.base import Entity, table_of
+from db.base.vocabulary import Entity, table_of
 from db.models.g07_model_monitoring import DriftRecord, MonitoringAlert
 
 Row = dict[str, Any]

@@ -6,7 +6,7 @@ import os
 import sys
 
 from db.migrations.revise import differences, new_revision
-from db.setup import SetupError
+from db.migrations.setup import SetupError
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.schema import SchemaItem
 
 import db.models  # noqa: F401 - maps all entities
-from db.base import OWN_SCHEMA, Entity, entities, enum_types, is_own, table_of
+from db.base.vocabulary import OWN_SCHEMA, Entity, entities, enum_types, is_own, table_of
 
 SCHEMAS = (
     "public",

@@ -17,10 +17,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, text
 
-from db import embedded
-from db.base import OWN_SCHEMA, Entity
+from db.base.vocabulary import OWN_SCHEMA, Entity
+from db.embedded import server as embedded
 from db.migrations.compare import OPTIONS
-from db.setup import connect, upgrade_tables
+from db.migrations.setup import connect, upgrade_tables
 
 FOLDER = Path(__file__).parent
 

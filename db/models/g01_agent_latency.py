@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, Double, Integer, Numeric
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import Argument, Derived, column, pg_enum
-from db.markers import Group
+from db.base.markers import Group
+from db.base.vocabulary import Argument, Derived, column, pg_enum
 from db.models.shared import AgentName, AgentTier
 
 HOURS_OF_A_YEAR = 8784

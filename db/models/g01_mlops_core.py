@@ -24,7 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, ExcludeConstraint
 from sqlalchemy.orm import Mapped
 
-from db.base import (
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group
+from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
     NEW_UUID,
@@ -37,8 +39,6 @@ from db.base import (
     linked_by,
     pg_enum,
 )
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group
 from db.models.shared import AgentName, AgentTier, Brand, DataSplit, Region
 
 

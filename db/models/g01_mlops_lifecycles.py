@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import VARCHAR
 
-from db.base import Labels
-from db.effects import Effect, Moves, Writes
-from db.lifecycle import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step
+from db.base.effects import Effect, Moves, Writes
+from db.base.lifecycles import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step
+from db.base.vocabulary import Labels
 from db.models.g01_mlops_core import DeploymentStatus, ModelStage
 
 CLOSED = "('resolved', 'dismissed')"

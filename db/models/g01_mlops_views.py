@@ -15,13 +15,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import (
-    View,
-    belongs_to,
-    column,
-    pg_enum,
-)
-from db.markers import Group
+from db.base.markers import Group
+from db.base.vocabulary import View, belongs_to, column, pg_enum
 from db.models.g01_mlops_core import DataQualityStatus, ModelStage
 from db.models.shared import AgentName, AgentTier, Brand, DataSplit, Region
 

@@ -15,10 +15,10 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Date, Integer, Numeric, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
-from db.lifecycle import TODAY
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group
+from db.base.lifecycles import TODAY
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group
+from db.base.vocabulary import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
 from db.models.g02_causal_validation import GateDecision, RefutationTest
 from db.models.g02_validation_lifecycles import REVIEW
 

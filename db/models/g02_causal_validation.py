@@ -11,9 +11,9 @@ from sqlalchemy import TEXT, VARCHAR, Date, Index, Numeric, Uuid, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
-from db.lineage import LineageKind, comes_from
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from
+from db.base.markers import Group
+from db.base.vocabulary import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
 
 
 class RefutationTest(Labels, pg_name="refutation_test_type"):

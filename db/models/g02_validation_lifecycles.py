@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import TEXT, VARCHAR, Date
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from db.base import Labels
-from db.effects import Effect, Moves, Writes
-from db.lifecycle import MAY_REVIEW, NOW, TODAY, Change, Given, Guard, Lapse, Lifecycle, Step
+from db.base.effects import Effect, Moves, Writes
+from db.base.lifecycles import MAY_REVIEW, NOW, TODAY, Change, Given, Guard, Lapse, Lifecycle, Step
+from db.base.vocabulary import Labels
 from db.models.g02_causal_validation import ExpertReviewType
 
 

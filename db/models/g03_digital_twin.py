@@ -10,9 +10,20 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group
+from db.base.vocabulary import (
+    EMPTY_LIST,
+    EMPTY_OBJECT,
+    NEW_UUID,
+    NOW,
+    Entity,
+    Labels,
+    belongs_to,
+    column,
+    linked_by,
+    pg_enum,
+)
 
 
 class TwinType(Labels, pg_name="twin_type"):

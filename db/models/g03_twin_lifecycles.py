@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import TEXT, Double, Integer
 
-from db.base import Labels
-from db.effects import Effect, Writes
-from db.lifecycle import NOW, Change, Given, Guard, Lifecycle, Step, activation
+from db.base.effects import Effect, Writes
+from db.base.lifecycles import NOW, Change, Given, Guard, Lifecycle, Step, activation
+from db.base.vocabulary import Labels
 from db.models.g03_digital_twin import SimulationRecommendation, SimulationStatus
 
 

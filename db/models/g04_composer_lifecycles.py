@@ -7,9 +7,9 @@ from itertools import pairwise
 from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 
-from db.base import Labels
-from db.effects import Effect, Writes
-from db.lifecycle import NOW, Change, Given, Lifecycle, Step, seconds_since
+from db.base.effects import Effect, Writes
+from db.base.lifecycles import NOW, Change, Given, Lifecycle, Step, seconds_since
+from db.base.vocabulary import Labels
 from db.models.g04_tool_composer import CompositionStatus, RoutingPattern
 
 

@@ -11,9 +11,20 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, ForeignKey, Integer, Numeric, Uui
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group
+from db.base.vocabulary import (
+    EMPTY_OBJECT,
+    NEW_UUID,
+    NOW,
+    Entity,
+    Labels,
+    belongs_to,
+    column,
+    computed_object,
+    linked_by,
+    pg_enum,
+)
 from db.models.shared import Brand, Workstream
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Numeric
 
-from db.base import Labels
-from db.effects import Effect, Writes
-from db.lifecycle import NOW, Change, Given, Lifecycle, Step, duration_since
+from db.base.effects import Effect, Writes
+from db.base.lifecycles import NOW, Change, Given, Lifecycle, Step, duration_since
+from db.base.vocabulary import Labels
 
 
 class TrialState(Labels):

@@ -11,9 +11,9 @@ from sqlalchemy import TEXT, VARCHAR, ForeignKey, Integer, Numeric, UniqueConstr
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
-from db.lineage import LineageKind, comes_from
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from
+from db.base.markers import Group
+from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
 
 
 class HpoStudy(Entity):

@@ -22,7 +22,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import (
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group, LiveTopic
+from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
     NOW,
@@ -34,8 +36,6 @@ from db.base import (
     linked_by,
     pg_enum,
 )
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group, LiveTopic
 
 
 class DriftType(Labels, pg_name="drift_type_enum"):

@@ -11,8 +11,8 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Date, Integer, Numeri
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import Argument, Derived, Relation, belongs_to, column, pg_enum
-from db.markers import Group
+from db.base.markers import Group
+from db.base.vocabulary import Argument, Derived, Relation, belongs_to, column, pg_enum
 from db.models.g07_model_monitoring import DriftSeverity, DriftType
 
 DAYS_OF_TEN_YEARS = 3660

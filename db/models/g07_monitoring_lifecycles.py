@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import TEXT, VARCHAR, Boolean, Numeric
 
-from db.base import Labels
-from db.effects import Effect, Writes
-from db.lifecycle import ACTOR, NOTHING, NOW, Change, Given, Guard, Lifecycle, Step, duration_since
+from db.base.effects import Effect, Writes
+from db.base.lifecycles import ACTOR, NOTHING, NOW, Change, Given, Guard, Lifecycle, Step, duration_since
+from db.base.vocabulary import Labels
 from db.models.g07_model_monitoring import AlertStatus
 
 

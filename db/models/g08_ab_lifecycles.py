@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import TEXT, VARCHAR, Integer
 
-from db.base import Labels
-from db.effects import Effect, Writes
-from db.lifecycle import ACTOR, NOW, REASON, Change, Given, Lifecycle, Step
+from db.base.effects import Effect, Writes
+from db.base.lifecycles import ACTOR, NOW, REASON, Change, Given, Lifecycle, Step
+from db.base.vocabulary import Labels
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision
 
 

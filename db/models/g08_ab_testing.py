@@ -10,7 +10,9 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, Uniq
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import (
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group
+from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
     NEW_UUID,
@@ -23,8 +25,6 @@ from db.base import (
     linked_by,
     pg_enum,
 )
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group
 
 
 class UnitType(Labels, pg_name="ab_unit_type"):

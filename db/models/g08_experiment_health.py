@@ -10,8 +10,8 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import Derived, Labels, belongs_to, column, linked_by, pg_enum
-from db.markers import Group
+from db.base.markers import Group
+from db.base.vocabulary import Derived, Labels, belongs_to, column, linked_by, pg_enum
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision, SrmSeverity
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from db.base import Labels
-from db.effects import Effect, Moves
-from db.lifecycle import NOW, REASON, Change, Lifecycle, Step, activation
+from db.base.effects import Effect, Moves
+from db.base.lifecycles import NOW, REASON, Change, Lifecycle, Step, activation
+from db.base.vocabulary import Labels
 from db.models.g03_twin_lifecycles import Activation
 
 

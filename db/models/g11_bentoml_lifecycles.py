@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Integer
 
-from db.base import Labels
-from db.effects import Effect, Moves
-from db.lifecycle import NOTHING, NOW, Change, Given, Guard, Lifecycle, Step
+from db.base.effects import Effect, Moves
+from db.base.lifecycles import NOTHING, NOW, Change, Given, Guard, Lifecycle, Step
+from db.base.vocabulary import Labels
 from db.models.g01_mlops_core import DeploymentStatus
 from db.models.g01_mlops_lifecycles import ROLLOUT, deployment_queue
 

@@ -10,9 +10,19 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Double, ForeignKey, Integer, U
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_OBJECT, NEW_UUID, NOW, Argument, Entity, belongs_to, column, computed_object, pg_enum
-from db.lineage import LineageKind, comes_from
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from
+from db.base.markers import Group
+from db.base.vocabulary import (
+    EMPTY_OBJECT,
+    NEW_UUID,
+    NOW,
+    Argument,
+    Entity,
+    belongs_to,
+    column,
+    computed_object,
+    pg_enum,
+)
 from db.models.g01_mlops_core import DeploymentStatus
 
 

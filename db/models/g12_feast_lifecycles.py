@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import TEXT, Integer
 
-from db.base import Labels
-from db.lifecycle import NOW, Change, Given, Lifecycle, Step, duration_since
+from db.base.lifecycles import NOW, Change, Given, Lifecycle, Step, duration_since
+from db.base.vocabulary import Labels
 
 
 class JobStatus(Labels):

@@ -10,9 +10,9 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, I
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group
+from db.base.vocabulary import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
 
 
 class FeatureView(Entity):

@@ -21,9 +21,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, Labels, Relation, belongs_to, column, pg_enum
-from db.lineage import LineageKind, comes_from, leads_to
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from, leads_to
+from db.base.markers import Group
+from db.base.vocabulary import (
+    EMPTY_LIST,
+    EMPTY_OBJECT,
+    NEW_UUID,
+    NOW,
+    Entity,
+    Labels,
+    Relation,
+    belongs_to,
+    column,
+    pg_enum,
+)
 
 
 class DiscoveryAlgorithm(Labels, pg_name="discovery_algorithm", pg_schema="ml"):

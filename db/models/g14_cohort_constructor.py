@@ -10,9 +10,9 @@ from sqlalchemy import TEXT, Boolean, Date, ForeignKey, Index, Integer, Numeric,
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import NOW, PATIENT, Entity, belongs_to, column, computed_object, linked_by
-from db.lineage import LineageKind, comes_from
-from db.markers import Group
+from db.base.lineage import LineageKind, comes_from
+from db.base.markers import Group
+from db.base.vocabulary import NOW, PATIENT, Entity, belongs_to, column, computed_object, linked_by
 
 
 class CohortDefinition(Entity):

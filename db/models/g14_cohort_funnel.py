@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.orm import Mapped
 
-from db.base import Derived, belongs_to, column
-from db.markers import Group
+from db.base.markers import Group
+from db.base.vocabulary import Derived, belongs_to, column
 
 
 class CohortFunnelStep(Derived):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from db.base import Labels
-from db.lifecycle import Change, Lifecycle
+from db.base.lifecycles import Change, Lifecycle
+from db.base.vocabulary import Labels
 
 
 class CohortStatus(Labels):

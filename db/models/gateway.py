@@ -23,8 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
-from db.base import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column
-from db.markers import LiveTopic
+from db.base.markers import LiveTopic
+from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column
 
 
 class LifecycleEvent(Entity):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db.base import Labels
+from db.base.vocabulary import Labels
 
 
 class Brand(Labels, pg_name="brand_type"):

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import tokens
-from db.engine import Identity, ShortReader, translated
-from db.errors import DatabaseError
+from db.engine.engine import Identity, ShortReader, translated
+from db.engine.errors import DatabaseError
+from db.store import tokens
 from gateway.auth.jwks import KeysUnavailableError
 from gateway.auth.jwt import InvalidJwtError, Verifier
 from gateway.context import ANONYMOUS, Caller

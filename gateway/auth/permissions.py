@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from db.facts import Facts
-from schema.records import Missing
+from db.attach.facts import Facts
+from schema.catalogue.records import Missing
 from schema.scopes import read_scopes, withholding
 
 CAPACITY = 256

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from db.demo import DemoError
-from db.documents import TrustedDocumentsError
-from db.embedded import GATEWAY_ROLE, EmbeddedPostgresError
-from db.errors import DatabaseError, DatabaseUnavailableError, translate
-from db.setup import SetupError
-from db.tokens import TokenError
+from db.embedded.server import GATEWAY_ROLE, EmbeddedPostgresError
+from db.engine.errors import DatabaseError, DatabaseUnavailableError, translate
+from db.migrations.setup import SetupError
+from db.store.documents import TrustedDocumentsError
+from db.store.tokens import TokenError
 from gateway.cli import commands
 from gateway.observability.logging import configure
 from gateway.settings import Settings, SettingsError, load

@@ -18,13 +18,15 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db import attach, documents, setup, tokens
-from db.attach_report import attach_and_tell
-from db.detach import detach
+from db.attach import attach
+from db.attach.detach import detach
+from db.attach.report import attach_and_tell
+from db.engine.url import database_url
+from db.migrations import setup
 from db.migrations.revise import new_revision
-from db.postgres_url import database_url
-from db.role import role_sql
-from db.roles import unusable_by_any
+from db.store import documents, tokens
+from db.store.caller_roles import unusable_by_any
+from db.store.grants import role_sql
 from gateway.auth.authentication import TOKEN_SECONDS
 from gateway.database import embedded_database, load_demo
 from gateway.doctor import findings
@@ -37,7 +39,7 @@ from gateway.roles import ROLES, meant, unknown
 from gateway.server import uvicorn_server, workers
 from gateway.server.uvicorn_server import Sockets
 from gateway.settings import Settings, address
-from schema.explain import explain
+from schema.execution.explain import explain
 from schema.schema import build
 from schema.scopes import shown_scopes
 

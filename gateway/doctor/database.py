@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from db.attach import Severity
-from db.checkup import Checkup
-from db.documents import TrustedDocumentsError
-from db.session import VALUES
+from db.attach.attach import Severity
+from db.attach.checkup import Checkup
+from db.engine.session import VALUES
+from db.store.documents import TrustedDocumentsError
 from gateway.doctor.findings import Finding, error, note, ok, warning
 from gateway.operations.persisted import documents_of, known_documents
 from gateway.roles import ROLES, unknown

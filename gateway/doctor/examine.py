@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy.engine import URL
 
-from db import checkup
-from db.errors import DatabaseUnavailableError, translate
+from db.attach import checkup
+from db.engine.errors import DatabaseUnavailableError, translate
 from gateway.doctor import database, services
 from gateway.doctor import settings as of_settings
 from gateway.doctor.findings import Finding, error, ok, warning
 from gateway.settings import Settings, is_loopback
-from schema.explain import explain
+from schema.execution.explain import explain
 
 
 async def examine(settings: Settings, url: URL | None) -> list[Finding]:

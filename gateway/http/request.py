@@ -20,7 +20,7 @@ from gateway.operations.documents import MARKS, too_many_values
 from gateway.operations.refusals import JSON, RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.operations.request import Parameters, bad_request, parameters_of
 from gateway.settings import Settings
-from schema import exact_json
+from schema.catalogue import exact_json
 from schema.error_codes import ErrorCode
 
 PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")

@@ -8,9 +8,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from db.lending import turns_of
-from db.replica import Reads
-from db.transaction import Transactions
+from db.engine.pool import turns_of
+from db.engine.replica import Reads
+from db.engine.transaction import Transactions
 from gateway.operations.service import OperationService
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine import ShortReader
-from db.errors import OverloadedError
-from db.setup import platform_tables
+from db.engine.engine import ShortReader
+from db.engine.errors import OverloadedError
+from db.migrations.setup import platform_tables
 from gateway.observability.gauges import in_use, size
 from gateway.operations.planner import Planner
 

@@ -37,7 +37,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from db.errors import sqlstate
+from db.engine.errors import sqlstate
 from gateway.operations.call import Call, RequestRecord
 from gateway.operations.observers import Count, Observer
 from gateway.operations.refusals import RefusedError

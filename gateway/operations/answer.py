@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway.operations.call import Call
-from schema.answers import Outcome
 from schema.error_codes import ErrorCode
+from schema.runner import Outcome
 
 _AWAY = {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.OVERLOADED}
 

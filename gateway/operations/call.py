@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.context import ANONYMOUS, Caller
 from gateway.operations.errors import Reporter
-from schema.plans import Plan
+from schema.execution.plans import Plan
 
 
 class RequestRecord(dict[str, Any]):

@@ -19,19 +19,19 @@ from graphql import (
     is_list_type,
 )
 
-from db.facts import Facts
+from db.attach.facts import Facts
 from gateway.operations.introspection import BESIDE_ROWS, ROOTS, Introspection
 from gateway.operations.refusals import SHALLOWER, refuse
 from gateway.operations.scans import COUNTED, Scan, Scans
 from gateway.settings import Settings
-from schema.aggregates import MAX_GROUPS
-from schema.catalogue import Catalogue, RelationField, Type
+from schema.catalogue.catalogue import Catalogue, RelationField, Type
+from schema.catalogue.selection import Operation, Selection
+from schema.catalogue.value_sizes import Sizes, too_large
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.fields.registry import FIELDS
-from schema.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
-from schema.selection import Operation, Selection
-from schema.sizes import Sizes, too_large
+from schema.sql.aggregates import MAX_GROUPS
+from schema.sql.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 
 BYTES_OF_ROW = 500
 """Bytes of a row in an answer that its point pays for."""

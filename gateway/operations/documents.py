@@ -33,8 +33,8 @@ from gateway.operations.refusals import SHALLOWER, RefusedDocumentError, refuse
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
-from schema.input_errors import PlacedValuesRule
-from schema.plans import KnownOperation
+from schema.execution.input_errors import PlacedValuesRule
+from schema.execution.plans import KnownOperation
 
 MAX_ERRORS = 20
 """Errors of one document or of one set of variables that are told; looking for more costs more than it helps."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from db.errors import (
+from db.engine.errors import (
     DatabaseUnavailableError,
     DataError,
     InvalidValueError,

@@ -23,10 +23,10 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from schema import exact_json
-from schema.answers import Outcome
-from schema.plans import KnownOperation, Plan
-from schema.selection import Operation, Selection
+from schema.catalogue import exact_json
+from schema.catalogue.selection import Operation, Selection
+from schema.execution.plans import KnownOperation, Plan
+from schema.runner import Outcome
 
 ROOTS = {"__schema", "__type"}
 ALLOWANCE = 2

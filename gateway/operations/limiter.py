@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db.limiter import Limiter
+from db.engine.limiter import Limiter
 from gateway.operations.refusals import RefusedError, request_error
 from schema.error_codes import ErrorCode
 

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.documents import ALL, VERSION, TrustedDocument, TrustedDocumentsError, digest
-from db.engine import ShortReader
-from db.errors import DatabaseError
+from db.engine.engine import ShortReader
+from db.engine.errors import DatabaseError
+from db.store.documents import ALL, VERSION, TrustedDocument, TrustedDocumentsError, digest
 from gateway.operations.documents import Documents
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error
 from gateway.operations.request import Parameters

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
-from db.facts import Facts
+from db.attach.facts import Facts
 from gateway.auth.permissions import Access
 from gateway.operations.budgets import Left
 from gateway.operations.call import Call
@@ -17,15 +17,15 @@ from gateway.operations.persisted import KnownDocuments
 from gateway.operations.refusals import RefusedDocumentError, refuse
 from gateway.operations.request import Parameters
 from gateway.settings import Settings
-from schema import exact_json
+from schema.catalogue import exact_json
+from schema.catalogue.records import Missing
+from schema.catalogue.selection import Operation
+from schema.catalogue.value_sizes import Sizes
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
-from schema.indexes import Indexes
-from schema.plans import KnownOperation, Plan, Plans, variable_values
-from schema.records import Missing
+from schema.execution.plans import KnownOperation, Plan, Plans, variable_values
 from schema.schema import Schema
-from schema.selection import Operation
-from schema.sizes import Sizes
+from schema.sql.indexes import Indexes
 
 
 class Planned(NamedTuple):

@@ -8,22 +8,22 @@ from functools import partial
 
 from graphql import ExecutionResult, GraphQLError
 
-from db.engine import ShortReader, snapshot
-from db.replica import Reads
-from db.transaction import Transactions
+from db.engine.engine import ShortReader, snapshot
+from db.engine.replica import Reads
+from db.engine.transaction import Transactions
 from gateway.context import Context
 from gateway.operations.call import Call
 from gateway.operations.introspection import AboutSchema
 from gateway.operations.planner import Planned, Planner
 from gateway.operations.shape import ShapeWatch
 from gateway.settings import Settings
-from schema.answers import Execution, Outcome
+from schema.catalogue.records import Missing
+from schema.catalogue.selection import Operation
+from schema.catalogue.value_sizes import Room, too_large
 from schema.error_codes import ErrorCode
-from schema.loaders import Loaders
-from schema.records import Missing
+from schema.execution.loaders import Loaders
+from schema.runner import Execution, Outcome
 from schema.schema import Schema
-from schema.selection import Operation
-from schema.sizes import Room, too_large
 
 
 class Runner:

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from db.facts import Facts
-from schema.aggregates import PERCENTILES, aggregated
-from schema.catalogue import Catalogue, RelationField, Type
-from schema.filters import DOCUMENTS, ORDER, TEXT, few
-from schema.indexes import Indexes, Served
-from schema.orders import LEAF, of_field
-from schema.selection import Selection
+from db.attach.facts import Facts
+from schema.catalogue.catalogue import Catalogue, RelationField, Type
+from schema.catalogue.selection import Selection
+from schema.sql.aggregates import PERCENTILES, aggregated
+from schema.sql.filters import DOCUMENTS, ORDER, TEXT, few
+from schema.sql.indexes import Indexes, Served
+from schema.sql.orders import LEAF, of_field
 
 COUNTED = 20
 """Rows that are counted for a point: 100 ns each."""

@@ -18,9 +18,9 @@ from typing import Any
 
 from graphql import ExecutionResult, OperationType
 
-from db.facts import Facts
-from db.replica import Reads, position_text
-from db.transaction import Transactions
+from db.attach.facts import Facts
+from db.engine.replica import Reads, position_text
+from db.engine.transaction import Transactions
 from gateway.auth.permissions import Access
 from gateway.operations.answer import Answer, answer_of
 from gateway.operations.budgets import Budgets, account, used
@@ -38,10 +38,10 @@ from gateway.operations.shape import ShapeWatch
 from gateway.operations.subscription import Subscriptions
 from gateway.settings import Settings
 from gateway.subscriptions.feed import Feed
-from schema.answers import Execution
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
-from schema.plans import Plans
+from schema.execution.plans import Plans
+from schema.runner import Execution
 from schema.schema import Schema
 
 

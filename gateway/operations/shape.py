@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import shape
-from db.errors import InvalidValueError, MissingObjectError, translate
-from db.facts import Facts
+from db.attach import shape
+from db.attach.facts import Facts
+from db.engine.errors import InvalidValueError, MissingObjectError, translate
 from gateway.database import inspect
-from schema.answers import Outcome
+from schema.catalogue.records import Missing
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
-from schema.records import Missing
+from schema.runner import Outcome
 
 log = logging.getLogger("gateway.database")
 

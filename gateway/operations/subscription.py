@@ -10,8 +10,8 @@ from typing import Any
 
 from graphql import ExecutionResult, GraphQLError
 
-from db.errors import DatabaseUnavailableError, OverloadedError
-from db.limiter import Limiter
+from db.engine.errors import DatabaseUnavailableError, OverloadedError
+from db.engine.limiter import Limiter
 from gateway.auth.authentication import UnauthenticatedError
 from gateway.operations.budgets import Budgets
 from gateway.operations.call import Call
@@ -22,11 +22,11 @@ from gateway.operations.runner import Runner
 from gateway.settings import Settings
 from gateway.subscriptions.feed import Feed
 from gateway.subscriptions.stream import Told, follow
-from schema import exact_json
-from schema.catalogue import Catalogue
+from schema.catalogue import exact_json
+from schema.catalogue.catalogue import Catalogue
+from schema.catalogue.selection import Operation
 from schema.errors import missing_object
 from schema.schema import Schema
-from schema.selection import Operation
 from schema.subscriptions import TOPICS, Topic, encode, told
 
 TOGETHER = 50

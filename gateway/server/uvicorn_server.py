@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from db.replica import Changes
+from db.engine.replica import Changes
 from gateway.app import create_app
 from gateway.http.headers import headers_of
 from gateway.http.origins import host_of, refuse_host

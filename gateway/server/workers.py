@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from db.documents import TrustedDocumentsError
+from db.store.documents import TrustedDocumentsError
 from gateway.observability.logging import configure
 from gateway.server import uvicorn_server
 from gateway.server.uvicorn_server import Sockets, Worker

@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from db import live
-from db.connector import Connector
-from db.errors import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
-from db.live import Entry, Place, Reading
-from db.markers import LiveTopic
+from db.base.markers import LiveTopic
+from db.engine.connector import Connector
+from db.engine.errors import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
+from db.store import changelog
+from db.store.changelog import Entry, Place, Reading
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
@@ -182,7 +182,7 @@ class Feed:
 
     async def carried_over(self, place: Place) -> Place:
         """The same place in the history of now."""
-        return await self.read(partial(live.carried_over, place=place, history=self.place.history))
+        return await self.read(partial(changelog.carried_over, place=place, history=self.place.history))
 
     async def read(self, run: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Reads something on the connection; where that is lost, on the next one.
@@ -237,11 +237,11 @@ class Feed:
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
         direct = self._settings.prepared_statements or self._settings.listen_url is not None
-        connection = await live.connect(self._connector, prepared_statements=direct)
+        connection = await changelog.connect(self._connector, prepared_statements=direct)
         try:
             connection.add_termination_listener(lambda _connection: self._heard.set())
             if direct:  # a pooler would lose it, and leave it to others
-                await connection.add_listener(live.CHANNEL, self._hear)
+                await connection.add_listener(changelog.CHANNEL, self._hear)
             yield connection
         finally:
             self._connection = self._looked = None
@@ -252,7 +252,7 @@ class Feed:
         self._heard.set()
 
     async def _read_on(self, connection: asyncpg.Connection) -> None:
-        anew = self._place is None or not await live.is_past(connection, self._place)
+        anew = self._place is None or not await changelog.is_past(connection, self._place)
         looked = pruned = float("-inf")
         while True:
             self._heard.clear()
@@ -277,11 +277,11 @@ class Feed:
         self.reads += 1
         before = None if anew else self._place
         if before is None:
-            reading = await live.now(connection)
+            reading = await changelog.now(connection)
             if self._place is not None:
                 self._sever()
         else:
-            reading = await live.read_new(connection, before.seen, MOST_AT_ONCE)
+            reading = await changelog.read_new(connection, before.seen, MOST_AT_ONCE)
             if reading.place.history != before.history:
                 before, reading = await self._turn_over(connection, before, reading)
         self._place = reading.place
@@ -294,7 +294,7 @@ class Feed:
             self._size -= len(self._batches.popleft().entries or ())
             self._first += 1
         self._more = _set(self._more)
-        if any(entry.facts.get("type") == live.ALERT.__name__ for entry in reading.entries or ()):
+        if any(entry.facts.get("type") == changelog.ALERT.__name__ for entry in reading.entries or ()):
             self._alerts_heard = True  # where the table of alerts tells nobody
             self._heard.set()
 
@@ -309,7 +309,7 @@ class Feed:
         if before.history and not history:
             raise ConnectionError("the server does not say its history: it may be a standby")
         if not before.history or before.origin[0] != reading.place.origin[0] or before.origin > reading.place.origin:
-            reading = await live.now(connection)
+            reading = await changelog.now(connection)
             self._sever()
             return None, reading
         kept = [
@@ -318,9 +318,9 @@ class Feed:
             for entry in batch.entries or ()
             if entry.seconds > reading.place.seconds - self._settings.live_hours * 3600  # older ones may be removed
         ]
-        lost = {entry.position for entry in await live.lost(connection, [entry for _, entry in kept])}
-        before = await live.carried_over(connection, before, history)
-        reading = await live.read_new(connection, before.seen, MOST_AT_ONCE)
+        lost = {entry.position for entry in await changelog.lost(connection, [entry for _, entry in kept])}
+        before = await changelog.carried_over(connection, before, history)
+        reading = await changelog.read_new(connection, before.seen, MOST_AT_ONCE)
         survived = max((number for number, entry in kept if entry.position not in lost), default=-1)
         self._tell(Turn([(number, entry) for number, entry in kept if entry.position in lost], survived))
         log.warning("another server has taken over the database", extra={"history": history, "lost": len(lost)})
@@ -340,10 +340,10 @@ class Feed:
 
     async def _look_for_alerts(self, connection: asyncpg.Connection) -> None:
         try:
-            if self._settings.rls and await live.hides_alerts(connection):
+            if self._settings.rls and await changelog.hides_alerts(connection):
                 self.alerts_failure = GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE, _HIDDEN)
                 return
-            self._looked = await live.observe_alerts(connection, self._looked)
+            self._looked = await changelog.observe_alerts(connection, self._looked)
         except _NOT_OURS as error:
             log.warning("alerts cannot be followed: %s", error)
             self.alerts_failure = _public(translate(error))
@@ -352,7 +352,7 @@ class Feed:
 
     async def _prune(self, connection: asyncpg.Connection) -> None:
         try:
-            await live.prune(connection, self._settings.live_hours + 1)
+            await changelog.prune(connection, self._settings.live_hours + 1)
         except asyncpg.InsufficientPrivilegeError:
             log.info("the role may not remove old entries of the live log; its owner should")
 

@@ -12,9 +12,9 @@ from functools import partial
 
 import asyncpg
 
-from db import live
-from db.live import Entry, Place
-from db.markers import LiveTopic
+from db.base.markers import LiveTopic
+from db.store import changelog
+from db.store.changelog import Entry, Place
 from gateway.subscriptions.feed import Batch, Feed
 from schema import subscriptions
 from schema.error_codes import ErrorCode
@@ -83,7 +83,7 @@ async def _check(feed: Feed, place: Place) -> None:
     """
     now = feed.place
     try:
-        past = await feed.read(partial(live.is_past, place=place))
+        past = await feed.read(partial(changelog.is_past, place=place))
     except asyncpg.DataError:
         past = False
     if not past or place.origin[0] != now.origin[0]:
@@ -174,13 +174,13 @@ class _Stream:
             reached, full = position, True
             while full:
                 between = {"topic": self._topic, "history": until.history, "seen": seen, "until": ahead}
-                page = await self._feed.read(partial(live.read_between, behind=reached, **between))
+                page = await self._feed.read(partial(changelog.read_between, behind=reached, **between))
                 if page is None:
                     await self._feed.turned(self._turned)
                     return
                 if told := [(one, _within(until, one, seen, ahead)) for one in page if self._matches(one.facts)]:
                     yield told
-                full = len(page) == live.PAGE
+                full = len(page) == changelog.PAGE
                 if full:
                     reached = page[-1].position
                     self._place = _within(until, page[-1], seen, ahead)

@@ -12,7 +12,7 @@ import orjson
 from graphql import ExecutionResult, GraphQLError
 from starlette.types import Scope
 
-from db.errors import DatabaseUnavailableError
+from db.engine.errors import DatabaseUnavailableError
 from gateway.auth.authentication import UnauthenticatedError
 from gateway.context import Caller
 from gateway.observability.logging import request_id as current_request_id

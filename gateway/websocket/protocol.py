@@ -26,7 +26,7 @@ from gateway.operations.service import OperationService
 from gateway.settings import Settings
 from gateway.websocket.operations import SocketOperation, errors
 from gateway.websocket.transport import DROP, Drop
-from schema import exact_json
+from schema.catalogue import exact_json
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 

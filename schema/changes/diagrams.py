@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import db.models  # noqa: F401 - declares all lifecycles
 import schema.changes.effects  # noqa: F401 - the effects and the special mutations
-from db.base import Labels
-from db.lifecycle import Lifecycle, lifecycles
+from db.base.lifecycles import Lifecycle, lifecycles
+from db.base.vocabulary import Labels
 from schema.changes.mutations import mutations
 from schema.changes.registry import EFFECTS
 

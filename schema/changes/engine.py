@@ -14,11 +14,13 @@ from uuid import uuid4
 
 from pgvector.sqlalchemy import Vector
 
-from db.base import Labels
-from db.lifecycle import ACTOR, REASON, Lifecycle, lifecycle_of
-from db.transaction import Proof, Transaction
-from schema import exact_json, ids, sql
-from schema.catalogue import STATE, Catalogue, ColumnField, Type
+from db.base.lifecycles import ACTOR, REASON, Lifecycle, lifecycle_of
+from db.base.vocabulary import Labels
+from db.engine.transaction import Proof, Transaction
+from schema.catalogue import exact_json, ids
+from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type
+from schema.catalogue.column_types import Kind
+from schema.catalogue.records import Missing
 from schema.changes import previews
 from schema.changes.guards import ROW, Ask, Obstacle, obstacles
 from schema.changes.guards import allowed as possible
@@ -35,9 +37,8 @@ from schema.changes.results import (
 )
 from schema.error_codes import ProblemCode
 from schema.errors import missing_object
-from schema.filters import text_of
-from schema.kinds import Kind
-from schema.records import Missing
+from schema.sql import builder as sql
+from schema.sql.filters import text_of
 
 MAX_ITEMS = 100
 """Rows that one change may be about."""

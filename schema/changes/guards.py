@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db.base import Labels
-from db.lifecycle import Guard, Lifecycle
-from schema import sql
-from schema.catalogue import Type, catalogue
+from db.base.lifecycles import Guard, Lifecycle
+from db.base.vocabulary import Labels
+from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.records import Key, Missing
 from schema.errors import missing_object
-from schema.records import Key, Missing
+from schema.sql import builder as sql
 
 Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 ROW = "row_of_change"

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from db.transaction import Transaction
-from schema import exact_json
+from db.engine.transaction import Transaction
+from schema.catalogue import exact_json
 from schema.changes.engine import Request, Subject, invalid
-from schema.filters import text_of
+from schema.sql.filters import text_of
 
 MAX_KEY = 200
 _SWEPT = 100

@@ -7,18 +7,18 @@ from typing import Any
 
 import strawberry
 
-from db.lifecycle import Lifecycle, lifecycle_of
-from schema import ids
-from schema.catalogue import LIFECYCLE, STATE, Join, RelationField, Type
+from db.base.lifecycles import Lifecycle, lifecycle_of
+from schema.catalogue import ids
+from schema.catalogue.catalogue import LIFECYCLE, STATE, Join, RelationField, Type
+from schema.catalogue.records import Key, Record, key_name
+from schema.catalogue.selection import Selection
 from schema.changes.engine import blocker
 from schema.changes.guards import Ask, allowed, obstacles, refuse_unread
 from schema.changes.results import Blocker
 from schema.errors import GatewayError, missing_object
-from schema.lists import NESTED_PAGE
-from schema.loaders import Loaders
-from schema.records import Key, Record, key_name
-from schema.selection import Selection
-from schema.types import Info, Node, Types, selection_of, taking
+from schema.execution.loaders import Loaders
+from schema.graph.types import Info, Node, Types, selection_of, taking
+from schema.sql.lists import NESTED_PAGE
 
 
 @dataclass(frozen=True)

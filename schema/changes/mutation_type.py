@@ -10,15 +10,15 @@ from sqlalchemy import ARRAY
 from strawberry import UNSET
 
 import schema.changes.effects  # noqa: F401 - the special mutations, and the effects that lifecycles name
-from db.base import Labels
-from db.lifecycle import Given
-from db.transaction import Transaction
-from schema.catalogue import camel
+from db.base.lifecycles import Given
+from db.base.vocabulary import Labels
+from db.engine.transaction import Transaction
+from schema.catalogue.catalogue import camel
+from schema.catalogue.column_types import kind_of
 from schema.changes.engine import MAX_ITEMS
 from schema.changes.mutations import Caller, Mutation, Surroundings, mutations, run
 from schema.changes.results import Results
-from schema.kinds import kind_of
-from schema.types import Info, Types, selection_of
+from schema.graph.types import Info, Types, selection_of
 
 
 class ChangeContext(Protocol):

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 from sqlalchemy.types import String
 
-from db.base import Labels
-from db.effects import Effect
-from db.errors import (
+from db.base.effects import Effect
+from db.base.footprints import of_effect
+from db.base.lifecycles import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
+from db.base.vocabulary import Labels
+from db.engine.errors import (
     ConflictError,
     DataError,
     InvalidValueError,
@@ -21,11 +23,10 @@ from db.errors import (
     NotPermittedError,
     RefusedByDatabaseError,
 )
-from db.footprints import of_effect
-from db.lifecycle import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
-from db.transaction import Transaction
-from schema import ids
-from schema.catalogue import Catalogue, camel
+from db.engine.transaction import Transaction
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue, camel
+from schema.catalogue.records import Missing
 from schema.changes import idempotency
 from schema.changes.constraint_errors import unable, violation
 from schema.changes.engine import MAX_ITEMS, Refused, Request, Subject, Work, blocked, invalid
@@ -34,7 +35,6 @@ from schema.changes.registry import CHECKS
 from schema.changes.results import Blocker, Forbidden, TransitionPreview
 from schema.error_codes import ErrorCode, ProblemCode
 from schema.errors import GatewayError
-from schema.records import Missing
 from schema.scopes import FORCE, PREVIEW
 
 log = logging.getLogger("gateway.changes")

@@ -12,11 +12,11 @@ from typing import Any
 from pgvector.sqlalchemy import Vector
 from strawberry import ID
 
-from schema.catalogue import ColumnField, Type
+from schema.catalogue.catalogue import ColumnField, Type
+from schema.catalogue.column_types import Kind
+from schema.catalogue.records import Missing
+from schema.catalogue.scalars import JSON
 from schema.changes.results import PlannedChange
-from schema.kinds import Kind
-from schema.records import Missing
-from schema.scalars import JSON
 
 Image = Mapping[str, Any]
 """A row's columns in their wire form, by field name."""

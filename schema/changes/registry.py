@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from db.effects import Effect
+from db.base.effects import Effect
 
 Apply = Callable[[Any, Any], Awaitable[None]]
 """``(work, moved)``: what else a move changes, in its transaction."""

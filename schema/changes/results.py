@@ -8,8 +8,8 @@ from typing import Annotated, Any, Union
 import strawberry
 from strawberry import Private
 
-from schema.scalars import JSON
-from schema.types import Info, Node, selection_of
+from schema.catalogue.scalars import JSON
+from schema.graph.types import Info, Node, selection_of
 
 
 async def rows(info: Info, ids: Sequence[str]) -> list[Any]:

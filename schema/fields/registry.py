@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schema.fields.g04_tool_composer import TOOL_EXECUTION_PLAN
-from schema.fields.root_field import RootField
 from schema.fields.search import SEARCH
+from schema.fields.tool_plan import TOOL_EXECUTION_PLAN
+from schema.graph.root_field import RootField
 from schema.lineage.fields.diff import LINEAGE_DIFF
 from schema.lineage.fields.impact import IMPACT
 from schema.lineage.fields.lineage import LINEAGE

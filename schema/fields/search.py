@@ -11,17 +11,17 @@ from typing import Annotated, Any
 import sqlalchemy
 import strawberry
 
-from schema import ids
-from schema.catalogue import Catalogue, Type
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue, Type
+from schema.catalogue.column_types import kind_of
+from schema.catalogue.records import Record
+from schema.catalogue.scalars import DateTime
 from schema.errors import Withheld, bad_argument
-from schema.fields.root_field import RootField
-from schema.kinds import kind_of
+from schema.execution.loaders import Loaders
+from schema.graph.root_field import RootField
+from schema.graph.types import Info, Node, Types, selection_of, taking
 from schema.lineage.edges import Face, face, state_name
-from schema.loaders import Loaders
-from schema.records import Record
-from schema.scalars import DateTime
-from schema.search_sql import MAX_COMPARED, Searched, SearchStatement, Text
-from schema.types import Info, Node, Types, selection_of, taking
+from schema.search.text import MAX_COMPARED, Searched, SearchStatement, Text
 
 TIME = sqlalchemy.DateTime(timezone=True)
 MAX_TEXT = 300

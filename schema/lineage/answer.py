@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.lineage import LineageKind
+from db.base.lineage import LineageKind
 from schema.errors import lacks
 from schema.lineage.edges import End, edges
 from schema.lineage.statements import Branch, Spot, nulls

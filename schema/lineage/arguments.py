@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db.lineage import LineageKind
-from schema import ids
-from schema.arguments import parse_id, type_of
-from schema.catalogue import Catalogue
+from db.base.lineage import LineageKind
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue
 from schema.errors import bad_argument
 from schema.lineage import cursors
 from schema.lineage.answer import COUNTED
 from schema.lineage.edges import edges
 from schema.lineage.walk import BOTH, Question
+from schema.sql.arguments import parse_id, type_of
 
 MAX_STARTS = 1000
 MAX_NAMES = 100

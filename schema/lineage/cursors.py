@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import orjson
 
-from schema import ids
-from schema.catalogue import Catalogue
-from schema.cursors import invalid
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue
 from schema.lineage.edges import End, edges
 from schema.lineage.statements import Position, Spot
+from schema.sql.cursors import invalid
 
 MAX_CURSORS = 1000
 _MARK = "lineage"

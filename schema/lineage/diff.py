@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.engine import Reader
-from schema import sql
-from schema.catalogue import Catalogue, Type
+from db.engine.engine import Reader
+from schema.catalogue.catalogue import Catalogue, Type
+from schema.catalogue.records import Missing
 from schema.lineage.answer import LineageAnswer, Link
 from schema.lineage.edges import ENDS
 from schema.lineage.walk import WalkedNode
-from schema.records import Missing
+from schema.sql import builder as sql
 
 UPDATED = ("updated_at", "last_validated_at")
 MAX_EVENTS = 1000

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from db.base import Edge, RowClass, derived, entities, is_own, relations, table_of
-from db.lifecycle import Lifecycle, lifecycle_of
-from db.lineage import LineageKind
-from schema.catalogue import Join, Type, joins
-from schema.records import Missing
+from db.base.lifecycles import Lifecycle, lifecycle_of
+from db.base.lineage import LineageKind
+from db.base.vocabulary import Edge, RowClass, derived, entities, is_own, relations, table_of
+from schema.catalogue.catalogue import Join, Type, joins
+from schema.catalogue.records import Missing
 
 
 @dataclass(frozen=True)

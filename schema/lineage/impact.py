@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.base import Labels
-from db.effects import Effect, effects
-from db.lifecycle import Lifecycle
-from db.lineage import LineageKind
+from db.base.effects import Effect, effects
+from db.base.lifecycles import Lifecycle
+from db.base.lineage import LineageKind
+from db.base.vocabulary import Labels
 
 SERVING = (LineageKind.DEPLOYED_AS, LineageKind.SERVED_BY, LineageKind.EXECUTED_AS)
 """Edges along which a row depends on the state of another."""

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from schema import ids, sql
-from schema.catalogue import Catalogue, OrderTerm, Type
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue, OrderTerm, Type
+from schema.catalogue.column_types import Kind
 from schema.errors import missing_object
-from schema.kinds import Kind
 from schema.lineage.edges import End, Face, face
-from schema.lists import Lists
+from schema.sql import builder as sql
+from schema.sql.lists import Lists
 
 Position = tuple[str | None, ...]
 """Where a neighbour stands among the others of its node and edge: the texts of its order's values."""

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from db.engine import Reader
-from db.errors import InvalidValueError
-from db.lineage import LineageKind
-from schema.catalogue import Catalogue
-from schema.cursors import invalid
+from db.base.lineage import LineageKind
+from db.engine.engine import Reader
+from db.engine.errors import InvalidValueError
+from schema.catalogue.catalogue import Catalogue
 from schema.errors import missing_object
+from schema.execution.time_slices import aside
 from schema.lineage.cursors import Resumed
 from schema.lineage.edges import End, edges, state_name
 from schema.lineage.statements import Branch, Key, Neighbour, Spot, Statements, Window, key_of, nulls
-from schema.lists import Lists
-from schema.turns import aside
+from schema.sql.cursors import invalid
+from schema.sql.lists import Lists
 
 MAX_READ = 50_000
 """Neighbours that a walk reads, new or known: about a second of the database. Beyond, one more a node and an edge."""

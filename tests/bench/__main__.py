@@ -31,16 +31,17 @@ import psutil
 from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
 
-from db import embedded, facts
-from db.embedded_process import Postmaster, postmaster
-from db.engine import create_engine
-from db.facts import Facts
-from db.postgres_url import database_url
-from schema.indexes import Indexes
-from schema.plans import Plans
-from schema.records import Missing
+from db.attach import facts
+from db.attach.facts import Facts
+from db.embedded import server as embedded
+from db.embedded.process import Postmaster, postmaster
+from db.engine.engine import create_engine
+from db.engine.url import database_url
+from schema.catalogue.records import Missing
+from schema.catalogue.value_sizes import Sizes
+from schema.execution.plans import Plans
 from schema.schema import build
-from schema.sizes import Sizes
+from schema.sql.indexes import Indexes
 from tests.bench import load, report, servers
 from tests.bench.cases import OUR_ORDERS, PLATFORM_ORDERS, Case, cases
 from tests.platform_indexes import replace_indexes

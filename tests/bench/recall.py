@@ -22,8 +22,9 @@ from uuid import UUID
 
 import asyncpg
 
-from db import embedded, setup
-from db.postgres_url import database_url
+from db.embedded import server as embedded
+from db.engine.url import database_url
+from db.migrations import setup
 from tests.client import Client, serving
 from tests.plans import Statement, plan, recording
 

@@ -13,9 +13,9 @@ import pytest
 
 from client import serving
 from conftest import DEMO_NOW, connect, execute
-from db import setup
 from db.demo import load
-from db.embedded import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE
+from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE
+from db.migrations import setup
 from drills.load import QUERIES
 from drills.postgres import Postgres
 from process import Gateway

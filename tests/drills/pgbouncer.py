@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from db.embedded_process import Account, environment, wait_until
-from db.postgres_url import database_url
+from db.embedded.process import Account, environment, wait_until
+from db.engine.url import database_url
 
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
 

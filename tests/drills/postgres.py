@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import psutil
 
-from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
-from db.embedded_process import Account, account_for, arguments, environment, programs, wait_until
+from db.embedded.process import Account, account_for, arguments, environment, programs, wait_until
+from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
 
 PATIENCE = 60.0
 """Seconds after which something that should happen soon never will."""

@@ -20,7 +20,7 @@ import pytest
 from changing import model_in
 from client import serving
 from conftest import connect, execute
-from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
+from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
 from drills.fixtures import CHANGES, DATABASE, gateway
 from drills.load import SECONDS, Load
 from drills.postgres import Postgres

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from conftest import execute
-from db.embedded import ADMIN_ROLE
+from db.embedded.server import ADMIN_ROLE
 from drills.fixtures import CHANGES, DATABASE, gateway
 from drills.load import SECONDS, Load, Socket
 from drills.postgres import Postgres

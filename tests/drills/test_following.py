@@ -13,8 +13,8 @@ import pytest
 
 from changing import change, model_in
 from conftest import connect
-from db import live
-from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
+from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
+from db.store import changelog
 from drills.fixtures import CHANGES, Pair
 from drills.postgres import Postgres
 from gateway.subscriptions.stream import follow
@@ -245,7 +245,7 @@ async def test_a_database_that_is_set_back(pair: Pair) -> None:
 
 
 def test_a_snapshot_is_cut_where_others_begin() -> None:
-    assert live._cut("5:9:6,8", 7) == "5:7:6"
-    assert live._cut("5:9:6,8", 20) == "5:9:6,8"
-    assert live._cut("7:9:7", 6) == "6:6:"
-    assert live._cut("7:9:", 8) == "7:8:"
+    assert changelog._cut("5:9:6,8", 7) == "5:7:6"
+    assert changelog._cut("5:9:6,8", 20) == "5:9:6,8"
+    assert changelog._cut("7:9:7", 6) == "6:6:"
+    assert changelog._cut("7:9:", 8) == "7:8:"

@@ -13,8 +13,8 @@ import pytest
 from changing import change, events_of, model_in, state, uuid_of
 from client import Client, serving
 from conftest import connect
-from db.connector import connector_of
-from db.embedded import ADMIN_ROLE
+from db.embedded.server import ADMIN_ROLE
+from db.engine.connector import connector_of
 from drills.fixtures import CHANGES, Pair
 from drills.postgres import Postgres
 from proxy import Proxy, proxied
@@ -27,7 +27,7 @@ MINE = "application_name = 'e2i-gateway' AND datname = current_database()"
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.transaction.OUTCOME_SECONDS", 30.0)
+    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 30.0)
 
 
 @asynccontextmanager
@@ -100,7 +100,7 @@ async def test_a_commit_that_waits_for_a_standby_is_not_known(
     primary: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is on the disk of the primary alone, and a failover would lose it; who lets it go does not make it safe."""
-    monkeypatch.setattr("db.transaction.OUTCOME_SECONDS", 3.0)
+    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 3.0)
     async with through(primary) as (_, client, sql):
         await sql.execute("SET synchronous_commit = local")
         model = await model_in(sql, "development")

@@ -13,10 +13,10 @@ import pytest
 from changing import change, events_of, model_in, state
 from client import serving
 from conftest import connect, execute
-from db.embedded import ADMIN_ROLE, GATEWAY_ROLE
-from db.engine import Identity, ShortReader, create_engine, snapshot
-from db.errors import DataError, StatementTimeoutError
-from db.postgres_url import database_url
+from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
+from db.engine.engine import Identity, ShortReader, create_engine, snapshot
+from db.engine.errors import DataError, StatementTimeoutError
+from db.engine.url import database_url
 from drills.fixtures import CHANGES, DATABASE, gateway
 from drills.load import SECONDS, Load
 from drills.pgbouncer import PROGRAM, pgbouncer

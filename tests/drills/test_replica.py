@@ -14,8 +14,8 @@ import pytest
 from changing import model_in
 from client import Client, serving
 from conftest import connect
-from db.embedded import ADMIN_ROLE
-from db.replica import Changes, Reads
+from db.embedded.server import ADMIN_ROLE
+from db.engine.replica import Changes, Reads
 from drills.fixtures import CHANGES, DATABASE, gateway
 from drills.load import SECONDS, Figures, Load, Socket, memory
 from drills.postgres import Postgres

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from conftest import connect, execute
-from db.embedded import ADMIN_ROLE, start
+from db.embedded.server import ADMIN_ROLE, start
 
 
 async def clean(url: str) -> None:

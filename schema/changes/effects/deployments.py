@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from db.base import Labels
-from db.lifecycle import Given
+from db.base.lifecycles import Given
+from db.base.vocabulary import Labels
 from db.models.g01_mlops_core import DeploymentStatus
 from db.models.g01_mlops_lifecycles import (
     DEPLOYMENT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import TEXT
 
-from db.lifecycle import Given
+from db.base.lifecycles import Given
 from db.models.g01_mlops_core import ModelStage
 from db.models.g01_mlops_lifecycles import (
     CHAMPION,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from db.lifecycle import MAY_REVIEW, TODAY
+from db.base.lifecycles import MAY_REVIEW, TODAY
 from db.models.g02_causal_gate import same_subject, supersedes
 from db.models.g02_validation_lifecycles import (
     EXPIRE_SUPERSEDED,

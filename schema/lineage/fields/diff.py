@@ -9,8 +9,12 @@ from typing import Any
 
 import strawberry
 
+from schema.catalogue.records import Record
+from schema.catalogue.scalars import DateTime
 from schema.errors import bad_argument
-from schema.fields.root_field import RootField
+from schema.execution.time_slices import aside
+from schema.graph.root_field import RootField
+from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage.answer import assemble, is_complete, reason
 from schema.lineage.arguments import request_of
 from schema.lineage.diff import Change, Differences
@@ -27,10 +31,6 @@ from schema.lineage.fields.types import (
     walked_rows,
 )
 from schema.lineage.walk import Walk
-from schema.records import Record
-from schema.scalars import DateTime
-from schema.turns import aside
-from schema.types import Info, Types, selection_of, taking
 
 
 def _between(moments: list[datetime]) -> tuple[datetime, datetime]:

@@ -10,17 +10,21 @@ from typing import Any
 
 import strawberry
 
-from db.base import Labels
-from db.engine import Reader
-from db.lifecycle import Lifecycle, lifecycle_of, lifecycles
-from schema import sql
-from schema.catalogue import Type
+from db.base.lifecycles import Lifecycle, lifecycle_of, lifecycles
+from db.base.vocabulary import Labels
+from db.engine.engine import Reader
+from schema.catalogue.catalogue import Type
+from schema.catalogue.records import Record
+from schema.catalogue.scalars import DateTime
 from schema.changes.engine import blocker
 from schema.changes.guards import Ask, obstacles, refuse_unread
 from schema.changes.guards import allowed as possible
 from schema.changes.results import Blocker
 from schema.errors import bad_argument, missing_object
-from schema.fields.root_field import RootField
+from schema.execution.loaders import Loaders
+from schema.execution.time_slices import aside
+from schema.graph.root_field import RootField
+from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage import impact
 from schema.lineage.answer import assemble, is_complete, reason
@@ -38,11 +42,7 @@ from schema.lineage.fields.types import (
 )
 from schema.lineage.statements import Branch, Spot, Statements, Window, key_of
 from schema.lineage.walk import DOWNSTREAM, UPSTREAM, Question, Walk
-from schema.loaders import Loaders
-from schema.records import Record
-from schema.scalars import DateTime
-from schema.turns import aside
-from schema.types import Info, Types, selection_of, taking
+from schema.sql import builder as sql
 
 DEPTH = 10
 NEIGHBOURS = 100

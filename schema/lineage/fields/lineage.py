@@ -10,9 +10,14 @@ from typing import Any
 import orjson
 import strawberry
 
-from db.engine import Reader
+from db.engine.engine import Reader
+from schema.catalogue.records import Record
+from schema.catalogue.selection import Selection
 from schema.errors import bad_argument
-from schema.fields.root_field import RootField
+from schema.execution.loaders import Loaders
+from schema.execution.time_slices import aside
+from schema.graph.root_field import RootField
+from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage import cursors
 from schema.lineage.answer import COUNTED, LineageAnswer, cut_branches, fitted, is_complete, reason
@@ -31,11 +36,6 @@ from schema.lineage.fields.types import (
     walked_rows,
 )
 from schema.lineage.walk import Walk, Walked, window
-from schema.loaders import Loaders
-from schema.records import Record
-from schema.selection import Selection
-from schema.turns import aside
-from schema.types import Info, Types, selection_of, taking
 
 
 def _taken(types: Types) -> dict[str, Any]:

@@ -9,8 +9,12 @@ from typing import Any
 
 import strawberry
 
+from schema.catalogue.records import Record
+from schema.catalogue.scalars import DateTime
 from schema.errors import lacks
-from schema.fields.root_field import RootField
+from schema.execution.time_slices import aside
+from schema.graph.root_field import RootField
+from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage.answer import assemble
 from schema.lineage.fields.types import (
@@ -27,10 +31,6 @@ from schema.lineage.fields.types import (
 from schema.lineage.paths import STEPS, GivenUpError, Path, paths
 from schema.lineage.statements import Statements, key_of
 from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Question, Walk, Walked
-from schema.records import Record
-from schema.scalars import DateTime
-from schema.turns import aside
-from schema.types import Info, Types, selection_of, taking
 
 MAX_LENGTH, LENGTH = 20, 8
 MAX_FIRST, FIRST = 100, 10

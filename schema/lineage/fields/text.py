@@ -9,17 +9,17 @@ from typing import Any
 
 import strawberry
 
-from schema.fields.root_field import RootField
+from schema.catalogue.records import Record
+from schema.catalogue.scalars import DateTime
+from schema.execution.time_slices import aside
+from schema.graph.root_field import RootField
+from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage.answer import LineageAnswer, assemble, fitted, is_complete, reason
 from schema.lineage.arguments import LineageRequest, request_of
 from schema.lineage.fields.types import argument, node_rows, walk_arguments, walked_rows
 from schema.lineage.text import outline
 from schema.lineage.walk import Walk, Walked
-from schema.records import Record
-from schema.scalars import DateTime
-from schema.turns import aside
-from schema.types import Info, Types, selection_of, taking
 
 TEXT_BYTES, LEAST_TEXT = 20_000, 2_000
 COUNTED_NODES, COUNTED_NEIGHBOURS = 5_000, 1_000

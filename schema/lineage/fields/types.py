@@ -11,20 +11,20 @@ from typing import Annotated, Any
 
 import strawberry
 
-from db.engine import Reader
-from db.errors import DatabaseError
-from db.lineage import LineageKind
+from db.base.lineage import LineageKind
+from db.engine.engine import Reader
+from db.engine.errors import DatabaseError
+from schema.catalogue.records import Record
+from schema.catalogue.scalars import DateTime
+from schema.catalogue.selection import Selection
 from schema.errors import GatewayError
+from schema.execution.loaders import Loaders
+from schema.graph.types import Node, Types
 from schema.lineage import arguments as parsing
 from schema.lineage.answer import COUNTED, Link, degree_branches
 from schema.lineage.edges import edges
 from schema.lineage.statements import Branch, Statements, Window
 from schema.lineage.walk import MAX_READ, WalkedNode
-from schema.loaders import Loaders
-from schema.records import Record
-from schema.scalars import DateTime
-from schema.selection import Selection
-from schema.types import Node, Types
 
 
 @strawberry.enum(description="Which way a lineage is walked.")

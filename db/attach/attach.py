@@ -1,0 +1,148 @@
+"""Using a database that the platform made: nothing of it is changed, and what is different is said in words."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db.attach import vector_indexes
+from db.attach.catalog import Found, read
+from db.attach.compare import FUNCTIONS, Difference, Severity, differences, sql_name, unreadable
+from db.attach.facts import known_tables
+from db.attach.own_tables import make_own
+from db.base.vocabulary import entities, enum_types, table_of
+from db.migrations.setup import connect
+from db.store.caller_roles import emptied_for_gateways, hides
+
+__all__ = ["Difference", "Differences", "Severity", "attach", "check", "inspect"]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How a database differs from the models; empty when it does not.
+
+    Tables and views are named as the catalogue names them: ``ml_experiments``, ``ml.discovered_dags``.
+    """
+
+    missing_tables: frozenset[str] = frozenset()
+    missing_columns: frozenset[tuple[str, str]] = frozenset()
+    """Those that are not there, and those of a wholly other type, which no field could read."""
+    missing_labels: frozenset[tuple[str, str]] = frozenset()
+    """Enums by their SQL names, with labels of the models that they lack."""
+    notes: tuple[Difference, ...] = field(default=())
+
+    def of(self, severity: Severity) -> Sequence[Difference]:
+        """The differences of one severity."""
+        return [note for note in self.notes if note.severity is severity]
+
+    @property
+    def breaks(self) -> bool:
+        """Whether any field answers with an error because of a difference."""
+        return bool(self.of(Severity.BREAKS))
+
+    def text(self) -> str:
+        """The differences for the terminal, the gravest first."""
+        if not self.notes:
+            return "The database has everything that the graph needs.\n"
+        lines = []
+        for severity in Severity:
+            if notes := self.of(severity):
+                lines += ["", f"{severity.value} ({len(notes)}):", *(f"  - {note.message}" for note in notes)]
+        if remedies := dict.fromkeys(note.remedy for note in self.notes if note.remedy):
+            lines += ["", "The owner of the tables may run:", *(f"  {remedy};" for remedy in remedies)]
+        return "\n".join(lines[1:]) + "\n"
+
+
+Explain = Callable[[AsyncConnection, Differences], Awaitable[Sequence[Difference]]]
+"""What Postgres says of the gateway's own statements, beside the differences that were found (`schema.execution.explain`)."""
+
+
+async def inspect(
+    source: AsyncEngine | AsyncConnection, explain: Explain | None = None, *, measures: bool = False
+) -> Differences:
+    """Compares the models with what the database has. Reads the catalog only; every role may do that.
+
+    ``explain`` is asked which statements no index serves, in the transaction of the connection; ``measures``: also what
+    the indexes of vectors find, which reads the vectors.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+    """
+    opened: AbstractAsyncContextManager[AsyncConnection]
+    opened = source.connect() if isinstance(source, AsyncEngine) else nullcontext(source)
+    async with opened as connection:
+        found = _judge(await read(connection, list(FUNCTIONS)))
+        explained = [] if explain is None else await explain(connection, found)
+        weak = await vector_indexes.weak(connection, known_tables()) if measures else []
+    return replace(found, notes=(*found.notes, *explained, *weak))
+
+
+def _judge(found: Found) -> Differences:
+    # views are worked out from their tables, whether the database has them or not
+    tables = {table_of(entity).fullname: table_of(entity) for entity in entities().values() if not entity.__is_view__}
+    return Differences(
+        missing_tables=frozenset(tables.keys() - found.tables.keys()),
+        missing_columns=frozenset(
+            (name, column)
+            for name, there in found.tables.items()
+            if name in tables
+            for column, wanted in tables[name].columns.items()
+            if column not in there.columns or unreadable(wanted, there.columns[column])
+        ),
+        missing_labels=frozenset(
+            (name, member.value)
+            for labels in enum_types()
+            if (name := sql_name(labels)) in found.enums
+            for member in labels
+            if member.value not in found.enums[name]
+        ),
+        notes=tuple(differences(found)),
+    )
+
+
+async def attach(url: str | URL, explain: Explain | None = None) -> Differences:
+    """Makes the schema ``gateway`` and its tables where the role may, brings them up to date, and says what differs.
+
+    Nothing else is changed. A schema that is there and is not the role's own stays as it is.
+
+    Raises:
+        SetupError: The tables cannot be brought up to date.
+        DatabaseUnavailableError: The database cannot be reached.
+    """
+    async with connect(url) as connection, connection.begin():
+        return await attach_over(connection, explain)
+
+
+async def attach_over(connection: AsyncConnection, explain: Explain | None = None) -> Differences:
+    """:func:`attach` in the transaction of a connection."""
+    if await connection.scalar(_MAY_MAKE_OWN):
+        await make_own(connection)
+    return await inspect(connection, explain, measures=True)
+
+
+# Where the migrations have built the database, everything is there.
+_MAY_MAKE_OWN = text("""
+    SELECT to_regclass('gateway.alembic_version') IS NULL AND NOT pg_is_in_recovery()
+        AND current_setting('transaction_read_only') = 'off' AND CASE
+        WHEN to_regnamespace('gateway') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'gateway')
+    END
+""")
+
+
+async def check(
+    url: str | URL, write: Callable[[str], object], explain: Explain | None = None, *, rls: bool = False
+) -> int:
+    """Writes what is different, as ``e2i-gateway db check`` prints it; returns 1 if it costs fields or rows, else 0.
+
+    With ``rls`` the policies of callers' roles decide, and what the gateway's own sees does not matter.
+    """
+    async with connect(url) as connection, connection.begin():
+        found = await inspect(connection, explain, measures=True)
+        emptied = {} if rls else await emptied_for_gateways(connection)
+    write(found.text())
+    for role, tables in emptied.items():
+        write(f"{hides(role, tables)}\n")
+    return 1 if found.breaks or emptied else 0

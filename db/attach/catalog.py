@@ -1,0 +1,189 @@
+"""What a database has, as its system catalog says: five short reading statements, which every role may run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import db.models  # noqa: F401 - maps all tables
+from db.attach import triggers as attach_triggers
+from db.base.vocabulary import OWN_SCHEMA, Entity
+
+SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))
+
+
+@dataclass(frozen=True)
+class FoundColumn:
+    """A column: its type as Postgres writes it (a domain's: what it is based on), and whether it refuses NULL."""
+
+    type: str
+    not_null: bool
+    is_enum: bool = False
+    """Whether it is of an enum, or of an array of one."""
+    fills_itself: bool = False
+    """Whether a row that says nothing of it gets a value."""
+
+
+@dataclass(frozen=True)
+class FoundIndex:
+    """An index: its method and its columns in order, with an empty name for an expression."""
+
+    method: str
+    columns: tuple[str, ...]
+    unique: bool
+    partial: bool
+
+
+@dataclass
+class FoundTable:
+    """A table or view, named as the models name it."""
+
+    readable: bool
+    columns: dict[str, FoundColumn] = field(default_factory=dict)
+    indexes: list[FoundIndex] = field(default_factory=list)
+    foreign_keys: set[frozenset[str]] = field(default_factory=set)
+    comment: str = ""
+    """A view's comment."""
+    definition: str = ""
+    """A view's query, as Postgres writes it."""
+    checks: set[str] = field(default_factory=set)
+    triggers: dict[str, str] = field(default_factory=dict)
+    """The text of the functions of its active triggers, by their names."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A database, as far as the models speak of it."""
+
+    role: str
+    has_own_schema: bool
+    tables: dict[str, FoundTable]
+    other_tables: tuple[str, ...]
+    enums: dict[str, tuple[str, ...]]
+    functions: dict[str, list[tuple[int, int]]]
+    """The least and the greatest number of arguments of each function of the name."""
+
+
+# Names are put together by hand: a cast to regclass depends on the search path, and fails without rights.
+_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
+_RELATIONS = text(f"""
+    SELECT {_NAME}, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
+        a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+            ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e',
+        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND {_NAME} = ANY (:known)
+    LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+    LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typcategory = 'A'
+    WHERE n.nspname = ANY (:schemas) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY c.oid, a.attnum
+""")
+_INDEXES = text(f"""
+    SELECT {_NAME}, m.amname, i.indisunique, i.indpred IS NOT NULL,
+        ARRAY(
+            SELECT coalesce(a.attname, '')::text
+            FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, place)
+            LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.attnum
+            WHERE k.place <= i.indnkeyatts
+            ORDER BY k.place
+        )
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_class AS x ON x.oid = i.indexrelid
+    JOIN pg_am AS m ON m.oid = x.relam
+    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND i.indisvalid
+""")
+_CONSTRAINTS = text(f"""
+    SELECT {_NAME}, k.contype::text, k.conname::text,
+        ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum = ANY (k.conkey))
+    FROM pg_constraint AS k
+    JOIN pg_class AS c ON c.oid = k.conrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND k.contype IN ('f', 'c')
+    UNION ALL
+    SELECT {_NAME}, 'trigger', p.proname::text, ARRAY[p.prosrc]
+    FROM pg_trigger AS t
+    JOIN pg_proc AS p ON p.oid = t.tgfoid
+    JOIN pg_class AS c ON c.oid = t.tgrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+""")
+_VIEWS = text(f"""
+    SELECT {_NAME}, coalesce(obj_description(c.oid, 'pg_class'), ''), coalesce(pg_get_viewdef(c.oid), '')
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND c.relkind IN ('v', 'm')
+""")
+_ENUMS = text("""
+    SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || t.typname,
+        array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+    FROM pg_type AS t
+    JOIN pg_enum AS e ON e.enumtypid = t.oid
+    JOIN pg_namespace AS n ON n.oid = t.typnamespace
+    WHERE n.nspname = ANY (:schemas)
+    GROUP BY 1
+""")
+_FUNCTIONS = text("""
+    SELECT p.proname, p.pronargs - p.pronargdefaults, p.pronargs
+    FROM pg_proc AS p
+    WHERE p.pronamespace = to_regnamespace('public') AND p.proname = ANY (:functions)
+    UNION ALL
+    SELECT '', count(*) FILTER (WHERE nspname = 'gateway'), 0 FROM pg_namespace
+    UNION ALL
+    SELECT current_user, -1, -1
+""")
+
+
+async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
+    """Reads the catalog: everything about the tables that the models map, the names alone of the others."""
+    known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
+    tables: dict[str, FoundTable] = {}
+    others = []
+    for name, readable, column, type_, not_null, is_enum, fills in await connection.execute(_RELATIONS, known):
+        if name not in Entity.metadata.tables:
+            if not name.startswith(f"{OWN_SCHEMA}."):
+                others.append(name)
+            continue
+        table = tables.setdefault(name, FoundTable(readable))
+        if column is not None:
+            table.columns[column] = FoundColumn(type_, not_null, is_enum, bool(fills))
+    await _read_around(connection, known, tables)
+    enums = {name: tuple(labels) for name, labels in await connection.execute(_ENUMS, {"schemas": list(SCHEMAS)})}
+    found: dict[str, list[tuple[int, int]]] = {}
+    graders = (name for table in tables.values() for name, _ in attach_triggers.graders(table.triggers))
+    role, own_schema = "", False
+    for name, least, most in await connection.execute(_FUNCTIONS, {"functions": [*functions, *graders]}):
+        if least < 0:
+            role = name
+        elif not name:
+            own_schema = least > 0
+        else:
+            found.setdefault(name, []).append((least, most))
+    return Found(role, own_schema, tables, tuple(sorted(others)), enums, found)
+
+
+async def _read_around(
+    connection: AsyncConnection, known: Mapping[str, Sequence[str]], tables: Mapping[str, FoundTable]
+) -> None:
+    """What belongs to tables and views beside their columns."""
+    for name, method, unique, partial, columns in await connection.execute(_INDEXES, known):
+        tables[name].indexes.append(FoundIndex(method, tuple(columns), unique, partial))
+    for name, kind, what, columns in await connection.execute(_CONSTRAINTS, known):
+        _add(tables[name], kind, what, columns)
+    for name, comment, definition in await connection.execute(_VIEWS, known):
+        tables[name].comment, tables[name].definition = comment, definition
+
+
+def _add(table: FoundTable, kind: str, name: str, columns: Sequence[Any]) -> None:
+    if kind == "f":
+        table.foreign_keys.add(frozenset(columns))
+    elif kind == "c":
+        table.checks.add(name)
+    else:
+        table.triggers[name] = columns[0]

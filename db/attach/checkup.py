@@ -1,0 +1,212 @@
+"""What a connection of the gateway's finds on the other end, beside tables: the server, the role, what lies between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db.attach.attach import Differences, Explain, inspect
+from db.engine.engine import create_engine
+from db.engine.session import VALUES
+from db.store.caller_roles import emptied, inherited, unusable
+from db.store.grants import rights
+from db.store.tokens import listed
+
+POOLED_SETTINGS = (*VALUES, "statement_timeout", "transaction_read_only")
+"""Settings that the gateway asks for when it connects, and that a pooler may not pass on."""
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """Whether something stands between the gateway and Postgres, and whether it shares backends between clients."""
+
+    there: bool
+    shares: bool
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """A database as the gateway meets it."""
+
+    version: int
+    """As ``server_version_num``: 160004."""
+    encoding: str
+    encrypted: bool
+    vector: str | None
+    """Version of pgvector, None where there is none."""
+    vector_schema: str | None
+    vector_found: bool
+    in_recovery: bool
+    role: str
+    superuser: bool
+    bypasses_rls: bool
+    role_limit: int
+    """Connections of the role at once, -1 for no limit."""
+    database_limit: int
+    server_limit: int
+    """Connections of all that are no superusers, at once."""
+    connected: int
+    """Connections of others at the moment."""
+    skew: float
+    """Seconds that the server's clock is ahead of this host's, give or take half a round trip."""
+    settings: Mapping[str, str]
+    owned: tuple[str, ...]
+    """Tables of ours that the role owns, or whose owner it may become."""
+    lacking: Mapping[str, tuple[str, ...]]
+    """Rights that the role needs and has not, by table."""
+    beyond: Mapping[str, tuple[str, ...]]
+    """Rights that the role has and does not need, by table."""
+    hidden: tuple[str, ...]
+    """Tables of ours with row level security and no policy that lets the role see a row."""
+    closed: Mapping[str, str] = field(default_factory=dict)
+    inherits: str | None = None
+    """Why callers cannot have roles that they should be able to have, by the role."""
+    tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The roles and scopes of the service tokens that are good, by their names."""
+    documents: int | None = None
+    """How many trusted documents are in the table, None where it is missing or may not be read."""
+    pooler: Pooler = field(default=Pooler(there=False, shares=False))
+    differences: Differences = field(default_factory=Differences)
+
+
+_SERVER = text("""
+    SELECT current_setting('server_version_num')::int AS version,
+        pg_encoding_to_char(d.encoding) AS encoding,
+        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
+            OR inet_server_addr() IS NULL AS encrypted,
+        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector,
+        (SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector') AS vector_schema,
+        to_regtype('vector') IS NOT NULL AS vector_found,
+        pg_is_in_recovery() AS in_recovery,
+        current_user::text AS role, r.rolsuper AS superuser, r.rolbypassrls AS bypasses_rls,
+        r.rolconnlimit AS role_limit, d.datconnlimit AS database_limit,
+        current_setting('max_connections')::int
+            - current_setting('superuser_reserved_connections')::int AS server_limit,
+        (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend'
+            AND application_name <> 'e2i-gateway') AS connected
+    FROM pg_database AS d, pg_roles AS r
+    WHERE d.datname = current_database() AND r.rolname = current_user
+""")
+_RIGHTS = text("""
+    SELECT v.name, p.name AS privilege,
+        has_table_privilege(c.oid, p.name) AND has_schema_privilege(c.relnamespace, 'USAGE')
+    FROM unnest(CAST(:tables AS text[])) AS v (name)
+    JOIN pg_class AS c ON c.oid = (
+        SELECT k.oid FROM pg_class AS k JOIN pg_namespace AS n ON n.oid = k.relnamespace
+        WHERE k.relname = split_part(v.name, '.', -1)
+            AND n.nspname = CASE WHEN v.name LIKE '%.%' THEN split_part(v.name, '.', 1) ELSE 'public' END
+    )
+    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p (name)
+""")
+_OWNED = text("""
+    SELECT c.oid::regclass::text
+    FROM pg_class AS c
+    WHERE c.oid = ANY (CAST(:tables AS text[])::regclass[]) AND c.relkind IN ('r', 'p')
+        AND pg_has_role(c.relowner, 'MEMBER')
+    ORDER BY 1
+""")
+_READS = text("""
+    SELECT coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), false)
+    FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = :table
+    WHERE n.nspname = 'gateway'
+""")
+
+
+async def read(
+    url: URL,
+    *,
+    statement_timeout: float,
+    prepared_statements: bool = True,
+    roles: Sequence[str] = (),
+    explain: Explain | None = None,
+) -> Checkup:
+    """Looks at a database through a connection like those that requests get, in one transaction. Changes nothing.
+
+    ``roles`` are those that callers may have; ``explain`` is as for `db.attach.attach.inspect`. Prepared statements are not
+    used, so that it can be looked at through any pooler; ``prepared_statements`` says whether requests do, which
+    decides how they come to their settings.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: It cannot be reached or refuses to answer.
+    """
+    engine = create_engine(
+        url, read_only=True, pool_size=2, statement_timeout=statement_timeout,
+        prepared_statements=False, session_settings=prepared_statements,
+    )  # fmt: skip
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            async with connection.begin():
+                before = time.time()
+                now: float = await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
+                skew = now - (before + time.time()) / 2
+                server = (await connection.execute(_SERVER)).one()._asdict()
+                found = {name: await connection.scalar(text(f"SHOW {name}")) for name in POOLED_SETTINGS}
+                lacking, beyond = await _rights(connection)
+                owned, hidden = await _owned(connection), tuple(await emptied(connection))
+                differences = await inspect(connection, explain, measures=True)
+                closed = await unusable(connection, roles) if roles else {}
+                inherits = await inherited(connection, roles) if roles else None
+                tokens = await _tokens(connection)
+                documents = await _documents(connection)
+            pooler = await _pooler(engine, connection)
+    finally:
+        await engine.dispose()
+    return Checkup(
+        **server, skew=skew, settings=found, owned=owned, lacking=lacking, beyond=beyond, hidden=hidden, pooler=pooler,
+        closed=closed, inherits=inherits, tokens=tokens, documents=documents, differences=differences,
+    )  # fmt: skip
+
+
+async def _rights(connection: AsyncConnection) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Rights on whole tables that are lacking and that are not needed, by table; of those that there are."""
+    needed = {name: {one for one in right.split(", ") if "(" not in one} for name, right in rights().items()}
+    has: dict[str, set[str]] = {}
+    for name, privilege, granted in await connection.execute(_RIGHTS, {"tables": list(needed)}):
+        has.setdefault(name, set()).update({privilege} if granted else ())
+    lacking = {name: tuple(sorted(needed[name] - there)) for name, there in has.items() if needed[name] - there}
+    beyond = {name: tuple(sorted(there - needed[name])) for name, there in has.items() if there - needed[name]}
+    return lacking, beyond
+
+
+async def _tokens(connection: AsyncConnection) -> dict[str, tuple[str, ...]]:
+    if not await connection.scalar(_READS, {"table": "service_tokens"}):
+        return {}
+    return {one.name: tuple(one.scopes) for one in await listed(connection) if one.state == "active"}
+
+
+async def _documents(connection: AsyncConnection) -> int | None:
+    if not await connection.scalar(_READS, {"table": "trusted_documents"}):
+        return None
+    count: int = await connection.scalar(text("SELECT count(*) FROM gateway.trusted_documents"))
+    return count
+
+
+async def _owned(connection: AsyncConnection) -> tuple[str, ...]:
+    exists = text("SELECT name FROM unnest(CAST(:tables AS text[])) AS name WHERE to_regclass(name) IS NOT NULL")
+    visible = list(await connection.scalars(exists, {"tables": [name for name in rights() if "." not in name]}))
+    return tuple(await connection.scalars(_OWNED, {"tables": visible}))
+
+
+async def _pooler(engine: AsyncEngine, first: AsyncConnection) -> Pooler:
+    """A backend that is not the one that was promised is a pooler's; one that two clients get, shared between them."""
+    promised, backend = await _backend(first)
+    if promised == backend:
+        return Pooler(there=False, shares=False)
+    await asyncio.sleep(0.05)  # until the pooler has its server back
+    async with engine.connect() as second:
+        _, other = await _backend(second)
+    return Pooler(there=True, shares=backend == other)
+
+
+async def _backend(connection: AsyncConnection) -> tuple[int, int]:
+    """The backend that the connection was promised, and the one that answers."""
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    return driver.get_server_pid(), await driver.fetchval("SELECT pg_backend_pid()")

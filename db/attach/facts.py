@@ -1,0 +1,170 @@
+"""What the planning of requests needs to know of a database: how large its tables are, which indexes they have, which
+columns refuse null, and which pgvector there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+import db.models  # noqa: F401 - maps all tables
+from db.attach.vector_indexes import VectorIndex
+from db.attach.vector_indexes import indexes as indexes_of_vectors
+from db.base.vocabulary import Entity
+
+BYTES_PER_ROW = 200
+"""A guess, for tables that Postgres has not counted yet."""
+
+
+@dataclass(frozen=True)
+class IndexColumn:
+    """A key column of an index. The name is empty for an expression, and for a column that the index does not keep in
+    the order of its type (another operator class or collation)."""
+
+    name: str
+    descending: bool = False
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index that is valid; ``predicate`` as Postgres writes it, None where the index is of all rows."""
+
+    name: str
+    columns: tuple[IndexColumn, ...]
+    method: str = "btree"
+    unique: bool = False
+    predicate: str | None = None
+
+
+FEW_VECTORS = 300
+"""Rows up to which every vector is compared, whatever index there is: it takes about three milliseconds."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Tables go by the names that the models give them.
+
+    ``rows`` are estimates; ``vector_version`` is pgvector's, None without it; ``not_null`` are the columns of a table
+    that refuse null; ``vector_indexes`` go by table and column.
+    """
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    vector_version: tuple[int, ...] | None = None
+    indexes: Mapping[str, tuple[Index, ...]] = field(default_factory=dict)
+    not_null: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    widths: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Bytes of a column's values on average, without what is kept apart; of columns that Postgres has looked at."""
+    apart: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of a row's long values on average, compressed, that are kept apart from it."""
+    vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
+
+    @property
+    def searched(self) -> Mapping[tuple[str, str], VectorIndex]:
+        """The vector indexes that are worth asking: scans go on until a page is full since pgvector 0.8."""
+        if self.vector_version is None or self.vector_version < (0, 8):
+            return {}
+        few = {table for table, rows in self.rows.items() if rows <= FEW_VECTORS}
+        return {place: one for place, one in self.vector_indexes.items() if place[0] not in few}
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether pgvector brings vectors to the length 1: since 0.7."""
+        return self.vector_version is not None and self.vector_version >= (0, 7)
+
+    def reads_like(self, other: Facts) -> bool:
+        """Whether the same statements are right for both: only how many rows there are may differ."""
+        return all(
+            getattr(self, name) == getattr(other, name) for name in ("searched", "normalizes", "indexes", "not_null")
+        )
+
+
+_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
+_OURS = "n.nspname = ANY (:schemas) AND c.relname = ANY (:names)"
+_FACTS = text(f"""
+    SELECT {_NAME},
+        CASE WHEN c.reltuples >= 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / {BYTES_PER_ROW} END::bigint::text
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'm', 'f') AND {_OURS}
+    UNION ALL
+    SELECT '', extversion FROM pg_extension WHERE extname = 'vector'
+""")
+# the two lowest bits of an option are DESC and NULLS FIRST; what is not kept in its type's order has no name here
+_INDEXES = text(f"""
+    SELECT {_NAME}, x.relname, m.amname, i.indisunique, pg_get_expr(i.indpred, i.indrelid),
+        ARRAY(
+            SELECT CASE WHEN o.opcdefault AND i.indcollation[k.place] IN (0, a.attcollation) THEN a.attname END::text
+            FROM generate_series(0, i.indnkeyatts - 1) AS k (place)
+            JOIN pg_opclass AS o ON o.oid = i.indclass[k.place]
+            LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.place]
+            ORDER BY k.place
+        ),
+        ARRAY(SELECT i.indoption[place]::int FROM generate_series(0, i.indnkeyatts - 1) AS place ORDER BY place)
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_class AS x ON x.oid = i.indexrelid
+    JOIN pg_am AS m ON m.oid = x.relam
+    WHERE {_OURS} AND i.indisvalid
+    ORDER BY 1, 2
+""")
+_NOT_NULL = text(f"""
+    SELECT {_NAME}, array_agg(a.attname::text)
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND a.attnotnull
+    GROUP BY 1
+""")
+_WIDTHS = text("""
+    SELECT CASE schemaname WHEN 'public' THEN '' ELSE schemaname || '.' END || tablename, attname::text,
+        ceil(avg_width * (1 - null_frac))::int
+    FROM pg_stats WHERE schemaname = ANY (:schemas) AND tablename = ANY (:names)
+""")
+_APART = text(f"""
+    SELECT {_NAME}, (pg_relation_size(c.reltoastrelid) / c.reltuples)::bigint
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.reltuples > 0 AND c.reltoastrelid <> 0
+""")
+
+
+def known_tables() -> dict[str, list[str]]:
+    """The schemas and the names of our tables, as statements over the system catalog take them."""
+    tables = Entity.metadata.tables.values()
+    return {
+        "schemas": sorted({table.schema or "public" for table in tables}),
+        "names": sorted({table.name for table in tables}),
+    }
+
+
+async def read(source: AsyncEngine | AsyncConnection) -> Facts:
+    """Reads the facts from the system catalog; every role may.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+    """
+    known = known_tables()
+    async with source.connect() if isinstance(source, AsyncEngine) else nullcontext(source) as connection:
+        found = {row[0]: row[1] for row in await connection.execute(_FACTS, known)}
+        indexes: dict[str, tuple[Index, ...]] = {}
+        for table, name, method, unique, predicate, columns, options in await connection.execute(_INDEXES, known):
+            made = [
+                IndexColumn(column or "", bool(option & 1), bool(option & 2))
+                for column, option in zip(columns, options, strict=True)
+            ]
+            indexes[table] = (*indexes.get(table, ()), Index(name, tuple(made), method, unique, predicate))
+        vectors = await indexes_of_vectors(connection, known)
+        not_null = {table: frozenset(columns) for table, columns in await connection.execute(_NOT_NULL, known)}
+        widths: dict[str, dict[str, int]] = {}
+        for table, column, width in await connection.execute(_WIDTHS, known):
+            widths.setdefault(table, {})[column] = width
+        apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
+    version = found.pop("", None)
+    parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
+    counts = {name: int(rows) for name, rows in found.items()}
+    return Facts(counts, parts, indexes, not_null, widths, apart, vectors)

@@ -1,0 +1,109 @@
+"""What `db attach` says: which database it was, what was done there, then what matters, a page long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.attach.attach import Differences, Explain, Severity, attach_over
+from db.migrations.setup import connect
+
+SHOWN = {Severity.BREAKS: 8, Severity.COSTS: 8, Severity.INFORMS: 0}
+"""How many differences of each kind a page has."""
+WIDTH = 160
+"""Characters of a difference that a page has."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A database that was attached to."""
+
+    where: str
+    did: str
+    differences: Differences
+
+    def text(self, *, everything: bool = False) -> str:
+        """For the terminal: a page, or all there is to say."""
+        head = [self.where, self.did, ""]
+        if everything or not self.differences.notes:
+            return "\n".join(head) + "\n" + self.differences.text()
+        return "\n".join([*head, *self._page()]) + "\n"
+
+    def _page(self) -> Sequence[str]:
+        lines, left = [], 0
+        for severity, most in SHOWN.items():
+            notes = self.differences.of(severity)
+            left += max(0, len(notes) - most)
+            if notes and most:
+                lines += [f"{severity.value} ({len(notes)}):"]
+                lines += [f"  - {_cut(note.message)}" for note in notes[:most]]
+                lines += [f"  ... and {len(notes) - most} more", ""] if len(notes) > most else [""]
+        if left:
+            lines.append(f"{left} more differences are told by `e2i-gateway db attach --all` or `db check`.")
+        if any(note.remedy for note in self.differences.notes):
+            lines.append("`e2i-gateway doctor --sql` prints what the owner of the tables may run about them.")
+        lines.append("`e2i-gateway db detach` takes away what the gateway has brought.")
+        return lines
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= WIDTH else f"{message[: WIDTH - 1]}\u2026"
+
+
+async def attach_and_tell(url: URL, explain: Explain | None = None) -> Report:
+    """Attaches, as :func:`db.attach.attach.attach` does, and says where and what came of it.
+
+    Raises:
+        SetupError: The tables cannot be brought up to date.
+        DatabaseUnavailableError: The database cannot be reached.
+    """
+    async with connect(url) as connection, connection.begin():
+        where = await _where(connection, url)
+        before = await _state(connection)
+        differences = await attach_over(connection, explain)
+        return Report(where, _did(before, await _state(connection)), differences)
+
+
+async def _where(connection: AsyncConnection, url: URL) -> str:
+    row = (await connection.execute(_SERVER)).one()
+    host = url.host or "a local socket"
+    vector = f"pgvector {row.vector}" if row.vector else "no pgvector"
+    standby = ", a standby" if row.in_recovery else ""
+    return (
+        f"Database {row.database} at {host}{f':{url.port}' if url.host and url.port else ''}, as {row.role} "
+        f"(Postgres {row.version}{standby}, {vector})."
+    )
+
+
+_SERVER = text("""
+    SELECT current_database()::text AS database, current_user::text AS role, pg_is_in_recovery() AS in_recovery,
+        split_part(current_setting('server_version'), ' ', 1) AS version,
+        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector
+""")
+_STATE = text("""
+    SELECT to_regnamespace('gateway') IS NOT NULL AS there, to_regclass('gateway.alembic_version') IS NOT NULL AS ours,
+        (SELECT count(*)::int FROM pg_class WHERE relnamespace = to_regnamespace('gateway') AND relkind = 'r') AS tables
+""")
+
+
+async def _state(connection: AsyncConnection) -> tuple[bool, bool, int]:
+    there, ours, tables = (await connection.execute(_STATE)).one()
+    return bool(there), bool(ours), int(tables)
+
+
+def _did(before: tuple[bool, bool, int], after: tuple[bool, bool, int]) -> str:
+    there, ours, tables = after
+    if ours:
+        return "The gateway's migrations built it: there was nothing to attach."
+    if not there:
+        return (
+            "Nothing was made: this role may not make the schema gateway here. None of the database's own was changed."
+        )
+    if not before[0]:
+        return f"Made the schema gateway with {tables} tables. None of the database's own was changed."
+    new = tables - before[2]
+    what = f"{new} new tables in it" if new > 0 else "it has all its tables"
+    return f"The schema gateway was there; {what}. None of the database's own was changed."

@@ -1,0 +1,73 @@
+"""Whether a database has changed its shape: one digest of all that its catalog says about what the graph reads."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.attach.catalog import SCHEMAS
+from db.attach.compare import FUNCTIONS
+from db.base.vocabulary import Entity
+
+# Each line is one fact; values alone, since a table that is rewritten or analysed has not changed its shape. What has
+# no short value (a view's query, a function's body, an index) stands there by its row's version or its number.
+_DIGEST = text("""
+    WITH known AS MATERIALIZED (
+        SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text AS kind, c.relnamespace, c.relrowsecurity
+        FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ), facts (fact) AS (
+        SELECT concat_ws('|', 'table', name, kind, relrowsecurity,
+            has_schema_privilege(relnamespace, 'USAGE') AND has_any_column_privilege(oid, 'SELECT'))
+        FROM known
+        UNION ALL
+        SELECT concat_ws('|', 'column', k.oid, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.atthasdef,
+            a.attgenerated, a.attidentity)
+        FROM known AS k
+        JOIN pg_attribute AS a ON a.attrelid = k.oid AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT concat_ws('|', 'view', r.ev_class, r.xmin) FROM known AS k JOIN pg_rewrite AS r ON r.ev_class = k.oid
+        UNION ALL
+        SELECT concat_ws('|', 'index', i.indexrelid, i.indisvalid)
+        FROM known AS k JOIN pg_index AS i ON i.indrelid = k.oid
+        UNION ALL
+        SELECT concat_ws('|', 'constraint', o.oid, o.convalidated)
+        FROM known AS k JOIN pg_constraint AS o ON o.conrelid = k.oid
+        UNION ALL
+        SELECT concat_ws('|', 'trigger', t.oid, t.tgenabled, t.xmin, p.oid, p.xmin)
+        FROM known AS k
+        JOIN pg_trigger AS t ON t.tgrelid = k.oid
+        JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE NOT t.tgisinternal
+        UNION ALL
+        SELECT concat_ws('|', 'label', e.enumtypid, e.enumlabel, e.enumsortorder)
+        FROM pg_enum AS e
+        JOIN pg_type AS t ON t.oid = e.enumtypid
+        JOIN pg_namespace AS n ON n.oid = t.typnamespace
+        WHERE n.nspname = ANY (:schemas)
+        UNION ALL
+        SELECT concat_ws('|', 'function', p.oid, p.proname, p.xmin)
+        FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('public') AND p.proname = ANY (:functions)
+        UNION ALL
+        SELECT concat_ws('|', 'schema', n.nspname, has_schema_privilege(n.oid, 'USAGE'))
+        FROM pg_namespace AS n WHERE n.nspname = ANY (:schemas)
+        UNION ALL
+        SELECT concat_ws('|', 'extension', extname, extversion, extnamespace) FROM pg_extension WHERE extname = 'vector'
+    )
+    SELECT md5(coalesce(string_agg(fact, E'\\n' ORDER BY fact COLLATE "C"), '')) FROM facts
+""")
+
+
+async def digest(engine: AsyncEngine) -> str:
+    """A digest of tables, columns, views, indexes, constraints, triggers, labels, functions and rights on them.
+
+    Every role may ask; it takes some milliseconds, however many rows there are.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+    """
+    tables = Entity.metadata.tables.values()
+    known = {"schemas": list(SCHEMAS), "names": sorted({table.name for table in tables}), "functions": list(FUNCTIONS)}
+    async with engine.connect() as connection:
+        return str(await connection.scalar(_DIGEST, known))

@@ -1,0 +1,227 @@
+"""Indexes of vectors: which there are, how they are searched, and how much they find.
+
+An IVFFlat index parts its vectors into lists around centres that are chosen when it is built: one that was built on an
+empty table, as schema migrations do it, has centres anywhere, and finds little until it is built anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.attach.compare import Difference, Severity
+
+EF_SEARCH = (100, 1000)
+"""Least and greatest size of an HNSW index's list of candidates: twice the page within these bounds."""
+
+COMPARISON_COST = "0.4"
+"""Of two vectors, in the planner's units; 160 times that of two numbers. Measured: 10 to 15 us, with the vector fetched
+from where long values are stored."""
+
+DEFAULT_LISTS = 100
+"""Of an IVFFlat index that was made without a word of it."""
+
+FIRST = 10
+LEAST_RECALL = 0.9
+FEWEST, MOST = 100, 1_000_000
+"""Vectors of which it is worth to measure what an index finds, and affordable to compare all for it."""
+COMPARISONS = 300_000
+"""About as many are made to measure one index; at least three searches, and at most twenty."""
+SAMPLED = 30_000
+"""Of more vectors than ``MOST``, about as many are compared in each search."""
+PICKED = 3_000
+"""Vectors of which some are picked to be searched for."""
+LONGEST = 1_000
+"""Vectors that an index is asked for at most."""
+FEWEST_SAMPLED = 10
+"""Vectors of a sample that a measurement rests on at least."""
+
+
+@dataclass(frozen=True)
+class VectorIndex:
+    """An index by which vectors are found that are near to one, by cosine distance.
+
+    ``lists``: into how many an IVFFlat index parts them; 0 for HNSW.
+    """
+
+    name: str
+    lists: int = 0
+
+    @property
+    def probes(self) -> int:
+        """Lists that one search of an IVFFlat index reads: a share by which an index that was built on the vectors it
+        has finds more than nine in ten of the nearest."""
+        return min(self.lists, max(10, math.ceil(2 * math.sqrt(self.lists))))
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether one search compares every vector that the index has."""
+        return 0 < self.lists <= self.probes
+
+    def settings(self, limit: int) -> dict[str, str]:
+        """How the index searches for so many rows, and what a comparison costs: vectors are long and stored apart,
+        which the planner does not reckon with, and so it would rather compare all rows that match a filter."""
+        if self.lists:
+            return {
+                "ivfflat.probes": str(self.probes),
+                "ivfflat.iterative_scan": "relaxed_order",
+                "ivfflat.max_probes": str(self.lists),
+                "cpu_operator_cost": COMPARISON_COST,
+            }
+        return {
+            "hnsw.ef_search": str(min(max(2 * limit, EF_SEARCH[0]), EF_SEARCH[1])),
+            "hnsw.iterative_scan": "strict_order",
+            "cpu_operator_cost": COMPARISON_COST,
+        }
+
+
+_INDEXES = text("""
+    SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname, a.attname,
+        i.indexrelid::regclass::text, m.amname,
+        (SELECT o.option_value::int FROM pg_options_to_table(x.reloptions) AS o WHERE o.option_name = 'lists')
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_class AS x ON x.oid = i.indexrelid
+    JOIN pg_am AS m ON m.oid = x.relam
+    JOIN pg_opclass AS o ON o.oid = i.indclass[0]
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+    WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND i.indisvalid AND i.indpred IS NULL
+        AND o.opcname = 'vector_cosine_ops'
+    ORDER BY m.amname
+""")
+
+
+async def indexes(connection: AsyncConnection, known: Mapping[str, Any]) -> dict[tuple[str, str], VectorIndex]:
+    """The index of each column (table, column) of these ``schemas`` and ``names`` that has one; reads the catalog.
+
+    Where there is one of each kind, it is the IVFFlat index: which of them answers is the planner's to say.
+    """
+    return {
+        (table, column): VectorIndex(index, (lists or DEFAULT_LISTS) if method == "ivfflat" else 0)
+        for table, column, index, method, lists in await connection.execute(_INDEXES, known)
+    }
+
+
+# -- what they find ----------------------------------------------------------------------------------------------------
+
+
+async def weak(connection: AsyncConnection, known: Mapping[str, Any]) -> list[Difference]:
+    """The indexes that find less than nine in ten of the vectors nearest to some that are stored, searched as requests
+    do it, and those of which that cannot be measured; compares some 300,000 vectors each, or three times all of them up
+    to a million. What may not be read is left out."""
+    found = []
+    for (table, column), index in (await indexes(connection, known)).items():
+        try:
+            async with connection.begin_nested() as savepoint:
+                measured = await _measured(connection, table, column, index)
+                await savepoint.rollback()  # of the settings
+        except DBAPIError:
+            continue
+        if measured is None:
+            continue
+        recall, nearest = measured
+        kind = "IVFFlat" if index.lists else "HNSW"
+        where = f"{table} ({column})"
+        if recall is None:
+            found.append(
+                Difference(
+                    Severity.INFORMS, "unmeasured index", where,
+                    f"what the {kind} index {index.name} finds in {where} could not be measured: too few vectors of a "
+                    f"sample were near those that were searched for",
+                )
+            )  # fmt: skip
+        elif recall < LEAST_RECALL:
+            why = "; its lists were chosen for other vectors, or for none" if index.lists else ""
+            found.append(
+                Difference(
+                    Severity.COSTS, "weak index", where,
+                    f"the {kind} index {index.name} finds {recall:.0%} of the {nearest} nearest vectors in {where}"
+                    f"{why}: similarity search misses the others unless asked for `exact`",
+                    f"REINDEX INDEX CONCURRENTLY {index.name}",
+                )
+            )  # fmt: skip
+    return found
+
+
+async def _measured(
+    connection: AsyncConnection, table: str, column: str, index: VectorIndex
+) -> tuple[float | None, int] | None:
+    """The part of the nearest vectors that the index finds, None where too little was found to tell, and how many it
+    was asked for; None for few vectors, of which all are compared."""
+    counted = f"SELECT count(*) FROM (SELECT FROM {table} WHERE {column} IS NOT NULL LIMIT {MOST + 1}) AS t"
+    there = int((await connection.execute(text(counted))).scalar_one())
+    if there < FEWEST:
+        return None
+    if there > MOST:
+        there = max(there, int((await connection.execute(_ROWS, {"table": table})).scalar_one()))
+        return await _by_sample(connection, table, column, index, there)
+    wanted = await _some(connection, table, column, there, max(3, min(20, COMPARISONS // there)))
+    await _set(connection, index.settings(FIRST))
+    right = 0
+    for _, vector in wanted:  # each is the nearest to itself, and so one more is read
+        near = [distance for _, distance in await _nearest(connection, table, column, vector, FIRST + 1)]
+        exact = await _nearest(connection, table, column, vector, FIRST + 1, all_of=table)
+        furthest = max((distance for _, distance in exact), default=0.0)
+        right += max(sum(distance <= furthest + 1e-6 for distance in near) - 1, 0)
+    return (right / (FIRST * len(wanted)) if wanted else None), FIRST
+
+
+async def _by_sample(
+    connection: AsyncConnection, table: str, column: str, index: VectorIndex, there: int
+) -> tuple[float | None, int]:
+    """As :func:`_measured`, by a sample of more vectors than can all be compared: the index should have given every one
+    of them that is as near as the last that it gives."""
+    asked = min(LONGEST, FIRST * math.ceil(there / SAMPLED))
+    wanted = await _some(connection, table, column, there, max(3, min(20, COMPARISONS // SAMPLED)))
+    sample = f"{table} AS t {_sampled(SAMPLED, there)}"
+    await _set(connection, index.settings(asked))
+    right = every = 0
+    for itself, vector in wanted:
+        near = await _nearest(connection, table, column, vector, asked)
+        furthest = near[-1][1] if len(near) == asked else math.inf
+        some = await _nearest(connection, table, column, vector, LONGEST, all_of=sample)
+        as_near = {place for place, distance in some if distance <= furthest and place != itself}
+        every += len(as_near)
+        right += len(as_near & {place for place, _ in near})
+    return (right / every if every >= FEWEST_SAMPLED else None), asked
+
+
+async def _some(
+    connection: AsyncConnection, table: str, column: str, there: int, number: int
+) -> Sequence[tuple[str, str]]:
+    """Some of the vectors, as texts, with their places in the table; read from a few pages of a large one."""
+    source = f"{table} AS t {_sampled(PICKED, there)}"
+    points = f"{column} IS NOT NULL AND vector_norm({column}) > 0"
+    sample = f"SELECT ctid::text, {column}::text FROM {source} WHERE {points} ORDER BY random() LIMIT {number}"
+    return [(place, vector) for place, vector in await connection.execute(text(sample))]
+
+
+def _sampled(rows: int, there: int) -> str:
+    """About so many rows of a table, by whole pages; all of a table that has not many more."""
+    return "" if there <= 2 * rows else f"TABLESAMPLE SYSTEM ({100 * rows / there:.6f})"
+
+
+async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
+    for name, value in {**settings, "enable_seqscan": "off", "enable_sort": "off"}.items():
+        await connection.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
+
+
+async def _nearest(
+    connection: AsyncConnection, table: str, column: str, vector: str, limit: int, *, all_of: str = ""
+) -> Sequence[tuple[str, float]]:
+    """The places and distances of the vectors nearest to one, by the index; or by comparing ``all_of`` some rows."""
+    distance = f"({column} <=> CAST(CAST(:vector AS text) AS vector))"
+    order = f"({distance} + 0)" if all_of else distance
+    rows = f"FROM {all_of or table} WHERE {column} IS NOT NULL ORDER BY {order} LIMIT {limit}"
+    found = await connection.execute(text(f"SELECT ctid::text, {distance} {rows}"), {"vector": vector})
+    return [(place, by) for place, by in found]
+
+
+_ROWS = text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(:table)")

@@ -1,0 +1,254 @@
+"""Lifecycles as data: states, allowed moves, what guards them, what they write and set off, and their mutations.
+
+A lifecycle is declared beside the enum of its states. The engine (`schema.changes.engine`) knows none by name: guards
+are SQL over the row, so that a page of rows is asked in one statement; effects are declared (`db.base.effects`) and checks
+named here, and both are written in `schema.changes.effects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from sqlalchemy.types import TypeEngine
+
+from db.base.effects import Effect
+from db.base.vocabulary import Labels
+
+MAY_CHANGE, MAY_REVIEW = "change", "review"
+"""The scopes that mutations need: those of experts' reviews one of their own."""
+
+NOW = "now()"
+ACTOR = "{actor}"
+REASON = "{reason}"
+NOTHING = "NULL"
+"""What a stamp writes into a column: SQL, with the holes of who and why. Without a reason, what is stored stays."""
+
+TODAY = "(now() AT TIME ZONE 'UTC')::date"
+"""The day must not depend on the time zone of the session."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must not be so for a move: a SELECT of (message, global id of the node in the way), a row per blocker.
+
+    ``{row}`` is the row that would move; ``reads`` names the entities that are read beside it, and as
+    ``Entity.column`` such columns of theirs as need a scope of their own. An ``overridable`` guard yields to ``force``
+    with a reason.
+    """
+
+    code: str
+    doc: str
+    sql: str
+    overridable: bool = False
+    reads: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input of a change. It is written to the column of its name unless ``stored`` is False.
+
+    ``type`` is a column type, an enum that a text column holds, or the name of the entity whose id is expected.
+    """
+
+    type: TypeEngine[Any] | type[Labels] | str
+    doc: str
+    _: KW_ONLY
+    required: bool = False
+    stored: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """What belongs to entering or leaving a state: what guards it, what comes before and after, what is written."""
+
+    guards: Sequence[Guard] = ()
+    before: Sequence[Effect] = ()
+    effects: Sequence[Effect] = ()
+    stamps: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A mutation that moves a row: to its one state, or to one of several (``to`` empty: any) that the client names.
+
+    ``needs`` are the inputs that a move to a state cannot do without; ``checks`` name what is wrong with inputs.
+    """
+
+    name: str
+    doc: str
+    to: Sequence[Labels] = ()
+    given: Mapping[str, Given] = field(default_factory=dict)
+    needs: Mapping[Labels, Sequence[str]] = field(default_factory=dict)
+    checks: Sequence[str] = ()
+    reason_due: bool = False
+    many: bool = True
+    """Whether there is a form of it for many rows."""
+
+    @property
+    def target(self) -> Labels | None:
+        """The one state that it leads to, or None where the client names it."""
+        return self.to[0] if len(self.to) == 1 else None
+
+
+@dataclass(frozen=True)
+class Lapse:
+    """A state that ends by time: a row whose column says ``state`` is in ``into`` once ``over`` is so.
+
+    ``over`` is SQL over ``{row}``, which reads ``columns``. Nothing is written then; a change that leads ``into`` that
+    state may write it down at any time.
+    """
+
+    state: Labels
+    into: Labels
+    over: str
+    columns: Sequence[str]
+    doc: str
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """The states of a column and the moves between them.
+
+    ``stored`` says how a state stands in the column where that is not its label (booleans). A column without a value is
+    in the ``initial`` state. ``queue`` are the arguments of an advisory lock over ``{row}``: changes that share it are
+    made one after the other, since what they keep true is not of one row alone.
+    """
+
+    name: str
+    entity: str
+    column: str
+    states: type[Labels]
+    initial: Labels
+    moves: Mapping[Any, Sequence[Labels]]
+    _: KW_ONLY
+    entering: Mapping[Labels, Step] = field(default_factory=dict)
+    leaving: Mapping[Labels, Step] = field(default_factory=dict)
+    changes: Sequence[Change] = ()
+    stored: Mapping[Labels, str] = field(default_factory=dict)
+    queue: str | None = None
+    queue_reads: Sequence[str] = ()
+    """The entities that the arguments of the queue read beside the row."""
+    lapses: Sequence[Lapse] = ()
+    ended: Sequence[Labels] = ()
+    """States of rows that are out of use: kept for the record alone."""
+    scope: str = MAY_CHANGE
+    """What a caller needs to move a row."""
+
+    def __post_init__(self) -> None:
+        _lifecycles.append(self)
+
+    @property
+    def key(self) -> str:
+        """Its name among all lifecycles: ``Model.stage``."""
+        return f"{self.entity}.{self.name}"
+
+    def text(self, state: Labels) -> str:
+        """How a state stands in the column."""
+        return self.stored.get(state, state.value)
+
+    def state(self, text: str | None) -> Labels | None:
+        """The state that a column's text means; None for a label that is not one of its states."""
+        if text is None:
+            return self.initial
+        return next((state for state in self.states if self.text(state) == text), None)
+
+    def shown(self, text: str | None) -> str:
+        """A state as the graph names it."""
+        state = self.state(text)
+        return state.name if state else str(text)
+
+    def read(self, row: str, lacks: Callable[[Sequence[str]], Any] = lambda _: None) -> str:
+        """SQL of the text of the state that a row is in: what its column says, unless that has lapsed.
+
+        ``lacks`` says what a database lacks of columns; what cannot be read there does not lapse.
+        """
+        text = f"{row}.{self.column}::text"
+        over = "".join(
+            f" WHEN {text} = '{self.text(one.state)}' AND {one.over.replace('{row}', row)} THEN '{self.text(one.into)}'"
+            for one in self.lapses
+            if not lacks(one.columns)
+        )
+        return f"CASE{over} ELSE {text} END" if over else text
+
+    def allowed(self, state: Labels | None) -> Sequence[Labels]:
+        """The states that a row in this one may move to."""
+        return self.moves.get(state, ()) if state else ()
+
+    def steps(self, origin: Labels, to: Labels) -> list[Step]:
+        """What a move consists of: leaving one state and entering the other."""
+        return [step for step in (self.leaving.get(origin), self.entering.get(to)) if step]
+
+    def guards(self, origin: Labels, to: Labels) -> list[Guard]:
+        """Everything that may be in the way of a move."""
+        return [guard for step in self.steps(origin, to) for guard in step.guards]
+
+
+_lifecycles: list[Lifecycle] = []
+
+
+def lifecycles() -> Sequence[Lifecycle]:
+    """Every lifecycle, in order of declaration."""
+    return tuple(_lifecycles)
+
+
+def lifecycle_of(entity: str, name: str | None = None) -> Lifecycle | None:
+    """An entity's lifecycle by its name; the one that the graph shows, which is declared first, unless named."""
+    return next((one for one in _lifecycles if one.entity == entity and name in {None, one.name}), None)
+
+
+def seconds_since(column: str) -> str:
+    """SQL of the seconds since the time in a column; null without one, or where it lies ahead (a clock ran back)."""
+    return f"CASE WHEN isfinite({column}) AND {column} <= now() THEN extract(epoch FROM now() - {column})::numeric END"
+
+
+def duration_since(column: str, most: str = "99999999") -> str:
+    """A stamp: the seconds since the time in another column of the row, at most what the stamped column can hold."""
+    seconds = seconds_since(column)
+    return f"CASE WHEN {seconds} < {most} THEN round({seconds}, 2) WHEN {seconds} IS NOT NULL THEN {most} END"
+
+
+def activation(
+    entity: str,
+    *,
+    what: str,
+    activate: str,
+    deactivate: str,
+    activated: str,
+    deactivated: str,
+    states: type[Labels],
+    reason: str | None = None,
+    before: Sequence[Effect] = (),
+    effects: Sequence[Effect] = (),
+    queue: str | None = None,
+    guards: tuple[Sequence[Guard], Sequence[Guard]] = ((), ()),
+    out_of_use: str | None = None,
+) -> Lifecycle:
+    """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when.
+
+    ``guards`` are those of putting into use and of taking out of it; ``out_of_use`` is SQL of what stands in the column
+    of a row that is not in use, where that is not always false.
+    """
+    active, inactive = states["ACTIVE"], states["INACTIVE"]
+    off = {deactivated: NOW} | ({reason: REASON} if reason else {})
+    off |= {"is_active": out_of_use} if out_of_use else {}
+    on = {activated: NOW, deactivated: NOTHING} | ({reason: NOTHING} if reason else {})
+    return Lifecycle(
+        "activation",
+        entity,
+        "is_active",
+        states,
+        inactive,
+        {inactive: (active,), active: (inactive,)},
+        entering={
+            active: Step(stamps=on, before=before, effects=effects, guards=guards[0]),
+            inactive: Step(stamps=off, guards=guards[1]),
+        },
+        changes=(
+            Change(activate, f"Puts {what} into use.", (active,), many=queue is None),
+            Change(deactivate, f"Takes {what} out of use.", (inactive,)),
+        ),
+        stored={active: "true", inactive: "false"},
+        queue=queue,
+    )

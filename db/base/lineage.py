@@ -1,0 +1,104 @@
+"""The vocabulary of the lineage: what an edge between two rows means. Relations declare their edges with it.
+
+An edge leads from the row that was first, or that the other depends on, downstream to what came of it.
+"""
+
+from __future__ import annotations
+
+from db.base.vocabulary import Edge, Labels
+
+
+class LineageKind(Labels):
+    """What an edge of the lineage means; its upstream end is what the downstream end came from or depends on."""
+
+    PRODUCES = (
+        "produces",
+        "The upstream row made the downstream one: an experiment its models or its estimate, a retraining a model.",
+    )
+    CONTAINS = "contains", "The downstream row is a part of the upstream one: a run of its experiment, a trial."
+    LINKED_TO = (
+        "linked to",
+        "The upstream training run is linked to what came of it: a model, a twin model, a prompt optimization.",
+    )
+    DEPLOYED_AS = "deployed as", "The upstream model, or the retraining of it, was deployed as the downstream row."
+    EXPLAINED_BY = "explained by", "The upstream model is explained by the downstream SHAP analysis."
+    MONITORED_BY = (
+        "monitored by",
+        "The downstream row watches the upstream one: drift, freshness, a monitoring run.",
+    )
+    MEASURED_BY = "measured by", "The upstream row was measured, and the downstream row is the measurement."
+    ALERTS_ON = "alerts on", "The downstream alert is about the upstream row."
+    RETRAINED_AS = "retrained as", "The upstream model was retrained; the downstream row says how that went."
+    OPTIMIZED_BY = (
+        "optimized by",
+        "An upstream experiment is optimized by an HPO study, and by an upstream study the training run that it tuned.",
+    )
+    SERVED_BY = "served by", "The upstream deployment or model is served by the downstream service."
+    EMITS = "emits", "The upstream service emitted the downstream metrics."
+    TRACED_BY = "traced by", "The upstream row is traced by the downstream span."
+    GENERATES = "generates", "The upstream twin model generated the downstream simulation."
+    PREDICTED_VS_ACTUAL = (
+        "predicted vs actual",
+        "The downstream row holds the upstream simulation's prediction against what happened.",
+    )
+    ALSO_COMPARED_IN = (
+        "also compared in",
+        "The upstream simulation is also compared in the downstream fidelity comparison.",
+    )
+    RECOMMENDS = "recommends", "The upstream simulation recommended the downstream experiment or its assignments."
+    ACTUAL_RESULTS = "actual results", "The downstream comparison reads the upstream experiment's actual results."
+    FIDELITY_GRADE = (
+        "fidelity grade",
+        "The upstream fidelity record grades the downstream twin model.",
+    )
+    ROLLS_BACK_TO = "rolls back to", "The downstream deployment replaced the upstream one, and rolls back to it."
+    SUPERSEDES = "supersedes", "The downstream row supersedes the upstream one."
+    CONSUMES = "consumes", "The downstream row consumes what the upstream one gives: a feature, a step's output."
+    FEEDS = "feeds", "The upstream row gives data to the downstream one: a tool, or metrics that drift is found in."
+    RAISES = "raises", "The upstream drift raised the downstream alert."
+    TRIGGERS = "triggers", "The upstream row set off the downstream one: an alert a retraining."
+    VALIDATES = (
+        "validates",
+        "The upstream report validates a training run's data, the upstream refutation test what an ROI rests on.",
+    )
+    VALIDATED_BY = (
+        "validated by",
+        "The upstream estimate, or the upstream experiment's, is validated by the downstream refutation test.",
+    )
+    REVIEWED_BY = "reviewed by", "The upstream validation is reviewed by the downstream expert review."
+    REVIEWED_AGAIN_IN = (
+        "reviewed again in",
+        "The downstream expert review is the next one of the DAG that the upstream one reviewed, by its hash.",
+    )
+    EVOLVES_INTO = "evolves into", "The downstream prompt or instruction descends from the upstream one."
+    CARRIED_OUT_AS = "carried out as", "The upstream plan was carried out as the downstream row: a trial as a run."
+    ROUTED_TO = "routed to", "The upstream classification routed its query to the downstream composition."
+    EXECUTED_AS = "executed as", "The upstream tool or cohort definition was executed as the downstream row."
+    ENROLLED_AS = "enrolled as", "The upstream assignment was enrolled as the downstream row."
+    ANALYZED_BY = (
+        "analyzed by",
+        "The upstream experiment, or the enrollment of a unit in it, was analyzed or checked by the downstream row.",
+    )
+    VALUED_BY = (
+        "valued by",
+        "The upstream experiment's initiative, or what rests on the upstream estimate, is valued downstream by ROI.",
+    )
+    COMPARED_IN = "compared in", "The upstream row is compared with others in the downstream one."
+    LEARNED_AS = "learned as", "What the upstream experiment taught is the downstream lesson."
+    DESCRIBED_BY = "described by", "The upstream tool is described by the downstream description."
+    APPLIES = "applies", "The upstream improvement action put the downstream configuration in place."
+    RANKED_IN = (
+        "ranked in",
+        "The upstream feature, or the upstream DAG's drivers, are ranked in the downstream row.",
+    )
+    MATERIALIZED_BY = "materialized by", "The upstream feature view was materialized by the downstream job."
+
+
+def comes_from(kind: LineageKind) -> Edge:
+    """The edge of a relation whose target is upstream."""
+    return Edge(kind, target_is_upstream=True)
+
+
+def leads_to(kind: LineageKind, *, closes_loop: bool = False) -> Edge:
+    """The edge of a relation whose target is downstream. ``closes_loop``: a loop of the platform ends with it."""
+    return Edge(kind, target_is_upstream=False, closes_loop=closes_loop)

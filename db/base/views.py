@@ -1,0 +1,39 @@
+"""What the views of the data dictionary say, as SELECTs of our own: a database may lack them, or have others.
+
+The platform's own differ from what is documented (one takes the largest of severities as text, where `none` is above
+`critical`), so no answer rests on them. The definitions are those that the migrations make views of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+_SQL = Path(__file__).parents[1] / "sql"
+_VIEW = re.compile(r"(?ms)^CREATE OR REPLACE VIEW public\.(\w+) WITH \(security_invoker = true\) AS\n(.*?);$")
+_COMMENT = re.compile(r"\s*--[^\n]*")
+_READ = re.compile(r"(?:FROM|JOIN) public\.(\w+)")
+
+
+@cache
+def definitions() -> Mapping[str, str]:
+    """The SELECT of each view, by its name; where one reads another, that one's stands in its place."""
+    found: dict[str, str] = {}
+    for file in sorted(_SQL.glob("g*.sql")):
+        for name, body in _VIEW.findall(file.read_text(encoding="utf-8")):
+            bare = " ".join(_COMMENT.sub("", body).split())
+            found[name] = _READ.sub(lambda read: _inlined(read, found), bare)
+    return found
+
+
+def _inlined(read: re.Match[str], known: Mapping[str, str]) -> str:
+    definition = known.get(read[1])
+    return read[0] if definition is None else read[0].replace(f"public.{read[1]}", f"({definition})")
+
+
+@cache
+def tables(view: str) -> tuple[str, ...]:
+    """The tables that a view reads."""
+    return tuple(sorted(set(_READ.findall(definitions()[view]))))

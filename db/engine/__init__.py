@@ -1,0 +1,4 @@
+"""Connections to Postgres: addresses, the pool, sessions, locks, replicas, timelines, transactions, errors.
+
+May use `db.base` and `db.models`.
+"""

@@ -1,0 +1,103 @@
+"""Opening connections: to the host that a URL means, in time, and never to a primary of the past."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.engine.timelines import OutdatedServerError, Timelines
+from db.engine.url import Host, Target
+
+CONNECT_SECONDS = 5.0
+"""For a connection to be opened, where the URL does not say."""
+LOOK_SECONDS = 1.5
+"""For a host to say where it is, when all are asked."""
+
+_AT_ONE_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+"""What another host may do better."""
+
+
+class UnreachableError(ConnectionError):
+    """No connection could be opened; the message says to where, and why."""
+
+
+class Connector:
+    """Opens the driver's connections to a target; the pools of one database share ``timelines``."""
+
+    def __init__(self, target: Target, timelines: Timelines | None = None) -> None:
+        self.target = target
+        self.timelines = timelines or Timelines()
+        self._looked = False
+
+    async def __call__(self, *_: Any, **arguments: Any) -> asyncpg.Connection:
+        """A connection to the first host that will do; ``arguments`` are those of ``asyncpg.connect``.
+
+        Raises:
+            UnreachableError: No host answers in time, or as Postgres does.
+            OutdatedServerError: The only one that answers was the primary before.
+            asyncpg.PostgresError: The server lets nobody in, and says why.
+        """
+        if len(self.target.hosts) > 1 and not self._looked:
+            self._looked = True
+            await self.look(arguments)
+        wanted = self.target.attributes
+        failure: Exception = UnreachableError("there is no host")
+        for attributes in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
+            for host in self.target.hosts:
+                try:
+                    return await self._open(host, attributes, arguments)
+                except _AT_ONE_HOST as error:
+                    failure = error
+        raise failure
+
+    async def look(self, arguments: dict[str, Any] | None = None) -> None:
+        """Asks each of several hosts where it is, so that an old primary among them is known for one."""
+        if len(self.target.hosts) > 1:
+            await asyncio.gather(*(self._ask(host, arguments or {}) for host in self.target.hosts))
+
+    async def _ask(self, host: Host, arguments: dict[str, Any]) -> None:
+        plain = {name: value for name, value in arguments.items() if name in {"user", "password", "database"}}
+        try:
+            connection = await self._open(host, "any", plain | {"timeout": LOOK_SECONDS, "statement_cache_size": 0})
+        except (OSError, asyncpg.PostgresError):
+            return
+        connection.terminate()
+
+    async def _open(self, host: Host, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
+        name, port = host
+        given: dict[str, Any] = {"timeout": CONNECT_SECONDS, **arguments, **self.target.arguments}
+        given |= {"host": name, "port": port, "target_session_attrs": attributes}
+        if self.target.timeout is not None and arguments.get("timeout") != LOOK_SECONDS:
+            given["timeout"] = self.target.timeout
+        where = f"{name or 'this host'}{f':{port}' if port else ''}"
+        try:
+            async with asyncio.timeout(given["timeout"]):
+                connection = await asyncpg.connect(**given)
+                try:
+                    await self.timelines.admit(connection)
+                except BaseException:
+                    connection.terminate()
+                    raise
+        except OutdatedServerError as error:
+            raise OutdatedServerError(f"{where}: {error}") from error
+        except TimeoutError as error:
+            raise UnreachableError(f"{where} did not answer within {given['timeout']:g} s") from error
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            raise UnreachableError(f"{where} is up, and not {attributes}") from error
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, ValueError, EOFError) as error:
+            why = str(error) or type(error).__name__
+            raise UnreachableError(why if where.split(":", 1)[0] in why else f"{where}: {why}") from error
+        return connection
+
+
+CONNECTOR = "gateway_connector"
+"""The engine's own option that holds what opens its connections."""
+
+
+def connector_of(engine: AsyncEngine) -> Connector:
+    """What opens an engine's connections."""
+    connector: Connector = engine.sync_engine.get_execution_options()[CONNECTOR]
+    return connector

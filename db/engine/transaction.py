@@ -1,0 +1,353 @@
+"""One transaction that changes something: begun, run again as a whole, and committed with an outcome that is known."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
+
+from db.engine.connector import Connector, connector_of
+from db.engine.engine import HeldReader, Identity, is_undone, locked, refuse_ended, set_local, within_share
+from db.engine.errors import (
+    LockedError,
+    OutcomeUnknownError,
+    OverloadedError,
+    ReadOnlyError,
+    is_of_server,
+    translate,
+    translate_change,
+)
+from db.engine.limiter import Limiter, NoTurnError
+from db.engine.locks import lock_waits_of
+from db.engine.timelines import STANDING, OutdatedServerError, Standing
+
+OUTCOME_SECONDS = 5.0
+"""How long it is asked what became of a commit whose answer was lost."""
+UNDECIDED_SECONDS = 1.0
+"""How long a transaction without a client is left to itself, before the server is told to end it."""
+
+_FAILED = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A row that is there if a transaction was committed, and never otherwise.
+
+    ``where`` is a condition with a placeholder for each of ``values``. The number of a transaction is no proof: after a
+    crash or a failover another one gets it.
+    """
+
+    table: str
+    where: str
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """What is known of a transaction before its commit: the lock that it holds to its end, and where its server was."""
+
+    lock: int
+    standing: Standing | None
+
+
+class Transaction:
+    """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``."""
+
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, identity: Identity | None = None) -> None:
+        self.reader = HeldReader(engine, connection)
+        self.proof: Proof | None = None
+        """What tells afterwards whether it was committed."""
+        self._identity = identity
+        self._connector: Connector = connector_of(engine)
+        self.wanted = False
+        """Whether what was changed is to stay."""
+        self.position: int | None = None
+        """Where the commit is in the database's log, in bytes; None before it, or where nobody wants to know."""
+        self.tells_position = False
+        """Whether somebody wants to know."""
+        self._reads_only = False
+        self._engine = engine
+        self._connection = connection
+        self._open: AsyncTransaction | None = None
+
+    async def begin(self) -> None:
+        try:
+            self._open = await self._connection.begin()
+            if self._identity is not None:
+                await set_local(self._connection, self._identity.settings)
+        except _FAILED as error:
+            raise translate_change(error) from error
+
+    async def restart(self) -> None:
+        """Undoes everything and begins again; locks are let go."""
+        self.wanted, self.proof = False, None
+        try:
+            if self._open is not None:
+                await self._open.rollback()
+        except _FAILED as error:
+            raise translate_change(error) from error
+        await self.begin()
+
+    async def run(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
+        """Runs a statement that may lock and change rows; returns what it returns. An error undoes the transaction.
+
+        Raises:
+            ConflictError: Run the transaction again.
+            RefusedByDatabaseError: A constraint or a trigger is in the way.
+            DatabaseError: Anything else that has a name.
+        """
+        self.reader.statements += 1
+        try:
+            rows = await within_share(lock_waits_of(self._engine), sql, partial(self._run, sql, values))
+        except LockedError as error:
+            raise await locked(error, self._engine, sql) from error
+        except asyncio.CancelledError:
+            refuse_ended(lock_waits_of(self._engine))
+            raise
+        self.reader.rows += len(rows)
+        return rows
+
+    async def _run(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        try:
+            result = await self._connection.exec_driver_sql(sql, tuple(values))
+            return result.fetchall() if result.returns_rows else ()
+        except _FAILED as error:
+            meaning = translate_change(error, sql)
+            self._reads_only = self._reads_only or isinstance(meaning, ReadOnlyError)
+            raise meaning from error
+
+    async def run_as_gateway(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
+        """Runs a statement over the gateway's own tables, which callers have no rights on.
+
+        Raises:
+            DatabaseError: As `run` does.
+        """
+        if self._identity is None:
+            return await self.run(sql, values)
+        try:
+            await set_local(self._connection, {"role": "none"})
+            rows = await self.run(sql, values)
+            await set_local(self._connection, {"role": self._identity.role})
+        except _FAILED as error:
+            raise translate_change(error) from error
+        return rows
+
+    async def commit(self) -> None:
+        """Commits. Where the answer is lost, the database is asked on another connection what became of it.
+
+        Raises:
+            OutcomeUnknownError: The connection was lost and nobody knows.
+            DatabaseError: The connection was lost, or the database refused; nothing was changed.
+        """
+        assert self._open is not None  # noqa: S101 - begun when it was made
+        sealed = await self._seal()
+        try:
+            await self._open.commit()
+        except _FAILED as error:
+            # not every driver's error says whether the server has heard the commit
+            if is_of_server(error) or not await self._was_made(sealed):
+                raise translate_change(error) from error
+        self._open = None
+        if self.tells_position:
+            self.position = await self._committed_at()
+
+    async def _seal(self) -> _Sealed:
+        """Takes a lock by which others can tell that the transaction is over, and asks where the server is."""
+        timelines = self._connector.timelines
+        lock = secrets.randbits(63)
+        asked = STANDING if timelines.tells else "SELECT NULL::text"
+        row = (await self.run_as_gateway(f"{asked} FROM pg_advisory_xact_lock($1::text::bigint)", (str(lock),)))[0]
+        standing = Standing.of(row[0])
+        if standing is not None:
+            try:
+                timelines.see(standing)  # a pooler may have led to another server than the connection did at first
+            except OutdatedServerError as error:
+                raise translate(error) from error
+        return _Sealed(lock, standing)
+
+    async def _committed_at(self) -> int | None:
+        """A position behind the commit, None where the connection was lost meanwhile."""
+        try:
+            return int((await self._connection.exec_driver_sql(_POSITION)).scalar_one())
+        except _FAILED:
+            return None
+        finally:
+            if not self._connection.invalidated and self._connection.in_transaction():
+                await self._connection.rollback()
+
+    async def rollback(self) -> None:
+        """Undoes everything; a connection that is gone has done so already."""
+        if self._open is None:
+            return
+        try:
+            await self._open.rollback()
+        except _FAILED:
+            await self._connection.invalidate()
+        self._open = None
+        if self._reads_only and not self._connection.invalidated:
+            await self._connection.invalidate()  # a new one may find a database that takes changes again
+
+    async def _was_made(self, sealed: _Sealed) -> bool:
+        """Whether the transaction was committed, as far as the database of now is concerned.
+
+        Raises:
+            OutcomeUnknownError: Nobody can tell, or not in time.
+        """
+        if self.proof is None or sealed.standing is None:
+            raise OutcomeUnknownError("nothing tells of the change, or the server does not say its timeline")
+        loop = asyncio.get_running_loop()
+        began, found = loop.time(), None
+        while found is None:
+            patience = began + OUTCOME_SECONDS - loop.time()
+            if patience < 0:
+                raise OutcomeUnknownError("no server that would know could be asked in time")
+            try:
+                async with asyncio.timeout(patience):
+                    await self._connector.look()
+                    found = await _look(
+                        self._engine,
+                        self.proof,
+                        sealed,
+                        ends=loop.time() - began > min(UNDECIDED_SECONDS, patience / 2),
+                    )
+            except _FAILED:
+                found = None
+            if found is None:
+                await asyncio.sleep(0.05)
+        return found
+
+
+async def _look(engine: AsyncEngine, proof: Proof, sealed: _Sealed, *, ends: bool) -> bool | None:
+    """Whether a transaction was committed; None while that is not decided, or where this server cannot know.
+
+    ``ends`` tells the server to end it. What is found is only believed where a change can be committed: not on a
+    standby, nor on a primary that waits in vain for its standbys to have what it has.
+    """
+    connection = engine.connect()
+    await connection.start()
+    try:
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        transaction = await connection.begin()
+        await set_local(connection, {"synchronous_commit": "on"})
+        is_over = (await connection.exec_driver_sql(_IS_OVER, (str(sealed.lock),))).scalar_one()
+        if not is_over:
+            if ends:
+                await connection.exec_driver_sql(_END, (str(sealed.lock),))
+            await transaction.rollback()
+            return None
+        # a statement later than the lock, which sees what whoever held it has committed
+        found: Sequence[Any] = (await connection.exec_driver_sql(_found(proof), tuple(proof.values))).one()
+        await connection.exec_driver_sql(_WRITE)
+        await transaction.commit()
+    except BaseException:
+        if not connection.invalidated:
+            await connection.invalidate()
+        raise
+    finally:
+        await connection.close()
+    there, hidden, told = found
+    standing = Standing.of(told)
+    assert sealed.standing is not None  # noqa: S101 - else nobody asks
+    if standing is None or not standing.has_all_of(sealed.standing) or (hidden and not there):
+        return None
+    return bool(there)
+
+
+def _found(proof: Proof) -> str:
+    return (
+        f"SELECT EXISTS (SELECT FROM {proof.table} WHERE {proof.where}), row_security_active('{proof.table}'), "
+        f"({STANDING})"
+    )
+
+
+_IS_OVER = "SELECT pg_try_advisory_xact_lock($1::text::bigint)"
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (classid::bigint << 32) + objid::bigint = $1::text::bigint
+"""
+"""Ends the transaction that holds a lock: its client is gone, and others wait for its rows."""
+_WRITE = "SELECT pg_logical_emit_message(true, 'e2i-gateway', '')::text"
+"""Something to commit, which no table has afterwards."""
+
+
+class Transactions:
+    """Opens transactions, ``at_once`` side by side. Whoever waits for one gets it in the order of asking.
+
+    The pool alone would not do: it gives a connection to whoever comes at the right moment, and the rows that are
+    changed most are waited for with a connection in hand.
+    """
+
+    def __init__(self, engine: AsyncEngine, at_once: int, patience: float) -> None:
+        self.tell_positions = False
+        """Whether somebody wants to know where commits are in the database's log, which costs a statement each."""
+        self._engine = engine
+        self._turns = Limiter(at_once, patience)
+        self._turns.used_up = partial(lock_waits_of(engine).watch, engine, lambda: self.waiting)
+        self.around: Callable[[], AbstractContextManager[object]] = nullcontext
+        """What an observer has around each of them, waiting for its turn included."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return self._turns.waiting
+
+    @asynccontextmanager
+    async def open(self, identity: Identity | None = None) -> AsyncIterator[Transaction]:
+        """A transaction that is undone at the end of the block unless it was committed.
+
+        With an ``identity`` the database takes its statements for that one's.
+
+        Raises:
+            OverloadedError: There was no turn in time.
+            DatabaseError: The database cannot be reached.
+        """
+        with self.around():
+            try:
+                await self._turns.take()
+            except NoTurnError:
+                raise OverloadedError(f"no transaction could be begun within {self._turns.patience:g} s") from None
+            try:
+                async with _transaction(self._engine, identity) as one:
+                    one.tells_position = self.tell_positions
+                    yield one
+            finally:
+                self._turns.give()
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncIterator[Transaction]:
+    connection = engine.connect()
+    try:
+        await connection.start()
+    except _FAILED as error:
+        raise translate_change(error) from error
+    try:
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        one = Transaction(engine, connection, identity)
+        await one.begin()
+        yield one
+        await one.rollback()
+    except BaseException as error:
+        undone = isinstance(error, LockedError) and await is_undone(connection)  # many may be refused at once
+        if not undone and not connection.invalidated:
+            await connection.invalidate()  # given up in the middle; the server undoes what is open
+        raise
+    finally:
+        await connection.close()
+
+
+_POSITION = """
+    SELECT (CASE current_setting('synchronous_commit')
+        WHEN 'off' THEN pg_current_wal_insert_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
+"""
+"""What is committed is on disk by then, unless commits do not wait for the disk."""

@@ -1,0 +1,285 @@
+"""The live log: what subscriptions are told, read so that nothing is lost or doubled whatever order commits come in.
+
+Positions are given when an entry is written, and seen when its transaction commits, which is another order. So a reader
+does not remember a position but a snapshot of Postgres: which transactions it has seen. What is new are the entries of
+transactions that the snapshot does not see. Nobody has to wait for anybody, and a long transaction holds nothing up.
+
+A standby that takes over may lack the last transactions, and gives their numbers to others. So a snapshot belongs to a
+history, that of a cluster and a timeline, and is carried over into the next one before anything is read by it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import asyncpg
+import orjson
+
+import db.models  # noqa: F401 - maps all tables
+from db.base.markers import LiveTopic
+from db.base.vocabulary import entities, table_of
+from db.engine import poolers
+from db.engine.connector import Connector
+from db.engine.session import session_settings
+
+CHANNEL = "e2i_gateway_live"
+ALERT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.ALERTS)
+"""The model of the alerts that are told live."""
+ALERTS_TABLE = f"public.{table_of(ALERT).name}"
+STATEMENT_SECONDS = 25.0
+PAGE = 500
+"""Entries that are read at once by whoever catches up."""
+
+_SNAPSHOT = re.compile(r"[0-9]{1,19}:[0-9]{1,19}:(?:[0-9]{1,19}(?:,[0-9]{1,19})*)?")
+_HISTORY = re.compile(r"(?:[0-9]{1,20}/[0-9]{1,10})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change: what it is about, and what can be filtered by."""
+
+    position: int
+    topic: str
+    facts: Mapping[str, str | None]
+    seconds: int
+    """When it was written, since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a reader has been told: all that ``seen`` sees, and of what ``ahead`` sees beyond it all up to ``position``.
+
+    ``seen`` and ``ahead`` are snapshots as ``pg_current_snapshot()`` writes them, of the ``history`` that
+    ``gateway.history()`` says; it is empty where the server does not say it. Nothing that was not told was written
+    before ``seconds``, since the epoch.
+    """
+
+    seconds: int
+    history: str
+    seen: str
+    ahead: str | None = None
+    position: int = 0
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether Postgres may be asked about it."""
+        snapshots = all(_SNAPSHOT.fullmatch(one) for one in (self.seen, self.ahead) if one is not None)
+        return snapshots and _HISTORY.fullmatch(self.history) is not None
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """The identifier of its cluster, and its timeline."""
+        cluster, _, timeline = self.history.partition("/")
+        return cluster, int(timeline or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is new since a place, up to another one.
+
+    ``entries`` is None where they were more than was asked for; then they are only known of. All that the place has
+    seen is before ``written`` in the primary's log, in bytes; None on a standby.
+    """
+
+    place: Place
+    written: int | None
+    entries: Sequence[Entry] | None
+
+
+_MOMENT = """
+    SELECT extract(epoch FROM now())::bigint AS seconds, coalesce(gateway.history(), '') AS history,
+        pg_current_snapshot()::text AS seen,
+        (CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END - '0/0')::bigint AS written
+"""
+_NEW = f"""
+    SELECT s.*, l.position, l.topic, l.facts::text, extract(epoch FROM l.recorded_at)::bigint
+    FROM ({_MOMENT}) AS s
+    LEFT JOIN gateway.live_log AS l
+        ON l.xact >= pg_snapshot_xmin($1::text::pg_snapshot)::text::bigint
+        AND NOT pg_visible_in_snapshot(l.xact::text::xid8, $1::text::pg_snapshot)
+    ORDER BY l.position
+    LIMIT $2
+"""
+_BETWEEN = """
+    SELECT s.history, l.position, l.topic, l.facts::text, extract(epoch FROM l.recorded_at)::bigint
+    FROM (SELECT coalesce(gateway.history(), '') AS history) AS s
+    LEFT JOIN gateway.live_log AS l
+        ON l.topic = $1
+        AND l.xact >= pg_snapshot_xmin($2::text::pg_snapshot)::text::bigint
+        AND NOT pg_visible_in_snapshot(l.xact::text::xid8, $2::text::pg_snapshot)
+        AND pg_visible_in_snapshot(l.xact::text::xid8, $3::text::pg_snapshot)
+        AND l.position > $4
+    ORDER BY l.position
+    LIMIT $5
+"""
+_HIDES_ALERTS = f"SELECT row_security_active('{ALERTS_TABLE}')"
+_IS_PAST = """
+    SELECT pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())
+        OR coalesce(gateway.history(), '') <> $2
+"""
+_FIRST_OF_OTHERS = """
+    SELECT least(
+        pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+        (SELECT min(xact) FROM gateway.live_log WHERE timeline > $1)
+    )
+"""
+_STILL_THERE = "SELECT position, facts::text FROM gateway.live_log WHERE position = ANY ($1::bigint[])"
+
+_NEXT = "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+
+# An alert is new or changed if it is another row than at the last look: by its xmin, which costs nothing to compare,
+# and where that differs by its content: restoring a dump gives every row another one. The first look only remembers.
+# $1 is the oldest transaction that was not over at the last look, null for a look at every row: nothing that an older
+# one wrote is new. xmin has the lower 32 bits of a transaction's number. What was seen is looked up row by row, since
+# no planner can know how few rows are new.
+_OBSERVE = f"""
+    WITH first AS (SELECT NOT EXISTS (SELECT FROM gateway.alerts_seen) AS look),
+    rewritten AS (
+        SELECT a.id, a.xmin::text::bigint AS version, hashtextextended(a::text, 0) AS content,
+            s.content AS before, to_jsonb(a) AS whole
+        FROM {ALERTS_TABLE} AS a
+        LEFT JOIN LATERAL (
+            SELECT version, content FROM gateway.alerts_seen WHERE alert_id = a.id LIMIT 1
+        ) AS s ON true
+        WHERE ($1::bigint IS NULL OR ({_NEXT} - a.xmin::text::bigint) & 4294967295 <= {_NEXT} - $1)
+            AND s.version IS DISTINCT FROM a.xmin::text::bigint
+    ),
+    remembered AS (
+        INSERT INTO gateway.alerts_seen AS s (alert_id, version, content)
+        SELECT id, version, content FROM rewritten
+        UNION ALL SELECT '00000000-0000-0000-0000-000000000000', 0, 0 FROM first WHERE look
+        ON CONFLICT (alert_id) DO UPDATE SET version = excluded.version, content = excluded.content
+    ),
+    logged AS (
+        INSERT INTO gateway.live_log (topic, timeline, facts)
+        SELECT 'alerts', gateway.timeline(), jsonb_build_object(
+            'alert', id, 'change', CASE WHEN before IS NULL THEN 'RAISED' ELSE 'CHANGED' END,
+            'severity', whole -> 'severity', 'status', whole -> 'status', 'model', whole -> 'model_id'
+        )
+        FROM rewritten, first
+        WHERE NOT look AND content IS DISTINCT FROM before
+        ORDER BY whole ->> 'updated_at', id
+        RETURNING 1
+    )
+    SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+        (SELECT pg_notify('{CHANNEL}', 'log') FROM (SELECT FROM logged LIMIT 1) AS any_at_all)
+"""
+_PRUNE = """
+    DELETE FROM gateway.live_log
+    WHERE recorded_at < now() - make_interval(secs => $1)
+        OR xact >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint  -- of another server, whose dump this is
+"""
+_ONE_LOOKS = "SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway alerts'))"
+
+
+async def connect(connector: Connector, *, prepared_statements: bool = True) -> asyncpg.Connection:
+    """A connection of its own for listening, which no pool may hand to others.
+
+    Without ``prepared_statements`` there may be a pooler on the way, which takes no settings when it connects.
+
+    Raises:
+        OSError, asyncpg.PostgresError: The database cannot be reached.
+    """
+    name = {"application_name": f"{connector.target.application} live"}
+    settings = {**connector.target.settings, **session_settings(STATEMENT_SECONDS)}
+    if prepared_statements:
+        how: dict[str, Any] = {"statement_cache_size": 20, "server_settings": name | settings}
+    else:
+        how = {"statement_cache_size": 0, "server_settings": name}
+        how["connection_class"] = poolers.connection_class(settings, read_only=False)
+    return await connector(command_timeout=STATEMENT_SECONDS + 5.0, **how)
+
+
+async def now(connection: asyncpg.Connection) -> Reading:
+    """The place of this moment."""
+    row = await connection.fetchrow(_MOMENT)
+    return Reading(Place(*row[:3]), row[3], ())
+
+
+async def read_new(connection: asyncpg.Connection, since: str, most: int) -> Reading:
+    """All entries that a snapshot does not see, in order, and the place that sees them.
+
+    They mean something only where that is of the snapshot's history.
+    """
+    rows = await connection.fetch(_NEW, since, most + 1)
+    entries = [_entry(row[4:]) for row in rows if row[4] is not None]
+    return Reading(Place(*rows[0][:3]), rows[0][3], entries if len(entries) <= most else None)
+
+
+async def read_between(
+    connection: asyncpg.Connection, topic: str, history: str, seen: str, until: str, behind: int
+) -> Sequence[Entry] | None:
+    """The next ``PAGE`` entries at most, of those that ``until`` sees and ``seen`` does not, behind a position.
+
+    None if the database's history is another one.
+    """
+    rows = await connection.fetch(_BETWEEN, topic, seen, until, behind, PAGE)
+    return [_entry(row[1:]) for row in rows if row[1] is not None] if rows[0][0] == history else None
+
+
+async def is_past(connection: asyncpg.Connection, place: Place) -> bool:
+    """Whether a place may be one of this database's past; of one of another history that is not known.
+
+    Raises:
+        asyncpg.DataError: Its snapshots are none at all.
+    """
+    snapshots = [one for one in (place.seen, place.ahead) if one is not None]
+    return all([await connection.fetchval(_IS_PAST, one, place.history) for one in snapshots])
+
+
+async def carried_over(connection: asyncpg.Connection, place: Place, history: str) -> Place:
+    """The same place in a later history: what it has seen and is still there, it sees, and nothing of what came since.
+
+    The numbers of transactions that were lost are those of others now. Entries say in which timeline they were written,
+    so the first of a later one is where the old snapshot ends, unless an older transaction is still under way.
+    """
+    first: int = await connection.fetchval(_FIRST_OF_OTHERS, place.origin[1])
+    ahead = None if place.ahead is None else _cut(place.ahead, first)
+    return replace(place, history=history, seen=_cut(place.seen, first), ahead=ahead)
+
+
+def _cut(snapshot: str, end: int) -> str:
+    """A snapshot that sees nothing from a transaction on, and is the same before that."""
+    least, most, running = snapshot.split(":")
+    end = min(int(most), end)
+    still = [one for one in running.split(",") if one and int(one) < end]
+    return f"{min(int(least), end)}:{end}:{','.join(still)}"
+
+
+async def lost(connection: asyncpg.Connection, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Those of some entries that are not in the log, or are others there."""
+    rows = await connection.fetch(_STILL_THERE, [entry.position for entry in entries])
+    there = {position: orjson.loads(facts) for position, facts in rows}
+    return [entry for entry in entries if there.get(entry.position) != entry.facts]
+
+
+async def hides_alerts(connection: asyncpg.Connection) -> bool:
+    """Whether policies of the database may hide alerts from the role that looks for them."""
+    return bool(await connection.fetchval(_HIDES_ALERTS))
+
+
+async def observe_alerts(connection: asyncpg.Connection, since: int | None = None) -> int | None:
+    """Looks for alerts that are new or have changed since the last look, whoever wrote them, and logs them.
+
+    ``since`` is what an earlier look on this database returned; without it every alert is compared. The rows of the
+    table are read either way, no column or index being there that could tell which have changed. One gateway looks at a
+    time; the others are told by its notification.
+    """
+    async with connection.transaction(isolation="read_committed"):
+        if await connection.fetchval(_ONE_LOOKS):  # a statement of its own: the next one sees what the last look wrote
+            looked: int = await connection.fetchval(_OBSERVE, since)
+            return looked
+    return since
+
+
+async def prune(connection: asyncpg.Connection, hours: float) -> None:
+    """Removes entries that nobody can resume at any more."""
+    await connection.execute(_PRUNE, hours * 3600)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    position, topic, facts, seconds = row
+    return Entry(position, topic, orjson.loads(facts), seconds)

@@ -1,0 +1,136 @@
+"""The database role that a gateway serves with, and the least that it needs: said once, for every kind of database.
+
+It reads what the models map, writes what changes declare and nothing else, owns nothing and deletes nothing of the
+platform's. `e2i-gateway db role` prints this as SQL for the owner of a database to run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import db.models  # noqa: F401 - maps all entities
+from db.base.footprints import everything
+from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
+
+OWN_RIGHTS: dict[str, str] = {
+    "lifecycle_events": "SELECT, INSERT",
+    "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "service_tokens": "SELECT, UPDATE (last_used_at)",
+    "trusted_documents": "SELECT",
+    "live_log": "SELECT, INSERT, DELETE",
+    "alerts_seen": "SELECT, INSERT, UPDATE",
+}
+"""What the role may do with the gateway's own tables. Events never change; tokens and documents are the owner's."""
+
+_BOOKS = ("alembic_version", "built", "own_revisions")
+"""Tables by which a database says what built it."""
+
+
+def rights() -> dict[str, str]:
+    """What the role may do, by the names of tables and views as the models have them."""
+    changes = everything()
+    found = {}
+    for name, entity in entities().items():
+        table = table_of(entity)
+        if not is_own(table):
+            added = ", INSERT" if name in changes.added else ""
+            added += ", UPDATE" if name in changes.updated else ""
+            found[table.fullname] = f"SELECT{added}"
+    own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
+    return found | own | {f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}
+
+
+def grants(role: str) -> str:
+    """SQL that gives a role its rights, and takes from it what it may have beside them; re-runnable.
+
+    What a database lacks is passed over; run it again when it is there.
+    """
+    tables = ",\n".join(f"        ({_text(name)}, {_text(right)})" for name, right in rights().items())
+    added = ", ".join(_text(table_of(entities()[name]).fullname) for name in sorted(everything().added))
+    functions = ", ".join(map(_text, sorted(sql_functions())))
+    schemas = ", ".join(map(_text, _schemas()))
+    return f"""\
+DO $grants$
+DECLARE
+    who CONSTANT regrole := {_text(_identifier(role))}::regrole;
+    what record;
+BEGIN
+    FOR what IN SELECT nspname AS name FROM pg_namespace WHERE nspname IN ({schemas}) OR oid IN (
+        SELECT extnamespace FROM pg_extension WHERE extname = 'vector'
+    ) LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', what.name, who);
+    END LOOP;
+    FOR what IN SELECT c.oid::regclass AS name, v.rights, c.relowner FROM (VALUES
+{tables}
+    ) AS v (name, rights) JOIN pg_class AS c ON c.oid = to_regclass(v.name) LOOP
+        IF pg_has_role(who, what.relowner, 'MEMBER') THEN
+            RAISE EXCEPTION '% owns %, or is a member of its owner or a superuser: it is no role to serve with',
+                who, what.name;
+        END IF;
+        EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', what.name, who);
+        EXECUTE format('GRANT %s ON TABLE %s TO %s', what.rights, what.name, who);
+    END LOOP;
+    FOR what IN SELECT d.objid::regclass AS name FROM pg_depend AS d
+    JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+    WHERE d.classid = 'pg_class'::regclass AND d.refobjid IN (
+        SELECT to_regclass(name) FROM unnest(ARRAY[{added}]) AS name
+    ) LOOP
+        EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', what.name, who);
+    END LOOP;
+    FOR what IN SELECT p.oid::regprocedure AS name FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE p.prokind = 'f' AND n.nspname || '.' || p.proname IN ({functions}) LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', what.name, who);
+    END LOOP;
+END
+$grants$;
+"""
+
+
+def role_sql(role: str) -> str:
+    """A whole script for ``psql``: makes the role where it is missing, and gives it what it needs."""
+    name = _identifier(role)
+    return f"""\
+-- The role {name} for the E2I metadata gateway. Run it as the owner of the platform's tables, in their database:
+-- psql -v ON_ERROR_STOP=1 --single-transaction -f role.sql. Run it again after `e2i-gateway db attach` or `db migrate`.
+-- Then give it a password: \\password {name}
+
+DO $role$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {_text(role)}) THEN
+        CREATE ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT;
+    END IF;
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), {_text(role)});
+END
+$role$;
+
+{grants(role)}"""
+
+
+@cache
+def sql_functions() -> frozenset[str]:
+    """The names, with their schemas, of the functions of ``db/sql`` for the platform's tables."""
+    found = re.compile(r"^CREATE (?:OR REPLACE )?FUNCTION (\w+\.\w+)", re.MULTILINE)
+    files = sorted((Path(__file__).parents[1] / "sql").glob("g*.sql"))
+    return frozenset(name for file in files for name in found.findall(file.read_text(encoding="utf-8")))
+
+
+def _schemas() -> Sequence[str]:
+    def named() -> Iterator[str]:
+        yield "public"
+        for table in Entity.metadata.tables.values():
+            if table.schema:
+                yield table.schema
+
+    return list(dict.fromkeys(named()))
+
+
+def _identifier(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+def _text(words: str) -> str:
+    return "'" + words.replace("'", "''") + "'"

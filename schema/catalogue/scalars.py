@@ -1,0 +1,254 @@
+"""The scalars of the graph. Values come from the database in their wire form, so serialising passes them through."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import (
+    BooleanValueNode,
+    EnumValueNode,
+    FloatValueNode,
+    GraphQLError,
+    GraphQLFloat,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLNamedType,
+    GraphQLScalarType,
+    IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+    print_ast,
+)
+from graphql.pyutils import Undefined
+from strawberry.types.scalar import ScalarDefinition
+
+from schema.catalogue import exact_json
+from schema.catalogue.exact_json import Digits, shown
+
+UUID = NewType("UUID", str)
+DateTime = NewType("DateTime", str)
+Date = NewType("Date", str)
+JSON = NewType("JSON", object)
+BigInt = NewType("BigInt", int)
+Vector = NewType("Vector", object)
+
+
+def _parse_uuid(value: Any) -> str:
+    try:
+        return str(uuid.UUID(value))
+    except (ValueError, TypeError, AttributeError):
+        raise GraphQLError(f"{shown(value)} is not a UUID such as 123e4567-e89b-12d3-a456-426614174000.") from None
+
+
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]"
+    r"((?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _parse_datetime(value: Any) -> datetime:
+    """A moment in UTC: what Postgres can hold of RFC 3339 in these years, exactly, and nothing else."""
+    found = _RFC3339.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise GraphQLError(f"{shown(value)} is not an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z.")
+    day, time, fraction, zone = found.groups()
+    if time.endswith(":60"):
+        raise GraphQLError(f"{shown(value)} is within a leap second, which the database does not have.")
+    if fraction and fraction[6:].strip("0"):
+        raise GraphQLError(f"{shown(value)} is more exact than a microsecond, as which times are stored; round it.")
+    try:
+        read = datetime.fromisoformat(f"{day}T{time}.{fraction or '0':.6}{zone.upper()}")
+    except ValueError:
+        what = "its date, its time of day or its offset does not exist"
+        raise GraphQLError(f"{shown(value)} is no time: {what}.") from None
+    try:
+        return read.astimezone(UTC)
+    except OverflowError:
+        raise GraphQLError(f"{shown(value)} is outside the years 1 to 9999 in UTC.") from None
+
+
+def _parse_date(value: Any) -> date:
+    try:
+        if isinstance(value, str) and _ISO_DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise GraphQLError(f"{shown(value)} is not a date such as 2026-01-31.") from None
+
+
+def _parse_bigint(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise GraphQLError(f"{shown(value)} is not a 64-bit integer.")
+    return value
+
+
+_EXACT_INTEGERS = 2**53
+
+
+def _parse_float(value: Any) -> float:
+    """A number that a double can be near; the digits that a double cannot have are kept for columns that can."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise GraphQLError(f"{shown(value)} is not a number.")
+    if isinstance(value, int):
+        value = float(value) if -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS else Digits(str(value))
+    return _in_range(value)
+
+
+def _parse_int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**31) <= value < 2**31 or value % 1:
+        raise GraphQLError(f"{shown(value)} is not a 32-bit integer.")
+    return int(value)
+
+
+def _parse_id(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise GraphQLError(f"{shown(value)} is not an id, which is a text or an integer.")
+    return str(value)
+
+
+def _in_range(value: float) -> float:
+    if not math.isfinite(value):
+        raise GraphQLError(f"{exact_json.infinite(value)}.")
+    if value == 0 and isinstance(value, Digits) and re.match(r"[^eE]*[1-9]", value.text):
+        raise GraphQLError(f"the number {value.text[:40]} is out of range: they go down to about 4.9e-324.")
+    return value
+
+
+def _float_literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> float:
+    if not isinstance(node, FloatValueNode | IntValueNode):
+        raise GraphQLError(f"{print_ast(node)[:120]} is not a number.")
+    return _in_range(exact_json.number(node.value) if isinstance(node, FloatValueNode) else _whole(node.value))
+
+
+def _int_literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> int:
+    if not isinstance(node, IntValueNode):
+        raise GraphQLError(f"{print_ast(node)[:120]} is not a 32-bit integer.")
+    return _parse_int(exact_json.integer(node.value))
+
+
+def _id_literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> str:
+    if not isinstance(node, StringValueNode | IntValueNode):
+        raise GraphQLError(f"{print_ast(node)[:120]} is not an id, which is a text or an integer.")
+    return node.value
+
+
+def _whole(text: str) -> float:
+    return float(text) if len(text) < 16 else Digits(text)
+
+
+def _json_value(value: Any) -> Any:
+    if wrong := exact_json.infinite(value):
+        raise GraphQLError(f"{wrong}.")
+    return value
+
+
+def _json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:  # noqa: PLR0911 - one for each
+    """A literal as JSON. A variable that is not given is left out of an object, and null in a list."""
+    match node:
+        case IntValueNode():
+            return _json_value(exact_json.integer(node.value))
+        case FloatValueNode():
+            return _json_value(exact_json.number(node.value))
+        case StringValueNode() | BooleanValueNode() | EnumValueNode():
+            return node.value
+        case ListValueNode():
+            items = (_json_literal(item, variables) for item in node.values)
+            return [None if item is Undefined else item for item in items]
+        case ObjectValueNode():
+            fields = {field.name.value: _json_literal(field.value, variables) for field in node.fields}
+            return {name: value for name, value in fields.items() if value is not Undefined}
+        case VariableNode():
+            return (variables or {}).get(node.name.value, Undefined)
+        case _:
+            return None
+
+
+def _literal(parse: Callable[[Any], Any]) -> Callable[..., Any]:
+    """How a literal is read, by the function that reads the same as a variable."""
+    return lambda node, variables=None: parse(_json_literal(node, variables))
+
+
+def _scalar(name: str, description: str, parse: Callable[[Any], Any], url: str | None = None) -> ScalarDefinition:
+    return strawberry.scalar(
+        name=name, description=description, specified_by_url=url, parse_value=parse, parse_literal=_literal(parse)
+    )
+
+
+class _StandardScalar(GraphQLScalarType):
+    """A scalar of the specification that reads input in a way of ours; graphql-core reserves their names."""
+
+    reserved_types: Mapping[str, GraphQLNamedType] = {}
+
+
+def _standard(scalar: GraphQLScalarType, parse: Callable[[Any], Any], literal: Callable[..., Any]) -> ScalarDefinition:
+    own = _StandardScalar(
+        scalar.name,
+        scalar.coerce_output_value,
+        parse,
+        literal,
+        value_to_literal=scalar.value_to_literal,
+        description=scalar.description,
+    )
+    return ScalarDefinition(
+        scalar.name, scalar.description, None, own.serialize, own.parse_value, own.parse_literal,
+        origin=own, implementation=own,
+    )  # fmt: skip
+
+
+SCALARS: dict[object, Any] = {
+    UUID: _scalar(
+        "UUID",
+        "A UUID in its usual text form, lower case with hyphens.",
+        _parse_uuid,
+        "https://www.rfc-editor.org/rfc/rfc9562",
+    ),
+    DateTime: _scalar(
+        "DateTime",
+        "A moment, RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`. Arguments may have any offset, "
+        "and no more digits than a microsecond has; years are 1 to 9999 in UTC.",
+        _parse_datetime,
+        "https://www.rfc-editor.org/rfc/rfc3339",
+    ),
+    Date: _scalar("Date", "A calendar date, ISO 8601: `2026-01-31`.", _parse_date),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value, as it is stored (objects, lists, numbers with all their digits).",
+        parse_value=_json_value,
+        parse_literal=_json_literal,
+    ),
+    BigInt: _scalar("BigInt", "A 64-bit integer as a JSON number; JavaScript keeps 53 bits of it.", _parse_bigint),
+    Vector: strawberry.scalar(
+        name="Vector",
+        description="An embedding: a list of numbers, of a fixed length. Large; it is sent only where it is asked for.",
+    ),
+    float: _standard(GraphQLFloat, _parse_float, _float_literal),
+    int: _standard(GraphQLInt, _parse_int, _int_literal),
+    strawberry.ID: _standard(GraphQLID, _parse_id, _id_literal),
+}
+
+BY_NAME: dict[str, Any] = {
+    "UUID": UUID,
+    "DateTime": DateTime,
+    "Date": Date,
+    "JSON": JSON,
+    "BigInt": BigInt,
+    "Vector": Vector,
+    "ID": strawberry.ID,
+    "String": str,
+    "Int": int,
+    "Float": float,
+    "Boolean": bool,
+}
+"""The annotation of each scalar that `schema.catalogue.column_types` names."""

@@ -1,0 +1,440 @@
+"""Executor 2: a selection becomes one statement whose JSON Postgres writes.
+
+It reads the same catalogue, filters, orders and cursors as the loaders, and nests as the selection does. Every place
+of the query that leads to rows is a query of its own with two columns: ``j``, its JSON, and ``n``, the number of rows
+in it. A row's relations are such queries beside it:
+
+    SELECT json_agg(o$) AS j, count(*) + sum(l1.n) AS n
+    FROM page r                                                       -- the rows of this place, few columns
+    LEFT JOIN LATERAL (SELECT ... WHERE t.experiment_id = r.id) l1 ON true      -- one for each relation
+    CROSS JOIN LATERAL (SELECT r.name AS "name", l1.j AS "models") o$           -- the object, in the query's order
+
+Aliases of objects end in ``$``, which no response key has: a column goes before a row of the same name.
+
+What cannot be answered so is left to the loaders: by `NotCompilableError` when it is known beforehand, by a failure of
+the statement when the data say so (`Kind.json`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+from itertools import count
+from operator import itemgetter
+from typing import Any
+
+from db.engine.engine import NO_SETTINGS
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
+from schema.catalogue.records import Missing
+from schema.catalogue.selection import Selection, is_unsized, node_selections
+from schema.catalogue.value_sizes import Sizes
+from schema.errors import GatewayError
+from schema.execution.compiler.connections import ListPage, NearestPage, plain
+from schema.execution.compiler.statements import (
+    BEFORE,
+    EMPTY,
+    PART,
+    InlineBinds,
+    NotCompilableError,
+    Object,
+    Query,
+    Statement,
+    counted,
+)
+from schema.search.vector import Similarity, together
+from schema.sql import builder as sql
+from schema.sql import cursors
+from schema.sql.arguments import bound, given, parse_id, type_of
+from schema.sql.filters import few
+from schema.sql.indexes import Indexes
+from schema.sql.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
+from schema.sql.parameters import Place, Variables, applied, filled
+
+_PLACEHOLDER = re.compile(r"\$([0-9]+)")
+
+
+class Compiler:
+    """Compiles the roots of one operation; ``pins`` are what else of the variables the SQL depends on.
+
+    Read it from `statement`: a root is a row (`_one`), rows by their keys (`_keyed`) or a page (`ListPage`,
+    `NearestPage`); all of these ask `object` for the fields of their rows, which comes back here for each relation.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        missing: Missing,
+        variables: Variables,
+        indexes: Indexes,
+        sizes: Sizes,
+    ) -> None:
+        self.most = sizes.most
+        self.indexes = indexes
+        self._sizes = sizes
+        self.pins: dict[str, Place] = {}
+        self.bind = InlineBinds()
+        self.lists = Lists(catalogue, missing, indexes)
+        self.tells = False
+        """Whether the root that is being compiled says which of its lists are cut."""
+        self._lists: list[Selection] = []
+        self._settings: dict[str, str] = {}
+        self._catalogue = catalogue
+        self._missing = missing
+        self._variables = variables
+        self._numbers = count(1)
+        self._queries: dict[str, Query] = {}
+        self._telling: list[str] = []
+
+    def add(self, selection: Selection) -> bool:
+        """Compiles one root field, and says whether that could be done."""
+        before, lists = len(self.bind.values), len(self._lists)
+        try:
+            self.tells = self._may_cut(selection)
+            query = self._root(selection)
+        except (NotCompilableError, GatewayError):  # the loaders say which argument or field is wrong
+            del self.bind.values[before:], self._lists[lists:]
+            return False
+        self._queries[selection.key] = query
+        if self.tells:
+            self._telling.append(selection.key)
+        return True
+
+    def statement(self) -> Statement | None:
+        """The statement of the roots that were added, None where none was."""
+        if not self._queries:
+            return None
+        asked = Object()
+        columns = [
+            f"convert_to({asked.query(query, f'q{place}')}::text, 'UTF8')"
+            for place, query in enumerate(self._queries.values())
+        ]
+        if self._telling:
+            told = [cut for key, cut in zip(self._queries, asked.cuts, strict=True) if key in self._telling]
+            columns.append(f"concat({', '.join(told)})")
+        text = f"SELECT {', '.join(columns)}, 0{asked.below} FROM (SELECT) one{''.join(asked.beside)}"
+        return self._statement(text, tuple(self._queries))
+
+    def rows(self, type_: Type, selection: Selection, keys: Sequence[Sequence[str | None]]) -> Statement:
+        """The statement of the rows with these keys: for each that there is its place, its JSON and the rows in it.
+
+        Raises:
+            NotCompilableError: The loaders have to answer.
+        """
+        places = self.bind(list(range(1, len(keys) + 1)), "bigint[]")
+        arrays = [self.bind(list(column), "text[]") for column in zip(*keys, strict=True)]
+        self.tells = self._may_cut_below(type_, selection)
+        query = self._keyed(type_, selection, places, arrays)
+        told = "f.m, " if self.tells else ""
+        rows = counted(query, self.most) if query.size * len(keys) > self.most // PART else query
+        return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), {told}f.n FROM ({rows}) f", ())
+
+    def _statement(self, text: str, keys: tuple[str, ...]) -> Statement:
+        """With the values that are used as its parameters; the others are only looked at by each request."""
+        values = self.bind.values
+        text = text.replace(BEFORE, "")
+        used = {int(number): place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
+        text = _PLACEHOLDER.sub(lambda found: f"${used[int(found[1])]}", text)
+        return Statement(
+            text,
+            tuple(values[number - 1] for number in used),
+            keys,
+            tuple(value for number, value in enumerate(values, 1) if number not in used and isinstance(value, Place)),
+            self._settings or NO_SETTINGS,
+            tuple(one.path for one in self._lists),
+        )
+
+    # -- lists that are cut ----------------------------------------------------------------------------------------
+
+    def _may_cut(self, selection: Selection) -> bool:
+        """Whether a root leads to a list of which no size is asked for."""
+        root = self._catalogue.roots.get(selection.name)
+        if root is None:  # `node` and `nodes`
+            types = [self._catalogue.types.get(name) for name in selection.concrete_types()]
+            return any(type_ is not None and self._may_cut_below(type_, selection) for type_ in types)
+        type_ = self._catalogue[root.target]
+        return self._list_may_cut(type_, selection) if root.many else self._may_cut_below(type_, selection)
+
+    def _list_may_cut(self, type_: Type, connection: Selection) -> bool:
+        return is_unsized(connection) or any(self._may_cut_below(type_, one) for one in node_selections(connection))
+
+    def _may_cut_below(self, type_: Type, row: Selection) -> bool:
+        for child in row.on(type_.name).values():
+            if relation := type_.relations.get(child.name):
+                follow = self._list_may_cut if relation.many else self._may_cut_below
+                if follow(self._catalogue[relation.target], child):
+                    return True
+        return False
+
+    @property
+    def silent(self) -> str:
+        """The select item of a query in which no list is cut, where its root says which are."""
+        return ", NULL::text AS m" if self.tells else ""
+
+    def told(self, made: Object, *own: str) -> str:
+        """The select item that says which lists are cut in an object's queries, where its root does."""
+        return f", {made.told(*own)} AS m" if self.tells else ""
+
+    def cut(self, connection: Selection, condition: str) -> str:
+        """What a list says of itself where it is cut, as SQL."""
+        self._lists.append(connection)
+        return f"CASE WHEN {condition} THEN '{len(self._lists) - 1},' END"
+
+    # -- roots -----------------------------------------------------------------------------------------------------
+
+    def _root(self, selection: Selection) -> Query:
+        if selection.name == "node":
+            return self._node(selection)
+        if selection.name == "nodes":
+            return self._nodes(selection)
+        root = self._catalogue.roots.get(selection.name)
+        if root is None:
+            raise NotCompilableError(f"{selection.name} is resolved in Python")
+        if root.nearest:
+            return self._similar(root, selection)
+        type_ = self._catalogue[root.target]
+        if root.many:
+            if all(child.name == "__typename" for child in selection.fields.values()):
+                raise NotCompilableError("there is nothing to read")
+            return self._connection(type_, selection, ROOT_PAGE)
+        return self._one(type_, selection, self._named_row(type_, root, selection))
+
+    def _named_row(self, type_: Type, root: Root, selection: Selection) -> Callable[[Sequence[str]], str]:
+        """The row that the arguments of a root name."""
+        self.lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
+        asked = {name: value for name, value in selection.arguments.items() if value is not None}
+        if "id" in asked and len(asked) == 1:
+            return partial(self._row_by_id, type_, self._key("id", asked["id"], type_))
+        rows = type_.source(self._given(type_.arguments, selection))
+        where = self.lists.lookup(type_, root, asked, self.bind) if type_.is_node else []
+        return partial(self._first_row, type_, rows, where, ())
+
+    def _row_by_id(self, type_: Type, key: Sequence[str], select: Sequence[str]) -> str:
+        rows = type_.source({"keys": f"ARRAY[{key[0]}]"})
+        where = [sql.same_key(type_, column, value) for column, value in zip(type_.key, key, strict=True)]
+        return f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(where)} LIMIT 1"
+
+    def _first_row(
+        self, type_: Type, rows: str, where: Sequence[str], equal: Collection[str], select: Sequence[str]
+    ) -> str:
+        order = self.lists.order(type_, equal)
+        return sql.page(rows, select, sql.Page(order, 1), self.bind, where=where)
+
+    def _node(self, selection: Selection) -> Query:
+        value = selection.arguments["id"]
+        type_ = self._catalogue[self._pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
+        self.lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
+        return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
+
+    def _key(self, argument: str, value: Any, type_: Type) -> list[str]:
+        """Placeholders of the parts of a key."""
+        parts = applied(partial(parse_id, self._catalogue, argument, type_), value)
+        return [self.bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
+
+    def _nodes(self, selection: Selection) -> Query:
+        """Rows by ids of any types: a query per type, and each row in its place."""
+        values = selection.arguments["ids"]
+        self._pinned(values, len, "count")  # which the price depends on
+        names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
+        queries = [self._nodes_of(selection, values, name) for name in names]
+        if not queries:
+            return Query.of(f"SELECT {EMPTY} AS j, 0 AS n{self.silent}", 0)
+        length = self.bind(applied(lambda ids_: len(few_ids(ids_)), values), "int")
+        told = ", string_agg(f.m, '') AS m" if self.tells else ""
+        rows, size = " UNION ALL ".join(queries), MAX_IDS * max(query.size for query in queries)
+        if size > self.most // PART:
+            rows, size = counted(rows, self.most), min(size, self.most)
+        return Query.of(
+            f"SELECT coalesce(json_agg(f.j ORDER BY k.ord), {EMPTY}) AS j, coalesce(sum(f.n), 0)::int AS n{told} "
+            f"FROM generate_series(1, {length}) AS k(ord) LEFT JOIN ({rows}) f ON f.ord = k.ord",
+            size,
+        )
+
+    def _nodes_of(self, selection: Selection, values: Any, name: str) -> Query:
+        type_ = type_of(self._catalogue, "ids", f"{name}:")
+
+        def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
+            """The places and the keys of this type's ids."""
+            mine = [(place, id_) for place, id_ in enumerate(ids_, 1) if ids.type_of(id_) == name]
+            return [(place, parse_id(self._catalogue, "ids", type_, id_)) for place, id_ in mine]
+
+        keys = applied(own, values)
+        places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")
+        columns = applied(lambda found: list(zip(*(key for _, key in found), strict=True)), keys)
+        arrays = [
+            self.bind(applied(list, applied(itemgetter(place), columns)), "text[]") for place in range(len(type_.key))
+        ]
+        return self._keyed(type_, selection, places, arrays)
+
+    def _keyed(self, type_: Type, selection: Selection, places: str, arrays: Sequence[str]) -> Query:
+        """The rows with the keys whose parts stand in these arrays, each with its place."""
+        self.lists.refuse_missing(type_)
+        self._refuse_hidden(type_)
+        names = ", ".join(f"c{i}" for i in range(len(type_.key)))
+        on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key)]
+        rows = type_.source({"keys": arrays[0]})
+
+        def row(select: Sequence[str]) -> str:
+            found = f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(on)} LIMIT 1"
+            source = f"unnest({places}, {', '.join(arrays)}) AS k(ord, {names})"
+            return f"SELECT k.ord, t.* FROM {source} CROSS JOIN LATERAL ({found}) t"
+
+        return self._one(type_, selection, row, ordered=True)
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def _one(
+        self, type_: Type, selection: Selection, row: Callable[[Sequence[str]], str], *, ordered: bool = False
+    ) -> Query:
+        """The JSON of one row at most; ``row`` makes its query of the select items, with ``ord`` where ``ordered``."""
+        alias = self.alias("r")
+        made = self.object(type_, selection, alias)
+        columns = self.columns(type_, [selection])
+        names = ", ".join([*(["ord"] if ordered else []), *columns])
+        source = row([f"t.{column} AS f{place}" for place, column in enumerate(columns)])
+        ord_ = f"{alias}.ord, " if ordered else ""
+        return Query.of(
+            f"SELECT {ord_}{made.json('o$')} AS j, 1{made.below} AS n{self.told(made)} FROM ({source}) {alias}({names})"
+            f"{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) o$",
+            made.size,
+        )
+
+    def object(self, type_: Type, selection: Selection, row: str) -> Object:
+        """The fields selected of a row that goes by the alias ``row``."""
+        made = Object()
+        for key, child in selection.on(type_.name).items():
+            if child.name == "__typename":
+                made.add(key, f"'{type_.name}'")
+            elif leaf := type_.columns.get(child.name):
+                self.need(type_, leaf.columns)
+                made.add(key, leaf.json.replace("{row}", row), self._sizes.leaf(type_, leaf, key))
+            elif relation := type_.relations.get(child.name):
+                self.lists.refuse_missing(self._catalogue[relation.target], (type_.name, relation))
+                made.add(key, made.query(self._relation(relation, child, row), self.alias("l")))
+            elif field_ := type_.objects.get(child.name):
+                self.need(type_, field_.columns)
+                made.add(key, self._computed_object(field_, child, row))
+            else:
+                raise NotCompilableError(f"{type_.name}.{child.name} is resolved in Python")
+        return made
+
+    def _refuse_hidden(self, type_: Type) -> None:
+        if self._missing.conditions(type_, "t"):
+            raise NotCompilableError(f"some {type_.name} rows are not shown to this caller")
+
+    def need(self, type_: Type, columns: Iterable[str]) -> None:
+        if what := self._missing.first(type_, columns):
+            raise NotCompilableError(f"{what} is missing")
+
+    def columns(self, type_: Type, selections: Iterable[Selection]) -> list[str]:
+        """The table's columns that the fields of a row read; one at least, since a query needs one to be named."""
+        used: dict[str, None] = {}
+        for selection in selections:
+            for child in selection.on(type_.name).values():
+                if made := type_.columns.get(child.name) or type_.objects.get(child.name):
+                    used |= dict.fromkeys(made.columns)
+                elif relation := type_.relations.get(child.name):
+                    used |= dict.fromkeys(relation.join.local_columns)
+        return list(used) or list(type_.key[:1])
+
+    def _relation(self, relation: RelationField, selection: Selection, row: str) -> Query:
+        target = self._catalogue[relation.target]
+        on = relation.join.on(row, "t")
+        if relation.many:
+            return self._connection(target, selection, NESTED_PAGE, [on], relation.join.equal)
+        values = self._given(target.arguments, selection)
+        if relation.join.remote_columns == target.key:
+            values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
+        rows = target.source(values)
+        if relation.unique:  # no order is needed, and the limit keeps the rows around in theirs
+            return self._one(
+                target, selection, lambda select: f"SELECT {', '.join(select)} FROM {rows} t WHERE {on} LIMIT 1"
+            )
+        return self._one(target, selection, partial(self._first_row, target, rows, [on], relation.join.equal))
+
+    def _computed_object(self, field_: ObjectField, selection: Selection, row: str) -> str:
+        asked = {child.name for child in selection.fields.values()}
+        # without any the source would give a row for each of its rows, and one is wanted
+        leaves = [leaf for leaf in field_.leaves.values() if leaf.name in asked] or list(field_.leaves.values())[:1]
+        names = {leaf.name: f"s.f{place}" for place, leaf in enumerate(leaves)}
+        values = ", ".join(f"{leaf.json} AS f{place}" for place, leaf in enumerate(leaves))
+        source = fill(f"SELECT {values} {field_.source}", {"row": row, **self._given(field_.arguments, selection)})
+        made = plain(selection, names)
+        return f"(SELECT {made.json('o$')} FROM ({source}) s CROSS JOIN LATERAL ({made.select}) o$)"
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def _connection(
+        self,
+        type_: Type,
+        selection: Selection,
+        default: int,
+        on: Sequence[str] = (),
+        equal: Collection[str] = (),
+    ) -> Query:
+        """The page of a list, of all rows or of those that fulfil ``on`` and so have one value in the columns
+        ``equal``, and what belongs to it."""
+        arguments = self._sized(selection)
+        slice_ = self.lists.slice(type_, arguments, default, self._position, equal=equal)
+        self.lists.refuse_missing(type_)
+        return ListPage(self, type_, selection, slice_, on).query()
+
+    def _similar(self, root: Root, selection: Selection) -> Query:
+        """The page of a similarity search, which is read under settings of its own."""
+        similarity = Similarity(self._catalogue, root)
+        self.lists.refuse_missing(similarity.type)
+        self.need(similarity.type, [similarity.nearest.vector])
+        page = NearestPage(self, similarity, selection, self._sized(selection))
+        query = page.query()
+        self._settings = together(self._settings, page.settings)
+        return query
+
+    def filters(self, type_: Type, where: Any) -> list[str]:
+        """What the rows of a list must fulfil."""
+        self._pin_priced(where)
+        return self.lists.filters(type_, where, self.bind)
+
+    def _pin_priced(self, where: Any) -> None:
+        """Whether a pattern begins with plain text, and about how long a list is, are part of an operation's price."""
+        for name, value in where.items() if isinstance(where, dict) else ():
+            if name == "like":
+                self._pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
+            elif name == "in":
+                self._pinned(value, few, "size")
+            for below in value if isinstance(value, list) else [value]:
+                self._pin_priced(below)
+
+    def _sized(self, selection: Selection) -> dict[str, Any]:
+        """The arguments of a list with the size of its page, which the SQL depends on."""
+        arguments = dict(selection.arguments)
+        for name in ("first", "last"):
+            if arguments.get(name) is not None:
+                arguments[name] = self._pinned(arguments[name], lambda value: value, "value")
+        return arguments
+
+    def _position(self, argument: str, cursor: Any, type_: Type, order: Sequence[OrderTerm]) -> tuple[Any, ...]:
+        nulls = self._pinned(cursor, cursors.nulls, "nulls")
+        if len(nulls) != len(order):
+            raise NotCompilableError("the cursor is of another order")
+        values = applied(lambda text: cursors.decode(argument, text, type_, order), cursor)
+        if any(nulls):  # each request looks at the whole cursor, though no value of it may be needed
+            self.bind(values, "text")
+        return tuple(None if null else applied(itemgetter(place), values) for place, null in enumerate(nulls))
+
+    # -- common ----------------------------------------------------------------------------------------------------
+
+    def _given(self, arguments: Arguments, selection: Selection) -> dict[str, str]:
+        return bound(given(self._catalogue, arguments, selection.arguments), self.bind)
+
+    def alias(self, letter: str) -> str:
+        return f"{letter}{next(self._numbers)}"
+
+    def _pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any:
+        """What a function makes of a value now, as part of what the plan is good for."""
+        made = applied(function, value)
+        if isinstance(made, Place):
+            self.pins[f"{made.name} {what}"] = made
+        return filled(made, self._variables)

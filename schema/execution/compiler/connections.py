@@ -1,0 +1,373 @@
+"""The compiler's connections: the rows of a page as one query, and what the connection's fields make of them.
+
+    WITH p1 (id, name, o0) AS (SELECT ... ORDER BY ... LIMIT 11),               -- the page, and one row more
+         q1 AS (SELECT *, row_number() OVER () AS at_ FROM p1 LIMIT 10)         -- the page's rows and their places
+    SELECT row_to_json(c$) AS j, ... FROM (SELECT) one
+    LEFT JOIN LATERAL (SELECT json_agg(o$) AS j, ... FROM q1 r2 ...) l3 ON true          -- nodes, or edges
+    CROSS JOIN LATERAL (SELECT l3.j AS "nodes", (SELECT count(*) > 10 FROM p1) ...) c$   -- the connection
+
+Postgres folds a query that is used once into its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from schema.catalogue.catalogue import Type
+from schema.catalogue.selection import Selection, is_unsized, node_selections
+from schema.execution.compiler.statements import InlineBinds, NotCompilableError, Object, Query
+from schema.search.vector import Similarity
+from schema.sql import aggregates, cursors
+from schema.sql import builder as sql
+from schema.sql.arguments import bound
+from schema.sql.indexes import Indexes
+from schema.sql.lists import Lists, Slice
+
+CURSOR = 120
+"""Bytes of a cursor in an answer."""
+
+
+class RowCompiler(Protocol):
+    """What a page needs of the compiler that it is made for: names, values, and the fields of its rows."""
+
+    most: int
+    indexes: Indexes
+    bind: InlineBinds
+    lists: Lists
+    tells: bool
+
+    @property
+    def silent(self) -> str: ...
+    def told(self, made: Object, *own: str) -> str: ...
+    def cut(self, connection: Selection, condition: str) -> str: ...
+    def object(self, type_: Type, selection: Selection, row: str) -> Object: ...
+    def need(self, type_: Type, columns: Iterable[str]) -> None: ...
+    def columns(self, type_: Type, selections: Iterable[Selection]) -> list[str]: ...
+    def filters(self, type_: Type, where: Any) -> list[str]: ...
+    def alias(self, letter: str) -> str: ...
+
+
+class ConnectionPage:
+    """The page of one connection. What lists of all kinds have in common is here."""
+
+    _limit: int
+    _wants_rows: bool
+    """Whether any field reads the page's rows."""
+    _ends: bool
+    """Whether any field reads where the page ends: ``p`` has one row more than the page then, which ``q`` has not."""
+    _backward = False
+    """Whether the rows are read from their end."""
+    _shown = ""
+    """What the rows of ``p`` must fulfil to be on the page."""
+    _read = "0"
+    """Rows that are read for the connection beside those in it, as SQL."""
+
+    def __init__(self, compiler: RowCompiler, type_: Type, selection: Selection) -> None:
+        self._compiler = compiler
+        self._bind = compiler.bind
+        self._type = type_
+        self._selection = selection
+        self._p, self._q = compiler.alias("p"), compiler.alias("q")
+        self._asked = [child.name for child in selection.fields.values()]
+
+    def query(self) -> Query:
+        """The connection as JSON, and how many rows are in it."""
+        made = Object()
+        for key, child in self._selection.fields.items():
+            made.add(key, self._field(child, made))
+        told = self._compiler.told(made, *self._cut())
+        return Query.of(
+            f"{self._queries}SELECT {made.json('c$')} AS j, {self._read}{made.below} AS n{told} "
+            f"FROM (SELECT) one{''.join(made.beside)} CROSS JOIN LATERAL ({made.select}) c$",
+            made.size,
+        )
+
+    def _cut(self) -> list[str]:
+        """What the list says of itself where it is cut at a size that nobody has asked for."""
+        return [self._compiler.cut(self._selection, self._has_more)] if is_unsized(self._selection) else []
+
+    @property
+    def _has_more(self) -> str:
+        """Whether rows follow the page in the direction in which it is read, as SQL; where ``p`` has one row more."""
+        return f"(SELECT count(*) > {self._limit} FROM {self._p}{self._shown})"
+
+    def _check(self, values: Sequence[Any]) -> None:
+        """Has each request look at values that no query may need."""
+        for value in values:
+            self._bind(value, "text")
+
+    def _field(self, child: Selection, made: Object) -> str:
+        match child.name:
+            case "__typename":
+                return f"'{self._selection.type_name}'"
+            case "nodes":
+                return made.query(self._nodes(child), self._compiler.alias("l"))
+            case "edges":
+                return made.query(self._edges(child), self._compiler.alias("l"))
+            case "pageInfo":
+                return self._info(child)
+            case "totalCount":
+                return f"({self._total()})"
+            case _:
+                return self._own_field(child, made)
+
+    # -- what each kind of list says of itself ---------------------------------------------------------------------
+
+    def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
+        """The query of the rows with these columns of the table, and the names of what it has beside them."""
+        raise NotImplementedError
+
+    def _total(self) -> str:
+        """Counts the rows of the whole list."""
+        raise NotImplementedError
+
+    def _other_side(self) -> str:
+        """Whether rows lie on the cursor's other side, as SQL."""
+        raise NotImplementedError
+
+    def _beyond(self) -> str | None:
+        """Whether rows lie at the cursor that ends the page or behind it, as SQL; None where no cursor does."""
+        return None
+
+    def _cursor(self, row: str) -> str:
+        """The cursor of a row of the page, as SQL."""
+        raise NotImplementedError
+
+    def _own_field(self, child: Selection, made: Object) -> str:  # noqa: ARG002 - for kinds whose fields are queries
+        """A field that this kind of connection has alone."""
+        raise NotCompilableError(f"{self._selection.type_name}.{child.name} is resolved in Python")
+
+    def _edge_leaf(self, child: Selection, row: str) -> str:  # noqa: ARG002 - for kinds whose edges have leaves
+        """A field that its edges have beside ``node`` and ``cursor``."""
+        raise NotCompilableError(f"{child.name} of an edge is resolved in Python")
+
+    # -- the rows --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _queries(self) -> str:
+        if not self._wants_rows:
+            return ""
+        columns = self._compiler.columns(self._type, node_selections(self._selection))
+        rows, beside = self._page(columns)
+        queries = f"WITH {self._p} ({', '.join([*columns, *beside])}) AS ({rows})"
+        if self._ends:
+            first = f"SELECT *, row_number() OVER () AS at_ FROM {self._p}{self._shown} LIMIT {self._limit}"
+            queries += f", {self._q} AS ({first})"
+        return f"{queries} "
+
+    @property
+    def _source(self) -> str:
+        """The page's rows in the order of the answer."""
+        if self._backward:
+            return f"(SELECT * FROM {self._q} ORDER BY at_ DESC)"
+        return self._q if self._ends else self._p
+
+    def _nodes(self, selection: Selection) -> Query:
+        row = self._compiler.alias("r")
+        return self._list(self._compiler.object(self._type, selection, row), row)
+
+    def _edges(self, selection: Selection) -> Query:
+        row = self._compiler.alias("r")
+        made = Object()
+        for key, child in selection.fields.items():
+            match child.name:
+                case "__typename":
+                    made.add(key, f"'{selection.type_name}'")
+                case "cursor":
+                    made.add(key, self._cursor(row), len(key) + CURSOR)
+                case "node":
+                    node, alias = self._compiler.object(self._type, child, row), f"{self._compiler.alias('n')}$"
+                    made.beside += [*node.beside, f" CROSS JOIN LATERAL ({node.select}) {alias}"]
+                    made.counts += node.counts
+                    made.cuts += node.cuts
+                    made.counted += node.counted
+                    made.size += node.size
+                    made.add(key, node.json(alias))
+                case _:
+                    made.add(key, self._edge_leaf(child, row))
+        return self._list(made, row)
+
+    def _list(self, made: Object, row: str) -> Query:
+        most, tells = self._compiler.most, self._compiler.tells
+        return made.list(f"{self._source} {row}", self._limit, most, tells=tells)
+
+    def _info(self, selection: Selection) -> str:
+        """Where the page lies in its list, as JSON."""
+        more = self._has_more
+        if beyond := self._beyond():
+            more = f"({more} OR {beyond})"
+        first = f"(SELECT {self._cursor(self._q)} FROM {self._q} WHERE at_ = 1)"
+        last = f"(SELECT {self._cursor(self._q)} FROM {self._q} ORDER BY at_ DESC LIMIT 1)"
+        made = Object()
+        for key, child in selection.fields.items():
+            match child.name:
+                case "__typename":
+                    made.add(key, f"'{selection.type_name}'")
+                case "hasNextPage":
+                    made.add(key, self._other_side() if self._backward else more)
+                case "hasPreviousPage":
+                    made.add(key, more if self._backward else self._other_side())
+                case "startCursor":
+                    made.add(key, last if self._backward else first)
+                case "endCursor":
+                    made.add(key, first if self._backward else last)
+                case _:
+                    raise NotCompilableError(f"{selection.type_name}.{child.name} is resolved in Python")
+        return f"(SELECT {made.json('i$')} FROM ({made.select}) i$)"
+
+
+class ListPage(ConnectionPage):
+    """A page of a table's rows in an order, of all of them or of those that fulfil ``on``."""
+
+    def __init__(
+        self, compiler: RowCompiler, type_: Type, selection: Selection, slice_: Slice, on: Sequence[str] = ()
+    ) -> None:
+        super().__init__(compiler, type_, selection)
+        self._slice = slice_
+        self._limit = slice_.limit
+        self._backward = slice_.backward
+        self._ends = slice_.backward or "pageInfo" in self._asked or is_unsized(selection)
+        self._wants_rows = any(name in {"nodes", "edges", "pageInfo"} for name in self._asked)
+        self._rows = type_.source(bound(slice_.given, self._bind))
+        self._where = [*on, *compiler.filters(type_, slice_.where)]
+        if not self._wants_rows:
+            self._check([value for position in slice_.positions.values() for value in position])
+
+    def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
+        order = self._slice.order if self._wants_cursors() else ()
+        values = [*(f"t.{column}" for column in columns), *(f"{term.over('t')}::text" for term in order)]
+        select = [f"{value} AS f{place}" for place, value in enumerate(values)]
+        page = self._slice.page if self._ends else replace(self._slice.page, limit=self._slice.limit)
+        where = [*self._where, *self._slice.before_end(self._bind)]
+        rows = sql.page(self._rows, select, page, self._bind, where=where)
+        return rows, [f"o{place}" for place in range(len(order))]
+
+    def _wants_cursors(self) -> bool:
+        fields = [child for child in self._selection.fields.values() if child.name in {"edges", "pageInfo"}]
+        below = {one.name for child in fields for one in child.fields.values()}
+        return bool(below & {"cursor", "startCursor", "endCursor"})
+
+    def _total(self) -> str:
+        return sql.count(self._rows, where=self._where)
+
+    def _other_side(self) -> str:
+        found = self._slice.before_start(self._rows, self._bind, self._where)
+        return f"({found})" if found else "false"
+
+    def _beyond(self) -> str | None:
+        found = self._slice.behind_end(self._rows, self._bind, self._where)
+        return f"({found})" if found else None
+
+    def _cursor(self, row: str) -> str:
+        order = self._slice.order
+        start = sql.literal(cursors.start(self._type, order))
+        return cursors.sql(start, [f"{row}.o{place}" for place in range(len(order))])
+
+    def _own_field(self, child: Selection, made: Object) -> str:
+        if child.name == "aggregate":
+            return made.query(self._aggregate(child), self._compiler.alias("l"))
+        return super()._own_field(child, made)
+
+    def _aggregate(self, selection: Selection) -> Query:
+        """What all rows of the list come to, by groups; fails where these are too many."""
+        asked = aggregates.summary(self._type, selection)
+        for leaf, _ in (*asked.keys, *asked.measures):
+            self._compiler.need(self._type, leaf.columns)
+        groups = {leaf.name: f"s.a{place}" for place, (leaf, _) in enumerate(asked.keys)}
+        measures = {
+            (leaf.name, function): f"s.a{place}"
+            for place, (leaf, function) in enumerate(asked.measures, len(asked.keys) + 1)
+        }
+        made = Object()
+        for key, child in selection.fields.items():
+            if child.name == "__typename":
+                made.add(key, f"'{selection.type_name}'")
+            elif child.name == "count":
+                made.add(key, f"s.a{len(asked.keys)}")
+            else:
+                names = {
+                    one.name: groups.get(one.name, "NULL::text")
+                    if child.name == "group"
+                    else measures.get((child.name, one.name), "")
+                    for one in child.fields.values()
+                }
+                part = plain(child, names)
+                made.add(key, f"(SELECT {part.json('g$')} FROM ({part.select}) g$)")
+        statement = asked.statement(self._rows, self._where, self._bind, lambda kind, value: kind.json(value))
+        refused = f"('groups: ' || count(*))::integer > {aggregates.MAX_GROUPS}"
+        return Query.of(
+            f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
+            f"ELSE {made.listed} END AS j, count(*)::int AS n{self._compiler.silent} "
+            f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o$",
+            made.size * (aggregates.MAX_GROUPS if asked.keys else 1),
+        )
+
+
+class NearestPage(ConnectionPage):
+    """A page of the rows that are most similar to something."""
+
+    _ends = True
+
+    def __init__(
+        self, compiler: RowCompiler, similarity: Similarity, selection: Selection, arguments: dict[str, Any]
+    ) -> None:
+        super().__init__(compiler, similarity.type, selection)
+        self._similarity = similarity
+        self._search = search = similarity.search(arguments, compiler.indexes)
+        self._lists = compiler.lists
+        self._limit = search.limit
+        self._wants_rows = any(name not in {"totalCount", "__typename"} for name in self._asked)
+        if not self._wants_rows:
+            self._check([search.what, search.position, search.least])
+        least = "'-Infinity'" if search.least is None else similarity.least(search, self._bind)
+        self._shown = f" WHERE score >= {least}"
+        if search.like is not None:  # fails where there is nothing to be similar to, so that the loaders say why
+            refused = "('nothing is similar: ' || vectors)::integer"
+            liked = similarity.liked(search, self._bind)
+            self._read = f"(SELECT CASE WHEN vectors = 0 THEN {refused} ELSE 0 END FROM ({liked}) s)"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its page is read under; nothing where the index is not asked."""
+        return self._search.settings if self._wants_rows else {}
+
+    def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
+        select = [f"t.{column} AS f{place}" for place, column in enumerate(columns)]
+        rows = self._similarity.page(self._search, select, self._lists, self._bind)
+        return rows, ["score", "o0", "o1"]
+
+    def _total(self) -> str:
+        return self._similarity.total(self._search, self._lists, self._bind)
+
+    def _other_side(self) -> str:
+        return "false" if self._search.position is None else "true"
+
+    @cached_property
+    def _start(self) -> str:
+        return self._bind(self._similarity.cursor_start(self._search), "text")
+
+    def _cursor(self, row: str) -> str:
+        return cursors.sql(self._start, [f"{row}.o0", f"{row}.o1"])
+
+    def _edge_leaf(self, child: Selection, row: str) -> str:
+        return f"{row}.score" if child.name == "score" else super()._edge_leaf(child, row)
+
+    def _own_field(self, child: Selection, made: Object) -> str:
+        if child.name != "complete":
+            return super()._own_field(child, made)
+        if self._search.exact:
+            return "true"
+        left = self._similarity.left(self._search, self._lists, self._bind)
+        full = "true" if self._search.fills else "false"
+        return f"(SELECT CASE WHEN count(*) > {self._limit} THEN {full} ELSE count(*) = ({left}) END FROM {self._p})"
+
+
+def plain(selection: Selection, names: dict[str, str]) -> Object:
+    """An object whose fields are all known as SQL, by their names."""
+    made = Object()
+    for key, child in selection.fields.items():
+        made.add(key, f"'{selection.type_name}'" if child.name == "__typename" else names[child.name])
+    return made

@@ -1,0 +1,194 @@
+"""What compiled statements are made of: objects with the queries beside them, and what requests fill in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+from schema.sql import builder as sql
+from schema.sql.parameters import Place, Variables, filled
+
+MAX_NAME = 63
+"""Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
+MAX_PAIRS = 49
+"""Keys with values that one call of a function takes; it has a hundred arguments at most."""
+
+EMPTY = "'[]'::json"
+
+BEFORE = "/*before*/"
+"""Where a query that counts its bytes adds those of the queries that stand before it, as SQL."""
+SHORT = 20
+"""Bytes of a number or a short word, with what stands around it and its key."""
+PART = 50
+"""Lists that can have a part of an answer's bytes, one in so many, count them as they are built."""
+
+
+class NotCompilableError(Exception):
+    """A selection that the loaders have to answer; the message says why."""
+
+
+@dataclass
+class InlineBinds(sql.Binds):
+    """Binds what requests fill in, and writes out what a plan fixes: numbers and plain words, so that the plan of a
+    prepared statement knows limits, labels and flags."""
+
+    def __call__(self, value: Any, pg_type: str) -> str:
+        if isinstance(value, int):
+            return str(value)
+        if value is None:
+            return f"NULL::{pg_type}"
+        if isinstance(value, str) and value.replace("_", "").isalnum() and value.isascii():
+            return f"'{value}'::{pg_type}"
+        return super().__call__(value, pg_type)
+
+
+class Query(str):
+    """A query of JSON, and about how many bytes that can have at most."""
+
+    __slots__ = ("size",)
+    size: int
+
+    @classmethod
+    def of(cls, text: str, size: int) -> Query:
+        """A query of so many bytes."""
+        made = cls(text)
+        made.size = size
+        return made
+
+
+def counted(rows: str, most: int) -> str:
+    """The same rows, whose JSON is ``j``; the statement fails as soon as they have more bytes together.
+
+    It is run again by the loaders then, which say so.
+    """
+    sized = f"SELECT s$.*, sum(pg_column_size(s$.j)) OVER (ROWS UNBOUNDED PRECEDING) AS size FROM ({rows} OFFSET 0) s$"
+    over = "('bytes: ' || z$.size)::integer IS NULL"
+    return f"SELECT * FROM ({sized}) z$ WHERE CASE WHEN z$.size{BEFORE} > {most} THEN {over} ELSE true END"
+
+
+@dataclass
+class Object:
+    """A JSON object of an answer: SQL by response key, and the queries that stand beside the row."""
+
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    counts: list[str] = field(default_factory=list)
+    cuts: list[str] = field(default_factory=list)
+    """The columns in which these queries say which lists are cut, where they do."""
+    size: int = 0
+    """Bytes of its JSON, at most about."""
+    counted: list[str] = field(default_factory=list)
+    """The aliases of its queries that count their bytes."""
+
+    def add(self, key: str, expression: str, size: int | None = None) -> None:
+        """A field, of so many bytes with its key, or of a short value."""
+        self.fields.append((key, expression))
+        self.size += len(key) + SHORT if size is None else size
+
+    def query(self, query: Query, alias: str) -> str:
+        """Puts a query beside the row; returns its JSON."""
+        self.size += query.size
+        if BEFORE in query:
+            before = "".join(f" + coalesce(pg_column_size({one}.j), 0)" for one in self.counted)
+            query = Query(query.replace(BEFORE, before + BEFORE))
+            self.counted.append(alias)
+        self.beside.append(f" LEFT JOIN LATERAL ({query}) {alias} ON true")
+        self.counts.append(f"{alias}.n")
+        self.cuts.append(f"{alias}.m")
+        return f"{alias}.j"
+
+    @property
+    def select(self) -> str:
+        """The object as a row, to be written as JSON by `json`."""
+        if self._has_names:
+            return "SELECT " + ", ".join(f'{expression} AS "{key}"' for key, expression in self.fields)
+        values = ", ".join(f"{expression} AS f{place}" for place, (_, expression) in enumerate(self.fields))
+        return f"SELECT {self._written}::json AS j FROM (SELECT {values}) v$"
+
+    @property
+    def _has_names(self) -> bool:
+        """Whether all keys can be names of columns."""
+        return all(len(key) <= MAX_NAME for key, _ in self.fields)
+
+    @property
+    def _written(self) -> str:
+        """The text of the object, put together from its values, which are columns of ``v$``."""
+        pairs = [
+            f"""'{"," if place else "{"}"{key}":', coalesce(to_json(v$.f{place})::text, 'null')"""
+            for place, (key, _) in enumerate(self.fields)
+        ]
+        parts = [f"concat({', '.join(pairs[at : at + MAX_PAIRS])})" for at in range(0, len(pairs), MAX_PAIRS)]
+        return f"({' || '.join(parts)} || '}}')"
+
+    def json(self, alias: str) -> str:
+        """The JSON of the row that goes by an alias."""
+        return f"row_to_json({alias})" if self._has_names else f"{alias}.j"
+
+    @property
+    def below(self) -> str:
+        """How many rows its queries have read, as SQL: what is added to the count of its own."""
+        return "".join(f" + coalesce({one}, 0)" for one in self.counts)
+
+    @property
+    def listed(self) -> str:
+        """The JSON of a list of such objects, which go by the alias ``o$``."""
+        return f"coalesce(json_agg({'o$' if self._has_names else 'o$.j'}), {EMPTY})"
+
+    def list(self, source: str, limit: int, most: int, *, tells: bool) -> Query:
+        """The list of such objects, at most so many, which are made of the rows of a source one by one.
+
+        Where they can be large, they are counted as they come, so that the list ends with an error instead of growing
+        over ``most`` bytes.
+        """
+        size = limit * self.size
+        source = f"{source}{''.join(self.beside)} CROSS JOIN LATERAL ({self.select}) o$"
+        if size <= most // PART:
+            total = f"sum(1{self.below})" if self.counts else "count(*)"
+            told = f", string_agg({self.told()}, '') AS m" if tells else ""
+            return Query.of(f"SELECT {self.listed} AS j, coalesce({total}, 0)::int AS n{told} FROM {source}", size)
+        told, telling = (f", {self.told()} AS m", ", string_agg(w$.m, '') AS m") if tells else ("", "")
+        rows = f"SELECT {self.json('o$')} AS j, 1{self.below} AS n{told} FROM {source}"
+        total = f"coalesce(json_agg(w$.j), {EMPTY}) AS j, coalesce(sum(w$.n), 0)::int AS n{telling}"
+        return Query.of(f"SELECT {total} FROM ({counted(rows, most)}) w$", min(size, most))
+
+    def told(self, *own: str) -> str:
+        """What its queries say of lists that are cut, as SQL, with what is said of one of its own."""
+        return f"concat({', '.join([*own, *self.cuts])})" if own or self.cuts else "NULL::text"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A compiled statement: one row of a column of JSON bytes for each root, and the number of rows in them."""
+
+    sql: str
+    binds: tuple[Any, ...]
+    keys: tuple[str, ...]
+    """The response keys of the roots, in the order of the columns."""
+    checks: tuple[Place, ...]
+    """What no parameter needs, and may be wrong nevertheless: the cursor of a list of which only the length is read."""
+    settings: Mapping[str, str]
+    """Settings of the database under which it is planned and runs."""
+    lists: tuple[tuple[str, ...], ...] = ()
+    """The paths of lists of which no size is asked for, where there are any: a column before the number of rows tells
+    which of them are cut, by their places here."""
+
+    def cut(self, told: str | None) -> Counter[tuple[str, ...]]:
+        """How many lists are cut, by their paths."""
+        return Counter(self.lists[int(number)] for number in (told or "").split(",") if number)
+
+    @cached_property
+    def _readers(self) -> list[Callable[[Variables], Any]]:
+        return [bind.read if isinstance(bind, Place) else partial(filled, bind) for bind in self.binds]
+
+    def values(self, variables: Variables) -> list[Any]:
+        """The parameters for a request.
+
+        Raises:
+            GatewayError: An argument cannot be used.
+        """
+        for place in self.checks:
+            place.read(variables)
+        return [read(variables) for read in self._readers]

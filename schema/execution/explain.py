@@ -1,0 +1,137 @@
+"""Which lists of the graph no index of the connected database serves, by the word of its planner.
+
+Postgres is asked for the plans of the gateway's own statements, with sorts and scans of whole tables discouraged, so
+that it takes any index that could serve, however few rows there are today.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.attach import facts
+from db.attach.attach import Difference, Differences
+from db.attach.compare import unserved_lookup, unserved_order
+from db.base.vocabulary import entities, is_own
+from db.engine.engine import set_local
+from db.engine.errors import sqlstate
+from schema.catalogue.catalogue import catalogue
+from schema.catalogue.records import Missing
+from schema.sql import list_statements
+from schema.sql.indexes import Indexes
+from schema.sql.list_statements import ListStatement
+from schema.sql.lists import Lists
+
+Node = dict[str, Any]
+Key = tuple[str, tuple[str, ...]]
+"""A type and columns of its table."""
+
+_DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
+_TOLD_OTHERWISE = ("42", "3F", "22", "55", "HV")
+"""Classes of what `db.attach.attach` says in words of its own (no right to read; a column, table, schema, type or label that
+is missing or another), and of foreign tables that cannot be planned."""
+
+
+async def explain(connection: AsyncConnection, found: Differences) -> list[Difference]:
+    """The look-ups that read a whole table and the pages that all rows are sorted for, each with the index that would
+    serve it. Nothing is run; what cannot be planned, for want of a right or a column, is left out.
+
+    The connection must be in a transaction.
+    """
+    missing = Missing(found.missing_tables, found.missing_columns)
+    lists = Lists(catalogue(), missing, Indexes(await facts.read(connection)))
+    looked_up: dict[Key, list[str]] = {}
+    sorted_: dict[Key, list[ListStatement]] = {}
+    async with connection.begin_nested() as savepoint:
+        await set_local(connection, _DISCOURAGED)
+        for one in _statements(lists):
+            key = one.type.name, one.equal
+            if set(one.type.key) <= set(one.equal):  # its key's own index finds the one row
+                continue
+            if one.lookup and not _finds(await _plan(connection, one.lookup), one, lists):
+                looked_up.setdefault(key, []).append(one.field)
+            elif one.page and _sorts(await _plan(connection, one.page), one, lists):
+                sorted_.setdefault(key, []).append(one)
+        await savepoint.rollback()
+    known = entities()
+    notes = [unserved_lookup(known[name], columns, fields) for (name, columns), fields in looked_up.items()]
+    for (name, columns), found_ in sorted_.items():
+        rows = await _expected(connection, found_[0])
+        notes.append(unserved_order(known[name], columns, [one.field for one in found_], rows))
+    return notes
+
+
+def _statements(lists: Lists) -> Iterator[ListStatement]:
+    for type_ in list_statements.tables(lists):
+        if not is_own(type_.table):
+            yield list_statements.of_type(lists, type_)
+    for parent, relation in list_statements.relations(lists):
+        if not is_own(lists.catalogue[relation.target].table):
+            yield list_statements.of_relation(lists, parent, relation)
+
+
+async def _expected(connection: AsyncConnection, one: ListStatement) -> int:
+    """About how many rows Postgres expects a list to have for one parent."""
+    nodes = await _plan(connection, one.lookup) if one.lookup else ()
+    return max((round(scan["Plan Rows"]) for scan in _scans(nodes[0], one)), default=0) if nodes else 0
+
+
+async def _plan(connection: AsyncConnection, statement: tuple[str, Sequence[Any]]) -> list[Node]:
+    """The nodes of a statement's plan, outermost first; none where it cannot be planned."""
+    text, values = statement
+    try:
+        async with connection.begin_nested():
+            result = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {text}", tuple(values))
+            answer: Any = result.scalar_one()
+    except DBAPIError as error:
+        if not sqlstate(error).startswith(_TOLD_OTHERWISE):
+            raise
+        return []
+    (tree,) = json.loads(answer) if isinstance(answer, str) else answer
+    return list(_nodes(tree["Plan"]))
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for below in node.get("Plans", ()):
+        yield from _nodes(below)
+
+
+def _scans(node: Node, one: ListStatement) -> Iterator[Node]:
+    """The nodes that read the list's table, at or below a node."""
+    return (each for each in _nodes(node) if each.get("Relation Name") == one.type.table.name)
+
+
+def _uses(scan: Node, one: ListStatement, lists: Lists) -> bool:
+    """Whether an index finds the rows of one parent: a column that the index begins with is compared with it."""
+    for each in _nodes(scan):
+        first = lists.indexes.first_column(one.type, each.get("Index Name", ""))
+        if first in one.equal and re.search(rf"\b{first}\b", each.get("Index Cond", "")):
+            return True
+    return False
+
+
+def _finds(nodes: Sequence[Node], one: ListStatement, lists: Lists) -> bool:
+    """Whether a look-up reads no more than what it finds; so it seems of one that cannot be planned."""
+    return not nodes or all(_uses(scan, one, lists) for scan in _scans(nodes[0], one))
+
+
+def _sorts(nodes: Sequence[Node], one: ListStatement, lists: Lists) -> bool:
+    """Whether all rows of a list are sorted for its page, or rows of other parents are read to find it. Rows without a
+    value of the order's first term may be, which are read by themselves."""
+    order = one.type.ordered_by
+    sorts = [node for node in nodes if node["Node Type"] == "Sort"]
+    if any(not _reads_nulls(scan, order) for node in sorts for scan in _scans(node, one)):
+        return True
+    scans = _scans(nodes[0], one) if nodes and one.equal else ()
+    return any(not (_uses(scan, one, lists) or _reads_nulls(scan, order)) for scan in scans)
+
+
+def _reads_nulls(scan: Node, column: str | None) -> bool:
+    conditions = " ".join(f"{each.get('Index Cond', '')} {each.get('Filter', '')}" for each in _nodes(scan))
+    return bool(column) and f"{column} IS NULL" in conditions

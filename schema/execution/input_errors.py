@@ -1,0 +1,165 @@
+"""What is wrong with input: where it stands, and in the words of JSON and GraphQL, whatever language reads it.
+
+graphql-core tells quickly whether input is valid; what it says of a variable that is not quotes Python. What scalars
+say themselves is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from graphql import (
+    SKIP,
+    ArgumentNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
+    GraphQLNonNull,
+    ListValueNode,
+    ObjectValueNode,
+    ValueNode,
+    ValuesOfCorrectTypeRule,
+    VariableDefinitionNode,
+    VariableNode,
+)
+from graphql.pyutils import Undefined, did_you_mean, suggestion_list
+from graphql.utilities.validate_input_value import validate_input_literal
+
+from schema.adapters.graphql_core import GraphQLVariableSignature
+from schema.catalogue.exact_json import shown
+
+Path = Sequence[str | int]
+
+_NONE = "not to be None."
+
+
+def path_text(path: Path) -> str:
+    """``where.and[0].auc.gt``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+# -- variables ---------------------------------------------------------------------------------------------------------
+
+
+def of_variables(
+    signatures: Sequence[GraphQLVariableSignature],
+    nodes: Sequence[VariableDefinitionNode],
+    given: Mapping[str, Any],
+    most: int,
+    *,
+    hide: bool,
+) -> list[GraphQLError]:
+    """The first errors of variables as they were sent, empty where there are none; ``hide`` suggests no names."""
+    places = {node.variable.name.value: node for node in nodes}
+    errors: list[GraphQLError] = []
+    for signature in signatures:
+        name = signature.name
+        value = given.get(name, Undefined)
+        if value is Undefined and signature.default is not None:
+            continue
+        for path, message in _wrong(signature.type, value, (), hide):
+            if len(errors) == most:
+                return [*errors, GraphQLError("There are more errors in the variables than are told.")]
+            where = path_text((name, *path))
+            at = f" at {where}" if path else ""
+            said = f"Variable '${name}' has an invalid value{at}: {message}"
+            errors.append(GraphQLError(said, places[name], extensions={"argument": f"${where}"}))
+    return errors
+
+
+def _wrong(type_: GraphQLInputType, value: Any, path: Path, hide: bool) -> Iterator[tuple[Path, str]]:  # noqa: FBT001
+    if isinstance(type_, GraphQLNonNull):
+        if value is None or value is Undefined:
+            said = "is null" if value is None else "is missing"
+            yield path, f"it {said}, and the type '{type_}' needs a value."
+            return
+        type_ = type_.of_type
+    if value is None or value is Undefined:
+        return
+    if isinstance(type_, GraphQLList):
+        items = value if isinstance(value, list) else [value]
+        for place, item in enumerate(items):
+            yield from _wrong(type_.of_type, item, (*path, place) if isinstance(value, list) else path, hide)
+    elif isinstance(type_, GraphQLInputObjectType):
+        yield from _wrong_object(type_, value, path, hide)
+    elif message := _wrong_leaf(type_, value, hide):
+        yield path, message
+
+
+def _wrong_object(type_: GraphQLInputObjectType, value: Any, path: Path, hide: bool) -> Iterator[tuple[Path, str]]:  # noqa: FBT001
+    if not isinstance(value, dict):
+        yield path, f"{shown(value)} is not an object of the type '{type_}'."
+        return
+    for name, field in type_.fields.items():
+        if name in value or (isinstance(field.type, GraphQLNonNull) and field.default is None):
+            yield from _wrong(field.type, value.get(name, Undefined), (*path, name), hide)
+    for name in value:
+        if name not in type_.fields:
+            hint = "" if hide else did_you_mean(suggestion_list(name, list(type_.fields)))
+            yield path, f"the type '{type_}' has no field '{name}'.{hint}"
+
+
+def _wrong_leaf(type_: Any, value: Any, hide: bool) -> str | None:  # noqa: FBT001
+    if isinstance(type_, GraphQLEnumType):
+        if isinstance(value, str) and value in type_.values:
+            return None
+        hint = "" if hide else did_you_mean(suggestion_list(str(value), list(type_.values)))
+        return f"{shown(value)} is not a member of the enum '{type_}'.{hint}"
+    if type_.name in _STANDARD:
+        kind, words = _STANDARD[type_.name]
+        return None if isinstance(value, kind) else f"{shown(value)} is not {words}."
+    try:
+        type_.coerce_input_value(value)
+    except GraphQLError as error:
+        return error.message
+    return None
+
+
+_STANDARD = {"String": (str, "a text"), "Boolean": (bool, "true or false")}
+"""Scalars that graphql-core itself uses, and no schema can have its own of."""
+
+
+# -- literals ----------------------------------------------------------------------------------------------------------
+
+
+class PlacedValuesRule(ValuesOfCorrectTypeRule):
+    """graphql-core's rule, whose errors say where a value stands: its place in the text, and the argument's path."""
+
+    _owner = ""
+
+    def enter_argument(self, node: ArgumentNode, *_args: Any) -> None:
+        self._owner = node.name.value
+
+    def enter_variable_definition(self, node: VariableDefinitionNode, *_args: Any) -> None:
+        self._owner = f"${node.variable.name.value}"
+
+    def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> Any:
+        if input_type:
+
+            def on_error(error: GraphQLError, path: Path) -> None:
+                message = error.message
+                if message.endswith(_NONE):
+                    message = f"{message.removesuffix(_NONE)}not to be null."
+                places = error.nodes if error.locations else [_at(node, path)]
+                where = path_text((self._owner, *path))
+                self.report_error(GraphQLError(message, places, extensions={"argument": where}))
+
+            validate_input_literal(node, input_type, on_error, None, None, self.context.hide_suggestions)
+        return SKIP
+
+
+def _at(node: ValueNode, path: Path) -> ValueNode:
+    """The value at a path within another one; as near to it as there is one."""
+    for part in path:
+        match node:
+            case ListValueNode() if isinstance(part, int):
+                node = node.values[part]
+            case ObjectValueNode():
+                found = [field.value for field in node.fields if field.name.value == part]
+                node = found[0] if found else node
+            case VariableNode() | _:
+                return node
+    return node

@@ -1,0 +1,396 @@
+"""Plans: how an operation is answered, worked out once for all requests that ask the same in the same shape.
+
+The shape of the variables is what the SQL depends on: which are there, which are null, members of enums and flags, how
+long lists of objects are. Beyond it, a plan is good for what the compiler pinned: page sizes, the types of ids, the
+nulls of a cursor. Everything else of the variables is filled into the statement by each request.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    get_named_type,
+    is_input_object_type,
+    is_leaf_type,
+)
+from graphql.execution.values import VariableValues, get_variable_values
+from graphql.pyutils import Undefined
+
+from schema.adapters.graphql_core import GraphQLVariableSignature, VariableValueSource, get_variable_signature
+from schema.catalogue.catalogue import Catalogue
+from schema.catalogue.records import Missing
+from schema.catalogue.selection import Operation, Selection
+from schema.catalogue.value_sizes import Sizes
+from schema.errors import GatewayError
+from schema.execution import input_errors
+from schema.execution.compiler.compiler import Compiler
+from schema.execution.compiler.statements import NotCompilableError, Statement
+from schema.execution.time_slices import MANY, aside
+from schema.sql.indexes import Indexes
+from schema.sql.parameters import Place, Variables
+
+CAPACITY = 16_000_000
+"""Bytes that plans may take together, about. A document is counted with each of its plans."""
+TREE = 80
+"""Bytes that a plan's document, which it keeps, takes for each character of its text, if names are as long as most."""
+OVERHEAD = 8_000
+"""Bytes that a plan takes beside its document and its SQL."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one operation is answered: what one statement answers, and what the resolvers do."""
+
+    keys: tuple[str, ...]
+    statement: Statement | None
+    rest: Part | None
+    compiled: Part | None
+    """The fields that the statement answers, for the resolvers to run when it fails."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some root fields of an operation as an operation of their own."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+
+
+@dataclass(eq=False)
+class KnownOperation:
+    """One operation of a document, and what its plans have been found to depend on."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    types: Sequence[tuple[str, Any]]
+    """Variables with their input types."""
+    signatures: Sequence[GraphQLVariableSignature]
+    pins: dict[str, Place] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.kind = self.definition.operation.value
+        """query, mutation or subscription."""
+        self.name = self.definition.name.value if self.definition.name else None
+        text = self.document.loc
+        self.size = MANY if self.fragments or text is None else len(text.source.body)
+        """Characters of its text; where fragments make more of them, it is as large as any."""
+        self.coercions = [(one, _coercion(one.type)) for one in self.signatures]
+        """How each variable is coerced; None where it takes more than a function."""
+        self.objects = [(name, type_) for name, type_ in self.types if is_input_object_type(get_named_type(type_))]
+        """The variables that are objects of the schema's types, or lists of them."""
+        self._shaped = [(name, type_) for name, type_ in self.types if not _has_one_shape(type_)]
+
+    def size_with(self, values: VariableValues) -> int:
+        """Characters of its text, and as many as there are values in those of its variables that are objects; large
+        where others should have their turn meanwhile."""
+        return self.size + sum(_extent(values.coerced.get(name)) for name, _ in self.objects)
+
+    def key(self, variables: Variables, reads: Missing) -> Hashable:
+        """What a plan is kept by; ``reads`` says what the caller may read."""
+        shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self._shaped])
+        pins = tuple([(name, _pinned(place, variables)) for name, place in self.pins.items()]) if self.pins else ()
+        return id(self), reads, shape, pins
+
+
+def variable_values(
+    schema: GraphQLSchema,
+    known: KnownOperation,
+    given: Mapping[str, Any],
+    max_errors: int = 20,
+    *,
+    hide: bool = False,
+) -> VariableValues | list[GraphQLError]:
+    """The coerced variables, or what is wrong with them; plain values, which are most, take a short way.
+
+    ``hide`` leaves out what the schema has in place of what was sent.
+    """
+    sources: dict[str, VariableValueSource] = {}
+    coerced: dict[str, Any] = {}
+    for signature, coerce in known.coercions:
+        name = signature.name
+        value = given.get(name)
+        try:
+            made = coerce(value) if coerce and value is not None else Undefined
+        except Exception:  # noqa: BLE001 - what a scalar says of it, graphql-core tells where it is
+            made = Undefined
+        if made is Undefined:
+            return _slowly(schema, known, given, max_errors, hide=hide)
+        sources[name] = VariableValueSource(signature, value)
+        coerced[name] = made
+    return VariableValues(sources, coerced)
+
+
+def _slowly(
+    schema: GraphQLSchema, known: KnownOperation, given: Mapping[str, Any], max_errors: int, *, hide: bool
+) -> VariableValues | list[GraphQLError]:
+    nodes = known.definition.variable_definitions or ()
+    values = get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=hide)
+    if isinstance(values, VariableValues):
+        return values
+    try:
+        return input_errors.of_variables(known.signatures, nodes, given, max_errors, hide=hide) or values
+    except RecursionError:
+        return values
+
+
+def _coercion(type_: Any) -> Callable[[Any], Any] | None:
+    """How a scalar or a member of an enum is coerced, None for other types."""
+    named = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    coerce: Callable[[Any], Any] | None = named.coerce_input_value if is_leaf_type(named) else None
+    return coerce
+
+
+def _pinned(place: Place, variables: Variables) -> Any:
+    try:
+        return place.read(variables)
+    except (GatewayError, KeyError, IndexError, TypeError):
+        return None  # not there in this shape, or not usable, in which case the loaders say why
+
+
+@dataclass
+class Kept:
+    """A plan with the operation that it is for, which keeps its id, and its price while that is known."""
+
+    known: KnownOperation
+    plan: Plan
+    cost: int | None
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        text = self.known.document.loc
+        statement = self.plan.statement
+        return OVERHEAD + (TREE * len(text.source.body) if text else 0) + (len(statement.sql) if statement else 0)
+
+
+class Plans:
+    """The plans of a schema's operations: one for all callers who find the same missing."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        catalogue: Catalogue,
+        measure: Callable[[Operation, Missing], int],
+        indexes: Indexes,
+        sizes: Sizes,
+        *,
+        compiles: bool = True,
+    ) -> None:
+        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled."""
+        self.compiles = compiles
+        self._indexes = indexes
+        self._sizes = sizes
+        self.hits = self.misses = self.dropped = 0
+        self._schema = schema
+        self._catalogue = catalogue
+        self._measure = measure
+        self._size = 0
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def asked(
+        self,
+        document: DocumentNode,
+        definition: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+    ) -> KnownOperation:
+        """An operation, to be kept with its document."""
+        nodes = definition.variable_definitions or ()
+        found = [get_variable_signature(self._schema, node) for node in nodes]
+        signatures = [one for one in found if not isinstance(one, GraphQLError)]  # a valid document has no others
+        types = [(one.name, one.type) for one in signatures]
+        return KnownOperation(document, definition, fragments, types, signatures)
+
+    def kept(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int] | None:
+        """The plan for an operation with these variables, and its price, for a caller who finds this missing.
+
+        None where there is none, or where the price is to be worked out anew for a large operation.
+
+        Raises:
+            GraphQLError: A limit refuses the operation, or an argument cannot be read.
+        """
+        key = known.key(values.coerced, reads)
+        kept = self._kept.get(key)
+        if kept is None or (kept.cost is None and known.size_with(values) >= MANY):
+            return None
+        self._kept.move_to_end(key)
+        self.hits += 1
+        if kept.cost is None:
+            return kept.plan, self._priced(kept, self._cost(known, values, reads))
+        return kept.plan, kept.cost
+
+    async def made(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
+        """The same for one that is not kept: then it is. A large operation is worked on beside the event loop.
+
+        Raises:
+            GraphQLError: A limit refuses the operation, or an argument cannot be read.
+        """
+        size = known.size_with(values)
+        key = known.key(values.coerced, reads)
+        if kept := self._kept.get(key):
+            self._kept.move_to_end(key)
+            self.hits += 1
+            return kept.plan, self._priced(kept, await aside(size, self._cost, known, values, reads))
+        self.misses += 1
+        plan, pins, cost = await aside(size, self._make, known, values, reads)
+        known.pins |= pins
+        kept = Kept(known, plan, None)
+        self._keep(known.key(values.coerced, reads), kept)
+        return plan, self._priced(kept, cost)
+
+    def forget_prices(self) -> None:
+        """What operations cost has changed with the database."""
+        for kept in self._kept.values():
+            kept.cost = None
+
+    def _cost(self, known: KnownOperation, values: VariableValues, reads: Missing) -> int:
+        return self._measure(self._operation(known, values), reads)
+
+    def _priced(self, kept: Kept, cost: int) -> int:
+        """Keeps the price with a plan, unless it may depend on more of the variables than the plan does."""
+        if kept.plan.statement and not kept.plan.rest:
+            kept.cost = cost
+        return cost
+
+    def _operation(self, known: KnownOperation, values: VariableValues) -> Operation:
+        return Operation(self._schema, known.definition, known.fragments, values)
+
+    def _keep(self, key: Hashable, kept: Kept) -> None:
+        if before := self._kept.pop(key, None):  # planned at the same time
+            self._size -= before.size
+        self._kept[key] = kept
+        self._size += kept.size
+        while self._size > CAPACITY:
+            _, dropped = self._kept.popitem(last=False)
+            self._size -= dropped.size
+            self.dropped += 1
+
+    def _make(
+        self, known: KnownOperation, variables: VariableValues, reads: Missing
+    ) -> tuple[Plan, Mapping[str, Place], int]:
+        """A plan, what it depends on, and the price. Nothing that others see is changed."""
+        operation = self._operation(known, variables)
+        cost = self._measure(operation, reads)
+        roots = operation.root.fields
+        if not self.compiles or known.definition.operation is not OperationType.QUERY:
+            return Plan(tuple(roots), None, None, None), {}, cost
+        values = operation.variables
+        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, self._sizes)
+        opened = {
+            name: _opened(type_, name, values.coerced[name], itemgetter(name))
+            for name, type_ in known.types
+            if name in values.coerced
+        }
+        open_values = VariableValues(_Sources(values.sources), opened)
+        for selection in self._operation(known, open_values).root.fields.values():
+            compiler.add(selection)
+        statement = compiler.statement()
+        compiled = [roots[key] for key in statement.keys] if statement else []
+        rest = [selection for selection in roots.values() if not statement or selection.key not in statement.keys]
+        plan = Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled))
+        return plan, compiler.pins, cost
+
+
+def _part(known: KnownOperation, fields: Sequence[Selection]) -> Part | None:
+    """The fields as an operation of their own; its fragments stay."""
+    if not fields:
+        return None
+    whole = known.definition
+    definition = OperationDefinitionNode(
+        operation=whole.operation,
+        name=whole.name,
+        variable_definitions=whole.variable_definitions,
+        directives=whole.directives,
+        selection_set=SelectionSetNode(selections=tuple(node for one in fields for node in one.nodes)),
+        loc=whole.loc,
+    )
+    return Part(DocumentNode(definitions=(definition, *known.fragments.values())), definition)
+
+
+class _Sources(dict[str, Any]):
+    """The variables as they were sent, which only literals of JSON read: to compile one would fix what it holds."""
+
+    def get(self, _key: str, _default: Any = None) -> Any:
+        raise NotCompilableError("a variable stands in a JSON literal")
+
+
+# -- shapes of variables -----------------------------------------------------------------------------------------------
+
+
+def _has_one_shape(type_: Any) -> bool:
+    """Whether a statement depends on no value of the type: it is always there, and stands in one place."""
+    return isinstance(type_, GraphQLNonNull) and is_leaf_type(type_.of_type) and not _is_fixed(type_.of_type)
+
+
+def _shape(type_: Any, value: Any) -> Hashable:
+    """What of a value a statement depends on."""
+    if value is None:
+        return None
+    if isinstance(type_, GraphQLNonNull):
+        return _shape(type_.of_type, value)
+    if isinstance(type_, GraphQLList):
+        return tuple(_shape(type_.of_type, item) for item in value) if _is_object(type_.of_type) else True
+    if isinstance(type_, GraphQLInputObjectType):
+        return tuple((name, _shape(type_.fields[name].type, item)) for name, item in value.items())
+    return value if _is_fixed(type_) else True
+
+
+def _opened(type_: Any, name: str, value: Any, read: Callable[[Variables], Any]) -> Any:
+    """The value with places for all that a statement does not depend on."""
+    if isinstance(type_, GraphQLNonNull):
+        return _opened(type_.of_type, name, value, read)
+    if value is None or _is_fixed(type_):
+        return value
+    if isinstance(type_, GraphQLList) and _is_object(type_.of_type):
+        return [_opened(type_.of_type, f"{name}.{i}", item, _item(read, i)) for i, item in enumerate(value)]
+    if isinstance(type_, GraphQLInputObjectType):
+        return {
+            key: _opened(type_.fields[key].type, f"{name}.{key}", item, _item(read, key)) for key, item in value.items()
+        }
+    return Place(name, read)
+
+
+def _extent(value: Any) -> int:
+    """How many values a value has in it, as far as it matters."""
+    pending = [value]
+    for one in pending:
+        if isinstance(one, dict):
+            pending += one.values()
+        elif isinstance(one, list):
+            pending += one
+        if len(pending) > MANY:
+            break
+    return len(pending)
+
+
+def _item(read: Callable[[Variables], Any], key: Any) -> Callable[[Variables], Any]:
+    return lambda variables: read(variables)[key]
+
+
+def _is_object(type_: Any) -> bool:
+    return isinstance(type_.of_type if isinstance(type_, GraphQLNonNull) else type_, GraphQLInputObjectType)
+
+
+def _is_fixed(type_: Any) -> bool:
+    """Whether values are few, and make other statements: members of enums, and flags."""
+    return isinstance(type_, GraphQLEnumType) or type_ is GraphQLBoolean or getattr(type_, "name", "") == "Boolean"

@@ -1,0 +1,145 @@
+"""Similarity search as the graph has it: the root's arguments and its connection, and how the loaders answer it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import strawberry
+
+from schema.catalogue.catalogue import Catalogue, Root, camel
+from schema.catalogue.records import CUT, Record, key_name
+from schema.catalogue.selection import Selection, is_unsized, node_selections
+from schema.errors import bad_argument
+from schema.execution.loaders import Loaders, one_cut
+from schema.search.vector import Search, Similarity
+from schema.sql import builder as sql
+from schema.sql import cursors
+from schema.sql.lists import MAX_PAGE, ROOT_PAGE
+
+_VALUES = [key_name(name) for name in ("score", "distance", "key")]
+"""Where a record keeps what a page's statement says beside the row's own fields."""
+
+
+class SimilaritySearch(Similarity):
+    """A similarity search of a type: what its root takes, and what it answers by the loaders."""
+
+    def __init__(self, catalogue: Catalogue, root: Root) -> None:
+        super().__init__(catalogue, root)
+        self._root = root
+
+    async def resolve(self, loaders: Loaders, selection: Selection) -> Record:
+        """The connection of a page, nearest first.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+        """
+        search = self.search(selection.arguments, loaders.indexes)
+        loaders.lists.refuse_missing(self.type)
+        fields = {child.name for child in selection.fields.values()}
+        page = await self._page(loaders, selection, search) if fields - {"totalCount", "__typename"} else []
+        scanned = len(page)
+        if not scanned and search.like is not None:
+            await self._refuse_unlike(loaders, search)
+        score, *position = _VALUES
+        least = -math.inf if search.least is None else search.least
+        rows = [row for row in page if row[score] is not None and row[score] >= least]
+        more = len(rows) > search.limit
+        rows = rows[: search.limit]
+        start = str(self.cursor_start(search))
+        edges = [
+            {"node": row, "score": row[score], "cursor": cursors.encode(start, [row[name] for name in position])}
+            for row in rows
+        ]
+        return {
+            CUT: one_cut(selection) if more and is_unsized(selection) else None,
+            "nodes": rows,
+            "edges": edges,
+            "page_info": {
+                "has_next_page": more,
+                "has_previous_page": search.position is not None,
+                "start_cursor": edges[0]["cursor"] if edges else None,
+                "end_cursor": edges[-1]["cursor"] if edges else None,
+            },
+            "complete": search.exact
+            or "complete" not in fields
+            or (search.fills if scanned > search.limit else scanned == await self._number(loaders, self.left, search)),
+            "total_count": await self._number(loaders, self.total, search) if "totalCount" in fields else None,
+        }
+
+    async def _page(self, loaders: Loaders, selection: Selection, search: Search) -> list[Record]:
+        bind = sql.Binds()
+        shape = loaders.shape(self.type, node_selections(selection), bind)
+        statement = self.page(search, shape.select, loaders.lists, bind)
+        shape.names += _VALUES
+        return [
+            shape.record(row)
+            for row in await loaders.fetch(statement, bind, where=search.where, settings=search.settings)
+        ]
+
+    async def _number(self, loaders: Loaders, count: Any, search: Search) -> int:
+        bind = sql.Binds()
+        return int((await loaders.fetch(count(search, loaders.lists, bind), bind, where=search.where))[0][0])
+
+    async def _refuse_unlike(self, loaders: Loaders, search: Search) -> None:
+        """Raises if there is no such row, or none with a vector: nothing is similar to it."""
+        bind = sql.Binds()
+        ((rows, vectors),) = await loaders.fetch(self.liked(search, bind), bind)
+        if not rows:
+            raise bad_argument(self.like, f"there is no {self.type.name} {search.like}")
+        if not vectors:
+            raise bad_argument(
+                self.like,
+                f"{self.type.name} {search.like} has no {self.column.name}, or one of zeros alone, which points "
+                "nowhere; pass an `embedding`",
+            )
+
+    def arguments(self, where: Any) -> dict[str, Any]:
+        """The annotations of the root's arguments."""
+
+        def argument(name: str, type_: Any, doc: str) -> Any:
+            return Annotated[type_ | None, strawberry.argument(name=name, description=doc)]
+
+        taken = {
+            "embedding": argument(
+                "embedding", list[float], f"The vector to search by: exactly {self.length} numbers, not all zero."
+            ),
+            self.like: argument(self.like, strawberry.ID, "In place of `embedding`: search by this row's own vector."),
+            "first": argument("first", int, f"How many rows: 0 to {MAX_PAGE}, {ROOT_PAGE} unless said."),
+            "after": argument("after", str, "Read on behind this cursor of the same search."),
+            "minSimilarity": argument("minSimilarity", float, "Least cosine similarity (-1 to 1); any unless said."),
+            "where": argument("where", where, "Which rows; all of them unless said."),
+            "exact": argument(
+                "exact", bool, "Compare every vector in place of asking the index: slower, never cut short."
+            ),
+        }
+        flags = {camel(name): argument(camel(name), bool, doc) for name, (_, doc) in self.nearest.filters.items()}
+        return taken | flags
+
+    def connection(self, node: Any, page_info: Any) -> Any:
+        """The type that the root answers with."""
+        name = self._root.name[0].upper() + self._root.name[1:]
+        edge: Any = type(f"{name}Edge", (), {"__annotations__": {"score": float | None, "cursor": str, "node": node}})
+        edge.score = strawberry.field(description="Cosine similarity to what is searched for (-1 to 1, 1 is the same).")
+        edge.cursor = strawberry.field(description="Where the row stands in this search; pass it as `after`.")
+        edge.node = strawberry.field(description="The row.")
+        edge = strawberry.type(edge, description=f"A {self.type.name} with its similarity.")
+        fields = {
+            "nodes": (list[node], "The rows of this page, nearest first."),
+            "edges": (list[edge], "The rows of this page with their similarity and their cursors."),
+            "page_info": (page_info, "Where this page lies in the list."),
+            "total_count": (int, "How many rows the whole list has, by comparing every vector."),
+            "complete": (
+                bool,
+                (
+                    "Whether it is certain that the page has the nearest rows: every vector was compared, or all that "
+                    "match are on it. False on a full page: an index answered, and nearer rows may be missing (`db "
+                    "check` measures how many it finds); on a page that is not full: the index ended its search "
+                    "early, while more rows match. Ask again with `exact`. Costs a statement when a page is not full."
+                ),
+            ),
+        }
+        cls: Any = type(f"{name}Connection", (), {"__annotations__": {field: one[0] for field, one in fields.items()}})
+        for field, (_, doc) in fields.items():
+            setattr(cls, field, strawberry.field(description=doc))
+        return strawberry.type(cls, description=f"A page of {self.type.name} rows by similarity, nearest first.")

@@ -1,0 +1,345 @@
+"""The mapper: catalogue -> Strawberry types. Nothing here knows a table by name; exceptions live in `schema.fields`."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+from strawberry import UNSET
+from strawberry.schema_directive import Location
+
+from db.base.vocabulary import Argument, Labels
+from schema.catalogue.catalogue import (
+    ArgumentField,
+    Arguments,
+    Catalogue,
+    ColumnField,
+    ObjectField,
+    RelationField,
+    Root,
+    Type,
+)
+from schema.catalogue.column_types import Kind
+from schema.catalogue.records import Record, object_name
+from schema.catalogue.scalars import BY_NAME
+from schema.catalogue.selection import Operation, Selection
+from schema.execution.loaders import Loaders
+from schema.execution.similarity import SimilaritySearch
+from schema.graph.inputs import Inputs, group_argument, list_arguments
+from schema.sql.aggregates import AggregateTypes
+from schema.sql.lists import MAX_IDS, MAX_PAGE, NESTED_PAGE, ROOT_PAGE, few_ids
+
+
+class RequestContext:
+    """What resolvers read of a request: the operation as a tree, and the loaders. The gateway's context extends it."""
+
+    operation: Operation
+    loaders: Loaders
+
+
+Info = strawberry.Info[RequestContext, None]
+
+
+@strawberry.schema_directive(
+    locations=[Location.OBJECT], name="table", description="The table or view of the database behind a type."
+)
+class TableDirective:
+    name: str = strawberry.directive_field(name="name")
+
+
+@strawberry.interface(description="Anything with a global id: every row of every table and view.")
+class Node:
+    id: strawberry.ID = strawberry.field(description="Global id, readable: the type and the key, `Model:1f0e...`.")
+
+    @classmethod
+    def resolve_type(cls, record: Record, _info: object, _abstract: object) -> str:
+        """Records carry the name of their type."""
+        return str(record["__typename"])
+
+    @classmethod
+    def is_type_of(cls, _record: object, _info: object) -> bool:
+        """A relation's type is known; nobody needs to ask a record."""
+        return True
+
+
+@strawberry.type(description="Where a page lies in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether more rows follow.")
+    has_previous_page: bool = strawberry.field(description="Whether rows come before.")
+    start_cursor: str | None = strawberry.field(
+        description="Cursor of the first row; null when the page is empty. Pass it as `before`."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="Cursor of the last row; null when the page is empty. Pass it as `after`."
+    )
+
+
+Row = TypeVar("Row")
+
+
+@strawberry.type(description="A row of a connection and its cursor.")
+class Edge(Generic[Row]):
+    cursor: str = strawberry.field(description="Where the row stands in this order; pass it as `after` or `before`.")
+    node: Row = strawberry.field(description="The row.")
+
+
+@strawberry.type(description="A page of rows, in a stable order.")
+class Connection(Generic[Row]):
+    nodes: list[Row] = strawberry.field(description="The rows of this page.")
+    edges: list[Edge[Row]] = strawberry.field(description="The rows of this page with their cursors.")
+    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+    total_count: int = strawberry.field(
+        description="How many rows the whole list has. Costs a statement when selected."
+    )
+
+
+def read(source: Any, name: str) -> Any:
+    """How fields without a resolver read their source: records are dicts by GraphQL name."""
+    return source[name] if isinstance(source, dict) else getattr(source, name)
+
+
+def selection_of(info: Info) -> Selection:
+    """What the query asks for at the field that is being resolved."""
+    return info.context.operation.at(info.path)
+
+
+def page_arguments(default: int) -> dict[str, Any]:
+    """The arguments by which every connection is read page by page."""
+
+    def argument(type_: Any, description: str) -> Any:
+        return Annotated[type_ | None, strawberry.argument(description=description)]
+
+    return {
+        "first": argument(int, f"How many rows from the start: 0 to {MAX_PAGE}, {default} unless said."),
+        "after": argument(str, "Read on behind this cursor: `pageInfo.endCursor` of the page before."),
+        "last": argument(int, f"How many rows from the end: 0 to {MAX_PAGE}. Not together with `first`."),
+        "before": argument(str, "Only rows before this cursor: `pageInfo.startCursor` of the page behind."),
+    }
+
+
+Extras = Callable[["Types", Type], dict[str, Any]]
+"""The fields that a type has beside those of the catalogue, from `schema.fields`."""
+
+
+class Types:
+    """The Strawberry classes of every type of a catalogue."""
+
+    def __init__(self, catalogue: Catalogue, extras: Extras) -> None:
+        self.catalogue = catalogue
+        self._extras = extras
+        self.enums: dict[type[Labels], Any] = {}
+        self.nodes: dict[str, type] = {
+            type_.name: type(type_.name, (Node,) if type_.is_node else (), {}) for type_ in catalogue
+        }
+        self.inputs = Inputs(catalogue, self.enum)
+        self._aggregates = AggregateTypes(self.annotation)
+        self.connections: dict[str, Any] = {type_.name: self._connection(type_) for type_ in catalogue}
+        for type_ in catalogue:
+            self._define(type_)
+
+    def _define(self, type_: Type) -> None:
+        cls = self.nodes[type_.name]
+        annotations: dict[str, Any] = {}
+        for leaf in type_.columns.values():
+            annotations[leaf.name] = self._leaf_annotation(leaf)
+            setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+        for made in type_.objects.values():
+            setattr(cls, made.name, self._object(made))
+        for relation in type_.relations.values():
+            setattr(cls, relation.name, self._relation(relation))
+        for name, field in self._extras(self, type_).items():
+            setattr(cls, name, field)
+        cls.__annotations__ = annotations
+        strawberry.type(
+            cls,
+            name=type_.name,
+            description=type_.description,
+            directives=[] if type_.is_derived else [TableDirective(name=type_.sql_name)],
+        )
+
+    def _connection(self, type_: Type) -> Any:
+        """The connection type of a type's rows: a page of them, and what all of them come to."""
+        generic: Any = Connection
+        cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
+        aggregate: Any = self._aggregates.aggregate(type_)
+        arguments = {"groupBy": group_argument(self.inputs.group_by[type_.name])}
+        cls.aggregate = strawberry.field(
+            resolver=taking(arguments, list[aggregate] | None, _aggregate),
+            description="What all rows of the list come to, whatever the page: counts, sums, percentiles, by groups.",
+        )
+        return strawberry.type(cls, description=f"A page of {type_.name} rows, in a stable order.")
+
+    def _leaf_annotation(self, leaf: ColumnField) -> Any:
+        annotation = self.annotation(leaf.kind)
+        return annotation if leaf.required else annotation | None
+
+    def annotation(self, kind: Kind) -> Any:
+        """The annotation of a kind's values."""
+        scalar = self.enum(kind.labels) if kind.labels else BY_NAME[kind.graphql]
+        return list[scalar | None] if kind.is_list else scalar  # type: ignore[valid-type]
+
+    def enum(self, labels: type[Labels]) -> Any:
+        """The GraphQL enum of a Postgres enum; its members' values stay the labels."""
+        if labels not in self.enums:
+            members = {member.name: strawberry.enum_value(member.value, description=member.doc) for member in labels}
+            description = " ".join((labels.__doc__ or "").split())
+            cls: Any = enum.Enum(labels.__name__, members)  # type: ignore[misc]  # members come from the models
+            self.enums[labels] = strawberry.enum(cls, name=labels.__name__, description=description)
+        return self.enums[labels]
+
+    def _object(self, made: ObjectField) -> Any:
+        cls: Any = type(made.type_name, (), {})
+        for leaf in made.leaves.values():
+            setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+        cls.__annotations__ = {leaf.name: self.annotation(leaf.kind) | None for leaf in made.leaves.values()}
+        strawberry.type(cls, name=made.type_name, description=made.description)
+        resolver = taking(self.own_arguments(made.arguments), cls | None, _object)
+        return strawberry.field(resolver=resolver, name=made.name, description=made.description)
+
+    def own_arguments(self, arguments: Arguments) -> dict[str, Any]:
+        """The annotations of arguments that fill holes in SQL, by name."""
+        return {name: self._own_argument(one) for name, one in arguments.items()}
+
+    def _own_argument(self, field: ArgumentField) -> Any:
+        argument = field.argument
+        scalar = strawberry.ID if argument.of else self.annotation(field.kind)
+        taken: Any = scalar if argument.required else scalar | None
+        described = Annotated[taken, strawberry.argument(name=field.name, description=_bounds(argument))]
+        return described if argument.default is None else (described, argument.default)
+
+    def list_arguments(self, type_: Type, default: int) -> dict[str, Any]:
+        """The annotations of the arguments of a connection of these rows, by name."""
+        asked = list_arguments(self.inputs.where[type_.name], self.inputs.order[type_.name])
+        return self.own_arguments(type_.arguments) | page_arguments(default) | asked
+
+    def _relation(self, relation: RelationField) -> Any:
+        target = self.catalogue[relation.target]
+        if relation.many:
+            returns = self.connections[target.name] | None
+            resolver = taking(self.list_arguments(target, NESTED_PAGE), returns, _related_connection(relation))
+        else:
+            own = self.own_arguments(target.arguments)
+            resolver = taking(own, self.nodes[target.name] | None, _related_row(relation))
+        return strawberry.field(resolver=resolver, name=relation.name, description=relation.description)
+
+    def query(self, own: Mapping[str, Any]) -> type:
+        """The query type: the catalogue's roots, ``node`` and ``nodes``, and the fields of ``own``, by name."""
+        cls: Any = type("Query", (), {})
+        cls.node = strawberry.field(resolver=_node, description="Any row by its global id; null where there is none.")
+        cls.nodes = strawberry.field(
+            resolver=_nodes, description="Rows by their global ids, in that order, null where there is none."
+        )
+        for root in self.catalogue.roots.values():
+            setattr(cls, root.name, self._root(root))
+        for name, made in own.items():
+            setattr(cls, name, made)
+        query: type = strawberry.type(cls, name="Query", description="Everything that can be read.")
+        return query
+
+    def _root(self, root: Root) -> Any:
+        type_ = self.catalogue[root.target]
+        if root.nearest:
+            search = SimilaritySearch(self.catalogue, root)
+            connection = search.connection(self.nodes[type_.name], PageInfo)
+            taken = search.arguments(self.inputs.where[type_.name])
+            resolver = taking(taken, connection | None, _similar(search))
+        elif root.many:
+            returns = self.connections[type_.name] | None
+            resolver = taking(self.list_arguments(type_, ROOT_PAGE), returns, _root_connection(type_))
+        else:
+            resolver = taking(self._row_arguments(type_, root), self.nodes[type_.name] | None, _root_row(type_, root))
+        return strawberry.field(resolver=resolver, name=root.name, description=root.description)
+
+    def _row_arguments(self, type_: Type, root: Root) -> dict[str, Any]:
+        """The arguments that name one row: its id, or what else is unique."""
+        arguments = self.own_arguments(type_.arguments)
+        if not type_.is_node:
+            return arguments
+        if not root.lookups:
+            return {"id": Annotated[strawberry.ID, strawberry.argument(description=_ID)]}
+        arguments["id"] = Annotated[strawberry.ID | None, strawberry.argument(description=_ID)]
+        for one in root.lookups:
+            for name, column in one.items():
+                leaf = type_.leaf(column)
+                others = " and ".join(f"`{other}`" for other in one if other != name)
+                doc = f"In place of `id`{f', with {others}' if others else ''}: {leaf.description}"
+                scalar = self.annotation(leaf.kind)
+                arguments.setdefault(name, Annotated[scalar | None, strawberry.argument(name=name, description=doc)])
+        return arguments
+
+
+_ID = "Its global id, or the bare key."
+
+
+def _bounds(argument: Argument) -> str:
+    if argument.least is None or argument.most is None:
+        return argument.doc
+    return f"{argument.doc} {argument.least:g} to {argument.most:g}."
+
+
+async def _node(
+    info: Info,
+    id: Annotated[strawberry.ID, strawberry.argument(description="A global id, `Model:1f0e...`.")],  # noqa: A002
+) -> Node | None:
+    found = await info.context.loaders.nodes("id", [id], selection_of(info))
+    return found[0]  # type: ignore[return-value]  # records stand for nodes, and errors for what cannot be answered
+
+
+async def _nodes(
+    info: Info,
+    ids: Annotated[
+        list[strawberry.ID], strawberry.argument(description=f"Global ids of any types, at most {MAX_IDS}.")
+    ],
+) -> list[Node | None] | None:
+    return await info.context.loaders.nodes("ids", few_ids(ids), selection_of(info))  # type: ignore[return-value]  # records
+
+
+# Resolvers read their arguments from the selection, where the request's cost and the compiler read them too. Strawberry
+# reads them from a signature, which differs by the catalogue.
+
+
+def taking(arguments: dict[str, Any], returns: Any, resolve: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A resolver with these arguments, ``{name: annotation}`` or ``{name: (annotation, default)}``."""
+
+    def resolver(root: strawberry.Parent[Any], info: Info, **_arguments: Any) -> Any:
+        return resolve(root, info)
+
+    own = list(inspect.signature(resolver).parameters.values())[:2]
+    given = []
+    for name, asked in arguments.items():
+        annotation, default = asked if isinstance(asked, tuple) else (asked, UNSET)
+        given.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    resolver.__signature__ = inspect.Signature([*own, *given], return_annotation=returns)  # type: ignore[attr-defined]
+    return resolver
+
+
+def _related_connection(relation: RelationField) -> Callable[[Any, Info], Any]:
+    return lambda root, info: info.context.loaders.related_connection(root, relation, selection_of(info))
+
+
+def _related_row(relation: RelationField) -> Callable[[Any, Info], Any]:
+    return lambda root, info: info.context.loaders.related_row(root, relation, selection_of(info))
+
+
+def _root_connection(type_: Type) -> Callable[[Any, Info], Any]:
+    return lambda _root, info: info.context.loaders.root_connection(type_, selection_of(info))
+
+
+def _similar(search: SimilaritySearch) -> Callable[[Any, Info], Any]:
+    return lambda _root, info: search.resolve(info.context.loaders, selection_of(info))
+
+
+def _root_row(type_: Type, root: Root) -> Callable[[Any, Info], Any]:
+    return lambda _root, info: info.context.loaders.root_row(type_, root, selection_of(info))
+
+
+def _aggregate(root: Any, info: Info) -> Any:
+    return info.context.loaders.aggregate(root, selection_of(info))
+
+
+def _object(root: Any, info: Info) -> Any:
+    return root[object_name(selection_of(info))]

@@ -1,0 +1,136 @@
+"""Running a plan: one statement for what is compiled, resolvers for the rest beside it.
+
+When data or a missing object fails the statement, the resolvers answer its fields too and say exactly which one is
+wrong. What was given up, lost or refused for lack of resources is never tried twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from graphql.execution.values import VariableValues
+
+from db.engine.engine import ShortReader
+from db.engine.errors import NEVER_TWICE
+from schema.catalogue.selection import Operation
+from schema.errors import GatewayError
+from schema.execution.plans import KnownOperation, Part, Plan
+from schema.graph.types import RequestContext
+from schema.schema import Schema
+
+log = logging.getLogger("gateway.compiler")
+
+MakeContext = Callable[[Operation], RequestContext]
+
+
+@dataclass
+class Outcome:
+    """The answer to an operation: values by response key, where compiled ones are JSON already."""
+
+    data: Mapping[str, Any] | None
+    errors: list[GraphQLError] = field(default_factory=list)
+    compiled: int = 0
+    """How many root fields a compiled statement has answered."""
+    cut: Counter[tuple[str, ...]] | None = None
+    """How many lists were cut at a size that nobody has asked for, by their paths; None where no list could be."""
+    size: int = 0
+    """Bytes of these; of the whole answer, about, once it is there."""
+    fallback: str | None = None
+    """Why the resolvers had to answer what was compiled."""
+
+
+Resolve = Callable[[Part], Awaitable[Outcome]]
+
+
+class Execution:
+    """Runs plans; ``fallbacks`` counts why compiled statements were run again by the resolvers."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.fallbacks: Counter[str] = Counter()
+        self._schema = schema
+
+    def run(
+        self,
+        asked: KnownOperation,
+        plan: Plan,
+        given: dict[str, Any],
+        values: VariableValues,
+        reader: ShortReader,
+        context: MakeContext,
+    ) -> Coroutine[Any, Any, Outcome]:
+        """Answers an operation; ``given`` are its variables as they were sent, ``values`` as they are coerced."""
+        resolve = partial(self._resolve, asked, given, values, context)
+        if plan.statement is None:
+            return self._resolve(asked, given, values, context, plan.rest or Part(asked.document, asked.definition))
+        if plan.rest is None:
+            return self._compiled(plan, values, reader, resolve)
+        return self._both(plan, plan.rest, values, reader, resolve)
+
+    async def _resolve(
+        self, asked: KnownOperation, given: dict[str, Any], values: VariableValues, context: MakeContext, part: Part
+    ) -> Outcome:
+        operation = Operation(self._schema.graphql, part.definition, asked.fragments, values)
+        name = part.definition.name.value if part.definition.name else None
+        made = context(operation)
+        result = await self._schema.run(part.document, name, given, made)
+        loaders = made.loaders
+        return Outcome(result.data, result.errors or [], cut=loaders.cut, size=loaders.room.taken)
+
+    async def _both(
+        self, plan: Plan, part: Part, values: VariableValues, reader: ShortReader, resolve: Resolve
+    ) -> Outcome:
+        outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(part))
+        outcome.errors += rest.errors
+        outcome.size += rest.size
+        outcome.cut = (outcome.cut or Counter()) + (rest.cut or Counter())
+        both = {**(outcome.data or {}), **(rest.data or {})}
+        outcome.data = {key: both[key] for key in plan.keys}
+        return outcome
+
+    async def _compiled(self, plan: Plan, values: VariableValues, reader: ShortReader, resolve: Resolve) -> Outcome:
+        statement, part = plan.statement, plan.compiled
+        assert statement is not None and part is not None  # noqa: S101, PT018 - there is something compiled
+        try:
+            filled = statement.values(values.coerced)
+            row = await reader.fetch_one(statement.sql, filled, statement.settings)
+        except NEVER_TWICE as error:
+            return Outcome(dict.fromkeys(statement.keys), [self._of_field(error, key, part) for key in statement.keys])
+        except GatewayError as error:
+            reason = error.code
+        except Exception as error:  # noqa: BLE001 - whatever it is, the resolvers find out where it belongs
+            reason = type(error).__name__
+            log.warning("a compiled statement failed and is answered by the loaders: %s", error)
+        else:
+            reader.rows += row[-1]
+            data: dict[str, orjson.Fragment | None] = {}
+            size = 0
+            for key, answer in zip(statement.keys, row, strict=False):  # the rows come last
+                if answer is None:
+                    data[key] = None
+                else:
+                    data[key] = orjson.Fragment(answer)
+                    size += len(answer)
+            cut = statement.cut(row[-2]) if statement.lists else None
+            return Outcome(data, compiled=len(data), cut=cut, size=size)
+        self.fallbacks[reason] += 1
+        log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
+        outcome = await resolve(part)
+        outcome.fallback = reason
+        return outcome
+
+    def _of_field(self, error: Exception, key: str, part: Part) -> GraphQLError:
+        """The error as one of a root field."""
+        nodes = [
+            node
+            for node in part.definition.selection_set.selections
+            if (getattr(node, "alias", None) or getattr(node, "name", None)).value == key  # type: ignore[union-attr]
+        ]
+        return GraphQLError(str(error), nodes=nodes, path=[key], original_error=error)

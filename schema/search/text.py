@@ -1,0 +1,324 @@
+"""The statement of `search`: every searchable type's hits, scored and merged by Postgres, with nothing but plain SQL.
+
+A value is compared in lower case, composed, its separators as spaces; Postgres folds both sides. The words of the text
+must all be found, in any order, beside each other or in several of the row's values. Only where that finds less than a
+page, words of letters may differ by a typo; a regular expression of all words that one letter makes of another says so,
+so that no extension is needed. A text that is what a type is called finds its newest rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from string import punctuation
+from unicodedata import normalize
+
+from sqlalchemy import DateTime
+
+from schema.catalogue import ids
+from schema.catalogue.catalogue import OrderTerm, Type
+from schema.catalogue.column_types import kind_of
+from schema.sql.builder import Binds, order_by, same_key
+from schema.sql.builder import first as first_rows
+
+MAX_COMPARED = 20_000
+"""Rows of a type whose names are compared, the newest; of all types together less than an operation may cost."""
+
+_SEPARATORS = "-_/:.("
+_TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
+_SPECIAL = frozenset(punctuation)
+_FUZZY_LENGTHS = range(4, 33)
+_PREFIX_FROM = 5
+_TWICE_FROM = 8
+"""Letters from which a word may have a typo at all, go on in the value, and have a typo in each half."""
+
+
+NAMES = 2
+"""Names of a type: of one row and of many."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is searched for."""
+
+    raw: str
+
+    @cached_property
+    def lower(self) -> str:
+        return self.raw.lower()
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What spaces separate, each once, as values are compared: ``disc-risk`` is ``disc risk``."""
+        words = (word.translate(_TO_SPACES).strip() for word in self.raw.split())
+        return tuple({word.lower(): word for word in words if word}.values())
+
+    @cached_property
+    def patterns(self) -> list[str]:
+        """A regular expression for each word with a typo; empty where none can have one."""
+        words = dict.fromkeys(part for word in self.words for part in normalize("NFC", word.lower()).split())
+        if not any(_is_fuzzy(word) for word in words):
+            return []
+        patterns = (_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words)
+        return sorted(patterns, key=len)  # the quick ones first: few rows get to the slow ones
+
+
+def _is_fuzzy(word: str) -> bool:
+    """Only words of letters: a version or an identifier with a typo is another one."""
+    return word.isalpha() and len(word) in _FUZZY_LENGTHS
+
+
+def _literal(word: str) -> str:
+    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in word)
+
+
+def _with_typo(word: str) -> str:
+    """Matches the words that differ from this one by a letter (another, one more or less, two exchanged)."""
+    half = len(word) // 2
+    if len(word) < _TWICE_FROM:
+        return f" (?:{_one_typo(word)})" + ("" if len(word) >= _PREFIX_FROM else "(?: |$)")
+    # Letters that are exchanged where the halves meet are another letter in each of them.
+    return f" (?:{_one_typo(word[:half])})(?:{_one_typo(word[half:])})"
+
+
+def _one_typo(part: str) -> str:
+    places = range(len(part))
+    changed = [f"{part[:i]}[^ ]?{part[i + 1 :]}" for i in places]
+    added = [f"{part[:i]}[^ ]{part[i:]}" for i in (*places, len(part))]
+    exchanged = [part[: i - 1] + part[i] + part[i - 1] + part[i + 1 :] for i in places[1:]]
+    return "|".join(dict.fromkeys([*changed, *added, *exchanged]))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A type with what of it is searched: names by pattern, references by their exact value, the key.
+
+    ``order`` is its newest first; ``bounded`` says that it has too many rows to compare them all.
+    """
+
+    type: Type
+    names: tuple[str, ...]
+    references: tuple[str, ...]
+    order: tuple[OrderTerm, ...]
+    at: str
+    bounded: bool
+    state: str = "NULL::text"
+    label: str = "NULL::text"
+    owner: str = "NULL::text"
+    """SQL over ``t``: its state, what it is called, and the id of the row that it belongs to."""
+    where: str = ""
+    """SQL over ``t`` of the rows that are searched; all of them unless said."""
+    words: tuple[str, ...] = ()
+    """What the type is called, in lower case: its names first, then their ends, as in ``monitoring alerts``."""
+
+    @property
+    def head(self) -> str:
+        """What a hit says of a row ``t``, whatever was found in it."""
+        row_id = self.type.columns["id"].over("t")
+        return (
+            f"'{self.type.name}'::text AS type, {row_id} AS id, {self.at} AS at, {self.state} AS state, "
+            f"{self.label} AS label, {self.owner} AS owner"
+        )
+
+    @property
+    def table(self) -> str:
+        """The rows that may be found by whatever of them."""
+        name = self.type.sql_name
+        return f"(SELECT t.* FROM {name} t WHERE {self.where})" if self.where else name
+
+    @property
+    def rows(self) -> str:
+        """Those whose names are compared."""
+        table = self.table
+        if not self.bounded:
+            return table
+        return f"({first_rows(table, ['t.*'], self.order, limit=MAX_COMPARED)})"
+
+
+class SearchStatement:
+    """Puts the statement together; the values are binds, so that one text follows from the number of words."""
+
+    def __init__(self, text: Text, first: int) -> None:
+        self.bind = Binds()
+        self._text = text
+        self._limit = self.bind(first + 1, "bigint")
+
+    def build(self, searched: Sequence[Searched]) -> str:
+        """Rows of ``(type, id, field, value, score, at, state, owner)``, best first, one more than a page has.
+
+        Empty for no types.
+        """
+        exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one), *self._by_type(one))]
+        named = [one for one in searched if one.names]
+        if named:  # a bind that no part of the statement used would have no type
+            self._bind_words()
+        sure = [*exact, *([self._all_sure(named)] if named else [])]
+        if not sure:
+            return ""
+        ctes = (
+            "WITH sure AS MATERIALIZED (SELECT * FROM (SELECT DISTINCT ON (type, id) * FROM ("
+            f"{' UNION ALL '.join(sure)}) a ORDER BY type, id, score DESC) b ORDER BY {_ORDER} LIMIT {self._limit})"
+        )
+        found = "SELECT * FROM sure"
+        if named and self._typos:
+            found += f" UNION ALL {self._all_near(named)}"
+        hit = f"type, id, field, value, score, {_TIME.sql('h.at')}, state, owner"
+        return f"{ctes} SELECT {hit} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
+
+    def _bind_words(self) -> None:
+        text = self._text
+        whole = " ".join(text.raw.split()).translate(_TO_SPACES).strip()
+        self._raw, self._low = self.bind(text.raw, "text"), self._folded(text.raw)
+        self._prefix = self._folded(f" {_escaped(whole)}%")
+        self._inside = [self._folded(f"%{_escaped(word)}%") for word in text.words]
+        self._begins = [self._folded(f"% {_escaped(word)}%") for word in text.words]
+        self._typos = [self.bind(pattern, "text") for pattern in text.patterns]
+
+    def _folded(self, text: str) -> str:
+        """A text as values are compared, folded once for the whole statement."""
+        return f"(SELECT {_fold(self.bind(text, 'text'))})"
+
+    # -- exact -----------------------------------------------------------------------------------------------------
+
+    def _by_key(self, one: Searched) -> list[str]:
+        """The row whose id the text is, global or bare."""
+        try:
+            key = ids.decode(self._text.raw, one.type.name, one.type.key_kinds)
+        except ids.MalformedIdError:
+            return []
+        parts = [self.bind(part, "text") for part in key]
+        where = " AND ".join(same_key(one.type, column, part) for column, part in zip(one.type.key, parts, strict=True))
+        hit = f"'id' AS field, {one.type.columns['id'].over('t')} AS value, 1.0::float8 AS score"
+        return [f"SELECT {one.head}, {hit} FROM {one.table} t WHERE {where}"]
+
+    def _by_reference(self, one: Searched) -> list[str]:
+        arms = []
+        for column in one.references:
+            leaf = one.type.leaf(column)
+            if not ids.fits(self._text.raw, leaf.kind.name):
+                continue
+            value = self.bind(self._text.raw, f"text::{leaf.kind.pg_type}")
+            arms.append(
+                f"(SELECT {one.head}, '{leaf.name}' AS field, t.{column}::text AS value, 0.95::float8 AS score"
+                f" FROM {one.table} t WHERE t.{column} = {value}"
+                f" ORDER BY {order_by(one.order, 't')} LIMIT {self._limit})"
+            )
+        return arms
+
+    def _by_type(self, one: Searched) -> list[str]:
+        """The newest rows of a type that the text names: ``monitoring alerts``, or by their end, ``alerts``."""
+        name = " ".join(self._text.lower.translate(_TO_SPACES).split())
+        if name not in one.words:
+            return []
+        score = 0.45 if name in one.words[:NAMES] else 0.42
+        hit = f"'__typename' AS field, '{one.type.name}' AS value, {score}::float8 AS score"
+        newest = f"ORDER BY {order_by(one.order, 't')} LIMIT {self._limit}"
+        return [f"(SELECT {one.head}, {hit} FROM {one.table} t {newest})"]
+
+    # -- by name ---------------------------------------------------------------------------------------------------
+
+    def _named(self, one: Searched) -> str:
+        return f"SELECT {one.head}, {_values(one)} FROM {_rows(one)} WHERE {_all('w.n', 'LIKE', self._inside)}"
+
+    def _near(self, one: Searched) -> str:
+        """The best rows of a type with typos: those with most words as they are, then the shortest names."""
+        exact = _portion("w.n", "LIKE", self._inside)
+        share = _share(self._raw, f"coalesce(t.{one.names[0]}::text, w.n)")
+        score = _rounded(f"0.1 + 0.2 * {exact} + 0.9 * {share}")
+        newest = f'at DESC NULLS LAST, ({one.type.columns["id"].over("t")}) COLLATE "C"'
+        return (
+            f"(SELECT {one.head}, {_values(one)}, {score} AS score"
+            f" FROM {_rows(one)} WHERE (SELECT count(*) FROM sure) < {self._limit}"
+            f" AND {_all('w.n', '~', self._typos)} AND NOT ({_all('w.n', 'LIKE', self._inside)})"
+            f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
+        )
+
+    def _best_value(self, arms: Sequence[str], score: str) -> str:
+        """The rows of the arms, each with its best value: the one with the highest ``score``."""
+        best = (
+            f"SELECT v.field, v.value, {score} AS score FROM unnest(r.fields, r.texts) WITH ORDINALITY"
+            " AS v(field, value, place)"
+            f" CROSS JOIN LATERAL (SELECT f.low, {_spaced('f.low')} AS n FROM (SELECT {_fold('v.value')} AS low"
+            " OFFSET 0) f) w"
+            " WHERE v.value IS NOT NULL ORDER BY score DESC, v.place LIMIT 1"
+        )
+        return f"({' UNION ALL '.join(arms)}) r CROSS JOIN LATERAL ({best}) b"
+
+    def _all_sure(self, named: Sequence[Searched]) -> str:
+        score = _rounded(
+            f"CASE WHEN v.value = {self._raw} OR r.label = {self._raw} THEN 0.95"
+            f" WHEN w.low = {self._low} OR {_fold('r.label')} = {self._low} THEN 0.94"
+            f" WHEN w.n LIKE {self._prefix} THEN 0.8 + {_share(self._raw, 'v.value')}"
+            f" WHEN {_all('w.n', 'LIKE', self._begins)} THEN 0.65 + {_share(self._raw, 'v.value')}"
+            f" WHEN {_all('w.n', 'LIKE', self._inside)} THEN 0.5 + {_share(self._raw, 'v.value')}"
+            f" ELSE 0.4 + 0.09 * {_portion('w.n', 'LIKE', self._inside)} END"
+        )
+        rows = self._best_value([self._named(one) for one in named], score)
+        return f"SELECT {_HEAD}, b.field, b.value, b.score FROM {rows}"
+
+    def _all_near(self, named: Sequence[Searched]) -> str:
+        score = _portion("w.n", "~", self._typos)
+        rows = self._best_value([self._near(one) for one in named], score)
+        return f"SELECT {_HEAD}, b.field, b.value, r.score FROM {rows}"
+
+
+_HEAD = "r.type, r.id, r.at, r.state, r.label, r.owner"
+_TIME = kind_of(DateTime(timezone=True))
+_ORDER = 'score DESC, at DESC NULLS LAST, type COLLATE "C", id COLLATE "C"'
+
+
+def _rows(one: Searched) -> str:
+    """The rows ``t`` with their values as they are compared, ``w.n``; OFFSET 0 lets that be computed once a row."""
+    names = ", ".join(f"t.{column}" for column in one.names)
+    whole = f"(SELECT concat_ws(' ', {names}) AS x OFFSET 0) s"
+    return f"{one.rows} t CROSS JOIN LATERAL (SELECT {_spaced(_fold('s.x'))} AS n FROM {whole} OFFSET 0) w"
+
+
+def _values(one: Searched) -> str:
+    fields = ", ".join(f"'{one.type.leaf(column).name}'" for column in one.names)
+    values = ", ".join(f"t.{column}::text" for column in one.names)
+    return f"ARRAY[{fields}] AS fields, ARRAY[{values}] AS texts"
+
+
+def _rounded(score: str) -> str:
+    """As it is answered, so that what looks equal is ordered as equal."""
+    return f"round(({score})::numeric, 4)::float8"
+
+
+def _share(text: str, value: str) -> str:
+    """How much of a value the text is, 0 to 0.1: a shorter value is a closer one."""
+    return f"0.1 * least(1.0, length({text})::float8 / greatest(length({value}), 1))"
+
+
+def _all(text: str, operator: str, patterns: Sequence[str]) -> str:
+    return " AND ".join(f"{text} {operator} {pattern}" for pattern in patterns)
+
+
+def _portion(text: str, operator: str, patterns: Sequence[str]) -> str:
+    """The share of the patterns that a text fits."""
+    found = " + ".join(f"({text} {operator} {pattern})::int" for pattern in patterns)
+    return f"({found})::float8 / {len(patterns)}"
+
+
+_FOLDED = {"\u00df": "ss", "\u03c2": "\u03c3", "\u0307": ""}
+"""What lower case leaves apart: sharp s, the sigma at the end of a word, and the dot that a dotted I may leave."""
+
+
+def _fold(value: str) -> str:
+    """A value without regard to case and composition; most are plain, and need no more than lower case."""
+    folded = f"lower(normalize({value}, NFC))"
+    for letter, plain in _FOLDED.items():
+        folded = f"replace({folded}, '{letter}', '{plain}')"
+    return f"CASE WHEN octet_length({value}) = length({value}) THEN lower({value}) ELSE {folded} END"
+
+
+def _spaced(value: str) -> str:
+    """A folded value with spaces for separators; ``translate()`` would take ten times as long."""
+    for separator in _SEPARATORS:
+        value = f"replace({value}, '{separator}', ' ')"
+    return f"(' ' || {value})"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

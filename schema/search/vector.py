@@ -1,0 +1,254 @@
+"""Similarity as both executors search by it: what the arguments mean, and the SQL that follows from them.
+
+The rows whose vectors are nearest to a given one come by pgvector's HNSW or IVFFlat index. Both answer approximately,
+and their scans can end before a page is full. Without an index that scans on (pgvector before 0.8), or where `exact` is
+asked for, every vector is compared. How the index searches is a matter of settings, which hold for the statement alone.
+
+Only the direction of a vector counts. pgvector multiplies 32-bit numbers, which lose very short and very long vectors,
+so that they are brought to the length 1 first; vectors of zeros point nowhere and are in no list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from db.attach.vector_indexes import VectorIndex
+from schema.catalogue.catalogue import Catalogue, OrderTerm, Root, Type, camel
+from schema.errors import bad_argument
+from schema.sql import builder as sql
+from schema.sql import cursors
+from schema.sql.arguments import parse_id
+from schema.sql.indexes import Indexes
+from schema.sql.lists import MAX_PAGE, ROOT_PAGE, Lists
+from schema.sql.parameters import Place, applied
+
+
+@dataclass(frozen=True)
+class Search:
+    """The arguments of a similarity search, checked; what comes from variables may be a place.
+
+    ``vector`` is the text of one, or None for that of ``like``, the key of a row; ``what`` tells searches apart.
+    """
+
+    limit: int
+    vector: str | Place | None
+    like: str | Place | None
+    what: str | Place
+    least: float | Place | None
+    flags: tuple[str, ...]
+    position: Any
+    """The texts of the distance and the key at the cursor, None without one."""
+    where: Mapping[str, Any] | None
+    index: VectorIndex | None
+    """The index that is asked; None where every vector is compared."""
+    normalizes: bool
+    """Whether the database brings vectors to the length 1."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether every vector is compared."""
+        return self.index is None
+
+    @property
+    def fills(self) -> bool:
+        """Whether a full page is certain to have the nearest rows: every vector was compared with. An index that is
+        asked knows no more than what it has come by, an HNSW index along its graph, an IVFFlat index in some lists."""
+        return self.index is None or self.index.reads_all
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its page is read under."""
+        return {} if self.index is None else self.index.settings(self.limit)
+
+
+def together(these: Mapping[str, str], those: Mapping[str, str]) -> dict[str, str]:
+    """The settings of two searches in one statement: the larger numbers."""
+    both = {**these, **those}
+    return {name: max(these.get(name, ""), value, key=_size) for name, value in both.items()}
+
+
+def _size(value: str) -> tuple[float, str]:
+    return (float(value), "") if value.replace(".", "").isdigit() else (-1.0, value)
+
+
+class Similarity:
+    """A root that lists the rows of a type by similarity: its arguments, and the SQL of its rows ``t``."""
+
+    def __init__(self, catalogue: Catalogue, root: Root) -> None:
+        assert root.nearest is not None  # noqa: S101 - the root of a similarity search
+        self.type: Type = catalogue[root.target]
+        self.nearest = root.nearest
+        self.column = self.type.leaf(self.nearest.vector)
+        self.length = int(self.type.table.c[self.nearest.vector].type.dim)  # type: ignore[attr-defined]  # a Vector
+        self.like = camel(self.nearest.like)
+        self._catalogue = catalogue
+
+    # -- arguments -------------------------------------------------------------------------------------------------
+
+    def search(self, arguments: Mapping[str, Any], indexes: Indexes) -> Search:
+        """Checks the arguments.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+        """
+        embedding, like = arguments.get("embedding"), arguments.get(self.like)
+        if (embedding is None) == (like is None):
+            given = "both were given" if embedding is not None else "neither was given"
+            raise bad_argument("embedding", f"pass `embedding` or `{self.like}`: {given}")
+        first, least, after = arguments.get("first"), arguments.get("minSimilarity"), arguments.get("after")
+        limit = ROOT_PAGE if first is None else first
+        if not 0 <= limit <= MAX_PAGE:
+            raise bad_argument("first", f"{limit} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
+        vector = None if embedding is None else applied(self._vector, embedding)
+        key = None if like is None else applied(self._key, like)
+        what = applied(_digest, key if vector is None else vector)
+        return Search(
+            limit,
+            vector,
+            key,
+            what,
+            None if least is None else applied(_least, least),
+            tuple(flag for flag in self.nearest.filters if arguments.get(camel(flag))),
+            None if after is None else applied(self._position, [after, what]),
+            arguments.get("where"),
+            None if arguments.get("exact") else indexes.nearest(self.type, self.nearest.vector),
+            indexes.normalizes,
+        )
+
+    def _vector(self, embedding: Sequence[Any]) -> str:
+        if len(embedding) != self.length:
+            raise bad_argument("embedding", f"has {len(embedding)} numbers; {self.column.name} has {self.length}")
+        for place, value in enumerate(embedding):
+            if value is None or not abs(value) < 3.4e38:
+                raise bad_argument(f"embedding[{place}]", f"{value} is not a 32-bit floating point number")
+        longest = max(map(abs, embedding))
+        if not longest:
+            raise bad_argument("embedding", "is all zeros, which point nowhere: nothing is similar to it")
+        near = [value / longest for value in embedding]  # whose squares are numbers, too
+        length = math.sqrt(math.fsum(value * value for value in near))
+        return f"[{','.join(repr(value / length) for value in near)}]"
+
+    def _key(self, id_: str) -> str:
+        return parse_id(self._catalogue, self.like, self.type, id_)[0]
+
+    def _position(self, asked: Sequence[str]) -> tuple[str | None, ...]:
+        cursor, what = asked
+        return cursors.decode("after", cursor, self.type, self._named(what))
+
+    def cursor_start(self, search: Search) -> str | Place:
+        """What all cursors of a search begin with."""
+        start: str | Place = applied(lambda what: cursors.start(self.type, self._named(what)), search.what)
+        return start
+
+    def _named(self, what: str) -> tuple[OrderTerm, ...]:
+        """The order by its names alone, the first of which ties a cursor to what is searched for."""
+        return self.order("", f"distance:{what}")
+
+    # -- SQL -------------------------------------------------------------------------------------------------------
+
+    def target(self, search: Search, bind: sql.Binds) -> str:
+        """The vector that is searched by."""
+        if search.vector is not None:
+            return bind(search.vector, f"text::{self.column.kind.pg_type}")
+        vector = self._normal(search, "s")
+        return f"(SELECT {vector} {self._liked(search, bind)} AND {self._points('s')})"
+
+    def _normal(self, search: Search, row: str) -> str:
+        """A row's vector at the length 1."""
+        value = f"{row}.{self.nearest.vector}"
+        return f"l2_normalize({value})" if search.normalizes else value
+
+    def _points(self, row: str) -> str:
+        """Whether a row's vector points anywhere; its length is a number of 64 bits."""
+        return f"vector_norm({row}.{self.nearest.vector}) > 0"
+
+    def _liked(self, search: Search, bind: sql.Binds) -> str:
+        return f"FROM {self.type.sql_name} s WHERE s.{self.type.key[0]} = {bind(search.like, 'text::uuid')}"
+
+    def liked(self, search: Search, bind: sql.Binds) -> str:
+        """How many rows there are by whose vector to search, and how many have one: one each, if all is well."""
+        vectors = f"count(*) FILTER (WHERE {self._points('s')}) AS vectors"
+        return f"SELECT count(*) AS rows, {vectors} {self._liked(search, bind)}"
+
+    def order(self, value: str, name: str = "distance") -> tuple[OrderTerm, ...]:
+        """Nearest first by a distance, then by key."""
+        nearest = OrderTerm(name, value, "double precision", (self.nearest.vector,), descending=False, nullable=False)
+        return (nearest, *self.type.key_order((), descending=False))
+
+    def distance(self, search: Search, target: str) -> str:
+        """From the row to the target; no index orders by it."""
+        return f"(({self._normal(search, 't')} <=> {target}) + 0)"
+
+    def conditions(self, search: Search, lists: Lists, bind: sql.Binds) -> list[str]:
+        """What the rows must fulfil to be in the list, however near they are."""
+        where = [f"t.{self.nearest.vector} IS NOT NULL", self._points("t")]
+        where += [self.nearest.filters[flag][0].replace("{row}", "t") for flag in search.flags]
+        if search.like is not None:
+            where.append(f"t.{self.type.key[0]} <> {bind(search.like, 'text::uuid')}")
+        return [*where, *lists.filters(self.type, search.where, bind)]
+
+    def page(self, search: Search, select: Sequence[str], lists: Lists, bind: sql.Binds) -> str:
+        """One row more than the page has, before the least similarity cuts it: items that are called ``f0`` and so on,
+        the score (cosine similarity, null where there is none), and the texts of the distance and the key."""
+        target = self.target(search, bind)
+        distance = self.distance(search, target)
+        where = self.conditions(search, lists, bind)
+        if search.like is not None:
+            where.append(f"{target} IS NOT NULL")
+        where += self._behind(search, distance, bind)
+        # An index can give the order by distance alone, so the rows that tie with the last are sorted out outside. The
+        # limit is written out: a plan for any limit would rather sort the table.
+        most = search.limit + 1
+        by = distance if search.exact else f"(t.{self.nearest.vector} <=> {target})"  # as the index has it
+        items = ", ".join([*select, f"{distance} AS distance", f"t.{self.type.key[0]} AS key"])
+        near = (
+            f"SELECT {items} FROM {self.type.sql_name} t{sql.conditions(where)} "
+            f"ORDER BY {by} FETCH FIRST {most} ROWS WITH TIES"
+        )
+        names = [f"n.f{place}" for place in range(len(select))]
+        values = ", ".join([*names, "nullif(1 - n.distance, 'NaN')", "n.distance::text", "n.key::text"])
+        return f"SELECT {values} FROM ({near}) n ORDER BY n.distance, n.key LIMIT {most}"
+
+    def _behind(self, search: Search, distance: str, bind: sql.Binds) -> list[str]:
+        """What lies behind the cursor; one branch, since no value is null and all ascend."""
+        if search.position is None:
+            return []
+        parts = [applied(partial(_part, place), search.position) for place in range(2)]
+        return sql.after(self.order(distance), parts, "t", bind)
+
+    def left(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
+        """Counts the rows behind the cursor, whatever the index finds of them."""
+        distance = self.distance(search, self.target(search, bind))
+        where = [*self.conditions(search, lists, bind), *self._behind(search, distance, bind)]
+        return sql.count(self.type.sql_name, where=where)
+
+    def total(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
+        """Counts the rows of the whole list, by comparing every vector."""
+        where = self.conditions(search, lists, bind)
+        if search.least is not None:
+            score = f"1 - {self.distance(search, self.target(search, bind))}"
+            where.append(f"{score} >= {self.least(search, bind)}")
+        return sql.count(self.type.sql_name, where=where)
+
+    def least(self, search: Search, bind: sql.Binds) -> str:
+        """The least similarity that is asked for."""
+        return bind(applied(repr, search.least), "text::double precision")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _least(value: float) -> float:
+    if not -1 <= value <= 1:
+        raise bad_argument("minSimilarity", f"{value:g} is out of range; cosine similarity is -1 to 1")
+    return value
+
+
+def _part(place: int, position: Sequence[str | None]) -> str | None:
+    return position[place]

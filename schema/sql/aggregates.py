@@ -1,0 +1,218 @@
+"""Aggregates: counts, sums and percentiles of the rows of a list, by groups and time buckets, per parent in one go."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+
+from schema.catalogue.catalogue import ColumnField, Type
+from schema.catalogue.column_types import FINITE, Kind
+from schema.catalogue.scalars import Date, DateTime
+from schema.catalogue.selection import Selection
+from schema.error_codes import ErrorCode
+from schema.errors import GatewayError, bad_argument
+from schema.sql.builder import Binds, conditions
+from schema.sql.orders import sortable
+
+MAX_GROUPS = 1000
+MAX_KEYS = 5
+
+
+@strawberry.enum(description="Length of the intervals that times are grouped into; they start in UTC, weeks on Monday.")
+class TimeBucket(enum.Enum):
+    MINUTE = strawberry.enum_value("minute", description="Minutes.")
+    HOUR = strawberry.enum_value("hour", description="Hours.")
+    DAY = strawberry.enum_value("day", description="Days.")
+    WEEK = strawberry.enum_value("week", description="Weeks, from Monday.")
+    MONTH = strawberry.enum_value("month", description="Months.")
+
+
+@strawberry.type(description="What the values of a numeric field come to; nulls are left out.")
+class NumberAggregate:
+    count: int = strawberry.field(description="How many rows have a value.")
+    min: float | None = strawberry.field(description="Least value.")
+    max: float | None = strawberry.field(description="Greatest value.")
+    avg: float | None = strawberry.field(description="Mean.")
+    sum: float | None = strawberry.field(description="Sum.")
+    stddev: float | None = strawberry.field(description="Standard deviation of the sample; null below two values.")
+    p50: float | None = strawberry.field(description="Median, interpolated.")
+    p95: float | None = strawberry.field(description="95th percentile, interpolated.")
+    p99: float | None = strawberry.field(description="99th percentile, interpolated.")
+
+
+@strawberry.type(description="What the values of a time field come to; nulls are left out.")
+class TimeAggregate:
+    count: int = strawberry.field(description="How many rows have a value.")
+    min: DateTime | None = strawberry.field(description="Earliest.")
+    max: DateTime | None = strawberry.field(description="Latest.")
+
+
+@strawberry.type(description="What the values of a date field come to; nulls are left out.")
+class DateAggregate:
+    count: int = strawberry.field(description="How many rows have a value.")
+    min: Date | None = strawberry.field(description="Earliest.")
+    max: Date | None = strawberry.field(description="Latest.")
+
+
+_NUMBER = Kind("double", "{c}::float8", "double precision", "Float", checked=FINITE.replace("{type}", "float8"))
+_FUNCTIONS = {
+    "avg": "avg({v})",
+    "sum": "sum({v})",
+    "stddev": "stddev_samp({v})",
+    "p50": "percentile_cont(0.5) WITHIN GROUP (ORDER BY {v})",
+    "p95": "percentile_cont(0.95) WITHIN GROUP (ORDER BY {v})",
+    "p99": "percentile_cont(0.99) WITHIN GROUP (ORDER BY {v})",
+}
+PERCENTILES = {"p50", "p95", "p99"}
+"""Functions that sort the rows."""
+BY_KIND: dict[str, Any] = {
+    "Int": NumberAggregate,
+    "BigInt": NumberAggregate,
+    "Float": NumberAggregate,
+    "DateTime": TimeAggregate,
+    "Date": DateAggregate,
+}
+"""The aggregate type of a leaf, by its scalar; leaves of other scalars have none."""
+
+
+def aggregated(leaf: ColumnField) -> bool:
+    """Whether a leaf has an aggregate."""
+    return sortable(leaf) and not leaf.kind.labels and leaf.kind.graphql in BY_KIND
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One aggregate of a list: its statement, and how a row of the result becomes a record."""
+
+    type: Type
+    keys: tuple[tuple[ColumnField, str], ...]
+    """The leaves that are grouped by, with the expression of the group."""
+    measures: tuple[tuple[ColumnField, str], ...]
+    """The leaves that are aggregated, with the name of the function."""
+
+    def statement(
+        self, rows: str, where: Sequence[str], bind: Binds, write: Callable[[Kind, str], str] = Kind.sql
+    ) -> str:
+        """The groups of one list of ``rows`` over the alias ``t``: keys, count, measures, as ``a0``, ``a1`` and so on.
+
+        ``write`` gives a value the form in which it is read: the wire's, or that of JSON.
+        """
+        groups = [expression for _, expression in self.keys]
+        select = [write(leaf.kind, expression) for leaf, expression in self.keys]
+        select.append("count(*)")
+        select += [_measure(leaf, function, write) for leaf, function in self.measures]
+        named = ", ".join(f"{expression} AS a{place}" for place, expression in enumerate(select))
+        source = f"SELECT {named} FROM {rows} t{conditions(where)}"
+        if not groups:
+            return source
+        by = ", ".join(groups)
+        return f"{source} GROUP BY {by} ORDER BY {by} LIMIT {bind(MAX_GROUPS + 1, 'bigint')}"
+
+    def record(self, values: Sequence[Any]) -> dict[str, Any]:
+        """A row of the result as the aggregate types read it."""
+        column = self.type.sql_name
+        keys = len(self.keys)
+        record: dict[str, Any] = {
+            "group": dict.fromkeys(self.type.columns)
+            | {
+                leaf.name: _checked(leaf.kind, value, f"{column}.{leaf.name}")
+                for (leaf, _), value in zip(self.keys, values, strict=False)
+            },
+            "count": values[keys],
+        }
+        record |= {leaf.name: {} for leaf in self.type.columns.values() if aggregated(leaf) and leaf.name not in record}
+        for (leaf, function), value in zip(self.measures, values[keys + 1 :], strict=True):
+            kind = leaf.kind if function in {"min", "max"} else _NUMBER
+            record[leaf.name][function] = _checked(kind, value, f"{function} of {column}.{leaf.name}")
+        return record
+
+
+def _checked(kind: Kind, value: Any, what: str) -> Any:
+    return kind.decode(value, what) if kind.decode and value is not None else value
+
+
+def _measure(leaf: ColumnField, function: str, write: Callable[[Kind, str], str]) -> str:
+    value = leaf.value_over("t")
+    if function == "count":
+        return f"count({value})"
+    if function in {"min", "max"}:
+        return write(leaf.kind, f"{function}({value})")
+    return write(_NUMBER, f"({_FUNCTIONS[function].replace('{v}', value)})")
+
+
+def summary(type_: Type, selection: Selection) -> Summary:
+    """What an `aggregate` field asks for.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``, naming the key that cannot be grouped by.
+    """
+    asked: Sequence[Mapping[str, Any]] = selection.arguments.get("groupBy") or ()
+    if len(asked) > MAX_KEYS:
+        raise bad_argument("groupBy", f"has {len(asked)} keys; pass at most {MAX_KEYS}")
+    keys: list[tuple[ColumnField, str]] = []
+    for place, one in enumerate(asked):
+        leaf = type_.columns[one["field"].value]
+        if any(leaf is other for other, _ in keys):
+            raise bad_argument(f"groupBy[{place}]", f"groups by {leaf.name} a second time")
+        keys.append((leaf, _key(leaf, one.get("bucket"), f"groupBy[{place}].bucket")))
+    measures: dict[tuple[str, str], tuple[ColumnField, str]] = {}
+    for child in selection.fields.values():
+        leaf_ = type_.columns.get(child.name)
+        if leaf_ is not None and aggregated(leaf_):
+            for function in child.fields.values():
+                if not function.name.startswith("__"):
+                    measures[leaf_.name, function.name] = (leaf_, function.name)
+    return Summary(type_, tuple(keys), tuple(measures.values()))
+
+
+def _key(leaf: ColumnField, bucket: Any, path: str) -> str:
+    value = leaf.value_over("t")
+    if bucket is None:
+        return value
+    if leaf.kind.graphql not in {"DateTime", "Date"}:
+        raise bad_argument(path, f"{leaf.name} is not a time; leave `bucket` out, or group by a time")
+    if leaf.kind.pg_type == "timestamptz":
+        return f"date_trunc('{bucket.value}', {value}, 'UTC')"
+    truncated = f"date_trunc('{bucket.value}', {value}::timestamp)"
+    return f"{truncated}::date" if leaf.kind.graphql == "Date" else truncated
+
+
+def groups(found: list[dict[str, Any]]) -> list[dict[str, Any]] | GatewayError:
+    """The groups of one list, or the error that there are too many to answer all of them."""
+    if len(found) <= MAX_GROUPS:
+        return found
+    return GatewayError(ErrorCode.GROUP_LIMIT, limit=MAX_GROUPS)
+
+
+class AggregateTypes:
+    """The types of aggregates, per type of the graph."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._annotation = annotation
+
+    def aggregate(self, type_: Type) -> Any:
+        """``ModelAggregate``: the group's keys, the count, and a field for each number and time."""
+        annotations: dict[str, Any] = {"group": self._group(type_), "count": int}
+        cls: Any = type(f"{type_.name}Aggregate", (), {})
+        cls.group = strawberry.field(description="The keys of the group; null where not grouped by.")
+        cls.count = strawberry.field(description="How many rows the group has.")
+        for leaf in type_.columns.values():
+            if aggregated(leaf) and leaf.name not in annotations:
+                annotations[leaf.name] = BY_KIND[leaf.kind.graphql] | None
+                setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+        cls.__annotations__ = annotations
+        return strawberry.type(cls, description=f"What a group of {type_.name} rows comes to.")
+
+    def _group(self, type_: Type) -> Any:
+        cls: Any = type(f"{type_.name}Group", (), {})
+        annotations: dict[str, Any] = {}
+        for leaf in type_.columns.values():
+            if sortable(leaf):
+                annotations[leaf.name] = self._annotation(leaf.kind) | None
+                setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description, default=None))
+        cls.__annotations__ = annotations
+        return strawberry.type(cls, description=f"The keys by which {type_.name} rows are grouped.")

@@ -1,0 +1,245 @@
+"""Statements of the graph, put together from the catalogue's fragments: pages, rows by key, counts.
+
+Values enter as typed binds only. The same builders serve the loaders, which bind values, and a compiler, which binds
+places to be filled by each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from schema.catalogue.catalogue import OrderTerm, Type
+
+
+@dataclass
+class Binds:
+    """The typed parameters of one statement, in order."""
+
+    values: list[Any] = field(default_factory=list)
+
+    def __call__(self, value: Any, pg_type: str) -> str:
+        """Binds a value; returns its placeholder, cast to its type."""
+        self.values.append(value)
+        return f"${len(self.values)}::{pg_type}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A slice of an ordered list: ``limit`` rows after (or before) a position.
+
+    ``position`` holds the texts of the order's values at the cursor, None for a NULL; ``order`` is already turned
+    round when the page is read backward.
+    """
+
+    order: tuple[OrderTerm, ...]
+    limit: int
+    position: tuple[str | None, ...] | None = None
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def order_by(order: Sequence[OrderTerm], row: str) -> str:
+    """``row.created_at DESC NULLS LAST, row.id DESC``; nulls are said only where they differ from the default."""
+    return ", ".join(f"{term.over(row)}{' DESC' if term.descending else ''}{_nulls(term)}" for term in order)
+
+
+def _nulls(term: OrderTerm) -> str:
+    if term.descending == term.nulls_at_start:
+        return ""  # Postgres's own: NULLS FIRST when descending, NULLS LAST when ascending
+    return " NULLS FIRST" if term.nulls_at_start else " NULLS LAST"
+
+
+def after(order: Sequence[OrderTerm], position: Sequence[str | None], row: str, bind: Binds) -> list[str]:
+    """The predicates of the rows behind a position, as branches that each follow the order's index.
+
+    A row is behind when its first terms are equal and the next one is further; the branches are disjoint. Where all
+    the rest goes one way and no value is null, one row comparison says the same as a branch per term.
+    """
+    values = [None if value is None else _value(term, value, bind) for term, value in zip(order, position, strict=True)]
+    branches: list[str] = []
+    equal: list[str] = []
+    for index, (term, value) in enumerate(zip(order, values, strict=True)):
+        rest = order[index:]
+        if value is not None and all(v is not None for v in values[index:]) and len({t.descending for t in rest}) == 1:
+            columns = ", ".join(t.over(row) for t in rest)
+            compared = ", ".join(str(v) for v in values[index:])
+            operator = "<" if term.descending else ">"
+            branches.append(_and(equal, f"({columns}) {operator} ({compared})"))
+            branches.extend(_null_branches(rest, values[index:], row, equal))
+            return branches
+        if value is None:
+            if term.nulls_first:
+                branches.append(_and(equal, f"{term.over(row)} IS NOT NULL"))
+            equal.append(f"{term.over(row)} IS NULL")
+            continue
+        branches.append(_and(equal, f"{term.over(row)} {'<' if term.descending else '>'} {value}"))
+        branches.extend(_null_branches([term], [value], row, equal))
+        equal.append(f"{term.over(row)} = {value}")
+    return branches
+
+
+def _value(term: OrderTerm, value: str, bind: Binds) -> str:
+    return bind(value, f"text::{term.pg_type}")
+
+
+def _null_branches(
+    terms: Sequence[OrderTerm], values: Sequence[str | None], row: str, equal: Sequence[str]
+) -> list[str]:
+    """A comparison never finds nulls; where they come last, they are behind every value."""
+    branches = []
+    before = list(equal)
+    for term, value in zip(terms, values, strict=True):
+        if term.may_be_null and not term.nulls_first:
+            branches.append(_and(before, f"{term.over(row)} IS NULL"))
+        before.append(f"{term.over(row)} = {value}")
+    return branches
+
+
+def _and(conditions: Sequence[str], last: str) -> str:
+    return " AND ".join([*conditions, last])
+
+
+def page(
+    rows: str, select: Sequence[str], page_: Page, bind: Binds, *, where: Sequence[str] = (), row: str = "t"
+) -> str:
+    """One page of ``rows`` (a table, or a SELECT in brackets); ``where`` and ``select`` speak of the alias ``row``."""
+    limit = bind(page_.limit, "bigint")
+    select = select or ["NULL"]  # rows of no columns would be no rows to the driver
+    return _page(f"FROM {rows} {row}", select, page_, limit, bind, where, row)
+
+
+def first(
+    rows: str,
+    select: Sequence[str],
+    order: tuple[OrderTerm, ...],
+    *,
+    where: Sequence[str] = (),
+    row: str = "t",
+    limit: int = 1,
+) -> str:
+    """The first rows of an order, as part of another statement."""
+    return _page(f"FROM {rows} {row}", select, Page(order, limit), str(limit), Binds(), where, row)
+
+
+def _page(
+    source: str, select: Sequence[str], page_: Page, limit: str, bind: Binds, where: Sequence[str], row: str
+) -> str:
+    parts = _parts(page_, row)
+    if len(parts) > 1:
+        # Append runs its parts one after another, since a part with a limit runs in no parallel worker, and the limit
+        # around it ends before a part that is not needed
+        made = [_page(source, select, part, limit, bind, [*where, *more], row) for part, more in parts]
+        return f"SELECT * FROM (({') UNION ALL ('.join(made)})) u LIMIT {limit}"
+    ((page_, more),) = parts
+    where = [*where, *more]
+    order = f" ORDER BY {order_by(page_.order, row)}" if page_.order else ""
+    if page_.position is None:
+        return f"SELECT {', '.join(select)} {source}{conditions(where)}{order} LIMIT {limit}"
+    branches = after(page_.order, page_.position, row, bind)
+    if len(branches) == 1:
+        return f"SELECT {', '.join(select)} {source}{conditions([*where, branches[0]])}{order} LIMIT {limit}"
+    # each branch evaluates the selection itself (a system column is not one of a subquery's), and its order beside it
+    ordering = [f"{term.over(row)} AS o{i}" for i, term in enumerate(page_.order)]
+    union = " UNION ALL ".join(
+        f"(SELECT {', '.join([*select, *ordering])} {source}{conditions([*where, branch])}{order} LIMIT {limit})"
+        for branch in branches
+    )
+    by = order_by([replace(term, value=f"{{row}}.o{i}") for i, term in enumerate(page_.order)], "u")
+    names = ", ".join(f"u.f{i}" for i in range(len(select))) or "NULL"
+    return f"SELECT {names} FROM ({union}) u ORDER BY {by} LIMIT {limit}"
+
+
+def _parts(page_: Page, row: str) -> list[tuple[Page, list[str]]]:
+    """The page itself; or, where an index has the nulls of the order's first term at the other end, a page of the rows
+    with a value and one of those without, in their order. With each, what its rows fulfil beside the page's."""
+    if not (page_.order[1:] and page_.order[0].apart and page_.order[0].may_be_null):
+        return [(page_, [])]
+    head, rest, position = page_.order[0], page_.order[1:], page_.position
+    valued = replace(page_, order=(replace(head, never_null=True), *rest))
+    without = replace(page_, order=rest, position=None)
+    is_null = [f"{head.over(row)} IS NULL"]
+    if position is None:
+        parts = [(valued, [f"{head.over(row)} IS NOT NULL"]), (without, is_null)]
+        return parts[::-1] if head.nulls_first else parts
+    if position[0] is not None:
+        return [(valued, []), *([] if head.nulls_first else [(without, is_null)])]
+    behind = (replace(without, position=position[1:]), is_null)
+    all_valued = (replace(valued, position=None), [f"{head.over(row)} IS NOT NULL"])
+    return [behind, *([all_valued] if head.nulls_first else [])]
+
+
+def conditions(where: Sequence[str]) -> str:
+    """The predicates as a WHERE clause, nothing where there are none."""
+    return f" WHERE {' AND '.join(f'({condition})' for condition in where)}" if where else ""
+
+
+def parents(type_: Type, columns: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
+    """The parents of a batch as a relation ``k``: these columns of theirs, and ``ord``, each parent's place.
+
+    The keys come as text, as they were selected; a column of text per key, cast to the column's own type.
+    """
+    arrays = ", ".join(bind([key[i] for key in keys], "text[]") for i in range(len(columns)))
+    names = ", ".join(f"c{i}" for i in range(len(columns)))
+    casts = ", ".join(f"c{i}::{type_.column_kind(column).pg_type} AS {column}" for i, column in enumerate(columns))
+    return f"(SELECT ord, {casts} FROM unnest({arrays}) WITH ORDINALITY AS u({names}, ord)) k"
+
+
+def per_parent(statement: str, parents_: str) -> str:
+    """Runs a statement over ``k`` for every parent; its rows come after ``ord`` in the statement's own order.
+
+    Only a nested loop can run a lateral subquery with a limit, so the rows of one parent stay in order.
+    """
+    return f"SELECT k.ord, r.* FROM {parents_} CROSS JOIN LATERAL ({statement}) r"
+
+
+def count(rows: str, *, where: Sequence[str] = ()) -> str:
+    """How many rows there are, of all or of one parent."""
+    return f"SELECT count(*) AS count FROM {rows} t{conditions(where)}"
+
+
+def exists_up_to(
+    rows: str,
+    order: Sequence[OrderTerm],
+    position: Sequence[str | None],
+    bind: Binds,
+    *,
+    where: Sequence[str] = (),
+) -> str:
+    """Whether any row stands at a position or before it in that order: what lies on the other side of a page."""
+    backward = [term.reversed() for term in order]
+    at = " AND ".join(
+        f"{term.over('t')} IS NULL" if value is None else f"{term.over('t')} = {_value(term, value, bind)}"
+        for term, value in zip(order, position, strict=True)
+    )
+    branches = [at, *after(backward, position, "t", bind)]
+    found = " OR ".join(f"EXISTS (SELECT FROM {rows} t{conditions([*where, branch])})" for branch in branches)
+    return f"SELECT {found} AS found"
+
+
+def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
+    """The rows with these keys, each with ``ord``, the place of its key in ``keys``.
+
+    Labels of an enum are compared as text: one that the database does not know is no row, not an error.
+    """
+    arrays = [bind([key[i] for key in keys], "text[]") for i in range(len(type_.key))]
+    names = ", ".join(f"c{i}" for i in range(len(type_.key)))
+    on = " AND ".join(same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key))
+    source = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({names}, ord)"
+    if not type_.is_derived:
+        return f"SELECT {', '.join(['k.ord', *select])} FROM {source} JOIN {type_.source({})} t ON {on}"
+    # a join is not pushed into a SELECT with groups, a condition is: OFFSET 0 keeps the lateral query one of its own
+    rows = f"SELECT {', '.join(select)} FROM {type_.source({'keys': 'ARRAY[k.c0]'})} t WHERE {on} OFFSET 0"
+    return per_parent(rows, source)
+
+
+def same_key(type_: Type, column: str, text: str, row: str = "t") -> str:
+    """Whether a column of the row is part of a key, given as text."""
+    kind = type_.column_kind(column)
+    if kind.pg_type in {"uuid", "integer", "date"}:
+        return f"{row}.{column} = {text}::{kind.pg_type}"
+    return f"{row}.{column}::text = {text}"

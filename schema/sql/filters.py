@@ -1,0 +1,335 @@
+"""Filters: per type a `where` input, and what it means in SQL. Types are exact, and every value is a typed bind.
+
+`ne`, `notIn` and `not` treat null as a value: a row whose column is null is unequal to everything. Every other operator
+finds rows that have a value.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any
+
+from schema.catalogue import exact_json
+from schema.catalogue.catalogue import Catalogue, ColumnField, RelationField, Type
+from schema.catalogue.column_types import Kind
+from schema.errors import GatewayError, bad_argument
+from schema.sql.builder import Binds, first
+from schema.sql.orders import Default
+from schema.sql.parameters import Place, applied
+
+MAX_DEPTH = 10
+MAX_LIST = 1000
+MAX_JOINED = 6
+"""Relations that Postgres may plan as joins of one query: the time that it takes to find their order grows with the
+fourth power of how many there are."""
+
+Build = Callable[[str, Any, "Bind"], str]
+"""``(column, value, bind) -> predicate``; ``bind`` makes a value of the column's kind a placeholder."""
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Binds values as text, cast to a type: one form for every driver, and numbers keep their digits."""
+
+    binds: Binds
+    pg_type: str
+
+    def __call__(self, value: Any) -> str:
+        return self.binds(applied(text_of, value), f"text::{self.pg_type}")
+
+    def many(self, values: list[Any] | Place) -> str:
+        return self.binds(applied(_texts_of, values), f"text[]::{self.pg_type}[]")
+
+    def text(self, value: str | Place, pg_type: str = "text") -> str:
+        return self.binds(value, "text" if pg_type == "text" else f"text::{pg_type}")
+
+
+def text_of(value: Any) -> str:
+    """A GraphQL value as Postgres reads its text; members of enums are their labels."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.astimezone(UTC).isoformat()  # a time without a zone is UTC here
+        case date():
+            return value.isoformat()
+        case str() | int():
+            return str(value)
+        case float():
+            return repr(value)
+        case _:
+            return str(value.value)
+
+
+def _texts_of(values: list[Any]) -> list[str]:
+    return [text_of(value) for value in values]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: what it takes (`value`, `list`, `flag`, `text` or `json`), what it means, in words and in SQL."""
+
+    name: str
+    takes: str
+    description: str
+    build: Build
+
+
+def _equal(column: str, value: Any, bind: Bind) -> str:
+    return f"{column} IS NULL" if value is None else f"{column} = {bind(value)}"
+
+
+def _unequal(column: str, value: Any, bind: Bind) -> str:
+    return f"{column} IS NOT NULL" if value is None else f"{column} IS DISTINCT FROM {bind(value)}"
+
+
+def _is_null(column: str, value: Any, _bind: Bind) -> str:
+    return f"{column} IS {'' if value else 'NOT '}NULL"
+
+
+def _is_json_null(column: str, value: Any, _bind: Bind) -> str:
+    """Both are null in an answer; a column may be json, which has no operators of its own."""
+    stored = f"{column}::jsonb {'=' if value else '<>'} 'null'"
+    return f"{column} IS NULL OR {stored}" if value else stored
+
+
+def _compare(operator: str) -> Build:
+    return lambda column, value, bind: f"{column} {operator} {bind(value)}"
+
+
+def _like(operator: str, before: str, after: str) -> Build:
+    def pattern(value: str) -> str:
+        escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return before + escaped + after
+
+    return lambda column, value, bind: f"{column} {operator} {bind.text(applied(pattern, value))}"
+
+
+EQUALITY = (
+    Operator("eq", "value", "Equal to the value; null means that there is none.", _equal),
+    Operator("ne", "value", "Not equal to the value; rows without one count.", _unequal),
+    Operator("in", "list", f"One of the values (at most {MAX_LIST}); an empty list matches nothing.",
+             lambda c, v, bind: f"{c} = ANY ({bind.many(v)})"),
+    Operator("notIn", "list", f"None of the values (at most {MAX_LIST}); rows without one count.",
+             lambda c, v, bind: f"({c} = ANY ({bind.many(v)})) IS NOT TRUE"),
+    Operator("isNull", "flag", "Whether there is no value.", _is_null),
+)  # fmt: skip
+ORDER = (
+    Operator("lt", "value", "Less than the value.", _compare("<")),
+    Operator("lte", "value", "Less than the value or equal to it.", _compare("<=")),
+    Operator("gt", "value", "Greater than the value.", _compare(">")),
+    Operator("gte", "value", "Greater than the value or equal to it.", _compare(">=")),
+)
+TEXT = (
+    Operator("contains", "text", "Contains the text, in this case.", _like("LIKE", "%", "%")),
+    Operator("iContains", "text", "Contains the text, in any case.", _like("ILIKE", "%", "%")),
+    Operator("startsWith", "text", "Starts with the text, in this case.", _like("LIKE", "", "%")),
+    Operator("like", "text", r"Matches the pattern: `%` any text, `_` any character, `\` escapes.",
+             lambda c, v, bind: f"{c} LIKE {bind.text(applied(_closed, v))}"),
+)  # fmt: skip
+LISTS = (
+    Operator("has", "value", "The list has the value.", lambda c, v, bind: f"{c} @> {bind.many([v])}"),
+    Operator("hasAny", "list", f"The list has one of the values (at most {MAX_LIST}).",
+             lambda c, v, bind: f"{c} && {bind.many(v)}"),
+    Operator("hasAll", "list", f"The list has all of the values (at most {MAX_LIST}).",
+             lambda c, v, bind: f"{c} @> {bind.many(v)}"),
+    Operator("isNull", "flag", "Whether there is no list.", _is_null),
+)  # fmt: skip
+DOCUMENTS = (
+    Operator("contains", "json", "Contains this JSON: objects by their given keys, lists by their given items.",
+             lambda c, v, bind: f"{c}::jsonb @> {bind.text(applied(_json, v), 'jsonb')}"),
+    Operator("hasKey", "text", "The object has the key, or the list the text.",
+             lambda c, v, bind: f"{c}::jsonb ? {bind.text(v)}"),
+    Operator("path", "text", "The SQL/JSON path finds something: `$.roc_auc ? (@ > 0.8)`.",
+             lambda c, v, bind: f"{c}::jsonb @? {bind.text(v, 'jsonpath')}"),
+    Operator("isNull", "flag", "Whether there is no value, or the value is JSON's null.", _is_json_null),
+)  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    return exact_json.dumps(value, text_of).decode()
+
+
+def _closed(pattern: str) -> str:
+    """A pattern that ends in a lone escape character is an error to Postgres; it means the character itself."""
+    trailing = len(pattern) - len(pattern.rstrip("\\"))
+    return pattern + "\\" if trailing % 2 else pattern
+
+
+def operators(kind: Kind) -> tuple[Operator, ...]:
+    """What can be asked of a column of this kind; nothing of a vector."""
+    if kind.is_list:
+        return LISTS
+    match kind.graphql:
+        case "JSON":
+            return DOCUMENTS
+        case "Vector":
+            return ()
+        case "Boolean" | "UUID" | "ID":
+            return EQUALITY
+        case "String":
+            return EQUALITY + ORDER + TEXT
+        case _:
+            return EQUALITY + ORDER
+
+
+def filtered(leaf: ColumnField) -> bool:
+    """Whether a leaf can be filtered by: not the global id, the row's version or an embedding."""
+    return leaf.is_own and bool(operators(leaf.kind))
+
+
+@dataclass
+class Where:
+    """Turns coerced `where` arguments into predicates over a row alias.
+
+    ``missing`` says which column of a table the database lacks; a filter by it is a named error. ``order`` is that of
+    the rows of which a relation leads to the first. ``lacks_label`` says which label an enum of the database lacks: no
+    value equals it, and none comes before it or behind it.
+    """
+
+    catalogue: Catalogue
+    binds: Binds
+    missing: Callable[[Type, tuple[str, ...]], GatewayError | None]
+    order: Default
+    lacks_label: Callable[[Kind, str], bool] = lambda _kind, _label: False
+    _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
+    _joined: int = 0
+    """Relations so far that become joins of the query at hand."""
+
+    def predicates(self, type_: Type, where: Mapping[str, Any] | None, row: str, path: str = "where") -> list[str]:
+        """The predicates that all must hold for a row.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` naming the path of the argument, or ``MISSING_IN_DATABASE``.
+        """
+        if path.count(".") > 4 * MAX_DEPTH or path.count("#") > MAX_DEPTH:
+            raise bad_argument(path.replace("#", ""), f"is nested too deeply; at most {MAX_DEPTH} levels of filters")
+        found: list[str] = []
+        for name, value in (where or {}).items():
+            here = f"{path}.{name}"
+            if value is None:
+                raise bad_argument(_shown(here), "is null; leave it out, or say `isNull: true` of a column")
+            if name in {"and", "or"}:
+                found.append(self._any_or_all(type_, name, value, row, here))
+            elif name == "not":
+                found.append(f"({_all(self.predicates(type_, value, row, f'{here}#'))}) IS NOT TRUE")
+            elif name in type_.columns:
+                found.extend(self._column(type_, type_.columns[name], value, row, here))
+            else:
+                found.extend(self._relation(type_, type_.relations[name], value, row, here))
+        return found
+
+    def _any_or_all(self, type_: Type, name: str, values: list[Any], row: str, path: str) -> str:
+        if len(values) > MAX_LIST:
+            raise bad_argument(_shown(path), f"has {len(values)} filters; pass at most {MAX_LIST}")
+        parts = [_all(self.predicates(type_, value, row, f"{path}[{i}]#")) for i, value in enumerate(values)]
+        if not parts:
+            return "true" if name == "and" else "false"
+        return "(" + f" {name.upper()} ".join(f"({part})" for part in parts) + ")"
+
+    def _column(self, type_: Type, leaf: ColumnField, value: Mapping[str, Any], row: str, path: str) -> Iterator[str]:
+        if error := self.missing(type_, leaf.columns):
+            raise error
+        known = {operator.name: operator for operator in operators(leaf.kind)}
+        bind = Bind(self.binds, _element_type(leaf.kind))
+        for name, operand in value.items():
+            operator = known[name]
+            here = f"{path}.{name}"
+            checked = applied(partial(self._checked, operator, here), operand)
+            if leaf.kind.labels and not leaf.kind.is_list:
+                if operator.takes == "list":
+                    checked = applied(partial(self._known, leaf.kind), checked)
+                elif isinstance(checked, enum.Enum) and self.lacks_label(leaf.kind, checked.value):
+                    yield "true" if name == "ne" else "false"
+                    continue
+            yield operator.build(leaf.value_over(row), checked, bind)
+
+    def _known(self, kind: Kind, values: list[Any]) -> list[Any]:
+        """The labels among the values that the database has."""
+        return [one for one in values if not self.lacks_label(kind, text_of(one))]
+
+    def _checked(self, operator: Operator, path: str, operand: Any) -> Any:
+        if operand is None and operator.name not in {"eq", "ne"}:
+            raise bad_argument(_shown(path), "is null; leave it out, or use `isNull: true`")
+        if operator.takes == "list" and len(operand) > MAX_LIST:
+            raise bad_argument(_shown(path), f"has {len(operand)} values; pass at most {MAX_LIST}")
+        values = operand if isinstance(operand, list) else [operand]
+        if any(isinstance(value, str) and "\x00" in value for value in values):
+            raise bad_argument(_shown(path), "contains NUL, which no text in the database has")
+        return operand
+
+    def _relation(
+        self, type_: Type, relation: RelationField, value: Mapping[str, Any], row: str, path: str
+    ) -> Iterator[str]:
+        target = self.catalogue[relation.target]
+        if error := self.missing(type_, relation.join.local_columns) or self.missing(
+            target, relation.join.remote_columns
+        ):
+            raise error
+        asked = value if relation.many else {"some": value}
+        for quantifier, where in asked.items():
+            here = f"{path}.{quantifier}" if relation.many else path
+            alias = f"w{next(self._aliases)}"
+            joined = self._joined
+            apart = joined >= MAX_JOINED
+            self._joined = 0 if apart else joined + 1
+            inner = self.predicates(target, where, alias, f"{here}#")
+            if apart:
+                self._joined = joined
+            on = relation.join.on(row, alias)
+            source = f"SELECT FROM {target.source({})} {alias} WHERE {on}"
+            if not relation.unique:  # the row that the relation leads to, not any that could be it
+                order = self.order(target, relation.join.equal)
+                one = first(target.source({}), [f"{alias}.*"], order, where=[on], row=alias)
+                source = f"SELECT FROM ({one}) {alias} WHERE true"
+            found = f"({_all(inner)}) IS NOT TRUE" if quantifier == "every" else _all(inner)
+            exists = f"EXISTS ({source} AND {found})"
+            if apart:  # which the planner leaves a query of its own
+                exists = f"({exists}) IS TRUE"
+            yield exists if quantifier == "some" else f"NOT {exists}"
+
+
+def few(values: Sequence[Any] | None) -> int:
+    """About how many values a list has, as prices tell lists apart: ten, a hundred or a thousand."""
+    return next((size for size in (10, 100) if len(values or ()) <= size), MAX_LIST)
+
+
+def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]:
+    """The columns that a filter compares with one value: all rows that it finds have that one."""
+    for name, value in (where or {}).items():
+        if name == "and":
+            for one in value or ():
+                yield from equal_columns(type_, one)
+        elif (leaf := type_.columns.get(name)) and isinstance(value, Mapping) and value.get("eq") is not None:
+            column = leaf.columns[0]
+            if leaf.value_over("t") == f"t.{column}":
+                yield column
+
+
+def json_paths(where: Any, path: str = "where") -> Iterator[tuple[str, str]]:
+    """The arguments of a filter whose text only the database can check, with their texts."""
+    if isinstance(where, list):
+        for place, one in enumerate(where):
+            yield from json_paths(one, f"{path}[{place}]")
+    elif isinstance(where, Mapping):
+        for name, value in where.items():
+            if name == "path" and isinstance(value, str):
+                yield f"{path}.path", value
+            else:
+                yield from json_paths(value, f"{path}.{name}")
+
+
+def _element_type(kind: Kind) -> str:
+    return kind.compared_as.removesuffix("[]")
+
+
+def _all(predicates: list[str]) -> str:
+    return " AND ".join(f"({predicate})" for predicate in predicates) or "true"
+
+
+def _shown(path: str) -> str:
+    return path.replace("#", "")

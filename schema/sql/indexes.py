@@ -1,0 +1,116 @@
+"""Which index of the connected database serves an order, and how the order must be said so that Postgres sees it.
+
+Postgres takes an index for an order only where the nulls stand at the same end. Where they stand at the other one, rows
+with a value are read in the index's order, and rows without one before or behind them (`sql.page`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from db.attach.facts import Facts, Index
+from db.attach.vector_indexes import VectorIndex
+from schema.catalogue.catalogue import OrderTerm, Type
+
+_NOT_NULL = re.compile(r"\((\w+) IS NOT NULL\)")
+
+
+@dataclass(frozen=True)
+class Served:
+    """How an index serves an order: ``equal`` of its columns are given, and the order's first ``terms`` come from it
+    in order. Rows that are equal in these are sorted by the rest, a few at a time.
+
+    ``apart``: rows without a value of the first term are read by themselves.
+    """
+
+    index: Index
+    equal: int
+    terms: int
+    apart: bool
+
+
+class Indexes:
+    """The indexes of a database, and the columns that refuse null there."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._indexes = facts.indexes
+        self._not_null = facts.not_null
+        self._searched = facts.searched
+        self.normalizes = facts.normalizes
+
+    def serves(self, type_: Type, order: Sequence[OrderTerm], equal: Collection[str] = ()) -> Served | None:
+        """The index that serves an order best, or None where all rows must be sorted for its first page.
+
+        ``equal`` are columns that every row has one and the same value in: the parent's, or those of a filter. The
+        index that begins with most of them is best, since it reads no other rows. A view has no indexes.
+        """
+        if type_.is_view:
+            return None
+        found = [_served(index, order, equal) for index in self._indexes.get(type_.sql_name, ())]
+        return max(filter(None, found), key=lambda one: (one.equal, one.terms, not one.apart), default=None)
+
+    def nearest(self, type_: Type, column: str) -> VectorIndex | None:
+        """The index by which a type's vectors are searched; None where all of them are compared."""
+        return self._searched.get((type_.sql_name, column))
+
+    def leading(self, type_: Type) -> Mapping[str, bool]:
+        """The columns that lead an index of all rows, and whether each is unique alone."""
+        found: dict[str, bool] = {}
+        for index in () if type_.is_view else self._indexes.get(type_.sql_name, ()):
+            column = index.columns[0].name
+            if index.method == "btree" and index.predicate is None and column:
+                found[column] = found.get(column, False) or (index.unique and len(index.columns) == 1)
+        return found
+
+    def first_column(self, type_: Type, name: str) -> str | None:
+        """The column that the index of this name begins with."""
+        named = (index for index in self._indexes.get(type_.sql_name, ()) if index.name == name)
+        return next((index.columns[0].name for index in named), None)
+
+    def follow(self, type_: Type, order: tuple[OrderTerm, ...], equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
+        """The same order, marked so that its SQL is one that an index serves, and asks for no nulls in vain."""
+        refusing = () if type_.is_view else self._not_null.get(type_.sql_name, ())
+        order = tuple(
+            replace(term, never_null=True) if term.nullable and term.column in refusing else term for term in order
+        )
+        served = self.serves(type_, order, equal)
+        return (replace(order[0], apart=True), *order[1:]) if served and served.apart else order
+
+
+def _served(index: Index, order: Sequence[OrderTerm], equal: Collection[str]) -> Served | None:
+    if index.method != "btree":
+        return None
+    given = terms = 0
+    apart = False
+    backward: bool | None = None
+    columns = iter(index.columns)
+    column = next(columns, None)
+    while column is not None and terms < len(order):
+        term = order[terms]
+        if column.name and column.name == term.column:
+            turned = column.descending != term.descending
+            if backward not in {None, turned}:
+                break
+            if (column.nulls_first != turned) != term.nulls_at_start:
+                if terms or not term.nullable:
+                    break
+                apart = True
+            backward, terms = turned, terms + 1
+        elif column.name in equal:
+            given += 1
+        else:
+            break
+        column = next(columns, None)
+    if not terms or not _has_all(index, order[0], equal, apart=apart):
+        return None
+    return Served(index, given, terms, apart)
+
+
+def _has_all(index: Index, first: OrderTerm, equal: Collection[str], *, apart: bool) -> bool:
+    """Whether every row that is asked for is in the index, as far as rows without a value are not."""
+    if index.predicate is None:
+        return True
+    column = _NOT_NULL.fullmatch(index.predicate)
+    return bool(column) and (column[1] in equal or (apart and column[1] == first.column))  # type: ignore[index]

@@ -1,0 +1,192 @@
+"""Lists as both executors read them: what their arguments mean, checked before any SQL, and what the database lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schema.catalogue.catalogue import Catalogue, OrderTerm, RelationField, Root, Type
+from schema.catalogue.records import Missing
+from schema.errors import GatewayError, bad_argument, missing_object
+from schema.sql import builder as sql
+from schema.sql import cursors, orders
+from schema.sql.arguments import Given, given
+from schema.sql.filters import Where, equal_columns
+from schema.sql.indexes import Indexes
+
+MAX_PAGE = 1000
+ROOT_PAGE = 50
+NESTED_PAGE = 10
+MAX_IDS = 1000
+
+Position = tuple[Any, ...]
+"""The texts of an order's values at a cursor, None for a NULL."""
+
+Decode = Callable[[str, Any, Type, Sequence[OrderTerm]], Position]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The arguments of a connection, checked."""
+
+    limit: int
+    backward: bool
+    order: tuple[OrderTerm, ...]
+    positions: Mapping[str, Position]
+    """Where the cursors stand that were given, by their arguments: `after`, `before` or both."""
+    where: Mapping[str, Any] | None
+    given: Given
+
+    @property
+    def position(self) -> Position | None:
+        """Where reading begins, None at the list's end."""
+        return self.positions.get("before" if self.backward else "after")
+
+    @property
+    def end(self) -> Position | None:
+        """Where reading ends at the latest, None at the list's other end."""
+        return self.positions.get("after" if self.backward else "before")
+
+    @property
+    def page(self) -> sql.Page:
+        """The page to read: one row more than asked tells whether there are more."""
+        order = tuple(term.reversed() for term in self.order) if self.backward else self.order
+        return sql.Page(order, self.limit + 1, self.position)
+
+    def before_end(self, bind: sql.Binds) -> list[str]:
+        """What rows of the page must fulfil, beside what all of the list do, over the alias ``t``."""
+        if self.end is None:
+            return []
+        order = [term.reversed() for term in self.page.order]
+        return [" OR ".join(f"({branch})" for branch in sql.after(order, self.end, "t", bind))]
+
+    def behind_end(self, rows: str, bind: sql.Binds, where: Sequence[str]) -> str | None:
+        """Whether any of the list's ``rows`` stand at the end of the page or behind it; None where it has none."""
+        if self.end is None:
+            return None
+        return sql.exists_up_to(rows, [term.reversed() for term in self.page.order], self.end, bind, where=where)
+
+    def before_start(self, rows: str, bind: sql.Binds, where: Sequence[str]) -> str | None:
+        """Whether any of the list's ``rows`` stand before the page; None where it begins at an end of the list."""
+        if self.position is None:
+            return None
+        return sql.exists_up_to(rows, self.page.order, self.position, bind, where=where)
+
+
+def few_ids(values: Sequence[str]) -> Sequence[str]:
+    """The ids of a request for rows by id.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``: they are too many.
+    """
+    if len(values) > MAX_IDS:
+        raise bad_argument("ids", f"{len(values)} ids are too many; pass at most {MAX_IDS} at once")
+    return values
+
+
+class Lists:
+    """What lists of a catalogue's rows are, in a database that may lack some of it."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing, indexes: Indexes) -> None:
+        self.catalogue = catalogue
+        self.missing = missing
+        self.indexes = indexes
+
+    def order(self, type_: Type, equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
+        """The default order of a type, without a column that the database lacks, as an index serves it; ``equal`` are
+        columns in which all rows have one value."""
+        order = tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
+        return self.indexes.follow(type_, order, equal)
+
+    def slice(
+        self,
+        type_: Type,
+        arguments: Mapping[str, Any],
+        default: int,
+        decode: Decode = cursors.decode,
+        *,
+        equal: Collection[str] = (),
+    ) -> Slice:
+        """Checks a connection's arguments before any SQL; ``equal`` are columns that its rows share with their parent.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
+        """
+        first, last = arguments.get("first"), arguments.get("last")
+        if first is not None and last is not None:
+            raise bad_argument("last", "pass `first` or `last`, not both: a page is read from one end")
+        for name, value in (("first", first), ("last", last)):
+            if value is not None and not 0 <= value <= MAX_PAGE:
+                raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
+        where = arguments.get("where")
+        order = self._asked_order(type_, arguments.get("orderBy"), {*equal, *equal_columns(type_, where)})
+        cursors_ = {name: arguments[name] for name in ("after", "before") if arguments.get(name) is not None}
+        positions = {name: decode(name, cursor, type_, order) for name, cursor in cursors_.items()}
+        backward = last is not None or (first is None and positions.keys() == {"before"})
+        asked = last if backward else first
+        values = given(self.catalogue, type_.arguments, arguments)
+        return Slice(default if asked is None else asked, backward, order, positions, where, values)
+
+    def _asked_order(
+        self, type_: Type, asked: Sequence[Mapping[str, Any]] | None, equal: Collection[str]
+    ) -> tuple[OrderTerm, ...]:
+        """The order that is asked for, or the default one."""
+        if not asked:
+            return self.order(type_, equal)
+        terms = orders.order(self.catalogue, type_, asked, "orderBy", self.order)
+        for term in terms:
+            for name, columns in ((type_.name, term.columns), *term.through):
+                read = self.catalogue[name]
+                if what := self.missing.table(read) or self.missing.first(read, columns):
+                    raise missing_object(what)
+        return self.indexes.follow(type_, terms, equal)
+
+    def filters(self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
+        """What rows must fulfil, over the alias ``t``."""
+
+        def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
+            what = self.missing.table(filtered) or self.missing.first(filtered, columns)
+            return missing_object(what) if what else None
+
+        asked = Where(self.catalogue, bind, missing, self.order, self.missing.lacks_label).predicates(type_, where, "t")
+        return [*self.missing.conditions(type_, "t"), *asked]
+
+    def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:
+        """Whether rows can be read at all: from their table, and along the relation from a parent's type.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``, naming what is.
+        """
+        if what := self.missing.table(type_):
+            raise missing_object(what)
+        if below:
+            parent, relation = below
+            join = relation.join
+            what = self.missing.first(self.catalogue[parent], join.local_columns) or self.missing.first(
+                type_, join.remote_columns
+            )
+            if what:
+                raise missing_object(what)
+
+    def lookup(self, type_: Type, root: Root, asked: Mapping[str, Any], bind: sql.Binds) -> list[str]:
+        """What the one row must fulfil that the arguments of a root name, none of them its id.
+
+        Raises:
+            GatewayError: ``BAD_USER_INPUT``, with the ways to ask, or ``MISSING_IN_DATABASE``.
+        """
+        columns = _lookup(root, asked)
+        if what := self.missing.first(type_, columns.values()):
+            raise missing_object(what)
+        where = {type_.field_name(column): {"eq": asked[name]} for name, column in columns.items()}
+        return self.filters(type_, where, bind)
+
+
+def _lookup(root: Root, asked: Mapping[str, Any]) -> Mapping[str, str]:
+    """The columns that the arguments of a root name, all of one lookup."""
+    for one in root.lookups:
+        if one.keys() == asked.keys():
+            return one
+    ways = ", or ".join(["`id`", *(" and ".join(f"`{name}`" for name in one) for one in root.lookups)])
+    got = " and ".join(f"`{name}`" for name in asked) or "nothing"
+    raise bad_argument(next(iter(asked), "id"), f"pass {ways} to name one row; {got} was given")

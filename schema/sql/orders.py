@@ -1,0 +1,113 @@
+"""Orders: what `orderBy` means. Every order ends in the key, so that it is total and a cursor can stand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from schema.catalogue.catalogue import Catalogue, ColumnField, OrderTerm, RelationField, Type
+from schema.errors import bad_argument
+from schema.sql.builder import first
+
+Default = Callable[[Type, Collection[str]], tuple[OrderTerm, ...]]
+"""The default order of a type's rows that have one value in each of some columns (`Lists.order`)."""
+
+MAX_TERMS = 8
+MAX_DEPTH = 4
+LEAF = "field"
+SAID_OF_FIELDS = ("direction", "nulls")
+
+
+def sortable(leaf: ColumnField) -> bool:
+    """Whether rows can be ordered (and grouped) by a leaf: not by JSON, lists, embeddings, or what every type has."""
+    return leaf.is_own and not leaf.kind.is_list and leaf.kind.graphql not in {"JSON", "Vector"}
+
+
+def order(
+    catalogue: Catalogue, type_: Type, asked: Sequence[Mapping[str, Any]], path: str, default: Default
+) -> tuple[OrderTerm, ...]:
+    """The terms of an `orderBy`, completed by the key in the direction of the last term.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` naming the term that is wrong.
+    """
+    if len(asked) > MAX_TERMS:
+        raise bad_argument(path, f"has {len(asked)} terms; pass at most {MAX_TERMS}")
+    unsaid: dict[str, str | None] = dict.fromkeys(SAID_OF_FIELDS)
+    terms = [_term(catalogue, type_, one, f"{path}[{place}]", 0, default, unsaid) for place, one in enumerate(asked)]
+    names = [term.name for term in terms]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise bad_argument(f"{path}[{place}]", f"orders by {name} a second time")
+    return (*terms, *type_.key_order(set(names), descending=terms[-1].descending))
+
+
+def _said(asked: Mapping[str, Any], outside: Mapping[str, str | None], path: str) -> dict[str, str | None]:
+    """The direction and the place of nulls of a term, of which one may be said at any depth of it.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``: one thing is said outside, and another one here.
+    """
+    found = dict(outside)
+    for name in SAID_OF_FIELDS:
+        value = asked.get(name)
+        if value is not None:
+            if found[name] not in {None, value.value}:
+                raise bad_argument(
+                    f"{path}.{name}", f"is {value.value}, and {found[name]} is said outside; say it once"
+                )
+            found[name] = value.value
+    return found
+
+
+def of_field(type_: Type, asked: Mapping[str, Any]) -> OrderTerm:
+    """The term that names a field of the rows themselves."""
+    return _of_field(type_, asked, {name: asked[name].value for name in SAID_OF_FIELDS if asked.get(name) is not None})
+
+
+def _of_field(type_: Type, asked: Mapping[str, Any], said: Mapping[str, str | None]) -> OrderTerm:
+    leaf = type_.columns[asked[LEAF].value]
+    return type_.order_term(leaf, descending=said.get("direction") == "DESC", nulls_first=said.get("nulls") == "FIRST")
+
+
+def _term(
+    catalogue: Catalogue,
+    type_: Type,
+    asked: Mapping[str, Any],
+    path: str,
+    depth: int,
+    default: Default,
+    said: Mapping[str, str | None],
+) -> OrderTerm:
+    named = [name for name in asked if name not in SAID_OF_FIELDS and asked[name] is not None]
+    if len(named) != 1:
+        raise bad_argument(path, f"names {len(named)} things to order by; name one, a `field` or one relation")
+    name = named[0]
+    said = _said(asked, said, path)
+    if name == LEAF:
+        return _of_field(type_, asked, said)
+    if depth >= MAX_DEPTH:
+        raise bad_argument(path, f"goes through more than {MAX_DEPTH} relations")
+    relation = type_.relations[name]
+    inner = _term(catalogue, catalogue[relation.target], asked[name], f"{path}.{name}", depth + 1, default, said)
+    return _through(catalogue, relation, inner, depth, default)
+
+
+def _through(
+    catalogue: Catalogue, relation: RelationField, inner: OrderTerm, depth: int, default: Default
+) -> OrderTerm:
+    """A term of the row that a to-one relation leads to; no row counts as null."""
+    target = catalogue[relation.target]
+    alias = f"s{depth}"
+    order = () if relation.unique else default(target, relation.join.equal)
+    on = relation.join.on("{row}", alias)
+    value = f"({first(target.source({}), [inner.over(alias)], order, where=[on], row=alias)})"
+    return replace(
+        inner,
+        name=f"{relation.name}.{inner.name}",
+        value=value,
+        columns=relation.join.local_columns,
+        nullable=True,
+        through=((target.name, (*relation.join.remote_columns, *inner.columns)), *inner.through),
+    )
