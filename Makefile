@@ -20,8 +20,7 @@ test: $(VENV)/dev ## Run all tests, on a Postgres of their own
 	$(BIN)/python -m pytest $(AGAIN)
 
 test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with the compiler off
-	GATEWAY_COMPILER=off $(BIN)/python -m pytest $(AGAIN) $(addprefix tests/test_, selection.py questions.py \
-	  aggregates.py bad_input.py tool_plan.py costs.py watching.py sql_behaviour.py every_table.py paging.py)
+	GATEWAY_COMPILER=off $(BIN)/python -m pytest $(AGAIN) tests/graph/test_selection.py tests/graph/test_questions.py tests/graph/test_aggregates.py tests/graph/test_bad_input.py tests/graph/test_tool_plan.py tests/operations/test_costs.py tests/observability/test_watching.py tests/db/test_sql_behaviour.py tests/graph/test_every_table.py tests/graph/test_paging.py
 
 # What reads and changes rows, on the platform's own columns, constraints, indexes, triggers, labels and row security.
 # CI has the time for PLATFORM_CI alone, whose files tell most in the least of it; `make test-platform` runs them all.
@@ -48,7 +47,7 @@ format: $(VENV)/dev ## Format the code
 
 test-caches: $(VENV)/dev ## Fill the stores of Apollo, urql and Relay with the gateway's answers (needs npm)
 	@if command -v npm > /dev/null; then cd tests/caches && npm ci --ignore-scripts; fi
-	$(BIN)/python -m pytest $(AGAIN) tests/test_client_caches.py
+	$(BIN)/python -m pytest $(AGAIN) tests/graph/test_client_caches.py
 
 bench: $(VENV)/dev ## Measure the executors on a database of their own, beside PostGraphile if that is there
 	$(BIN)/python -m tests.bench
@@ -67,14 +66,14 @@ bench-frames: $(VENV)/dev ## Measure the explorer's frames with 500 nodes on scr
 	$(BIN)/python -m tests.bench.frames
 
 drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds each, and write gateway/docs/drills.json
-	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/test_drill.py
-	DRILL_SOCKETS=2000 $(BIN)/python -m pytest -s tests/test_socket_endurance.py
+	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/db/test_drill.py
+	DRILL_SOCKETS=2000 $(BIN)/python -m pytest -s tests/live/test_socket_endurance.py
 	rm -f gateway/docs/drills.json
 	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
-	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/test_hostile.py
-	HOSTILE_DEAR=200 $(BIN)/python -m pytest -s tests/test_dear.py
+	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/http/test_hostile.py
+	HOSTILE_DEAR=200 $(BIN)/python -m pytest -s tests/operations/test_dear.py
 
 mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300
 	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300)
@@ -85,7 +84,7 @@ migration: $(VENV)/dev ## Write the migration for a change of the models: make m
 snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement counts and golden answers, to be read as a diff
 	$(BIN)/e2i-gateway schema print > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
 	$(BIN)/e2i-gateway schema possible-types > schema/possible-types.json.new && mv schema/possible-types.json.new schema/possible-types.json
-	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/test_golden.py tests/test_reference.py
+	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py
 
 pages: ## Build GraphiQL and the lineage explorer anew into gateway/static (needs Node.js)
 	cd gateway/graphiql && npm ci && npm run build

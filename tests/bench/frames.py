@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from browsing import ARGUMENTS
-from process import ROOT, Gateway
+from tests.support.browsing import ARGUMENTS
+from tests.support.process import ROOT, Gateway
 
 BUILD = ROOT / "gateway" / "static" / "explorer"
 ROUNDS = 3

@@ -11,14 +11,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from client import serving
-from conftest import DEMO_NOW, connect, execute
 from db.demo import load
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE
 from db.migrations import setup
-from drills.load import QUERIES
-from drills.postgres import Postgres
-from process import Gateway
+from tests.drills.load import QUERIES
+from tests.drills.postgres import Postgres
+from tests.support.client import serving
+from tests.support.databases import DEMO_NOW, connect, execute
+from tests.support.process import Gateway
 
 DATABASE = "drill"
 """The demo data, which nobody changes."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from db.embedded.process import wait_until
-from process import ROOT
+from tests.support.process import ROOT
 
 PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
 PAGE = ROOT / "gateway/docs/how-to/deploy.md"

@@ -17,10 +17,10 @@ import orjson
 import psutil
 import pytest
 
-from drills.fixtures import DATABASE, gateway
-from drills.load import SECONDS, Load, Socket, memory
-from drills.postgres import Postgres
-from process import Gateway
+from tests.drills.fixtures import DATABASE, gateway
+from tests.drills.load import SECONDS, Load, Socket, memory
+from tests.drills.postgres import Postgres
+from tests.support.process import Gateway
 
 IDLE = 2_000
 METRICS = "id rowVersion recordedAt requestsTotal avgLatencyMs p99LatencyMs"

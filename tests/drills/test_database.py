@@ -17,15 +17,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from changing import model_in
-from client import serving
-from conftest import connect, execute
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
-from drills.fixtures import CHANGES, DATABASE, gateway
-from drills.load import SECONDS, Load
-from drills.postgres import Postgres
-from process import Gateway
-from proxy import proxied
+from tests.drills.fixtures import CHANGES, DATABASE, gateway
+from tests.drills.load import SECONDS, Load
+from tests.drills.postgres import Postgres
+from tests.support.changing import model_in
+from tests.support.client import serving
+from tests.support.databases import connect, execute
+from tests.support.process import Gateway
+from tests.support.proxy import proxied
 
 Truth = Mapping[str, Any]
 

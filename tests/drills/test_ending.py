@@ -11,12 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
-from conftest import execute
 from db.embedded.server import ADMIN_ROLE
-from drills.fixtures import CHANGES, DATABASE, gateway
-from drills.load import SECONDS, Load, Socket
-from drills.postgres import Postgres
-from process import Gateway, alive
+from tests.drills.fixtures import CHANGES, DATABASE, gateway
+from tests.drills.load import SECONDS, Load, Socket
+from tests.drills.postgres import Postgres
+from tests.support.databases import execute
+from tests.support.process import Gateway, alive
 
 Truth = Mapping[str, Any]
 

@@ -11,16 +11,16 @@ from typing import Any
 import asyncpg
 import pytest
 
-from changing import change, model_in
-from conftest import connect
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
 from db.store import changelog
-from drills.fixtures import CHANGES, Pair
-from drills.postgres import Postgres
 from gateway.subscriptions.stream import follow
 from schema.subscriptions import decode, encode
-from sockets import Listening, Peer, listening, peer, until
-from test_live import ALERTS, EVENTS, alert, reasons, record, titles
+from tests.drills.fixtures import CHANGES, Pair
+from tests.drills.postgres import Postgres
+from tests.live.test_live import ALERTS, EVENTS, alert, reasons, record, titles
+from tests.support.changing import change, model_in
+from tests.support.databases import connect
+from tests.support.sockets import Listening, Peer, listening, peer, until
 
 NESTED = "subscription { lifecycleEvents { cursor event { toState node { ... on MonitoringAlert { status } } } } }"
 

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from callers import SECRET, token
-from drills.fixtures import DATABASE, gateway
-from drills.load import CLIENTS, REPORT, SECONDS, Answered, Figures, Socket, memory
-from drills.nginx import PROGRAM, nginx
-from drills.postgres import Postgres
-from process import Gateway
+from tests.drills.fixtures import DATABASE, gateway
+from tests.drills.load import CLIENTS, REPORT, SECONDS, Answered, Figures, Socket, memory
+from tests.drills.nginx import PROGRAM, nginx
+from tests.drills.postgres import Postgres
+from tests.support.callers import SECRET, token
+from tests.support.process import Gateway
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed")
 

@@ -10,14 +10,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from changing import change, events_of, model_in, state, uuid_of
-from client import Client, serving
-from conftest import connect
 from db.embedded.server import ADMIN_ROLE
 from db.engine.connector import connector_of
-from drills.fixtures import CHANGES, Pair
-from drills.postgres import Postgres
-from proxy import Proxy, proxied
+from tests.drills.fixtures import CHANGES, Pair
+from tests.drills.postgres import Postgres
+from tests.support.changing import change, events_of, model_in, state, uuid_of
+from tests.support.client import Client, serving
+from tests.support.databases import connect
+from tests.support.proxy import Proxy, proxied
 
 QUERY = (
     "mutation($i: PromoteModelInput!) { promoteModel(input: $i) { __typename ... on TransitionApplied { replayed } } }"

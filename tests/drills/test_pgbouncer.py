@@ -10,19 +10,19 @@ from typing import Any
 import asyncpg
 import pytest
 
-from changing import change, events_of, model_in, state
-from client import serving
-from conftest import connect, execute
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
 from db.engine.engine import Identity, ShortReader, create_engine, snapshot
 from db.engine.errors import DataError, StatementTimeoutError
 from db.engine.url import database_url
-from drills.fixtures import CHANGES, DATABASE, gateway
-from drills.load import SECONDS, Load
-from drills.pgbouncer import PROGRAM, pgbouncer
-from drills.postgres import Postgres
-from sockets import listening, peer
-from test_live import record
+from tests.drills.fixtures import CHANGES, DATABASE, gateway
+from tests.drills.load import SECONDS, Load
+from tests.drills.pgbouncer import PROGRAM, pgbouncer
+from tests.drills.postgres import Postgres
+from tests.live.test_live import record
+from tests.support.changing import change, events_of, model_in, state
+from tests.support.client import serving
+from tests.support.databases import connect, execute
+from tests.support.sockets import listening, peer
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
 

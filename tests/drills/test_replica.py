@@ -11,15 +11,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from changing import model_in
-from client import Client, serving
-from conftest import connect
 from db.embedded.server import ADMIN_ROLE
 from db.engine.replica import Changes, Reads
-from drills.fixtures import CHANGES, DATABASE, gateway
-from drills.load import SECONDS, Figures, Load, Socket, memory
-from drills.postgres import Postgres
-from process import Gateway
+from tests.drills.fixtures import CHANGES, DATABASE, gateway
+from tests.drills.load import SECONDS, Figures, Load, Socket, memory
+from tests.drills.postgres import Postgres
+from tests.support.changing import model_in
+from tests.support.client import Client, serving
+from tests.support.databases import connect
+from tests.support.process import Gateway
 
 STAGE = "query($id: ID!) { model(id: $id) { stage } }"
 PROMOTE = (

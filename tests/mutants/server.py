@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conftest import connect, execute
 from db.embedded.server import ADMIN_ROLE, start
+from tests.support.databases import connect, execute
 
 
 async def clean(url: str) -> None:

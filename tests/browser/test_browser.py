@@ -1,0 +1,172 @@
+"""GraphiQL as people meet it: in Chromium, on the real server with demo data, without any other host.
+
+With UPDATE_SNAPSHOTS=1 the pictures of the documentation are taken anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Response, expect
+
+from tests.support.browsing import Scheme
+from tests.support.process import ROOT
+
+PICTURES = ROOT / "gateway" / "docs"
+MAX_PICTURE = 250_000
+EXAMPLES = {
+    "LineageExplorer": ("experiments", "nodes"),
+    "LlmAgent": ("models", "nodes"),
+    "Analyst": ("models", "nodes"),
+    "Lineage": ("lineage", "edges"),
+    "Promote": ("promoteModel", "__typename"),
+}
+"""The titles of the opening tabs, and what each of them answers."""
+
+
+@pytest.fixture
+def visit(open_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Opens GraphiQL as a new visitor."""
+
+    def visited(scheme: Scheme = "light") -> Page:
+        page = open_page("graphql", scheme)
+        expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
+        return page
+
+    return visited
+
+
+def execute(page: Page) -> dict[str, Any]:
+    """Clicks the button; returns the answer, which has no errors and is shown."""
+
+    def is_answer(response: Response) -> bool:
+        return response.request.method == "POST" and "IntrospectionQuery" not in (response.request.post_data or "")
+
+    with page.expect_response(is_answer) as received:
+        page.get_by_role("button", name=re.compile("^Execute query")).click()
+    assert received.value.status == 200
+    answer: dict[str, Any] = received.value.json()
+    assert "errors" not in answer
+    expect(page.locator(".result-window .view-lines")).to_contain_text('"data"')
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def query(page: Page) -> str:
+    """The text of the query editor, as far as it is in sight."""
+    return page.locator(".graphiql-query-editor .view-lines").inner_text().replace("\N{NO-BREAK SPACE}", " ")
+
+
+def write(page: Page, text: str) -> None:
+    """Replaces the query."""
+    page.locator(".graphiql-query-editor .view-lines").click()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.press("Delete")
+    page.keyboard.insert_text(text)
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Waits until GraphiQL has read a new query, 50 ms after the last change; it sends the old name until then."""
+    page.evaluate("() => new Promise(resolve => setTimeout(resolve, 500))")  # the page's own timers keep their order
+
+
+def open_plugin(page: Page, name: str) -> Any:
+    page.get_by_role("button", name=f"Show {name}").click()
+    return page.locator(".graphiql-plugin")
+
+
+def background(page: Page) -> int:
+    """The brightness of the page, from 0 to 255."""
+    script = "() => getComputedStyle(document.querySelector('.graphiql-container')).backgroundColor"
+    return max(int(part) for part in re.findall(r"\d+", page.evaluate(script))[:3])
+
+
+def test_the_example_tabs_answer(visit: Callable[..., Page]) -> None:
+    page = visit()
+    tabs = page.locator("[role=tab] .graphiql-tab-button")
+    expect(tabs).to_have_text([*EXAMPLES])
+    for title, (field, told) in EXAMPLES.items():
+        tabs.filter(has_text=re.compile(f"^{title}$")).click()
+        expect(page.locator(".graphiql-query-editor .view-lines")).to_contain_text(title)
+        settle(page)
+        assert execute(page)[field][told]
+
+
+def test_the_docs_describe_a_type(visit: Callable[..., Page]) -> None:
+    page = visit()
+    docs = open_plugin(page, "Documentation Explorer")
+    docs.get_by_role("link", name="Experiment", exact=True).click()
+    expect(docs.locator(".graphiql-doc-explorer-title")).to_have_text("Experiment")
+    expect(docs.locator(".graphiql-markdown-description").first).to_have_text(re.compile(r"\w+ \w+"))
+    expect(docs).to_contain_text("predictionTarget")
+
+
+def test_the_explorer_edits_the_query(visit: Callable[..., Page]) -> None:
+    page = visit()
+    write(page, "query Mine { tools(first: 2) { nodes { name } } }")
+    explorer = open_plugin(page, "GraphiQL Explorer")
+    toggle = explorer.locator("[data-field-name=totalCount][data-field-type=Int]").first
+    toggle.click()
+    expect(page.locator(".graphiql-query-editor .view-lines")).to_contain_text("totalCount")
+    assert execute(page)["tools"]["totalCount"] > 0
+    toggle.click()
+    expect(page.locator(".graphiql-query-editor .view-lines")).not_to_contain_text("totalCount")
+    assert "tools" in query(page)
+
+
+def test_the_history_remembers_the_query(visit: Callable[..., Page]) -> None:
+    page = visit()
+    write(page, "query Remembered { __typename }")
+    assert execute(page) == {"__typename": "Query"}
+    expect(open_plugin(page, "History")).to_contain_text("Remembered")
+    page.reload()
+    expect(page.locator(".graphiql-plugin")).to_contain_text("Remembered")
+
+
+def test_fields_are_completed(visit: Callable[..., Page]) -> None:
+    page = visit()
+    write(page, "query Unfinished { experiments(first: 1) { nodes {  } } }")
+    for _ in range(len(" } } }")):
+        page.keyboard.press("ArrowLeft")
+    suggestions = page.locator(".suggest-widget .monaco-list-row")
+
+    def suggested() -> bool:  # the worker may still be loading the schema
+        page.keyboard.press("Control+Space")
+        page.wait_for_timeout(250)
+        return suggestions.filter(has_text="brand").count() > 0
+
+    assert any(suggested() for _ in range(100))
+    expect(suggestions.filter(has_text="brand").first).to_be_visible()
+
+
+def test_a_mistake_is_underlined(visit: Callable[..., Page]) -> None:
+    page = visit()
+    write(page, "query Mistaken { experiments { nodes { unheardOf } } }")
+    expect(page.locator(".graphiql-query-editor .squiggly-error")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_colour_schemes(visit: Callable[..., Page], scheme: Scheme) -> None:
+    page = visit(scheme)
+    assert execute(page)["experiments"]["nodes"]
+    assert (background(page) > 128) == (scheme == "light")
+    if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+        picture = PICTURES / f"graphiql-{scheme}.png"
+        picture.parent.mkdir(exist_ok=True)
+        page.mouse.move(700, 880)  # off the button, whose tooltip would be in the picture
+        expect(page.get_by_role("tooltip")).to_have_count(0)
+        page.screenshot(path=picture, animations="disabled")
+        assert picture.stat().st_size < MAX_PICTURE
+
+
+def test_the_pictures_are_there() -> None:
+    for scheme in ("light", "dark"):
+        picture: Path = PICTURES / f"graphiql-{scheme}.png"
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size < MAX_PICTURE

@@ -1,0 +1,232 @@
+"""On the platform's own database, with its constraints and triggers: what they do is left to them, and done once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from db.attach.attach import inspect
+from db.migrations import setup
+from tests.support import platform_own
+from tests.support.changing import change, previewed, uuid_of
+from tests.support.client import Client, serving
+from tests.support.databases import Database, connect
+
+
+@pytest.fixture
+async def client(own_platform: Database) -> AsyncIterator[Client]:
+    async with serving(own_platform.gateway_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def sql(own_platform: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(own_platform.admin_url)
+    yield connection
+    await connection.close()
+
+
+async def test_the_database_is_the_platforms(sql: asyncpg.Connection) -> None:
+    """Every trigger and every unique constraint of the facts is there, and none of ours."""
+    triggers = await sql.fetch("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname <> 'touch_updated_at'")
+    ours = {"append_only", "tell_of_event"}
+    assert {row["tgname"] for row in triggers} - ours == set(platform_own.TRIGGERS)
+    found = {
+        row["conname"]
+        for row in await sql.fetch(
+            "SELECT conname FROM pg_constraint WHERE contype = 'u' "
+            "AND connamespace IN ('public'::regnamespace, 'ml'::regnamespace)"
+        )
+    }
+    assert found == {line["constraint"] for line in platform_own.facts() if line["kind"] == "unique"}
+
+
+async def test_attach_says_what_is_left_to_which_trigger(own_platform: Database, sql: asyncpg.Connection) -> None:
+    """Known by what they do, under any name; a trigger that is switched off does nothing."""
+
+    async def of(kind: str) -> dict[str, str]:
+        async with setup.connect(own_platform.admin_url) as connection:
+            return {note.object: note.message for note in (await inspect(connection)).notes if note.kind == kind}
+
+    own = await of("own trigger")
+    assert set(own) == {table for table, *_ in platform_own.TRIGGERS.values()}
+    assert "trg_log_step_performance: it measures the tool of a step that ends" in own["composition_steps"]
+    assert await of("missing trigger") == {}
+    await sql.execute("ALTER FUNCTION trg_log_step_performance RENAME TO whatever")
+    await sql.execute("ALTER TABLE ml_drift_history DISABLE TRIGGER trg_drift_alert")
+    assert "whatever" in (await of("own trigger"))["composition_steps"]
+    assert set(await of("missing trigger")) == {"ml_drift_history"}
+
+
+async def test_attach_says_that_scores_are_graded_as_errors(own_platform: Database, sql: asyncpg.Connection) -> None:
+    """By looking at the functions that the triggers call: one alone cannot grade errors and scores."""
+
+    async def wrong() -> list[tuple[str, str]]:
+        async with setup.connect(own_platform.admin_url) as connection:
+            return [
+                (one.object, one.message) for one in (await inspect(connection)).notes if one.kind == "wrong grades"
+            ]
+
+    ((table, message),) = await wrong()
+    assert table == "ab_fidelity_comparisons"
+    assert "by calculate_fidelity_grade" in message
+    # as where the second definition did not fail
+    await sql.execute(
+        "CREATE FUNCTION calculate_fidelity_grade(score numeric) RETURNS text LANGUAGE sql AS $$ SELECT 'good' $$"
+    )
+    assert await wrong() == []
+    await sql.execute("DROP FUNCTION calculate_fidelity_grade(numeric)")
+    await sql.execute("ALTER TABLE ab_fidelity_comparisons DISABLE TRIGGER trg_ab_fidelity_grade")
+    assert await wrong() == []
+    await sql.execute("ALTER TABLE ab_fidelity_comparisons ENABLE TRIGGER trg_ab_fidelity_grade")
+
+
+async def step(sql: asyncpg.Connection) -> tuple[str, uuid.UUID]:
+    """A step that is executed, as an id, and its tool."""
+    tool = await sql.fetchval(
+        "INSERT INTO tool_registry (name, description, category, source_agent, version) "
+        "VALUES ($1, 'd', 'CAUSAL', 'causal_impact', '1.0.0') RETURNING tool_id",
+        uuid.uuid4().hex,
+    )
+    episode = await sql.fetchval(
+        "INSERT INTO composer_episodes (composition_id, query_text, total_latency_ms) VALUES ($1, 'q', 0) "
+        "RETURNING episode_id",
+        uuid.uuid4().hex,
+    )
+    key = await sql.fetchval(
+        "INSERT INTO composition_steps (episode_id, step_number, step_name, tool_id, tool_name, status, started_at) "
+        "VALUES ($1, 1, 's', $2, 't', 'EXECUTING', now() - interval '2 seconds') RETURNING step_id",
+        episode, tool,
+    )  # fmt: skip
+    return f"CompositionStep:{key}", tool
+
+
+@pytest.mark.parametrize(
+    ("to", "more", "rate"),
+    [
+        ("COMPLETED", {}, 1.0),
+        ("COMPLETED", {"latencyMs": 100.0}, 1.0),
+        ("FAILED", {"errorMessage": "no", "latencyMs": 100.0}, 0.0),
+        ("TIMEOUT", {}, 0.0),
+    ],
+)
+async def test_a_tools_run_is_counted_once(
+    client: Client, sql: asyncpg.Connection, to: str, more: dict[str, Any], rate: float
+) -> None:
+    """By the platform's trigger where it does so, by the gateway where it does not (TIMEOUT); the figures follow."""
+    id_, tool = await step(sql)
+    asked = previewed if "latencyMs" in more else change  # without a latency it is the time between two runs
+    result = await asked(client, "moveStep", id=id_, to=to, **more)
+    assert result["__typename"] == "TransitionApplied"
+    (row,) = await sql.fetch("SELECT * FROM tool_performance WHERE tool_id = $1", tool)
+    assert row["latency_ms"] >= more.get("latencyMs", 2000)
+    assert row["success"] is (to == "COMPLETED")
+    assert f"ToolPerformance:{row['performance_id']}" in [node["id"] for node in result["alsoChanged"]]
+    figures = await sql.fetchrow("SELECT avg_latency_ms, success_rate FROM tool_registry WHERE tool_id = $1", tool)
+    assert tuple(figures) == (row["latency_ms"], rate)
+
+
+async def instructions(sql: asyncpg.Connection, *states: str | None) -> list[str]:
+    """Instructions of one agent and predictor, each of a run of its own, in use or not, as ids."""
+    agent, found = uuid.uuid4().hex, []
+    for place, state in enumerate(states):
+        run = await sql.fetchval(
+            "INSERT INTO prompt_optimization_runs (run_name, agent_name, agent_tier, agent_type, trainset_size, "
+            "optimizer_type, budget_preset, max_metric_calls, status) "
+            "VALUES ('r', $1, 2, 'standard', 1, 'gepa', 'light', 10, 'completed') RETURNING run_id",
+            agent,
+        )
+        key = await sql.fetchval(
+            "INSERT INTO optimized_instructions (run_id, agent_name, predictor_name, version, is_active, "
+            "instruction_text, instruction_hash, activated_at, deactivated_at) "
+            "VALUES ($1, $2, 'p', $3, $4::text::boolean, 't', $5, now(), "
+            "CASE WHEN $4::text::boolean THEN NULL ELSE now() END) RETURNING instruction_id",
+            run, agent, f"v{place}", state, uuid.uuid4().hex,
+        )  # fmt: skip
+        found.append(f"OptimizedInstruction:{key}")
+    return found
+
+
+async def in_use(sql: asyncpg.Connection, *ids: str) -> list[bool | None]:
+    query = "SELECT is_active FROM optimized_instructions WHERE instruction_id = $1"
+    return [await sql.fetchval(query, uuid_of(one)) for one in ids]
+
+
+async def test_instructions_change_places_where_one_inactive_row_is_allowed(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    """Back and forth; each is in use or not by its value afterwards."""
+    ones = await instructions(sql, "true", "false")
+    for on, off in ((ones[1], ones[0]), (ones[0], ones[1]), (ones[1], ones[0])):
+        result = await change(client, "activateOptimizedInstruction", id=on)
+        assert [node["id"] for node in result["alsoChanged"]] == [off]
+        assert await in_use(sql, on, off) == [True, False]
+    assert (await change(client, "deactivateOptimizedInstruction", id=ones[1]))["__typename"] == "TransitionApplied"
+    assert await in_use(sql, *ones) == [False, None]
+    data = await client.data("query($id: ID!) { optimizedInstruction(id: $id) { lifecycle { state } } }", id=ones[1])
+    assert data["optimizedInstruction"]["lifecycle"]["state"] == "INACTIVE"
+    await change(client, "activateOptimizedInstruction", id=ones[1])
+    assert await in_use(sql, *ones) == [False, True]
+
+
+async def test_a_rollback_and_a_winner_change_places_too(client: Client, sql: asyncpg.Connection) -> None:
+    new, old = await instructions(sql, "true", "false")
+    run = await sql.fetchval("SELECT run_id FROM optimized_instructions WHERE instruction_id = $1", uuid_of(new))
+    await change(client, "moveOptimizationRun", id=str(run), to="ROLLED_BACK")
+    assert await in_use(sql, new, old) == [False, True]
+    test = await sql.fetchval(
+        "INSERT INTO prompt_ab_tests (test_name, agent_name, baseline_instruction_id, treatment_instruction_id, "
+        "status, winner) VALUES ('t', 'a', $1, $2, 'completed', 'gepa') RETURNING test_id",
+        uuid_of(old), uuid_of(new),
+    )  # fmt: skip
+    assert (await change(client, "rollOutPromptAbTest", id=str(test)))["__typename"] == "TransitionApplied"
+    assert await in_use(sql, new, old) == [True, False]
+
+
+async def test_instructions_without_room_are_refused_in_words(client: Client, sql: asyncpg.Connection) -> None:
+    ones = await instructions(sql, "true", "false", None)
+    for name, one in (
+        ("activateOptimizedInstruction", ones[1]),
+        ("activateOptimizedInstruction", ones[2]),
+        ("deactivateOptimizedInstruction", ones[0]),
+    ):
+        (blocker,) = (await change(client, name, id=one))["blockers"]
+        assert blocker["code"] == "NO_ROOM_FOR_INSTRUCTION"
+        assert "unique_active_instruction" in blocker["message"]
+        assert await in_use(sql, *ones) == [True, False, None]
+    await sql.execute("DELETE FROM optimized_instructions WHERE instruction_id = $1", uuid_of(ones[2]))
+    assert (await change(client, "activateOptimizedInstruction", id=ones[1]))["__typename"] == "TransitionApplied"
+
+
+async def test_what_a_trigger_of_the_databases_refuses_is_the_callers_to_read(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    """A step that never started has no latency, which the measurement that the trigger writes must have."""
+    id_, tool = await step(sql)
+    await sql.execute("UPDATE composition_steps SET started_at = NULL WHERE step_id = $1", uuid_of(id_))
+    result = await change(client, "moveStep", id=id_, to="FAILED", errorMessage="no")
+    (blocker,) = result["blockers"]
+    assert (blocker["code"], "latencyMs of ToolPerformance" in blocker["message"]) == ("VALUE_MISSING", True)
+    assert (await change(client, "moveStep", id=id_, to="FAILED", errorMessage="no", latencyMs=0.0))[
+        "__typename"
+    ] == "TransitionApplied"
+    assert await sql.fetchval("SELECT count(*) FROM tool_performance WHERE tool_id = $1", tool) == 1
+
+
+async def test_attach_says_what_changes_cannot_fill(own_platform: Database, sql: asyncpg.Connection) -> None:
+    """A column that the gateway does not know and that must have a value, where changes add rows; others are theirs."""
+
+    async def told() -> list[str]:
+        async with setup.connect(own_platform.admin_url) as connection:
+            return [note.object for note in (await inspect(connection)).notes if note.kind == "unfilled column"]
+
+    for table in ("twin_fidelity_tracking", "ml_experiments"):
+        await sql.execute(f"ALTER TABLE {table} ADD COLUMN cost_centre text NOT NULL DEFAULT 'x'")
+        assert await told() == []
+    for table in ("twin_fidelity_tracking", "ml_experiments"):
+        await sql.execute(f"ALTER TABLE {table} ALTER COLUMN cost_centre DROP DEFAULT")
+    assert await told() == ["twin_fidelity_tracking.cost_centre"]

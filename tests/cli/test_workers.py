@@ -1,0 +1,155 @@
+"""Several workers in real processes: one address, one embedded database, one end, and nobody left behind."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.databases import Database
+from tests.support.process import PATIENCE, Gateway, alive, run, until
+
+QUERY = "{ tools(first: 1) { nodes { name } } }"
+
+
+@pytest.fixture
+def gateways() -> Iterator[list[Gateway]]:
+    """Gateways that a test starts; none of them is left after it."""
+    started: list[Gateway] = []
+    yield started
+    for gateway in started:
+        gateway.close()
+    left = {process for gateway in started for process in gateway.left()}
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    assert not left
+
+
+def metrics(gateway: Gateway) -> str:
+    (address,) = re.findall(r"metrics are at (http://\S+)\"", gateway.output)
+    return gateway.http.get(address).text
+
+
+def up(gateway: Gateway) -> set[str]:
+    """The workers that answer a scrape."""
+    return set(re.findall(r'^e2i_worker_up\{worker="(\d)"\} 1.0$', metrics(gateway), re.MULTILINE))
+
+
+def workers(gateway: Gateway) -> list[psutil.Process]:
+    """The processes that answer; Python's tracker of resources is none of them."""
+    found = []
+    for child in psutil.Process(gateway.process.pid).children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def test_two_workers_on_one_embedded_database(tmp_path: Path, gateways: list[Gateway]) -> None:
+    """They share the port; one that is killed is replaced; they drain and end with the first process."""
+    gateway = Gateway(tmp_path, GATEWAY_WORKERS="2", GATEWAY_METRICS="127.0.0.1:0", GATEWAY_DRAIN="2")
+    gateways.append(gateway)
+    gateway.ready()
+    until(lambda: up(gateway) == {"0", "1"}, "both workers")
+    for _ in range(20):
+        httpx.post(f"{gateway.base}/graphql", json={"query": QUERY}, trust_env=False).raise_for_status()
+    counts = re.findall(r'^e2i_requests_total\{outcome="ok",worker="\d"\} (.*)$', metrics(gateway), re.MULTILINE)
+    assert sum(map(float, counts)) == 20
+
+    victim = workers(gateway)[0]
+    victim.kill()
+    until(lambda: victim not in workers(gateway) and len(workers(gateway)) == 2, "a new worker")
+    until(lambda: up(gateway) == {"0", "1"}, "its answers")
+    assert gateway.ask(QUERY)["tools"]["nodes"]
+    gateway.look()
+
+    gateway.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE
+    seen = None
+    while seen != 503 and time.monotonic() < deadline:
+        seen = httpx.get(f"{gateway.base}/readyz", trust_env=False).status_code
+    assert seen == 503, "it says that it will end"
+    assert httpx.post(f"{gateway.base}/graphql", json={"query": QUERY}, trust_env=False).status_code == 200
+    assert gateway.process.wait(PATIENCE) == 0
+    assert gateway.left() == []
+    assert "Traceback" not in gateway.output
+
+
+def test_workers_do_not_outlive_their_parent(
+    module_database: Database, tmp_path: Path, gateways: list[Gateway]
+) -> None:
+    gateway = Gateway(tmp_path, DATABASE_URL=module_database.gateway_url, GATEWAY_WORKERS="2")
+    gateways.append(gateway)
+    gateway.ready()
+    assert len(workers(gateway)) == 2
+    gateway.process.kill()
+    gateway.process.wait(PATIENCE)
+    until(lambda: not any(alive(process) for process in gateway.seen), "the end of the workers")
+    assert gateway.log, "every line is JSON, whatever Python says of a parent that was killed"
+
+
+def hears(process: psutil.Process, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def test_nobody_is_let_in_for_a_worker_that_still_begins(database: Database, gateways: list[Gateway]) -> None:
+    """It has the port as well; at the end of all, clients that come to it would wait for an answer in vain."""
+    gateway = Gateway(Path(), GATEWAY_WORKERS="2", DATABASE_URL=database.gateway_url).ready()
+    gateways.append(gateway)
+    before = set(workers(gateway))
+    before.pop().kill()
+    until(lambda: len(set(workers(gateway)) & before) < len(workers(gateway)) == 2, "a new worker")
+    (new,) = set(workers(gateway)) - before
+    until(lambda: hears(new, signal.SIGTERM), "the new worker hearing signals")
+    gateway.process.send_signal(signal.SIGTERM)
+
+    def ask(_client: int) -> set[object]:
+        found: set[object] = set()
+        while gateway.process.poll() is None:
+            try:
+                found.add(httpx.post(f"{gateway.base}/graphql", json={"query": QUERY}, timeout=PATIENCE).status_code)
+            except httpx.ConnectError:
+                found.add("refused")
+            except httpx.TransportError as error:
+                found.add(repr(error))
+        return found
+
+    with ThreadPoolExecutor(16) as clients:
+        found = set().union(*clients.map(ask, range(16)))
+    assert found <= {200, "refused"}
+
+
+def test_workers_that_cannot_begin_end_the_gateway() -> None:
+    ended = run(
+        "serve", GATEWAY_WORKERS="2", GATEWAY_TRACES="on", OTEL_EXPORTER_OTLP_PROTOCOL="grpc", PORT="0",
+        DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing",
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "traces go by http/protobuf" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("9464", "expected an address and a port, such as 127.0.0.1:9464"),
+        ("127.0.0.1:x", "expected an address and a port"),
+        ("192.0.2.1:9464", "set GATEWAY_METRICS to an address of this machine"),
+    ],
+)
+def test_an_address_of_metrics_that_cannot_be(setting: str, words: str) -> None:
+    ended = run("serve", GATEWAY_METRICS=setting, PORT="0")
+    assert ended.returncode in {1, 2}
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr

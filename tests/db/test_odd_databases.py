@@ -1,0 +1,76 @@
+"""Every command about the database says in words what it met, whatever the database is like: never with a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from db.attach.attach import attach, check
+from db.engine.errors import DatabaseUnavailableError
+from db.engine.url import database_url
+from db.migrations.setup import SetupError
+from gateway.doctor.examine import examine
+from gateway.doctor.findings import as_sql, as_text
+from gateway.settings import Settings
+from schema.execution.explain import explain
+from tests.support.databases import Clone, Database, execute
+
+READ_ONLY = """
+    DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$
+"""
+ODD: dict[str, list[str]] = {
+    "no schema ml": ["DROP SCHEMA ml CASCADE"],
+    "no schema public": ["DROP SCHEMA public CASCADE"],
+    "no schema gateway": ["DROP SCHEMA gateway CASCADE"],
+    "no schema of ours at all": ["DROP SCHEMA ml CASCADE", "DROP SCHEMA gateway CASCADE", "DROP SCHEMA public CASCADE"],
+    "no rights on a schema": ["REVOKE ALL ON SCHEMA ml FROM PUBLIC, e2i_gateway"],
+    "no rights on any schema": ["REVOKE ALL ON SCHEMA ml, public, gateway FROM PUBLIC, e2i_gateway"],
+    "read-only": [READ_ONLY],
+    "no pgvector": ["DROP EXTENSION vector CASCADE"],
+    "a table that is a view": [
+        "ALTER TABLE ml_deployments RENAME TO away", "CREATE VIEW ml_deployments AS SELECT * FROM away"],
+    "a table that is a materialized view": [
+        "ALTER TABLE ml_deployments RENAME TO away", "CREATE MATERIALIZED VIEW ml_deployments AS SELECT * FROM away"],
+    "a table that is partitioned": [
+        "ALTER TABLE ml_deployments RENAME TO away",
+        "CREATE TABLE ml_deployments (LIKE away) PARTITION BY RANGE (created_at)"],
+    "a table that is foreign": [
+        "ALTER TABLE ml_deployments RENAME TO away",
+        "CREATE FOREIGN DATA WRAPPER nowhere", "CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere",
+        "CREATE FOREIGN TABLE ml_deployments (id uuid, status text) SERVER elsewhere"],
+    "columns of wholly other types": [
+        "ALTER TABLE ml_deployments ALTER COLUMN latency_p50_ms TYPE jsonb USING '{}'",
+        "ALTER TABLE ml_deployments ALTER COLUMN created_at DROP DEFAULT",
+        "ALTER TABLE ml_deployments ALTER COLUMN created_at TYPE jsonb USING NULL",
+        "ALTER TABLE composer_episodes DROP COLUMN query_embedding CASCADE",
+        "ALTER TABLE composer_episodes ADD COLUMN query_embedding text"],
+    "an enum that is text": [
+        "ALTER TABLE ml_hpo_trials ALTER COLUMN state DROP DEFAULT",
+        'ALTER TYPE alert_status_enum RENAME TO "Odd name"'],
+    "names with capitals": ['ALTER TABLE ml_deployments RENAME TO "ML_Deployments"'],
+}  # fmt: skip
+
+
+@pytest.fixture
+async def odd(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    async with clone(template) as copy:
+        yield copy
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_no_command_ends_with_a_traceback(odd: Database, kind: str) -> None:
+    """What a command raises beside these is a traceback; what it finds, it says."""
+    await execute(odd.admin_url, *ODD[kind])
+    for url in (odd.gateway_url, odd.owner_url):
+        written: list[str] = []
+        with suppress(SetupError, DatabaseUnavailableError):
+            await check(url, written.append, explain)
+            assert written
+        with suppress(SetupError, DatabaseUnavailableError):
+            await attach(url, explain)
+        found = await examine(Settings(auth="token"), database_url(url))
+        assert found
+        assert as_text(found)
+        assert as_sql(found) is not None

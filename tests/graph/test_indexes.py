@@ -1,0 +1,140 @@
+"""Which index serves an order, and how the order is said then; the paging itself is tested by `test_walks`."""
+
+from __future__ import annotations
+
+import pytest
+
+from db.attach import facts
+from db.attach.facts import Facts, Index, IndexColumn
+from db.engine.engine import create_engine
+from db.engine.url import database_url
+from schema.catalogue.catalogue import OrderTerm, Type, catalogue
+from schema.sql import builder as sql
+from schema.sql.indexes import Indexes, Served
+from tests.support.client import serving
+from tests.support.databases import Clone, Database, connect
+from tests.support.plans import Statement
+from tests.support.platform_indexes import replace_indexes, turn_indexes
+
+METRICS = catalogue()["ServingMetric"]
+TABLE = METRICS.sql_name
+
+
+def index(name: str, *columns: str, **others: str) -> Index:
+    """``index("i", "service_id", "recorded_at DESC NULLS FIRST")``."""
+    made = []
+    for column in columns:
+        column_name, _, words = column.partition(" ")
+        made.append(IndexColumn(column_name, "DESC" in words, "NULLS FIRST" in words))
+    return Index(name, tuple(made), **others)
+
+
+def serves(order: tuple[OrderTerm, ...], equal: set[str], *indexes: Index) -> Served | None:
+    return Indexes(Facts(indexes={TABLE: indexes})).serves(METRICS, order, equal)
+
+
+def by(column: str, *, descending: bool, nulls_first: bool = False, type_: Type = METRICS) -> tuple[OrderTerm, ...]:
+    term = type_.order_term(type_.leaf(column), descending=descending, nulls_first=nulls_first)
+    return (term, *type_.key_order({column}, descending=descending))
+
+
+NEWEST = METRICS.order
+OURS = index("ours", "recorded_at DESC NULLS LAST", "id DESC NULLS FIRST")
+PLATFORMS = index("platform's", "recorded_at DESC NULLS FIRST")
+OF_SERVICE = index("of a service", "service_id NULLS LAST", "recorded_at DESC NULLS FIRST")
+
+
+def test_an_index_as_the_order_is_serves_it_whole_and_one_with_other_nulls_apart() -> None:
+    assert serves(NEWEST, set(), OURS) == Served(OURS, 0, 2, apart=False)
+    assert serves(NEWEST, set(), PLATFORMS) == Served(PLATFORMS, 0, 1, apart=True)
+    assert serves(NEWEST, set(), PLATFORMS, OURS) == Served(OURS, 0, 2, apart=False)
+    assert serves(by("recorded_at", descending=False), set(), PLATFORMS) == Served(PLATFORMS, 0, 1, apart=False)
+    assert serves(by("recorded_at", descending=False), set(), OURS) == Served(OURS, 0, 2, apart=True)
+    first = by("recorded_at", descending=True, nulls_first=True)
+    assert serves(first, set(), PLATFORMS) == Served(PLATFORMS, 0, 1, apart=False)
+    assert serves(NEWEST, set(), index("ascending", "recorded_at")) is not None, "it is read backward"
+
+
+def test_equal_columns_lead_to_the_index_that_begins_with_them() -> None:
+    assert serves(NEWEST, {"service_id"}, OURS, OF_SERVICE) == Served(OF_SERVICE, 1, 1, apart=True)
+    assert serves(NEWEST, set(), OF_SERVICE) is None
+    assert serves(NEWEST, {"error_rate"}, OF_SERVICE) is None
+    without_order = index("of a service alone", "service_id")
+    assert serves(NEWEST, {"service_id"}, without_order) is None
+
+
+def test_no_other_index_serves_an_order() -> None:
+    for one in (
+        index("of some", "recorded_at DESC NULLS FIRST", predicate="(error_rate > 0.1)"),
+        index("hashed", "recorded_at", method="hash"),
+        index("an expression", "", "recorded_at"),
+        index("another column", "id", "recorded_at"),
+    ):
+        assert serves(NEWEST, set(), one) is None, one.name
+    some = index("of those with a time", "recorded_at DESC NULLS FIRST", predicate="(recorded_at IS NOT NULL)")
+    assert serves(NEWEST, set(), some) == Served(some, 0, 1, apart=True)
+    assert serves(by("recorded_at", descending=False), set(), some) is None, "rows without a time are not in it"
+
+
+def test_a_column_that_refuses_null_needs_no_branch() -> None:
+    known = Facts(indexes={TABLE: (PLATFORMS,)}, not_null={TABLE: frozenset({"recorded_at", "id"})})
+    order = Indexes(known).follow(METRICS, NEWEST)
+    page = sql.page(TABLE, ["t.id AS f0"], sql.Page(order, 10, ("2026-01-01", "x")), sql.Binds())
+    assert "UNION" not in page
+    assert "NULL" not in page
+    assert "(t.recorded_at, t.id) < (" in page
+
+
+def test_what_an_index_serves_as_it_is_is_asked_as_before() -> None:
+    known = Facts(indexes={TABLE: (PLATFORMS, OURS)})
+    for position in (None, ("2026-01-01", "x"), (None, "x")):
+        before = sql.page(TABLE, ["t.id AS f0"], sql.Page(NEWEST, 10, position), sql.Binds())
+        followed = sql.Page(Indexes(known).follow(METRICS, NEWEST), 10, position)
+        assert sql.page(TABLE, ["t.id AS f0"], followed, sql.Binds()) == before
+
+
+@pytest.mark.parametrize("whose", ["ours", "the platform's"])
+async def test_the_facts_are_those_of_the_database(whose: str, template: Database, clone: Clone) -> None:
+    own = whose == "ours"
+    async with clone(template) as copy:
+        connection = await connect(copy.admin_url)
+        try:
+            if not own:
+                await replace_indexes(connection)
+            await connection.execute(
+                "CREATE INDEX odd ON ml_experiments (lower(experiment_name), experiment_name text_pattern_ops)"
+            )
+            await connection.execute("CREATE INDEX few ON ml_experiments (created_at) WHERE created_at IS NOT NULL")
+        finally:
+            await connection.close()
+        engine = create_engine(database_url(copy.gateway_url), read_only=True)
+        found = await facts.read(engine)
+        await engine.dispose()
+    of_metrics = {one.columns for one in found.indexes[TABLE]}
+    service, newest = IndexColumn("service_id"), IndexColumn("recorded_at", descending=True, nulls_first=not own)
+    assert ((service, newest) in of_metrics) is not own
+    assert ((service, newest, IndexColumn("id", descending=True, nulls_first=True)) in of_metrics) is own
+    by_name = {one.name: one for one in found.indexes["ml_experiments"]}
+    assert by_name["odd"].columns == (IndexColumn(""), IndexColumn("")), "neither is in the order of its type"
+    assert by_name["few"].predicate == "(created_at IS NOT NULL)"
+    assert by_name["pk_ml_experiments"].unique
+    assert "id" in found.not_null[TABLE]
+    assert "recorded_at" not in found.not_null[TABLE]
+
+
+async def test_indexes_are_looked_at_again_while_the_gateway_runs(
+    template: Database, clone: Clone, recorded: list[Statement]
+) -> None:
+    query = "{ servingMetrics(first: 5) { nodes { id } } }"
+    async with clone(template) as copy, serving(copy.gateway_url) as client:
+        await client.data(query)
+        connection = await connect(copy.admin_url)
+        await turn_indexes(connection)
+        await connection.close()
+        engine = create_engine(database_url(copy.gateway_url), read_only=True)
+        client.app.state.graphql.planner.learn_facts(await facts.read(engine))
+        await engine.dispose()
+        await client.data(query)
+    before, after = [statement.text for statement in recorded if TABLE in statement.text]
+    assert "ORDER BY t.recorded_at DESC NULLS LAST, t.id DESC" in before
+    assert "ORDER BY t.recorded_at DESC, t.id DESC" in after

@@ -1,0 +1,237 @@
+"""The house itself: imports point one way, the committed schema is the one that the models give."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from db.base.markers import LiveTopic
+from db.base.vocabulary import entities
+from schema.schema import build
+from tests.support import private_names
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = {"db": {"db"}, "schema": {"schema", "db"}, "gateway": {"gateway", "schema", "db"}}
+MODULES = [(room, path) for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py"))]
+
+ROOMS = {
+    "db": (
+        "adapters", "base", "models", "engine", "embedded", "store", "seed", "migrations", "attach", "demo",
+    ),
+    "schema": (
+        "adapters", "error_codes", "errors", "catalogue", "scopes", "sql", "search", "execution", "graph", "changes",
+        "lineage", "fields", "subscriptions", "schema", "runner",
+    ),
+    "gateway": (
+        "adapters", "roles", "context", "settings", "database", "auth", "subscriptions", "operations", "observability",
+        "http", "websocket", "app", "server", "doctor", "cli", "reference",
+    ),
+}  # fmt: skip
+"""The rooms of each floor: a module uses its own room and those before it."""
+
+ROOM_OF = {
+    "db": {
+        "base": "effects footprints lifecycle lineage markers views",
+        "engine": "connector constraints errors lending limiter locks pooled postgres_url replica session timelines "
+        "transaction",
+        "embedded": "embedded_lock embedded_process",
+        "store": "documents live role roles tokens",
+        "migrations": "setup",
+        "attach": "attach_catalog attach_compare attach_fields attach_report attach_triggers checkup detach facts own "
+        "shape vectors",
+    },
+    "schema": {
+        "catalogue": "exact_json ids kinds records scalars selection sizes",
+        "sql": "aggregates arguments cursors every_list filters indexes lists orders places",
+        "search": "nearest search_sql",
+        "execution": "change_answer compiler explain input_errors loaders pages plans similarity statements turns",
+        "graph": "inputs types fields.root_field",
+        "runner": "answers",
+    },
+}
+"""The rooms of modules that do not stand in a package of that name."""
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level packages that a file imports, wherever in the file it does so."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize(("room", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
+def test_imports_point_one_way(room: str, path: Path) -> None:
+    ours = imported(path) & {"db", "schema", "gateway", "tests"}
+    assert ours <= ALLOWED[room], f"{path.relative_to(ROOT)} imports {sorted(ours - ALLOWED[room])}"
+    if room == "db":
+        assert not imported(path) & {"strawberry", "graphql", "starlette", "uvicorn"}
+    if room == "schema":
+        assert not imported(path) & {"starlette", "uvicorn"}
+
+
+SCRIPTS = {"gateway.cli.__main__", "db.migrations.env"}
+"""Modules that run something where they are imported."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for _, path in MODULES if path.parent.name != "adapters"], ids=lambda path: path.stem
+)
+def test_libraries_are_used_by_their_public_names(path: Path) -> None:
+    """What is private to a library is taken in ``adapters`` alone, where a contract test and a bound go with it."""
+    found = private_names.in_source(path.read_text())
+    module = private_names.module_of(path, ROOT)
+    if module not in SCRIPTS and not module.startswith("db.migrations.versions"):
+        found += private_names.in_classes(module)
+    assert not found, [f"{path.relative_to(ROOT)}:{line} {what}" for line, what in found]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pool._do_get()",
+        "def f(): return self.engine._pool",
+        "from asyncpg import _testbase",
+        "import asyncpg._testbase",
+        "from opentelemetry.semconv._incubating.attributes import graphql_attributes",
+        "from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol",
+        "from sqlalchemy.util.concurrency import greenlet_spawn",
+        "getattr(info, '_raw_info')",
+        "from operator import attrgetter\nread = attrgetter('_raw_info')",
+        "vars(connection)['_protocol']",
+        "import asyncpg\nasyncpg.connect = None",
+        "from uvicorn import Server\nServer.startup = None",
+        "import uvicorn\nsetattr(uvicorn.Server, 'startup', None)",
+        "import uvicorn\npatch('uvicorn.config._loops')",
+    ],
+)
+def test_private_names_are_found(source: str) -> None:
+    assert private_names.in_source(source)
+
+
+def test_private_names_are_found_in_classes() -> None:
+    """Also where a class only happens to have a name that its base in a library has, or gives to its instances."""
+    assert any(
+        "HttpProtocol._should_upgrade" in what for _, what in private_names.in_classes("gateway.adapters.uvicorn")
+    )
+    assert "_schema" in str(private_names.in_classes("schema.adapters.strawberry"))
+    assert private_names.in_source("self._own, cls._own, super()._own, row._asdict(), value.__class__") == []
+
+
+def modules() -> dict[str, Path]:
+    """The files of all modules, by the modules' names."""
+    paths = [path for floor in ALLOWED for path in (ROOT / floor).rglob("*.py")]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Which modules of ours each one imports: inside of functions and for the checker of types, too."""
+    known = modules()
+
+    def module(name: str) -> str | None:
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    found: dict[str, set[str]] = {}
+    for name, path in known.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        found[name] = {used for one in names if (used := module(one)) and used != name}
+    return found
+
+
+def place(name: str) -> tuple[str, int] | None:
+    """The floor of a module and the place of its room; None for a floor itself."""
+    floor, _, rest = name.partition(".")
+    if not rest:
+        return None
+    listed = {one: room for room, ones in ROOM_OF.get(floor, {}).items() for one in ones.split()}
+    room = listed.get(rest) or listed.get(rest.split(".")[0]) or rest.split(".")[0]
+    assert room in ROOMS[floor], f"{name} stands in no room of ROOMS"
+    return floor, ROOMS[floor].index(room)
+
+
+def test_rooms_are_used_in_their_order() -> None:
+    found = set()
+    for name, used in graph().items():
+        here = place(name)
+        for one in used:
+            there = place(one)
+            if here and there and here[0] == there[0] and here[1] < there[1]:
+                found.add(f"{name} -> {one}")
+    assert found == set(), "these import a room that comes after theirs"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    edges = graph()
+
+    def reached(start: str) -> set[str]:
+        found, left = set(), [start]
+        while left:
+            for one in edges[left.pop()] - found:
+                found.add(one)
+                left.append(one)
+        return found
+
+    circular = {name for name in edges if name in reached(name)}
+    assert not circular, f"these import each other in a circle: {sorted(circular)}"
+
+
+def test_packages_hold_a_docstring_that_says_what_is_in_the_room() -> None:
+    """And import nothing, so that no module brings its whole room with it; those that register something are named."""
+    registering = {"db.models", "db.demo", "schema.changes.effects", "gateway.cli"}
+    for name, path in modules().items():
+        if path.name != "__init__.py" or name in registering:
+            continue
+        tree = ast.parse(path.read_text())
+        assert len(tree.body) == 1, name
+        assert ast.get_docstring(tree), name
+
+
+DECISIONS = ROOT / "gateway" / "docs" / "decisions"
+
+
+@pytest.mark.parametrize("path", sorted(DECISIONS.glob("0*.md")), ids=lambda path: path.stem)
+def test_decisions_have_their_parts(path: Path) -> None:
+    """A record of a page: context, decision, figures, consequences; and the list of records names it."""
+    text = path.read_text()
+    heads = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert heads == ["Context", "Decision", "Figures", "Consequences"]
+    assert len(text.split()) < 500
+    assert f"[{text.splitlines()[0].removeprefix('# ')}]({path.name})" in (DECISIONS / "README.md").read_text()
+
+
+def test_the_committed_schema_is_current() -> None:
+    committed = (ROOT / "schema" / "schema.graphql").read_text()
+    assert committed == build().as_str() + "\n", "the schema has changed: run `make snapshot` and read the diff"
+
+
+def test_top_level_is_what_it_should_be() -> None:
+    expected = {"gateway", "schema", "db", "tests", "pyproject.toml", "Makefile", "README.md"}
+    beside = {"LICENSE", "CHANGELOG.md", "requirements.lock", "requirements-dev.lock"}
+    found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert expected <= found
+    assert {name for name in found - expected - beside if not name.endswith(".egg-info") and name != "build"} == set()
+
+
+def test_what_the_gateway_tells_live_is_marked_on_the_models() -> None:
+    """Their names stand nowhere else: of a topic's model, code asks the catalogue."""
+    told = {entity.__name__ for entity in entities().values() if entity.__topic__}
+    assert told == {build().catalogue.told(topic).name for topic in LiveTopic}
+    allowed = {ROOT / "schema" / "changes" / "effects" / "monitoring.py"}  # mutations of alerts name what they change
+    for room, path in MODULES:
+        if room != "db" and path not in allowed:
+            strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            assert not told & strings, path.relative_to(ROOT)

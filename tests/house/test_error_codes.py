@@ -1,0 +1,63 @@
+"""Codes are said once: nobody writes one as a string, each is used, and each has what the reference tells of it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, Retry
+from schema.errors import GatewayError
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / "schema" / "error_codes.py"
+KINDS = (ErrorCode, ProblemCode, BlockerCode)
+CODES = list(chain(*KINDS))
+SOURCES = [path for room in ("gateway", "schema") for path in sorted((ROOT / room).rglob("*.py")) if path != HOME]
+LIBRARIES = ROOT / "gateway" / "adapters"
+"""Names of libraries stand there, as texts too."""
+ENVIRONMENT = re.compile(r"(GATEWAY|OTEL|DATABASE|REDIS)_")
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    """All strings of a file."""
+    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if LIBRARIES not in path.parents], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_code_stands_as_a_string(path: Path) -> None:
+    found = {
+        text
+        for text in strings(ast.parse(path.read_text()))
+        if text in CODES or (re.fullmatch(r"[A-Z]+(_[A-Z]+)+", text) and not ENVIRONMENT.match(text))
+    }
+    assert found == set(), "a code is a member of schema.error_codes"
+
+
+def test_each_code_is_used() -> None:
+    used = set(re.findall(r"\b((?:Error|Problem|Blocker)Code\.[A-Z_]+)", "".join(path.read_text() for path in SOURCES)))
+    assert {f"{type(code).__name__}.{code.name}" for code in CODES} == used
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_each_code_is_described(code: ErrorCode | ProblemCode | BlockerCode) -> None:
+    assert code == code.name
+    assert re.fullmatch(r"[A-Z`].*\.", code.meaning)
+    assert isinstance(code.retry, Retry)
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_a_message_of_a_code_is_filled_from_the_details(code: ErrorCode) -> None:
+    if not code.message:
+        return
+    details = {name: 7 for _, name, _, _ in string.Formatter().parse(code.message) if name}
+    error = GatewayError(code, **details)
+    assert error.extensions == {"code": code.name, **details}
+    assert not re.search(r"[{}]", error.message)

@@ -1,0 +1,66 @@
+"""What `make mutants` is made of: faults of SQL and of Python, and the table of what is tested where."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.mutants import sql_text
+from tests.mutants.places import TESTS, held_by, mutated, stale
+
+ROOT = Path(__file__).parents[2]
+
+
+def texts(sql: str) -> set[str]:
+    return {sql[: one.start] + one.text + sql[one.end :] for one in sql_text.edits(sql)}
+
+
+def test_faults_of_sql() -> None:
+    assert texts("a >= now() - interval '7 days'") == {
+        "a > now() - interval '7 days'",
+        "a <= now() - interval '7 days'",
+        "a >= now() + interval '7 days'",
+        "a >= now() - interval '8 days'",
+        "a >= now() - interval '6 days'",
+    }
+    assert texts("ORDER BY a DESC NULLS LAST") == {"ORDER BY a ASC NULLS LAST", "ORDER BY a DESC NULLS FIRST"}
+    assert texts("x IS NOT NULL AND y") == {"x IS NULL AND y", "x IS NOT NULL OR y"}
+    assert texts("coalesce(s, 'active') IN ('a', 'b')") == {
+        "coalesce(s, 'not active') IN ('a', 'b')",
+        "coalesce(s, 'active') IN ('b')",
+        "coalesce(s, 'active') IN ('a')",
+    }
+    assert texts("s < 0.40") == {"s <= 0.40", "s > 0.40", "s < 0.41", "s < 0.39"}
+    assert texts("d::numeric(12, 6)::text -> 'a'") <= {
+        "d::numeric(12, 7)::text -> 'a'",
+        "d::numeric(12, 5)::text -> 'a'",
+    }
+
+
+def test_the_last_digit_moves() -> None:
+    moved = [sql_text.stepped(number, step) for number in ("0.2", "1.00", "0.0", "7") for step in (1, -1)]
+    assert moved == ["0.3", "0.1", "1.01", "0.99", "0.1", "-0.1", "8", "6"]
+
+
+def test_sql_in_python_is_found_outside_holes_and_prose() -> None:
+    source = (
+        '"""SELECT what is > 1, it says."""\n'
+        "QUERY = f\"SELECT a FROM t WHERE a >= {'>= 1' or LIMIT} AND b\"\n"
+        "WORDS = 'more > less, and that is all'\n"
+    )
+    faults = [source[one.start : one.end] for one in sql_text.in_python(source)]
+    assert sorted(faults) == [">=", ">=", "AND"]
+    for one in sql_text.in_python(source):
+        ast.parse(source[: one.start] + one.text + source[one.end :])
+
+
+def test_comments_of_files_are_no_sql() -> None:
+    source = "-- a >= b\nSELECT a > 1;\nCOMMENT ON VIEW v IS\n    'a >= b';\n"
+    assert {source[one.start : one.end] for one in sql_text.in_file(source)} == {">", "1"}
+
+
+def test_every_place_has_tests() -> None:
+    paths = list(mutated(ROOT))
+    assert len(paths) > 100
+    assert [path for path in paths if not held_by(ROOT, path)] == []
+    assert len(stale(ROOT)) < len(TESTS) / 4, stale(ROOT)

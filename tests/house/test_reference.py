@@ -1,0 +1,49 @@
+"""The reference is what the code says: `make snapshot` writes it, to be read as a diff."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway import reference
+from gateway.observability.metrics import Metrics
+from gateway.settings import Settings
+from schema.error_codes import BlockerCode, ErrorCode, ProblemCode
+from schema.scopes import shown_scopes
+from tests.support.client import Client
+
+FOLDER = Path(__file__).parents[2] / "gateway" / "docs" / "reference"
+
+
+def compare(name: str, text: str) -> None:
+    """A page with the committed one, which is written where snapshots are."""
+    path = FOLDER / name
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        path.write_text(text)
+    assert path.read_text() == text, "the code says other than the reference: run `make snapshot` and read the diff"
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_the_committed_page_is_current(name: str) -> None:
+    compare(name, reference.PAGES[name]())
+
+
+async def test_the_committed_metrics_are_current(demo: Client) -> None:
+    served: Metrics = demo.app.state.metrics
+    fresh = Metrics()
+    fresh.request(None, "answered", 0.0)
+    for counts in (fresh.executors, fresh.fallbacks, fresh.refusals, fresh.errors):
+        counts["any"] += 1  # a family without samples does not say which labels they would have
+    own = {family.name for family in fresh.families()}
+    gauges = [family for family in served.families() if family.name not in own]
+    compare(reference.METRICS, reference.metrics([*fresh.families(), *gauges]))
+
+
+def test_nothing_is_left_out() -> None:
+    pages = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
+    assert {*reference.PAGES, reference.METRICS} <= pages.keys()
+    assert all(f"`{code}`" in pages["errors.md"] for kind in (ErrorCode, ProblemCode, BlockerCode) for code in kind)
+    assert all(f"`{scope}`" in pages["scopes.md"] for scope in shown_scopes())
+    assert pages["settings.md"].count("\n| `") == len(Settings.model_fields)

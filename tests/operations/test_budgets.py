@@ -1,0 +1,255 @@
+"""Points a minute for each caller: taken before a request runs, given back where it needed less, shared in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.operations.budgets import account
+from tests.support.callers import JWT, calling, token
+from tests.support.client import Client, serving
+from tests.support.databases import Database, connect
+from tests.support.redis_server import RedisServer
+from tests.support.sockets import listening
+
+TEN = "{ tools(first: 9) { nodes { name } } }"
+"""Costs ten points, and reads as many."""
+MANY = "{ experiments(first: 500) { nodes { id } } }"
+"""Costs 501 points, where there are few experiments."""
+
+
+def limited(database: Database, **settings: Any) -> AbstractAsyncContextManager[Client]:
+    """The gateway with compiled statements: the loaders read a row more than a page has, which costs a point more."""
+    return serving(database.gateway_url, compiler=True, **settings)
+
+
+async def budget(client: Client, query: str = TEN) -> dict[str, Any]:
+    found: dict[str, Any] = (await client.cost(query))["budget"]
+    return found
+
+
+def refused(response: httpx.Response) -> dict[str, Any]:
+    assert response.status_code == 429
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["code"] == "BUDGET_EXCEEDED"
+    assert "data" not in response.json()
+    found: dict[str, Any] = error["extensions"]
+    return found
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the buckets in memory, which stands still unless a test moves it."""
+    now = [1000.0]
+    monkeypatch.setattr("gateway.operations.budgets.monotonic", lambda: now[0])
+    return now
+
+
+async def test_a_request_takes_what_it_costs(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=100) as client:
+        first = await budget(client)
+        assert (first["limit"], first["remaining"]) == (100, 91)
+        assert datetime.fromisoformat(first["resetAt"]) > datetime.now(UTC)
+        assert (await budget(client))["remaining"] == 82
+
+
+async def test_beyond_the_budget_is_429_until_there_is_more(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=25) as client:
+        for _ in range(2):
+            await budget(client)
+        response = await client.post(TEN)
+        said = refused(response)
+        assert (said["limit"], said["value"]) == (25, 10)
+        assert said["remaining"] < 10
+        assert datetime.fromisoformat(said["resetAt"]) > datetime.now(UTC)
+        assert 1 <= int(response.headers["retry-after"]) <= 24
+        assert f"{said['remaining']} of 25" in response.json()["errors"][0]["message"]
+        assert (await client.http.get("/healthz")).status_code == 200
+
+
+async def test_time_fills_it_up(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=20) as client:
+        for _ in range(2):
+            await budget(client)
+        refused(await client.post(TEN))
+        clock[0] += 30
+        assert (await budget(client))["remaining"] == 3
+        clock[0] += 3600
+        assert (await budget(client))["remaining"] == 11
+
+
+async def test_what_was_not_used_is_given_back(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=600) as client:
+        for _ in range(5):  # 2,500 points asked for
+            assert (await budget(client, MANY))["remaining"] > 400
+
+
+async def test_what_never_fits_says_so(demo_database: Database) -> None:
+    async with limited(demo_database, budget_per_minute=100) as client:
+        response = await client.post(MANY)
+        assert refused(response)["value"] == 501
+        assert "retry-after" not in response.headers
+        assert "It never fits" in response.json()["errors"][0]["message"]
+
+
+async def test_what_is_refused_costs_a_point(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=10) as client:
+        for _ in range(10):
+            assert (await client.post("{ nothing }")).status_code == 400
+        refused(await client.post("{ nothing }"))
+
+
+async def test_without_a_budget_nothing_is_said_of_it(demo: Client) -> None:
+    answer = await demo.ask(TEN)
+    assert "budget" not in answer["extensions"]["cost"]
+
+
+async def test_each_caller_has_a_budget(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=15, **JWT) as client:
+        for name in ("one", "two"):
+            caller = calling(client, token("analyst", sub=name))
+            await budget(caller)
+            refused(await caller.post(TEN))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.2", False),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::9", True),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:3:3:4:5:6", False),
+        ("::1", "::1", True),
+    ],
+)
+def test_who_says_no_name_counts_by_address(one: str, other: str, same: bool) -> None:  # noqa: FBT001
+    accounts = [account("anonymous", host) for host in (one, other)]
+    assert (accounts[0] == accounts[1]) == same
+
+
+async def test_behind_a_proxy_the_clients_address_counts(demo_database: Database) -> None:
+    """A proxy on this machine is believed, and what it says nothing of counts as its own."""
+    async with listening(demo_database.gateway_url, budget_per_minute=15, compiler=True) as gateway:
+        for client in ("192.0.2.1", "192.0.2.2", None):
+            headers = {"x-forwarded-for": client} if client else {}
+            statuses = [
+                (await gateway.http.post("/graphql", json={"query": TEN}, headers=headers)).status_code
+                for _ in range(2)
+            ]
+            assert statuses == [200, 429], client
+
+
+# -- shared ------------------------------------------------------------------------------------------------------------
+
+
+async def test_workers_share_a_budget(
+    demo_database: Database, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.operations.budgets.REDIS_SECONDS", 30.0)  # however busy this machine is
+    settings = {"budget_per_minute": 100, "redis_url": redis.url}
+    async with (
+        limited(demo_database, **settings) as one,
+        limited(demo_database, **settings) as other,
+    ):
+        assert (await budget(one))["remaining"] == 91
+        await budget(other)
+        assert (await budget(other))["remaining"] < 91
+        before = time.monotonic()
+        answers = await asyncio.gather(*(client.post(TEN) for client in (one, other) * 10))
+        statuses = [answer.status_code for answer in answers]
+        assert set(statuses) == {200, 429}
+        # what is left in the bucket, what comes back by time, and a point that each gives back
+        most = (91 + (time.monotonic() - before) * 100 / 60 + 20) // 10
+        assert 7 <= statuses.count(200) <= most
+        refused(await one.post(MANY))
+
+
+async def test_redis_is_away_and_comes_back(
+    demo_database: Database, redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker counts for itself meanwhile; nobody is refused, or held up, because of it."""
+    monkeypatch.setattr("gateway.operations.budgets.AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.operations.budgets.REDIS_SECONDS", 30.0)
+    caplog.set_level(logging.INFO, "gateway.budgets")
+    async with limited(demo_database, budget_per_minute=100, redis_url=redis.url) as client:
+        await budget(client)
+        redis.stop()
+        for _ in range(3):
+            assert (await budget(client))["limit"] == 100
+            await asyncio.sleep(0.06)
+        assert caplog.text.count("Redis is away") == 1
+        assert redis.url not in caplog.text
+        redis.start()
+        await asyncio.sleep(0.06)
+        assert (await budget(client))["remaining"] == 91  # the new Redis is empty
+        assert caplog.text.count("Redis is back") == 1
+
+
+async def test_redis_that_hangs_is_not_waited_for(demo_database: Database, redis: RedisServer) -> None:
+    async with limited(demo_database, budget_per_minute=15, redis_url=redis.url) as client:
+        redis.pause()
+        await budget(client)
+        refused(await client.post(TEN))
+        redis.resume()
+
+
+async def test_redis_that_was_never_there(demo_database: Database) -> None:
+    async with limited(demo_database, budget_per_minute=15, redis_url="redis://127.0.0.1:1/0") as client:
+        await budget(client)
+        refused(await client.post(TEN))
+
+
+# -- what was used beyond what was foreseen ----------------------------------------------------------------------------
+
+WIDE = "{ tools(first: 9) { nodes {" + " ".join(f"{'long_' * 15}{n}: description" for n in range(100)) + "} } }"
+
+
+async def test_long_answers_are_paid_for(demo_database: Database, clock: list[float]) -> None:
+    async with limited(demo_database, budget_per_minute=100_000) as client:
+        size = len((await client.post(WIDE)).content)
+        cost = await client.cost(WIDE)
+        before, after = cost["budget"]["remaining"], (await budget(client))["remaining"]
+        assert size > 50_000
+        assert before - after == 9  # the next one's own
+        assert 100_000 - before == pytest.approx(2 * size / 500, rel=0.1)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["in memory", "in Redis"])
+async def test_time_is_paid_for_up_to_a_minutes_debt(
+    demo_database: Database,
+    redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,  # noqa: FBT001
+) -> None:
+    """What costs little and takes long is charged by its time, and who is in debt waits for longer than a minute."""
+    settings = {"redis_url": redis.url} if shared else {}
+    monkeypatch.setattr("gateway.operations.budgets.REDIS_SECONDS", 30.0)
+    async with limited(demo_database, budget_per_minute=100, **settings) as client:
+        monkeypatch.setattr("gateway.operations.budgets.FREE_SECONDS", 0.0)
+        monkeypatch.setattr("gateway.operations.budgets.POINTS_PER_SECOND", 1e9)
+        assert (await budget(client))["remaining"] == 0
+        await asyncio.sleep(0.5 if shared else 0)  # nobody waits for what is settled
+        response = await client.post(TEN)
+        assert refused(response)["remaining"] == 0
+        assert 60 <= int(response.headers["retry-after"]) <= 70
+
+
+async def test_a_statement_that_is_given_up_is_paid_for(
+    demo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.operations.budgets.FREE_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.operations.budgets.POINTS_PER_SECOND", 1e6)
+    locking = await connect(demo_database.admin_url)
+    try:
+        async with limited(demo_database, budget_per_minute=1000, request_timeout=1.0) as client, locking.transaction():
+            await locking.execute("LOCK TABLE tool_registry")
+            assert (await client.post(TEN)).status_code == 504
+            refused(await client.post("{ experiments(first: 1) { nodes { id } } }"))
+    finally:
+        await locking.close()

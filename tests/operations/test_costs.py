@@ -1,0 +1,93 @@
+"""The price of what the database must read: patterns, filters, orders, relations, counts and sums, by size."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.client import Client, serving
+from tests.support.databases import Database
+
+
+@pytest.fixture(scope="module")
+async def frugal(demo_database: Database) -> AsyncIterator[Client]:
+    """A gateway that lets an operation read hundreds of rows."""
+    async with serving(demo_database.gateway_url, max_cost=400) as client:
+        yield client
+
+
+async def cost(client: Client, query: str) -> int:
+    answer = await client.ask(query)
+    assert "errors" not in answer, answer["errors"]
+    requested: int = answer["extensions"]["cost"]["requested"]
+    return requested
+
+
+@pytest.mark.parametrize(
+    ("where", "path"),
+    [
+        ('{ errorTypes: { hasKey: "timeout" } }', "metrics.where.errorTypes.hasKey"),
+        ('{ errorTypes: { path: "$.timeout" } }', "metrics.where.errorTypes.path"),
+        ("{ not: { errorTypes: { contains: {} } } }", "metrics.where.not.errorTypes.contains"),
+        ('{ or: [{}, { and: [{ errorTypes: { hasKey: "x" } }] }] }', "metrics.where.or[1].and[0].errorTypes.hasKey"),
+    ],
+)
+async def test_a_pattern_over_many_rows_is_refused_by_its_path(frugal: Client, where: str, path: str) -> None:
+    error = await frugal.error(f"{{ metrics: servingMetrics(first: 1, where: {where}) {{ nodes {{ id }} }} }}")
+    assert error["code"] == "COST_LIMIT"
+    assert error["extensions"]["argument"] == path
+    assert error["extensions"]["limit"] == 400
+    assert error["extensions"]["value"] > 2000
+    assert path in error["message"]
+    assert "startsWith" in error["message"]
+
+
+async def test_a_pattern_counts_through_relations(frugal: Client) -> None:
+    query = (
+        '{ bentoServices(first: 1, where: { metrics: { some: { errorTypes: { hasKey: "x" } } } }) { nodes { id } } }'
+    )
+    error = await frugal.error(query)
+    assert error["extensions"]["argument"] == "bentoServices.where.metrics.some.errorTypes.hasKey"
+
+
+async def test_a_pattern_beside_an_equality_of_an_index_is_cheap(frugal: Client) -> None:
+    service = (await frugal.data("{ bentoServices(first: 1) { nodes { rowId } } }"))["bentoServices"]["nodes"][0][
+        "rowId"
+    ]
+    asked = f'serviceId: {{ eq: "{service}" }}, errorTypes: {{ hasKey: "x" }}'
+    assert await cost(frugal, f"{{ servingMetrics(first: 1, where: {{ {asked} }}) {{ nodes {{ id }} }} }}") < 20
+
+
+async def test_a_pattern_below_a_parent_counts_the_parents_rows(frugal: Client, demo: Client) -> None:
+    """A service has about as many metrics as there are metrics for each service."""
+    pattern = '{ errorTypes: { hasKey: "x" } }'
+    query = f"{{ bentoServices(first: 2) {{ nodes {{ metrics(first: 1, where: {pattern}) {{ nodes {{ id }} }} }} }} }}"
+    counts = await demo.data("{ servingMetrics { totalCount } bentoServices { totalCount } }")
+    each = counts["servingMetrics"]["totalCount"] / counts["bentoServices"]["totalCount"]
+    assert await cost(frugal, query) == pytest.approx(2 * each, abs=10)
+
+
+@pytest.mark.parametrize("where", ['{ modelName: { startsWith: "k" } }', '{ modelName: { like: "k%" } }', "{}"])
+async def test_anchored_patterns_are_no_patterns(demo: Client, where: str) -> None:
+    """They cost as much as any other filter, a fifth of a point a row."""
+    models = (await demo.data("{ models { totalCount } }"))["models"]["totalCount"]
+    assert await cost(demo, f"{{ models(first: 1, where: {where}) {{ nodes {{ id }} }} }}") <= 2 + models / 5
+
+
+async def test_counting_many_lists_at_once_is_refused(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, max_cost=1000) as client:
+        counted = " ".join(f"a{n}: servingMetrics(first: 0) {{ totalCount }}" for n in range(49))
+        error = await client.error(f"{{ {counted} }}")
+        assert error["code"] == "COST_LIMIT"
+        assert "argument" not in error["extensions"]
+
+
+async def test_sums_cost_what_they_read(demo: Client) -> None:
+    rows = (await demo.data("{ servingMetrics { totalCount } }"))["servingMetrics"]["totalCount"]
+    plain = await cost(demo, "{ servingMetrics(first: 1) { nodes { id } } }")
+    for fields in ("totalCount", "aggregate { count }"):
+        more = await cost(demo, f"{{ servingMetrics(first: 1) {{ nodes {{ id }} {fields} }} }}")
+        assert more - plain == pytest.approx(rows / 20, abs=3)
+    summed = await cost(demo, "{ bentoServices(first: 1000) { nodes { metricsSummary { measurements } } } }")
+    assert summed - 1001 == pytest.approx(rows / 20, abs=3)

@@ -1,0 +1,133 @@
+"""What is dear has its price: relations in filters and orders, orders without an index, sums. Each was cheap once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.operations.service import OperationService
+from tests.support.client import Client, serving
+from tests.support.databases import Database
+
+MILLION = "ml_bentoml_serving_metrics"
+
+
+@pytest.fixture(scope="module")
+async def large(demo_database: Database) -> AsyncIterator[Client]:
+    """A gateway that believes the serving metrics to be a million."""
+    async with serving(demo_database.gateway_url) as client:
+        endpoint: OperationService = client.app.state.graphql
+        facts = endpoint.access.facts
+        endpoint.planner.learn_facts(replace(facts, rows={**facts.rows, MILLION: 1_000_000}))
+        yield client
+
+
+def chain(levels: int, inner: str = "{}") -> str:
+    """``{models: {some: {experiment: {models: ...}}}}``."""
+    for level in reversed(range(levels)):
+        inner = f"{{ experiment: {inner} }}" if level % 2 else f"{{ models: {{ some: {inner} }} }}"
+    return inner
+
+
+async def cost(client: Client, query: str) -> int:
+    requested: int = (await client.cost(query))["requested"]
+    return requested
+
+
+async def test_chains_of_relations_are_planned_in_time_and_have_a_price(demo: Client) -> None:
+    """Ten chains of nine took twelve seconds of planning and a gigabyte, at a price of 2."""
+    ten = ", ".join([chain(9)] * 10)
+    answer = await demo.ask(f"{{ experiments(first: 1, where: {{ and: [{ten}] }}) {{ nodes {{ id }} }} }}")
+    assert answer["data"]["experiments"]["nodes"]
+    assert answer["extensions"]["cost"]["requested"] > 90 * 10
+
+
+async def test_many_relations_are_refused_with_their_number(demo: Client) -> None:
+    query = "query($w: [ExperimentWhere!]) { experiments(first: 1, where: { and: $w }) { nodes { id } } }"
+    error = await demo.error(query, w=[as_json(9)] * 30)
+    assert error["code"] == "RELATION_LIMIT"
+    assert error["extensions"]["limit"] == 200
+    assert error["extensions"]["value"] == 270
+
+
+def as_json(levels: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for level in reversed(range(levels)):
+        inner = {"experiment": inner} if level % 2 else {"models": {"some": inner}}
+    return inner
+
+
+@pytest.mark.parametrize("quantifier", ["some", "none", "every"])
+async def test_relations_beyond_a_join_mean_the_same(demo: Client, quantifier: str) -> None:
+    """More relations than are planned as joins find the same rows as one does."""
+    one = f"{{ models: {{ {quantifier}: {{ stage: {{ eq: PRODUCTION }} }} }} }}"
+    query = "{{ experiments(first: 1000, where: {{ and: [{}] }}) {{ nodes {{ rowId }} }} }}".format
+    once = await demo.data(query(one))
+    assert once["experiments"]["nodes"]
+    assert await demo.data(query(", ".join([one] * 15))) == once
+
+
+async def test_a_relation_counts_wherever_a_statement_names_it(demo: Client) -> None:
+    where = "where: { models: { some: {} } }"
+    rows = await cost(demo, f"{{ experiments(first: 1, {where}) {{ nodes {{ id }} }} }}")
+    both = await cost(demo, f"{{ experiments(first: 1, {where}) {{ nodes {{ id }} totalCount }} }}")
+    assert both >= rows + 10
+
+
+async def test_an_order_through_relations_of_a_million_rows_is_refused(large: Client) -> None:
+    order = "orderBy: [{ service: { deployment: { model: { experiment: { field: CREATED_AT } } } } }]"
+    error = await large.error(f"{{ servingMetrics(first: 1, {order}) {{ nodes {{ id }} }} }}")
+    assert error["code"] == "COST_LIMIT"
+    assert error["extensions"]["argument"] == "servingMetrics.orderBy"
+    assert error["extensions"]["value"] >= 4_000_000
+    assert "through relations" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dear"),
+    [
+        ("", False),
+        ("orderBy: [{ field: RECORDED_AT, direction: DESC }]", False),
+        ("orderBy: [{ field: RECORDED_AT, nulls: FIRST }]", False),  # the same, backward
+        ("orderBy: [{ field: RECORDED_AT }]", False),  # nulls stand elsewhere in the index, and are read apart
+        ("orderBy: [{ field: P99_LATENCY_MS }]", True),
+        ("where: { serviceId: { eq: $id } }, orderBy: [{ field: RECORDED_AT, direction: DESC }]", False),
+        ("where: { rowId: { eq: $id } }, orderBy: [{ field: P99_LATENCY_MS }]", False),
+        ('where: { recordedAt: { gt: "2026-05-31T00:00:00Z" } }', False),
+        ("where: { p99LatencyMs: { gt: 1e9 } }", True),
+        ('where: { service: { containerImage: { eq: "x" } } }', True),
+    ],
+)  # fmt: skip
+async def test_what_no_index_serves_costs_what_it_reads(large: Client, arguments: str, dear: bool) -> None:  # noqa: FBT001
+    given = f"(first: 1, {arguments})"
+    variable = "($id: UUID) " if "$id" in arguments else ""
+    price = await large.cost(f"query {variable}{{ servingMetrics{given} {{ nodes {{ id }} }} }}", id="0" * 32)
+    assert (price["requested"] > 100_000) == dear
+    assert dear or price["requested"] < 10_000
+
+
+async def test_sums_cost_rows_times_functions_and_percentiles_more(large: Client) -> None:
+    def aggregate(fields: str) -> str:
+        return f"{{ servingMetrics(first: 0) {{ aggregate {{ count {fields} }} }} }}"
+
+    count = await cost(large, aggregate(""))
+    mean = await cost(large, aggregate("p99LatencyMs { avg }"))
+    assert mean - count == pytest.approx(1_000_000 / 20, rel=0.1)
+    two = await cost(large, aggregate("p99LatencyMs { avg max }"))
+    assert two - count == pytest.approx(2 * (mean - count), rel=0.1)
+    ranked = await cost(large, aggregate("p99LatencyMs { p95 }"))
+    assert ranked > 3 * mean
+    columns = ["p50LatencyMs", "p95LatencyMs", "p99LatencyMs", "avgLatencyMs", "errorRate"]
+    error = await large.error(aggregate(" ".join(f"{name} {{ p50 p95 p99 avg }}" for name in columns)))
+    assert error["code"] == "COST_LIMIT"
+
+
+async def test_the_length_of_a_list_is_part_of_a_price(large: Client) -> None:
+    """A plan is kept for lists of all lengths, and its price must not be that of the first."""
+    query = "query($ids: [UUID!]) { servingMetrics(first: 1, where: { serviceId: { in: $ids } }) { nodes { id } } }"
+    ids = [f"{n:032x}" for n in range(1000)]
+    prices = [(await large.cost(query, ids=ids[:length]))["requested"] for length in (1, 1000, 1)]
+    assert prices[0] == prices[2] < prices[1] / 5
