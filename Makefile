@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # A test whose time ran out on a busy machine is run once more and listed as RERUN; a wrong answer never is.
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
+# A process for each CPU, up to four, each with a Postgres of its own; the tests of a file stay together.
+SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-loaders test-platform test-platform-ci test-caches lint format bench bench-peers bench-recall \
   bench-lineage bench-frames drill hostile mutants migration snapshot pages lock audit clean
@@ -17,24 +20,31 @@ run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the da
 	@$(BIN)/e2i-gateway serve --demo small
 
 test: $(VENV)/dev ## Run all tests, on a Postgres of their own
-	$(BIN)/python -m pytest $(AGAIN)
+	$(BIN)/python -m pytest $(AGAIN) $(SPREAD)
+
+test-quick: $(VENV)/dev ## Run the tests without browsers, drills and whatever else is slow: about two minutes
+	$(BIN)/python -m pytest $(AGAIN) $(SPREAD) -m 'not slow'
+
+# The files of tests by the ends of their names, whichever room they stand in
+named = $(foreach name,$(1),$(wildcard tests/*/test_$(name).py))
+
+LOADERS := selection questions aggregates bad_input tool_plan costs watching sql_behaviour every_table paging
 
 test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with the compiler off
-	GATEWAY_COMPILER=off $(BIN)/python -m pytest $(AGAIN) tests/graph/test_selection.py tests/graph/test_questions.py tests/graph/test_aggregates.py tests/graph/test_bad_input.py tests/graph/test_tool_plan.py tests/operations/test_costs.py tests/observability/test_watching.py tests/db/test_sql_behaviour.py tests/graph/test_every_table.py tests/graph/test_paging.py
+	GATEWAY_COMPILER=off $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(LOADERS))
 
 # What reads and changes rows, on the platform's own columns, constraints, indexes, triggers, labels and row security.
 # CI has the time for PLATFORM_CI alone, whose files tell most in the least of it; `make test-platform` runs them all.
-PLATFORM_CI := golden.py questions.py changes.py own_platform.py
-PLATFORM := $(PLATFORM_CI) selection.py aggregates.py bad_input.py tool_plan.py costs.py every_table.py paging.py \
-  filters.py search.py similarity.py lineage_answers.py lineage_links.py lineage_impact.py compare.py more.py views.py \
-  special_changes.py lifecycles.py causal_gate.py stamps.py ended.py known_values.py attached_changes.py live.py \
-  watching.py turns.py locks.py own_tables.py masking.py withheld.py values.py differential.py compiler.py walks.py
+PLATFORM_CI := golden questions changes own_platform
+PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_table paging filters search similarity \
+  lineage_answers lineage_links lineage_impact compare more views special_changes lifecycles causal_gate stamps ended \
+  known_values attached_changes live watching turns locks own_tables masking withheld values differential compiler walks
 
 test-platform: $(VENV)/dev ## Run what reads and changes on a database of the platform's shape
-	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(addprefix tests/test_, $(PLATFORM))
+	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(PLATFORM))
 
 test-platform-ci: $(VENV)/dev
-	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(addprefix tests/test_, $(PLATFORM_CI))
+	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(PLATFORM_CI))
 
 lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check
@@ -90,12 +100,12 @@ pages: ## Build GraphiQL and the lineage explorer anew into gateway/static (need
 	cd gateway/graphiql && npm ci && npm run build
 	cd gateway/explorer && npm ci && npm run build
 
-lock: ## Compile the lock files from pyproject.toml (needs uv)
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+lock: ## Compile the lock files from pyproject.toml 
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build pyproject.toml -o requirements.lock
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build --extra otel --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra mutants pyproject.toml -c requirements-dev.lock -o tests/mutants/requirements.lock
 
 audit: $(VENV)/dev ## Look up the locked dependencies in databases of known vulnerabilities

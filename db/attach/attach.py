@@ -56,7 +56,7 @@ class Differences:
 
 
 Explain = Callable[[AsyncConnection, Differences], Awaitable[Sequence[Difference]]]
-"""What Postgres says of the gateway's own statements, beside the differences that were found (`schema.execution.explain`)."""
+"""What Postgres says of the gateway's own statements, beside the differences found (`schema.execution.explain`)."""
 
 
 async def inspect(

@@ -128,8 +128,8 @@ async def read(
 ) -> Checkup:
     """Looks at a database through a connection like those that requests get, in one transaction. Changes nothing.
 
-    ``roles`` are those that callers may have; ``explain`` is as for `db.attach.attach.inspect`. Prepared statements are not
-    used, so that it can be looked at through any pooler; ``prepared_statements`` says whether requests do, which
+    ``roles`` are those that callers may have; ``explain`` is as for `db.attach.attach.inspect`. Prepared statements are
+    not used, so that it can be looked at through any pooler; ``prepared_statements`` says whether requests do, which
     decides how they come to their settings.
 
     Raises:

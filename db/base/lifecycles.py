@@ -1,8 +1,8 @@
 """Lifecycles as data: states, allowed moves, what guards them, what they write and set off, and their mutations.
 
 A lifecycle is declared beside the enum of its states. The engine (`schema.changes.engine`) knows none by name: guards
-are SQL over the row, so that a page of rows is asked in one statement; effects are declared (`db.base.effects`) and checks
-named here, and both are written in `schema.changes.effects`.
+are SQL over the row, so that a page of rows is asked in one statement; effects are declared (`db.base.effects`), checks
+are named here, and both are written in `schema.changes.effects`.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ Key = tuple[str, tuple[str, ...]]
 
 _DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
 _TOLD_OTHERWISE = ("42", "3F", "22", "55", "HV")
-"""Classes of what `db.attach.attach` says in words of its own (no right to read; a column, table, schema, type or label that
-is missing or another), and of foreign tables that cannot be planned."""
+"""Classes of what `db.attach.attach` says in words of its own (no right to read; a column, table, schema, type or label
+that is missing or another), and of foreign tables that cannot be planned."""
 
 
 async def explain(connection: AsyncConnection, found: Differences) -> list[Difference]:

@@ -32,28 +32,6 @@ ROOMS = {
 }  # fmt: skip
 """The rooms of each floor: a module uses its own room and those before it."""
 
-ROOM_OF = {
-    "db": {
-        "base": "effects footprints lifecycle lineage markers views",
-        "engine": "connector constraints errors lending limiter locks pooled postgres_url replica session timelines "
-        "transaction",
-        "embedded": "embedded_lock embedded_process",
-        "store": "documents live role roles tokens",
-        "migrations": "setup",
-        "attach": "attach_catalog attach_compare attach_fields attach_report attach_triggers checkup detach facts own "
-        "shape vectors",
-    },
-    "schema": {
-        "catalogue": "exact_json ids kinds records scalars selection sizes",
-        "sql": "aggregates arguments cursors every_list filters indexes lists orders places",
-        "search": "nearest search_sql",
-        "execution": "change_answer compiler explain input_errors loaders pages plans similarity statements turns",
-        "graph": "inputs types fields.root_field",
-        "runner": "answers",
-    },
-}
-"""The rooms of modules that do not stand in a package of that name."""
-
 
 def imported(path: Path) -> set[str]:
     """The top-level packages that a file imports, wherever in the file it does so."""
@@ -157,8 +135,7 @@ def place(name: str) -> tuple[str, int] | None:
     floor, _, rest = name.partition(".")
     if not rest:
         return None
-    listed = {one: room for room, ones in ROOM_OF.get(floor, {}).items() for one in ones.split()}
-    room = listed.get(rest) or listed.get(rest.split(".")[0]) or rest.split(".")[0]
+    room = rest.split(".")[0]
     assert room in ROOMS[floor], f"{name} stands in no room of ROOMS"
     return floor, ROOMS[floor].index(room)
 
