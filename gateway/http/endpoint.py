@@ -118,7 +118,7 @@ class GraphQLEndpoint:
         service = self._service
         deadline = Deadline(service.deadlines)
         try:
-            async with deadline:
+            with deadline:
                 authorization = given.get(b"authorization")
                 call.caller = await self._authentication.authenticate(
                     None if authorization is None else authorization.decode("latin-1")

@@ -118,10 +118,25 @@ class RequestReader:
         limit = self._settings.max_body_bytes
         announced = headers.get(b"content-length", b"")
         size = int(announced[:20]) if announced.isdigit() else 0
-        body = b""
-        received = 0
-        more = size <= LINGER * limit
-        while more:
+        if size > LINGER * limit:
+            raise self._too_large(413, size)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError
+        body: bytes = message.get("body", b"")
+        received = len(body)
+        if message.get("more_body"):  # most come at once
+            body, received = await self._rest(body, receive)
+        if received > limit or size > limit:
+            raise self._too_large(413, max(size, received))
+        return body
+
+    async def _rest(self, body: bytes, receive: Receive) -> tuple[bytes, int]:
+        """A body that has begun, as far as it is within the limit, and how many bytes have come."""
+        limit = self._settings.max_body_bytes
+        received = len(body)
+        more = True
+        while more and received <= LINGER * limit:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise DisconnectedError
@@ -129,12 +144,8 @@ class RequestReader:
             received += len(part)
             if received <= limit:
                 body += part
-            if not message.get("more_body"):
-                break
-            more = received <= LINGER * limit
-        if received > limit or size > limit:
-            raise self._too_large(413, max(size, received))
-        return body
+            more = message.get("more_body", False)
+        return body, received
 
     async def linger(self, receive: Receive) -> None:
         """Hears a request out that is refused already: whoever still sends does not hear the refusal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task, get_running_loop
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,7 @@ class DisconnectedError(Exception):
 
 
 class Deadlines:
-    """Looks after all operations that are at work, by one timer; only those that take long have one of their own.
+    """Looks after all operations that are at work, by one timer; only those that end soon have one of their own.
 
     Setting and taking back a timer for each would cost ten times as much, and most need none.
     """
@@ -24,70 +25,91 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._every = min(LOOK_AFTER, seconds / 4)
-        self.held: set[Deadline] = set()
+        self.held: dict[Deadline, None] = {}
+        """Those at work, in the order of their coming."""
         self.timer: asyncio.TimerHandle | None = None
 
-    def look(self) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Looks after them from now on, until there is none."""
-        loop = asyncio.get_running_loop()
-        self.timer = loop.call_later(self._every, self.look) if self.held else None
+        self.timer = loop.call_later(self._every, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.timer = None
+        if self.held:
+            self.start(loop)
+        now = loop.time()
         for deadline in self.held:
-            deadline.look(loop.time())
+            age = now - deadline.started
+            if age < self._every:  # those behind it are younger still
+                break
+            if age > self.seconds - 2 * self._every:  # before the next look but one
+                deadline.end_at(deadline.started + self.seconds)
+            if age >= LOOK_AFTER:
+                deadline.watch()
 
 
 class Deadline:
     """Ends the block when its time is over, or when the client goes away once ``client_left`` is set.
 
-    What runs inside is cancelled by an ``asyncio.timeout``, and with it the statement that Postgres is working on.
+    What runs inside is cancelled, and with it the statement that Postgres is working on, as `asyncio.timeout` does it.
 
     Raises:
         TimeoutError: It took too long.
         DisconnectedError: The client is gone.
     """
 
-    __slots__ = ("_deadlines", "_is_left", "_started", "_timeout", "_watching", "client_left")
+    __slots__ = ("_cancelled_before", "_deadlines", "_end", "_task", "_timer", "_watching", "client_left", "started")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.client_left: Callable[[], Awaitable[object]] | None = None
         """Returns once nobody waits for the answer any more; it is awaited where an answer takes long."""
         self._deadlines = deadlines
-        self._timeout = asyncio.timeout(None)
-        self._is_left = False
+        self._end: type[Exception] | None = None
+        """What has ended it."""
+        self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        self._started = asyncio.get_running_loop().time()
+    def __enter__(self) -> Self:
+        loop = get_running_loop()
+        task = current_task(loop)
+        assert task is not None  # noqa: S101 - only tasks can be cancelled
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self.started = loop.time()
         deadlines = self._deadlines
-        deadlines.held.add(self)
+        deadlines.held[self] = None
         if deadlines.timer is None:
-            deadlines.look()
+            deadlines.start(loop)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadlines.held.discard(self)
+        del self._deadlines.held[self]
+        if self._timer:
+            self._timer.cancel()
         if self._watching:
             self._watching.cancel()
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError as over:
-            if self._is_left:
-                raise DisconnectedError from over
-            raise
+        if self._end:
+            only_ours = self._task.uncancel() <= self._cancelled_before
+            if only_ours and kind is asyncio.CancelledError:
+                raise self._end from error
 
-    def look(self, now: float) -> None:
-        """Sets the timer of one that is still at work, and has the client watched if that takes longer."""
-        if now == self._started or self._timeout.expired():
-            return
-        if self._timeout.when() is None:
-            self._timeout.reschedule(self._started + self._deadlines.seconds)
-        if self.client_left is not None and self._watching is None and now - self._started >= LOOK_AFTER:
-            self._watching = asyncio.get_running_loop().create_task(self._watch(self.client_left))
+    def end_at(self, when: float) -> None:
+        """Sets its timer, by the loop's clock."""
+        if self._timer is None:
+            self._timer = get_running_loop().call_at(when, self._over, TimeoutError)
+
+    def watch(self) -> None:
+        """Has the client watched from now on."""
+        if self.client_left is not None and self._watching is None:
+            self._watching = get_running_loop().create_task(self._watch(self.client_left))
 
     async def _watch(self, client_left: Callable[[], Awaitable[object]]) -> None:
         await client_left()
-        if not self._timeout.expired():
-            self._is_left = True
-            self._timeout.reschedule(asyncio.get_running_loop().time())
+        self._over(DisconnectedError)
+
+    def _over(self, end: type[Exception]) -> None:
+        if self._end is None:
+            self._end = end
+            self._task.cancel()

@@ -154,7 +154,7 @@ class OperationService:
         for observer in self._observers.of_plans:
             observer.planned(call)
         if budgets:
-            return planned._replace(left=await budgets.take(call.account, planned.cost))
+            return Planned(*planned[:-1], left=await budgets.take(call.account, planned.cost))
         return planned
 
     async def answer(self, planned: Planned, call: Call) -> Answer:
@@ -164,7 +164,7 @@ class OperationService:
             RefusedError: There was too little time, or too much to do.
         """
         try:
-            async with Deadline(self.deadlines) as deadline:
+            with Deadline(self.deadlines) as deadline:
                 deadline.client_left = call.client_left
                 async with self.limiter:
                     return await self.finish(planned, call)

@@ -118,6 +118,8 @@ def _holds_float(value: Any) -> bool:
     pending = [value]
     for one in pending:  # which grows meanwhile; every request comes by here
         kind = type(one)
+        if kind is str:
+            continue
         if kind is dict:
             pending += one.values()
         elif kind is list:
