@@ -5,8 +5,6 @@ are read when it is sent, by the loaders, in the caller's rights. Annotations ar
 could not look up those that name classes made by a function.
 """
 
-import base64
-import binascii
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +57,7 @@ def encode(place: Place) -> str:
     parts = [_MARK, place.seconds, place.history, place.seen]
     if place.ahead is not None:
         parts += [place.ahead, place.position]
-    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+    return cursors.pack(orjson.dumps(parts))
 
 
 def decode(cursor: str) -> Place:
@@ -68,15 +66,13 @@ def decode(cursor: str) -> Place:
     Raises:
         GatewayError: ``INVALID_CURSOR``: it is a text of another making.
     """
-    try:
-        mark, seconds, *rest = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        right = mark == _MARK and type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {2, 4}
-        right = right and all(isinstance(one, str) for one in rest[:3])
-        right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[3:])
-        if right and (place := Place(seconds, *rest)).well_formed:
-            return place
-    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
-        pass
+    match cursors.unpack(cursor):
+        case [mark, seconds, *rest] if mark == _MARK:
+            right = type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {2, 4}
+            right = right and all(isinstance(one, str) for one in rest[:3])
+            right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[3:])
+            if right and (place := Place(seconds, *rest)).well_formed:
+                return place
     raise invalid()
 
 

@@ -26,6 +26,7 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
+from db.base.quoting import identifier
 from db.embedded.lock import (
     LOCK_NAME,
     LOCK_TIMEOUT,
@@ -323,8 +324,7 @@ async def create_database(server: EmbeddedPostgres, name: str) -> None:
             if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
                 await admin.execute(f"CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION")
         if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
-            quoted = '"' + name.replace('"', '""') + '"'
-            await admin.execute(f"CREATE DATABASE {quoted} OWNER {OWNER_ROLE}")
+            await admin.execute(f"CREATE DATABASE {identifier(name)} OWNER {OWNER_ROLE}")
         inside = await asyncpg.connect(**where, database=name)
         try:
             await inside.execute("CREATE EXTENSION IF NOT EXISTS vector")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from db.base.quoting import literal
+
 VALUES: Mapping[str, str] = {
     "TimeZone": "UTC",
     "timezone_abbreviations": "Default",
@@ -40,9 +42,3 @@ def session_settings(statement_timeout: float, lock_timeout: float = 0.0) -> dic
 def setting(settings: Mapping[str, str]) -> str:
     """What a SELECT calls to make settings that end with their transaction: one statement costs less than many."""
     return ", ".join(f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items())
-
-
-def literal(text: str) -> str:
-    """A text as SQL writes it, whatever ``standard_conforming_strings`` says."""
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f"E'{escaped}'"

@@ -12,11 +12,12 @@ from alembic.operations.ops import MigrateOperation, UpgradeOps
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import Connection, Enum, quoted_name, text
+from sqlalchemy import Connection, Enum, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.schema import SchemaItem
 
 import db.models  # noqa: F401 - maps all entities
+from db.base.quoting import identifier, literal, literals
 from db.base.vocabulary import OWN_SCHEMA, Entity, entities, enum_types, is_own, table_of
 
 SCHEMAS = (
@@ -72,22 +73,17 @@ def enums_of_database(connection: Connection) -> EnumLabels:
     return {(schema, name): tuple(labels) for schema, name, labels in rows}
 
 
-def _quote(name: str, schema: str) -> str:
-    quoted = '"' + name.replace('"', '""') + '"' if quoted_name(name, quote=None).quote else name
-    return quoted if schema == "public" else f"{schema}.{quoted}"
-
-
-def _literal(label: str) -> str:
-    return "'" + label.replace("'", "''") + "'"
+def _type_name(name: str, schema: str) -> str:
+    return identifier(name) if schema == "public" else f"{identifier(schema)}.{identifier(name)}"
 
 
 def _enum_changes(wanted: EnumLabels, found: EnumLabels) -> Iterator[MigrateOperation]:
     for key, labels in wanted.items():
         schema, name = key
-        type_ = _quote(name, schema)
+        type_ = _type_name(name, schema)
         there = found.get(key)
         if there is None:
-            values = ", ".join(map(_literal, labels))
+            values = literals(labels)
             yield ExecuteDifference(f"CREATE TYPE {type_} AS ENUM ({values})", "add_enum", type_)
             continue
         if gone := [label for label in there if label not in labels]:
@@ -97,12 +93,12 @@ def _enum_changes(wanted: EnumLabels, found: EnumLabels) -> Iterator[MigrateOper
             )
         for place, label in enumerate(labels):
             if label not in there:
-                where = f"AFTER {_literal(labels[place - 1])}" if place else f"BEFORE {_literal(there[0])}"
-                sql = f"ALTER TYPE {type_} ADD VALUE {_literal(label)} {where}"
+                where = f"AFTER {literal(labels[place - 1])}" if place else f"BEFORE {literal(there[0])}"
+                sql = f"ALTER TYPE {type_} ADD VALUE {literal(label)} {where}"
                 yield ExecuteDifference(sql, "add_enum_label", type_, label)
     for key in found.keys() - wanted.keys():
         schema, name = key
-        yield ExecuteDifference(f"DROP TYPE {_quote(name, schema)}", "remove_enum", _quote(name, schema))
+        yield ExecuteDifference(f"DROP TYPE {_type_name(name, schema)}", "remove_enum", _type_name(name, schema))
 
 
 def _compare_types(
@@ -112,7 +108,9 @@ def _compare_types(
     assert connection is not None  # noqa: S101 - there is no offline mode
     there = set(connection.scalars(text("SELECT nspname FROM pg_namespace")))
     changes: list[MigrateOperation] = [
-        ExecuteDifference(f"CREATE SCHEMA {schema}", "add_schema", schema) for schema in SCHEMAS if schema not in there
+        ExecuteDifference(f"CREATE SCHEMA {identifier(schema)}", "add_schema", schema)
+        for schema in SCHEMAS
+        if schema not in there
     ]
     changes += _enum_changes(enums_of_models(), enums_of_database(connection))
     dropped = [c for c in changes if c.to_diff_tuple()[0] == "remove_enum"]

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all entities
+from db.base.quoting import literal
 from db.base.vocabulary import OWN_SCHEMA, entities, enum_types, is_own, table_of
 from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
 from db.engine.engine import create_engine
@@ -254,19 +255,15 @@ def _comments() -> list[str]:
     for entity in entities().values():
         if entity.__is_view__:
             view = table_of(entity)
-            statements.append(f"COMMENT ON VIEW {view.fullname} IS {_quoted(view.comment or '')};")
+            statements.append(f"COMMENT ON VIEW {view.fullname} IS {literal(view.comment or '')};")
             statements += [
-                f"COMMENT ON COLUMN {view.fullname}.{column.name} IS {_quoted(column.comment or '')};"
+                f"COMMENT ON COLUMN {view.fullname}.{column.name} IS {literal(column.comment or '')};"
                 for column in view.columns
             ]
     for labels in enum_types():
         name = f"{labels.pg_schema or 'public'}.{labels.pg_name}"
-        statements.append(f"COMMENT ON TYPE {name} IS {_quoted(' '.join((labels.__doc__ or '').split()))};")
+        statements.append(f"COMMENT ON TYPE {name} IS {literal(' '.join((labels.__doc__ or '').split()))};")
     return statements
-
-
-def _quoted(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"
 
 
 async def _grant(connection: AsyncConnection) -> bool:

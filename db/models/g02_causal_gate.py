@@ -18,13 +18,14 @@ from sqlalchemy.orm import Mapped
 from db.base.lifecycles import TODAY
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
+from db.base.quoting import literals
 from db.base.vocabulary import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
 from db.models.g02_causal_validation import GateDecision, RefutationTest
 from db.models.g02_validation_lifecycles import REVIEW
 
 REQUIRED = "('placebo_treatment', 'random_common_cause', 'sensitivity_e_value')"
 LEAST_CONFIDENCE = "0.7"
-_TESTS = ", ".join(f"'{test.value}'" for test in RefutationTest)
+_TESTS = literals(test.value for test in RefutationTest)
 
 # The newest row of each test of an estimate. The columns' names are those of the SELECTs below.
 _LATEST = """

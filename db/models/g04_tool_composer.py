@@ -25,6 +25,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
+from db.base.quoting import literals
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -219,7 +220,7 @@ class ClassificationLog(Entity):
 
     dependency_types = computed(
         "ARRAY(SELECT known.label FROM unnest(ARRAY["
-        + ", ".join(f"'{member.value}'" for member in DependencyType)
+        + literals(member.value for member in DependencyType)
         + "]) WITH ORDINALITY AS known(label, place)"
         " WHERE {row}.dependencies @> jsonb_build_array(jsonb_build_object('type', known.label))"
         " OR {row}.dependencies @> jsonb_build_array(jsonb_build_object('dependency_type', known.label))"

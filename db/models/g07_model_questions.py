@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base.markers import Group
+from db.base.quoting import literals
 from db.base.vocabulary import Argument, Derived, Relation, belongs_to, column, pg_enum
 from db.models.g07_model_monitoring import DriftSeverity, DriftType
 
@@ -24,10 +25,6 @@ HIGHER_IS_BETTER = (
 LOWER_IS_BETTER = (
     "brier", "brier_score", "calibration_error", "ece", "fpr", "log_loss", "mae", "mape", "mse", "rmse",
 )  # fmt: skip
-
-
-def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
 
 
 class DriftTrendDay(Derived):
@@ -95,8 +92,8 @@ class MetricComparison(Derived):
             p.other_value - p.value AS difference,
             (p.other_value - p.value) / nullif(abs(p.value), 0) AS relative_difference,
             CASE
-                WHEN p.metric_name IN ({_names(HIGHER_IS_BETTER)}) THEN p.other_value > p.value
-                WHEN p.metric_name IN ({_names(LOWER_IS_BETTER)}) THEN p.other_value < p.value
+                WHEN p.metric_name IN ({literals(HIGHER_IS_BETTER)}) THEN p.other_value > p.value
+                WHEN p.metric_name IN ({literals(LOWER_IS_BETTER)}) THEN p.other_value < p.value
             END AS other_is_better
         FROM ml_model_registry AS m
         CROSS JOIN LATERAL (

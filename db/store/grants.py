@@ -13,6 +13,7 @@ from pathlib import Path
 
 import db.models  # noqa: F401 - maps all entities
 from db.base.footprints import everything
+from db.base.quoting import identifier, literal, literals
 from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
 
 OWN_RIGHTS: dict[str, str] = {
@@ -48,14 +49,14 @@ def grants(role: str) -> str:
 
     What a database lacks is passed over; run it again when it is there.
     """
-    tables = ",\n".join(f"        ({_text(name)}, {_text(right)})" for name, right in rights().items())
-    added = ", ".join(_text(table_of(entities()[name]).fullname) for name in sorted(everything().added))
-    functions = ", ".join(map(_text, sorted(sql_functions())))
-    schemas = ", ".join(map(_text, _schemas()))
+    tables = ",\n".join(f"        ({literal(name)}, {literal(right)})" for name, right in rights().items())
+    added = literals(table_of(entities()[name]).fullname for name in sorted(everything().added))
+    functions = literals(sorted(sql_functions()))
+    schemas = literals(_schemas())
     return f"""\
 DO $grants$
 DECLARE
-    who CONSTANT regrole := {_text(_identifier(role))}::regrole;
+    who CONSTANT regrole := {literal(identifier(role))}::regrole;
     what record;
 BEGIN
     FOR what IN SELECT nspname AS name FROM pg_namespace WHERE nspname IN ({schemas}) OR oid IN (
@@ -92,7 +93,7 @@ $grants$;
 
 def role_sql(role: str) -> str:
     """A whole script for ``psql``: makes the role where it is missing, and gives it what it needs."""
-    name = _identifier(role)
+    name = identifier(role)
     return f"""\
 -- The role {name} for the E2I metadata gateway. Run it as the owner of the platform's tables, in their database:
 -- psql -v ON_ERROR_STOP=1 --single-transaction -f role.sql. Run it again after `e2i-gateway db attach` or `db migrate`.
@@ -100,10 +101,10 @@ def role_sql(role: str) -> str:
 
 DO $role$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {_text(role)}) THEN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {literal(role)}) THEN
         CREATE ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT;
     END IF;
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), {_text(role)});
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), {literal(role)});
 END
 $role$;
 
@@ -126,11 +127,3 @@ def _schemas() -> Sequence[str]:
                 yield table.schema
 
     return list(dict.fromkeys(named()))
-
-
-def _identifier(name: str) -> str:
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
-
-
-def _text(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue
 from schema.lineage.edges import End, edges
 from schema.lineage.statements import Position, Spot
-from schema.sql.cursors import invalid
+from schema.sql.cursors import are_texts, invalid, pack, unpack
 
 MAX_CURSORS = 1000
 _MARK = "lineage"
@@ -37,7 +35,7 @@ def walk_signature(parts: Sequence[object]) -> str:
 def encode(signature: str, end: End, id_: str, depth: int, position: Position | None) -> str:
     """The cursor of a node's neighbours along an edge, behind a position or from the first."""
     value = [_MARK, signature, end.name, id_, depth, None if position is None else list(position)]
-    return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
+    return pack(orjson.dumps(value))
 
 
 def decode(catalogue: Catalogue, signature: str, place: int, cursor: str) -> Resumed:
@@ -48,19 +46,12 @@ def decode(catalogue: Catalogue, signature: str, place: int, cursor: str) -> Res
     """
     argument = f"after[{place}]"
     no_cursor = invalid(argument, "is no cursor of a lineage; pass a `frontier.cursor`")
-    try:
-        value = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        mark, signed, name, id_, depth, position = value
-    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
-        raise no_cursor from None
-    texts = isinstance(position, list) and all(one is None or isinstance(one, str) for one in position)
-    if (
-        mark != _MARK
-        or not isinstance(depth, int)
-        or depth < 0
-        or not isinstance(id_, str)
-        or not (position is None or texts)
-    ):
+    match unpack(cursor):
+        case [mark, signed, name, str() as id_, int() as depth, (list() | None) as position]:
+            pass
+        case _:
+            raise no_cursor
+    if mark != _MARK or depth < 0 or not are_texts(position or ()):
         raise no_cursor
     if signed != signature:
         raise invalid(
@@ -68,7 +59,7 @@ def decode(catalogue: Catalogue, signature: str, place: int, cursor: str) -> Res
             "belongs to another walk; pass it with the same `from`, `direction`, `through`, `since` and `until`",
         )
     end = edges().by_name.get(name) if isinstance(name, str) else None
-    if end is None or (position is not None and any(one is not None and "\x00" in one for one in position)):
+    if end is None:
         raise no_cursor
     type_ = catalogue[end.type]
     try:

@@ -16,6 +16,7 @@ from unicodedata import normalize
 
 from sqlalchemy import DateTime
 
+from db.base.quoting import literals
 from schema.catalogue import ids
 from schema.catalogue.catalogue import OrderTerm, Type
 from schema.catalogue.column_types import kind_of
@@ -276,7 +277,7 @@ def _rows(one: Searched) -> str:
 
 
 def _values(one: Searched) -> str:
-    fields = ", ".join(f"'{one.type.leaf(column).name}'" for column in one.names)
+    fields = literals(one.type.leaf(column).name for column in one.names)
     values = ", ".join(f"t.{column}::text" for column in one.names)
     return f"ARRAY[{fields}] AS fields, ARRAY[{values}] AS texts"
 

@@ -38,11 +38,6 @@ class Page:
     position: tuple[str | None, ...] | None = None
 
 
-def literal(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def order_by(order: Sequence[OrderTerm], row: str) -> str:
     """``row.created_at DESC NULLS LAST, row.id DESC``; nulls are said only where they differ from the default."""
     return ", ".join(f"{term.over(row)}{' DESC' if term.descending else ''}{_nulls(term)}" for term in order)

@@ -1,16 +1,34 @@
-"""Keyset cursors: the values of an order at a row, tied to the type and the order, to no parent and no filter."""
+"""Cursors: the one form of all, and keyset cursors, which are the values of an order at a row.
+
+A cursor is the URL-safe base64, without padding, of a JSON array. A keyset cursor is tied to its type and order, to no
+parent and no filter.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
 from schema.catalogue.catalogue import OrderTerm, Type
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
+
+
+def pack(json: bytes) -> str:
+    """The cursor of a JSON array."""
+    return base64.urlsafe_b64encode(json).decode().rstrip("=")
+
+
+def unpack(cursor: str) -> list[Any] | None:
+    """The array that a cursor holds; None for a text that is no cursor."""
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:  # of base64, of JSON, and of texts that are neither
+        return None
+    return value if isinstance(value, list) else None
 
 
 def start(type_: Type, order: Sequence[OrderTerm]) -> str:
@@ -20,7 +38,7 @@ def start(type_: Type, order: Sequence[OrderTerm]) -> str:
 
 def encode(start_: str, values: Sequence[str | None]) -> str:
     """The cursor of a row; ``values`` are the texts of its order's columns, None for NULL."""
-    return base64.urlsafe_b64encode(f"{start_}{orjson.dumps(list(values)).decode()}]".encode()).decode().rstrip("=")
+    return pack(f"{start_}{orjson.dumps(list(values)).decode()}]".encode())
 
 
 def sql(start_: str, values: Sequence[str]) -> str:
@@ -32,11 +50,10 @@ def sql(start_: str, values: Sequence[str]) -> str:
 
 def nulls(cursor: str) -> tuple[bool, ...]:
     """Which values of a cursor are NULL, on which a statement depends; empty for a text that is no cursor."""
-    try:
-        *_, values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return tuple(value is None for value in values)
-    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
-        return ()
+    match unpack(cursor):
+        case [_, _, list() as values]:
+            return tuple(value is None for value in values)
+    return ()
 
 
 def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) -> tuple[str | None, ...]:
@@ -45,16 +62,11 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
     Raises:
         GatewayError: ``INVALID_CURSOR``, for a text that is no cursor, or one of another type or order.
     """
-    try:
-        decoded = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        type_name, ordering, values = decoded
-        well_formed = isinstance(values, list) and all(v is None or isinstance(v, str) for v in values)
-    except (binascii.Error, orjson.JSONDecodeError, ValueError, TypeError):
-        raise invalid(
-            argument, f"is not a cursor; pass an `edges.cursor` or `pageInfo` cursor of {type_.plural}"
-        ) from None
-    if not well_formed or any(v is not None and "\x00" in v for v in values):
-        raise invalid(argument, f"is not a cursor; pass an `edges.cursor` or `pageInfo` cursor of {type_.plural}")
+    match unpack(cursor):
+        case [type_name, ordering, list() as values] if are_texts(values):
+            pass
+        case _:
+            raise invalid(argument, f"is not a cursor; pass an `edges.cursor` or `pageInfo` cursor of {type_.plural}")
     if type_name != type_.name:
         raise invalid(
             argument, f"is a cursor of {str(type_name)[:80]}, and {type_.plural} take cursors of {type_.name}"
@@ -66,6 +78,11 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
     if any(value is None and not term.nullable for value, term in zip(values, order, strict=True)):
         raise invalid(argument, "holds null in a key, which no row has; pass a cursor as a list has given it")
     return tuple(values)
+
+
+def are_texts(values: Sequence[Any]) -> bool:
+    """Whether these are texts of values as Postgres writes them, or None for NULL."""
+    return all(value is None or (isinstance(value, str) and "\x00" not in value) for value in values)
 
 
 def invalid(argument: str, why: str) -> GatewayError:

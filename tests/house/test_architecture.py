@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -164,6 +165,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
     circular = {name for name in edges if name in reached(name)}
     assert not circular, f"these import each other in a circle: {sorted(circular)}"
+
+
+def test_the_form_of_cursors_and_of_constants_is_said_once() -> None:
+    quoting, cursors = ROOT / "db" / "base" / "quoting.py", ROOT / "schema" / "sql" / "cursors.py"
+    for _, path in MODULES:
+        assert path == cursors or not imported(path) & {"base64", "binascii"}, path
+        assert path == quoting or not re.search(r"""replace\(("'"|'"'|'\\''|"\\""), """, path.read_text()), path
 
 
 def test_packages_hold_a_docstring_that_says_what_is_in_the_room() -> None:

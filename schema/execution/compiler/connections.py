@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
+from db.base.quoting import literal
 from schema.catalogue.catalogue import Type
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.execution.compiler.statements import InlineBinds, NotCompilableError, Object, Query
@@ -263,7 +264,7 @@ class ListPage(ConnectionPage):
 
     def _cursor(self, row: str) -> str:
         order = self._slice.order
-        start = sql.literal(cursors.start(self._type, order))
+        start = literal(cursors.start(self._type, order))
         return cursors.sql(start, [f"{row}.o{place}" for place in range(len(order))])
 
     def _own_field(self, child: Selection, made: Object) -> str:

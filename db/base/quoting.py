@@ -1,0 +1,25 @@
+"""Texts and names as SQL writes them, for statements that take no parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy.dialects import postgresql
+
+_PREPARER = postgresql.dialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
+
+
+def literal(text: str) -> str:
+    """A text as a SQL constant, whatever ``standard_conforming_strings`` says, as Postgres's ``quote_literal`` does."""
+    quoted = "'" + text.replace("'", "''") + "'"
+    return "E" + quoted.replace("\\", "\\\\") if "\\" in text else quoted
+
+
+def literals(texts: Iterable[str]) -> str:
+    """Texts as a list of SQL constants: ``'a', 'b'``."""
+    return ", ".join(map(literal, texts))
+
+
+def identifier(name: str) -> str:
+    """A name, quoted where SQL would read it as another: with capitals, spaces or quotes, or a reserved word."""
+    return _PREPARER.quote(name)
