@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from db.base.quoting import literals
 from schema.catalogue.catalogue import ColumnField, ObjectField, Type
 from schema.catalogue.column_types import Kind
 from schema.catalogue.selection import Selection
@@ -76,7 +77,7 @@ class Missing:
         """What the rows of a type must fulfil to be shown: changes of what is withheld are not."""
         if not self.unrecorded or not type_.is_record:
             return []
-        return [f"{row}.node_type <> ALL (ARRAY[{', '.join(sorted(repr(name) for name in self.unrecorded))}])"]
+        return [f"{row}.node_type <> ALL (ARRAY[{literals(sorted(self.unrecorded))}])"]
 
 
 LEAST = 6
