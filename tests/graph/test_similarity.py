@@ -32,7 +32,7 @@ class World:
 
     client: Client
     database: Database
-    vector_indexes: dict[str, tuple[float, ...]]
+    vectors: dict[str, tuple[float, ...]]
     successful: set[str]
 
     def similarities(self, to: tuple[float, ...], among: set[str] | None = None) -> dict[str, float]:
@@ -58,7 +58,7 @@ def full(vector: tuple[float, ...]) -> list[float]:
 async def world(template: Database, clone: Clone, serve: Serve) -> AsyncIterator[World]:
     rng = random.Random(5)
     centres = [tuple(rng.gauss(0, 1) for _ in range(8)) for _ in range(CENTRES)]
-    vector_indexes = {}
+    vectors = {}
     successful = set()
     rows = []
     for number in range(ROWS):
@@ -66,7 +66,7 @@ async def world(template: Database, clone: Clone, serve: Serve) -> AsyncIterator
         centre = rng.choice(centres)
         # every tenth vector is one of a few, so that many are equally near
         vector = centre if number % 10 == 0 else tuple(round(value + rng.gauss(0, 0.3), 3) for value in centre)
-        vector_indexes[key] = vector
+        vectors[key] = vector
         if rng.random() < 0.05:
             successful.add(key)
         rows.append((UUID(key), f"c{number}", f"query {number}", 1.0, text(vector), key in successful))
@@ -86,7 +86,7 @@ async def world(template: Database, clone: Clone, serve: Serve) -> AsyncIterator
         finally:
             await connection.close()
         async with serve(database) as client:
-            yield World(client, database, vector_indexes, successful)
+            yield World(client, database, vectors, successful)
 
 
 QUERY = """query($e: [Float!], $id: ID, $first: Int, $after: String, $least: Float, $good: Boolean, $exact: Boolean,
@@ -263,8 +263,8 @@ async def test_an_answer_that_the_index_cut_short_says_so(world: World) -> None:
     ],
 )
 async def test_bad_input(world: World, arguments: str, argument: str, says: str) -> None:
-    vector_indexes = {"zero": full(()), "one": full((1.0,)), "huge": [*full(())[:7], 1e39, *full(())[8:]]}
-    used = {name: vector for name, vector in vector_indexes.items() if f"${name}" in arguments}
+    vectors = {"zero": full(()), "one": full((1.0,)), "huge": [*full(())[:7], 1e39, *full(())[8:]]}
+    used = {name: vector for name, vector in vectors.items() if f"${name}" in arguments}
     declared = f"({', '.join(f'${name}: [Float!]' for name in used)})" if used else ""
     asked = f"({arguments})" if arguments else ""
     error = await world.client.error(f"query{declared} {{ similarEpisodes{asked} {{ nodes {{ id }} }} }}", **used)
@@ -318,13 +318,13 @@ async def lengths(
 ) -> AsyncIterator[World]:
     """Thirty directions, of lengths from 1e-30 to 1e30, and two vectors of zeros."""
     rng = random.Random(3)
-    vector_indexes = {str(UUID(int=rng.getrandbits(128))): tuple(rng.gauss(0, 1) for _ in range(8)) for _ in range(30)}
+    vectors = {str(UUID(int=rng.getrandbits(128))): tuple(rng.gauss(0, 1) for _ in range(8)) for _ in range(30)}
     async with clone(template) as database:
         connection = await connect(database.admin_url)
         if request.param == "none":
             await connection.execute("DROP INDEX ix_composer_episodes_query_embedding_hnsw")
         sizes = (10.0 ** (2 * place - 29) for place in range(30))
-        rows = [(UUID(key), text(scaled(vector, next(sizes)))) for key, vector in vector_indexes.items()]
+        rows = [(UUID(key), text(scaled(vector, next(sizes)))) for key, vector in vectors.items()]
         rows += [(UUID(int=n), text(())) for n in (1, 2)]
         await connection.executemany(
             "INSERT INTO composer_episodes (episode_id, composition_id, query_text, total_latency_ms, query_embedding) "
@@ -334,7 +334,7 @@ async def lengths(
         await connection.execute("ANALYZE composer_episodes")
         await connection.close()
         async with serve(database) as client:
-            yield World(client, database, vector_indexes, set())
+            yield World(client, database, vectors, set())
 
 
 @pytest.mark.parametrize("by", [1e-30, 1e-12, 1.0, 1e12, 1e30])
