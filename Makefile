@@ -10,7 +10,7 @@ AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-loaders test-platform test-platform-ci test-caches lint format bench bench-peers bench-recall \
+.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches lint format bench bench-peers bench-recall \
   bench-lineage bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
@@ -88,12 +88,16 @@ hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, a
 mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300
 	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300)
 
+# What a command prints, as a file: whole, or as it was
+printed = @$(BIN)/e2i-gateway $(1) > $(2).new && mv $(2).new $(2) || { rm -f $(2).new; exit 1; }
+
 migration: $(VENV)/dev ## Write the migration for a change of the models: make migration m="what changes"
+	@test -n "$(m)" || { echo 'Say what changes: make migration m="experiments have a sponsor"'; exit 2; }
 	$(BIN)/e2i-gateway db revision -m "$(m)"
 
 snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement counts and golden answers, to be read as a diff
-	$(BIN)/e2i-gateway schema print > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
-	$(BIN)/e2i-gateway schema possible-types > schema/possible-types.json.new && mv schema/possible-types.json.new schema/possible-types.json
+	$(call printed,schema print,schema/schema.graphql)
+	$(call printed,schema possible-types,schema/possible-types.json)
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py
 
 pages: ## Build GraphiQL and the lineage explorer anew into gateway/static (needs Node.js)

@@ -1,1 +1,4 @@
-"""Checks a deployment from the inside and says what to fix: `e2i-gateway doctor`."""
+"""Checks a deployment from the inside and says what to fix: `e2i-gateway doctor`.
+
+May use every room but ``cli``.
+"""
