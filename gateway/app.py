@@ -44,7 +44,7 @@ from gateway.operations.persisted import follow_table, known_documents
 from gateway.operations.service import OperationService
 from gateway.settings import Settings, SettingsError
 from gateway.subscriptions.feed import Feed
-from gateway.websocket.protocol import Sockets
+from gateway.websocket.protocol import WebSocketApp
 from schema.error_codes import ErrorCode
 from schema.schema import build
 
@@ -126,7 +126,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         feed = Feed(Connector(target_of(settings.listen or url), databases.timelines), settings)
         service = OperationService(build(), databases.reads, databases.changes, feed, settings, known, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
-        sockets = Sockets(service, authentication, settings)
+        sockets = WebSocketApp(service, authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
@@ -161,7 +161,9 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
     return app
 
 
-def _measure(metrics: Metrics, databases: _Databases, service: OperationService, sockets: Sockets, feed: Feed) -> None:
+def _measure(
+    metrics: Metrics, databases: _Databases, service: OperationService, sockets: WebSocketApp, feed: Feed
+) -> None:
     """What is asked at each scrape."""
     tells = pools(databases.engines, databases.changes), caches(service), readings(databases.reads), requests(service)
     for tell in tells:
@@ -240,7 +242,7 @@ class _Socket:
     """``/graphql`` over WebSocket, as an ASGI application."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sockets: Sockets = scope["app"].state.sockets
+        sockets: WebSocketApp = scope["app"].state.sockets
         await sockets(scope, receive, send)
 
 

@@ -17,7 +17,7 @@ import strawberry
 from db.base.lifecycles import lifecycles
 from db.base.markers import LiveTopic
 from db.models.g07_model_monitoring import AlertStatus, DriftSeverity
-from db.store.changelog import Entry, Place
+from db.store.changelog import Entry, LogPosition
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue, Type
 from schema.catalogue.records import Record
@@ -34,7 +34,7 @@ Matches = Callable[[Mapping[str, str | None]], bool]
 
 
 @dataclass(frozen=True)
-class Topic:
+class SubscriptionTopic:
     """What a subscription follows: its name in the live log, and which of its entries an operation asks for.
 
     ``asks`` raises a `GatewayError` that names the argument which cannot be used. ``fact`` is what
@@ -52,7 +52,7 @@ _MARK = "live"
 
 
 @lru_cache(maxsize=4096)
-def encode(place: Place) -> str:
+def encode(place: LogPosition) -> str:
     """The cursor of a place in the live log."""
     parts = [_MARK, place.seconds, place.history, place.seen]
     if place.ahead is not None:
@@ -60,7 +60,7 @@ def encode(place: Place) -> str:
     return cursors.pack(orjson.dumps(parts))
 
 
-def decode(cursor: str) -> Place:
+def decode(cursor: str) -> LogPosition:
     """The place of a cursor.
 
     Raises:
@@ -71,7 +71,7 @@ def decode(cursor: str) -> Place:
             right = type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {2, 4}
             right = right and all(isinstance(one, str) for one in rest[:3])
             right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[3:])
-            if right and (place := Place(seconds, *rest)).well_formed:
+            if right and (place := LogPosition(seconds, *rest)).well_formed:
                 return place
     raise invalid()
 
@@ -81,7 +81,7 @@ def invalid() -> GatewayError:
     return cursors.invalid("after", "is not a cursor of a subscription; pass the `cursor` of a message as it came")
 
 
-def superseded(place: Place | None, **details: Any) -> GatewayError:
+def superseded(place: LogPosition | None, **details: Any) -> GatewayError:
     """What is said to whoever was told of changes that the database lacks, or may lack.
 
     ``place`` is where to read on; None where that cannot be known.
@@ -143,8 +143,8 @@ def _alerts(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
 
 
 TOPICS = {
-    "lifecycleEvents": Topic(LiveTopic.LIFECYCLE, "event", _lifecycle_events),
-    "alerts": Topic(LiveTopic.ALERTS, "alert", _alerts),
+    "lifecycleEvents": SubscriptionTopic(LiveTopic.LIFECYCLE, "event", _lifecycle_events),
+    "alerts": SubscriptionTopic(LiveTopic.ALERTS, "alert", _alerts),
 }
 """What can be followed, by the field of the subscription."""
 

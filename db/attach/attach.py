@@ -8,7 +8,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach import vector_indexes
-from db.attach.catalog import Found, read
+from db.attach.catalog import DatabaseCatalog, read
 from db.attach.compare import FUNCTIONS, Difference, Severity, differences, sql_name, unreadable
 from db.attach.facts import known_tables
 from db.attach.own_tables import make_own
@@ -79,7 +79,7 @@ async def inspect(
     return replace(found, notes=(*found.notes, *explained, *weak))
 
 
-def _judge(found: Found) -> Differences:
+def _judge(found: DatabaseCatalog) -> Differences:
     # views are worked out from their tables, whether the database has them or not
     tables = {table_of(entity).fullname: table_of(entity) for entity in entities().values() if not entity.__is_view__}
     return Differences(

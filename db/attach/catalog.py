@@ -54,7 +54,7 @@ class FoundTable:
 
 
 @dataclass(frozen=True)
-class Found:
+class DatabaseCatalog:
     """A database, as far as the models speak of it."""
 
     role: str
@@ -140,7 +140,7 @@ _FUNCTIONS = text("""
 """)
 
 
-async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
+async def read(connection: AsyncConnection, functions: Sequence[str]) -> DatabaseCatalog:
     """Reads the catalog: everything about the tables that the models map, the names alone of the others."""
     known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
     tables: dict[str, FoundTable] = {}
@@ -165,7 +165,7 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Found:
             own_schema = least > 0
         else:
             found.setdefault(name, []).append((least, most))
-    return Found(role, own_schema, tables, tuple(sorted(others)), enums, found)
+    return DatabaseCatalog(role, own_schema, tables, tuple(sorted(others)), enums, found)
 
 
 async def _read_around(

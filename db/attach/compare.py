@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex
 from sqlalchemy.types import ARRAY, TypeEngine
 
 from db.attach import triggers as attach_triggers
-from db.attach.catalog import Found, FoundColumn, FoundTable
+from db.attach.catalog import DatabaseCatalog, FoundColumn, FoundTable
 from db.attach.fields import by_column, field_of, of_table
 from db.base.vocabulary import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
 from db.models.gateway import SERVICE_TOKENS, TRUSTED_DOCUMENTS
@@ -52,7 +52,7 @@ _FAMILIES = {
 }  # fmt: skip
 
 
-def differences(found: Found) -> Iterator[Difference]:
+def differences(found: DatabaseCatalog) -> Iterator[Difference]:
     """Everything that is different, in the order of the models."""
     if not found.tables:
         yield Difference(
@@ -105,7 +105,7 @@ _OWN_DEFINITION = "the graph answers by a definition of its own"
 _AS_TEXT = re.compile(r"max\(\(*[\w.]+\)*::(?:text|character varying)\)")
 
 
-def _views(found: Found) -> Iterator[Difference]:
+def _views(found: DatabaseCatalog) -> Iterator[Difference]:
     """Views that the migrations have not made: no answer rests on them, but others may read them."""
     names = [table_of(entity).fullname for entity in entities().values() if entity.__is_view__]
     if missing := [name for name in names if name not in found.tables]:
@@ -356,7 +356,7 @@ def _triggers(table: Table, there: FoundTable) -> Iterator[Difference]:
         )
 
 
-def _graded_alike(found: Found) -> Iterator[Difference]:
+def _graded_alike(found: DatabaseCatalog) -> Iterator[Difference]:
     """Fidelity scores that are graded as if they were errors."""
     triggers = {name: table.triggers for name, table in found.tables.items()}
     overloads = {name: len(those) for name, those in found.functions.items()}
@@ -374,7 +374,7 @@ def sql_name(labels: type[Labels]) -> str:
     return f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
 
 
-def _enum(labels: type[Labels], found: Found) -> Iterator[Difference]:
+def _enum(labels: type[Labels], found: DatabaseCatalog) -> Iterator[Difference]:
     name = sql_name(labels)
     fields = [
         field_of(entity, column.name)
@@ -412,7 +412,7 @@ def _enum_of(type_: TypeEngine[object]) -> type[Labels] | None:
     return cast("type[Labels]", inner.enum_class) if isinstance(inner, Enum) else None
 
 
-def _functions(found: Found) -> Iterator[Difference]:
+def _functions(found: DatabaseCatalog) -> Iterator[Difference]:
     for name, arguments in FUNCTIONS.items():
         there = found.functions.get(name)
         if not there:
@@ -427,7 +427,7 @@ def _functions(found: Found) -> Iterator[Difference]:
             )  # fmt: skip
 
 
-def _others(found: Found) -> Iterator[Difference]:
+def _others(found: DatabaseCatalog) -> Iterator[Difference]:
     columns = [
         f"{name}.{column}"
         for name, there in found.tables.items()
@@ -450,7 +450,7 @@ _CAN_DO_WITHOUT = {
 """Own tables that changes and subscriptions do without, and what it costs that they are missing."""
 
 
-def _own_tables(found: Found) -> Iterator[Difference]:
+def _own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
     """The gateway's own tables: without them everything can be read, but for histories, and nothing changed."""
     every = [table.fullname for table in Entity.metadata.tables.values() if is_own(table)]
     own = [name for name in every if name not in _CAN_DO_WITHOUT]
@@ -483,7 +483,7 @@ def _own_tables(found: Found) -> Iterator[Difference]:
         yield from _older_own_tables(found)
 
 
-def _older_own_tables(found: Found) -> Iterator[Difference]:
+def _older_own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
     older = [
         f"{table.fullname}.{column.name}"
         for table in Entity.metadata.tables.values()

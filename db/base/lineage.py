@@ -5,7 +5,7 @@ An edge leads from the row that was first, or that the other depends on, downstr
 
 from __future__ import annotations
 
-from db.base.vocabulary import Edge, Labels
+from db.base.vocabulary import EdgeSpec, Labels
 
 
 class LineageKind(Labels):
@@ -94,11 +94,11 @@ class LineageKind(Labels):
     MATERIALIZED_BY = "materialized by", "The upstream feature view was materialized by the downstream job."
 
 
-def comes_from(kind: LineageKind) -> Edge:
+def comes_from(kind: LineageKind) -> EdgeSpec:
     """The edge of a relation whose target is upstream."""
-    return Edge(kind, target_is_upstream=True)
+    return EdgeSpec(kind, target_is_upstream=True)
 
 
-def leads_to(kind: LineageKind, *, closes_loop: bool = False) -> Edge:
+def leads_to(kind: LineageKind, *, closes_loop: bool = False) -> EdgeSpec:
     """The edge of a relation whose target is downstream. ``closes_loop``: a loop of the platform ends with it."""
-    return Edge(kind, target_is_upstream=False, closes_loop=closes_loop)
+    return EdgeSpec(kind, target_is_upstream=False, closes_loop=closes_loop)

@@ -72,7 +72,7 @@ def pg_enum(labels: type[Labels]) -> SqlEnum:
 
 
 @dataclass(frozen=True)
-class Edge:
+class EdgeSpec:
     """What a relation is in the lineage: the kind of its edge, and which of its ends is upstream.
 
     ``closes_loop`` marks the edge by which a loop of the platform comes back to the type that it began with.
@@ -106,7 +106,7 @@ class Relation:
     inverse_sql: str | None = None
     this_columns: Sequence[str] = ()
     that_columns: Sequence[str] = ()
-    lineage: Edge | str = ""
+    lineage: EdgeSpec | str = ""
 
 
 def belongs_to(
@@ -118,7 +118,7 @@ def belongs_to(
     inverse_doc: str,
     inverse_many: bool = True,
     latest: str | None = None,
-    lineage: Edge | str = "",
+    lineage: EdgeSpec | str = "",
 ) -> Relation:
     """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
 
@@ -150,7 +150,7 @@ def linked_by(
     inverse_doc: str = "",
     inverse_many: bool = True,
     inverse_sql: str | None = None,
-    lineage: Edge | str = "",
+    lineage: EdgeSpec | str = "",
 ) -> Relation:
     """A relation by a predicate over ``{this}`` and ``{that}``.
 
@@ -238,7 +238,7 @@ def computed_object(
     return ComputedObject(doc, made, source, columns, arguments or {}, sums_up)
 
 
-class Rows:
+class RowOptions:
     """What every class of rows says of itself, beside its columns, relations and SQL fields.
 
     ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
@@ -266,7 +266,7 @@ class Rows:
     __scope__: ClassVar[str | None] = None
 
 
-class Entity(Rows, DeclarativeBase):
+class Entity(RowOptions, DeclarativeBase):
     """A table of the platform, and a type of the graph of the same name."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
@@ -291,7 +291,7 @@ class View(Entity):
     __reads__: ClassVar[Sequence[str]] = ()
 
 
-class Derived(Rows, DeclarativeBase):
+class Derived(RowOptions, DeclarativeBase):
     """A type of the graph that no table or view stands for: its rows are those of a SELECT of the gateway's own.
 
     ``__select__`` gives its columns by their names. ``__arguments__`` are holes in it (``{days}``), which every field
@@ -491,7 +491,7 @@ __all__ = [
     "Computed",
     "ComputedObject",
     "Derived",
-    "Edge",
+    "EdgeSpec",
     "Entity",
     "Labels",
     "Nearest",

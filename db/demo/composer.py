@@ -19,7 +19,7 @@ from db.models.g04_tool_composer import ClassificationLog, ComposerEpisode, Comp
 
 
 @dataclass(frozen=True)
-class Step:
+class ToolUse:
     """A planned step: the tool, the steps before it, and what it yields."""
 
     tool: str
@@ -29,17 +29,17 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Composition:
     """A composition: the query, its sub-questions with the dependencies between them, and its steps."""
 
     topic: str
     query: str
     questions: tuple[str, ...]
     dependencies: tuple[tuple[str, str, str], ...]
-    steps: tuple[Step, ...]
+    steps: tuple[ToolUse, ...]
 
 
-STORY = Plan(
+STORY = Composition(
     "causal",
     "What do rep visits do for Kisqali TRx, for whom most, and is it worth targeting them?",
     (
@@ -50,32 +50,32 @@ STORY = Plan(
     ),
     (("Q2", "Q1", "LOGICAL_SEQUENCE"), ("Q3", "Q2", "REFERENCE_CHAIN"), ("Q4", "Q3", "CONDITIONAL")),
     (
-        Step("causal_effect_estimator", (), "Q1", {"ate": 1.42, "ci_lower": 1.1, "ci_upper": 1.74, "n": 4_812}),
-        Step("cate_analyzer", (1,), "Q2", {"segment_effects": {"oncologists, decile 8-10": 2.3}, "p_value": 0.003}),
-        Step("segment_ranker", (2,), "Q3", {"ranked_segments": ["oncologists, decile 8-10", "community practices"]}),
-        Step("roi_estimator", (1, 3), "Q4", {"incremental_value": 2_350_000, "risk_adjusted_roi": 3.9}),
+        ToolUse("causal_effect_estimator", (), "Q1", {"ate": 1.42, "ci_lower": 1.1, "ci_upper": 1.74, "n": 4_812}),
+        ToolUse("cate_analyzer", (1,), "Q2", {"segment_effects": {"oncologists, decile 8-10": 2.3}, "p_value": 0.003}),
+        ToolUse("segment_ranker", (2,), "Q3", {"ranked_segments": ["oncologists, decile 8-10", "community practices"]}),
+        ToolUse("roi_estimator", (1, 3), "Q4", {"incremental_value": 2_350_000, "risk_adjusted_roi": 3.9}),
     ),
 )
 PLANS = (
     STORY,
-    Plan(
+    Composition(
         "monitoring", "Has the payer mix of Kisqali drifted since the formulary change, and what moved with it?",
         ("Has the payer mix drifted?", "Which features moved with it?"),
         (("Q2", "Q1", "ENTITY_TRANSFORMATION"),),
         (
-            Step("psi_calculator", (), "Q1", {"psi": 0.31, "severity": "high"}),
-            Step("distribution_comparator", (1,), "Q2", {"drifted_count": 3}),
+            ToolUse("psi_calculator", (), "Q1", {"psi": 0.31, "severity": "high"}),
+            ToolUse("distribution_comparator", (1,), "Q2", {"drifted_count": 3}),
         ),
     ),
-    Plan(
+    Composition(
         "experiment", "What do e-mails do for Remibrutinib NRx, and how large a test would show it?",
         ("What is the effect of e-mails on NRx?", "How many HCPs would a test need?"),
         (("Q2", "Q1", "LOGICAL_SEQUENCE"),),
         (
-            Step("propensity_estimator", (), "Q1", {"auc": 0.74, "overlap": 0.93}),
-            Step("causal_effect_estimator", (1,), "Q1", {"ate": 0.17, "n": 2_904}),
-            Step("power_calculator", (2,), "Q2", {"n_treatment": 214, "n_control": 214}),
-            Step("counterfactual_simulator", (2,), "Q2", {"simulated_ate": 0.15, "recommendation": "deploy"}),
+            ToolUse("propensity_estimator", (), "Q1", {"auc": 0.74, "overlap": 0.93}),
+            ToolUse("causal_effect_estimator", (1,), "Q1", {"ate": 0.17, "n": 2_904}),
+            ToolUse("power_calculator", (2,), "Q2", {"n_treatment": 214, "n_control": 214}),
+            ToolUse("counterfactual_simulator", (2,), "Q2", {"simulated_ate": 0.15, "recommendation": "deploy"}),
         ),
     ),
 )  # fmt: skip
@@ -143,7 +143,7 @@ def classify(
     pattern: str,
     moment: datetime,
     *,
-    plan: Plan | None,
+    plan: Composition | None,
     was_correct: bool | None = None,
 ) -> Row:
     """A classification; without given feedback some get it by chance."""
@@ -183,7 +183,7 @@ DONE = {"EXECUTING": 2, "SYNTHESIZING": 99, "COMPLETED": 99, "FAILED": 2, "TIMEO
 """How many steps have run, by the status of the composition."""
 
 
-def compose(world: World, plan: Plan, logged: Row, asked: datetime, *, status: str, **more: Any) -> Row:
+def compose(world: World, plan: Composition, logged: Row, asked: datetime, *, status: str, **more: Any) -> Row:
     """A composition with its steps and tool calls; latencies of the phases add up."""
     identity = world.rows.uuid()
     composition = more.get("composition_id") or f"comp-{world.hex(12)}"
@@ -245,7 +245,7 @@ def _status(number: int, ran: int, status: str) -> str:
 
 
 def _step(
-    world: World, episode: UUID, composition: str, number: int, step: Step, moment: datetime, status: str
+    world: World, episode: UUID, composition: str, number: int, step: ToolUse, moment: datetime, status: str
 ) -> float:
     """A step with its tool call; returns its latency in ms, 0 if it has not run."""
     ended = status in {"COMPLETED", "FAILED", "TIMEOUT"}

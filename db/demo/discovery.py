@@ -42,7 +42,7 @@ GATES = (
 
 
 @dataclass(frozen=True)
-class Edge:
+class CausalEdge:
     """An edge and who found it."""
 
     source: str
@@ -104,13 +104,13 @@ def discover(world: World, number: int, moment: datetime) -> None:
         )
 
 
-def _vote(world: World, voters: tuple[str, ...], edge: tuple[str, str, str], *, sure: bool) -> Edge:
+def _vote(world: World, voters: tuple[str, ...], edge: tuple[str, str, str], *, sure: bool) -> CausalEdge:
     chance = 1.0 if sure and edge[1] == OUTCOME else 0.75
     found = tuple(voter for place, voter in enumerate(voters) if (sure and place < 4) or world.chance(chance))
-    return Edge(*edge, found)
+    return CausalEdge(*edge, found)
 
 
-def _run(world: World, dag: UUID, algorithm: str, edges: list[Edge], moment: datetime) -> float:
+def _run(world: World, dag: UUID, algorithm: str, edges: list[CausalEdge], moment: datetime) -> float:
     found = [edge for edge in edges if algorithm in edge.found_by]
     runtime = world.between(1.2, 90, 2)
     world.rows.add(
@@ -128,7 +128,9 @@ def _run(world: World, dag: UUID, algorithm: str, edges: list[Edge], moment: dat
     return runtime
 
 
-def _rank(world: World, dag: UUID, session: UUID, edges: list[Edge], features: list[str], moment: datetime) -> None:
+def _rank(
+    world: World, dag: UUID, session: UUID, edges: list[CausalEdge], features: list[str], moment: datetime
+) -> None:
     """Ranks by causal strength, near causes first, beside ranks by SHAP; the correlation is that of the ranks."""
     distance = _distances(edges)
     scores = {
@@ -172,7 +174,7 @@ def _rank(world: World, dag: UUID, session: UUID, edges: list[Edge], features: l
         )
 
 
-def _distances(edges: list[Edge]) -> dict[str, int]:
+def _distances(edges: list[CausalEdge]) -> dict[str, int]:
     """Edges on the shortest directed path from each feature to the outcome."""
     found = {OUTCOME: 0}
     frontier = [OUTCOME]

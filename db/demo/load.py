@@ -33,7 +33,7 @@ from db.demo import (
 )
 from db.demo.fleet import add_models, plain_experiment
 from db.demo.mlops import experiment
-from db.demo.rows import DemoError, Progress, Rows, Writer
+from db.demo.rows import DemoError, Progress, RowBuffer, Writer
 from db.demo.serving import COLUMNS, serving_metrics
 from db.demo.vocabulary import KISQALI, REMIBRUTINIB, Topic
 from db.demo.world import SIZES, Case, World
@@ -81,7 +81,7 @@ async def load(
     async with _transaction(connection) as driver:
         tools = await _require_empty(driver)
         rng = Random(seed)  # noqa: S311 - reproducible, not secret
-        world = World(rng, now.astimezone(UTC), SIZES[size], tools, Rows(rng))
+        world = World(rng, now.astimezone(UTC), SIZES[size], tools, RowBuffer(rng))
         vector = await driver.fetchval(_TYPE_OF, "public.composer_episodes", "query_embedding")
         writer = Writer(driver, await _generated(driver), vector, progress, world.size.expected_rows)
         await _write(world, writer, driver)

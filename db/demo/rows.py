@@ -33,7 +33,7 @@ class DemoError(Exception):
 
 
 @dataclass(frozen=True)
-class Shape:
+class TableShape:
     """What a row of a table must say, and how its values are written."""
 
     columns: frozenset[str]
@@ -47,12 +47,12 @@ class Shape:
 
 
 @cache
-def shape(entity: type[Entity]) -> Shape:
+def shape(entity: type[Entity]) -> TableShape:
     """Derives from the model what a row of its table must say."""
     columns = list(table_of(entity).columns)
     keys = [column.name for column in columns if column.primary_key and isinstance(column.type, Uuid)]
     names = {column.name for column in columns}
-    return Shape(
+    return TableShape(
         columns=frozenset(names),
         key=keys[0] if keys else None,
         order=entity.__order__,
@@ -91,7 +91,7 @@ def written(entity: type[Entity], row: Row, columns: Sequence[str]) -> tuple[Any
     )
 
 
-class Rows:
+class RowBuffer:
     """Rows in memory, by table, until they are written in the order of the foreign keys."""
 
     def __init__(self, rng: Random) -> None:
@@ -139,7 +139,7 @@ class Rows:
         return taken
 
 
-def _set_clocks(told: Shape, row: Row) -> None:
+def _set_clocks(told: TableShape, row: Row) -> None:
     missing = [name for name in told.clocks if row.get(name) is None]
     if not missing:
         return
@@ -171,7 +171,7 @@ class Writer:
         tables = {table: place for place, table in enumerate(Entity.metadata.sorted_tables)}
         self._place: Callable[[type[Entity]], int] = lambda entity: tables[table_of(entity)]
 
-    async def flush(self, rows: Rows) -> None:
+    async def flush(self, rows: RowBuffer) -> None:
         """Writes what has been added, parents first; alerts that the database raises get their story."""
         taken = rows.take()
         raised = rows.take_raised()

@@ -41,7 +41,7 @@ class Review:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TestedEstimate:
     """An estimate: what on what, how its tests ended where not passed, and its reviews."""
 
     treatment: str
@@ -56,23 +56,25 @@ class Estimate:
 
 
 STORIES = (
-    Estimate("speaker_programs", "nrx", KISQALI, 0.31, 0.42, {"placebo_treatment": "failed", "bootstrap": "warning"}),
-    Estimate(
+    TestedEstimate(
+        "speaker_programs", "nrx", KISQALI, 0.31, 0.42, {"placebo_treatment": "failed", "bootstrap": "warning"}
+    ),
+    TestedEstimate(
         "email_campaign", "nrx", REMIBRUTINIB, 0.17, 0.76, {"data_subset": "warning"},
         (
             Review("dag_approval", "approved", 130, 90, "medical_affairs"),
             Review("quarterly_audit", "approved", 25, 90, "medical_affairs", supersedes_last=True),
         ),
     ),
-    Estimate(
+    TestedEstimate(
         "copay_card", "persistence_180d", FABHALTA, 0.092, 0.66, {}, (Review("dag_approval", "expired", 140, 90),),
         stored="proceed",
     ),
-    Estimate(
+    TestedEstimate(
         "msl_visits", "first_rx_90d", FABHALTA, 0.058, 0.71, {"bootstrap": "failed"},
         (Review("methodology_review", "rejected", 12, None, "commercial_ops", ("Territory plans drive both sides.",)),),
     ),
-    Estimate(
+    TestedEstimate(
         "peer_adoption", "first_rx_90d", REMIBRUTINIB, 0.24, 0.73, {"sensitivity_e_value": "skipped"},
         (Review("ad_hoc_validation", "pending", 2, None),), retried=True,
     ),
@@ -81,7 +83,7 @@ STORIES = (
 
 def tell(world: World, case: Case) -> list[UUID]:
     """The estimates of the stories; ``case`` is the experiment whose own estimate passes. Returns their ids."""
-    visits = Estimate(
+    visits = TestedEstimate(
         "rep_visits_90d", "trx_last_90d", KISQALI, 1.42, 0.88, {},
         (Review("dag_approval", "approved", 40, 365, "commercial_ops"),),
     )  # fmt: skip
@@ -97,7 +99,7 @@ def plain(world: World, case: Case) -> None:
     """Two estimates of an experiment: its own, and one of a causal path."""
     for source in ("ml_experiments", "causal_paths"):
         outcomes = {world.pick(TESTS): world.pick(("warning", "failed", "skipped"))} if world.chance(0.4) else {}
-        estimate = Estimate(
+        estimate = TestedEstimate(
             world.pick(case.features), case.topic.target, case.topic.brand, world.between(0.02, 0.6),
             world.between(0.55, 0.95, 3), outcomes,
             (Review("dag_approval", "approved", 30, 90),) if world.chance(0.3) else (),
@@ -106,14 +108,14 @@ def plain(world: World, case: Case) -> None:
         suite(world, estimate, identity, source, world.ago(days=world.rng.randint(1, 60)))
 
 
-def gate(estimate: Estimate) -> str:
+def gate(estimate: TestedEstimate) -> str:
     """The gate that the tests of an estimate open."""
     if any(estimate.outcomes.get(test) == "failed" for test in REQUIRED):
         return "block"
     return "review" if estimate.outcomes or estimate.confidence < 0.7 else "proceed"
 
 
-def suite(world: World, estimate: Estimate, identity: UUID, source: str, moment: datetime) -> None:
+def suite(world: World, estimate: TestedEstimate, identity: UUID, source: str, moment: datetime) -> None:
     """Five refutation tests of an estimate and the reviews of its DAG."""
     if estimate.reviews:  # the tests were there before the first expert was asked
         moment = min(moment, world.ago(days=max(review.age for review in estimate.reviews) + 1))
@@ -139,7 +141,9 @@ def suite(world: World, estimate: Estimate, identity: UUID, source: str, moment:
         last = _review(world, estimate, review, dag, validations, last if review.supersedes_last else None)
 
 
-def _test(world: World, estimate: Estimate, test: str, status: str, dag: str, moment: datetime, told: Document) -> UUID:
+def _test(
+    world: World, estimate: TestedEstimate, test: str, status: str, dag: str, moment: datetime, told: Document
+) -> UUID:
     effect = estimate.effect
     if status == "skipped":
         refuted = p_value = None
@@ -168,7 +172,7 @@ def _test(world: World, estimate: Estimate, test: str, status: str, dag: str, mo
 
 
 def _review(
-    world: World, estimate: Estimate, review: Review, dag: str, validations: list[UUID], supersedes: UUID | None
+    world: World, estimate: TestedEstimate, review: Review, dag: str, validations: list[UUID], supersedes: UUID | None
 ) -> UUID:
     asked = world.ago(days=review.age)
     decided = asked + timedelta(days=1, hours=3)

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, TypeVar
 from uuid import UUID
 
-from db.demo.rows import Rows
+from db.demo.rows import RowBuffer
 from db.demo.vocabulary import Topic
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class World:
     now: datetime
     size: Size
     tools: dict[str, UUID]
-    rows: Rows
+    rows: RowBuffer
     cases: list[Case] = field(default_factory=list)
     alerts: dict[UUID, UUID] = field(default_factory=dict)
     """Of a drift record that raises an alert: the alert."""

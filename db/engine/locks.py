@@ -62,7 +62,7 @@ _WAITING = """
 knows by which process a statement runs."""
 
 
-class Found(NamedTuple):
+class LockReport(NamedTuple):
     """What the database says of locks: which tables and views are locked, and what waits for one, by its text."""
 
     locked: Sequence[str] = ()
@@ -87,7 +87,7 @@ class LockWaits:
         """What runs now, by the task that waits for it."""
         self._ended: dict[asyncio.Task[Any], Sequence[str]] = {}
         """Those that were ended because of a locked table, until they have heard of it."""
-        self._look: asyncio.Task[Found] | None = None
+        self._look: asyncio.Task[LockReport] | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def named(self, sql: str) -> list[str]:
@@ -141,12 +141,12 @@ class LockWaits:
         self.known |= dict.fromkeys(names, until)
         return names
 
-    async def _looked(self, engine: AsyncEngine) -> Found:
+    async def _looked(self, engine: AsyncEngine) -> LockReport:
         if self._look is None or self._look.done():  # the many who fail at once ask once
             self._look = asyncio.create_task(self._ask(engine))
         return await asyncio.shield(self._look)
 
-    async def _ask(self, engine: AsyncEngine) -> Found:
+    async def _ask(self, engine: AsyncEngine) -> LockReport:
         """On a connection of its own: those of the pool may all be waiting."""
         try:
             async with asyncio.timeout(LOOK_SECONDS):
@@ -157,8 +157,8 @@ class LockWaits:
                 finally:
                     connection.terminate()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return Found()
-        return Found([row[0] for row in locked], [row[0] for row in waiting])
+            return LockReport()
+        return LockReport([row[0] for row in locked], [row[0] for row in waiting])
 
     # -- while somebody waits for a connection ---------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class LockWaits:
             if len(stuck) > self.share and waiting() and not self._end(stuck, await self._looked(engine)):
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
-    def _end(self, stuck: Sequence[tuple[asyncio.Task[Any], str]], found: Found) -> bool:
+    def _end(self, stuck: Sequence[tuple[asyncio.Task[Any], str]], found: LockReport) -> bool:
         """Ends all but a share of those that wait for a locked table; whether there were any."""
         left, concerned = list(found.waiting), []
         for task, sql in stuck:

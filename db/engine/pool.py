@@ -56,7 +56,7 @@ class Lent:
             self._pooled.invalidate()
 
 
-class _Waiter(asyncio.Future[Lent | None]):
+class _ConnectionWaiter(asyncio.Future[Lent | None]):
     """Somebody's turn to come, with a connection if it ``connects``; until ``end`` by the loop's clock."""
 
     def __init__(self, end: float, *, connects: bool) -> None:
@@ -80,7 +80,7 @@ class Turns:
         self._warm: list[Lent] = []
         """Connections that were given back a moment ago. Whoever takes a turn to ask the pool finds them there."""
         self._cooling: asyncio.TimerHandle | None = None
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: deque[_ConnectionWaiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One for all who wait: a timer for each would cost more than the turn."""
         self.used_up: Callable[[], None] = _nothing
@@ -171,14 +171,14 @@ class Turns:
         while self._warm:
             self._warm.pop().close()
 
-    def _next(self) -> _Waiter | None:
+    def _next(self) -> _ConnectionWaiter | None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 return waiter
         return None
 
-    def _pass_on(self, waiter: _Waiter | None) -> None:
+    def _pass_on(self, waiter: _ConnectionWaiter | None) -> None:
         if waiter is None:
             self._free += 1
         else:
@@ -186,7 +186,7 @@ class Turns:
 
     async def _wait(self, *, connects: bool) -> Lent | None:
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop.time() + self._patience, connects=connects)
+        waiter = _ConnectionWaiter(loop.time() + self._patience, connects=connects)
         self._waiters.append(waiter)
         self.used_up()
         if self._timer is None:

@@ -49,7 +49,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogPosition:
     """What a reader has been told: all that ``seen`` sees, and of what ``ahead`` sees beyond it all up to ``position``.
 
     ``seen`` and ``ahead`` are snapshots as ``pg_current_snapshot()`` writes them, of the ``history`` that
@@ -77,14 +77,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LogEntries:
     """What is new since a place, up to another one.
 
     ``entries`` is None where they were more than was asked for; then they are only known of. All that the place has
     seen is before ``written`` in the primary's log, in bytes; None on a standby.
     """
 
-    place: Place
+    place: LogPosition
     written: int | None
     entries: Sequence[Entry] | None
 
@@ -193,20 +193,20 @@ async def connect(connector: Connector, *, prepared_statements: bool = True) -> 
     return await connector(command_timeout=STATEMENT_SECONDS + 5.0, **how)
 
 
-async def now(connection: asyncpg.Connection) -> Reading:
+async def now(connection: asyncpg.Connection) -> LogEntries:
     """The place of this moment."""
     row = await connection.fetchrow(_MOMENT)
-    return Reading(Place(*row[:3]), row[3], ())
+    return LogEntries(LogPosition(*row[:3]), row[3], ())
 
 
-async def read_new(connection: asyncpg.Connection, since: str, most: int) -> Reading:
+async def read_new(connection: asyncpg.Connection, since: str, most: int) -> LogEntries:
     """All entries that a snapshot does not see, in order, and the place that sees them.
 
     They mean something only where that is of the snapshot's history.
     """
     rows = await connection.fetch(_NEW, since, most + 1)
     entries = [_entry(row[4:]) for row in rows if row[4] is not None]
-    return Reading(Place(*rows[0][:3]), rows[0][3], entries if len(entries) <= most else None)
+    return LogEntries(LogPosition(*rows[0][:3]), rows[0][3], entries if len(entries) <= most else None)
 
 
 async def read_between(
@@ -220,7 +220,7 @@ async def read_between(
     return [_entry(row[1:]) for row in rows if row[1] is not None] if rows[0][0] == history else None
 
 
-async def is_past(connection: asyncpg.Connection, place: Place) -> bool:
+async def is_past(connection: asyncpg.Connection, place: LogPosition) -> bool:
     """Whether a place may be one of this database's past; of one of another history that is not known.
 
     Raises:
@@ -230,7 +230,7 @@ async def is_past(connection: asyncpg.Connection, place: Place) -> bool:
     return all([await connection.fetchval(_IS_PAST, one, place.history) for one in snapshots])
 
 
-async def carried_over(connection: asyncpg.Connection, place: Place, history: str) -> Place:
+async def carried_over(connection: asyncpg.Connection, place: LogPosition, history: str) -> LogPosition:
     """The same place in a later history: what it has seen and is still there, it sees, and nothing of what came since.
 
     The numbers of transactions that were lost are those of others now. Entries say in which timeline they were written,

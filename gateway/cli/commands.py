@@ -37,7 +37,7 @@ from gateway.operations.documents import Documents
 from gateway.operations.persisted import TABLE_SECONDS, documents_of, warn_of
 from gateway.roles import ROLES, meant, unknown
 from gateway.server import uvicorn_server, workers
-from gateway.server.uvicorn_server import Sockets
+from gateway.server.uvicorn_server import ListeningSockets
 from gateway.settings import Settings, address
 from schema.execution.explain import explain
 from schema.schema import build
@@ -116,7 +116,7 @@ _BACKLOG = 2048
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until SIGINT or SIGTERM; the embedded database stops with the last gateway that uses it."""
     with ExitStack() as bound:  # first of all, since a port that is taken is known at once
-        sockets = Sockets(*(bound.enter_context(_bind(*where)) for where in _addresses(settings)))
+        sockets = ListeningSockets(*(bound.enter_context(_bind(*where)) for where in _addresses(settings)))
         if settings.url is not None:
             return _serve(settings, settings.url, sockets)
         log.info(
@@ -167,7 +167,7 @@ def _address_error(where: Where, error: OSError) -> AddressError:
     return AddressError(f"cannot listen on {host} port {port}: {what}; {advice}")
 
 
-def _serve(settings: Settings, url: URL, sockets: Sockets) -> int:
+def _serve(settings: Settings, url: URL, sockets: ListeningSockets) -> int:
     for listener, where in zip(sockets.all, _addresses(settings), strict=True):
         try:
             listener.listen(_BACKLOG)

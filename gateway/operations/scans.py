@@ -43,7 +43,7 @@ RANGES = {operator.name for operator in ORDER}
 class Scan:
     """Something dear: the path of its argument, about how many rows it takes, and its points."""
 
-    kind: Kind
+    kind: ScanKind
     path: str
     rows: int
     points: int
@@ -51,30 +51,30 @@ class Scan:
     """Relations that it goes through, each time that a statement names them."""
 
 
-class Kind(NamedTuple):
+class ScanKind(NamedTuple):
     """What is said of a scan that is refused."""
 
     does: str
     advice: str
 
 
-PATTERN = Kind(
+PATTERN = ScanKind(
     "compares about {rows:,} rows with a pattern, which no index serves",
     "Narrow the rows by an equality beside it (a key or a reference), or use `startsWith` or `eq`.",
 )
-FILTER = Kind(
+FILTER = ScanKind(
     "looks at about {rows:,} rows, which no index finds",
     "Narrow the rows by an equality or a range beside it that an index serves: a key, a reference, the type's time.",
 )
-RELATION = Kind(
+RELATION = ScanKind(
     "goes through relations for about {rows:,} rows",
     "Narrow the rows by an equality beside it (a key or a reference), or ask from the other end of the relation.",
 )
-SORT = Kind(
+SORT = ScanKind(
     "sorts about {rows:,} rows, which no index serves",
     "Narrow the rows by an equality or a range that an index serves, or leave the order to the type's own.",
 )
-SUM = Kind(
+SUM = ScanKind(
     "sums up about {rows:,} rows",
     "Narrow the rows, or ask for fewer functions; each percentile sorts them.",
 )

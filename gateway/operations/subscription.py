@@ -27,7 +27,7 @@ from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.selection import Operation
 from schema.errors import missing_object
 from schema.schema import Schema
-from schema.subscriptions import TOPICS, Topic, encode, told
+from schema.subscriptions import TOPICS, SubscriptionTopic, encode, told
 
 TOGETHER = 50
 """Changes whose rows are read together."""
@@ -134,7 +134,7 @@ class Subscriptions:
     def _catalogue(self) -> Catalogue:
         return self._schema.catalogue
 
-    def _topic(self, planned: Planned, call: Call) -> tuple[Topic, Mapping[str, Any]]:
+    def _topic(self, planned: Planned, call: Call) -> tuple[SubscriptionTopic, Mapping[str, Any]]:
         """What a subscription follows, and its arguments."""
         known = planned.known
         (selection,) = Operation(
@@ -153,7 +153,7 @@ class Subscriptions:
         return max(1, min(TOGETHER, self._budgets.limit // max(planned.cost, 1)))
 
     async def _resolved(
-        self, planned: Planned, topic: Topic, some: Sequence[Told], call: Call
+        self, planned: Planned, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[ExecutionResult]:
         """The messages of some changes; while the database is away, or the caller's budget is, they wait.
 
@@ -183,7 +183,7 @@ class Subscriptions:
             delay = min(delay * 2, LAST_DELAY)
 
     async def _read(
-        self, planned: Planned, topic: Topic, some: Sequence[Told], call: Call
+        self, planned: Planned, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[ExecutionResult]:
         keys = [str(change.facts[topic.fact]) for change, _ in some if change is not None]
         visible = await self._visible(topic, keys, call) if keys else ()
@@ -204,7 +204,7 @@ class Subscriptions:
         except TimeoutError:
             raise too_late(self._settings.request_timeout) from None
 
-    async def _visible(self, topic: Topic, keys: Sequence[str], call: Call) -> Collection[str]:
+    async def _visible(self, topic: SubscriptionTopic, keys: Sequence[str], call: Call) -> Collection[str]:
         """The keys of those rows that the database lets a caller see, where its policies decide too."""
         if call.caller.identity is None:
             return keys

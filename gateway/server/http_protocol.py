@@ -39,7 +39,7 @@ Closed at once, the kernel would reset it, and the client might lose an answer t
 """
 
 
-class Connection(HttpProtocol):
+class ClientConnection(HttpProtocol):
     """A connection whose client has ``patience`` seconds for a head, and to read on at all, however slowly it reads.
 
     One that never asks anything is closed after as long. Requests are read one behind the other as long as it is beyond
@@ -283,7 +283,7 @@ class Connection(HttpProtocol):
 class Lingering:
     """The transport of a connection's last answer: closing it leaves its client the time to read."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
     def close(self) -> None:
@@ -293,7 +293,7 @@ class Lingering:
         return getattr(self._connection.transport, name)
 
 
-def last(cycle: RequestResponseCycle, connection: Connection) -> None:
+def last(cycle: RequestResponseCycle, connection: ClientConnection) -> None:
     """Has a connection end with an answer, though its client may be sending more."""
     transport: Any = Lingering(connection)
     cycle.keep_alive, cycle.transport = False, transport
@@ -307,7 +307,7 @@ class ResponseSend(WholeSend):
 
     __slots__ = ("_connection", "_cycle")
 
-    def __init__(self, cycle: RequestResponseCycle, connection: Connection) -> None:
+    def __init__(self, cycle: RequestResponseCycle, connection: ClientConnection) -> None:
         self._cycle = cycle
         self._connection = connection
 
@@ -336,6 +336,6 @@ class ResponseSend(WholeSend):
         return True
 
 
-def protocol(patience: float) -> type[Connection]:
+def protocol(patience: float) -> type[ClientConnection]:
     """Connections that wait so many seconds for their clients."""
-    return type("Connection", (Connection,), {"patience": patience})
+    return type("Connection", (ClientConnection,), {"patience": patience})

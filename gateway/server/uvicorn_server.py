@@ -51,7 +51,7 @@ ALONE = Worker()
 
 
 @dataclass(frozen=True)
-class Sockets:
+class ListeningSockets:
     """Where the gateway listens: for the graph, and for whoever scrapes its metrics."""
 
     graph: socket.socket
@@ -206,7 +206,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 def run(
     settings: Settings,
     url: URL,
-    sockets: Sockets,
+    sockets: ListeningSockets,
     *,
     on_start: Callable[[], None],
     asked_to_end: Callable[[], bool] = lambda: False,

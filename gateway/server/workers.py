@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from db.store.documents import TrustedDocumentsError
 from gateway.observability.logging import configure
 from gateway.server import uvicorn_server
-from gateway.server.uvicorn_server import Sockets, Worker
+from gateway.server.uvicorn_server import ListeningSockets, Worker
 from gateway.settings import Settings, SettingsError
 
 log = logging.getLogger("gateway.workers")
@@ -51,7 +51,7 @@ class _Begun:
 class Workers:
     """The workers of one gateway on sockets that they share."""
 
-    def __init__(self, settings: Settings, url: URL, sockets: Sockets, folder: Path) -> None:
+    def __init__(self, settings: Settings, url: URL, sockets: ListeningSockets, folder: Path) -> None:
         self._settings = settings
         self._url = url
         self._sockets = sockets
@@ -118,7 +118,7 @@ class Workers:
                 process.join()
 
 
-def serve(settings: Settings, url: URL, sockets: Sockets, on_start: Callable[[], None]) -> bool:
+def serve(settings: Settings, url: URL, sockets: ListeningSockets, on_start: Callable[[], None]) -> bool:
     """Serves with several workers, as :meth:`Workers.serve` says."""
     folder = Path(tempfile.mkdtemp(prefix="e2i-gateway-"))
     try:
@@ -127,7 +127,7 @@ def serve(settings: Settings, url: URL, sockets: Sockets, on_start: Callable[[],
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _work(settings: Settings, url: URL, sockets: Sockets, worker: Worker, begun: Connection) -> None:
+def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worker, begun: Connection) -> None:
     """What a worker does, from its beginning to its end."""
     configure(settings.log, settings.log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it goes to the parent too, which ends the workers

@@ -23,7 +23,7 @@ from db.base.markers import LiveTopic
 from db.engine.connector import Connector
 from db.engine.errors import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
 from db.store import changelog
-from db.store.changelog import Entry, Place, Reading
+from db.store.changelog import Entry, LogEntries, LogPosition
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
@@ -58,7 +58,7 @@ class Batch:
     """Entries that were read together, those that ``since`` does not see; None where they are too many to keep."""
 
     since: str
-    until: Place
+    until: LogPosition
     entries: Sequence[Entry] | None
 
 
@@ -106,7 +106,7 @@ class Feed:
         """Set, and replaced, when there is a new batch."""
         self._wanted = self._reached = 0
         self._failure: Exception | None = None
-        self._place: Place | None = None
+        self._place: LogPosition | None = None
         self._batches: deque[Batch] = deque()
         self._first = 0
         """The number of the first batch that is kept."""
@@ -118,7 +118,7 @@ class Feed:
         return self._connection is not None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LogPosition:
         """How far the log has been read."""
         assert self._place is not None  # noqa: S101 - nobody follows before the first reading
         return self._place
@@ -137,7 +137,7 @@ class Feed:
 
     # -- for those who follow --------------------------------------------------------------------------------------
 
-    async def now(self, *, alerts: bool) -> Place:
+    async def now(self, *, alerts: bool) -> LogPosition:
         """The place of a moment after the call: whatever is committed from then on is new to it.
 
         Raises:
@@ -180,7 +180,7 @@ class Feed:
             self._heard.set()
             await self.more(FIRST_DELAY)
 
-    async def carried_over(self, place: Place) -> Place:
+    async def carried_over(self, place: LogPosition) -> LogPosition:
         """The same place in the history of now."""
         return await self.read(partial(changelog.carried_over, place=place, history=self.place.history))
 
@@ -299,8 +299,8 @@ class Feed:
             self._heard.set()
 
     async def _turn_over(
-        self, connection: asyncpg.Connection, before: Place, reading: Reading
-    ) -> tuple[Place | None, Reading]:
+        self, connection: asyncpg.Connection, before: LogPosition, reading: LogEntries
+    ) -> tuple[LogPosition | None, LogEntries]:
         """Reads on in another history, and finds out what it lacks of the last one.
 
         What is there of what was committed last tells of all that was committed before.

@@ -14,7 +14,7 @@ import asyncpg
 
 from db.base.markers import LiveTopic
 from db.store import changelog
-from db.store.changelog import Entry, Place
+from db.store.changelog import Entry, LogPosition
 from gateway.subscriptions.feed import Batch, Feed
 from schema import subscriptions
 from schema.error_codes import ErrorCode
@@ -24,7 +24,7 @@ from schema.subscriptions import Matches
 CHECKPOINT_SECONDS = 900.0
 """Quiet time after which there is a fresh place, so that a cursor never grows too old to resume at."""
 
-Told = tuple[Entry | None, Place]
+Told = tuple[Entry | None, LogPosition]
 """A change and the place behind it; without a change it only says how far the stream has come."""
 
 
@@ -60,7 +60,7 @@ async def follow(
         feed.alert_subscribers -= alerts
 
 
-def _resumed(after: str, hours: float) -> Place:
+def _resumed(after: str, hours: float) -> LogPosition:
     place = subscriptions.decode(after)
     if time.time() - place.seconds > hours * 3600:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(place.seconds))
@@ -75,7 +75,7 @@ def _resumed(after: str, hours: float) -> Place:
     return place
 
 
-async def _check(feed: Feed, place: Place) -> None:
+async def _check(feed: Feed, place: LogPosition) -> None:
     """Whether a place is one that this database has given.
 
     Raises:
@@ -96,7 +96,7 @@ async def _check(feed: Feed, place: Place) -> None:
 class _Stream:
     """How far one follower has come, and what it is told next."""
 
-    def __init__(self, feed: Feed, topic: str, matches: Matches, place: Place, number: int) -> None:
+    def __init__(self, feed: Feed, topic: str, matches: Matches, place: LogPosition, number: int) -> None:
         self._feed = feed
         self._place = place
         self._number = number
@@ -165,7 +165,7 @@ class _Stream:
             if self._concerns(entry)
         ]
 
-    async def _logged(self, until: Place) -> AsyncGenerator[Sequence[Told]]:
+    async def _logged(self, until: LogPosition) -> AsyncGenerator[Sequence[Told]]:
         """What lies between here and another place, page by page from the log, unless the database becomes another."""
         place = self._place
         stages = [(place.seen, place.ahead, place.position)] if place.ahead is not None else []
@@ -187,6 +187,6 @@ class _Stream:
         self._place = until
 
 
-def _within(until: Place, entry: Entry, seen: str, ahead: str) -> Place:
+def _within(until: LogPosition, entry: Entry, seen: str, ahead: str) -> LogPosition:
     """The place behind an entry, on the way to another place."""
-    return Place(entry.seconds, until.history, seen, ahead, entry.position)
+    return LogPosition(entry.seconds, until.history, seen, ahead, entry.position)

@@ -52,7 +52,7 @@ class ClosedError(Exception):
         self.reason = reason.encode()[:123].decode(errors="ignore")
 
 
-class Sockets:
+class WebSocketApp:
     """All WebSockets of this process, as an ASGI application."""
 
     def __init__(self, service: OperationService, authentication: Authentication, settings: Settings) -> None:
@@ -129,7 +129,9 @@ class Socket:
         "_main", "_operations", "_receive", "_scope", "_send", "_single", "_sockets", "_window",
     )  # fmt: skip
 
-    def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send, authorization: str | None) -> None:
+    def __init__(
+        self, sockets: WebSocketApp, scope: Scope, receive: Receive, send: Send, authorization: str | None
+    ) -> None:
         self._sockets = sockets
         self._receive = receive
         self._send = send

@@ -33,7 +33,7 @@ from db.base.vocabulary import (
     table_of,
 )
 from schema.catalogue import ids
-from schema.catalogue.column_types import Kind, kind_of
+from schema.catalogue.column_types import ColumnKind, kind_of
 
 LIFECYCLE = "lifecycle"
 """The field of the types that have one."""
@@ -57,7 +57,7 @@ class ColumnField:
 
     name: str
     description: str
-    kind: Kind
+    kind: ColumnKind
     value: str
     columns: tuple[str, ...]
     required: bool = False
@@ -91,7 +91,7 @@ class ArgumentField:
 
     name: str
     hole: str
-    kind: Kind
+    kind: ColumnKind
     argument: Argument
 
     @property
@@ -289,7 +289,7 @@ class Type:
     def key_kinds(self) -> tuple[str, ...]:
         return tuple(self.column_kind(column).name for column in self.key)
 
-    def column_kind(self, column: str) -> Kind:
+    def column_kind(self, column: str) -> ColumnKind:
         return kind_of(self.table.c[column].type)
 
     @cached_property
@@ -356,13 +356,13 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
         yield ColumnField(
             "id",
             "Global id, readable: the type and the key.",
-            Kind("text", "{c}", "text", "ID"),
+            ColumnKind("text", "{c}", "text", "ID"),
             ids.sql(type_.name, key, nullable=type_.is_view),
             type_.key,
             required=True,
         )
     if not type_.is_view:
-        version = Kind("text", "{c}", "text", "String")
+        version = ColumnKind("text", "{c}", "text", "String")
         yield ColumnField(
             "rowVersion",
             "Version of the row, the database's own: it changes with every update. Opaque text.",

@@ -39,7 +39,7 @@ Decode = Callable[[Any, str], Any]
 
 
 @dataclass(frozen=True)
-class Kind:
+class ColumnKind:
     """One kind of column.
 
     ``wire`` is the SQL of its wire form with ``{c}`` for the column; ``pg_type`` is the type of a bind that is compared
@@ -169,7 +169,7 @@ def _label_list(labels: type[Labels]) -> Decode:
 
 
 @singledispatch
-def kind_of(type_: TypeEngine[Any]) -> Kind:
+def kind_of(type_: TypeEngine[Any]) -> ColumnKind:
     """The kind of a column type.
 
     Raises:
@@ -179,25 +179,25 @@ def kind_of(type_: TypeEngine[Any]) -> Kind:
 
 
 @kind_of.register
-def _(type_: SqlEnum) -> Kind:
+def _(type_: SqlEnum) -> ColumnKind:
     labels = type_.enum_class
     if not isinstance(labels, type) or not issubclass(labels, Labels):
         raise TypeError(f"an enum column needs a Labels class: {type_!r}")
     checked = _names(labels, "{c}::text")
     if labels.pg_name is None:  # of SQL fields only, where it is text
-        return Kind("enum", "{c}::text", "text", "", _label(labels), labels, checked=checked)
+        return ColumnKind("enum", "{c}::text", "text", "", _label(labels), labels, checked=checked)
     pg_type = f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else labels.pg_name
     if labels.open_ended:
-        return Kind("text", "{c}::text", pg_type, "String")
-    return Kind("enum", "{c}::text", pg_type, "", _label(labels), labels, checked=checked)
+        return ColumnKind("text", "{c}::text", pg_type, "String")
+    return ColumnKind("enum", "{c}::text", pg_type, "", _label(labels), labels, checked=checked)
 
 
 @kind_of.register
-def _(type_: ARRAY) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
+def _(type_: ARRAY) -> ColumnKind:  # type: ignore[type-arg]  # singledispatch needs the plain class
     if isinstance(type_.item_type, SqlEnum):
         labels = kind_of(type_.item_type).labels
         assert labels is not None  # noqa: S101 - open-ended enums have no arrays in the dictionary
-        return Kind(
+        return ColumnKind(
             "enum[]",
             "{c}::text[]",
             "text[]",
@@ -211,61 +211,65 @@ def _(type_: ARRAY) -> Kind:  # type: ignore[type-arg]  # singledispatch needs t
     is_text = item.graphql in {"UUID", "String"}
     wire = "{c}::text[]" if is_text else "{c}"
     flat = _flat(wire).replace("{type}", "text[]" if is_text else f"{item.pg_type}[]")
-    return Kind(f"{item.name}[]", wire, f"{item.pg_type}[]", item.graphql, _one_dimension, is_list=True, checked=flat)
+    return ColumnKind(
+        f"{item.name}[]", wire, f"{item.pg_type}[]", item.graphql, _one_dimension, is_list=True, checked=flat
+    )
 
 
 @kind_of.register
-def _(type_: Vector) -> Kind:
-    return Kind("vector", "{c}::text", f"vector({type_.dim})", "Vector", _raw_json, checked="{c}::text::json")
+def _(type_: Vector) -> ColumnKind:
+    return ColumnKind("vector", "{c}::text", f"vector({type_.dim})", "Vector", _raw_json, checked="{c}::text::json")
 
 
 @kind_of.register
-def _(_type: JSON) -> Kind:
-    return Kind("json", "{c}::text", "jsonb", "JSON", _raw_json, checked="{c}")
+def _(_type: JSON) -> ColumnKind:
+    return ColumnKind("json", "{c}::text", "jsonb", "JSON", _raw_json, checked="{c}")
 
 
 @kind_of.register
-def _(_type: Uuid) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("uuid", "{c}::text", "uuid", "UUID")
+def _(_type: Uuid) -> ColumnKind:  # type: ignore[type-arg]  # singledispatch needs the plain class
+    return ColumnKind("uuid", "{c}::text", "uuid", "UUID")
 
 
 @kind_of.register
-def _(_type: Boolean) -> Kind:
-    return Kind("boolean", "{c}", "boolean", "Boolean")
+def _(_type: Boolean) -> ColumnKind:
+    return ColumnKind("boolean", "{c}", "boolean", "Boolean")
 
 
 @kind_of.register
-def _(_type: BigInteger) -> Kind:
-    return Kind("bigint", "{c}", "bigint", "BigInt")
+def _(_type: BigInteger) -> ColumnKind:
+    return ColumnKind("bigint", "{c}", "bigint", "BigInt")
 
 
 @kind_of.register
-def _(_type: Integer) -> Kind:
-    return Kind("integer", "{c}", "integer", "Int")
+def _(_type: Integer) -> ColumnKind:
+    return ColumnKind("integer", "{c}", "integer", "Int")
 
 
 @kind_of.register
-def _(_type: Float) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("double", "{c}", "double precision", "Float", _finite, checked=FINITE.replace("{type}", "float8"))
+def _(_type: Float) -> ColumnKind:  # type: ignore[type-arg]  # singledispatch needs the plain class
+    return ColumnKind("double", "{c}", "double precision", "Float", _finite, checked=FINITE.replace("{type}", "float8"))
 
 
 @kind_of.register
-def _(_type: Numeric) -> Kind:  # type: ignore[type-arg]  # singledispatch needs the plain class
-    return Kind("numeric", "{c}::float8", "numeric", "Float", _finite, checked=FINITE.replace("{type}", "numeric"))
+def _(_type: Numeric) -> ColumnKind:  # type: ignore[type-arg]  # singledispatch needs the plain class
+    return ColumnKind(
+        "numeric", "{c}::float8", "numeric", "Float", _finite, checked=FINITE.replace("{type}", "numeric")
+    )
 
 
 @kind_of.register
-def _(type_: DateTime) -> Kind:
+def _(type_: DateTime) -> ColumnKind:
     utc, pg_type = (" AT TIME ZONE 'UTC'", "timestamptz") if type_.timezone else ("", "timestamp")
     wire, checked = _TIME.replace("{utc}", utc), _TIME_ONLY.replace("{utc}", utc)
-    return Kind("time", wire, pg_type, "DateTime", _time, checked=checked)
+    return ColumnKind("time", wire, pg_type, "DateTime", _time, checked=checked)
 
 
 @kind_of.register
-def _(_type: Date) -> Kind:
-    return Kind("date", _DATE, "date", "Date", _date, checked=_DATE_ONLY)
+def _(_type: Date) -> ColumnKind:
+    return ColumnKind("date", _DATE, "date", "Date", _date, checked=_DATE_ONLY)
 
 
 @kind_of.register
-def _(_type: String) -> Kind:
-    return Kind("text", "{c}::text", "text", "String")
+def _(_type: String) -> ColumnKind:
+    return ColumnKind("text", "{c}::text", "text", "String")

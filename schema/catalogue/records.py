@@ -12,7 +12,7 @@ import orjson
 
 from db.base.quoting import literals
 from schema.catalogue.catalogue import ColumnField, ObjectField, Type
-from schema.catalogue.column_types import Kind
+from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.selection import Selection
 from schema.errors import Withheld, missing_object, unreadable_value
 
@@ -65,7 +65,7 @@ class Missing:
                 return self.withheld.get(name, name)
         return None
 
-    def lacks_label(self, kind: Kind, label: str) -> bool:
+    def lacks_label(self, kind: ColumnKind, label: str) -> bool:
         """Whether no value of a kind can have a label, since its enum does not."""
         return bool(self.labels) and (kind.pg_type, label) in self.labels
 
@@ -85,7 +85,7 @@ LEAST = 6
 
 
 @dataclass
-class Shape:
+class RowShape:
     """What a statement selects of a row, and how a row of its result becomes a record."""
 
     type: Type
@@ -155,7 +155,7 @@ def _object(made: ObjectField, text: str | None) -> Record | None:
     return values
 
 
-def _decoded(kind: Kind, value: Any, what: str) -> Any:
+def _decoded(kind: ColumnKind, value: Any, what: str) -> Any:
     if kind.graphql == "Float" and isinstance(value, str):  # how JSON in Postgres says NaN and infinity
         return unreadable_value(what, f"{value}, which JSON numbers cannot say")
     assert kind.decode is not None  # noqa: S101 - asked before

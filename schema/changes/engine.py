@@ -19,7 +19,7 @@ from db.base.vocabulary import Labels
 from db.engine.transaction import Proof, Transaction
 from schema.catalogue import exact_json, ids
 from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type
-from schema.catalogue.column_types import Kind
+from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.records import Missing
 from schema.changes import previews
 from schema.changes.guards import ROW, Ask, Obstacle, obstacles
@@ -433,7 +433,7 @@ def blocker(obstacle: Obstacle) -> Blocker:
     return Blocker(code=guard.code, message=obstacle.message, overridable=guard.overridable, node_id=obstacle.node_id)
 
 
-def bound(kind: Kind, value: Any, bind: sql.Binds) -> str:
+def bound(kind: ColumnKind, value: Any, bind: sql.Binds) -> str:
     """A value as a typed placeholder of a column's kind; SQL as it is."""
     if value is None:
         return "NULL"

@@ -16,7 +16,7 @@ from db.engine.transaction import Transaction
 from schema.catalogue.catalogue import camel
 from schema.catalogue.column_types import kind_of
 from schema.changes.engine import MAX_ITEMS
-from schema.changes.mutations import Caller, Mutation, Surroundings, mutations, run
+from schema.changes.mutations import Actor, Mutation, Surroundings, mutations, run
 from schema.changes.results import Results
 from schema.graph.types import Info, Types, selection_of
 
@@ -25,7 +25,7 @@ class ChangeContext(Protocol):
     """What a mutation needs of a request beside what queries do; the executor sets the transaction."""
 
     transaction: Transaction
-    caller: Caller
+    caller: Actor
     request_id: str
     key_hours: float
 

@@ -70,7 +70,7 @@ class Mutation:
     """The tables and columns that it reads and writes, as ``table`` and ``table.column``: who uses it may read them."""
 
 
-class Caller(Protocol):
+class Actor(Protocol):
     """Who asks: a name for the record, and what he may do."""
 
     name: str
@@ -87,7 +87,7 @@ class Surroundings:
     transaction: Transaction
     catalogue: Catalogue
     missing: Missing
-    caller: Caller
+    caller: Actor
     request_id: str
     key_hours: float
     applied: Any

@@ -13,7 +13,7 @@ from pgvector.sqlalchemy import Vector
 from strawberry import ID
 
 from schema.catalogue.catalogue import ColumnField, Type
-from schema.catalogue.column_types import Kind
+from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.records import Missing
 from schema.catalogue.scalars import JSON
 from schema.changes.results import PlannedChange
@@ -57,7 +57,7 @@ def _public(leaves: Sequence[ColumnField], image: Image) -> Iterator[tuple[str, 
         yield leaf.name, _value(leaf.kind, image.get(leaf.name))
 
 
-def _value(kind: Kind, wire: Any) -> Any:
+def _value(kind: ColumnKind, wire: Any) -> Any:
     if wire is None:
         return None
     value = kind.decode(wire, "") if kind.decode else wire

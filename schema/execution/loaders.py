@@ -21,13 +21,13 @@ from db.base.lifecycles import lifecycle_of
 from db.engine.engine import NO_SETTINGS, Reader
 from db.engine.errors import NEVER_TWICE, DatabaseError, DataError, InvalidValueError
 from schema.catalogue.catalogue import LIFECYCLE, STATE, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
-from schema.catalogue.records import CUT, WRITTEN, Key, Missing, Record, Shape, key_name, object_name
+from schema.catalogue.records import CUT, WRITTEN, Key, Missing, Record, RowShape, key_name, object_name
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.catalogue.value_sizes import Room, Sizes
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError
-from schema.execution.time_slices import Level, Loader, turns
+from schema.execution.time_slices import BatchLevel, Loader, turns
 from schema.sql import aggregates, cursors
 from schema.sql import builder as sql
 from schema.sql.arguments import Given, bound, given, parse_id, type_of
@@ -70,7 +70,7 @@ class Loaders:
         self.lists = Lists(catalogue, missing, self.indexes)
         self.facts = facts
         self.room = room
-        self.level = Level()
+        self.level = BatchLevel()
         self._loaders: dict[tuple[int, str], Loader[Key, Any]] = {}
         self._compiled_failed = False
         self.cut: Counter[tuple[str, ...]] = Counter()
@@ -87,10 +87,10 @@ class Loaders:
 
     def shape(
         self, type_: Type, selections: Iterable[Selection], bind: sql.Binds, order: Sequence[OrderTerm] = ()
-    ) -> Shape:
+    ) -> RowShape:
         """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
         self.lists.refuse_missing(type_)
-        shape = Shape(type_)
+        shape = RowShape(type_)
         for selection in selections:
             for key, child in selection.on(type_.name).items():
                 shape.add_key(key, object_name(child) if child.name in type_.objects else child.name)
@@ -109,7 +109,7 @@ class Loaders:
             shape.add(key_name(term.name), f"{term.over('t')}::text")
         return shape
 
-    def _add_object(self, shape: Shape, made: ObjectField, selection: Selection, bind: sql.Binds) -> None:
+    def _add_object(self, shape: RowShape, made: ObjectField, selection: Selection, bind: sql.Binds) -> None:
         name = object_name(selection)
         if what := self.missing.first(shape.type, made.columns):
             shape.refused[name] = what
@@ -122,13 +122,13 @@ class Loaders:
         shape.add(name, made.over("t", chosen, values))
         shape.objects.append((name, made))
 
-    def _add_keys(self, shape: Shape, relation: RelationField) -> None:
+    def _add_keys(self, shape: RowShape, relation: RelationField) -> None:
         columns = relation.join.local_columns
         if self.missing.first(shape.type, columns) is None:
             for column in columns:
                 shape.add(key_name(column), f"t.{column}::text")
 
-    def _add_extra(self, shape: Shape, name: str, columns: Sequence[str]) -> None:
+    def _add_extra(self, shape: RowShape, name: str, columns: Sequence[str]) -> None:
         if what := self.missing.first(shape.type, columns):
             shape.refused[name] = what
             return
@@ -241,7 +241,7 @@ class Loaders:
                 pages[row[0] - 1].append(record)
         return pages
 
-    async def _records(self, shape: Shape, rows: Sequence[Sequence[Any]]) -> list[Record]:
+    async def _records(self, shape: RowShape, rows: Sequence[Sequence[Any]]) -> list[Record]:
         """The rows as records, a few at a time.
 
         Raises:

@@ -44,7 +44,7 @@ from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError, Statement
 from schema.execution.time_slices import MANY, aside
 from schema.sql.indexes import Indexes
-from schema.sql.parameters import Place, Variables
+from schema.sql.parameters import Parameter, Variables
 
 CAPACITY = 16_000_000
 """Bytes that plans may take together, about. A document is counted with each of its plans."""
@@ -83,7 +83,7 @@ class KnownOperation:
     types: Sequence[tuple[str, Any]]
     """Variables with their input types."""
     signatures: Sequence[GraphQLVariableSignature]
-    pins: dict[str, Place] = field(default_factory=dict)
+    pins: dict[str, Parameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.kind = self.definition.operation.value
@@ -158,7 +158,7 @@ def _coercion(type_: Any) -> Callable[[Any], Any] | None:
     return coerce
 
 
-def _pinned(place: Place, variables: Variables) -> Any:
+def _pinned(place: Parameter, variables: Variables) -> Any:
     try:
         return place.read(variables)
     except (GatewayError, KeyError, IndexError, TypeError):
@@ -287,7 +287,7 @@ class Plans:
 
     def _make(
         self, known: KnownOperation, variables: VariableValues, reads: Missing
-    ) -> tuple[Plan, Mapping[str, Place], int]:
+    ) -> tuple[Plan, Mapping[str, Parameter], int]:
         """A plan, what it depends on, and the price. Nothing that others see is changed."""
         operation = self._operation(known, variables)
         cost = self._measure(operation, reads)
@@ -367,7 +367,7 @@ def _opened(type_: Any, name: str, value: Any, read: Callable[[Variables], Any])
         return {
             key: _opened(type_.fields[key].type, f"{name}.{key}", item, _item(read, key)) for key, item in value.items()
         }
-    return Place(name, read)
+    return Parameter(name, read)
 
 
 def _extent(value: Any) -> int:

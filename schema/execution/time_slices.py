@@ -33,7 +33,7 @@ async def aside(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.
     return await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(*args, **kwargs))
 
 
-class Turns:
+class TimeSlices:
     """The turns of all requests on one event loop: one works at a time, and gives the loop back after a slice."""
 
     def __init__(self) -> None:
@@ -57,19 +57,19 @@ class Turns:
                     self._since = perf_counter()
 
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, TimeSlices] = WeakKeyDictionary()
 
 
-def turns() -> Turns:
+def turns() -> TimeSlices:
     """The turns on the loop that runs."""
     loop = asyncio.get_running_loop()
     found = _turns.get(loop)
     if found is None:
-        found = _turns[loop] = Turns()
+        found = _turns[loop] = TimeSlices()
     return found
 
 
-class Level:
+class BatchLevel:
     """Tells when the rows of a level of an answer are through: what is asked for below them is read together then."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class Level:
 class Loader(Generic[Key, Value]):
     """Answers keys by one call of ``load`` for all that are asked for at one level; each key once."""
 
-    def __init__(self, load: Callable[[list[Key]], Awaitable[Sequence[Value | Exception]]], level: Level) -> None:
+    def __init__(self, load: Callable[[list[Key]], Awaitable[Sequence[Value | Exception]]], level: BatchLevel) -> None:
         self._load = load
         self._level = level
         self._found: dict[Key, asyncio.Future[Value]] = {}

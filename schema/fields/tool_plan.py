@@ -45,7 +45,7 @@ _PLAN = """
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedTool:
     """A tool of a plan. ``inputs`` are ``(dependency, producer)`` by id, of producers in the plan.
 
     ``latency`` is in milliseconds, ``success`` a share of 1; an error where the database has no such column.
@@ -97,7 +97,7 @@ def _check(asked: Sequence[str]) -> None:
             raise bad_argument(f"tools[{place}]", "contains NUL, which no text in the database has")
 
 
-async def _tools(loaders: Loaders, asked: Sequence[str]) -> list[Planned]:
+async def _tools(loaders: Loaders, asked: Sequence[str]) -> list[PlannedTool]:
     """The tools that are asked for, by name, and what they can take from whom: one statement."""
     type_, dependencies = loaders.catalogue["Tool"], loaders.catalogue["ToolDependency"]
     _refuse_missing(loaders, type_, ("tool_id", "name", "composable"))
@@ -196,10 +196,10 @@ def _not_composable(unusable: Sequence[tuple[int, str, bool]]) -> GatewayError:
     )
 
 
-def _planned(row: Sequence[Any], lacking: Mapping[str, GatewayError]) -> Planned:
+def _planned(row: Sequence[Any], lacking: Mapping[str, GatewayError]) -> PlannedTool:
     id_, name, _, _, latency, success, inputs, outside = row
     count, suggested = orjson.loads(outside)
-    return Planned(
+    return PlannedTool(
         id_,
         name,
         lacking.get("avg_latency_ms", latency),
@@ -210,7 +210,7 @@ def _planned(row: Sequence[Any], lacking: Mapping[str, GatewayError]) -> Planned
     )
 
 
-def _layers(tools: Mapping[str, Planned]) -> list[list[Planned]]:
+def _layers(tools: Mapping[str, PlannedTool]) -> list[list[PlannedTool]]:
     """The tools by the longest path that leads to each, in a layer by name.
 
     Raises:
@@ -223,7 +223,7 @@ def _layers(tools: Mapping[str, Planned]) -> list[list[Planned]]:
             depths[id_] = 1 + max((depths[producer] for producer in producers[id_]), default=-1)
     except CycleError as error:
         raise _cycle([tools[id_].name for id_ in error.args[1]]) from None
-    layers: list[list[Planned]] = [[] for _ in range(1 + max(depths.values()))]
+    layers: list[list[PlannedTool]] = [[] for _ in range(1 + max(depths.values()))]
     for tool in tools.values():  # which come by name
         layers[depths[tool.id]].append(tool)
     return layers
@@ -257,7 +257,7 @@ def _number(value: float | GatewayError | None) -> float:
     return value
 
 
-def _step(tool: Planned) -> Record:
+def _step(tool: PlannedTool) -> Record:
     return {
         "tool": tool.id,
         "inputs": [dependency for dependency, _ in tool.inputs],
@@ -286,7 +286,7 @@ def _make(types: Types) -> Any:
     edge: Any = types.nodes["ToolDependency"]
 
     @strawberry.type(name="ToolExecutionStep", description="A call of one tool.")
-    class Step:
+    class ToolExecutionStep:
         tool = strawberry.field(resolver=taking({}, node | None, _tool), description="The tool to call.")
         inputs = strawberry.field(
             resolver=taking({}, list[edge | None], _dependencies("inputs")),
@@ -303,13 +303,13 @@ def _make(types: Types) -> Any:
         )
 
     @strawberry.type(name="ToolExecutionLayer", description="Calls that can run at the same time.")
-    class Layer:
+    class ToolExecutionLayer:
         position: int = strawberry.field(description="Place of the layer in the order of execution, from 1.")
-        steps: list[Step] = strawberry.field(description="The layer's calls, by the tool's name.")
+        steps: list[ToolExecutionStep] = strawberry.field(description="The layer's calls, by the tool's name.")
 
     @strawberry.type(name="ToolExecutionPlan", description="In which order tools can run, and what flows between them.")
-    class Plan:
-        layers: list[Layer] = strawberry.field(
+    class ToolExecutionPlan:
+        layers: list[ToolExecutionLayer] = strawberry.field(
             description="The layers in order. A tool stands one layer behind the last of the tools whose output it "
             "takes; those that take none stand in the first."
         )
@@ -328,7 +328,7 @@ def _make(types: Types) -> Any:
     )
     taken = {"tools": Annotated[list[str], described]}
     return strawberry.field(
-        resolver=taking(taken, Plan | None, lambda _root, info: _plan(info)),
+        resolver=taking(taken, ToolExecutionPlan | None, lambda _root, info: _plan(info)),
         description="A plan of the given tools by their declared dependencies: layers of calls that can run in "
         "parallel. Errors: UNKNOWN_TOOL, TOOL_NOT_COMPOSABLE, DEPENDENCY_CYCLE, each saying which tools.",
     )

@@ -11,7 +11,7 @@ from strawberry import UNSET
 
 from db.base.vocabulary import Labels
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
-from schema.catalogue.column_types import Kind
+from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.scalars import BY_NAME, JSON
 from schema.sql.aggregates import MAX_GROUPS, MAX_KEYS, TimeBucket
 from schema.sql.filters import LISTS, MAX_LIST, Operator, filtered, operators
@@ -122,7 +122,7 @@ class Inputs:
         fields = {"bucket": (TimeBucket, "Of a time: the length of the intervals; single moments unless said.")}
         return described(cls, fields, f"One key by which {type_.name} rows are grouped.")
 
-    def _filter(self, kind: Kind) -> Any:
+    def _filter(self, kind: ColumnKind) -> Any:
         """The filter of a kind; one input serves all columns that are asked the same."""
         base = kind.labels.__name__ if kind.labels else kind.graphql
         name = f"{base}ListFilter" if kind.is_list else f"{base}Filter"

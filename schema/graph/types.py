@@ -23,7 +23,7 @@ from schema.catalogue.catalogue import (
     Root,
     Type,
 )
-from schema.catalogue.column_types import Kind
+from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.records import Record, object_name
 from schema.catalogue.scalars import BY_NAME
 from schema.catalogue.selection import Operation, Selection
@@ -177,7 +177,7 @@ class Types:
         annotation = self.annotation(leaf.kind)
         return annotation if leaf.required else annotation | None
 
-    def annotation(self, kind: Kind) -> Any:
+    def annotation(self, kind: ColumnKind) -> Any:
         """The annotation of a kind's values."""
         scalar = self.enum(kind.labels) if kind.labels else BY_NAME[kind.graphql]
         return list[scalar | None] if kind.is_list else scalar  # type: ignore[valid-type]

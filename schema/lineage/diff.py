@@ -20,7 +20,7 @@ MAX_EVENTS = 1000
 
 
 @dataclass(frozen=True)
-class Change:
+class NodeChange:
     """A node that changed: a recorded move, or an update of which nothing else is known."""
 
     node: WalkedNode
@@ -32,14 +32,14 @@ class Change:
 
 
 @dataclass
-class Difference:
+class LineageChanges:
     """What was added, went out of use and changed; ``unknown`` says what cannot be told."""
 
     added: list[WalkedNode]
     removed: list[WalkedNode]
     added_links: list[Link]
     removed_links: list[Link]
-    changes: list[Change]
+    changes: list[NodeChange]
     unknown: list[str]
 
 
@@ -52,7 +52,7 @@ class _Times:
     ended: str | None
 
 
-class Differences:
+class DiffReader:
     """Differences read on one snapshot."""
 
     def __init__(self, catalogue: Catalogue, missing: Missing, reader: Reader) -> None:
@@ -60,7 +60,7 @@ class Differences:
         self._missing = missing
         self._reader = reader
 
-    async def between(self, answer: LineageAnswer, since: datetime, until: datetime) -> Difference:
+    async def between(self, answer: LineageAnswer, since: datetime, until: datetime) -> LineageChanges:
         """What happened to the nodes and edges of an answer after ``since``, up to ``until``."""
         times = await self._times(answer.nodes, since, until)
         added = [node for node in answer.nodes if times[node.id].came == "within"]
@@ -73,11 +73,11 @@ class Differences:
         recorded = await self._events([node for node in shown if node.id not in later], since, until)
         moved = {change.node.id for change in recorded or ()}
         updates = [
-            Change(node, str(times[node.id].updated))
+            NodeChange(node, str(times[node.id].updated))
             for node in answer.nodes
             if times[node.id].updated and node.id not in came | gone | moved | later
         ]
-        return Difference(
+        return LineageChanges(
             added,
             removed,
             [link for link in links if {link.upstream, link.downstream} & came],
@@ -135,7 +135,7 @@ class Differences:
         )
         return [when if came else "NULL::text", within(first(UPDATED)), within(first(tuple(ENDS)))]
 
-    async def _events(self, nodes: Sequence[WalkedNode], since: datetime, until: datetime) -> list[Change] | None:
+    async def _events(self, nodes: Sequence[WalkedNode], since: datetime, until: datetime) -> list[NodeChange] | None:
         """The changes of nodes that the gateway has recorded; None where it keeps no record here."""
         type_ = self._catalogue.record
         if self._missing.table(type_):
@@ -151,7 +151,7 @@ class Differences:
             f"AND t.occurred_at <= {to} ORDER BY t.occurred_at, t.event_id LIMIT {MAX_EVENTS}",
             bind.values,
         )
-        return [Change(by_id[row[0]], *row[1:]) for row in rows]
+        return [NodeChange(by_id[row[0]], *row[1:]) for row in rows]
 
 
 _WIRE = "to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"

@@ -11,7 +11,7 @@ from functools import cache
 
 from db.base.lifecycles import Lifecycle, lifecycle_of
 from db.base.lineage import LineageKind
-from db.base.vocabulary import Edge, RowClass, derived, entities, is_own, relations, table_of
+from db.base.vocabulary import EdgeSpec, RowClass, derived, entities, is_own, relations, table_of
 from schema.catalogue.catalogue import Join, Type, joins
 from schema.catalogue.records import Missing
 
@@ -45,7 +45,7 @@ class Edges:
         classes: dict[str, RowClass] = {**entities(), **derived()}
         for name, rows in classes.items():
             for field, relation in relations(rows).items():
-                if isinstance(relation.lineage, Edge):
+                if isinstance(relation.lineage, EdgeSpec):
                     for end in _ends(name, field, relation.target, relation.lineage, joins(rows, relation)):
                         self.of[end.type] = (*self.of.get(end.type, ()), end)
                         self.by_name[end.name] = end
@@ -56,7 +56,7 @@ class Edges:
         return list(self.of)
 
 
-def _ends(type_: str, field: str, target: str, edge: Edge, ways: tuple[Join, Join]) -> Iterator[End]:
+def _ends(type_: str, field: str, target: str, edge: EdgeSpec, ways: tuple[Join, Join]) -> Iterator[End]:
     kind = edge.kind
     assert isinstance(kind, LineageKind)  # noqa: S101 - there is no other vocabulary of edges
     downstream = not edge.target_is_upstream

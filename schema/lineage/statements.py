@@ -14,7 +14,7 @@ from typing import Any
 
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue, OrderTerm, Type
-from schema.catalogue.column_types import Kind
+from schema.catalogue.column_types import ColumnKind
 from schema.errors import missing_object
 from schema.lineage.edges import End, Face, face
 from schema.sql import builder as sql
@@ -174,7 +174,7 @@ class Statements:
             GatewayError: ``MISSING_IN_DATABASE`` or ``FORBIDDEN_FIELD``: rows of one of the types cannot be read.
         """
         bind = sql.Binds()
-        now = Kind("time", _NOW, "timestamptz", "DateTime").sql("statement_timestamp()")
+        now = ColumnKind("time", _NOW, "timestamptz", "DateTime").sql("statement_timestamp()")
         branches = [f"SELECT NULL::text, 0::bigint, {now}, NULL::text, NULL::text"]
         for name, of_type in keys.items():
             type_ = self._catalogue[name]

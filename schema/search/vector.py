@@ -25,7 +25,7 @@ from schema.sql import cursors
 from schema.sql.arguments import parse_id
 from schema.sql.indexes import Indexes
 from schema.sql.lists import MAX_PAGE, ROOT_PAGE, Lists
-from schema.sql.parameters import Place, applied
+from schema.sql.parameters import Parameter, applied
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Search:
     """
 
     limit: int
-    vector: str | Place | None
-    like: str | Place | None
-    what: str | Place
-    least: float | Place | None
+    vector: str | Parameter | None
+    like: str | Parameter | None
+    what: str | Parameter
+    least: float | Parameter | None
     flags: tuple[str, ...]
     position: Any
     """The texts of the distance and the key at the cursor, None without one."""
@@ -140,9 +140,9 @@ class Similarity:
         cursor, what = asked
         return cursors.decode("after", cursor, self.type, self._named(what))
 
-    def cursor_start(self, search: Search) -> str | Place:
+    def cursor_start(self, search: Search) -> str | Parameter:
         """What all cursors of a search begin with."""
-        start: str | Place = applied(lambda what: cursors.start(self.type, self._named(what)), search.what)
+        start: str | Parameter = applied(lambda what: cursors.start(self.type, self._named(what)), search.what)
         return start
 
     def _named(self, what: str) -> tuple[OrderTerm, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import strawberry
 
 from schema.catalogue.catalogue import ColumnField, Type
-from schema.catalogue.column_types import FINITE, Kind
+from schema.catalogue.column_types import FINITE, ColumnKind
 from schema.catalogue.scalars import Date, DateTime
 from schema.catalogue.selection import Selection
 from schema.error_codes import ErrorCode
@@ -58,7 +58,7 @@ class DateAggregate:
     max: Date | None = strawberry.field(description="Latest.")
 
 
-_NUMBER = Kind("double", "{c}::float8", "double precision", "Float", checked=FINITE.replace("{type}", "float8"))
+_NUMBER = ColumnKind("double", "{c}::float8", "double precision", "Float", checked=FINITE.replace("{type}", "float8"))
 _FUNCTIONS = {
     "avg": "avg({v})",
     "sum": "sum({v})",
@@ -95,7 +95,7 @@ class Summary:
     """The leaves that are aggregated, with the name of the function."""
 
     def statement(
-        self, rows: str, where: Sequence[str], bind: Binds, write: Callable[[Kind, str], str] = Kind.sql
+        self, rows: str, where: Sequence[str], bind: Binds, write: Callable[[ColumnKind, str], str] = ColumnKind.sql
     ) -> str:
         """The groups of one list of ``rows`` over the alias ``t``: keys, count, measures, as ``a0``, ``a1`` and so on.
 
@@ -131,11 +131,11 @@ class Summary:
         return record
 
 
-def _checked(kind: Kind, value: Any, what: str) -> Any:
+def _checked(kind: ColumnKind, value: Any, what: str) -> Any:
     return kind.decode(value, what) if kind.decode and value is not None else value
 
 
-def _measure(leaf: ColumnField, function: str, write: Callable[[Kind, str], str]) -> str:
+def _measure(leaf: ColumnField, function: str, write: Callable[[ColumnKind, str], str]) -> str:
     value = leaf.value_over("t")
     if function == "count":
         return f"count({value})"

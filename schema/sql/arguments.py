@@ -11,9 +11,9 @@ from schema.catalogue.catalogue import ArgumentField, Arguments, Catalogue, Type
 from schema.errors import bad_argument
 from schema.sql.builder import Binds
 from schema.sql.filters import text_of
-from schema.sql.parameters import Place, applied
+from schema.sql.parameters import Parameter, applied
 
-Given = Sequence[tuple[ArgumentField, str | Place | None]]
+Given = Sequence[tuple[ArgumentField, str | Parameter | None]]
 """The values of arguments as Postgres reads their texts."""
 
 
@@ -31,7 +31,7 @@ def bound(values: Given, bind: Binds) -> dict[str, str]:
     return {one.hole: bind(value, one.bound_as) for one, value in values}
 
 
-def _value(catalogue: Catalogue, field: ArgumentField, value: Any) -> str | Place | None:
+def _value(catalogue: Catalogue, field: ArgumentField, value: Any) -> str | Parameter | None:
     argument = field.argument
     if value is None:
         value = argument.default
@@ -39,7 +39,7 @@ def _value(catalogue: Catalogue, field: ArgumentField, value: Any) -> str | Plac
         if argument.required:
             raise bad_argument(field.name, "is null; it is needed")
         return None
-    text: str | Place = applied(partial(_text, catalogue, field), value)
+    text: str | Parameter = applied(partial(_text, catalogue, field), value)
     return text
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue, ColumnField, RelationField, Type
-from schema.catalogue.column_types import Kind
+from schema.catalogue.column_types import ColumnKind
 from schema.errors import GatewayError, bad_argument
 from schema.sql.builder import Binds, first
 from schema.sql.orders import Default
-from schema.sql.parameters import Place, applied
+from schema.sql.parameters import Parameter, applied
 
 MAX_DEPTH = 10
 MAX_LIST = 1000
@@ -41,10 +41,10 @@ class Bind:
     def __call__(self, value: Any) -> str:
         return self.binds(applied(text_of, value), f"text::{self.pg_type}")
 
-    def many(self, values: list[Any] | Place) -> str:
+    def many(self, values: list[Any] | Parameter) -> str:
         return self.binds(applied(_texts_of, values), f"text[]::{self.pg_type}[]")
 
-    def text(self, value: str | Place, pg_type: str = "text") -> str:
+    def text(self, value: str | Parameter, pg_type: str = "text") -> str:
         return self.binds(value, "text" if pg_type == "text" else f"text::{pg_type}")
 
 
@@ -160,7 +160,7 @@ def _closed(pattern: str) -> str:
     return pattern + "\\" if trailing % 2 else pattern
 
 
-def operators(kind: Kind) -> tuple[Operator, ...]:
+def operators(kind: ColumnKind) -> tuple[Operator, ...]:
     """What can be asked of a column of this kind; nothing of a vector."""
     if kind.is_list:
         return LISTS
@@ -195,7 +195,7 @@ class Where:
     binds: Binds
     missing: Callable[[Type, tuple[str, ...]], GatewayError | None]
     order: Default
-    lacks_label: Callable[[Kind, str], bool] = lambda _kind, _label: False
+    lacks_label: Callable[[ColumnKind, str], bool] = lambda _kind, _label: False
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
     _joined: int = 0
     """Relations so far that become joins of the query at hand."""
@@ -248,7 +248,7 @@ class Where:
                     continue
             yield operator.build(leaf.value_over(row), checked, bind)
 
-    def _known(self, kind: Kind, values: list[Any]) -> list[Any]:
+    def _known(self, kind: ColumnKind, values: list[Any]) -> list[Any]:
         """The labels among the values that the database has."""
         return [one for one in values if not self.lacks_label(kind, text_of(one))]
 
@@ -323,7 +323,7 @@ def json_paths(where: Any, path: str = "where") -> Iterator[tuple[str, str]]:
                 yield from json_paths(value, f"{path}.{name}")
 
 
-def _element_type(kind: Kind) -> str:
+def _element_type(kind: ColumnKind) -> str:
     return kind.compared_as.removesuffix("[]")
 
 

@@ -15,7 +15,7 @@ Variables = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class Parameter:
     """Where a value will stand: how it is read from the variables of a request.
 
     ``name`` tells places of one operation apart: ``where.auc.gt`` is that value in the variable ``$where``.
@@ -24,25 +24,25 @@ class Place:
     name: str
     read: Callable[[Variables], Any]
 
-    def then(self, function: Callable[[Any], Any]) -> Place:
+    def then(self, function: Callable[[Any], Any]) -> Parameter:
         """The place of what a function makes of the value."""
         read = self.read
-        return Place(self.name, lambda variables: function(read(variables)))
+        return Parameter(self.name, lambda variables: function(read(variables)))
 
 
 def applied(function: Callable[[Any], Any], value: Any) -> Any:
     """What a function makes of a value, now or once it is known."""
-    if isinstance(value, Place):
+    if isinstance(value, Parameter):
         return value.then(function)
     if _holds_places(value):  # a list of the document with a variable among its items
-        return Place(_name(value), lambda variables: function(filled(value, variables)))
+        return Parameter(_name(value), lambda variables: function(filled(value, variables)))
     return function(value)
 
 
 def filled(value: Any, variables: Variables) -> Any:
     """The value with what stands in its places."""
     match value:
-        case Place():
+        case Parameter():
             return value.read(variables)
         case list():
             return [filled(item, variables) for item in value]
@@ -55,7 +55,7 @@ def filled(value: Any, variables: Variables) -> Any:
 def _holds_places(value: Any) -> bool:
     if isinstance(value, list | dict):
         return any(
-            isinstance(item, Place) or _holds_places(item)
+            isinstance(item, Parameter) or _holds_places(item)
             for item in (value if isinstance(value, list) else value.values())
         )
     return False
@@ -63,7 +63,7 @@ def _holds_places(value: Any) -> bool:
 
 def _name(value: Any) -> str:
     match value:
-        case Place():
+        case Parameter():
             return f"${value.name}"
         case list():
             return f"[{','.join(_name(item) for item in value)}]"

@@ -186,7 +186,7 @@ def _attributes(module: Any, of: str) -> Iterator[str]:
 async def test_uvicorn_has_what_the_connection_uses() -> None:
     """All that our connection takes from uvicorn's, and from the request that is answered on it."""
     protocol = await _spoken(b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n")
-    own = set(vars(http_protocol.Connection))
+    own = set(vars(http_protocol.ClientConnection))
     used = set(_attributes(http_protocol, "self")) - own - {"_cycle", "_connection"}
     assert len(used) > 10
     assert {name for name in used if not hasattr(protocol, name)} == set()
@@ -196,7 +196,7 @@ async def test_uvicorn_has_what_the_connection_uses() -> None:
 
 
 OVERRIDDEN = {
-    http_protocol.Connection: {
+    http_protocol.ClientConnection: {
         "connection_made", "connection_lost", "data_received", "on_message_begin", "on_headers_complete",
         "on_message_complete", "pause_writing", "resume_writing", "on_response_complete", "timeout_keep_alive_handler",
         "start_answer", "becomes_socket",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db.store.changelog import Place
+from db.store.changelog import LogPosition
 from schema import subscriptions
 from schema.catalogue import ids
 from schema.catalogue.catalogue import catalogue
@@ -34,7 +34,7 @@ def test_a_cursor_of_a_page() -> None:
 
 
 def test_a_cursor_of_a_subscription() -> None:
-    place = Place(1767323045, "7300000000000000001/1", "9:12:9,10", "9:13:", 4)
+    place = LogPosition(1767323045, "7300000000000000001/1", "9:12:9,10", "9:13:", 4)
     assert subscriptions.encode(place) == MESSAGE
     assert subscriptions.decode(MESSAGE) == place
 

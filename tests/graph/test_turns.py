@@ -13,7 +13,7 @@ import pytest
 
 from gateway.operations.documents import MAX_OBJECTS
 from schema.catalogue import exact_json
-from schema.execution.time_slices import MANY, Level, Loader, Turns, aside
+from schema.execution.time_slices import MANY, BatchLevel, Loader, TimeSlices, aside
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
@@ -63,7 +63,7 @@ async def test_keys_of_a_level_are_one_load_and_errors_are_their_own() -> None:
         asked.append(keys)
         return [ValueError("odd") if key % 2 else key * 10 for key in keys]
 
-    level, turns = Level(), Turns()
+    level, turns = BatchLevel(), TimeSlices()
     loader: Loader[int, int] = Loader(load, level)
     futures: list[asyncio.Future[int]] = []
     with level.working():
@@ -91,7 +91,7 @@ async def test_loads_that_are_ready_together_take_turns(monkeypatch: pytest.Monk
         begun.append(rounds)
         return list(keys)
 
-    ticking, level = asyncio.ensure_future(tick()), Level()
+    ticking, level = asyncio.ensure_future(tick()), BatchLevel()
     with level.working():
         futures = [Loader(load, level).load(place) for place in range(50)]
     assert await asyncio.gather(*futures) == list(range(50))

@@ -174,6 +174,17 @@ def test_the_form_of_cursors_and_of_constants_is_said_once() -> None:
         assert path == quoting or not re.search(r"""replace\(("'"|'"'|'\\''|"\\""), """, path.read_text()), path
 
 
+def test_a_class_name_means_one_thing() -> None:
+    """In all three floors together, private classes and those inside of functions too."""
+    places: dict[str, list[str]] = {}
+    for _, path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    assert not twice, "these names are given to more than one class"
+
+
 def test_packages_hold_a_docstring_that_says_what_is_in_the_room() -> None:
     """And import nothing, so that no module brings its whole room with it; those that register something are named."""
     registering = {"db.models", "db.demo", "schema.changes.effects", "gateway.cli"}

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 
 from gateway.http.response import GRAPHQL_RESPONSE, respond
-from gateway.server.http_protocol import Connection
+from gateway.server.http_protocol import ClientConnection
 from gateway.settings import Settings
 from tests.support.callers import JWT, token
 from tests.support.client import Client, serving
@@ -121,8 +121,10 @@ async def test_head_and_body_of_an_answer_are_written_at_once(
     demo_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[bytes] = []
-    made = Connection.connection_made
-    monkeypatch.setattr(Connection, "connection_made", lambda self, transport: made(self, _Written(transport, kept)))  # type: ignore[arg-type]
+    made = ClientConnection.connection_made
+    monkeypatch.setattr(
+        ClientConnection, "connection_made", lambda self, transport: made(self, _Written(transport, kept))
+    )  # type: ignore[arg-type]
     async with listening(demo_database.gateway_url) as gateway:
         address = f"http://127.0.0.1:{gateway.port}"
         async with httpx.AsyncClient(trust_env=False) as http:

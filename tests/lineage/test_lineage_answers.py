@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from db.base.lineage import LineageKind
-from db.base.vocabulary import Edge, entities, relations
+from db.base.vocabulary import EdgeSpec, entities, relations
 from db.engine.engine import HeldReader
 from schema.catalogue.catalogue import catalogue
 from schema.lineage.edges import edges
@@ -59,7 +59,7 @@ def test_every_kind_is_used() -> None:
         relation.lineage.kind
         for entity in entities().values()
         for relation in relations(entity).values()
-        if isinstance(relation.lineage, Edge)
+        if isinstance(relation.lineage, EdgeSpec)
     }
     assert used == set(LineageKind)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from db.base.vocabulary import Edge, entities, is_own, relations, table_of
+from db.base.vocabulary import EdgeSpec, entities, is_own, relations, table_of
 from tests.house.test_spec import DOCUMENT
 from tests.lineage.test_lineage_answers import recording_held
 from tests.support.client import Client
@@ -121,7 +121,7 @@ def edge_columns() -> set[tuple[str, str]]:
     found = set()
     for name, entity in entities().items():
         for relation in relations(entity).values():
-            if isinstance(relation.lineage, Edge):
+            if isinstance(relation.lineage, EdgeSpec):
                 found |= {(name, column) for column in (*relation.on, *relation.this_columns)}
                 found |= {(relation.target, column) for column in (*relation.on.values(), *relation.that_columns)}
     return found

@@ -22,7 +22,7 @@ from gateway.app import create_app
 from gateway.server.uvicorn_server import Server, server_config
 from gateway.settings import Settings
 from gateway.subscriptions.feed import Feed
-from gateway.websocket.protocol import PROTOCOL, Sockets
+from gateway.websocket.protocol import PROTOCOL, WebSocketApp
 from tests.support.client import Client
 
 PATIENCE = 30.0
@@ -77,8 +77,8 @@ class Listening:
         return feed
 
     @property
-    def sockets(self) -> Sockets:
-        sockets: Sockets = self.app.state.sockets
+    def sockets(self) -> WebSocketApp:
+        sockets: WebSocketApp = self.app.state.sockets
         return sockets
 
 

@@ -12,7 +12,7 @@ in it. A row's relations are such queries beside it:
 Aliases of objects end in ``$``, which no response key has: a column goes before a row of the same name.
 
 What cannot be answered so is left to the loaders: by `NotCompilableError` when it is known beforehand, by a failure of
-the statement when the data say so (`Kind.json`).
+the statement when the data say so (`ColumnKind.json`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from schema.sql.arguments import bound, given, parse_id, type_of
 from schema.sql.filters import few
 from schema.sql.indexes import Indexes
 from schema.sql.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
-from schema.sql.parameters import Place, Variables, applied, filled
+from schema.sql.parameters import Parameter, Variables, applied, filled
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
@@ -73,7 +73,7 @@ class Compiler:
         self.most = sizes.most
         self.indexes = indexes
         self._sizes = sizes
-        self.pins: dict[str, Place] = {}
+        self.pins: dict[str, Parameter] = {}
         self.bind = InlineBinds()
         self.lists = Lists(catalogue, missing, indexes)
         self.tells = False
@@ -140,7 +140,9 @@ class Compiler:
             text,
             tuple(values[number - 1] for number in used),
             keys,
-            tuple(value for number, value in enumerate(values, 1) if number not in used and isinstance(value, Place)),
+            tuple(
+                value for number, value in enumerate(values, 1) if number not in used and isinstance(value, Parameter)
+            ),
             self._settings or NO_SETTINGS,
             tuple(one.path for one in self._lists),
         )
@@ -435,6 +437,6 @@ class Compiler:
     def _pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any:
         """What a function makes of a value now, as part of what the plan is good for."""
         made = applied(function, value)
-        if isinstance(made, Place):
+        if isinstance(made, Parameter):
             self.pins[f"{made.name} {what}"] = made
         return filled(made, self._variables)

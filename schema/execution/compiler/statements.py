@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from schema.sql import builder as sql
-from schema.sql.parameters import Place, Variables, filled
+from schema.sql.parameters import Parameter, Variables, filled
 
 MAX_NAME = 63
 """Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
@@ -167,7 +167,7 @@ class Statement:
     binds: tuple[Any, ...]
     keys: tuple[str, ...]
     """The response keys of the roots, in the order of the columns."""
-    checks: tuple[Place, ...]
+    checks: tuple[Parameter, ...]
     """What no parameter needs, and may be wrong nevertheless: the cursor of a list of which only the length is read."""
     settings: Mapping[str, str]
     """Settings of the database under which it is planned and runs."""
@@ -181,7 +181,7 @@ class Statement:
 
     @cached_property
     def _readers(self) -> list[Callable[[Variables], Any]]:
-        return [bind.read if isinstance(bind, Place) else partial(filled, bind) for bind in self.binds]
+        return [bind.read if isinstance(bind, Parameter) else partial(filled, bind) for bind in self.binds]
 
     def values(self, variables: Variables) -> list[Any]:
         """The parameters for a request.

@@ -17,7 +17,7 @@ from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage.answer import assemble, is_complete, reason
 from schema.lineage.arguments import request_of
-from schema.lineage.diff import Change, Differences
+from schema.lineage.diff import DiffReader, NodeChange
 from schema.lineage.fields.types import (
     DEGREE,
     Filling,
@@ -54,13 +54,13 @@ async def _diff(info: Info) -> Record:
     async with loaders.reader.snapshot() as reader:
         walked = await Walk(loaders.lists, reader, question.question).run()
         answer = await aside(walked.read, assemble, walked, question.question, question.types)
-        found = await Differences(loaders.catalogue, loaders.missing, reader).between(answer, since, until)
+        found = await DiffReader(loaders.catalogue, loaders.missing, reader).between(answer, since, until)
         changed = [change.node for change in found.changes]
         nodes = {node.id: node for node in (*found.added, *found.removed, *changed)}
         records = {id_: node_record(node) for id_, node in nodes.items()}
         await Filling(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
 
-    def change(one: Change) -> Record:
+    def change(one: NodeChange) -> Record:
         return {
             "node": records[one.node.id],
             "at": one.at,

@@ -71,10 +71,10 @@ async def _lineage(info: Info) -> Record:
     loaders, selection = info.context.loaders, selection_of(info)
     question = request_of(loaders.catalogue, selection.arguments)
     async with loaders.reader.snapshot() as reader:
-        return await Reading(loaders, reader, question, selection).record()
+        return await LineageReader(loaders, reader, question, selection).record()
 
 
-class Reading:
+class LineageReader:
     """One answer, made on one snapshot."""
 
     def __init__(self, loaders: Loaders, reader: Reader, asked_: LineageRequest, selection: Selection) -> None:
