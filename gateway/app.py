@@ -221,11 +221,12 @@ class _Gateway(Starlette):
 
     def _answers(self, scope: Scope) -> ASGIApp:
         """What answers a request."""
-        if scope["type"] == "lifespan" or scope["path"] in _PROBES:
+        is_graph = scope["type"] == "http" and scope["path"] == "/graphql"
+        if not is_graph and (scope["type"] == "lifespan" or scope["path"] in _PROBES):
             return super().__call__
         if self._hosts and host_of(scope) not in self._hosts:
             return refuse_host
-        if scope["path"] != "/graphql" or scope["type"] != "http":
+        if not is_graph:
             return super().__call__
         if is_of_page(scope):
             return self._cors or self._page_or_graph

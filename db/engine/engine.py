@@ -326,15 +326,13 @@ class ShortReader:
         """Reads by a connection of the driver's own."""
         lent = await self._turns.borrow(self._engine)
         waits, task = self._lock_waits, asyncio.current_task()
-        waits.running[task] = sql
+        running = waits.running
+        running[task] = sql
         try:  # as `within_share` does, without a coroutine of its own
-            try:
-                if waits.known or waits.suspected:
-                    answer = await _in_share(waits, sql, partial(read, lent.driver))
-                else:
-                    answer = await read(lent.driver)
-            finally:
-                waits.running.pop(task, None)
+            if waits.known or waits.suspected:
+                answer = await _in_share(waits, sql, partial(read, lent.driver))
+            else:
+                answer = await read(lent.driver)
         except asyncio.CancelledError:
             _give_up(lent)
             self._turns.give()
@@ -345,6 +343,8 @@ class ShortReader:
                 lent.driver.terminate()
             self._turns.give_back(lent)
             raise
+        finally:
+            running.pop(task, None)
         self._turns.give_back(lent)
         return answer
 

@@ -75,7 +75,10 @@ class Limiter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.give()
+        if self._waiters:
+            self.give()
+        else:  # as mostly
+            self._free += 1
 
     def refusal(self) -> Exception:
         """What whoever gets no turn is told."""

@@ -21,17 +21,17 @@ class HttpProtocol(HttpToolsProtocol):
 
     stop_keep_alive = HttpToolsProtocol._unset_keepalive_if_required  # noqa: SLF001 - the adapter's purpose
 
-    def start_answer(self, cycle: RequestResponseCycle, app: Application) -> None:
-        """Has the application answer a request, in a task."""
-        given: Any = app
-        super()._start_asgi_task(cycle, given)
+    def answering(self, cycle: RequestResponseCycle, app: Application) -> Application:  # noqa: ARG002 - for those that look at it
+        """What answers a request, in a task that begins next: the application, or something around it."""
+        return app
 
     def becomes_socket(self) -> bool:
         """Whether the request that is read now asks for a WebSocket and may have one."""
         return super()._should_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self.start_answer(cycle, app)
+        given: Any = self.answering(cycle, app)
+        super()._start_asgi_task(cycle, given)
 
     def _should_upgrade(self) -> bool:
         return self.becomes_socket()

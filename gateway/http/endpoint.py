@@ -17,6 +17,7 @@ from gateway.http.headers import Headers, headers_of
 from gateway.http.request import RequestReader, disconnected
 from gateway.http.response import (
     GRAPHQL_RESPONSE,
+    WholeSend,
     encoding,
     entity_tag,
     is_known,
@@ -76,7 +77,7 @@ class GraphQLEndpoint:
         try:
             if accept := given.get(b"accept"):
                 media = negotiate(accept)
-            status, answer = await self._run(scope, given, receive, call)
+            status, answer = await self._run(scope, given, receive, send, call)
         except RefusedError as error:
             status, answer = error.status_as(media), _refused(error, call)
             call.headers |= error.headers
@@ -113,7 +114,9 @@ class GraphQLEndpoint:
         else:
             await respond(send, status, body, media, call.id, call.headers)
 
-    async def _run(self, scope: Scope, given: Headers, receive: Receive, call: HTTPCall) -> tuple[int, Body]:
+    async def _run(
+        self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall
+    ) -> tuple[int, Body]:
         """Reads a request and answers it in time."""
         service = self._service
         deadline = Deadline(service.deadlines)
@@ -126,7 +129,8 @@ class GraphQLEndpoint:
                 if call.caller is not ANONYMOUS:
                     call.record["caller"] = call.caller.name
                 call.heard = True
-                parameters = await self._reader.read(scope, given, receive)
+                there = send.asked() if isinstance(send, WholeSend) else None
+                parameters = await self._reader.read(scope, given, receive, there)
                 deadline.client_left = partial(disconnected, receive)
                 async with service.limiter:
                     if isinstance(parameters, list):

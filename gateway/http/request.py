@@ -40,8 +40,12 @@ class RequestReader:
         self._marks = MARKS * settings.max_values * max(settings.max_batch, 1)
         """As many as stand in a body of as many values as may be; a shorter one cannot hold more."""
 
-    async def read(self, scope: Scope, headers: Headers, receive: Receive) -> Parameters | list[Parameters]:
+    async def read(
+        self, scope: Scope, headers: Headers, receive: Receive, there: bytes | None = None
+    ) -> Parameters | list[Parameters]:
         """What a request asks; a list where batches are allowed and one was sent.
+
+        Its body is received, if it is not ``there`` as a whole.
 
         Raises:
             RefusedError: It is no GraphQL request, or too large.
@@ -54,9 +58,14 @@ class RequestReader:
                 if (coding := headers.get(b"content-encoding")) is not None:
                     _require_plain(coding)
             except RefusedError:
-                await self.linger(receive)
+                if there is None:
+                    await self.linger(receive)
                 raise
-            body = self._json(await self._body(headers, receive), "the body")
+            if there is None:
+                there = await self._body(headers, receive)
+            elif len(there) > self._settings.max_body_bytes:
+                raise self._too_large(413, len(there))
+            body = self._json(there, "the body")
             return self._batch(body) if isinstance(body, list) else parameters_of(body, self._settings)
         if method == "GET":
             return self._read_url(scope["query_string"], headers)

@@ -24,11 +24,15 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 
 
 class WholeSend:
-    """An ASGI ``send`` of a server that has a short way for an answer that is there as a whole."""
+    """An ASGI ``send`` of a server that has a short way for a body and an answer that are there as a whole."""
 
     __slots__ = ()
 
     def __call__(self, message: Message) -> Awaitable[None]:
+        raise NotImplementedError
+
+    def asked(self) -> bytes | None:
+        """Takes the body of the request, if all of it is there; None where it has to be received."""
         raise NotImplementedError
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:

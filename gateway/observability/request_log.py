@@ -35,8 +35,8 @@ class RequestLog(Observer):
             return
         milliseconds: float = record["milliseconds"]
         metrics.request(record.get("operation"), self._outcome(status, record), milliseconds / 1000)
-        if "statements" in record:
-            metrics.statements += record["statements"]
+        if (statements := record.get("statements")) is not None:
+            metrics.statements += statements
             metrics.rows += record["rows"]
             metrics.executors["compiled" if record["compiled"] else "loaders"] += 1
         if milliseconds >= self._slow:

@@ -44,8 +44,17 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._all = tuple(observers)
-        # most leave it as it is, and every operation has a plan
-        self.of_plans = tuple(one for one in observers if type(one).planned is not Observer.planned)
+        # most leave some of them as they are, and every operation comes by here
+        self.of_plans = [one.planned for one in observers if type(one).planned is not Observer.planned]
+        """Are called with an operation that has a plan."""
+        ends = [one.finished for one in observers if type(one).finished is not Observer.finished]
+
+        def finished(call: Call, transport: str, status: int) -> None:
+            for end in ends:
+                end(call, transport, status)
+
+        self.finished: Callable[[Call, str, int], None] = ends[0] if len(ends) == 1 else finished
+        """Is called with one that was answered."""
 
     @contextmanager
     def operation(self, call: Call) -> Iterator[None]:
@@ -71,8 +80,3 @@ class Observers:
                     one(messages)
 
             yield count
-
-    def finished(self, call: Call, transport: str, status: int) -> None:
-        """As of each."""
-        for one in self._all:
-            one.finished(call, transport, status)

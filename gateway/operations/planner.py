@@ -51,6 +51,7 @@ class Planner:
         self.documents = Documents(schema.graphql, settings)
         self._schema = schema
         self._settings = settings
+        self._hides = not settings.introspection
         self._known = known
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self.plans = self._no_plans()
@@ -105,22 +106,21 @@ class Planner:
         """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
         text = self._known.text(parameters)
         variables, name = parameters.variables, parameters.operation_name
-        if not self._settings.introspection:
+        if self._hides:
             call.reporter.sent = text + exact_json.dumps(variables).decode()
         document = self.documents.get(text)
         if parameters.hash:
             self._known.register(parameters, text)
         known = document.asked.get(name) or self._operation(document, name)
-        call.record.query, call.record.kind = text, known.kind
-        call.record["operation"] = known.name and known.name[:80]
+        record = call.record
+        record.query, record.kind = text, known.kind
+        record["operation"] = known.told
         if known.kind != "query":
             call.admit(known.kind)
             call.changes = known.kind == "mutation"
         if known.objects:
             check_objects(known.objects, variables)
-        values = variable_values(
-            self._schema.graphql, known, variables, MAX_ERRORS, hide=not self._settings.introspection
-        )
+        values = variable_values(self._schema.graphql, known, variables, MAX_ERRORS, hide=self._hides)
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
         return known, values, self._known.is_trusted(text)

@@ -39,14 +39,15 @@ def parameters_of(given: Any, settings: Settings) -> Parameters:
     if not isinstance(given, dict):
         raise bad_request('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
     query, variables = given.get("query"), given.get("variables")
-    if len(given) == 2 and type(query) is str and type(variables) is dict:  # as most are
-        document_id = hash_ = after = operation_name = None
-    else:
-        _check_types(given)
-        document_id, hash_, after = _named(given)
-        operation_name = given.get("operationName") or None
-        if operation_name:
-            _short("operationName", operation_name)
+    if len(given) == 2 and type(query) is str and type(variables) is dict and query and not query.isspace():
+        if variables:  # as most are
+            check_values(variables, settings)
+        return Parameters(query, None, variables)
+    _check_types(given)
+    document_id, hash_, after = _named(given)
+    operation_name = given.get("operationName") or None
+    if operation_name:
+        _short("operationName", operation_name)
     is_text = isinstance(query, str) and query and not query.isspace()
     if not is_text and (query is not None or not (document_id or hash_)):
         raise bad_request("The parameter query is missing; it is the GraphQL document, a string.")

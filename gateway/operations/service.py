@@ -23,7 +23,7 @@ from db.engine.replica import Reads, position_text
 from db.engine.transaction import Transactions
 from gateway.auth.permissions import Access
 from gateway.operations.answer import Answer, answer_of
-from gateway.operations.budgets import Budgets, account, used
+from gateway.operations.budgets import ANONYMOUS, Budgets, account, used
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, Deadlines
 from gateway.operations.documents import Documents
@@ -142,7 +142,8 @@ class OperationService:
         """
         budgets = self._budgets
         if budgets and not call.account:
-            call.account = account(call.caller.name, call.address)
+            name = call.caller.name
+            call.account = account(name, call.address if name == ANONYMOUS else None)
         try:
             planned = await self.planner.plan(parameters, call, self._settings.max_cost if room is None else room)
         except RefusedDocumentError:
@@ -151,10 +152,10 @@ class OperationService:
             raise
         record = call.record
         record.plan, record["cost"] = planned.plan, planned.cost
-        for observer in self._observers.of_plans:
-            observer.planned(call)
+        for tell in self._observers.of_plans:
+            tell(call)
         if budgets:
-            return Planned(*planned[:-1], left=await budgets.take(call.account, planned.cost))
+            return Planned(*planned[:-1], await budgets.take(call.account, planned.cost))
         return planned
 
     async def answer(self, planned: Planned, call: Call) -> Answer:

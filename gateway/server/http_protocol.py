@@ -12,9 +12,9 @@ from typing import Any
 
 import httptools
 import orjson
-from starlette.types import ASGIApp, Message
+from starlette.types import Message, Receive, Scope, Send
 
-from gateway.adapters.uvicorn import STATUS_LINE, HttpProtocol, RequestResponseCycle
+from gateway.adapters.uvicorn import STATUS_LINE, Application, HttpProtocol, RequestResponseCycle
 from gateway.http.headers import Headers, headers_of
 from gateway.http.response import WholeSend
 from gateway.server.framing import (
@@ -235,10 +235,9 @@ class ClientConnection(HttpProtocol):
 
     # -- what is answered ------------------------------------------------------------------------------------------
 
-    def start_answer(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:
+    def answering(self, cycle: RequestResponseCycle, app: Application) -> Application:
         self._running = cycle
-        answer = ResponseSend(cycle, self)
-        super().start_answer(cycle, lambda scope, receive, _send: app(scope, receive, answer))
+        return ResponseSend(cycle, self, app).answer
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -305,17 +304,31 @@ class ResponseSend(WholeSend):
     Every write is a system call, and costs as much as all that is done for a small query beside its statement.
     """
 
-    __slots__ = ("_connection", "_cycle")
+    __slots__ = ("_app", "_connection", "_cycle")
 
-    def __init__(self, cycle: RequestResponseCycle, connection: ClientConnection) -> None:
+    def __init__(self, cycle: RequestResponseCycle, connection: ClientConnection, app: Application) -> None:
         self._cycle = cycle
         self._connection = connection
+        self._app = app
+
+    def answer(self, scope: Scope, receive: Receive, _send: Send) -> Awaitable[None]:
+        """Has the application answer by it in place of uvicorn's own."""
+        return self._app(scope, receive, self)
 
     def __call__(self, message: Message) -> Awaitable[None]:
         cycle = self._cycle
         if cycle.more_body and not cycle.response_started:  # who hears an answer may leave the rest of the body out
             last(cycle, self._connection)
         return cycle.send(message)  # type: ignore[arg-type]
+
+    def asked(self) -> bytes | None:
+        """Takes the body as uvicorn's ``receive`` would, which after that has the end of the request to tell."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        cycle.flow.resume_reading()
+        return body
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """Sends head and body at once, as uvicorn would."""

@@ -89,6 +89,8 @@ class KnownOperation:
         self.kind = self.definition.operation.value
         """query, mutation or subscription."""
         self.name = self.definition.name.value if self.definition.name else None
+        self.told = self.name and self.name[:80]
+        """The name as it is written into logs."""
         text = self.document.loc
         self.size = MANY if self.fragments or text is None else len(text.source.body)
         """Characters of its text; where fragments make more of them, it is as large as any."""

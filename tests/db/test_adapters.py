@@ -140,9 +140,9 @@ class Seen(adapter.HttpProtocol):
         super().__init__(*given, **named)
         self.hooks: list[str] = []
 
-    def start_answer(self, cycle: adapter.RequestResponseCycle, app: adapter.Application) -> None:
+    def answering(self, cycle: adapter.RequestResponseCycle, app: adapter.Application) -> adapter.Application:
         self.hooks.append(f"answer {cycle.scope['path']}")
-        super().start_answer(cycle, app)
+        return super().answering(cycle, app)
 
     def becomes_socket(self) -> bool:
         self.hooks.append("socket")
@@ -187,7 +187,7 @@ async def test_uvicorn_has_what_the_connection_uses() -> None:
     """All that our connection takes from uvicorn's, and from the request that is answered on it."""
     protocol = await _spoken(b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n")
     own = set(vars(http_protocol.ClientConnection))
-    used = set(_attributes(http_protocol, "self")) - own - {"_cycle", "_connection"}
+    used = set(_attributes(http_protocol, "self")) - own - {"_app", "_cycle", "_connection"}
     assert len(used) > 10
     assert {name for name in used if not hasattr(protocol, name)} == set()
     of_cycle = set(_attributes(http_protocol, "cycle")) | set(_attributes(http_protocol, "_running"))
@@ -199,7 +199,7 @@ OVERRIDDEN = {
     http_protocol.ClientConnection: {
         "connection_made", "connection_lost", "data_received", "on_message_begin", "on_headers_complete",
         "on_message_complete", "pause_writing", "resume_writing", "on_response_complete", "timeout_keep_alive_handler",
-        "start_answer", "becomes_socket",
+        "answering", "becomes_socket",
     },
     transport.SocketProtocol: {
         "data_received", "handle_parser_exception", "handle_connect", "keepalive_timeout", "shutdown",

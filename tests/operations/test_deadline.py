@@ -10,11 +10,9 @@ from gateway.operations.deadline import Deadline, Deadlines, DisconnectedError
 
 
 async def test_what_takes_too_long_ends_on_time() -> None:
-    deadlines, loop = Deadlines(0.3), asyncio.get_running_loop()
-    began = loop.time()
+    deadlines = Deadlines(0.3)
     with pytest.raises(TimeoutError), Deadline(deadlines):
         await asyncio.sleep(60)
-    assert loop.time() - began >= 0.3
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
     assert not deadlines.held
 
