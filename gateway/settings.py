@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     auth: Annotated[tuple[Literal["none", "jwt", "token"], ...], NoDecode, BeforeValidator(_words)] = Field(
         default=("none",),
         min_length=1,
-        description="Who may ask, several with commas: `none` (everybody on this machine), `jwt`, `token` (service "
+        description="Who may ask, several with commas: `none` (every client on this machine), `jwt`, `token` (service "
         "tokens).",
     )
     roles: dict[str, tuple[str, ...]] = Field(
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         default=1.0,
         ge=0.001,
         le=600,
-        description="Seconds that a read waits for a table that somebody has locked; a change has five times as long.",
+        description="Seconds that a read waits for a lock on a table; a change has five times as long.",
     )
     change_read_timeout: float = Field(
         default=1.0,
@@ -332,14 +332,14 @@ class Settings(BaseSettings):
         default=5.0,
         ge=0.05,
         le=3600,
-        description="Seconds between two looks for changes that nobody has notified of, while somebody subscribes.",
+        description="Seconds between two polls for changes without a notification, while there is a subscriber.",
     )
     ws_origins: Annotated[str, AfterValidator(_origins)] = Field(
         default="",
         description="Origins of pages that may connect by WebSocket beside the gateway's own, such as "
         "`https://e2i.example,https://lab.example`; `*` for all.",
     )
-    ws_sockets: int = Field(default=5_000, ge=0, description="WebSockets that a worker holds open; 0 lets nobody in.")
+    ws_sockets: int = Field(default=5_000, ge=0, description="WebSockets that a worker holds open; 0 refuses all.")
     ws_operations: int = Field(default=20, ge=1, description="Operations under way on one WebSocket.")
     ws_messages: int = Field(
         default=1_000, ge=10, description="Messages that a WebSocket may send in ten seconds before it is closed."

@@ -359,7 +359,7 @@ async def test_a_page_that_makes_its_own_name_mean_this_machine_is_refused(demo_
             assert (await client.http.get(probe, headers={"host": "10.0.0.7"})).status_code == 200
 
 
-async def test_whoever_asks_nobody_who_he_is_has_the_names_of_its_machine_alone(demo_database: Database) -> None:
+async def test_without_authentication_only_local_names_are_answered(demo_database: Database) -> None:
     async with serving(demo_database.gateway_url) as client:
         for host in OWN:
             assert await asked_by(client, host) == {(200, None)}, host

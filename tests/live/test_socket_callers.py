@@ -211,7 +211,7 @@ async def test_a_mutation_needs_its_scope(gateway: Listening) -> None:
         assert (await one.payload(await one.subscribe(query)))["data"]["promoteModel"]["__typename"] == "Forbidden"
 
 
-async def test_nobody_is_told_of_what_he_may_not_read(gateway: Listening, sql: asyncpg.Connection) -> None:
+async def test_no_subscriber_receives_rows_that_it_may_not_read(gateway: Listening, sql: asyncpg.Connection) -> None:
     """Neither of its rows, nor that anything has happened."""
     async with peer(gateway, initialise=False) as one, peer(gateway, initialise=False) as other:
         await one.initialise(authorization=bearer("read:mlops_core"))
