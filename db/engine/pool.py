@@ -117,7 +117,8 @@ class Turns:
         if self._free:
             self._free -= 1
             if self._warm:
-                if self._is_usable(warm := self._warm.pop()):
+                warm = self._warm.pop()
+                if warm.generation == self._generation and not warm.driver.is_closed():  # is usable
                     return warm
                 warm.give_back()
         elif lent := await self._wait(connects=True):

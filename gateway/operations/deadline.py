@@ -58,16 +58,16 @@ class Deadline:
         DisconnectedError: The client is gone.
     """
 
-    __slots__ = ("_cancelled_before", "_deadlines", "_end", "_task", "_timer", "_watching", "client_left", "started")
+    # most never have any of these
+    client_left: Callable[[], Awaitable[object]] | None = None
+    """Returns once nobody waits for the answer any more; it is awaited where an answer takes long."""
+    _end: type[Exception] | None = None
+    """What has ended it."""
+    _timer: asyncio.TimerHandle | None = None
+    _watching: asyncio.Task[None] | None = None
 
     def __init__(self, deadlines: Deadlines) -> None:
-        self.client_left: Callable[[], Awaitable[object]] | None = None
-        """Returns once nobody waits for the answer any more; it is awaited where an answer takes long."""
         self._deadlines = deadlines
-        self._end: type[Exception] | None = None
-        """What has ended it."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._watching: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         loop = get_running_loop()
