@@ -83,6 +83,28 @@ def test_tests_that_are_named_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
+def test_paths_that_are_named_exist(page: Path) -> None:
+    paths = set(re.findall(r"`((?:db|schema|gateway|tests)/[\w/.-]*)`", TEXTS[page]))
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_prose_is_wrapped(page: Path) -> None:
+    """At 130 characters, outside tables and code; what cannot be broken aside."""
+    prose = re.sub(r"```.*?```", "", TEXTS[page], flags=re.DOTALL).splitlines()
+    made = "<!-- Made" in TEXTS[page] or page.name == "lifecycles.md"
+    assert [line for line in prose if len(line) > 130 and not made and not re.match(r"[|#<!\[]", line)] == []
+
+
+def test_changelog_is_grouped_and_wrapped() -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text().partition("## Unreleased")[2].splitlines()
+    assert [line for line in lines if len(line) > 130] == []
+    assert [line[4:] for line in lines if line.startswith("### ")][:4] == ["Added", "Changed", "Fixed", "Security"]
+    entries = [line for line in lines if line.startswith("- ")]
+    assert len(entries) == len(set(entries))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_that_are_named_exist(page: Path) -> None:
     for line in "".join(blocks(page, "console")).splitlines():
         command, _, _ = line.partition(" # ")
