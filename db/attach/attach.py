@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach import vector_indexes
 from db.attach.catalog import DatabaseCatalog, read
-from db.attach.compare import FUNCTIONS, Difference, Severity, differences, sql_name, unreadable
+from db.attach.compare import FUNCTIONS, Difference, Severity, differences, unreadable
 from db.attach.facts import known_tables
 from db.attach.own_tables import make_own
+from db.base.system_catalog import enum_name
 from db.base.vocabulary import entities, enum_types, table_of
 from db.migrations.setup import connect
 from db.store.caller_roles import emptied_for_gateways, hides
@@ -94,7 +95,7 @@ def _judge(found: DatabaseCatalog) -> Differences:
         missing_labels=frozenset(
             (name, member.value)
             for labels in enum_types()
-            if (name := sql_name(labels)) in found.enums
+            if (name := enum_name(labels)) in found.enums
             for member in labels
             if member.value not in found.enums[name]
         ),

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all tables
 from db.attach import triggers as attach_triggers
+from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, relation_name
 from db.base.vocabulary import OWN_SCHEMA, Entity
 
 SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))
@@ -61,13 +62,12 @@ class DatabaseCatalog:
     has_own_schema: bool
     tables: dict[str, FoundTable]
     other_tables: tuple[str, ...]
-    enums: dict[str, tuple[str, ...]]
+    enums: EnumLabels
     functions: dict[str, list[tuple[int, int]]]
     """The least and the greatest number of arguments of each function of the name."""
 
 
-# Names are put together by hand: a cast to regclass depends on the search path, and fails without rights.
-_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
+_NAME = relation_name()
 _RELATIONS = text(f"""
     SELECT {_NAME}, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
         a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
@@ -120,15 +120,6 @@ _VIEWS = text(f"""
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND c.relkind IN ('v', 'm')
 """)
-_ENUMS = text("""
-    SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || t.typname,
-        array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-    FROM pg_type AS t
-    JOIN pg_enum AS e ON e.enumtypid = t.oid
-    JOIN pg_namespace AS n ON n.oid = t.typnamespace
-    WHERE n.nspname = ANY (:schemas)
-    GROUP BY 1
-""")
 _FUNCTIONS = text("""
     SELECT p.proname, p.pronargs - p.pronargdefaults, p.pronargs
     FROM pg_proc AS p
@@ -154,7 +145,7 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Databas
         if column is not None:
             table.columns[column] = FoundColumn(type_, not_null, is_enum, bool(fills))
     await _read_around(connection, known, tables)
-    enums = {name: tuple(labels) for name, labels in await connection.execute(_ENUMS, {"schemas": list(SCHEMAS)})}
+    enums = enum_labels(await connection.execute(ENUMS, {"schemas": list(SCHEMAS)}))
     found: dict[str, list[tuple[int, int]]] = {}
     graders = (name for table in tables.values() for name, _ in attach_triggers.graders(table.triggers))
     role, own_schema = "", False

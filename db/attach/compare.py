@@ -15,6 +15,7 @@ from sqlalchemy.types import ARRAY, TypeEngine
 from db.attach import triggers as attach_triggers
 from db.attach.catalog import DatabaseCatalog, FoundColumn, FoundTable
 from db.attach.fields import by_column, field_of, of_table
+from db.base.system_catalog import enum_name
 from db.base.vocabulary import Entity, Labels, entities, enum_types, is_own, key_columns, plural, table_of
 from db.models.gateway import SERVICE_TOKENS, TRUSTED_DOCUMENTS
 from db.store.grants import rights
@@ -369,13 +370,8 @@ def _graded_alike(found: DatabaseCatalog) -> Iterator[Difference]:
         )  # fmt: skip
 
 
-def sql_name(labels: type[Labels]) -> str:
-    """An enum as SQL names it."""
-    return f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
-
-
 def _enum(labels: type[Labels], found: DatabaseCatalog) -> Iterator[Difference]:
-    name = sql_name(labels)
+    name = enum_name(labels)
     fields = [
         field_of(entity, column.name)
         for entity in entities().values()

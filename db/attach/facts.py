@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 import db.models  # noqa: F401 - maps all tables
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
+from db.base.system_catalog import relation_name
 from db.base.vocabulary import Entity
 
 BYTES_PER_ROW = 200
@@ -82,7 +83,7 @@ class Facts:
         )
 
 
-_NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
+_NAME = relation_name()
 _OURS = "n.nspname = ANY (:schemas) AND c.relname = ANY (:names)"
 _FACTS = text(f"""
     SELECT {_NAME},
@@ -120,8 +121,8 @@ _NOT_NULL = text(f"""
     WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND a.attnotnull
     GROUP BY 1
 """)
-_WIDTHS = text("""
-    SELECT CASE schemaname WHEN 'public' THEN '' ELSE schemaname || '.' END || tablename, attname::text,
+_WIDTHS = text(f"""
+    SELECT {relation_name("schemaname", "tablename")}, attname::text,
         ceil(avg_width * (1 - null_frac))::int
     FROM pg_stats WHERE schemaname = ANY (:schemas) AND tablename = ANY (:names)
 """)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach.compare import Difference, Severity
+from db.base.system_catalog import relation_name
 
 EF_SEARCH = (100, 1000)
 """Least and greatest size of an HNSW index's list of candidates: twice the page within these bounds."""
@@ -81,8 +82,8 @@ class VectorIndex:
         }
 
 
-_INDEXES = text("""
-    SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname, a.attname,
+_INDEXES = text(f"""
+    SELECT {relation_name()}, a.attname,
         i.indexrelid::regclass::text, m.amname,
         (SELECT o.option_value::int FROM pg_options_to_table(x.reloptions) AS o WHERE o.option_name = 'lists')
     FROM pg_index AS i

@@ -18,16 +18,14 @@ from sqlalchemy.schema import SchemaItem
 
 import db.models  # noqa: F401 - maps all entities
 from db.base.quoting import identifier, literal, literals
-from db.base.vocabulary import OWN_SCHEMA, Entity, entities, enum_types, is_own, table_of
+from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, enums_of_models
+from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
 
 SCHEMAS = (
     "public",
     *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema and not is_own(table)}),
 )
 """The schemas of the platform's tables."""
-
-EnumLabels = dict[tuple[str, str], tuple[str, ...]]
-"""(schema, name) of an enum -> its labels, in order."""
 
 
 class ExecuteDifference(MigrateOperation):
@@ -49,39 +47,20 @@ def _render_statement(_: AutogenContext, operation: ExecuteDifference) -> str:
     return f"op.execute({operation.sql!r})"
 
 
-_ENUMS_IN_DATABASE = text("""
-    SELECT n.nspname, t.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-    FROM pg_type AS t
-    JOIN pg_enum AS e ON e.enumtypid = t.oid
-    JOIN pg_namespace AS n ON n.oid = t.typnamespace
-    WHERE n.nspname = ANY (:schemas)
-    GROUP BY n.nspname, t.typname
-""")
-
-
-def enums_of_models() -> EnumLabels:
-    """The enums that the models declare; also those of no column."""
-    return {
-        (labels.pg_schema or "public", labels.pg_name or ""): tuple(member.value for member in labels)
-        for labels in enum_types()
-    }
-
-
 def enums_of_database(connection: Connection) -> EnumLabels:
     """The enums that the schemas of the platform's tables hold."""
-    rows = connection.execute(_ENUMS_IN_DATABASE, {"schemas": list(SCHEMAS)})
-    return {(schema, name): tuple(labels) for schema, name, labels in rows}
+    return enum_labels(connection.execute(ENUMS, {"schemas": list(SCHEMAS)}))
 
 
-def _type_name(name: str, schema: str) -> str:
-    return identifier(name) if schema == "public" else f"{identifier(schema)}.{identifier(name)}"
+def _type_name(name: str) -> str:
+    schema, _, bare = name.rpartition(".")
+    return f"{identifier(schema)}.{identifier(bare)}" if schema else identifier(bare)
 
 
 def _enum_changes(wanted: EnumLabels, found: EnumLabels) -> Iterator[MigrateOperation]:
-    for key, labels in wanted.items():
-        schema, name = key
-        type_ = _type_name(name, schema)
-        there = found.get(key)
+    for name, labels in wanted.items():
+        type_ = _type_name(name)
+        there = found.get(name)
         if there is None:
             values = literals(labels)
             yield ExecuteDifference(f"CREATE TYPE {type_} AS ENUM ({values})", "add_enum", type_)
@@ -96,9 +75,8 @@ def _enum_changes(wanted: EnumLabels, found: EnumLabels) -> Iterator[MigrateOper
                 where = f"AFTER {literal(labels[place - 1])}" if place else f"BEFORE {literal(there[0])}"
                 sql = f"ALTER TYPE {type_} ADD VALUE {literal(label)} {where}"
                 yield ExecuteDifference(sql, "add_enum_label", type_, label)
-    for key in found.keys() - wanted.keys():
-        schema, name = key
-        yield ExecuteDifference(f"DROP TYPE {_type_name(name, schema)}", "remove_enum", _type_name(name, schema))
+    for name in found.keys() - wanted.keys():
+        yield ExecuteDifference(f"DROP TYPE {_type_name(name)}", "remove_enum", _type_name(name))
 
 
 def _compare_types(

@@ -31,6 +31,7 @@ from sqlalchemy.types import (
     Uuid,
 )
 
+from db.base.system_catalog import enum_name
 from db.base.vocabulary import Labels
 from schema.errors import unreadable_value
 
@@ -186,7 +187,7 @@ def _(type_: SqlEnum) -> ColumnKind:
     checked = _names(labels, "{c}::text")
     if labels.pg_name is None:  # of SQL fields only, where it is text
         return ColumnKind("enum", "{c}::text", "text", "", _label(labels), labels, checked=checked)
-    pg_type = f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else labels.pg_name
+    pg_type = enum_name(labels)
     if labels.open_ended:
         return ColumnKind("text", "{c}::text", pg_type, "String")
     return ColumnKind("enum", "{c}::text", pg_type, "", _label(labels), labels, checked=checked)

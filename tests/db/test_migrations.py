@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.schema import CreateSchema
 
+from db.base.system_catalog import enums_of_models
 from db.base.vocabulary import Entity, entities, enum_types, relations, table_of
 from db.embedded.server import OWNER_ROLE
 from db.engine.errors import DatabaseUnavailableError, MissingObjectError
 from db.migrations import setup
-from db.migrations.compare import enums_of_database, enums_of_models
+from db.migrations.compare import enums_of_database
 from db.migrations.revise import differences, new_revision
 from db.migrations.setup import SetupError, has_rows, is_empty, migrate, platform_tables, platform_views
 from db.migrations.setup import connect as connect_owner
