@@ -28,7 +28,7 @@ test-quick: $(VENV)/dev ## Run the tests without browsers, drills and whatever e
 # The files of tests by the ends of their names, whichever room they stand in
 named = $(foreach name,$(1),$(wildcard tests/*/test_$(name).py))
 
-LOADERS := selection questions aggregates bad_input tool_plan costs watching sql_behaviour every_table paging
+LOADERS := selection questions aggregates bad_input tool_plan costs observability sql_behaviour every_table paging
 
 test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with the compiler off
 	GATEWAY_COMPILER=off $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(LOADERS))
@@ -38,7 +38,7 @@ test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with
 PLATFORM_CI := golden questions changes own_platform
 PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_table paging filters search similarity \
   lineage_answers lineage_links lineage_impact compare more views special_changes lifecycles causal_gate stamps ended \
-  known_values attached_changes live watching turns locks own_tables masking withheld values differential compiler walks
+  known_values attached_changes live observability turns locks own_tables masking withheld values differential compiler walks
 
 test-platform: $(VENV)/dev ## Run what reads and changes on a database of the platform's shape
 	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(PLATFORM))
@@ -83,7 +83,7 @@ drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds 
 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/http/test_hostile.py
-	HOSTILE_DEAR=200 $(BIN)/python -m pytest -s tests/operations/test_dear.py
+	HOSTILE_DEAR=200 $(BIN)/python -m pytest -s tests/operations/test_expensive_requests.py
 
 mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300
 	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300)
