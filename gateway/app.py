@@ -43,7 +43,7 @@ from gateway.operations.observers import Observer
 from gateway.operations.persisted import follow_table, known_documents
 from gateway.operations.service import OperationService
 from gateway.settings import Settings, SettingsError
-from gateway.subscriptions.feed import Feed
+from gateway.subscriptions.feed import ChangeFeed
 from gateway.websocket.protocol import WebSocketApp
 from schema.error_codes import ErrorCode
 from schema.schema import build
@@ -123,7 +123,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         databases = _Databases(settings, url, tracing, changed)
         engine = databases.engine
         authentication = Authentication(settings, engine, databases.writer)
-        feed = Feed(Connector(target_of(settings.listen or url), databases.timelines), settings)
+        feed = ChangeFeed(Connector(target_of(settings.listen or url), databases.timelines), settings)
         service = OperationService(build(), databases.reads, databases.changes, feed, settings, known, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
         sockets = WebSocketApp(service, authentication, settings)
@@ -162,7 +162,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
 
 
 def _measure(
-    metrics: Metrics, databases: _Databases, service: OperationService, sockets: WebSocketApp, feed: Feed
+    metrics: Metrics, databases: _Databases, service: OperationService, sockets: WebSocketApp, feed: ChangeFeed
 ) -> None:
     """What is asked at each scrape."""
     tells = pools(databases.engines, databases.changes), caches(service), readings(databases.reads), requests(service)

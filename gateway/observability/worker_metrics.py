@@ -16,7 +16,7 @@ PATIENCE = 1.0
 """Seconds for another worker to tell; one that is busy for longer is left out, and the scrape says so."""
 
 
-class Siblings:
+class WorkerMetrics:
     """This worker among the others: a context in which they can ask it, over a socket in their folder.
 
     The folder is this gateway's alone; whoever may open it may read the metrics.

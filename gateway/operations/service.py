@@ -37,7 +37,7 @@ from gateway.operations.runner import Runner
 from gateway.operations.shape import ShapeWatch
 from gateway.operations.subscription import Subscriptions
 from gateway.settings import Settings
-from gateway.subscriptions.feed import Feed
+from gateway.subscriptions.feed import ChangeFeed
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.execution.plans import Plans
@@ -53,7 +53,7 @@ class OperationService:
         schema: Schema,
         reads: Reads,
         changes: Transactions,
-        feed: Feed,
+        feed: ChangeFeed,
         settings: Settings,
         known: KnownDocuments,
         observers: Sequence[Observer] = (),

@@ -20,7 +20,7 @@ from gateway.operations.planner import Planned, Planner
 from gateway.operations.refusals import RefusedError, too_late
 from gateway.operations.runner import Runner
 from gateway.settings import Settings
-from gateway.subscriptions.feed import Feed
+from gateway.subscriptions.feed import ChangeFeed
 from gateway.subscriptions.stream import Told, follow
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue
@@ -85,7 +85,7 @@ class Subscriptions:
         schema: Schema,
         planner: Planner,
         runner: Runner,
-        feed: Feed,
+        feed: ChangeFeed,
         budgets: Budgets | None,
         observers: Observers,
         settings: Settings,

@@ -27,7 +27,7 @@ from gateway.app import create_app
 from gateway.http.headers import headers_of
 from gateway.http.origins import host_of, refuse_host
 from gateway.observability.metrics import exposition
-from gateway.observability.worker_metrics import Siblings
+from gateway.observability.worker_metrics import WorkerMetrics
 from gateway.server.http_protocol import protocol
 from gateway.settings import Settings
 from gateway.websocket.transport import SocketProtocol
@@ -71,7 +71,9 @@ class MetricsBeside:
     ``hosts`` (any if there are none), or by the very address that they connect to, which no page can have for its own.
     """
 
-    def __init__(self, app: Starlette, address: tuple[str, int], hosts: frozenset[bytes], siblings: Siblings) -> None:
+    def __init__(
+        self, app: Starlette, address: tuple[str, int], hosts: frozenset[bytes], siblings: WorkerMetrics
+    ) -> None:
         self._app = app
         self._host, self._port = address
         self._hosts = hosts
@@ -218,7 +220,7 @@ def run(
     """
     app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replica else None)
     served: ASGIApp = app
-    siblings = Siblings(worker.index, worker.of, worker.folder, app.state.metrics)
+    siblings = WorkerMetrics(worker.index, worker.of, worker.folder, app.state.metrics)
     if sockets.metrics:
         served = MetricsBeside(app, sockets.metrics.getsockname()[:2], settings.known_hosts, siblings)
     config = server_config(served, settings)

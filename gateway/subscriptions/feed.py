@@ -74,7 +74,7 @@ class Turn:
     survived: int = -1
 
 
-class Feed:
+class ChangeFeed:
     """Reads what is new in the live log."""
 
     def __init__(self, connector: Connector, settings: Settings) -> None:

@@ -15,7 +15,7 @@ import asyncpg
 from db.base.markers import LiveTopic
 from db.store import changelog
 from db.store.changelog import Entry, LogPosition
-from gateway.subscriptions.feed import Batch, Feed
+from gateway.subscriptions.feed import Batch, ChangeFeed
 from schema import subscriptions
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
@@ -29,7 +29,7 @@ Told = tuple[Entry | None, LogPosition]
 
 
 async def follow(
-    feed: Feed, topic: str, after: str | None, matches: Matches, hours: float, begun: Callable[[], None]
+    feed: ChangeFeed, topic: str, after: str | None, matches: Matches, hours: float, begun: Callable[[], None]
 ) -> AsyncGenerator[Sequence[Told]]:
     """What is told of a topic, in lists that are never empty; ``after`` can be up to so many hours old.
 
@@ -75,7 +75,7 @@ def _resumed(after: str, hours: float) -> LogPosition:
     return place
 
 
-async def _check(feed: Feed, place: LogPosition) -> None:
+async def _check(feed: ChangeFeed, place: LogPosition) -> None:
     """Whether a place is one that this database has given.
 
     Raises:
@@ -96,7 +96,7 @@ async def _check(feed: Feed, place: LogPosition) -> None:
 class _Stream:
     """How far one follower has come, and what it is told next."""
 
-    def __init__(self, feed: Feed, topic: str, matches: Matches, place: LogPosition, number: int) -> None:
+    def __init__(self, feed: ChangeFeed, topic: str, matches: Matches, place: LogPosition, number: int) -> None:
         self._feed = feed
         self._place = place
         self._number = number

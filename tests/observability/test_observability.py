@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observability.metrics import NAMES, OTHER
-from gateway.observability.worker_metrics import Siblings
+from gateway.observability.worker_metrics import WorkerMetrics
 from gateway.server.uvicorn_server import MetricsBeside
 from tests.support.changing import change, model_in
 from tests.support.client import Client, serving
@@ -37,7 +37,9 @@ async def client(module_database: Database) -> AsyncIterator[Client]:
 
 def scraper(client: Client) -> httpx.AsyncClient:
     """What Prometheus sees: the metrics' port of a gateway."""
-    app = MetricsBeside(client.app, ("localhost", PORT), frozenset(), Siblings(0, 1, None, client.app.state.metrics))
+    app = MetricsBeside(
+        client.app, ("localhost", PORT), frozenset(), WorkerMetrics(0, 1, None, client.app.state.metrics)
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://localhost:{PORT}")
 
 
@@ -185,7 +187,7 @@ async def test_metrics_are_at_their_own_port_alone(client: Client) -> None:
 @pytest.mark.parametrize("listens", ["127.0.0.2", "0.0.0.0"])
 async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Client, listens: str) -> None:
     """Two addresses of a machine may have the same port."""
-    siblings = Siblings(0, 1, None, client.app.state.metrics)
+    siblings = WorkerMetrics(0, 1, None, client.app.state.metrics)
     app = MetricsBeside(client.app, (listens, PORT), frozenset(), siblings)
 
     async def asked(host: str, port: int = PORT) -> tuple[int, int]:
@@ -202,7 +204,7 @@ async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Cli
 
 async def test_metrics_are_asked_by_the_servers_names(client: Client) -> None:
     """As the graph is; their own address is one of them, which no page of another can have."""
-    siblings = Siblings(0, 1, None, client.app.state.metrics)
+    siblings = WorkerMetrics(0, 1, None, client.app.state.metrics)
     app = MetricsBeside(client.app, ("127.0.0.2", PORT), frozenset({b"localhost"}), siblings)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://127.0.0.2:{PORT}") as http:
         for host, status in (
@@ -217,7 +219,7 @@ async def test_workers_tell_each_other(client: Client, module_database: Database
     async with serving(module_database.gateway_url) as other:
         await other.data(PLAIN)
         both = [client.app.state.metrics, other.app.state.metrics]
-        workers = [Siblings(n, 3, tmp_path, metrics) for n, metrics in enumerate(both)]
+        workers = [WorkerMetrics(n, 3, tmp_path, metrics) for n, metrics in enumerate(both)]
         async with workers[0], workers[1]:
             app = MetricsBeside(client.app, ("g", PORT), frozenset(), workers[0])
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://g:{PORT}") as http:

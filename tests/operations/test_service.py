@@ -24,7 +24,7 @@ from gateway.operations.persisted import known_documents
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
-from gateway.subscriptions.feed import Feed
+from gateway.subscriptions.feed import ChangeFeed
 from schema.schema import build
 from schema.scopes import all_scopes, read_scopes
 from tests.support.changing import model_in, state
@@ -70,7 +70,7 @@ async def service_of(url: str, *observers: Observer, **given: Any) -> AsyncItera
     engine = engine_for(settings, where, settings.pool_size, timelines=timelines)
     writer = engine_for(settings, where, settings.pool_size, read_only=False, timelines=timelines)
     reads = open_reads(settings, where, engine)
-    feed = Feed(Connector(target_of(where), timelines), settings)
+    feed = ChangeFeed(Connector(target_of(where), timelines), settings)
     changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
     service = OperationService(build(), reads, changes, feed, settings, known_documents(settings), observers)
     try:

@@ -21,7 +21,7 @@ from db.engine.url import database_url
 from gateway.app import create_app
 from gateway.server.uvicorn_server import Server, server_config
 from gateway.settings import Settings
-from gateway.subscriptions.feed import Feed
+from gateway.subscriptions.feed import ChangeFeed
 from gateway.websocket.protocol import PROTOCOL, WebSocketApp
 from tests.support.client import Client
 
@@ -72,8 +72,8 @@ class Listening:
         return f"ws://127.0.0.1:{self.port}/graphql"
 
     @property
-    def feed(self) -> Feed:
-        feed: Feed = self.app.state.feed
+    def feed(self) -> ChangeFeed:
+        feed: ChangeFeed = self.app.state.feed
         return feed
 
     @property
