@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
 # A process for each CPU, up to four, each with a Postgres of its own; the tests of a file stay together.
-SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile
+SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches lint format bench bench-peers bench-recall \

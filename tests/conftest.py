@@ -1,8 +1,15 @@
 """Fixtures for all tests. They stand in `tests/support`, beside the helpers that they use."""
 
+import pytest
+
 pytest_plugins = [
     "tests.support.databases",
     "tests.support.browsing",
     "tests.support.redis_server",
     "tests.drills.fixtures",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files come first, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

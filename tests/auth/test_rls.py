@@ -26,6 +26,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
 from tests.support.process import run
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("ml_experiments", "ml_model_registry")
 
 

@@ -17,6 +17,8 @@ from playwright.sync_api import Page, Response, expect
 from tests.support.browsing import Scheme
 from tests.support.process import ROOT
 
+pytestmark = pytest.mark.slow
+
 PICTURES = ROOT / "gateway" / "docs"
 MAX_PICTURE = 250_000
 EXAMPLES = {

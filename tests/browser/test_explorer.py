@@ -26,6 +26,8 @@ from db.embedded.server import OWNER_ROLE
 from tests.support.browsing import Scheme
 from tests.support.process import ROOT, Gateway
 
+pytestmark = pytest.mark.slow
+
 PICTURES = ROOT / "gateway" / "docs"
 MAX_PICTURE = 400_000
 UNKNOWN = "Model:00000000-0000-0000-0000-000000000000"

@@ -13,6 +13,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import UNKNOWN_LABEL, Clone, Database, connect, execute
 from tests.support.sockets import listening, peer
 
+pytestmark = pytest.mark.slow
+
 PLAIN = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id lifecycle { state } } } } } }"
 QUERY = "mutation($i: PromoteModelInput!) { promoteModel(input: $i) { __typename } }"
 

@@ -14,6 +14,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, kill_backends
 from tests.support.proxy import Moment, Proxy, proxied
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def behind(database: Database) -> AsyncIterator[tuple[Proxy, Client]]:

@@ -16,6 +16,8 @@ from tests.support.changing import change, previewed, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def client(own_platform: Database) -> AsyncIterator[Client]:

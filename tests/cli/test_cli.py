@@ -26,6 +26,8 @@ from db.embedded.server import OWNER_ROLE
 from tests.support.databases import Clone, Database
 from tests.support.process import COMMAND, PATIENCE, ROOT, Gateway, alive, environment, run, until
 
+pytestmark = pytest.mark.slow
+
 FIVE_LEVELS = """{ experiments(first: 2) { totalCount nodes { experimentName
   models(first: 2) { nodes { modelName
     deployments(first: 2) { nodes { environment

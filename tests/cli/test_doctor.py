@@ -41,6 +41,8 @@ from tests.support.process import run, until
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 

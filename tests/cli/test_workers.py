@@ -17,6 +17,8 @@ import pytest
 from tests.support.databases import Database
 from tests.support.process import PATIENCE, Gateway, alive, run, until
 
+pytestmark = pytest.mark.slow
+
 QUERY = "{ tools(first: 1) { nodes { name } } }"
 
 

@@ -28,6 +28,8 @@ from tests.support.databases import (
 )
 from tests.support.many_rows import fill
 
+pytestmark = pytest.mark.slow
+
 # Everything that a definition could hide in, with its rights and its comment.
 SNAPSHOT = {
     name: f"SELECT to_jsonb(x)::text FROM {name} AS x"

@@ -31,6 +31,8 @@ from db.embedded.server import (
     start,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as several users")
 

@@ -26,6 +26,8 @@ from db.engine.url import database_url
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect, execute
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def engine_on(url: str | URL, **settings: Any) -> AsyncIterator[AsyncEngine]:

@@ -15,6 +15,8 @@ from tests.support.changing import change, model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 
+pytestmark = pytest.mark.slow
+
 RUNS = "{ trainingRuns(first: 1) { nodes { id } } }"
 OTHER = "{ experiments(first: 1) { nodes { id } } }"
 

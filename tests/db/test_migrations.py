@@ -21,6 +21,8 @@ from db.migrations.setup import SetupError, has_rows, is_empty, migrate, platfor
 from db.migrations.setup import connect as connect_owner
 from tests.support.databases import Clone, Database, Server, connect, empty_database, execute
 
+pytestmark = pytest.mark.slow
+
 # What a table is made of, beyond what Alembic compares: access methods, predicates, expressions, generated columns.
 DEFINITIONS = """
     SELECT 'column', a.attrelid::regclass::text, a.attname,

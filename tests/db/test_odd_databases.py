@@ -17,6 +17,8 @@ from gateway.settings import Settings
 from schema.execution.explain import explain
 from tests.support.databases import Clone, Database, execute
 
+pytestmark = pytest.mark.slow
+
 READ_ONLY = """
     DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$
 """

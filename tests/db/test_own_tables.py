@@ -25,6 +25,8 @@ from db.migrations.setup import connect as connect_owner
 from db.store.grants import OWN_RIGHTS
 from tests.support.databases import Clone, Database, connect, execute
 
+pytestmark = pytest.mark.slow
+
 OWN_DEFINITIONS = """
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
         col_description(c.oid, a.attnum), obj_description(c.oid, 'pg_class'),

@@ -14,6 +14,8 @@ from db.engine.url import TAKEN, database_url, target_of
 from tests.support.databases import Database, execute
 from tests.support.process import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("url", "hosts"),

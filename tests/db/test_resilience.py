@@ -15,6 +15,8 @@ from db.migrations import setup
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
 
+pytestmark = pytest.mark.slow
+
 QUERY = "{ experiments(first: 1) { nodes { id models(first: 1) { nodes { id } } } } }"
 KEY = "3b241101-e2bb-4255-8caf-4136c566a962"
 SLOW = "CREATE OR REPLACE VIEW ml_monitoring_alerts AS SELECT * FROM ml_monitoring_alerts_real, pg_sleep(5)"

@@ -15,6 +15,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
 from tests.support.sockets import listening, peer
 
+pytestmark = pytest.mark.slow
+
 DEPLOYMENTS = "{ deployments(first: 3, orderBy: [{field: CREATED_AT}]) { nodes { deploymentName %s } } }"
 
 

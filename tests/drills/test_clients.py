@@ -22,6 +22,8 @@ from tests.drills.load import SECONDS, Load, Socket, memory
 from tests.drills.postgres import Postgres
 from tests.support.process import Gateway
 
+pytestmark = pytest.mark.slow
+
 IDLE = 2_000
 METRICS = "id rowVersion recordedAt requestsTotal avgLatencyMs p99LatencyMs"
 

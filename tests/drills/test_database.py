@@ -27,6 +27,8 @@ from tests.support.databases import connect, execute
 from tests.support.process import Gateway
 from tests.support.proxy import proxied
 
+pytestmark = pytest.mark.slow
+
 Truth = Mapping[str, Any]
 
 

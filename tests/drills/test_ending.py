@@ -18,6 +18,8 @@ from tests.drills.postgres import Postgres
 from tests.support.databases import execute
 from tests.support.process import Gateway, alive
 
+pytestmark = pytest.mark.slow
+
 Truth = Mapping[str, Any]
 
 

@@ -22,6 +22,8 @@ from tests.support.changing import change, model_in
 from tests.support.databases import connect
 from tests.support.sockets import Listening, Peer, listening, peer, until
 
+pytestmark = pytest.mark.slow
+
 NESTED = "subscription { lifecycleEvents { cursor event { toState node { ... on MonitoringAlert { status } } } } }"
 
 

@@ -19,6 +19,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import connect
 from tests.support.proxy import Proxy, proxied
 
+pytestmark = pytest.mark.slow
+
 QUERY = (
     "mutation($i: PromoteModelInput!) { promoteModel(input: $i) { __typename ... on TransitionApplied { replayed } } }"
 )

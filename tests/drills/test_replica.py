@@ -21,6 +21,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import connect
 from tests.support.process import Gateway
 
+pytestmark = pytest.mark.slow
+
 STAGE = "query($id: ID!) { model(id: $id) { stage } }"
 PROMOTE = (
     "mutation($i: PromoteModelInput!) { promoteModel(input: $i) { __typename ... on TransitionApplied { replayed } } }"

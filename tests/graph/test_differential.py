@@ -23,6 +23,8 @@ from tests.support.databases import Clone, Database, connect
 from tests.support.extremes import make_extreme
 from tests.support.queries import Maker, Query, Samples, smaller
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261124
 ON_DEMO, ON_PLATFORM, ON_EXTREMES = 1500, 600, 500
 ROUNDING = 1e-9

@@ -12,6 +12,8 @@ from tests.support.changing import change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:

@@ -21,6 +21,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import DEMO_NOW, Clone, Database, connect
 from tests.support.plans import Statement, plan
 
+pytestmark = pytest.mark.slow
+
 LARGE = 1_000
 """Rows from which on a table must not be read from end to end."""
 PAGE = 50

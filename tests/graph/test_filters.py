@@ -20,6 +20,8 @@ from schema.sql.orders import sortable
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
+pytestmark = pytest.mark.slow
+
 CATALOGUE = catalogue()
 NAMES = [
     "Experiment", "Model", "TrainingRun", "Deployment", "BentoService", "DriftRecord", "MonitoringAlert", "Retraining",

@@ -19,6 +19,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, execute
 from tests.support.foreign import SENTENCE, speaking_another_language
 
+pytestmark = pytest.mark.slow
+
 LEAKS = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|DETAIL|HINT|CONTEXT|SQLSTATE|LATERAL|pg_\w+|"
     r"asyncpg|sqlalchemy|psycopg|postgresql|asyncio|Traceback|Exception|Error)\b|"

@@ -24,6 +24,8 @@ from tests.support.client import Client, same, serving
 from tests.support.databases import Clone, Database, connect
 from tests.support.oracle import TO_MANY, TYPES, Column, Maker, Table, bucket, shown, summed, tables, upper
 
+pytestmark = pytest.mark.slow
+
 SDL = Path(__file__).parents[2] / "schema" / "schema.graphql"
 SEED = 20261128
 QUERIES, PAGES, NESTED, GROUPS = 220, 60, 50, 60

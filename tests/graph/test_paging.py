@@ -22,6 +22,8 @@ from tests.support.client import Client
 from tests.support.databases import Clone, Database, connect
 from tests.support.plans import Statement, plan
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 
 QUICK = settings(max_examples=12, deadline=None)

@@ -19,6 +19,8 @@ from tests.support.client import Client, same, serving
 from tests.support.databases import Clone, Database, connect
 from tests.support.plans import Statement, plan
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 
 DIMENSIONS = 1536

@@ -26,6 +26,8 @@ from tests.support import platform_indexes
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 
+pytestmark = pytest.mark.slow
+
 CATALOGUE = catalogue()
 WALKED = [
     "Model", "DriftRecord", "TwinSimulation", "HpoTrial", "BentoService", "CohortEligibilityLog",

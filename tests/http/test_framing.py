@@ -18,6 +18,8 @@ from gateway.server.framing import MAX_HEAD, MAX_URL
 from tests.support.databases import Database
 from tests.support.sockets import PATIENCE, Listening, listening
 
+pytestmark = pytest.mark.slow
+
 HIDDEN = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
 """What a body looks like that somebody wants to be taken for a request."""
 QUERY = orjson.dumps({"query": "{ __typename }"})

@@ -20,6 +20,8 @@ from tests.support.client import Client
 from tests.support.databases import Clone, Database
 from tests.support.lineage_graph import EPOCH, Edge, Graph, has_cycle, leads_back, paths, random_graph, walk
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 
 LINEAGE = """

@@ -23,6 +23,8 @@ from tests.support.platform_shaped import IS_PLATFORM
 from tests.support.proxy import proxied
 from tests.support.sockets import Peer, Stream, listening, peer, until
 
+pytestmark = pytest.mark.slow
+
 UNTOLD = 1 if IS_PLATFORM else 600
 """Seconds between two looks for alerts that nobody tells of; on the platform's database no trigger does."""
 

@@ -26,6 +26,8 @@ from tests.support.process import Gateway, run
 from tests.support.proxy import proxied
 from tests.support.sockets import PATIENCE, Listening, Peer, listening, peer, until
 
+pytestmark = pytest.mark.slow
+
 MODELS = "{ models(first: 1) { nodes { id } } }"
 
 

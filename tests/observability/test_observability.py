@@ -24,6 +24,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, empty_database, execute
 from tests.support.sockets import listening, peer
 
+pytestmark = pytest.mark.slow
+
 PORT = 9464
 PLAIN = "query Plain { experiments(first: 1) { nodes { id } } }"
 

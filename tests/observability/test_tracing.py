@@ -20,6 +20,8 @@ from tests.support.databases import Database, connect, execute
 from tests.support.process import ROOT, environment, run
 from tests.support.sockets import Peer, listening, peer
 
+pytestmark = pytest.mark.slow
+
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 SECRET = "Patient Zero 4711"

@@ -18,6 +18,8 @@ from tests.support.databases import Clone, Database, connect, execute
 from tests.support.proxy import proxied
 from tests.support.sockets import listening
 
+pytestmark = pytest.mark.slow
+
 SLOW = "{ activeAlertsSummaries { nodes { id } } }"
 MIXED = "{ activeAlertsSummaries { nodes { id } } toolExecutionPlan(tools: []) { __typename } }"
 QUICK = "{ experiments(first: 1) { nodes { id } } }"

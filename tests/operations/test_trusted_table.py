@@ -36,6 +36,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, execute
 from tests.support.process import Gateway, run, until
 
+pytestmark = pytest.mark.slow
+
 ONLY = {"trusted_documents": "only", "trusted_documents_table": True}
 
 
