@@ -116,6 +116,10 @@ class Lines(logging.Handler):
                 sys.stderr.flush()
 
 
+def _as_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 Format = Literal["auto", "json", "text"]
 _TOLD = ("operation", "milliseconds", "statements", "rows", "errors", "refused")
 """What a request's line says to people; all of it is in the JSON."""
@@ -130,7 +134,7 @@ def request_line(logger: logging.Logger, method: str, status: int, request_id: s
     if not logger.isEnabledFor(logging.INFO):
         return
     if LINES.as_text:
-        told = "  ".join(f"{key}={value}" for key, value in entry.items() if key in _TOLD and value is not None)
+        told = "  ".join(f"{key}={_as_text(entry[key])}" for key in _TOLD if entry.get(key) is not None)
         LINES.write(f"{datetime.now():%H:%M:%S}  {method} {status}  {told}")  # noqa: DTZ005 - as the terminal's clock
         return
     line = {

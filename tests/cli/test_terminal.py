@@ -17,7 +17,7 @@ configure("info", {form!r})
 log = logging.getLogger("gateway")
 log.info("it begins")
 log.warning("mind the gap")
-request_line(log, "POST", 200, "1", {{"operation": "Models", "milliseconds": 4.2, "rows": 9, "depth": 3}})
+request_line(log, "POST", 200, "1", {{"operation": "Models", "milliseconds": 4.2, "errors": ["A", "B"], "rows": 9}})
 """
 
 
@@ -45,4 +45,4 @@ def test_the_form_of_the_log(form: str, terminal: bool, text: bool) -> None:  # 
     if text:
         assert lines[0].rstrip().endswith("  it begins")
         assert lines[1].rstrip().endswith("  warning: mind the gap")
-        assert lines[2].rstrip().endswith("  POST 200  operation=Models  milliseconds=4.2  rows=9")
+        assert lines[2].rstrip().endswith("  POST 200  operation=Models  milliseconds=4.2  rows=9  errors=A,B")
