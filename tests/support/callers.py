@@ -22,7 +22,7 @@ def token(*roles: str, key: Any = SECRET, algorithm: str = "HS256", kid: str | N
         "aud": "authenticated",
         "role": "authenticated",
         "iat": int(time.time()),
-        "exp": int(time.time()) + 600,
+        "exp": int(time.time()) + 2 * 86_400,  # some are made when tests are collected, long before they run
         "app_metadata": {"roles": list(roles)},
     }
     given = {name: value for name, value in (made | claims).items() if value is not None}
