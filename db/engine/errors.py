@@ -6,11 +6,12 @@ Of what a server sends, its code and its structured fields alone are read, since
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 # -- SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html ---------------------------------------
@@ -147,9 +148,22 @@ class Diagnostics:
 def _cause(error: BaseException) -> BaseException | None:
     """The driver's own error, which others were raised from."""
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
-    while cause is not None and not isinstance(cause, _TELLING) and cause.__cause__ is not None:
-        cause = cause.__cause__
+    for one in causes(cause):
+        cause = one
+        if isinstance(one, _TELLING):
+            break
     return cause
+
+
+def causes(
+    error: BaseException | None, of: Callable[[BaseException], BaseException | None] = attrgetter("__cause__")
+) -> Iterator[BaseException]:
+    """An error and what it was raised from, each once: an error without another meaning is raised from itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = of(error)
 
 
 def diagnostics(error: BaseException) -> Diagnostics:
@@ -236,6 +250,8 @@ def _is_connection_error(error: BaseException, cause: BaseException | None) -> b
     # these two are errors of the libraries, which speak English whatever the server speaks, and no code
     if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a fault of ours
         return "closed" in str(cause)
+    if isinstance(error, PendingRollbackError):  # the transaction's connection was lost before this statement
+        return True
     if isinstance(error, InvalidRequestError):  # the pool's, when one after the other is lost as soon as it is opened
         return "closed" in str(error)
     if isinstance(error, DBAPIError) and error.connection_invalidated:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.attach import shape
 from db.attach.facts import Facts
-from db.engine.errors import InvalidValueError, MissingObjectError, translate
+from db.engine.errors import InvalidValueError, MissingObjectError, causes, translate
 from gateway.database import inspect
 from schema.catalogue.records import Missing
 from schema.error_codes import ErrorCode
@@ -115,7 +115,4 @@ def _may_lack_something(error: GraphQLError) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = (cause.original_error if isinstance(cause, GraphQLError) else None) or cause.__cause__
+    return causes(error, lambda one: (one.original_error if isinstance(one, GraphQLError) else None) or one.__cause__)
