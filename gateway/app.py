@@ -40,7 +40,7 @@ from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
 from gateway.observability.request_log import RequestLog
 from gateway.operations.observers import Observer
-from gateway.operations.persisted import follow_table, known_documents
+from gateway.operations.persisted import document_registry, follow_table
 from gateway.operations.service import OperationService
 from gateway.settings import Settings, SettingsError
 from gateway.subscriptions.feed import ChangeFeed
@@ -114,7 +114,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
     Raises:
         TrustedDocumentsError: The trusted documents cannot be read.
     """
-    known = known_documents(settings)
+    registry = document_registry(settings)
     tracing, request_log, health = _tracing(settings), RequestLog(settings), Health()
     observers: list[Observer] = [request_log] if tracing is None else [tracing, request_log]
 
@@ -124,7 +124,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         engine = databases.engine
         authentication = Authentication(settings, engine, databases.writer)
         feed = ChangeFeed(Connector(target_of(settings.listen or url), databases.timelines), settings)
-        service = OperationService(build(), databases.reads, databases.changes, feed, settings, known, observers)
+        service = OperationService(build(), databases.reads, databases.changes, feed, settings, registry, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
         sockets = WebSocketApp(service, authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
@@ -135,7 +135,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [
             asyncio.create_task(count_again(engine, service.learn_facts)),
-            *await follow_table(engine, known, service.documents, health.reports),
+            *await follow_table(engine, registry, service.documents, health.reports),
         ]
         try:
             await service.shape.begin()

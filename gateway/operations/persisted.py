@@ -84,7 +84,7 @@ def _files(path: Path, files: Sequence[Path]) -> Sequence[TrustedDocument]:
     return [TrustedDocument(digest(text), text, name) for name, text in texts.items()]
 
 
-class KnownDocuments:
+class DocumentRegistry:
     """What ids stand for. ``trust`` says whether others than trusted documents are answered.
 
     With ``table`` there are more of them than ``trusted``, and until those are read nothing is said not to exist.
@@ -191,7 +191,7 @@ def _untrusted(what: str) -> RefusedDocumentError:
     return RefusedDocumentError(request_error(ErrorCode.DOCUMENT_NOT_TRUSTED, message))
 
 
-def known_documents(settings: Settings) -> KnownDocuments:
+def document_registry(settings: Settings) -> DocumentRegistry:
     """The documents that the settings name.
 
     Raises:
@@ -199,11 +199,11 @@ def known_documents(settings: Settings) -> KnownDocuments:
     """
     trust, path, table = settings.trusted_documents, settings.trusted_documents_path, settings.trusted_documents_table
     if trust == "off":
-        return KnownDocuments({}, trust, register=settings.persisted_queries)
+        return DocumentRegistry({}, trust, register=settings.persisted_queries)
     if path is None and not table:
         raise TrustedDocumentsError(NOWHERE)
     given = load(path) if path else {}
-    return KnownDocuments(given, trust, register=settings.persisted_queries, table=table)
+    return DocumentRegistry(given, trust, register=settings.persisted_queries, table=table)
 
 
 NOWHERE = (
@@ -225,9 +225,9 @@ def warn_of(name: str, text: str, documents: Documents) -> bool:
 class DocumentTable:
     """Reads the table of trusted documents, and again when it is another one than before."""
 
-    def __init__(self, engine: AsyncEngine, known: KnownDocuments, documents: Documents) -> None:
+    def __init__(self, engine: AsyncEngine, registry: DocumentRegistry, documents: Documents) -> None:
         self._engine = engine
-        self._known = known
+        self._registry = registry
         self._documents = documents
         self._version: str | None = None
         self._failure = ""
@@ -246,7 +246,7 @@ class DocumentTable:
                 log.warning("the table of trusted documents cannot be read: %s", error)
             return
         self._version, self._failure = version, ""
-        new = self._known.replace(dict(map(tuple, rows)))
+        new = self._registry.replace(dict(map(tuple, rows)))
         log.info("%d trusted documents are in the table, %d of them new", len(rows), len(new))
         for id_, text in new.items():
             await asyncio.sleep(0)  # each takes milliseconds, of which requests want some
@@ -267,12 +267,15 @@ class DocumentTable:
 
 
 async def follow_table(
-    engine: AsyncEngine, known: KnownDocuments, documents: Documents, reports: MutableMapping[str, Callable[[], str]]
+    engine: AsyncEngine,
+    registry: DocumentRegistry,
+    documents: Documents,
+    reports: MutableMapping[str, Callable[[], str]],
 ) -> Sequence[asyncio.Task[None]]:
     """Reads the table, if the settings want it, and begins to look at it from time to time."""
-    if not known.table:
+    if not registry.table:
         return ()
-    table = DocumentTable(engine, known, documents)
+    table = DocumentTable(engine, registry, documents)
     await table.try_to_look()
-    reports["documents"] = lambda: "ok" if known.read else "not read yet"
+    reports["documents"] = lambda: "ok" if registry.read else "not read yet"
     return (asyncio.create_task(table.look_again()),)

@@ -13,7 +13,7 @@ from gateway.operations.budgets import Left
 from gateway.operations.call import Call
 from gateway.operations.cost import Meter
 from gateway.operations.documents import MAX_ERRORS, Document, Documents, check_objects
-from gateway.operations.persisted import KnownDocuments
+from gateway.operations.persisted import DocumentRegistry
 from gateway.operations.refusals import RefusedDocumentError, refuse
 from gateway.operations.request import Parameters
 from gateway.settings import Settings
@@ -44,7 +44,7 @@ class Planned(NamedTuple):
 class Planner:
     """Plans operations by what is known of the database, which is learned once it can be asked, and again later."""
 
-    def __init__(self, schema: Schema, settings: Settings, known: KnownDocuments) -> None:
+    def __init__(self, schema: Schema, settings: Settings, registry: DocumentRegistry) -> None:
         self.learned = False
         """Whether the database has been looked at."""
         self.access = Access()
@@ -52,10 +52,10 @@ class Planner:
         self._schema = schema
         self._settings = settings
         self._hides = not settings.introspection
-        self._known = known
+        self._registry = registry
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self.plans = self._no_plans()
-        known.check(self.documents)
+        registry.check(self.documents)
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
@@ -104,13 +104,13 @@ class Planner:
 
     def _read(self, parameters: Parameters, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
         """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
-        text = self._known.text(parameters)
+        text = self._registry.text(parameters)
         variables, name = parameters.variables, parameters.operation_name
         if self._hides:
             call.reporter.sent = text + exact_json.dumps(variables).decode()
         document = self.documents.get(text)
         if parameters.hash:
-            self._known.register(parameters, text)
+            self._registry.register(parameters, text)
         known = document.asked.get(name) or self._operation(document, name)
         record = call.record
         record.query, record.kind = text, known.kind
@@ -123,7 +123,7 @@ class Planner:
         values = variable_values(self._schema.graphql, known, variables, MAX_ERRORS, hide=self._hides)
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
-        return known, values, self._known.is_trusted(text)
+        return known, values, self._registry.is_trusted(text)
 
     def _operation(self, document: Document, name: str | None) -> KnownOperation:
         try:

@@ -29,7 +29,7 @@ from gateway.operations.deadline import Deadline, Deadlines
 from gateway.operations.documents import Documents
 from gateway.operations.limiter import RequestLimiter
 from gateway.operations.observers import Observer, Observers
-from gateway.operations.persisted import KnownDocuments
+from gateway.operations.persisted import DocumentRegistry
 from gateway.operations.planner import Planned, Planner
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, too_late
 from gateway.operations.request import Parameters, parameters_of
@@ -55,14 +55,14 @@ class OperationService:
         changes: Transactions,
         feed: ChangeFeed,
         settings: Settings,
-        known: KnownDocuments,
+        registry: DocumentRegistry,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
         self._observers = Observers(observers)
         self.finished = self._observers.finished
         """Is called by a transport when it has answered a request; see `Observer.finished`."""
-        self.planner = Planner(schema, settings, known)
+        self.planner = Planner(schema, settings, registry)
         self._runner = Runner(schema, self.planner, reads, changes, settings)
         limit = settings.budget_per_minute
         self._budgets = Budgets(limit, settings.redis_url) if limit else None

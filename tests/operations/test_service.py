@@ -20,7 +20,7 @@ from gateway.operations.answer import Answer
 from gateway.operations.call import Call
 from gateway.operations.deadline import DisconnectedError
 from gateway.operations.observers import Count, Observer
-from gateway.operations.persisted import known_documents
+from gateway.operations.persisted import document_registry
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
@@ -72,7 +72,7 @@ async def service_of(url: str, *observers: Observer, **given: Any) -> AsyncItera
     reads = open_reads(settings, where, engine)
     feed = ChangeFeed(Connector(target_of(where), timelines), settings)
     changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
-    service = OperationService(build(), reads, changes, feed, settings, known_documents(settings), observers)
+    service = OperationService(build(), reads, changes, feed, settings, document_registry(settings), observers)
     try:
         await service.shape.begin()
         yield service
