@@ -28,7 +28,7 @@ from schema.schema import Schema
 from schema.sql.indexes import Indexes
 
 
-class Planned(NamedTuple):
+class PlannedOperation(NamedTuple):
     """An operation that may run, with the rows that it may cost and what its caller finds missing."""
 
     parameters: Parameters
@@ -72,7 +72,7 @@ class Planner:
         else:
             self.plans = self._no_plans()
 
-    async def plan(self, parameters: Parameters, call: Call, room: int) -> Planned:
+    async def plan(self, parameters: Parameters, call: Call, room: int) -> PlannedOperation:
         """An operation that may cost ``room`` rows, ready to run.
 
         Raises:
@@ -88,9 +88,9 @@ class Planner:
             raise RefusedDocumentError(error) from None
         if cost > room:
             raise self._too_costly(cost, room)
-        return Planned(parameters, known, values, plan, cost, reads)
+        return PlannedOperation(parameters, known, values, plan, cost, reads)
 
-    async def again(self, planned: Planned, call: Call) -> Planned | None:
+    async def again(self, planned: PlannedOperation, call: Call) -> PlannedOperation | None:
         """An operation planned anew, where its caller finds something else missing than before."""
         reads = self.access.of(call.caller.scopes)
         if reads is planned.reads:

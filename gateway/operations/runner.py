@@ -14,7 +14,7 @@ from db.engine.transaction import Transactions
 from gateway.context import Context
 from gateway.operations.call import Call
 from gateway.operations.introspection import AboutSchema
-from gateway.operations.planner import Planned, Planner
+from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.shape import ShapeWatch
 from gateway.settings import Settings
 from schema.catalogue.records import Missing
@@ -41,13 +41,13 @@ class Runner:
         self._settings = settings
         self._about_schema = AboutSchema(schema.graphql)
 
-    def reader(self, planned: Planned, call: Call) -> ShortReader:
+    def reader(self, planned: PlannedOperation, call: Call) -> ShortReader:
         """What an operation reads by."""
         caller = call.caller
         after = planned.parameters.after
         return self.reads.reader(self._settings.parallel_statements, caller.name, after, caller.identity)
 
-    async def run(self, planned: Planned, reader: ShortReader, call: Call) -> Outcome:
+    async def run(self, planned: PlannedOperation, reader: ShortReader, call: Call) -> Outcome:
         """What an operation comes to; an answer of too many bytes is an error."""
         parameters, known, values, plan, _, reads, _ = planned
         context = partial(self._context, reads, reader, call)
@@ -63,7 +63,7 @@ class Runner:
             return Outcome(None, [too_large(most)], size=result.size, fallback=result.fallback)
         return result
 
-    async def run_again(self, planned: Planned, result: Outcome, reader: ShortReader, call: Call) -> Outcome:
+    async def run_again(self, planned: PlannedOperation, result: Outcome, reader: ShortReader, call: Call) -> Outcome:
         """What it comes to now, where it failed by a shape that the database had before, and has changed nothing."""
         changed = any(value is not None for value in (result.data or {}).values())
         if call.changes and (changed or any(_may_be_made(error) for error in result.errors or ())):
@@ -77,7 +77,7 @@ class Runner:
         result.fallback = result.fallback or fallback
         return result
 
-    async def messages(self, planned: Planned, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
+    async def messages(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
         """The messages of a subscription for what has happened, in that order; rows of them all are read together."""
         access = self._planner.access
         reads = access.of(call.caller.scopes)
@@ -89,7 +89,7 @@ class Runner:
         return results
 
     async def _messages(
-        self, planned: Planned, roots: Sequence[object], reads: Missing, call: Call
+        self, planned: PlannedOperation, roots: Sequence[object], reads: Missing, call: Call
     ) -> list[ExecutionResult]:
         known, variables = planned.known, planned.parameters.variables
         operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)

@@ -30,7 +30,7 @@ from gateway.operations.documents import Documents
 from gateway.operations.limiter import RequestLimiter
 from gateway.operations.observers import Observer, Observers
 from gateway.operations.persisted import DocumentRegistry
-from gateway.operations.planner import Planned, Planner
+from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, too_late
 from gateway.operations.request import Parameters, parameters_of
 from gateway.operations.runner import Runner
@@ -134,7 +134,7 @@ class OperationService:
             raise RefusedDocumentError(GatewayError(ErrorCode.SUBSCRIPTION_OVER_HTTP))
         return await self.answer(planned, call)
 
-    async def begin(self, parameters: Parameters, call: Call, room: int | None = None) -> Planned:
+    async def begin(self, parameters: Parameters, call: Call, room: int | None = None) -> PlannedOperation:
         """An operation that is planned, priced and paid for; it may cost ``room`` rows, if that is less than the limit.
 
         Raises:
@@ -155,10 +155,10 @@ class OperationService:
         for tell in self._observers.of_plans:
             tell(call)
         if budgets:
-            return Planned(*planned[:-1], await budgets.take(call.account, planned.cost))
+            return PlannedOperation(*planned[:-1], await budgets.take(call.account, planned.cost))
         return planned
 
-    async def answer(self, planned: Planned, call: Call) -> Answer:
+    async def answer(self, planned: PlannedOperation, call: Call) -> Answer:
         """The answer to a query or mutation that is begun, in its turn and in time.
 
         Raises:
@@ -172,7 +172,7 @@ class OperationService:
         except TimeoutError:
             raise self.too_late(call) from None
 
-    async def finish(self, planned: Planned, call: Call) -> Answer:
+    async def finish(self, planned: PlannedOperation, call: Call) -> Answer:
         """The answer to a query or mutation, once it has its turn; its caller has a deadline around it."""
         reader = self._runner.reader(planned, call)
         started = time.perf_counter()
@@ -208,11 +208,11 @@ class OperationService:
             extensions["position"] = position_text(reader.position)
         return answer
 
-    def streams(self, planned: Planned) -> bool:
+    def streams(self, planned: PlannedOperation) -> bool:
         """Whether an operation is a subscription, whose messages are asked for in place of an answer."""
         return planned.known.definition.operation is OperationType.SUBSCRIPTION
 
-    def messages(self, planned: Planned, call: Call) -> AsyncGenerator[ExecutionResult]:
+    def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[ExecutionResult]:
         """The messages of a subscription that is begun; see `Subscriptions.messages`."""
         return self._subscriptions.messages(planned, call)
 

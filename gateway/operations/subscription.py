@@ -16,7 +16,7 @@ from gateway.auth.authentication import UnauthenticatedError
 from gateway.operations.budgets import Budgets
 from gateway.operations.call import Call
 from gateway.operations.observers import Observers
-from gateway.operations.planner import Planned, Planner
+from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.refusals import RefusedError, too_late
 from gateway.operations.runner import Runner
 from gateway.settings import Settings
@@ -99,7 +99,7 @@ class Subscriptions:
         self._settings = settings
         self._readings = Readings()
 
-    async def messages(self, planned: Planned, call: Call) -> AsyncGenerator[ExecutionResult]:
+    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[ExecutionResult]:
         """The messages of a subscription, without an end.
 
         Raises:
@@ -134,7 +134,7 @@ class Subscriptions:
     def _catalogue(self) -> Catalogue:
         return self._schema.catalogue
 
-    def _topic(self, planned: Planned, call: Call) -> tuple[SubscriptionTopic, Mapping[str, Any]]:
+    def _topic(self, planned: PlannedOperation, call: Call) -> tuple[SubscriptionTopic, Mapping[str, Any]]:
         """What a subscription follows, and its arguments."""
         known = planned.known
         (selection,) = Operation(
@@ -146,14 +146,14 @@ class Subscriptions:
             raise missing_object(withheld)
         return topic, selection.arguments
 
-    def _affordable(self, planned: Planned) -> int:
+    def _affordable(self, planned: PlannedOperation) -> int:
         """How many messages at once a budget can ever pay for; at least one, which may be refused."""
         if self._budgets is None:
             return TOGETHER
         return max(1, min(TOGETHER, self._budgets.limit // max(planned.cost, 1)))
 
     async def _resolved(
-        self, planned: Planned, topic: SubscriptionTopic, some: Sequence[Told], call: Call
+        self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[ExecutionResult]:
         """The messages of some changes; while the database is away, or the caller's budget is, they wait.
 
@@ -183,7 +183,7 @@ class Subscriptions:
             delay = min(delay * 2, LAST_DELAY)
 
     async def _read(
-        self, planned: Planned, topic: SubscriptionTopic, some: Sequence[Told], call: Call
+        self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[ExecutionResult]:
         keys = [str(change.facts[topic.fact]) for change, _ in some if change is not None]
         visible = await self._visible(topic, keys, call) if keys else ()
@@ -197,7 +197,9 @@ class Subscriptions:
         key = self._sameness(planned, call), tuple(root["cursor"] for root in roots)
         return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
 
-    async def _read_in_time(self, planned: Planned, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
+    async def _read_in_time(
+        self, planned: PlannedOperation, roots: Sequence[object], call: Call
+    ) -> list[ExecutionResult]:
         try:
             async with asyncio.timeout(self._settings.request_timeout):
                 return await self._runner.messages(planned, roots, call)
@@ -212,7 +214,7 @@ class Subscriptions:
         sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
         return {key for (key,) in await self._runner.reader_of_now(call).fetch(sql, (list(keys),))}
 
-    def _sameness(self, planned: Planned, call: Call) -> Hashable:
+    def _sameness(self, planned: PlannedOperation, call: Call) -> Hashable:
         """What messages depend on beside what has happened: they are the same for all callers where it is."""
         variables = exact_json.dumps(planned.parameters.variables)
         return planned.known, variables, call.caller.scopes, call.caller.identity, self._planner.access

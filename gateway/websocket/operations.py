@@ -18,7 +18,7 @@ from gateway.context import Caller
 from gateway.observability.logging import request_id as current_request_id
 from gateway.operations.call import Call
 from gateway.operations.errors import Reporter
-from gateway.operations.planner import Planned
+from gateway.operations.planner import PlannedOperation
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 
@@ -42,7 +42,7 @@ class SocketOperation:
         self._call = Call(uuid4().hex)
         self._call.connection = scope
         self._call.authenticate = self._authenticate = authenticate
-        self._begun: Planned | RefusedError
+        self._begun: PlannedOperation | RefusedError
         self._status = 200
 
     def observed(self) -> AbstractContextManager[None]:
@@ -89,7 +89,7 @@ class SocketOperation:
         self._call.record["refused"] = [error["extensions"]["code"] for error in public]
         return "error", orjson.dumps(public)
 
-    async def _bodies(self, begun: Planned) -> AsyncGenerator[bytes]:
+    async def _bodies(self, begun: PlannedOperation) -> AsyncGenerator[bytes]:
         if not self.lasts:
             yield (await self._service.answer(begun, self._call)).as_json()
             return
