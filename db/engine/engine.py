@@ -25,7 +25,7 @@ from db.engine import poolers
 from db.engine.connector import CONNECT_SECONDS, CONNECTOR, Connector
 from db.engine.errors import LOCK_NOT_AVAILABLE, LockedError, plan_is_stale, refused_by_driver, sqlstate, translate
 from db.engine.locks import LOCK_WAITS, LockWaits, lock_waits_of
-from db.engine.pool import TURNS, Lent, Turns, follow, turns_of
+from db.engine.pool import LIMITER, BorrowedConnection, ConnectionLimiter, follow, limiter_of
 from db.engine.session import session_settings as settings_of_session
 from db.engine.session import setting
 from db.engine.timelines import Timelines
@@ -85,13 +85,13 @@ def create_engine(
         execution_options={  # what is kept for as long as the engine
             CONNECTOR: connector,
             LOCK_WAITS: LockWaits(pool_size, writes=not read_only),
-            TURNS: Turns(pool_size + overflow, connect_timeout),
+            LIMITER: ConnectionLimiter(pool_size + overflow, connect_timeout),
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     follow(engine)
-    turns = turns_of(engine)
-    turns.used_up = partial(lock_waits_of(engine).watch, engine, lambda: turns.waiting)
+    limiter = limiter_of(engine)
+    limiter.used_up = partial(lock_waits_of(engine).watch, engine, lambda: limiter.waiting)
     return engine
 
 
@@ -237,7 +237,7 @@ class ShortReader:
         self._engine = engine
         self._identity = identity
         options = engine.sync_engine.get_execution_options()
-        self._turns: Turns = options[TURNS]
+        self._limiter: ConnectionLimiter = options[LIMITER]
         self._lock_waits: LockWaits = options[LOCK_WAITS]
         self._parallel = parallel
 
@@ -313,7 +313,7 @@ class ShortReader:
                 sql, lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
             )
             return rows
-        async with self._turns, self._engine.connect() as connection:
+        async with self._limiter, self._engine.connect() as connection:
             return await within_share(self._lock_waits, sql, partial(_run, connection, sql, values))
 
     def _begin(self, settings: Mapping[str, str]) -> str | None:
@@ -324,40 +324,40 @@ class ShortReader:
 
     async def _straight(self, sql: str, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
         """Reads by a connection of the driver's own."""
-        lent = await self._turns.borrow(self._engine)
+        borrowed = await self._limiter.borrow(self._engine)
         waits, task = self._lock_waits, asyncio.current_task()
         running = waits.running
         running[task] = sql
         try:  # as `within_share` does, without a coroutine of its own
             if waits.known or waits.suspected:
-                answer = await _in_share(waits, sql, partial(read, lent.driver))
+                answer = await _in_share(waits, sql, partial(read, borrowed.driver))
             else:
-                answer = await read(lent.driver)
+                answer = await read(borrowed.driver)
         except asyncio.CancelledError:
-            _give_up(lent)
-            self._turns.give()
+            _give_up(borrowed)
+            self._limiter.give()
             raise
         except BaseException as error:
             _suspect(waits, sql, error)
             if isinstance(error, asyncpg.InternalClientError):
-                lent.driver.terminate()
-            self._turns.give_back(lent)
+                borrowed.driver.terminate()
+            self._limiter.give_back(borrowed)
             raise
         finally:
             running.pop(task, None)
-        self._turns.give_back(lent)
+        self._limiter.give_back(borrowed)
         return answer
 
 
 _given_up: set[asyncio.Future[None]] = set()
 
 
-def _give_up(lent: Lent) -> None:
+def _give_up(borrowed: BorrowedConnection) -> None:
     """Cancels what the server does on a connection, and closes it; nobody waits for a server that may never answer.
 
     The pool has another one instead: on this one, the next statement would wait too.
     """
-    task = asyncio.ensure_future(lent.drop())
+    task = asyncio.ensure_future(borrowed.drop())
     _given_up.add(task)
     task.add_done_callback(_given_up.discard)
 
@@ -480,14 +480,14 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
 @asynccontextmanager
 async def snapshot(engine: AsyncEngine, identity: Identity | None = None) -> AsyncIterator[HeldReader]:
     """One REPEATABLE READ, read-only transaction: every statement of the block sees the same moment."""
-    turns = turns_of(engine)
+    limiter = limiter_of(engine)
     with translated():
-        await turns.take()
+        await limiter.take()
     try:
         async with _snapshot(engine, identity) as held:
             yield held
     finally:
-        turns.give()
+        limiter.give()
 
 
 @asynccontextmanager

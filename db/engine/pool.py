@@ -1,9 +1,9 @@
-"""Turns at the connections of an engine's pool, and connections without a detour.
+"""ConnectionLimiter at the connections of an engine's pool, and connections without a detour.
 
 SQLAlchemy opens connections within a greenlet and waits for them there, and wraps each that it hands out, which costs
 as much as a small statement. A connection that waits for work needs none of it. So whoever reads waits for its turn
 before, first come, first served; where many wait, one hands its connection on to the next, and one that was given back
-a moment ago is lent again before its pool has it.
+a moment ago is borrowed again before its pool has it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLOSE_SECONDS = 2.0
 """For a server to hear that a connection ends, before it is cut off."""
 
 
-class Lent:
+class BorrowedConnection:
     """A connection that is out of its pool, with the driver's own."""
 
     __slots__ = ("_pooled", "driver", "generation")
@@ -56,7 +56,7 @@ class Lent:
             self._pooled.invalidate()
 
 
-class _ConnectionWaiter(asyncio.Future[Lent | None]):
+class _ConnectionWaiter(asyncio.Future[BorrowedConnection | None]):
     """Somebody's turn to come, with a connection if it ``connects``; until ``end`` by the loop's clock."""
 
     def __init__(self, end: float, *, connects: bool) -> None:
@@ -65,8 +65,8 @@ class _ConnectionWaiter(asyncio.Future[Lent | None]):
         self.connects = connects
 
 
-class Turns:
-    """As many turns as an engine has connections: ``async with turns:`` is one.
+class ConnectionLimiter:
+    """As many turns as an engine has connections: ``async with limiter:`` is one.
 
     Raises:
         sqlalchemy.exc.TimeoutError: None came within ``patience`` seconds.
@@ -77,7 +77,7 @@ class Turns:
         self._patience = patience
         self._generation = 0
         """How often the database was lost, with all connections from before."""
-        self._warm: list[Lent] = []
+        self._warm: list[BorrowedConnection] = []
         """Connections that were given back a moment ago. Whoever takes a turn to ask the pool finds them there."""
         self._cooling: asyncio.TimerHandle | None = None
         self._waiters: deque[_ConnectionWaiter] = deque()
@@ -112,7 +112,7 @@ class Turns:
     ) -> None:
         self.give()
 
-    async def borrow(self, engine: AsyncEngine) -> Lent:
+    async def borrow(self, engine: AsyncEngine) -> BorrowedConnection:
         """Waits for a turn, and has a connection of the pool for it."""
         if self._free:
             self._free -= 1
@@ -121,32 +121,32 @@ class Turns:
                 if warm.generation == self._generation and not warm.driver.is_closed():  # is usable
                     return warm
                 warm.give_back()
-        elif lent := await self._wait(connects=True):
-            return lent
+        elif borrowed := await self._wait(connects=True):
+            return borrowed
         try:
             generation = self._generation
-            return Lent(await engine.raw_connection(), generation)
+            return BorrowedConnection(await engine.raw_connection(), generation)
         except BaseException:
             self.give()
             raise
 
-    def give_back(self, lent: Lent) -> None:
+    def give_back(self, borrowed: BorrowedConnection) -> None:
         """Ends a turn whose connection can be used again: by the next one, or by whoever finds it in the pool."""
         waiter = self._next()
         if waiter is None:
             self._free += 1
-            self._warm.append(lent)
+            self._warm.append(borrowed)
             if self._cooling is None:
                 self._cooling = asyncio.get_running_loop().call_later(WARM, self.cool)
-        elif waiter.connects and self._is_usable(lent):
-            waiter.set_result(lent)
+        elif waiter.connects and self._is_usable(borrowed):
+            waiter.set_result(borrowed)
         else:
-            lent.give_back()
+            borrowed.give_back()
             waiter.set_result(None)
 
-    def _is_usable(self, lent: Lent) -> bool:
+    def _is_usable(self, borrowed: BorrowedConnection) -> bool:
         """Whether it is open, and not from before the database was lost."""
-        return lent.generation == self._generation and not lent.driver.is_closed()
+        return borrowed.generation == self._generation and not borrowed.driver.is_closed()
 
     def hear(self, failed: ExceptionContext) -> None:
         """An error of SQLAlchemy's: where it tells that the database is lost, all connections are from before."""
@@ -163,8 +163,8 @@ class Turns:
         if self._cooling is not None:
             self._cooling.cancel()
             self._cooling = None
-        for lent in self._warm:  # the last one is on top there too
-            lent.give_back()
+        for borrowed in self._warm:  # the last one is on top there too
+            borrowed.give_back()
         self._warm.clear()
 
     def close(self, _engine: object) -> None:
@@ -185,7 +185,7 @@ class Turns:
         else:
             waiter.set_result(None)
 
-    async def _wait(self, *, connects: bool) -> Lent | None:
+    async def _wait(self, *, connects: bool) -> BorrowedConnection | None:
         loop = asyncio.get_running_loop()
         waiter = _ConnectionWaiter(loop.time() + self._patience, connects=connects)
         self._waiters.append(waiter)
@@ -196,8 +196,8 @@ class Turns:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both came at once
-                if lent := waiter.result():
-                    lent.give_back()
+                if borrowed := waiter.result():
+                    borrowed.give_back()
                 self.give()
             raise
 
@@ -213,18 +213,18 @@ def _nothing() -> None:
     pass
 
 
-TURNS = "gateway_turns"
+LIMITER = "gateway_limiter"
 """The engine's own option that holds its turns."""
 
 
 def follow(engine: AsyncEngine) -> None:
     """Has an engine's turns hear of what becomes of its pool."""
-    turns = turns_of(engine)
-    event.listen(engine.sync_engine, "handle_error", turns.hear)
-    event.listen(engine.sync_engine, "engine_disposed", turns.close)
+    limiter = limiter_of(engine)
+    event.listen(engine.sync_engine, "handle_error", limiter.hear)
+    event.listen(engine.sync_engine, "engine_disposed", limiter.close)
 
 
-def turns_of(engine: AsyncEngine) -> Turns:
+def limiter_of(engine: AsyncEngine) -> ConnectionLimiter:
     """The turns at an engine's connections."""
-    turns: Turns = engine.sync_engine.get_execution_options()[TURNS]
-    return turns
+    limiter: ConnectionLimiter = engine.sync_engine.get_execution_options()[LIMITER]
+    return limiter

@@ -291,15 +291,15 @@ class Transactions:
         self.tell_positions = False
         """Whether somebody wants to know where commits are in the database's log, which costs a statement each."""
         self._engine = engine
-        self._turns = Limiter(at_once, patience)
-        self._turns.used_up = partial(lock_waits_of(engine).watch, engine, lambda: self.waiting)
+        self._limiter = Limiter(at_once, patience)
+        self._limiter.used_up = partial(lock_waits_of(engine).watch, engine, lambda: self.waiting)
         self.around: Callable[[], AbstractContextManager[object]] = nullcontext
         """What an observer has around each of them, waiting for its turn included."""
 
     @property
     def waiting(self) -> int:
         """How many wait for their turn."""
-        return self._turns.waiting
+        return self._limiter.waiting
 
     @asynccontextmanager
     async def open(self, identity: Identity | None = None) -> AsyncIterator[Transaction]:
@@ -313,15 +313,15 @@ class Transactions:
         """
         with self.around():
             try:
-                await self._turns.take()
+                await self._limiter.take()
             except NoTurnError:
-                raise OverloadedError(f"no transaction could be begun within {self._turns.patience:g} s") from None
+                raise OverloadedError(f"no transaction could be begun within {self._limiter.patience:g} s") from None
             try:
                 async with _transaction(self._engine, identity) as one:
                     one.tells_position = self.tell_positions
                     yield one
             finally:
-                self._turns.give()
+                self._limiter.give()
 
 
 @asynccontextmanager

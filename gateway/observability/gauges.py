@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from db.engine.pool import turns_of
+from db.engine.pool import limiter_of
 from db.engine.replica import Reads
 from db.engine.transaction import Transactions
 from gateway.operations.service import OperationService
@@ -16,7 +16,7 @@ from gateway.operations.service import OperationService
 
 def in_use(engine: AsyncEngine) -> int:
     """How many connections of the pool somebody holds."""
-    return engine.pool.checkedout() - turns_of(engine).warm if isinstance(engine.pool, QueuePool) else 0
+    return engine.pool.checkedout() - limiter_of(engine).warm if isinstance(engine.pool, QueuePool) else 0
 
 
 def size(engine: AsyncEngine) -> int:
@@ -28,7 +28,7 @@ def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable
     """Gauges of pools, by their names; changes wait before their own."""
 
     def waiting(engine: AsyncEngine) -> int:
-        return turns_of(engine).waiting + (changes.waiting if engine is engines["write"] else 0)
+        return limiter_of(engine).waiting + (changes.waiting if engine is engines["write"] else 0)
 
     def tell() -> Iterable[Metric]:
         for name, documentation, count in (

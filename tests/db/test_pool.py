@@ -1,4 +1,4 @@
-"""Connections that are lent by an engine's turns: whatever becomes of them, the next one to ask has one that works."""
+"""Connections that an engine lends: whatever becomes of them, the next one to ask has one that works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine.engine import ShortReader, _reading, create_engine, translated
 from db.engine.errors import DatabaseUnavailableError
-from db.engine.pool import Lent, turns_of
+from db.engine.pool import BorrowedConnection, limiter_of
 from db.engine.url import database_url
 from gateway.observability.gauges import in_use
 from tests.support.databases import Database, execute
@@ -25,32 +25,32 @@ async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
     await made.dispose()
 
 
-async def borrowed(engine: AsyncEngine) -> Lent:
+async def borrow(engine: AsyncEngine) -> BorrowedConnection:
     with translated():
-        return await turns_of(engine).borrow(engine)
+        return await limiter_of(engine).borrow(engine)
 
 
 async def test_one_that_could_not_be_replaced_is_opened_later(engine: AsyncEngine, database: Database) -> None:
     """One that is too old when the database lets nobody in is gone, which no later reader stumbles over."""
-    turns, reader = turns_of(engine), ShortReader(engine)
-    oldest, older, young = [await borrowed(engine) for _ in range(3)]
-    turns.give_back(older)
-    turns.give_back(young)
+    limiter, reader = limiter_of(engine), ShortReader(engine)
+    oldest, older, young = [await borrow(engine) for _ in range(3)]
+    limiter.give_back(older)
+    limiter.give_back(young)
     with pytest.raises(DatabaseUnavailableError):
         await reader.fetch("SELECT pg_terminate_backend(pg_backend_pid())", ())
     assert await reader.fetch("SELECT 1", ()) == [(1,)]  # by a new one; the others are from before
     name = database.name
     await execute(database.admin_url, f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
-    young = await borrowed(engine)
+    young = await borrow(engine)
     with pytest.raises(DatabaseUnavailableError):
-        await borrowed(engine)
+        await borrow(engine)
     await execute(database.admin_url, f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
-    turns.give_back(young)
-    turns.give_back(oldest)
-    lent = [await borrowed(engine) for _ in range(3)]
-    assert [await one.driver.fetchval("SELECT 1") for one in lent] == [1, 1, 1]
-    for one in lent:
-        turns.give_back(one)
+    limiter.give_back(young)
+    limiter.give_back(oldest)
+    held = [await borrow(engine) for _ in range(3)]
+    assert [await one.driver.fetchval("SELECT 1") for one in held] == [1, 1, 1]
+    for one in held:
+        limiter.give_back(one)
 
 
 async def test_they_are_those_of_the_pool(engine: AsyncEngine) -> None:
@@ -58,28 +58,28 @@ async def test_they_are_those_of_the_pool(engine: AsyncEngine) -> None:
     reader = ShortReader(engine)
     (first,) = await reader.fetch("SELECT pg_backend_pid()", ())
     assert await reader.fetch_one("SELECT pg_backend_pid()", ()) == first
-    one, other = await borrowed(engine), await borrowed(engine)
+    one, other = await borrow(engine), await borrow(engine)
     assert await one.driver.fetchrow("SELECT pg_backend_pid()") == first
     second = await other.driver.fetchrow("SELECT pg_backend_pid()")
-    turns_of(engine).give_back(one)
-    turns_of(engine).give_back(other)
+    limiter_of(engine).give_back(one)
+    limiter_of(engine).give_back(other)
     assert await reader.fetch("SELECT pg_backend_pid()", ()) == [second]
     assert in_use(engine) == 0
-    assert engine.pool.checkedin() + turns_of(engine).warm == 2  # type: ignore[attr-defined]  # every pool of queues has it
+    assert engine.pool.checkedin() + limiter_of(engine).warm == 2  # type: ignore[attr-defined]  # every pool of queues has it
 
 
 async def test_the_pool_has_them_soon(engine: AsyncEngine) -> None:
     """Whoever asks the pool without a turn waits a moment, and none is left open at the end."""
-    lent = [await borrowed(engine) for _ in range(3)]
-    for one in lent:
-        turns_of(engine).give_back(one)
-    assert (turns_of(engine).warm, in_use(engine)) == (3, 0)
+    held = [await borrow(engine) for _ in range(3)]
+    for one in held:
+        limiter_of(engine).give_back(one)
+    assert (limiter_of(engine).warm, in_use(engine)) == (3, 0)
     async with asyncio.timeout(2), engine.connect() as connection:
         assert (await connection.exec_driver_sql("SELECT 1")).scalar() == 1
-    assert turns_of(engine).warm == 0
-    turns_of(engine).give_back(await borrowed(engine))
+    assert limiter_of(engine).warm == 0
+    limiter_of(engine).give_back(await borrow(engine))
     await engine.dispose()
-    assert all(one.driver.is_closed() for one in lent)
+    assert all(one.driver.is_closed() for one in held)
 
 
 async def test_the_database_lets_nobody_in(engine: AsyncEngine, database: Database) -> None:
