@@ -53,7 +53,7 @@ class Context(RequestContext):
     """How long an idempotency key is kept."""
     after: Callable[[], AbstractAsyncContextManager[Reader]]
     """A snapshot of what is committed, on which the rest of a change's answer is read."""
-    patience: float
+    answer_timeout: float
     """Seconds for which the answer of a change is read inside its transaction."""
     transaction: Transaction = field(init=False)
     """The transaction of the mutation's root field that is being executed."""

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 DATABASE = "e2i"
 COUNT_SECONDS = 300.0
-_PATIENCE_OF_CHANGES = 5
+_LOCK_TIMEOUTS_OF_A_CHANGE = 5
 """How many times longer a change waits for a lock than a read: for changes of the same rows, in turn."""
 
 
@@ -77,7 +77,7 @@ def engine_for(
         pool_size=size,
         overflow=overflow,
         statement_timeout=settings.statement_timeout,
-        lock_timeout=settings.lock_timeout * (1 if read_only else _PATIENCE_OF_CHANGES),
+        lock_timeout=settings.lock_timeout * (1 if read_only else _LOCK_TIMEOUTS_OF_A_CHANGE),
         prepared_statements=settings.prepared_statements,
         timelines=timelines,
     )

@@ -71,7 +71,7 @@ SETTINGS = {"max_connections": "100", "shared_buffers": "128MB", "jit": "off", "
 LOG_LIMIT = 10 * 1024 * 1024
 """Bytes after which postgres.log becomes postgres.log.1 at the next start."""
 
-_ORPHAN_PATIENCE = 3.0  # seconds for the children of a killed postmaster to notice by themselves
+_ORPHAN_TIMEOUT = 3.0  # seconds for the children of a killed postmaster to notice by themselves
 
 
 class EmbeddedPostgres:
@@ -157,7 +157,7 @@ class EmbeddedPostgres:
 
     def _adopt_or_lock(self, deadline: float) -> int | None:
         """Returns None once a running server is adopted, or the locked server.lock when there is surely none."""
-        patience = time.monotonic() + _ORPHAN_PATIENCE
+        deadline = time.monotonic() + _ORPHAN_TIMEOUT
         while True:
             found = postmaster(self.cluster)
             if found is not None and found.ready:
@@ -167,7 +167,7 @@ class EmbeddedPostgres:
                 lock = try_lock(self.data_folder / "server.lock")
                 if lock is not None:
                     return lock
-                if time.monotonic() > patience:
+                if time.monotonic() > deadline:
                     self._end_orphans()
             if time.monotonic() > deadline:
                 what = "is neither ready nor gone" if found else "left processes that do not end"
@@ -246,7 +246,7 @@ class EmbeddedPostgres:
         if process is not None:
             # Fast shutdown, immediate shutdown (it recovers at the next start), and the end.
             end([process], (signal.SIGINT, 30), (signal.SIGQUIT, 10), (signal.SIGKILL, 5))
-        if not wait_until(self._nothing_runs, _ORPHAN_PATIENCE):
+        if not wait_until(self._nothing_runs, _ORPHAN_TIMEOUT):
             self._end_orphans()
         self._remove_socket_folder()
 

@@ -1,6 +1,6 @@
-"""The limiter of whatever there is a certain number of: requests, transactions, readings.
+"""A limiter of concurrency: of requests, transactions, readings.
 
-Turns are given in the order of asking, from hand to hand: whoever comes at the right moment does not overtake.
+Turns are given in order of arrival and passed on directly, so that a late arrival does not overtake.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import TracebackType
 
 
 class NoTurnError(Exception):
-    """There was no turn: none came in time, or too many wait for one already."""
+    """There was no turn in time, or the queue is full."""
 
 
 class _Waiter(asyncio.Future[None]):
@@ -24,27 +24,26 @@ class _Waiter(asyncio.Future[None]):
 class Limiter:
     """Gives ``size`` turns at once: ``async with limiter:`` is one.
 
-    Others wait for up to ``patience`` seconds, ``queue`` of them at most; without these for as long as it takes, and
-    however many they are.
+    Others wait for up to ``timeout`` seconds, ``queue`` of them at most; None is no limit of either.
 
     Raises:
         NoTurnError: There was none; classes derived from it raise what `refusal` says.
     """
 
-    def __init__(self, size: int, patience: float | None = None, queue: int | None = None) -> None:
+    def __init__(self, size: int, timeout: float | None = None, queue: int | None = None) -> None:
         self.size = size
-        self.patience = patience
+        self.timeout = timeout
         self._free = size
         self._queue = queue
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One for all who wait: a timer for each would cost more than the turn."""
         self.used_up: Callable[[], None] = _nothing
-        """Is told whenever somebody has to wait."""
+        """Called whenever a caller has to wait."""
 
     @property
     def taken(self) -> int:
-        """How many turns are somebody's."""
+        """How many turns are taken."""
         return self.size - self._free
 
     @property
@@ -60,7 +59,7 @@ class Limiter:
             await self._wait()
 
     def give(self) -> None:
-        """Ends a turn: who has waited longest has it next."""
+        """Ends a turn and passes it to whoever has waited longest."""
         if waiter := self._next():
             waiter.set_result(None)
         else:
@@ -81,13 +80,13 @@ class Limiter:
             self._free += 1
 
     def refusal(self) -> Exception:
-        """What whoever gets no turn is told."""
-        if self.patience is None:
-            return NoTurnError("too many wait already")
-        return NoTurnError(f"there was no turn within {self.patience:g} seconds")
+        """The error of a caller who gets no turn."""
+        if self.timeout is None:
+            return NoTurnError("the queue is full")
+        return NoTurnError(f"there was no turn within {self.timeout:g} seconds")
 
     def _next(self) -> _Waiter | None:
-        """Who has waited longest, and is no longer among those who wait."""
+        """Removes the longest waiting of those who still wait."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -100,11 +99,11 @@ class Limiter:
         waiter = _Waiter()
         self._waiters.append(waiter)
         self.used_up()
-        if self.patience is not None:
+        if self.timeout is not None:
             loop = asyncio.get_running_loop()
-            waiter.end = loop.time() + self.patience
+            waiter.end = loop.time() + self.timeout
             if self._timer is None:
-                self._timer = loop.call_at(waiter.end, self._lose_patience)
+                self._timer = loop.call_at(waiter.end, self._time_out)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -114,12 +113,12 @@ class Limiter:
                 self._waiters.remove(waiter)
             raise
 
-    def _lose_patience(self) -> None:
+    def _time_out(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiters and (self._waiters[0].done() or self._waiters[0].end <= loop.time()):
             if not (waiter := self._waiters.popleft()).done():
                 waiter.set_exception(self.refusal())
-        self._timer = loop.call_at(self._waiters[0].end, self._lose_patience) if self._waiters else None
+        self._timer = loop.call_at(self._waiters[0].end, self._time_out) if self._waiters else None
 
 
 def _nothing() -> None:

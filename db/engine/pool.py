@@ -1,9 +1,9 @@
-"""ConnectionLimiter at the connections of an engine's pool, and connections without a detour.
+"""Borrowing connections from an engine's pool: in order of arrival, and without SQLAlchemy's wrapping.
 
 SQLAlchemy opens connections within a greenlet and waits for them there, and wraps each that it hands out, which costs
-as much as a small statement. A connection that waits for work needs none of it. So whoever reads waits for its turn
-before, first come, first served; where many wait, one hands its connection on to the next, and one that was given back
-a moment ago is borrowed again before its pool has it.
+as much as a small statement. An idle connection needs none of it. So readers queue for a turn before they take one,
+first come, first served; under load a connection passes directly from one reader to the next, and one that was given
+back a moment ago is borrowed again before it is back in the pool.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ WARM = 0.05
 """Seconds for which connections that were given back are kept out of their pool: to put one into it, and to find it
 again, costs as much as a small statement."""
 CLOSE_SECONDS = 2.0
-"""For a server to hear that a connection ends, before it is cut off."""
+"""For a server to be told that a connection ends, before it is cut off."""
 
 
 class BorrowedConnection:
-    """A connection that is out of its pool, with the driver's own."""
+    """A connection checked out of its pool, with the driver's own."""
 
     __slots__ = ("_pooled", "driver", "generation")
 
@@ -39,7 +39,7 @@ class BorrowedConnection:
         """How often the engine had lost the database when it was taken from the pool."""
 
     def give_back(self) -> None:
-        """Puts it into its pool, whatever has become of it: whoever takes it next looks."""
+        """Returns it to its pool in whatever state: the next borrower checks it."""
         self._pooled.close()
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class BorrowedConnection:
 
 
 class _ConnectionWaiter(asyncio.Future[BorrowedConnection | None]):
-    """Somebody's turn to come, with a connection if it ``connects``; until ``end`` by the loop's clock."""
+    """A pending turn, with a connection if it ``connects``; until ``end`` by the loop's clock."""
 
     def __init__(self, end: float, *, connects: bool) -> None:
         super().__init__()
@@ -66,25 +66,25 @@ class _ConnectionWaiter(asyncio.Future[BorrowedConnection | None]):
 
 
 class ConnectionLimiter:
-    """As many turns as an engine has connections: ``async with limiter:`` is one.
+    """Gives as many turns at once as an engine has connections: ``async with limiter:`` is one.
 
     Raises:
-        sqlalchemy.exc.TimeoutError: None came within ``patience`` seconds.
+        sqlalchemy.exc.TimeoutError: No connection came free within ``timeout`` seconds.
     """
 
-    def __init__(self, size: int, patience: float) -> None:
+    def __init__(self, size: int, timeout: float) -> None:
         self._free = size
-        self._patience = patience
+        self._timeout = timeout
         self._generation = 0
         """How often the database was lost, with all connections from before."""
         self._warm: list[BorrowedConnection] = []
-        """Connections that were given back a moment ago. Whoever takes a turn to ask the pool finds them there."""
+        """Connections that were given back a moment ago; `take` returns one of them to the pool first."""
         self._cooling: asyncio.TimerHandle | None = None
         self._waiters: deque[_ConnectionWaiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One for all who wait: a timer for each would cost more than the turn."""
         self.used_up: Callable[[], None] = _nothing
-        """Is told whenever somebody has to wait."""
+        """Called whenever a caller has to wait."""
 
     @property
     def waiting(self) -> int:
@@ -155,7 +155,7 @@ class ConnectionLimiter:
 
     @property
     def warm(self) -> int:
-        """How many connections are out of the pool, and nobody's."""
+        """How many idle connections are out of the pool."""
         return len(self._warm)
 
     def cool(self) -> None:
@@ -168,7 +168,7 @@ class ConnectionLimiter:
         self._warm.clear()
 
     def close(self, _engine: object) -> None:
-        """Closes what is not in the pool that was closed before."""
+        """Closes the idle connections that are out of the disposed pool."""
         while self._warm:
             self._warm.pop().close()
 
@@ -187,11 +187,11 @@ class ConnectionLimiter:
 
     async def _wait(self, *, connects: bool) -> BorrowedConnection | None:
         loop = asyncio.get_running_loop()
-        waiter = _ConnectionWaiter(loop.time() + self._patience, connects=connects)
+        waiter = _ConnectionWaiter(loop.time() + self._timeout, connects=connects)
         self._waiters.append(waiter)
         self.used_up()
         if self._timer is None:
-            self._timer = loop.call_at(waiter.end, self._lose_patience)
+            self._timer = loop.call_at(waiter.end, self._time_out)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -201,12 +201,12 @@ class ConnectionLimiter:
                 self.give()
             raise
 
-    def _lose_patience(self) -> None:
+    def _time_out(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiters and (self._waiters[0].done() or self._waiters[0].end <= loop.time()):
             if not (waiter := self._waiters.popleft()).done():
-                waiter.set_exception(PoolTimeoutError(f"every connection was busy for {self._patience:g} seconds"))
-        self._timer = loop.call_at(self._waiters[0].end, self._lose_patience) if self._waiters else None
+                waiter.set_exception(PoolTimeoutError(f"every connection was busy for {self._timeout:g} seconds"))
+        self._timer = loop.call_at(self._waiters[0].end, self._time_out) if self._waiters else None
 
 
 def _nothing() -> None:
@@ -214,17 +214,17 @@ def _nothing() -> None:
 
 
 LIMITER = "gateway_limiter"
-"""The engine's own option that holds its turns."""
+"""The engine's own option that holds its connection limiter."""
 
 
 def follow(engine: AsyncEngine) -> None:
-    """Has an engine's turns hear of what becomes of its pool."""
+    """Tells an engine's connection limiter of lost connections and of its disposal."""
     limiter = limiter_of(engine)
     event.listen(engine.sync_engine, "handle_error", limiter.hear)
     event.listen(engine.sync_engine, "engine_disposed", limiter.close)
 
 
 def limiter_of(engine: AsyncEngine) -> ConnectionLimiter:
-    """The turns at an engine's connections."""
+    """The limiter of an engine's connections."""
     limiter: ConnectionLimiter = engine.sync_engine.get_execution_options()[LIMITER]
     return limiter

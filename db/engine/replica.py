@@ -31,7 +31,7 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at the replica."""
 LOOK_SOON = 0.05
 """Seconds until the next look while somebody's changes are waited for."""
-PATIENCE = 2.0
+TIMEOUT = 2.0
 """Seconds for a database to say where it is."""
 
 SLOTS = 4096
@@ -252,7 +252,7 @@ class Reads:
 async def _ask(engine: AsyncEngine, sql: str) -> Sequence[Any] | None:
     """The one row of a statement, None where the database cannot say it."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return await ShortReader(engine).fetch_one(sql, ())
     except (DatabaseError, SQLAlchemyError, OSError) as error:
         log.debug("no position: %s", error)

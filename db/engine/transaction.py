@@ -206,17 +206,17 @@ class Transaction:
         loop = asyncio.get_running_loop()
         began, found = loop.time(), None
         while found is None:
-            patience = began + OUTCOME_SECONDS - loop.time()
-            if patience < 0:
+            timeout = began + OUTCOME_SECONDS - loop.time()
+            if timeout < 0:
                 raise OutcomeUnknownError("no server that would know could be asked in time")
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(timeout):
                     await self._connector.look()
                     found = await _look(
                         self._engine,
                         self.proof,
                         sealed,
-                        ends=loop.time() - began > min(UNDECIDED_SECONDS, patience / 2),
+                        ends=loop.time() - began > min(UNDECIDED_SECONDS, timeout / 2),
                     )
             except _FAILED:
                 found = None
@@ -287,11 +287,11 @@ class Transactions:
     changed most are waited for with a connection in hand.
     """
 
-    def __init__(self, engine: AsyncEngine, at_once: int, patience: float) -> None:
+    def __init__(self, engine: AsyncEngine, at_once: int, timeout: float) -> None:
         self.tell_positions = False
         """Whether somebody wants to know where commits are in the database's log, which costs a statement each."""
         self._engine = engine
-        self._limiter = Limiter(at_once, patience)
+        self._limiter = Limiter(at_once, timeout)
         self._limiter.used_up = partial(lock_waits_of(engine).watch, engine, lambda: self.waiting)
         self.around: Callable[[], AbstractContextManager[object]] = nullcontext
         """What an observer has around each of them, waiting for its turn included."""
@@ -315,7 +315,7 @@ class Transactions:
             try:
                 await self._limiter.take()
             except NoTurnError:
-                raise OverloadedError(f"no transaction could be begun within {self._limiter.patience:g} s") from None
+                raise OverloadedError(f"no transaction could be begun within {self._limiter.timeout:g} s") from None
             try:
                 async with _transaction(self._engine, identity) as one:
                     one.tells_position = self.tell_positions

@@ -13,7 +13,7 @@ from gateway.auth.jwks import read_keys
 from gateway.doctor.findings import Finding, error, ok, warning
 from gateway.settings import Settings
 
-PATIENCE = 5.0
+TIMEOUT = 5.0
 """Seconds for any of them to answer."""
 
 
@@ -43,7 +43,7 @@ async def _redis(url: str) -> Finding:
     from redis.asyncio import Redis  # noqa: PLC0415 - slow to import, and rarely needed
 
     name = "services.redis"
-    client = Redis.from_url(url, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE)
+    client = Redis.from_url(url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT)
     try:
         await client.ping()
     except Exception as problem:  # noqa: BLE001 - whatever keeps it away
@@ -66,7 +66,7 @@ async def _collector() -> Finding:
     parts = urlsplit(endpoint)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             _, writer = await asyncio.open_connection(parts.hostname, port)
     except (OSError, TimeoutError) as problem:
         return warning(

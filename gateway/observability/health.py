@@ -18,7 +18,7 @@ from gateway.operations.planner import Planner
 
 log = logging.getLogger("gateway.health")
 
-PATIENCE = 2.0
+TIMEOUT = 2.0
 """Seconds for the database to answer one small statement."""
 BUSY = 5.0
 """Seconds for which all connections may be busy before the gateway says that it cannot answer."""
@@ -62,7 +62,7 @@ class Health:
         full = in_use(engine) >= size(engine)
         reader = ShortReader(engine)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await reader.fetch("SELECT 1", ())
         except (OverloadedError, TimeoutError):
             if not full:

@@ -12,7 +12,7 @@ from gateway.observability.metrics import Metrics, Told
 
 log = logging.getLogger("gateway.metrics")
 
-PATIENCE = 1.0
+TIMEOUT = 1.0
 """Seconds for another worker to tell; one that is busy for longer is left out, and the scrape says so."""
 
 
@@ -38,7 +38,7 @@ class WorkerMetrics:
 
     async def _ask(self, index: int) -> Told | None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 reader, writer = await asyncio.open_unix_connection(self._socket(index))
                 try:
                     answer: Told = orjson.loads(await reader.read())

@@ -8,7 +8,7 @@ from schema.error_codes import ErrorCode
 
 
 class RequestLimiter(Limiter):
-    """Lets ``size`` requests in; ``queue`` more wait for up to ``patience`` seconds.
+    """Lets ``size`` requests in; ``queue`` more wait for up to ``timeout`` seconds.
 
     Raises:
         RefusedError: ``OVERLOADED``, 503: the queue is full, or too slow.

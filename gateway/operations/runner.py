@@ -120,7 +120,7 @@ class Runner:
             begin=partial(self._changes.open, call.caller.identity),
             key_hours=self._settings.idempotency_hours,
             after=partial(snapshot, self.reads.primary, call.caller.identity),
-            patience=min(self._settings.change_read_timeout, self._settings.statement_timeout),
+            answer_timeout=min(self._settings.change_read_timeout, self._settings.statement_timeout),
         )
 
 

@@ -1,4 +1,4 @@
-"""HTTP connections: uvicorn's, without patience for clients that ask nothing, ask without end, or read nothing.
+"""HTTP connections: uvicorn's, with timeouts for clients that send nothing, send without end, or read nothing.
 
 What comes before a request is one is limited in size and time, and what is no HTTP is answered in JSON. Whoever does
 not read an answer is let go; reading slowly is no reason.
@@ -40,14 +40,14 @@ Closed at once, the kernel would reset it, and the client might lose an answer t
 
 
 class ClientConnection(HttpProtocol):
-    """A connection whose client has ``patience`` seconds for a head, and to read on at all, however slowly it reads.
+    """A connection whose client has ``client_timeout`` seconds for a head, and to read on at all, however slowly it reads.
 
     One that never asks anything is closed after as long. Requests are read one behind the other as long as it is beyond
     doubt where each of them ends: behind one that is refused, answered before it was heard out, or asks for a protocol
     that is not spoken, no other is read.
     """
 
-    patience = 30.0
+    client_timeout = 30.0
     url = b""
     _in_head = True
     _head = 0
@@ -71,7 +71,7 @@ class ClientConnection(HttpProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since = self.loop.time()
-        self.loop.call_later(self.patience, self._look_at_head)
+        self.loop.call_later(self.client_timeout, self._look_at_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch_reading()
@@ -201,10 +201,10 @@ class ClientConnection(HttpProtocol):
         transport: Any = self.transport
         if transport.is_closing() or transport.get_protocol() is not self:  # it became a WebSocket
             return
-        if self._in_head and self.loop.time() - self._since >= self.patience:
+        if self._in_head and self.loop.time() - self._since >= self.client_timeout:
             transport.close()
         else:
-            self.loop.call_later(self.patience, self._look_at_head)
+            self.loop.call_later(self.client_timeout, self._look_at_head)
 
     def _refuse(self, status: bytes, message: str) -> None:
         """Answers with an error, in its turn, and closes the connection."""
@@ -262,7 +262,7 @@ class ClientConnection(HttpProtocol):
     def _watch_reading(self) -> None:
         if self._reading is None:
             self._unread = self.transport.get_write_buffer_size()
-            self._reading = self.loop.call_later(self.patience, self._look_at_reading)
+            self._reading = self.loop.call_later(self.client_timeout, self._look_at_reading)
 
     def _look_at_reading(self) -> None:
         """However slow a client reads, it may read to the end; one that has read nothing since never will."""
@@ -349,6 +349,6 @@ class ResponseSend(WholeSend):
         return True
 
 
-def protocol(patience: float) -> type[ClientConnection]:
+def protocol(client_timeout: float) -> type[ClientConnection]:
     """Connections that wait so many seconds for their clients."""
-    return type("Connection", (ClientConnection,), {"patience": patience})
+    return type("Connection", (ClientConnection,), {"client_timeout": client_timeout})

@@ -39,7 +39,7 @@ MOST_AT_ONCE = 2_000
 """New entries that are read into memory; of more everybody reads his own from the log."""
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0
 """Seconds between two attempts to connect: the first, and at most."""
-PATIENCE = 3.0
+TIMEOUT = 3.0
 """Seconds that a new subscriber waits for a connection that is lost."""
 PRUNE_SECONDS = 3600.0
 
@@ -151,10 +151,10 @@ class ChangeFeed:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         self._heard.set()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while self._reached < ticket:
             self._give_up(deadline)
-            await _either(self._state, PATIENCE)
+            await _either(self._state, TIMEOUT)
         if alerts and self.alerts_failure is not None:
             raise self.alerts_failure
         return self.place

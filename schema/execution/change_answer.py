@@ -2,7 +2,7 @@
 
 Inside, the answer is exactly the change's: its rows are locked, and an answer that fails as a whole is not committed.
 But the rows stay locked meanwhile, and what is selected below them can be slow, or wait for a table that somebody else
-has locked. So whoever wants the same rows next waits for ``patience`` seconds at most: then the change is committed,
+has locked. So whoever wants the same rows next waits for ``timeout`` seconds at most: then the change is committed,
 and what is still to be read is read on one snapshot taken after the commit. That shows the rows as they are by then;
 the event is what was recorded, whatever has happened since.
 
@@ -40,7 +40,7 @@ class AnswerReader:
         opened: AsyncExitStack,
         transaction: Transaction,
         after: Callable[[], AbstractAsyncContextManager[Reader]],
-        patience: float,
+        timeout: float,
     ) -> None:
         self.statements = self.rows = 0
         self.position: int | None = None
@@ -49,7 +49,7 @@ class AnswerReader:
         self._opened = opened
         self._transaction = transaction
         self._after = after
-        self._patience = patience
+        self._timeout = timeout
         self._later: Reader | None = None
         self._failed: BaseException | None = None
         self._end: float | None = None
@@ -93,7 +93,7 @@ class AnswerReader:
             raise self._failed
         loop = asyncio.get_running_loop()
         if self._end is None and self._transaction.wanted:
-            self._end = loop.time() + self._patience
+            self._end = loop.time() + self._timeout
             self._watch = asyncio.create_task(self._move_in_time())
         if self._end is not None and (left := self._end - loop.time()) > NEARLY:
             most = f"{left * 1000:.0f}"  # milliseconds
@@ -122,7 +122,7 @@ class AnswerReader:
 
     async def _move_in_time(self) -> None:
         """Commits between two statements too: rows may take long to be made into an answer."""
-        await asyncio.sleep(self._patience)
+        await asyncio.sleep(self._timeout)
         async with self._turn:
             if self._later is None and self._failed is None:
                 try:

@@ -174,7 +174,7 @@ async def _in_transaction(context: Any, answer: Any) -> Any:
     async with AsyncExitStack() as opened:
         transaction: Transaction = await opened.enter_async_context(context.begin())
         context.transaction = transaction
-        reader = AnswerReader(opened, transaction, context.after, context.patience)
+        reader = AnswerReader(opened, transaction, context.after, context.answer_timeout)
         context.loaders = outer.over(reader)
         try:
             value = await answer()

@@ -26,7 +26,7 @@ from db.migrations import setup
 DATA = Path(".e2i/bench-lineage")
 DATABASE = "lineage"
 ROUNDS = 5
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds after which a recursive query is given up."""
 
 HOT = (100, 1_000, 10_000, 100_000)
@@ -116,9 +116,9 @@ async def median(run: Callable[[], Awaitable[Any]]) -> tuple[float, Any]:
 
 async def recursive(connection: asyncpg.Connection, statement: str, key: UUID) -> str:
     try:
-        taken, count = await median(lambda: connection.fetchval(statement, key, timeout=PATIENCE))
+        taken, count = await median(lambda: connection.fetchval(statement, key, timeout=TIMEOUT))
     except TimeoutError:
-        return f"given up after {PATIENCE:.0f} s"
+        return f"given up after {TIMEOUT:.0f} s"
     return f"{taken:9.1f} ms ({count:,} rows)"
 
 

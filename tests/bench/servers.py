@@ -19,7 +19,7 @@ import psutil
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / ".e2i" / "bench"
 PEERS = Path(__file__).parent / "peers"
-PATIENCE = 900.0
+TIMEOUT = 900.0
 
 
 @dataclass
@@ -79,7 +79,7 @@ def _running(name: str, command: list[str], port: int, ready: str, **environment
         process = subprocess.Popen(command, env=clean | environment, stdout=output, stderr=output, cwd=ROOT)
         try:
             base = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while not _answers(base + ready):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"{name} did not start; {log} says why")

@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 
 from db.embedded.server import OWNER_ROLE
 from tests.support.databases import Clone, Database
-from tests.support.process import COMMAND, PATIENCE, ROOT, Gateway, alive, environment, run, until
+from tests.support.process import COMMAND, ROOT, TIMEOUT, Gateway, alive, environment, run, until
 
 pytestmark = pytest.mark.slow
 
@@ -193,7 +193,7 @@ async def test_a_request_is_answered_before_the_end(data: Path, launch: Launch) 
         await owner.close()
     assert response.status_code == 200
     assert response.json()["data"]["experiments"]["nodes"]
-    assert await asyncio.to_thread(gateway.process.wait, PATIENCE) == 0
+    assert await asyncio.to_thread(gateway.process.wait, TIMEOUT) == 0
     assert gateway.left() == []
 
 
@@ -387,7 +387,7 @@ def test_a_reader_may_stop_reading() -> None:
         assert command.stderr is not None
         command.stdout.close()
         assert command.stderr.read() == b""
-        assert command.wait(PATIENCE) == 128 + signal.SIGPIPE
+        assert command.wait(TIMEOUT) == 128 + signal.SIGPIPE
 
 
 def test_requests_are_found_in_the_log(data: Path, launch: Launch) -> None:
@@ -445,7 +445,7 @@ def test_every_line_on_stderr_is_json() -> None:
     """Warnings, threads, destructors, event loops, other loggers, what cannot be formatted, and what nobody catches."""
     done = subprocess.run(
         [sys.executable, "-W", "default", "-c", ODD],
-        env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     entries = [json.loads(line) for line in done.stderr.splitlines()]
@@ -495,7 +495,7 @@ def test_nowhere_to_write_to(command: str, where: str, database: Database) -> No
     """A closed standard output, and a disk that is full."""
     line = f"exec {' '.join(map(str, COMMAND))} {command} {where}"
     done = subprocess.run(
-        ["/bin/sh", "-c", line], capture_output=True, text=True, check=False, timeout=PATIENCE,
+        ["/bin/sh", "-c", line], capture_output=True, text=True, check=False, timeout=TIMEOUT,
         env=environment(DATABASE_URL=database.owner_url), cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 1

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.support.databases import Database
-from tests.support.process import PATIENCE, Gateway, alive, run, until
+from tests.support.process import TIMEOUT, Gateway, alive, run, until
 
 pytestmark = pytest.mark.slow
 
@@ -75,13 +75,13 @@ def test_two_workers_on_one_embedded_database(tmp_path: Path, gateways: list[Gat
     gateway.look()
 
     gateway.process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     seen = None
     while seen != 503 and time.monotonic() < deadline:
         seen = httpx.get(f"{gateway.base}/readyz", trust_env=False).status_code
     assert seen == 503, "it says that it will end"
     assert httpx.post(f"{gateway.base}/graphql", json={"query": QUERY}, trust_env=False).status_code == 200
-    assert gateway.process.wait(PATIENCE) == 0
+    assert gateway.process.wait(TIMEOUT) == 0
     assert gateway.left() == []
     assert "Traceback" not in gateway.output
 
@@ -94,7 +94,7 @@ def test_workers_do_not_outlive_their_parent(
     gateway.ready()
     assert len(workers(gateway)) == 2
     gateway.process.kill()
-    gateway.process.wait(PATIENCE)
+    gateway.process.wait(TIMEOUT)
     until(lambda: not any(alive(process) for process in gateway.seen), "the end of the workers")
     assert gateway.log, "every line is JSON, whatever Python says of a parent that was killed"
 
@@ -120,7 +120,7 @@ def test_nobody_is_let_in_for_a_worker_that_still_begins(database: Database, gat
         found: set[object] = set()
         while gateway.process.poll() is None:
             try:
-                found.add(httpx.post(f"{gateway.base}/graphql", json={"query": QUERY}, timeout=PATIENCE).status_code)
+                found.add(httpx.post(f"{gateway.base}/graphql", json={"query": QUERY}, timeout=TIMEOUT).status_code)
             except httpx.ConnectError:
                 found.add("refused")
             except httpx.TransportError as error:

@@ -142,7 +142,7 @@ _READ = "SELECT EXISTS (SELECT FROM pg_locks WHERE granted AND relation = 'ml_tr
 
 
 async def test_a_burst_of_changes_of_a_locked_table(copy: Database, holder: asyncpg.Connection) -> None:
-    """Changes of others have a turn, though those of the locked table have five minutes of patience."""
+    """Changes of others have a turn, though those of the locked table have a lock timeout of five minutes."""
     model = await model_in(holder, "development")
     alert = await holder.fetchval("SELECT id::text FROM ml_monitoring_alerts WHERE status = 'active' LIMIT 1")
     await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_model_registry IN ACCESS EXCLUSIVE MODE")

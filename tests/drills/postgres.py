@@ -17,7 +17,7 @@ import psutil
 from db.embedded.process import Account, account_for, arguments, environment, programs, wait_until
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds after which something that should happen soon never will."""
 
 FAST = {"fsync": "off", "shared_buffers": "32MB", "wal_level": "replica", "hot_standby": "on", "max_wal_senders": "10"}
@@ -86,13 +86,13 @@ class Postgres:
             )  # fmt: skip
         finally:
             os.close(log)
-        assert wait_until(self._ready, PATIENCE), self.log[-2000:]
+        assert wait_until(self._ready, TIMEOUT), self.log[-2000:]
 
     def stop(self, *, with_signal: signal.Signals = signal.SIGINT) -> None:
         """Ends it: SIGINT is a fast shutdown, SIGQUIT one without farewell."""
         if self._process is not None:
             self._process.send_signal(with_signal)
-            self._process.wait(PATIENCE)
+            self._process.wait(TIMEOUT)
             self._process = None
 
     def kill(self) -> None:
@@ -103,8 +103,8 @@ class Postgres:
         family = [server, *server.children(recursive=True)]
         for one in family:
             one.kill()
-        self._process.wait(PATIENCE)
-        psutil.wait_procs(family, PATIENCE)
+        self._process.wait(TIMEOUT)
+        psutil.wait_procs(family, TIMEOUT)
         self._process = None
 
     def promote(self) -> None:
@@ -137,6 +137,6 @@ class Postgres:
         done = subprocess.run(
             [*arguments(self._programs / program, self._cluster), *options],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self._cluster, env=environment(),
-            timeout=PATIENCE, check=False, **self.account.switch(),
+            timeout=TIMEOUT, check=False, **self.account.switch(),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + done.stdout

@@ -28,7 +28,7 @@ MINE = "application_name = 'e2i-gateway' AND datname = current_database()"
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 30.0)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.server.framing import MAX_HEAD, MAX_URL
 from tests.support.databases import Database
-from tests.support.sockets import PATIENCE, Listening, listening
+from tests.support.sockets import TIMEOUT, Listening, listening
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ async def wire(gateway: Listening, *segments: bytes) -> bytes:
             await writer.drain()
             for _ in range(6):
                 await asyncio.sleep(0.002)
-    found = await asyncio.wait_for(heard, PATIENCE)
+    found = await asyncio.wait_for(heard, TIMEOUT)
     writer.close()
     return found
 
@@ -397,5 +397,5 @@ async def test_empty_lines_keep_no_connection(gateway: Listening) -> None:
     writer.write(HIDDEN)
     await reader.readuntil(b"}")
     writer.write(b"\r\n")
-    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+    assert await asyncio.wait_for(reader.read(), TIMEOUT) == b""
     writer.close()

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.server.uvicorn_server import server_config
 from gateway.settings import Settings
-from tests.support.sockets import PATIENCE, until
+from tests.support.sockets import TIMEOUT, until
 
 SECONDS = float(os.environ.get("FRAMING_SECONDS", "3"))
 SEED = int(os.environ.get("FRAMING_SEED", "1"))
@@ -159,7 +159,7 @@ async def sent(port: int, segments: list[bytes]) -> tuple[bytes, bool]:
     except ConnectionError:
         reset = True
     try:
-        await asyncio.wait_for(heard, PATIENCE)
+        await asyncio.wait_for(heard, TIMEOUT)
     except ConnectionError:
         reset = True
     writer.close()

@@ -24,7 +24,7 @@ from tests.support.callers import JWT, token
 from tests.support.databases import Database, execute, kill_backends
 from tests.support.process import Gateway, run
 from tests.support.proxy import proxied
-from tests.support.sockets import PATIENCE, Listening, Peer, listening, peer, until
+from tests.support.sockets import TIMEOUT, Listening, Peer, listening, peer, until
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +115,7 @@ async def test_a_token_that_is_revoked_closes_the_sockets_of_every_worker(
         async with AsyncExitStack() as held:
 
             async def opened(credential: str) -> Peer:
-                one = await held.enter_async_context(peer(address, initialise=False, open_timeout=PATIENCE))
+                one = await held.enter_async_context(peer(address, initialise=False, open_timeout=TIMEOUT))
                 return await one.initialise(authorization=f"Bearer {credential}")
 
             stays = await (await opened(other)).followed(EVENTS)
@@ -150,7 +150,7 @@ async def test_nothing_is_told_to_a_token_that_is_revoked(
         async with setup.connect(database.owner_url) as connection, connection.begin():
             await tokens.revoke(connection, "lost")
         await record(sql, "secret")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             with pytest.raises(ConnectionClosed):
                 await one.hear()
         assert (await one.closed())[0] == 4403

@@ -326,7 +326,7 @@ async def test_a_database_that_is_away_is_not_ready() -> None:
 
 
 async def test_a_pool_may_be_busy_but_not_for_long(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.observability.health.PATIENCE", 0.1)
+    monkeypatch.setattr("gateway.observability.health.TIMEOUT", 0.1)
     async with serving(module_database.gateway_url, pool_size=1) as client, held(module_database, "ml_experiments"):
         asked = asyncio.create_task(client.ask(PLAIN))
         await until(lambda: client.app.state.engine.pool.checkedout() == 1)

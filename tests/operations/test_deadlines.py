@@ -244,7 +244,7 @@ async def test_beyond_those_at_work_and_in_the_queue_is_503(slow: Database, sql:
         assert (limiter.taken, limiter.waiting) == (0, 0)
 
 
-async def test_the_queue_is_short_of_patience(slow: Database, sql: asyncpg.Connection) -> None:
+async def test_the_queue_is_short_of_time(slow: Database, sql: asyncpg.Connection) -> None:
     async with listening(slow.gateway_url, max_concurrent=1, max_queued=5, queue_timeout=0.2) as site:
         writer = await site.send(post(SLOW))
         await becomes(sql, 1)

@@ -1,4 +1,4 @@
-"""The limiter: turns in the order of asking, a queue of some length, and patience."""
+"""The limiter: turns in the order of asking, a queue of some length, and a timeout."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ async def test_turns_are_given_in_the_order_of_asking() -> None:
 
 
 async def test_more_than_the_queue_takes_are_refused_at_once() -> None:
-    limiter, end = Limiter(1, patience=60, queue=1), asyncio.Event()
+    limiter, end = Limiter(1, timeout=60, queue=1), asyncio.Event()
     tasks = [asyncio.create_task(held(limiter, name, [], end)) for name in "ab"]
     await asyncio.sleep(0)
     with pytest.raises(NoTurnError):
@@ -40,7 +40,7 @@ async def test_more_than_the_queue_takes_are_refused_at_once() -> None:
 
 
 async def test_who_waits_too_long_is_refused_and_takes_no_turn() -> None:
-    limiter = Limiter(1, patience=0.01)
+    limiter = Limiter(1, timeout=0.01)
     told: list[int] = []
     limiter.used_up = lambda: told.append(limiter.waiting)
     await limiter.take()

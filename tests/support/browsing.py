@@ -22,9 +22,9 @@ ARGUMENTS = [
     *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Chromium refuses to run as root with it
 ]
 
-PATIENCE = 60_000
+TIMEOUT = 60_000
 """Milliseconds after which something that should happen soon never will."""
-expect.set_options(timeout=PATIENCE)
+expect.set_options(timeout=TIMEOUT)
 
 Scheme = Literal["light", "dark"]
 
@@ -80,7 +80,7 @@ def open_page(browser: Browser, site: Gateway) -> Iterator[Callable[..., Page]]:
     def opened(path: str, scheme: Scheme = "light", *, calm: bool = True) -> Page:
         context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
         contexts.append(context)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT)
         context.on("request", lambda request: requested.append(request.url))
         if calm:
             context.on("requestfailed", failed)

@@ -21,7 +21,7 @@ from db.embedded.process import Postmaster, postmaster, processes_in
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "gateway.cli"]
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds after which something that should happen soon never will."""
 
 OURS = re.compile(r"HOST|PORT|DATABASE_URL|GATEWAY_.*|PG.*")
@@ -40,14 +40,14 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
 
 
 def until(condition: Callable[[], object], what: str = "it") -> None:
     """Waits for something to come true; how long that takes says nothing."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.02)
@@ -143,12 +143,12 @@ class Gateway:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Sends a signal, waits for the end and returns the exit status."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def close(self) -> None:
         """Ends whatever is left of it, harshly; for the end of a test."""
         for process in [psutil.Process(self.process.pid)] if self.process.poll() is None else []:
             process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
         self.http.close()
         self._output.close()

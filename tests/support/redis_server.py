@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
 class RedisServer:
@@ -40,7 +40,7 @@ class RedisServer:
         self.process = subprocess.Popen(
             [self._command, *options, "--dir", str(self._folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not self._socket.exists():
             assert self.process.poll() is None, "redis-server ended"
             assert time.monotonic() < deadline, "redis-server does not listen"
@@ -49,7 +49,7 @@ class RedisServer:
     def stop(self) -> None:
         if self.process:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
             self.process = None
             self._socket.unlink(missing_ok=True)
 
@@ -65,7 +65,7 @@ class RedisServer:
     def close(self) -> None:
         if self.process:
             self.process.kill()
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -25,13 +25,13 @@ from gateway.subscriptions.feed import ChangeFeed
 from gateway.websocket.protocol import PROTOCOL, WebSocketApp
 from tests.support.client import Client
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds after which something that should happen soon never will."""
 
 
 async def until(condition: Callable[[], object]) -> None:
     """Waits for something that comes soon or never."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110 - nobody tells a test
             await asyncio.sleep(0.01)
 
@@ -63,7 +63,7 @@ class Listening:
         """What comes back for bytes until the gateway closes the connection."""
         reader, writer = await self.connect()
         writer.write(raw)
-        found = await asyncio.wait_for(reader.read(), PATIENCE)
+        found = await asyncio.wait_for(reader.read(), TIMEOUT)
         writer.close()
         return found
 
@@ -110,7 +110,7 @@ class Peer:
         await self.connection.send(json.dumps(message))
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             message: dict[str, Any] = json.loads(await self.connection.recv(decode=True))
         return message
 
@@ -141,7 +141,7 @@ class Peer:
 
     async def closed(self) -> tuple[int, str]:
         """The code and reason by which the gateway closes the socket, whatever it says before."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             with suppress(ConnectionClosed):
                 while True:
                     await self.connection.recv()
