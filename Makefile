@@ -83,7 +83,7 @@ drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds 
 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/http/test_hostile.py
-	HOSTILE_DEAR=200 $(BIN)/python -m pytest -s tests/operations/test_expensive_requests.py
+	HOSTILE_EXPENSIVE=200 $(BIN)/python -m pytest -s tests/operations/test_expensive_requests.py
 
 mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300
 	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300)

@@ -10,7 +10,7 @@ from db.attach.checkup import Checkup
 from db.engine.session import VALUES
 from db.store.documents import TrustedDocumentsError
 from gateway.doctor.findings import Finding, error, note, ok, warning
-from gateway.operations.persisted import documents_of, known_documents
+from gateway.operations.persisted import document_registry, documents_of
 from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
 
@@ -250,7 +250,7 @@ def _documents(settings: Settings, found: Checkup) -> Iterator[Finding]:
         return
     path, count = settings.trusted_documents_path, 0
     try:
-        known_documents(settings)  # says what is wrong with the settings
+        document_registry(settings)  # says what is wrong with the settings
         count = len(documents_of(path)) if path else 0
     except TrustedDocumentsError as problem:
         yield error(name, f"the gateway refuses to start: {problem}")

@@ -41,7 +41,7 @@ RANGES = {operator.name for operator in ORDER}
 
 @dataclass(frozen=True)
 class Scan:
-    """Something dear: the path of its argument, about how many rows it takes, and its points."""
+    """Something expensive: the path of its argument, about how many rows it takes, and its points."""
 
     kind: ScanKind
     path: str

@@ -40,7 +40,7 @@ Closed at once, the kernel would reset it, and the client might lose an answer t
 
 
 class ClientConnection(HttpProtocol):
-    """A connection whose client has ``client_timeout`` seconds for a head, and to read on at all, however slowly it reads.
+    """A connection whose client has ``client_timeout`` seconds to send a head, and to read on, however slowly it reads.
 
     One that never asks anything is closed after as long. Requests are read one behind the other as long as it is beyond
     doubt where each of them ends: behind one that is refused, answered before it was heard out, or asks for a protocol

@@ -12,7 +12,7 @@ READS = ("selection", "paging", "bad_input", "values")
 CHANGES = ("special_changes", "boundaries", "changes", "stamps", "lifecycles")
 QUESTIONS = ("boundaries", "oracle_questions", "questions", "views", "causal_gate")
 LINEAGE = ("oracle_lineage", "lineage_answers", "lineage", "lineage_limits", "lineage_links")
-PRICES = ("prices", "costs", "answer_size", "dear", "bad_input")
+PRICES = ("prices", "costs", "answer_size", "expensive_requests", "bad_input")
 
 TESTS: dict[str, tuple[str, ...]] = {
     "filters": ("oracle", "values", "bad_input", "filters"),

@@ -22,10 +22,10 @@ import psutil
 import pytest
 
 from tests.support.databases import Clone, Database, connect
-from tests.support.dear import HOT, Question, questions
+from tests.support.expensive import HOT, Question, questions
 from tests.support.process import Gateway
 
-COUNT = int(os.environ.get("HOSTILE_DEAR", "25"))
+COUNT = int(os.environ.get("HOSTILE_EXPENSIVE", "25"))
 SEED = int(os.environ.get("HOSTILE_SEED", "11"))
 URL = os.environ.get("HOSTILE_DATABASE_URL")
 """A database of this machine's with the large demo; the small one of the tests unless it is set."""
@@ -60,7 +60,7 @@ async def url(demo_template: Database, clone: Clone) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="module")
 async def gateway(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    folder = tmp_path_factory.mktemp("dear")
+    folder = tmp_path_factory.mktemp("expensive")
     one = Gateway(
         folder / "d", "serve", DATABASE_URL=url, GATEWAY_REQUEST_TIMEOUT="120", GATEWAY_STATEMENT_TIMEOUT="60"
     )
@@ -177,7 +177,7 @@ async def test_dear_requests(gateway: Gateway, url: str, capsys: pytest.CaptureF
             answer = await http.post("/graphql", json={"query": f"{{ {root}(first: 5) {{ nodes {{ id }} }} }}"})
             ids[name] = [row["id"] for row in answer.json()["data"][root]["nodes"]]
         taken = [await take(question, http, process, postgres) for question in questions(SEED, COUNT, ids)]
-    if "HOSTILE_DEAR" in os.environ:
+    if "HOSTILE_EXPENSIVE" in os.environ:
         with capsys.disabled():
             report(taken)
     outcomes = {code for one in taken for code in one.outcome.split(",")}
@@ -185,14 +185,14 @@ async def test_dear_requests(gateway: Gateway, url: str, capsys: pytest.CaptureF
     assert outcomes <= KNOWN | {"answered"}, [one for one in taken if not set(one.outcome.split(",")) <= KNOWN]
     grown = [one for one in taken if max(one.gateway, one.backend) > MEGABYTES * 2**20]
     assert not grown, [(one.question, one.gateway, one.backend) for one in grown]
-    if "HOSTILE_DEAR" in os.environ:
+    if "HOSTILE_EXPENSIVE" in os.environ:
         long = [one for one in taken if one.database > DATABASE or one.stall > STALL]
         assert not long, [(one.question, one.database, one.stall) for one in long]
 
 
 def report(taken: list[Taken]) -> None:
     """Prints the worst ten of each measure."""
-    print(f"\n{len(taken)} dear requests: {dict(Counter(one.outcome for one in taken))}")
+    print(f"\n{len(taken)} expensive requests: {dict(Counter(one.outcome for one in taken))}")
     for name in ("database", "stall", "gateway", "backend"):
         print(f"worst by {name}:")
         for one in sorted(taken, key=lambda one: float(getattr(one, name)), reverse=True)[:10]:

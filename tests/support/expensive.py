@@ -1,4 +1,4 @@
-"""Dear requests, the same ones for the same seed: as much as the limits let through, of kinds that were cheap once."""
+"""Expensive requests, the same ones for the same seed: as much as the limits let through."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Question(NamedTuple):
 
 
 def questions(seed: int, count: int, ids: Ids) -> list[Question]:
-    """So many dear requests, all of them valid."""
+    """So many expensive requests, all of them valid."""
     dice = random.Random(seed)
     schema, kinds = build().graphql, list(KINDS.items())
     made: list[Question] = []
