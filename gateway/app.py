@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +183,7 @@ def _routes() -> list[BaseRoute]:
         Route("/explorer", _explorer),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
+        Route("/version", _version),
         Mount("/static", GZipMiddleware(_Assets(directory=STATIC))),
     ]
 
@@ -277,6 +282,16 @@ async def _readyz(request: Request) -> Response:
     health: Health = request.app.state.health
     status, body = await health.readiness(request.app.state.engine, request.app.state.graphql.planner)
     return _json(body, status)
+
+
+async def _version(_request: Request) -> Response:
+    """What runs: the release, and the SHA-256 of the committed schema, which changes with the schema alone."""
+    return _json({"version": version("e2i-gateway"), "schema": _schema_digest()})
+
+
+@cache
+def _schema_digest() -> str:
+    return hashlib.sha256(files("schema").joinpath("schema.graphql").read_bytes()).hexdigest()
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -128,7 +128,8 @@ def metrics(families: Iterable[Metric]) -> str:
     ]
     words = (
         "What `/metrics` answers at `GATEWAY_METRICS`, beside `process_*` of the Prometheus client; every sample has a "
-        "`worker`, and counters end in `_total`."
+        "`worker`, and counters end in `_total`. `e2i_replica_*` and `e2i_reads` are there with `GATEWAY_REPLICA_URL` "
+        "alone."
     )
     return _page("Metrics", words, _table(("metric", "type", "labels", "meaning"), rows))
 

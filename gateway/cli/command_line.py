@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> ar
         description="One typed GraphQL graph over the E2I platform's ML metadata in Postgres.",
         epilog="Settings are environment variables; gateway/docs/reference/settings.md lists them.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('e2i-gateway')}")
     areas = parser.add_subparsers(required=True, metavar="command")
 
     serve = areas.add_parser("serve", help="serve the graph over HTTP")

@@ -131,6 +131,14 @@ def _build_info() -> Metric:
     return family
 
 
+def workers_up(told: Mapping[int, Told | None]) -> Metric:
+    """Which workers answered a scrape."""
+    family = GaugeMetricFamily("e2i_worker_up", "Whether a worker answered this scrape.", labels=["worker"])
+    for worker, families in told.items():
+        family.add_metric([str(worker)], float(families is not None))
+    return family
+
+
 class _Workers(Collector):
     """The families of several workers as one of each name, whose samples say which worker they are of."""
 
@@ -138,15 +146,13 @@ class _Workers(Collector):
         self._told = told
 
     def collect(self) -> Iterable[Metric]:
-        up = GaugeMetricFamily("e2i_worker_up", "Whether a worker answered this scrape.", labels=["worker"])
         merged: dict[str, Metric] = {}
         for worker, families in self._told.items():
-            up.add_metric([str(worker)], float(families is not None))
             for name, kind, documentation, samples in families or ():
                 family = merged.setdefault(name, Metric(name, documentation, kind))
                 for sample, labels, value in samples:
                     family.add_sample(sample, {**labels, "worker": str(worker)}, value)
-        return [up, *merged.values()]
+        return [workers_up(self._told), *merged.values()]
 
 
 def exposition(told: Mapping[int, Told | None], accept: str) -> tuple[bytes, str]:

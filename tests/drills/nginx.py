@@ -1,4 +1,4 @@
-"""nginx in front of a gateway, configured as the deployment page says."""
+"""nginx in front of a gateway, configured as gateway/docs/deploy says."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from db.embedded.process import wait_until
 from tests.support.process import ROOT
 
 PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
-PAGE = ROOT / "gateway/docs/how-to/deploy.md"
+SITE = ROOT / "gateway/docs/deploy/nginx/e2i-gateway.conf"
 ANY_UPGRADE = "map $http_upgrade $e2i_upgrade { default $http_upgrade; }"
-"""In place of the page's map: what a client says in ``Upgrade`` goes on to the gateway, as in many guides to nginx."""
+"""In place of the file's map: what a client says in ``Upgrade`` goes on to the gateway, as in many guides to nginx."""
 
 FRAME = """
 daemon off; pid {folder}/pid; error_log {folder}/error.log error; worker_processes 1;
@@ -31,9 +31,8 @@ http {{
 
 
 def documented(port: int, upstream: int) -> str:
-    """The page's own configuration, without TLS and with other ports."""
-    (site,) = re.findall(r"^```nginx\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    kept = [line for line in site.splitlines() if not re.search(r"ssl_certificate|http2 on", line)]
+    """The documented configuration, without TLS and with other ports."""
+    kept = [line for line in SITE.read_text().splitlines() if not re.search(r"ssl_certificate|http2 on", line)]
     text = "\n".join(kept)
     for old, new in (("127.0.0.1:8000", f"127.0.0.1:{upstream}"), ("listen 443 ssl", f"listen 127.0.0.1:{port}")):
         assert text.count(old) == 1, old

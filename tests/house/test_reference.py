@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
+from db.engine.engine import create_engine
+from db.engine.replica import Reads
 from gateway import reference
-from gateway.observability.metrics import Metrics
+from gateway.observability.gauges import readings
+from gateway.observability.metrics import Metrics, workers_up
 from gateway.settings import Settings
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode
 from schema.scopes import shown_scopes
@@ -37,8 +41,13 @@ async def test_the_committed_metrics_are_current(demo: Client) -> None:
     for counts in (fresh.executors, fresh.fallbacks, fresh.refusals, fresh.errors):
         counts["any"] += 1  # a family without samples does not say which labels they would have
     own = {family.name for family in fresh.families()}
+    engine = create_engine(make_url("postgresql+asyncpg://nobody@localhost/nowhere"), read_only=True)  # never connected
+    reads = Reads(engine, engine)
+    reads.sent["replica"] += 1
+    reads.lag = 0.0
     gauges = [family for family in served.families() if family.name not in own]
-    compare(reference.METRICS, reference.metrics([*fresh.families(), *gauges]))
+    elsewhere = [workers_up({0: fresh.told()}), *readings(reads)()]
+    compare(reference.METRICS, reference.metrics([*fresh.families(), *gauges, *elsewhere]))
 
 
 def test_nothing_is_left_out() -> None:
