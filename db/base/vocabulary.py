@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
+from sqlalchemy import Column, Index, MetaData, Table, UniqueConstraint, text
 from sqlalchemy import Enum as SqlEnum
-from sqlalchemy import Index, MetaData, Table, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, MappedColumn, mapped_column
 from sqlalchemy.types import TypeEngine
 
+from db.base.column_facts import NO_FACTS, ColumnFacts, Holds, Unit, column_facts
 from db.base.markers import Group, LiveTopic
 
 NAMING_CONVENTION = {
@@ -181,11 +182,25 @@ class Computed:
     type: TypeEngine[Any]
     doc: str
     columns: Sequence[str]
+    facts: ColumnFacts = NO_FACTS
 
 
-def computed(sql: str, type_: TypeEngine[Any], doc: str, *, columns: Sequence[str]) -> Computed:
-    """A SQL field; ``columns`` are the columns it reads, so that a missing one makes this field a named error."""
-    return Computed(sql, type_, doc, columns)
+def computed(
+    sql: str,
+    type_: TypeEngine[Any],
+    doc: str,
+    *,
+    columns: Sequence[str],
+    unit: Unit | None = None,
+    holds: Holds | None = None,
+    values: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+) -> Computed:
+    """A SQL field; ``columns`` are the columns it reads, so that a missing one makes this field a named error.
+
+    The rest are its facts, as `column` takes them.
+    """
+    return Computed(sql, type_, doc, columns, column_facts(unit, holds, values, aliases))
 
 
 @dataclass(frozen=True)
@@ -221,9 +236,12 @@ class ComputedObject:
     sums_up: str | None
 
 
+ObjectPart = tuple[str, TypeEngine[Any], str] | tuple[str, TypeEngine[Any], str, Unit]
+
+
 def computed_object(
     doc: str,
-    fields: Mapping[str, tuple[str, TypeEngine[Any], str]],
+    fields: Mapping[str, ObjectPart],
     *,
     columns: Sequence[str],
     source: str = "",
@@ -232,9 +250,10 @@ def computed_object(
 ) -> ComputedObject:
     """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are those of the row that it reads.
 
-    ``sums_up`` names the entity whose rows the source reads, which is what it costs.
+    Numbers have their unit as a fourth. ``sums_up`` names the entity whose rows the source reads, which is what it
+    costs.
     """
-    made = {name: Computed(sql, type_, text_, ()) for name, (sql, type_, text_) in fields.items()}
+    made = {name: Computed(*part[:3], (), ColumnFacts(*part[3:])) for name, part in fields.items()}
     return ComputedObject(doc, made, source, columns, arguments or {}, sums_up)
 
 
@@ -249,7 +268,8 @@ class RowOptions:
     tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
     by which its lists are often filtered: each has an index in the default order. ``__group__`` is the group of
     the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what a caller
-    needs beside it. ``__topic__`` is the topic of the live log that tells of its rows.
+    needs beside it. ``__topic__`` is the topic of the live log that tells of its rows. ``__aliases__`` is what people
+    call such a row, in the singular.
     """
 
     __order__: ClassVar[str | None] = None
@@ -264,6 +284,7 @@ class RowOptions:
     __group__: ClassVar[Group | None] = None
     __topic__: ClassVar[LiveTopic | None] = None
     __scope__: ClassVar[str | None] = None
+    __aliases__: ClassVar[Sequence[str]] = ()
 
 
 class Entity(RowOptions, DeclarativeBase):
@@ -338,13 +359,32 @@ PATIENT = "patient"
 
 
 def column(
-    type_: TypeEngine[Any], comment: str, *args: Any, scope: str | None = None, **kwargs: Any
+    type_: TypeEngine[Any],
+    comment: str,
+    *args: Any,
+    scope: str | None = None,
+    unit: Unit | None = None,
+    holds: Holds | None = None,
+    values: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+    **kwargs: Any,
 ) -> MappedColumn[Any]:
     """A column with its description: the database COMMENT, the GraphQL description and the documentation.
 
-    ``scope`` is what a caller needs to read it beside what its table needs.
+    ``scope`` is what a caller needs to read it beside what its table needs. Its facts: every number has a ``unit``,
+    every text and document says what it ``holds`` or the ``values`` of a closed vocabulary; times, booleans, UUIDs and
+    enums say by their type what they are. ``aliases`` is what people call it.
     """
-    return mapped_column(type_, *args, comment=comment, info={"scope": scope} if scope else {}, **kwargs)
+    info = {"scope": scope} if scope else {}
+    facts = column_facts(unit, holds, values, aliases)
+    return mapped_column(type_, *args, comment=comment, info={**info, "facts": facts}, **kwargs)
+
+
+def facts_of(column_: Column[Any]) -> ColumnFacts:
+    """The facts that a column's model declares."""
+    facts = column_.info.get("facts", NO_FACTS)
+    assert isinstance(facts, ColumnFacts)  # noqa: S101 - `column` alone writes it
+    return facts
 
 
 NOW = text("now()")
@@ -509,6 +549,7 @@ __all__ = [
     "derived",
     "entities",
     "enum_types",
+    "facts_of",
     "is_own",
     "key_columns",
     "linked_by",

@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Double, Integer, Numeric
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
 from db.base.vocabulary import Argument, Derived, column, pg_enum
 from db.models.shared import AgentName, AgentTier
@@ -20,6 +21,7 @@ class AgentLatency(Derived):
     """Latency percentiles, error rate and token usage of one agent, over its spans of the last hours."""
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("agent", "agent performance")
     __select__ = """
         SELECT
             s.agent_name,
@@ -46,15 +48,29 @@ class AgentLatency(Derived):
         "until": Argument(TIMESTAMP(timezone=True), "End of the period, itself not in it; now unless said."),
     }
 
-    agent_name: Mapped[AgentName] = column(pg_enum(AgentName), "Agent that executed the spans.", primary_key=True)
+    agent_name: Mapped[AgentName] = column(
+        pg_enum(AgentName), "Agent that executed the spans.", primary_key=True, holds=Holds.LABEL
+    )
     agent_tier: Mapped[AgentTier] = column(pg_enum(AgentTier), "Agent tier (0-5).", primary_key=True)
-    total_spans: Mapped[int] = column(BigInteger(), "Number of spans started in the period.")
-    avg_duration_ms: Mapped[Decimal | None] = column(Numeric(), "Mean execution duration, in milliseconds.")
-    p50_ms: Mapped[float | None] = column(Double(), "50th percentile of the duration, in milliseconds.")
-    p95_ms: Mapped[float | None] = column(Double(), "95th percentile of the duration, in milliseconds.")
-    p99_ms: Mapped[float | None] = column(Double(), "99th percentile of the duration, in milliseconds.")
-    error_rate: Mapped[Decimal | None] = column(Numeric(), "Fraction of spans with the status error (0-1).")
-    fallback_rate: Mapped[Decimal | None] = column(Numeric(), "Fraction of spans that used a fallback model (0-1).")
+    total_spans: Mapped[int] = column(BigInteger(), "Number of spans started in the period.", unit=Unit.COUNT)
+    avg_duration_ms: Mapped[Decimal | None] = column(
+        Numeric(), "Mean execution duration, in milliseconds.", unit=Unit.MILLISECONDS
+    )
+    p50_ms: Mapped[float | None] = column(
+        Double(), "50th percentile of the duration, in milliseconds.", unit=Unit.MILLISECONDS
+    )
+    p95_ms: Mapped[float | None] = column(
+        Double(), "95th percentile of the duration, in milliseconds.", unit=Unit.MILLISECONDS
+    )
+    p99_ms: Mapped[float | None] = column(
+        Double(), "99th percentile of the duration, in milliseconds.", unit=Unit.MILLISECONDS
+    )
+    error_rate: Mapped[Decimal | None] = column(
+        Numeric(), "Fraction of spans with the status error (0-1).", unit=Unit.FRACTION
+    )
+    fallback_rate: Mapped[Decimal | None] = column(
+        Numeric(), "Fraction of spans that used a fallback model (0-1).", unit=Unit.FRACTION
+    )
     total_tokens_used: Mapped[int | None] = column(
-        BigInteger(), "LLM tokens consumed; null where no span counted them."
+        BigInteger(), "LLM tokens consumed; null where no span counted them.", unit=Unit.TOKENS
     )

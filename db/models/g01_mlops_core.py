@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, ExcludeConstraint
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
 from db.base.vocabulary import (
@@ -80,31 +81,47 @@ class Experiment(Entity):
     """
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("ml experiment",)
     __tablename__ = "ml_experiments"
     __table_args__ = (CheckConstraint("minimum_auc BETWEEN 0.5 AND 1.0", name="valid_auc"),)
     __order__ = "created_at"
     __search__ = ("experiment_name", "mlflow_experiment_id")
 
     id: Mapped[UUID] = column(Uuid(), "Experiment identifier.", primary_key=True, server_default=NEW_UUID)
-    experiment_name: Mapped[str] = column(VARCHAR(255), "Human-readable name.")
-    mlflow_experiment_id: Mapped[str | None] = column(VARCHAR(100), "MLflow experiment reference.", unique=True)
-    description: Mapped[str | None] = column(TEXT(), "What the experiment is for, in prose.")
-    prediction_target: Mapped[str] = column(VARCHAR(100), "What the experiment predicts.")
-    target_population: Mapped[str | None] = column(TEXT(), "Population that the prediction is made for.")
-    observation_window_days: Mapped[int | None] = column(Integer(), "Data lookback window, in days.")
-    prediction_horizon_days: Mapped[int | None] = column(Integer(), "Forward prediction period, in days.")
+    experiment_name: Mapped[str] = column(VARCHAR(255), "Human-readable name.", holds=Holds.IDENTIFIER)
+    mlflow_experiment_id: Mapped[str | None] = column(
+        VARCHAR(100), "MLflow experiment reference.", unique=True, holds=Holds.IDENTIFIER
+    )
+    description: Mapped[str | None] = column(TEXT(), "What the experiment is for, in prose.", holds=Holds.PROSE)
+    prediction_target: Mapped[str] = column(
+        VARCHAR(100), "What the experiment predicts.", holds=Holds.LABEL, aliases=("target", "label", "outcome")
+    )
+    target_population: Mapped[str | None] = column(
+        TEXT(), "Population that the prediction is made for.", holds=Holds.PROSE
+    )
+    observation_window_days: Mapped[int | None] = column(Integer(), "Data lookback window, in days.", unit=Unit.DAYS)
+    prediction_horizon_days: Mapped[int | None] = column(
+        Integer(), "Forward prediction period, in days.", unit=Unit.DAYS
+    )
     minimum_auc: Mapped[Decimal | None] = column(
-        Numeric(4, 3), "Success threshold: the least ROC AUC that a model must reach (0.5-1.0)."
+        Numeric(4, 3),
+        "Success threshold: the least ROC AUC that a model must reach (0.5-1.0).",
+        unit=Unit.FRACTION,
+        aliases=("required auc", "threshold"),
     )
     minimum_precision_at_k: Mapped[Decimal | None] = column(
-        Numeric(4, 3), "Success threshold: the least precision among the top k predictions (0-1)."
+        Numeric(4, 3), "Success threshold: the least precision among the top k predictions (0-1).", unit=Unit.FRACTION
     )
     maximum_fpr: Mapped[Decimal | None] = column(
-        Numeric(4, 3), "Success threshold: the highest false positive rate that a model may have (0-1)."
+        Numeric(4, 3),
+        "Success threshold: the highest false positive rate that a model may have (0-1).",
+        unit=Unit.FRACTION,
     )
     brand: Mapped[Brand | None] = column(pg_enum(Brand), "Brand in scope: Remibrutinib, Fabhalta, or Kisqali.")
     region: Mapped[Region | None] = column(pg_enum(Region), "Region in scope; null for all regions.")
-    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that created the experiment.")
+    created_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that created the experiment.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
     updated_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When it was last changed; set by a trigger.", server_default=NOW
@@ -123,6 +140,7 @@ class Model(Entity):
     """
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("model version", "registered model", "model registry")
     __tablename__ = "ml_model_registry"
     __label__ = ("model_name", "model_version")
     __table_args__ = (
@@ -143,28 +161,64 @@ class Model(Entity):
 
     id: Mapped[UUID] = column(Uuid(), "Model identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID | None] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
-    model_name: Mapped[str] = column(VARCHAR(255), "Model name.")
-    model_version: Mapped[str] = column(VARCHAR(50), "Semantic version string.")
-    mlflow_run_id: Mapped[str | None] = column(VARCHAR(100), "MLflow run that produced the model.")
-    mlflow_model_uri: Mapped[str | None] = column(TEXT(), "MLflow model URI of the artifact.")
-    algorithm: Mapped[str] = column(VARCHAR(100), "Algorithm name (e.g., CausalForestDML).")
-    hyperparameters: Mapped[Any | None] = column(JSONB(), "Full hyperparameter set.", server_default=EMPTY_OBJECT)
-    feature_count: Mapped[int | None] = column(Integer(), "Number of input features.")
-    training_samples: Mapped[int | None] = column(Integer(), "Number of training samples.")
-    auc: Mapped[Decimal | None] = column(Numeric(5, 4), "ROC AUC score (0-1).")
-    pr_auc: Mapped[Decimal | None] = column(Numeric(5, 4), "Area under the precision-recall curve (0-1).")
-    brier_score: Mapped[Decimal | None] = column(Numeric(5, 4), "Brier score (0-1, lower is better).")
-    calibration_slope: Mapped[Decimal | None] = column(Numeric(5, 4), "Calibration slope (1 is perfectly calibrated).")
-    fairness_metrics: Mapped[Any | None] = column(JSONB(), "Fairness assessment results.", server_default=EMPTY_OBJECT)
+    model_name: Mapped[str] = column(VARCHAR(255), "Model name.", holds=Holds.IDENTIFIER)
+    model_version: Mapped[str] = column(VARCHAR(50), "Semantic version string.", holds=Holds.IDENTIFIER)
+    mlflow_run_id: Mapped[str | None] = column(
+        VARCHAR(100), "MLflow run that produced the model.", holds=Holds.IDENTIFIER
+    )
+    mlflow_model_uri: Mapped[str | None] = column(TEXT(), "MLflow model URI of the artifact.", holds=Holds.IDENTIFIER)
+    algorithm: Mapped[str] = column(
+        VARCHAR(100), "Algorithm name (e.g., CausalForestDML).", holds=Holds.LABEL, aliases=("model type", "method")
+    )
+    hyperparameters: Mapped[Any | None] = column(
+        JSONB(),
+        "Full hyperparameter set.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
+        aliases=("params", "parameters", "config"),
+    )
+    feature_count: Mapped[int | None] = column(Integer(), "Number of input features.", unit=Unit.COUNT)
+    training_samples: Mapped[int | None] = column(
+        Integer(), "Number of training samples.", unit=Unit.COUNT, aliases=("training rows", "training set size")
+    )
+    auc: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "ROC AUC score (0-1).", unit=Unit.FRACTION, aliases=("roc auc", "auroc", "accuracy")
+    )
+    pr_auc: Mapped[Decimal | None] = column(
+        Numeric(5, 4),
+        "Area under the precision-recall curve (0-1).",
+        unit=Unit.FRACTION,
+        aliases=("average precision",),
+    )
+    brier_score: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "Brier score (0-1, lower is better).", unit=Unit.FRACTION
+    )
+    calibration_slope: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "Calibration slope (1 is perfectly calibrated).", unit=Unit.DIMENSIONLESS
+    )
+    fairness_metrics: Mapped[Any | None] = column(
+        JSONB(), "Fairness assessment results.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+    )
     stage: Mapped[ModelStage | None] = column(
-        pg_enum(ModelStage), "Current lifecycle stage.", server_default=ModelStage.DEVELOPMENT.value
+        pg_enum(ModelStage),
+        "Current lifecycle stage.",
+        server_default=ModelStage.DEVELOPMENT.value,
+        aliases=("status", "environment", "lifecycle"),
     )
     is_champion: Mapped[bool | None] = column(
-        Boolean(), "Whether this is the active champion model of its experiment.", server_default="false"
+        Boolean(),
+        "Whether this is the active champion model of its experiment.",
+        server_default="false",
+        aliases=("champion", "best model", "active model"),
     )
-    trained_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When training finished.")
+    trained_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When training finished.", aliases=("created", "fitted at")
+    )
     registered_at: Mapped[datetime | None] = column(
-        TIMESTAMP(timezone=True), "When the version was registered.", server_default=NOW
+        TIMESTAMP(timezone=True),
+        "When the version was registered.",
+        server_default=NOW,
+        aliases=("created", "created at"),
     )
     promoted_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it last changed to production.")
     data_split: Mapped[DataSplit | None] = column(
@@ -205,6 +259,7 @@ class TrainingRun(Entity):
     """One training run: hyperparameters, metrics per split and Optuna integration."""
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("run", "training", "training job", "fit")
     __tablename__ = "ml_training_runs"
     __label__ = ("run_name", "algorithm")
     __table_args__ = (
@@ -224,31 +279,58 @@ class TrainingRun(Entity):
     model_registry_id: Mapped[UUID | None] = column(
         Uuid(), "Resulting model (if registered).", ForeignKey("ml_model_registry.id")
     )
-    run_name: Mapped[str | None] = column(VARCHAR(255), "Human-readable name of the run.")
-    mlflow_run_id: Mapped[str | None] = column(VARCHAR(100), "MLflow run reference.", unique=True)
-    algorithm: Mapped[str] = column(VARCHAR(100), "Algorithm used.")
-    hyperparameters: Mapped[Any | None] = column(JSONB(), "Hyperparameters of this run.", server_default=EMPTY_OBJECT)
-    training_samples: Mapped[int] = column(Integer(), "Number of training samples.")
-    validation_samples: Mapped[int | None] = column(Integer(), "Number of validation samples.")
-    test_samples: Mapped[int | None] = column(Integer(), "Number of test samples.")
-    feature_names: Mapped[Any | None] = column(JSONB(), "Names of the input features.", server_default=EMPTY_LIST)
-    train_metrics: Mapped[Any | None] = column(JSONB(), "Training split metrics.", server_default=EMPTY_OBJECT)
-    validation_metrics: Mapped[Any | None] = column(JSONB(), "Validation split metrics.", server_default=EMPTY_OBJECT)
-    test_metrics: Mapped[Any | None] = column(JSONB(), "Test split metrics.", server_default=EMPTY_OBJECT)
-    status: Mapped[str | None] = column(
-        VARCHAR(50), "State of the run: running, completed or failed.", server_default="running"
+    run_name: Mapped[str | None] = column(VARCHAR(255), "Human-readable name of the run.", holds=Holds.IDENTIFIER)
+    mlflow_run_id: Mapped[str | None] = column(
+        VARCHAR(100), "MLflow run reference.", unique=True, holds=Holds.IDENTIFIER
     )
-    error_message: Mapped[str | None] = column(TEXT(), "Why the run failed, if it did.")
+    algorithm: Mapped[str] = column(VARCHAR(100), "Algorithm used.", holds=Holds.LABEL)
+    hyperparameters: Mapped[Any | None] = column(
+        JSONB(),
+        "Hyperparameters of this run.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
+        aliases=("params", "parameters", "config"),
+    )
+    training_samples: Mapped[int] = column(Integer(), "Number of training samples.", unit=Unit.COUNT)
+    validation_samples: Mapped[int | None] = column(Integer(), "Number of validation samples.", unit=Unit.COUNT)
+    test_samples: Mapped[int | None] = column(Integer(), "Number of test samples.", unit=Unit.COUNT)
+    feature_names: Mapped[Any | None] = column(
+        JSONB(), "Names of the input features.", server_default=EMPTY_LIST, holds=Holds.DATA
+    )
+    train_metrics: Mapped[Any | None] = column(
+        JSONB(), "Training split metrics.", server_default=EMPTY_OBJECT, holds=Holds.DATA, aliases=("training score",)
+    )
+    validation_metrics: Mapped[Any | None] = column(
+        JSONB(), "Validation split metrics.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+    )
+    test_metrics: Mapped[Any | None] = column(
+        JSONB(), "Test split metrics.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+    )
+    status: Mapped[str | None] = column(
+        VARCHAR(50),
+        "State of the run: running, completed or failed.",
+        server_default="running",
+        values=("running", "completed", "finished", "failed"),
+    )
+    error_message: Mapped[str | None] = column(
+        TEXT(), "Why the run failed, if it did.", holds=Holds.PROSE, aliases=("failure", "failure reason")
+    )
     started_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it started.", server_default=NOW)
     completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
-    duration_seconds: Mapped[int | None] = column(Integer(), "Wall-clock training time, in seconds.")
-    compute_type: Mapped[str | None] = column(VARCHAR(50), "Kind of machine the run used.")
+    duration_seconds: Mapped[int | None] = column(
+        Integer(), "Wall-clock training time, in seconds.", unit=Unit.SECONDS, aliases=("runtime",)
+    )
+    compute_type: Mapped[str | None] = column(VARCHAR(50), "Kind of machine the run used.", holds=Holds.LABEL)
     gpu_used: Mapped[bool | None] = column(Boolean(), "Whether a GPU was used.", server_default="false")
     data_split: Mapped[DataSplit | None] = column(
         pg_enum(DataSplit), "Which data split the run was trained on.", server_default=DataSplit.TRAIN.value
     )
-    optuna_study_name: Mapped[str | None] = column(VARCHAR(255), "Linked HPO study (if any), by its name.")
-    optuna_trial_number: Mapped[int | None] = column(Integer(), "Index of the run's trial in the HPO study.")
+    optuna_study_name: Mapped[str | None] = column(
+        VARCHAR(255), "Linked HPO study (if any), by its name.", holds=Holds.IDENTIFIER
+    )
+    optuna_trial_number: Mapped[int | None] = column(
+        Integer(), "Index of the run's trial in the HPO study.", unit=Unit.ORDINAL
+    )
     is_best_trial: Mapped[bool | None] = column(
         Boolean(), "Whether this is the best trial in the HPO study.", server_default="false"
     )
@@ -313,6 +395,7 @@ class Feature(Entity):
     """
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("variable", "predictor", "feature store")
     __tablename__ = "ml_feature_store"
     __label__ = ("feature_name", "feature_version")
     __table_args__ = (UniqueConstraint("feature_name", "feature_version"),)
@@ -320,28 +403,42 @@ class Feature(Entity):
     __search__ = ("feature_name", "feature_version", "feature_group")
 
     id: Mapped[UUID] = column(Uuid(), "Feature identifier.", primary_key=True, server_default=NEW_UUID)
-    feature_name: Mapped[str] = column(VARCHAR(255), "Feature name.")
+    feature_name: Mapped[str] = column(VARCHAR(255), "Feature name.", holds=Holds.IDENTIFIER)
     feature_version: Mapped[str | None] = column(
-        VARCHAR(50), "Version of the feature's definition; unique together with the name.", server_default="1.0"
+        VARCHAR(50),
+        "Version of the feature's definition; unique together with the name.",
+        server_default="1.0",
+        holds=Holds.IDENTIFIER,
     )
-    feature_group: Mapped[str | None] = column(VARCHAR(100), "Logical grouping.")
-    description: Mapped[str | None] = column(TEXT(), "What the feature means, in prose.")
-    data_type: Mapped[str] = column(VARCHAR(50), "Data type (numeric, categorical, etc.).")
-    entity_type: Mapped[str | None] = column(VARCHAR(50), "Entity that it describes: patient, hcp, or treatment.")
-    computation_sql: Mapped[str | None] = column(TEXT(), "SQL computation logic.")
-    computation_python: Mapped[str | None] = column(TEXT(), "Python computation logic, where SQL is not enough.")
+    feature_group: Mapped[str | None] = column(VARCHAR(100), "Logical grouping.", holds=Holds.LABEL)
+    description: Mapped[str | None] = column(TEXT(), "What the feature means, in prose.", holds=Holds.PROSE)
+    data_type: Mapped[str] = column(
+        VARCHAR(50), "Data type (numeric, categorical, etc.).", holds=Holds.LABEL, aliases=("dtype",)
+    )
+    entity_type: Mapped[str | None] = column(
+        VARCHAR(50), "Entity that it describes: patient, hcp, or treatment.", values=("patient", "hcp", "treatment")
+    )
+    computation_sql: Mapped[str | None] = column(
+        TEXT(), "SQL computation logic.", holds=Holds.PROSE, aliases=("definition", "formula")
+    )
+    computation_python: Mapped[str | None] = column(
+        TEXT(), "Python computation logic, where SQL is not enough.", holds=Holds.PROSE
+    )
     source_tables: Mapped[Any | None] = column(
-        JSONB(), "Names of the tables that the feature is computed from.", server_default=EMPTY_LIST
+        JSONB(), "Names of the tables that the feature is computed from.", server_default=EMPTY_LIST, holds=Holds.DATA
     )
     train_statistics: Mapped[Any | None] = column(
         JSONB(),
         "Mean, std, min, max, null_rate and histogram of the feature, on the train split only.",
         server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
     global_importance: Mapped[Decimal | None] = column(
-        Numeric(6, 5), "SHAP global importance score: mean absolute SHAP value."
+        Numeric(6, 5), "SHAP global importance score: mean absolute SHAP value.", unit=Unit.ROW_SCALE
     )
-    importance_rank: Mapped[int | None] = column(Integer(), "Rank by importance; 1 is the most important.")
+    importance_rank: Mapped[int | None] = column(
+        Integer(), "Rank by importance; 1 is the most important.", unit=Unit.ORDINAL
+    )
     is_active: Mapped[bool | None] = column(Boolean(), "Whether the feature is in use.", server_default="true")
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
     updated_at: Mapped[datetime | None] = column(
@@ -362,53 +459,74 @@ class DataQualityReport(Entity):
     """
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("data quality", "dq report", "validation report", "expectation suite")
     __tablename__ = "ml_data_quality_reports"
     __order__ = "run_at"
     __search__ = ("report_name", "expectation_suite_name", "table_name")
 
     id: Mapped[UUID] = column(Uuid(), "Report identifier.", primary_key=True, server_default=NEW_UUID)
-    report_name: Mapped[str] = column(VARCHAR(255), "Human-readable name of the report.")
-    expectation_suite_name: Mapped[str | None] = column(VARCHAR(255), "Great Expectations suite name.")
-    table_name: Mapped[str | None] = column(VARCHAR(100), "Validated table.")
+    report_name: Mapped[str] = column(VARCHAR(255), "Human-readable name of the report.", holds=Holds.IDENTIFIER)
+    expectation_suite_name: Mapped[str | None] = column(
+        VARCHAR(255), "Great Expectations suite name.", holds=Holds.IDENTIFIER
+    )
+    table_name: Mapped[str | None] = column(
+        VARCHAR(100), "Validated table.", holds=Holds.IDENTIFIER, aliases=("dataset",)
+    )
     brand: Mapped[Brand | None] = column(pg_enum(Brand), "Brand whose rows were validated; null for all brands.")
     region: Mapped[Region | None] = column(pg_enum(Region), "Region whose rows were validated; null for all regions.")
     overall_status: Mapped[DataQualityStatus] = column(
-        pg_enum(DataQualityStatus), "Outcome of the validation: passed, failed, warning or skipped."
+        pg_enum(DataQualityStatus),
+        "Outcome of the validation: passed, failed, warning or skipped.",
+        aliases=("result", "outcome"),
     )
-    expectations_evaluated: Mapped[int] = column(Integer(), "Number of expectations evaluated.")
-    expectations_passed: Mapped[int] = column(Integer(), "Number of expectations that held.")
-    expectations_failed: Mapped[int] = column(Integer(), "Number of expectations that did not hold.")
-    success_rate: Mapped[Decimal | None] = column(Numeric(5, 4), "Fraction of expectations passed (0-1).")
+    expectations_evaluated: Mapped[int] = column(Integer(), "Number of expectations evaluated.", unit=Unit.COUNT)
+    expectations_passed: Mapped[int] = column(Integer(), "Number of expectations that held.", unit=Unit.COUNT)
+    expectations_failed: Mapped[int] = column(Integer(), "Number of expectations that did not hold.", unit=Unit.COUNT)
+    success_rate: Mapped[Decimal | None] = column(
+        Numeric(5, 4), "Fraction of expectations passed (0-1).", unit=Unit.FRACTION
+    )
     failed_expectations: Mapped[Any | None] = column(
         JSONB(),
         "The expectations that failed: their type, column, arguments and observed value.",
         server_default=EMPTY_LIST,
+        holds=Holds.PROSE,
     )
     completeness_score: Mapped[Decimal | None] = column(
-        Numeric(5, 4), "Quality dimension: completeness, values that should be there are there (0-1)."
+        Numeric(5, 4),
+        "Quality dimension: completeness, values that should be there are there (0-1).",
+        unit=Unit.FRACTION,
     )
     validity_score: Mapped[Decimal | None] = column(
-        Numeric(5, 4), "Quality dimension: validity, values obey their format and range (0-1)."
+        Numeric(5, 4), "Quality dimension: validity, values obey their format and range (0-1).", unit=Unit.FRACTION
     )
     uniqueness_score: Mapped[Decimal | None] = column(
-        Numeric(5, 4), "Quality dimension: uniqueness, nothing is recorded twice (0-1)."
+        Numeric(5, 4), "Quality dimension: uniqueness, nothing is recorded twice (0-1).", unit=Unit.FRACTION
     )
     consistency_score: Mapped[Decimal | None] = column(
-        Numeric(5, 4), "Quality dimension: consistency, values do not contradict each other (0-1)."
+        Numeric(5, 4), "Quality dimension: consistency, values do not contradict each other (0-1).", unit=Unit.FRACTION
     )
     timeliness_score: Mapped[Decimal | None] = column(
-        Numeric(5, 4), "Quality dimension: timeliness, the data is recent enough (0-1)."
+        Numeric(5, 4), "Quality dimension: timeliness, the data is recent enough (0-1).", unit=Unit.FRACTION
     )
     accuracy_score: Mapped[Decimal | None] = column(
-        Numeric(5, 4), "Quality dimension: accuracy, values agree with reality (0-1)."
+        Numeric(5, 4), "Quality dimension: accuracy, values agree with reality (0-1).", unit=Unit.FRACTION
     )
     leakage_detected: Mapped[bool | None] = column(
-        Boolean(), "Whether train/test leakage was found.", server_default="false"
+        Boolean(),
+        "Whether train/test leakage was found.",
+        server_default="false",
+        aliases=("data leak", "train test leakage"),
     )
-    leakage_details: Mapped[Any | None] = column(JSONB(), "What leaked and where.", server_default=EMPTY_OBJECT)
-    run_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that ran the validation.")
-    run_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the validation ran.", server_default=NOW)
-    duration_seconds: Mapped[int | None] = column(Integer(), "How long the validation took, in seconds.")
+    leakage_details: Mapped[Any | None] = column(
+        JSONB(), "What leaked and where.", server_default=EMPTY_OBJECT, holds=Holds.PROSE
+    )
+    run_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that ran the validation.", holds=Holds.IDENTIFIER)
+    run_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When the validation ran.", server_default=NOW, aliases=("created",)
+    )
+    duration_seconds: Mapped[int | None] = column(
+        Integer(), "How long the validation took, in seconds.", unit=Unit.SECONDS
+    )
     data_split: Mapped[DataSplit] = column(pg_enum(DataSplit), "Which split was validated.")
     training_run_id: Mapped[UUID | None] = column(
         Uuid(), "Linked training run, the one that the data was checked for.", ForeignKey("ml_training_runs.id")
@@ -439,6 +557,7 @@ class ShapAnalysis(Entity):
     """
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("explanation", "shap", "feature importance", "interpretation")
     __tablename__ = "ml_shap_analyses"
     __label__ = ("analysis_type", "segment_name")
     __order__ = "computed_at"
@@ -446,74 +565,114 @@ class ShapAnalysis(Entity):
 
     id: Mapped[UUID] = column(Uuid(), "Analysis identifier.", primary_key=True, server_default=NEW_UUID)
     model_registry_id: Mapped[UUID] = column(Uuid(), "Model analyzed.", ForeignKey("ml_model_registry.id"))
-    analysis_type: Mapped[str] = column(VARCHAR(50), "Scope of the explanation: global, local, or segment.")
-    segment_name: Mapped[str | None] = column(VARCHAR(100), "Segment, for segment analysis (e.g., midwest).")
-    segment_filter: Mapped[Any | None] = column(JSONB(), "Criteria that select the segment's rows.")
+    analysis_type: Mapped[str] = column(
+        VARCHAR(50), "Scope of the explanation: global, local, or segment.", values=("global", "local", "segment")
+    )
+    segment_name: Mapped[str | None] = column(
+        VARCHAR(100), "Segment, for segment analysis (e.g., midwest).", holds=Holds.IDENTIFIER
+    )
+    segment_filter: Mapped[Any | None] = column(JSONB(), "Criteria that select the segment's rows.", holds=Holds.DATA)
     global_importance: Mapped[Any | None] = column(
-        JSONB(), "Feature name to mean absolute SHAP value.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "Feature name to mean absolute SHAP value.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
+        aliases=("feature importance", "shap values"),
     )
     top_interactions: Mapped[Any | None] = column(
-        JSONB(), "Top feature interactions: pairs of features with the strength.", server_default=EMPTY_LIST
+        JSONB(),
+        "Top feature interactions: pairs of features with the strength.",
+        server_default=EMPTY_LIST,
+        holds=Holds.DATA,
     )
     entity_type: Mapped[str | None] = column(
-        VARCHAR(50), "Kind of entity that a local analysis explains: patient or hcp."
+        VARCHAR(50), "Kind of entity that a local analysis explains: patient or hcp.", values=("patient", "hcp")
     )
     entity_id: Mapped[str | None] = column(
-        VARCHAR(100), "Patient or HCP that a local analysis explains.", scope=PATIENT
+        VARCHAR(100), "Patient or HCP that a local analysis explains.", scope=PATIENT, holds=Holds.IDENTIFIER
     )
     local_shap_values: Mapped[Any | None] = column(
-        JSONB(), "Per-entity SHAP values, by feature name.", server_default=EMPTY_OBJECT, scope=PATIENT
+        JSONB(),
+        "Per-entity SHAP values, by feature name.",
+        server_default=EMPTY_OBJECT,
+        scope=PATIENT,
+        holds=Holds.DATA,
     )
     prediction_value: Mapped[Decimal | None] = column(
-        Numeric(6, 5), "The prediction that a local analysis explains.", scope=PATIENT
+        Numeric(6, 5), "The prediction that a local analysis explains.", scope=PATIENT, unit=Unit.ROW_SCALE
     )
     base_value: Mapped[Decimal | None] = column(
-        Numeric(6, 5), "The model's expected output; base value plus SHAP values give the prediction."
+        Numeric(6, 5),
+        "The model's expected output; base value plus SHAP values give the prediction.",
+        unit=Unit.ROW_SCALE,
     )
-    natural_language_explanation: Mapped[str | None] = column(TEXT(), "LLM-generated explanation.", scope=PATIENT)
-    key_drivers: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Top 5 driving features.", scope=PATIENT)
+    natural_language_explanation: Mapped[str | None] = column(
+        TEXT(),
+        "LLM-generated explanation.",
+        scope=PATIENT,
+        holds=Holds.PROSE,
+        aliases=("narrative", "plain language", "summary"),
+    )
+    key_drivers: Mapped[list[str] | None] = column(
+        ARRAY(TEXT()),
+        "Top 5 driving features.",
+        scope=PATIENT,
+        holds=Holds.IDENTIFIER,
+        aliases=("top features", "most important features"),
+    )
     actionable_features: Mapped[list[str] | None] = column(
-        ARRAY(TEXT()), "Features among the drivers that can be influenced.", scope=PATIENT
+        ARRAY(TEXT()), "Features among the drivers that can be influenced.", scope=PATIENT, holds=Holds.IDENTIFIER
     )
-    sample_size: Mapped[int | None] = column(Integer(), "Number of rows that the values were computed on.")
-    computation_method: Mapped[str | None] = column(VARCHAR(50), "SHAP explainer: TreeExplainer or KernelExplainer.")
+    sample_size: Mapped[int | None] = column(
+        Integer(), "Number of rows that the values were computed on.", unit=Unit.COUNT
+    )
+    computation_method: Mapped[str | None] = column(
+        VARCHAR(50), "SHAP explainer: TreeExplainer or KernelExplainer.", values=("TreeExplainer", "KernelExplainer")
+    )
     computed_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the values were computed.", server_default=NOW
     )
-    computation_duration_seconds: Mapped[int | None] = column(Integer(), "How long it took, in seconds.")
+    computation_duration_seconds: Mapped[int | None] = column(
+        Integer(), "How long it took, in seconds.", unit=Unit.SECONDS
+    )
     data_split: Mapped[DataSplit | None] = column(
         pg_enum(DataSplit), "Which data split was explained.", server_default=DataSplit.TEST.value
     )
     explanation_id: Mapped[str | None] = column(
-        VARCHAR(50), "Identifier of a real-time explanation, as its caller received it."
+        VARCHAR(50), "Identifier of a real-time explanation, as its caller received it.", holds=Holds.IDENTIFIER
     )
     patient_id: Mapped[str | None] = column(
-        VARCHAR(50), "Patient that a real-time explanation is about.", scope=PATIENT
+        VARCHAR(50), "Patient that a real-time explanation is about.", scope=PATIENT, holds=Holds.IDENTIFIER
     )
     hcp_id: Mapped[str | None] = column(
-        VARCHAR(50), "HCP that a real-time explanation is about or was made for.", scope=PATIENT
+        VARCHAR(50), "HCP that a real-time explanation is about or was made for.", scope=PATIENT, holds=Holds.IDENTIFIER
     )
     request_timestamp: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When a real-time explanation was requested."
     )
     response_time_ms: Mapped[float | None] = column(
-        Double(), "How long a real-time explanation took to answer, in milliseconds."
+        Double(), "How long a real-time explanation took to answer, in milliseconds.", unit=Unit.MILLISECONDS
     )
-    prediction_class: Mapped[str | None] = column(VARCHAR(100), "Class that the model predicted.", scope=PATIENT)
+    prediction_class: Mapped[str | None] = column(
+        VARCHAR(100), "Class that the model predicted.", scope=PATIENT, holds=Holds.LABEL
+    )
     prediction_probability: Mapped[float | None] = column(
-        Double(), "Probability of the predicted class (0-1).", scope=PATIENT
+        Double(), "Probability of the predicted class (0-1).", scope=PATIENT, unit=Unit.FRACTION
     )
     top_k_requested: Mapped[int | None] = column(
-        Integer(), "Number of top features that the caller asked for.", server_default="5"
+        Integer(), "Number of top features that the caller asked for.", server_default="5", unit=Unit.COUNT
     )
     format_requested: Mapped[str | None] = column(
-        VARCHAR(50), "Format of the explanation that the caller asked for, such as top_k.", server_default="top_k"
+        VARCHAR(50),
+        "Format of the explanation that the caller asked for, such as top_k.",
+        server_default="top_k",
+        holds=Holds.LABEL,
     )
     narrative_generated: Mapped[bool | None] = column(
         Boolean(), "Whether a natural language explanation was generated.", server_default="false"
     )
     api_version: Mapped[str | None] = column(
-        VARCHAR(20), "Version of the explanation API that answered.", server_default="4.1.0"
+        VARCHAR(20), "Version of the explanation API that answered.", server_default="4.1.0", holds=Holds.IDENTIFIER
     )
 
     model = belongs_to(
@@ -530,6 +689,7 @@ class Deployment(Entity):
     """One deployment of a model: its environment, its shadow mode test, its SLA figures and its rollback chain."""
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("release", "rollout")
     __tablename__ = "ml_deployments"
     __order__ = "created_at"
     __filtered__ = ("status",)
@@ -537,31 +697,68 @@ class Deployment(Entity):
 
     id: Mapped[UUID] = column(Uuid(), "Deployment identifier.", primary_key=True, server_default=NEW_UUID)
     model_registry_id: Mapped[UUID] = column(Uuid(), "Deployed model.", ForeignKey("ml_model_registry.id"))
-    deployment_name: Mapped[str] = column(VARCHAR(255), "Deployment label.")
-    environment: Mapped[str] = column(VARCHAR(50), "Target environment: development, staging, or production.")
-    endpoint_name: Mapped[str | None] = column(VARCHAR(255), "Name of the endpoint that answers requests.")
-    endpoint_url: Mapped[str | None] = column(TEXT(), "URL of the endpoint that answers requests.")
+    deployment_name: Mapped[str] = column(VARCHAR(255), "Deployment label.", holds=Holds.IDENTIFIER)
+    environment: Mapped[str] = column(
+        VARCHAR(50),
+        "Target environment: development, staging, or production.",
+        values=("development", "staging", "production"),
+        aliases=("env", "stage"),
+    )
+    endpoint_name: Mapped[str | None] = column(
+        VARCHAR(255), "Name of the endpoint that answers requests.", holds=Holds.IDENTIFIER
+    )
+    endpoint_url: Mapped[str | None] = column(
+        TEXT(), "URL of the endpoint that answers requests.", holds=Holds.IDENTIFIER, aliases=("url", "address")
+    )
     status: Mapped[DeploymentStatus | None] = column(
-        pg_enum(DeploymentStatus), "Current deployment status.", server_default=DeploymentStatus.PENDING.value
+        pg_enum(DeploymentStatus),
+        "Current deployment status.",
+        server_default=DeploymentStatus.PENDING.value,
+        aliases=("state",),
     )
-    deployed_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that deployed it.")
+    deployed_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that deployed it.", holds=Holds.IDENTIFIER, aliases=("owner",)
+    )
     deployment_config: Mapped[Any | None] = column(
-        JSONB(), "How it is deployed: replicas, resources, traffic and the like.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "How it is deployed: replicas, resources, traffic and the like.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
-    shadow_metrics: Mapped[Any | None] = column(JSONB(), "Metrics from shadow mode.", server_default=EMPTY_OBJECT)
-    production_metrics: Mapped[Any | None] = column(JSONB(), "Metrics after promotion.", server_default=EMPTY_OBJECT)
+    shadow_metrics: Mapped[Any | None] = column(
+        JSONB(), "Metrics from shadow mode.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+    )
+    production_metrics: Mapped[Any | None] = column(
+        JSONB(), "Metrics after promotion.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+    )
     previous_deployment_id: Mapped[UUID | None] = column(
         Uuid(), "Rollback chain reference: the deployment that this one replaced.", ForeignKey("ml_deployments.id")
     )
-    rollback_reason: Mapped[str | None] = column(TEXT(), "Why it was rolled back, if it was.")
+    rollback_reason: Mapped[str | None] = column(
+        TEXT(), "Why it was rolled back, if it was.", holds=Holds.PROSE, aliases=("why rolled back",)
+    )
     rolled_back_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was rolled back.")
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was requested.", server_default=NOW)
     deployed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it became active.")
     deactivated_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it stopped serving.")
-    latency_p50_ms: Mapped[int | None] = column(Integer(), "50th percentile latency, in milliseconds.")
-    latency_p95_ms: Mapped[int | None] = column(Integer(), "95th percentile latency, in milliseconds.")
-    latency_p99_ms: Mapped[int | None] = column(Integer(), "99th percentile latency, in milliseconds.")
-    error_rate: Mapped[Decimal | None] = column(Numeric(5, 4), "Serving error rate, a fraction of requests (0-1).")
+    latency_p50_ms: Mapped[int | None] = column(
+        Integer(),
+        "50th percentile latency, in milliseconds.",
+        unit=Unit.MILLISECONDS,
+        aliases=("p50", "median latency"),
+    )
+    latency_p95_ms: Mapped[int | None] = column(
+        Integer(), "95th percentile latency, in milliseconds.", unit=Unit.MILLISECONDS, aliases=("p95",)
+    )
+    latency_p99_ms: Mapped[int | None] = column(
+        Integer(), "99th percentile latency, in milliseconds.", unit=Unit.MILLISECONDS, aliases=("p99", "tail latency")
+    )
+    error_rate: Mapped[Decimal | None] = column(
+        Numeric(5, 4),
+        "Serving error rate, a fraction of requests (0-1).",
+        unit=Unit.FRACTION,
+        aliases=("failure rate", "share of failed requests"),
+    )
 
     model = belongs_to(
         "Model",
@@ -602,6 +799,7 @@ class ObservabilitySpan(Entity):
     """One Opik span of a distributed trace: an agent's operation, its LLM token usage and its fallback chain."""
 
     __group__ = Group.MLOPS_CORE
+    __aliases__ = ("span", "trace", "agent call")
     __tablename__ = "ml_observability_spans"
     __label__ = ("agent_name", "operation_type")
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
@@ -610,32 +808,52 @@ class ObservabilitySpan(Entity):
     __references__ = ("trace_id", "span_id")
 
     id: Mapped[UUID] = column(Uuid(), "Span record identifier.", primary_key=True, server_default=NEW_UUID)
-    trace_id: Mapped[str] = column(VARCHAR(100), "Distributed trace ID, Opik's own.")
-    span_id: Mapped[str] = column(VARCHAR(100), "Span ID within trace, Opik's own.")
+    trace_id: Mapped[str] = column(VARCHAR(100), "Distributed trace ID, Opik's own.", holds=Holds.IDENTIFIER)
+    span_id: Mapped[str] = column(VARCHAR(100), "Span ID within trace, Opik's own.", holds=Holds.IDENTIFIER)
     parent_span_id: Mapped[str | None] = column(
-        VARCHAR(100), "Parent span (for nesting), by its span ID within the same trace; null for a root span."
+        VARCHAR(100),
+        "Parent span (for nesting), by its span ID within the same trace; null for a root span.",
+        holds=Holds.IDENTIFIER,
+        aliases=("parent id",),
     )
-    agent_name: Mapped[AgentName] = column(pg_enum(AgentName), "Which agent executed.")
+    agent_name: Mapped[AgentName] = column(pg_enum(AgentName), "Which agent executed.", holds=Holds.LABEL)
     agent_tier: Mapped[AgentTier] = column(pg_enum(AgentTier), "Agent tier (0-5).")
     operation_type: Mapped[str | None] = column(
-        VARCHAR(100), "Kind of operation: inference, training, shap_computation, etc."
+        VARCHAR(100),
+        "Kind of operation: inference, training, shap_computation, etc.",
+        holds=Holds.LABEL,
+        aliases=("operation", "action"),
     )
     started_at: Mapped[datetime] = column(TIMESTAMP(timezone=True), "When the operation started.")
     ended_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the operation ended; null if running.")
-    duration_ms: Mapped[int | None] = column(Integer(), "Execution duration, in milliseconds.")
-    model_name: Mapped[str | None] = column(VARCHAR(100), "LLM that the operation called, if any.")
-    input_tokens: Mapped[int | None] = column(Integer(), "LLM tokens sent.")
-    output_tokens: Mapped[int | None] = column(Integer(), "LLM tokens received.")
-    total_tokens: Mapped[int | None] = column(Integer(), "LLM tokens consumed.")
-    status: Mapped[str | None] = column(
-        VARCHAR(50), "Outcome of the operation: success, error or timeout.", server_default="success"
+    duration_ms: Mapped[int | None] = column(
+        Integer(), "Execution duration, in milliseconds.", unit=Unit.MILLISECONDS, aliases=("latency", "elapsed")
     )
-    error_type: Mapped[str | None] = column(VARCHAR(100), "Kind of error, if it failed.")
-    error_message: Mapped[str | None] = column(TEXT(), "What went wrong, if it failed.")
+    model_name: Mapped[str | None] = column(
+        VARCHAR(100), "LLM that the operation called, if any.", holds=Holds.IDENTIFIER, aliases=("llm",)
+    )
+    input_tokens: Mapped[int | None] = column(Integer(), "LLM tokens sent.", unit=Unit.TOKENS)
+    output_tokens: Mapped[int | None] = column(Integer(), "LLM tokens received.", unit=Unit.TOKENS)
+    total_tokens: Mapped[int | None] = column(
+        Integer(), "LLM tokens consumed.", unit=Unit.TOKENS, aliases=("token usage",)
+    )
+    status: Mapped[str | None] = column(
+        VARCHAR(50),
+        "Outcome of the operation: success, error or timeout.",
+        server_default="success",
+        values=("success", "error", "timeout"),
+    )
+    error_type: Mapped[str | None] = column(VARCHAR(100), "Kind of error, if it failed.", holds=Holds.LABEL)
+    error_message: Mapped[str | None] = column(TEXT(), "What went wrong, if it failed.", holds=Holds.PROSE)
     fallback_used: Mapped[bool | None] = column(Boolean(), "Whether fallback model was used.", server_default="false")
-    fallback_chain: Mapped[Any | None] = column(JSONB(), "Sequence of models attempted.", server_default=EMPTY_LIST)
+    fallback_chain: Mapped[Any | None] = column(
+        JSONB(), "Sequence of models attempted.", server_default=EMPTY_LIST, holds=Holds.DATA
+    )
     attributes: Mapped[Any | None] = column(
-        JSONB(), "Custom attributes that the agent attached to the span.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "Custom attributes that the agent attached to the span.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.PROSE,
     )
     experiment_id: Mapped[UUID | None] = column(
         Uuid(), "Experiment that the operation was for.", ForeignKey("ml_experiments.id")
@@ -646,8 +864,10 @@ class ObservabilitySpan(Entity):
     deployment_id: Mapped[UUID | None] = column(
         Uuid(), "Deployment that carried out the operation.", ForeignKey("ml_deployments.id")
     )
-    user_id: Mapped[str | None] = column(VARCHAR(100), "User on whose behalf the agent worked.")
-    session_id: Mapped[str | None] = column(VARCHAR(100), "User session that the operation belongs to.")
+    user_id: Mapped[str | None] = column(VARCHAR(100), "User on whose behalf the agent worked.", holds=Holds.IDENTIFIER)
+    session_id: Mapped[str | None] = column(
+        VARCHAR(100), "User session that the operation belongs to.", holds=Holds.IDENTIFIER
+    )
 
     experiment = belongs_to(
         "Experiment",

@@ -15,6 +15,7 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Date, Integer, Numeric, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lifecycles import TODAY
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
@@ -22,6 +23,7 @@ from db.base.quoting import literals
 from db.base.vocabulary import Argument, Derived, Labels, Relation, belongs_to, column, linked_by, pg_enum
 from db.models.g02_causal_validation import GateDecision, RefutationTest
 from db.models.g02_validation_lifecycles import REVIEW
+from db.models.shared import BRANDS
 
 REQUIRED = "('placebo_treatment', 'random_common_cause', 'sensitivity_e_value')"
 LEAST_CONFIDENCE = "0.7"
@@ -128,6 +130,7 @@ class Estimate(Derived):
     """
 
     __group__ = Group.CAUSAL_VALIDATION
+    __aliases__ = ("causal estimate", "gate")
     __select__ = f"""
         SELECT e.*,
             (SELECT format('The newest tests store %s where the gate is %s.', array_to_string(e.stored_decisions, ', '),
@@ -143,19 +146,31 @@ class Estimate(Derived):
         Uuid(), "Identifier of the estimate; estimate_source names its table.", primary_key=True
     )
     estimate_source: Mapped[str | None] = column(
-        VARCHAR(50), "Source table of the estimate, as the newest test names it: causal_paths or ml_experiments."
+        VARCHAR(50),
+        "Source table of the estimate, as the newest test names it: causal_paths or ml_experiments.",
+        values=("causal_paths", "ml_experiments"),
     )
-    treatment_variable: Mapped[str | None] = column(VARCHAR(100), "Treatment being analyzed, as the newest test says.")
-    outcome_variable: Mapped[str | None] = column(VARCHAR(100), "Outcome being measured, as the newest test says.")
-    brand: Mapped[str | None] = column(VARCHAR(50), "Brand that the estimate is about, as the newest test says.")
+    treatment_variable: Mapped[str | None] = column(
+        VARCHAR(100), "Treatment being analyzed, as the newest test says.", holds=Holds.IDENTIFIER
+    )
+    outcome_variable: Mapped[str | None] = column(
+        VARCHAR(100), "Outcome being measured, as the newest test says.", holds=Holds.IDENTIFIER
+    )
+    brand: Mapped[str | None] = column(
+        VARCHAR(50), "Brand that the estimate is about, as the newest test says.", values=BRANDS
+    )
     gate: Mapped[GateDecision] = column(
-        pg_enum(GateDecision), "The decision of the tests: PROCEED, REVIEW or BLOCK. Experts: see `usable`."
+        pg_enum(GateDecision),
+        "The decision of the tests: PROCEED, REVIEW or BLOCK. Experts: see `usable`.",
+        aliases=("verdict", "gate decision"),
     )
     confidence: Mapped[Decimal | None] = column(
-        Numeric(4, 3), "Lowest confidence of the newest tests (0-1); null where one of them gives none."
+        Numeric(4, 3),
+        "Lowest confidence of the newest tests (0-1); null where one of them gives none.",
+        unit=Unit.FRACTION,
     )
     reasons: Mapped[list[str]] = column(
-        ARRAY(TEXT()), "Why the gate is what it is, in words; what decides comes first."
+        ARRAY(TEXT()), "Why the gate is what it is, in words; what decides comes first.", holds=Holds.PROSE
     )
     passed_tests: Mapped[list[RefutationTest]] = column(
         ARRAY(pg_enum(RefutationTest)), "Tests whose newest row passed."
@@ -176,7 +191,7 @@ class Estimate(Derived):
         ARRAY(pg_enum(GateDecision)), "The gate decisions that are stored with the newest row of each test."
     )
     stored_difference: Mapped[str | None] = column(
-        TEXT(), "How the stored decisions differ from the gate, in words; null where they agree."
+        TEXT(), "How the stored decisions differ from the gate, in words; null where they agree.", holds=Holds.PROSE
     )
     first_validated_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the oldest of the newest tests was recorded."
@@ -336,7 +351,9 @@ class EstimateUse(Derived):
     estimate_id: Mapped[UUID] = column(Uuid(), "The estimate.", primary_key=True)
     decision: Mapped[GateDecision] = column(pg_enum(GateDecision), "PROCEED, REVIEW or BLOCK, the experts included.")
     allowed: Mapped[bool] = column(Boolean(), "Whether the estimate may be used: the decision is PROCEED.")
-    reasons: Mapped[list[str]] = column(ARRAY(TEXT()), "Why, in words: the tests' reasons, then the experts'.")
+    reasons: Mapped[list[str]] = column(
+        ARRAY(TEXT()), "Why, in words: the tests' reasons, then the experts'.", holds=Holds.PROSE
+    )
     review_id: Mapped[UUID | None] = column(Uuid(), "The expert review that decides; null where none does.")
 
     estimate = belongs_to(
@@ -368,6 +385,7 @@ class DagApproval(Derived):
     """
 
     __group__ = Group.CAUSAL_VALIDATION
+    __aliases__ = ("dag sign off",)
     __select__ = f"""
         SELECT
             {{hash}} AS dag_version_hash,
@@ -393,16 +411,22 @@ class DagApproval(Derived):
         "brand": Argument(TEXT(), "Brand that reviews must be about, or of no brand; any unless said."),
     }
 
-    dag_version_hash: Mapped[str] = column(VARCHAR(64), "The hash that was asked for.", primary_key=True)
-    brand: Mapped[str | None] = column(VARCHAR(50), "The brand that was asked for.")
+    dag_version_hash: Mapped[str] = column(
+        VARCHAR(64), "The hash that was asked for.", primary_key=True, holds=Holds.IDENTIFIER
+    )
+    brand: Mapped[str | None] = column(VARCHAR(50), "The brand that was asked for.", holds=Holds.LABEL)
     state: Mapped[DagApprovalState] = column(pg_enum(DagApprovalState), "How experts stand to the DAG.")
     approved: Mapped[bool] = column(Boolean(), "Whether the DAG is approved today.")
-    reason: Mapped[str] = column(TEXT(), "Why, in words.")
+    reason: Mapped[str] = column(TEXT(), "Why, in words.", holds=Holds.PROSE)
     review_id: Mapped[UUID | None] = column(Uuid(), "The review that decides; null where none does.")
     valid_until: Mapped[date | None] = column(Date(), "Last valid day of the approval; null means without end.")
     days_left: Mapped[int | None] = column(
-        Integer(), "Days that the approval stays valid after today; null without an approval or without an end."
+        Integer(),
+        "Days that the approval stays valid after today; null without an approval or without an end.",
+        unit=Unit.DAYS,
     )
-    pending_reviews: Mapped[int] = column(Integer(), "Reviews of the DAG that are asked for and not decided.")
+    pending_reviews: Mapped[int] = column(
+        Integer(), "Reviews of the DAG that are asked for and not decided.", unit=Unit.COUNT
+    )
 
     review = Relation("ExpertReview", "The review that decides; null where none does.", on={"review_id": "review_id"})

@@ -11,9 +11,11 @@ from sqlalchemy import TEXT, VARCHAR, Date, Index, Numeric, Uuid, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
 from db.base.markers import Group
 from db.base.vocabulary import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
+from db.models.shared import BRANDS
 
 
 class RefutationTest(Labels, pg_name="refutation_test_type"):
@@ -71,6 +73,7 @@ class CausalValidation(Entity):
     """The result of one DoWhy refutation test on one causal estimate."""
 
     __group__ = Group.CAUSAL_VALIDATION
+    __aliases__ = ("refutation", "refutation test", "robustness check", "validation")
     __tablename__ = "causal_validations"
     __label__ = ("test_type",)
     __table_args__ = (
@@ -91,44 +94,62 @@ class CausalValidation(Entity):
         Uuid(), "ID of the estimate being validated; estimate_source names its table (no foreign key)."
     )
     estimate_source: Mapped[str | None] = column(
-        VARCHAR(50), "Source table of the estimate: causal_paths or ml_experiments.", server_default="causal_paths"
+        VARCHAR(50),
+        "Source table of the estimate: causal_paths or ml_experiments.",
+        server_default="causal_paths",
+        values=("causal_paths", "ml_experiments"),
     )
-    test_type: Mapped[RefutationTest] = column(pg_enum(RefutationTest), "Which DoWhy refutation test was run.")
+    test_type: Mapped[RefutationTest] = column(
+        pg_enum(RefutationTest), "Which DoWhy refutation test was run.", aliases=("refutation", "method")
+    )
     status: Mapped[ValidationStatus] = column(
         pg_enum(ValidationStatus), "Per-test pass/fail result: passed, failed, warning or skipped."
     )
     original_effect: Mapped[Decimal | None] = column(
-        Numeric(12, 6), "Causal effect before refutation, in units of the outcome."
+        Numeric(12, 6), "Causal effect before refutation, in units of the outcome.", unit=Unit.ROW_SCALE
     )
     refuted_effect: Mapped[Decimal | None] = column(
-        Numeric(12, 6), "Effect after refutation manipulation, in units of the outcome."
+        Numeric(12, 6), "Effect after refutation manipulation, in units of the outcome.", unit=Unit.ROW_SCALE
     )
-    p_value: Mapped[Decimal | None] = column(Numeric(6, 5), "Statistical significance: p-value of the test (0-1).")
+    p_value: Mapped[Decimal | None] = column(
+        Numeric(6, 5), "Statistical significance: p-value of the test (0-1).", unit=Unit.FRACTION
+    )
     delta_percent: Mapped[Decimal | None] = column(
-        Numeric(8, 4), "Change from the original to the refuted effect, in percent of the original."
+        Numeric(8, 4), "Change from the original to the refuted effect, in percent of the original.", unit=Unit.PERCENT
     )
     confidence_score: Mapped[Decimal | None] = column(
-        Numeric(4, 3), "Weighted confidence (0-1); the gate wants at least 0.7."
+        Numeric(4, 3), "Weighted confidence (0-1); the gate wants at least 0.7.", unit=Unit.FRACTION
     )
     gate_decision: Mapped[GateDecision] = column(
         pg_enum(GateDecision),
         "The decision as it was stored with this test: proceed, review, or block. The estimate's own gate is computed "
         "from the latest row of each test.",
         server_default=GateDecision.REVIEW.value,
+        aliases=("gate", "verdict"),
     )
-    test_config: Mapped[Any | None] = column(JSONB(), "Parameters of the test: number of simulations, thresholds.")
-    details_json: Mapped[Any | None] = column(JSONB(), "Full output of the DoWhy refuter.")
+    test_config: Mapped[Any | None] = column(
+        JSONB(), "Parameters of the test: number of simulations, thresholds.", holds=Holds.DATA
+    )
+    details_json: Mapped[Any | None] = column(JSONB(), "Full output of the DoWhy refuter.", holds=Holds.PROSE)
     agent_activity_id: Mapped[str | None] = column(
-        VARCHAR(100), "Agent activity that ran the test (agent_activities.activity_id, outside this graph)."
+        VARCHAR(100),
+        "Agent activity that ran the test (agent_activities.activity_id, outside this graph).",
+        holds=Holds.IDENTIFIER,
     )
     brand: Mapped[str | None] = column(
-        VARCHAR(50), "Brand that the estimate is about: Remibrutinib, Fabhalta, or Kisqali."
+        VARCHAR(50), "Brand that the estimate is about: Remibrutinib, Fabhalta, or Kisqali.", values=BRANDS
     )
-    analysis_context: Mapped[str | None] = column(TEXT(), "What was being analyzed, in prose.")
-    treatment_variable: Mapped[str | None] = column(VARCHAR(100), "Treatment being analyzed.")
-    outcome_variable: Mapped[str | None] = column(VARCHAR(100), "Outcome being measured.")
+    analysis_context: Mapped[str | None] = column(TEXT(), "What was being analyzed, in prose.", holds=Holds.PROSE)
+    treatment_variable: Mapped[str | None] = column(
+        VARCHAR(100), "Treatment being analyzed.", holds=Holds.IDENTIFIER, aliases=("cause", "exposure")
+    )
+    outcome_variable: Mapped[str | None] = column(
+        VARCHAR(100), "Outcome being measured.", holds=Holds.IDENTIFIER, aliases=("target",)
+    )
     data_split: Mapped[str | None] = column(
-        VARCHAR(20), "Which data split the test used: train, validation, test or holdout."
+        VARCHAR(20),
+        "Which data split the test used: train, validation, test or holdout.",
+        values=("train", "validation", "test", "holdout"),
     )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the result was recorded.", server_default=NOW
@@ -158,6 +179,7 @@ class ExpertReview(Entity):
     """
 
     __group__ = Group.CAUSAL_VALIDATION
+    __aliases__ = ("review", "approval", "sign off", "reviewer")
     __tablename__ = "expert_reviews"
     __label__ = ("review_type", "reviewer_role")
     __table_args__ = (
@@ -178,32 +200,48 @@ class ExpertReview(Entity):
         "Type of review: dag_approval, methodology_review, quarterly_audit or ad_hoc_validation.",
     )
     dag_version_hash: Mapped[str | None] = column(
-        VARCHAR(64), "SHA256 hash of DAG for versioning: the structure that was reviewed."
+        VARCHAR(64), "SHA256 hash of DAG for versioning: the structure that was reviewed.", holds=Holds.IDENTIFIER
     )
-    reviewer_id: Mapped[str] = column(VARCHAR(100), "Reviewer user ID.")
-    reviewer_name: Mapped[str | None] = column(VARCHAR(200), "Reviewer's display name.")
+    reviewer_id: Mapped[str] = column(VARCHAR(100), "Reviewer user ID.", holds=Holds.IDENTIFIER)
+    reviewer_name: Mapped[str | None] = column(
+        VARCHAR(200), "Reviewer's display name.", holds=Holds.IDENTIFIER, aliases=("expert",)
+    )
     reviewer_role: Mapped[str | None] = column(
-        VARCHAR(100), "Reviewer's role: commercial_ops, medical_affairs, data_science."
+        VARCHAR(100),
+        "Reviewer's role: commercial_ops, medical_affairs, data_science.",
+        values=("commercial_ops", "medical_affairs", "data_science"),
     )
-    reviewer_email: Mapped[str | None] = column(VARCHAR(200), "Reviewer's email address.")
+    reviewer_email: Mapped[str | None] = column(VARCHAR(200), "Reviewer's email address.", holds=Holds.IDENTIFIER)
     approval_status: Mapped[str] = column(
-        VARCHAR(30), "State of the review: pending, approved, rejected, expired.", server_default="pending"
+        VARCHAR(30),
+        "State of the review: pending, approved, rejected, expired.",
+        server_default="pending",
+        holds=Holds.STATE,
+        aliases=("status", "state", "decision"),
     )
-    checklist_json: Mapped[Any | None] = column(JSONB(), "Completed review checklist.")
-    comments_json: Mapped[Any | None] = column(JSONB(), "Reviewer's notes and feedback.")
-    concerns_raised: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Concerns that the reviewer raised, one by one.")
-    conditions: Mapped[str | None] = column(TEXT(), "Conditions on which the approval depends.")
+    checklist_json: Mapped[Any | None] = column(JSONB(), "Completed review checklist.", holds=Holds.PROSE)
+    comments_json: Mapped[Any | None] = column(JSONB(), "Reviewer's notes and feedback.", holds=Holds.PROSE)
+    concerns_raised: Mapped[list[str] | None] = column(
+        ARRAY(TEXT()), "Concerns that the reviewer raised, one by one.", holds=Holds.PROSE
+    )
+    conditions: Mapped[str | None] = column(TEXT(), "Conditions on which the approval depends.", holds=Holds.PROSE)
     brand: Mapped[str | None] = column(
-        VARCHAR(50), "Brand that the review is about: Remibrutinib, Fabhalta, or Kisqali; null for every brand."
+        VARCHAR(50),
+        "Brand that the review is about: Remibrutinib, Fabhalta, or Kisqali; null for every brand.",
+        values=BRANDS,
     )
-    analysis_context: Mapped[str | None] = column(TEXT(), "Analysis that the review covers, in prose.")
-    treatment_variable: Mapped[str | None] = column(VARCHAR(100), "Treatment being analyzed.")
-    outcome_variable: Mapped[str | None] = column(VARCHAR(100), "Outcome being measured.")
+    analysis_context: Mapped[str | None] = column(
+        TEXT(), "Analysis that the review covers, in prose.", holds=Holds.PROSE
+    )
+    treatment_variable: Mapped[str | None] = column(VARCHAR(100), "Treatment being analyzed.", holds=Holds.IDENTIFIER)
+    outcome_variable: Mapped[str | None] = column(VARCHAR(100), "Outcome being measured.", holds=Holds.IDENTIFIER)
     valid_from: Mapped[date | None] = column(
         Date(), "First day on which an approval is valid.", server_default=text("CURRENT_DATE")
     )
     valid_until: Mapped[date | None] = column(
-        Date(), "Expiration date for approval, its last valid day; null means without end."
+        Date(),
+        "Expiration date for approval, its last valid day; null means without end.",
+        aliases=("expires", "expiry", "expiration"),
     )
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was requested.", server_default=NOW)
     updated_at: Mapped[datetime | None] = column(

@@ -10,6 +10,7 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
 from db.base.vocabulary import (
@@ -24,6 +25,7 @@ from db.base.vocabulary import (
     linked_by,
     pg_enum,
 )
+from db.models.shared import BRANDS
 
 
 class TwinType(Labels, pg_name="twin_type"):
@@ -68,48 +70,68 @@ class TwinModel(Entity):
     """
 
     __group__ = Group.DIGITAL_TWIN
+    __aliases__ = ("twin", "digital twin")
     __tablename__ = "digital_twin_models"
     __label__ = ("model_name", "model_version")
     __order__ = "created_at"
     __search__ = ("model_name", "model_version", "mlflow_run_id", "mlflow_model_uri")
 
     model_id: Mapped[UUID] = column(Uuid(), "Model identifier.", primary_key=True, server_default=NEW_UUID)
-    model_name: Mapped[str] = column(VARCHAR(200), "Human-readable name.")
-    model_description: Mapped[str | None] = column(TEXT(), "What the model is for, in prose.")
+    model_name: Mapped[str] = column(VARCHAR(200), "Human-readable name.", holds=Holds.IDENTIFIER)
+    model_description: Mapped[str | None] = column(TEXT(), "What the model is for, in prose.", holds=Holds.PROSE)
     twin_type: Mapped[TwinType] = column(pg_enum(TwinType), "What its twins stand for: hcp, patient, or territory.")
-    model_version: Mapped[str] = column(VARCHAR(50), "Version of the model.")
-    mlflow_run_id: Mapped[str | None] = column(VARCHAR(100), "MLflow run that produced the model.")
-    mlflow_model_uri: Mapped[str | None] = column(VARCHAR(500), "MLflow model URI of the artifact.")
-    training_config: Mapped[Any] = column(
-        JSONB(), "Algorithm, n_estimators, max_depth, cv_folds and the like.", server_default=EMPTY_OBJECT
+    model_version: Mapped[str] = column(VARCHAR(50), "Version of the model.", holds=Holds.IDENTIFIER)
+    mlflow_run_id: Mapped[str | None] = column(
+        VARCHAR(100), "MLflow run that produced the model.", holds=Holds.IDENTIFIER
     )
-    feature_columns: Mapped[list[str]] = column(ARRAY(TEXT()), "Columns that the model reads.")
-    target_columns: Mapped[list[str]] = column(ARRAY(TEXT()), "Columns that the model predicts.")
+    mlflow_model_uri: Mapped[str | None] = column(
+        VARCHAR(500), "MLflow model URI of the artifact.", holds=Holds.IDENTIFIER
+    )
+    training_config: Mapped[Any] = column(
+        JSONB(),
+        "Algorithm, n_estimators, max_depth, cv_folds and the like.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
+    )
+    feature_columns: Mapped[list[str]] = column(ARRAY(TEXT()), "Columns that the model reads.", holds=Holds.IDENTIFIER)
+    target_columns: Mapped[list[str]] = column(
+        ARRAY(TEXT()), "Columns that the model predicts.", holds=Holds.IDENTIFIER
+    )
     performance_metrics: Mapped[Any] = column(
-        JSONB(), "r2_score, rmse, mae and cv_scores of the model.", server_default=EMPTY_OBJECT
+        JSONB(), "r2_score, rmse, mae and cv_scores of the model.", server_default=EMPTY_OBJECT, holds=Holds.DATA
     )
     fidelity_score: Mapped[float | None] = column(
-        Double(), "0-1 fidelity against real outcomes; set by a trigger from the last validations."
+        Double(),
+        "0-1 fidelity against real outcomes; set by a trigger from the last validations.",
+        unit=Unit.FRACTION,
+        aliases=("accuracy",),
     )
     fidelity_sample_count: Mapped[int | None] = column(
-        Integer(), "Number of validations that the fidelity score was computed from.", server_default="0"
+        Integer(),
+        "Number of validations that the fidelity score was computed from.",
+        server_default="0",
+        unit=Unit.COUNT,
     )
     last_fidelity_update: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the fidelity score was last computed."
     )
     is_active: Mapped[bool | None] = column(
-        Boolean(), "Whether the model is currently deployed.", server_default="true"
+        Boolean(), "Whether the model is currently deployed.", server_default="true", aliases=("active",)
     )
     activation_date: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was activated.")
     deactivation_date: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was deactivated.")
-    deactivation_reason: Mapped[str | None] = column(TEXT(), "Why it was deactivated, if it was.")
+    deactivation_reason: Mapped[str | None] = column(TEXT(), "Why it was deactivated, if it was.", holds=Holds.PROSE)
     brand: Mapped[str] = column(
-        VARCHAR(100), "Brand that the twins are about: Remibrutinib, Fabhalta, Kisqali, or All."
+        VARCHAR(100),
+        "Brand that the twins are about: Remibrutinib, Fabhalta, Kisqali, or All.",
+        values=(*BRANDS, "All"),
     )
     geographic_scope: Mapped[str | None] = column(
-        VARCHAR(100), "Area that the twins stand for, such as national.", server_default="national"
+        VARCHAR(100), "Area that the twins stand for, such as national.", server_default="national", holds=Holds.LABEL
     )
-    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that created the model.")
+    created_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that created the model.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
     updated_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When it was last changed; set by a trigger.", server_default=NOW
@@ -132,6 +154,7 @@ class TwinSimulation(Entity):
     """
 
     __group__ = Group.DIGITAL_TWIN
+    __aliases__ = ("simulation", "scenario", "what if")
     __tablename__ = "twin_simulations"
     __label__ = ("intervention_type",)
     __order__ = "created_at"
@@ -142,10 +165,13 @@ class TwinSimulation(Entity):
         Uuid(), "Experiment that the simulation screens, once it is linked to one (ml_experiments; no foreign key)."
     )
     intervention_type: Mapped[str] = column(
-        VARCHAR(100), "Kind of intervention: email_campaign, call_frequency_increase, etc."
+        VARCHAR(100), "Kind of intervention: email_campaign, call_frequency_increase, etc.", holds=Holds.LABEL
     )
     intervention_config: Mapped[Any] = column(
-        JSONB(), "Channel, frequency, duration and target segment of the intervention.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "Channel, frequency, duration and target segment of the intervention.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
     target_population: Mapped[TwinType] = column(
         pg_enum(TwinType), "Population that the intervention is aimed at: hcp, patient, or territory."
@@ -154,16 +180,27 @@ class TwinSimulation(Entity):
         JSONB(),
         "Criteria that select the twins, such as specialty, decile, region and adoption stage.",
         server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
-    twin_count: Mapped[int] = column(Integer(), "Number of twins simulated.")
+    twin_count: Mapped[int] = column(Integer(), "Number of twins simulated.", unit=Unit.COUNT)
     simulated_ate: Mapped[float | None] = column(
-        Double(), "Average Treatment Effect of the intervention, in units of the outcome."
+        Double(),
+        "Average Treatment Effect of the intervention, in units of the outcome.",
+        unit=Unit.ROW_SCALE,
+        aliases=("average treatment effect", "effect", "predicted effect", "uplift"),
     )
-    simulated_ci_lower: Mapped[float | None] = column(Double(), "95% CI lower bound of the effect.")
-    simulated_ci_upper: Mapped[float | None] = column(Double(), "95% CI upper bound of the effect.")
-    simulated_std_error: Mapped[float | None] = column(Double(), "Standard error of the effect.")
+    simulated_ci_lower: Mapped[float | None] = column(
+        Double(), "95% CI lower bound of the effect.", unit=Unit.ROW_SCALE
+    )
+    simulated_ci_upper: Mapped[float | None] = column(
+        Double(), "95% CI upper bound of the effect.", unit=Unit.ROW_SCALE
+    )
+    simulated_std_error: Mapped[float | None] = column(Double(), "Standard error of the effect.", unit=Unit.ROW_SCALE)
     effect_heterogeneity: Mapped[Any | None] = column(
-        JSONB(), "The effect by subgroup, such as specialty or decile, with group sizes.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "The effect by subgroup, such as specialty or decile, with group sizes.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
     simulation_status: Mapped[SimulationStatus] = column(
         pg_enum(SimulationStatus),
@@ -171,27 +208,42 @@ class TwinSimulation(Entity):
         server_default=SimulationStatus.PENDING.value,
     )
     recommendation: Mapped[SimulationRecommendation | None] = column(
-        pg_enum(SimulationRecommendation), "What the simulation advises: deploy, skip, or refine."
+        pg_enum(SimulationRecommendation),
+        "What the simulation advises: deploy, skip, or refine.",
+        aliases=("advice", "decision"),
     )
-    recommendation_rationale: Mapped[str | None] = column(TEXT(), "Why it advises so.")
+    recommendation_rationale: Mapped[str | None] = column(TEXT(), "Why it advises so.", holds=Holds.PROSE)
     recommended_sample_size: Mapped[int | None] = column(
-        Integer(), "Suggested real experiment sample size, in participants."
+        Integer(), "Suggested real experiment sample size, in participants.", unit=Unit.COUNT, aliases=("n",)
     )
     recommended_duration_weeks: Mapped[int | None] = column(
-        Integer(), "Suggested duration of the real experiment, in weeks."
+        Integer(), "Suggested duration of the real experiment, in weeks.", unit=Unit.WEEKS
     )
     simulation_confidence: Mapped[float | None] = column(
-        Double(), "Confidence in the prediction (0-1), given the fidelity of the twin model."
+        Double(),
+        "Confidence in the prediction (0-1), given the fidelity of the twin model.",
+        unit=Unit.FRACTION,
+        aliases=("certainty",),
     )
     fidelity_warning: Mapped[bool | None] = column(
         Boolean(), "Whether the twin model's fidelity makes the prediction doubtful.", server_default="false"
     )
-    fidelity_warning_reason: Mapped[str | None] = column(TEXT(), "Why the prediction is doubtful, if it is.")
-    execution_time_ms: Mapped[int | None] = column(Integer(), "How long the simulation took, in milliseconds.")
-    memory_usage_mb: Mapped[int | None] = column(Integer(), "Memory that the simulation used, in megabytes.")
-    brand: Mapped[str] = column(VARCHAR(100), "Brand that the intervention is for: Remibrutinib, Fabhalta, or Kisqali.")
-    error_message: Mapped[str | None] = column(TEXT(), "Why the simulation failed, if it did.")
-    requested_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that requested the simulation.")
+    fidelity_warning_reason: Mapped[str | None] = column(
+        TEXT(), "Why the prediction is doubtful, if it is.", holds=Holds.PROSE
+    )
+    execution_time_ms: Mapped[int | None] = column(
+        Integer(), "How long the simulation took, in milliseconds.", unit=Unit.MILLISECONDS
+    )
+    memory_usage_mb: Mapped[int | None] = column(
+        Integer(), "Memory that the simulation used, in megabytes.", unit=Unit.MEGABYTES
+    )
+    brand: Mapped[str] = column(
+        VARCHAR(100), "Brand that the intervention is for: Remibrutinib, Fabhalta, or Kisqali.", values=BRANDS
+    )
+    error_message: Mapped[str | None] = column(TEXT(), "Why the simulation failed, if it did.", holds=Holds.PROSE)
+    requested_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that requested the simulation.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was requested.", server_default=NOW)
     started_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it started.")
     completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
@@ -231,6 +283,7 @@ class TwinFidelity(Entity):
     """
 
     __group__ = Group.DIGITAL_TWIN
+    __aliases__ = ("fidelity", "twin accuracy", "twin validation")
     __tablename__ = "twin_fidelity_tracking"
     __label__ = ("fidelity_grade",)
     __order__ = "created_at"
@@ -242,21 +295,40 @@ class TwinFidelity(Entity):
     actual_experiment_id: Mapped[UUID | None] = column(
         Uuid(), "Experiment that gave the real effect (ml_experiments; no foreign key)."
     )
-    simulated_ate: Mapped[float] = column(Double(), "Twin-predicted effect, in units of the outcome.")
-    simulated_ci_lower: Mapped[float | None] = column(Double(), "95% CI lower bound of the predicted effect.")
-    simulated_ci_upper: Mapped[float | None] = column(Double(), "95% CI upper bound of the predicted effect.")
-    actual_ate: Mapped[float | None] = column(
-        Double(), "Real experiment effect, in units of the outcome; null until it is known."
+    simulated_ate: Mapped[float] = column(
+        Double(),
+        "Twin-predicted effect, in units of the outcome.",
+        unit=Unit.ROW_SCALE,
+        aliases=("predicted effect", "average treatment effect"),
     )
-    actual_ci_lower: Mapped[float | None] = column(Double(), "95% CI lower bound of the real effect.")
-    actual_ci_upper: Mapped[float | None] = column(Double(), "95% CI upper bound of the real effect.")
-    actual_sample_size: Mapped[int | None] = column(Integer(), "Number of participants of the real experiment.")
+    simulated_ci_lower: Mapped[float | None] = column(
+        Double(), "95% CI lower bound of the predicted effect.", unit=Unit.ROW_SCALE
+    )
+    simulated_ci_upper: Mapped[float | None] = column(
+        Double(), "95% CI upper bound of the predicted effect.", unit=Unit.ROW_SCALE
+    )
+    actual_ate: Mapped[float | None] = column(
+        Double(),
+        "Real experiment effect, in units of the outcome; null until it is known.",
+        unit=Unit.ROW_SCALE,
+        aliases=("real effect", "observed effect", "average treatment effect"),
+    )
+    actual_ci_lower: Mapped[float | None] = column(
+        Double(), "95% CI lower bound of the real effect.", unit=Unit.ROW_SCALE
+    )
+    actual_ci_upper: Mapped[float | None] = column(
+        Double(), "95% CI upper bound of the real effect.", unit=Unit.ROW_SCALE
+    )
+    actual_sample_size: Mapped[int | None] = column(
+        Integer(), "Number of participants of the real experiment.", unit=Unit.COUNT
+    )
     prediction_error: Mapped[float | None] = column(
         Double(),
         "(simulated - actual) / actual, a fraction: 0.1 is 10% too high; set by a trigger, null if actual is zero.",
+        unit=Unit.FRACTION,
     )
     absolute_error: Mapped[float | None] = column(
-        Double(), "|simulated - actual|, in units of the outcome; set by a trigger."
+        Double(), "|simulated - actual|, in units of the outcome; set by a trigger.", unit=Unit.ROW_SCALE
     )
     ci_coverage: Mapped[bool | None] = column(
         Boolean(), "Did actual fall within simulated CI? Set by a trigger; null where a bound is missing."
@@ -266,12 +338,18 @@ class TwinFidelity(Entity):
         "Auto-computed from prediction error: excellent (<10% error), good (10-20%), fair (20-35%), poor (>35%), "
         "or unvalidated.",
         server_default=FidelityGrade.UNVALIDATED.value,
+        aliases=("accuracy",),
     )
-    validation_notes: Mapped[str | None] = column(TEXT(), "Remarks of whoever validated it.")
+    validation_notes: Mapped[str | None] = column(TEXT(), "Remarks of whoever validated it.", holds=Holds.PROSE)
     confounding_factors: Mapped[Any | None] = column(
-        JSONB(), "What else may have moved the real outcome, such as a competitor's launch.", server_default=EMPTY_LIST
+        JSONB(),
+        "What else may have moved the real outcome, such as a competitor's launch.",
+        server_default=EMPTY_LIST,
+        holds=Holds.PROSE,
     )
-    validated_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that recorded the real outcome.")
+    validated_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that recorded the real outcome.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When tracking of the prediction began.", server_default=NOW
     )

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group, LiveTopic
 from db.base.vocabulary import (
@@ -85,6 +86,7 @@ class DriftRecord(Entity):
     """
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("drift", "drift test", "drift check", "drift history")
     __tablename__ = "ml_drift_history"
     __label__ = ("drift_type", "feature_name", "severity")
     __table_args__ = (
@@ -110,20 +112,31 @@ class DriftRecord(Entity):
         Uuid(), "Deployment whose traffic was tested.", ForeignKey("ml_deployments.id")
     )
     drift_type: Mapped[DriftType] = column(pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.")
-    feature_name: Mapped[str | None] = column(VARCHAR(255), "Affected feature (null for model and concept drift).")
-    test_type: Mapped[StatisticalTest] = column(pg_enum(StatisticalTest), "Statistical test used.")
-    test_statistic: Mapped[Decimal | None] = column(Numeric(12, 6), "Test statistic value, on the scale of the test.")
+    feature_name: Mapped[str | None] = column(
+        VARCHAR(255), "Affected feature (null for model and concept drift).", holds=Holds.IDENTIFIER
+    )
+    test_type: Mapped[StatisticalTest] = column(
+        pg_enum(StatisticalTest), "Statistical test used.", aliases=("method", "algorithm")
+    )
+    test_statistic: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Test statistic value, on the scale of the test.", unit=Unit.ROW_SCALE
+    )
     p_value: Mapped[Decimal | None] = column(
-        Numeric(12, 10), "Statistical significance: p-value of the test (0-1); null for tests without one."
+        Numeric(12, 10),
+        "Statistical significance: p-value of the test (0-1); null for tests without one.",
+        unit=Unit.FRACTION,
     )
     threshold: Mapped[Decimal | None] = column(
-        Numeric(8, 4), "Threshold that the test was judged against.", server_default="0.05"
+        Numeric(8, 4), "Threshold that the test was judged against.", server_default="0.05", unit=Unit.ROW_SCALE
     )
-    drift_detected: Mapped[bool] = column(Boolean(), "Whether drift threshold was exceeded.", server_default="false")
+    drift_detected: Mapped[bool] = column(
+        Boolean(), "Whether drift threshold was exceeded.", server_default="false", aliases=("drifted", "is drifted")
+    )
     severity: Mapped[DriftSeverity] = column(
         pg_enum(DriftSeverity),
         "Drift severity classification: none, low, medium, high or critical.",
         server_default=DriftSeverity.NONE.value,
+        aliases=("level",),
     )
     baseline_start: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Start of the baseline period.")
     baseline_end: Mapped[datetime] = column(
@@ -131,37 +144,49 @@ class DriftRecord(Entity):
     )
     current_start: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Start of the current period.")
     current_end: Mapped[datetime] = column(TIMESTAMP(timezone=True), "End of the current period.")
-    baseline_mean: Mapped[Decimal | None] = column(Numeric(15, 6), "Mean of the tested variable in the baseline.")
+    baseline_mean: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Mean of the tested variable in the baseline.", unit=Unit.ROW_SCALE
+    )
     baseline_std: Mapped[Decimal | None] = column(
-        Numeric(15, 6), "Standard deviation of the tested variable in the baseline."
+        Numeric(15, 6), "Standard deviation of the tested variable in the baseline.", unit=Unit.ROW_SCALE
     )
-    baseline_min: Mapped[Decimal | None] = column(Numeric(15, 6), "Least value of the tested variable in the baseline.")
+    baseline_min: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Least value of the tested variable in the baseline.", unit=Unit.ROW_SCALE
+    )
     baseline_max: Mapped[Decimal | None] = column(
-        Numeric(15, 6), "Greatest value of the tested variable in the baseline."
+        Numeric(15, 6), "Greatest value of the tested variable in the baseline.", unit=Unit.ROW_SCALE
     )
-    baseline_count: Mapped[int | None] = column(Integer(), "Number of samples in the baseline.")
-    current_mean: Mapped[Decimal | None] = column(Numeric(15, 6), "Mean of the tested variable in the current period.")
+    baseline_count: Mapped[int | None] = column(Integer(), "Number of samples in the baseline.", unit=Unit.COUNT)
+    current_mean: Mapped[Decimal | None] = column(
+        Numeric(15, 6), "Mean of the tested variable in the current period.", unit=Unit.ROW_SCALE
+    )
     current_std: Mapped[Decimal | None] = column(
-        Numeric(15, 6), "Standard deviation of the tested variable in the current period."
+        Numeric(15, 6), "Standard deviation of the tested variable in the current period.", unit=Unit.ROW_SCALE
     )
     current_min: Mapped[Decimal | None] = column(
-        Numeric(15, 6), "Least value of the tested variable in the current period."
+        Numeric(15, 6), "Least value of the tested variable in the current period.", unit=Unit.ROW_SCALE
     )
     current_max: Mapped[Decimal | None] = column(
-        Numeric(15, 6), "Greatest value of the tested variable in the current period."
+        Numeric(15, 6), "Greatest value of the tested variable in the current period.", unit=Unit.ROW_SCALE
     )
-    current_count: Mapped[int | None] = column(Integer(), "Number of samples in the current period.")
+    current_count: Mapped[int | None] = column(Integer(), "Number of samples in the current period.", unit=Unit.COUNT)
     drift_score: Mapped[Decimal | None] = column(
-        Numeric(8, 4), "Normalized drift score (0-1, from no drift to the greatest)."
+        Numeric(8, 4),
+        "Normalized drift score (0-1, from no drift to the greatest).",
+        unit=Unit.FRACTION,
+        aliases=("magnitude",),
     )
     contribution_to_overall: Mapped[Decimal | None] = column(
-        Numeric(8, 4), "Contribution of the feature to the model's overall drift (percent)."
+        Numeric(8, 4), "Contribution of the feature to the model's overall drift (percent).", unit=Unit.PERCENT
     )
     detected_by: Mapped[str | None] = column(
-        VARCHAR(100), "Agent or job that ran the test.", server_default="drift_monitor_agent"
+        VARCHAR(100), "Agent or job that ran the test.", server_default="drift_monitor_agent", holds=Holds.IDENTIFIER
     )
     created_at: Mapped[datetime | None] = column(
-        TIMESTAMP(timezone=True), "When the test was recorded.", server_default=NOW
+        TIMESTAMP(timezone=True),
+        "When the test was recorded.",
+        server_default=NOW,
+        aliases=("detected at", "measured at"),
     )
 
     model = belongs_to(
@@ -219,6 +244,7 @@ class PerformanceMetric(Entity):
     """One measurement of a model's performance, compared with a baseline to detect degradation."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("metric", "performance", "measurement")
     __tablename__ = "ml_performance_metrics"
     __label__ = ("metric_name", "data_split")
     __order__ = "measured_at"
@@ -231,34 +257,49 @@ class PerformanceMetric(Entity):
     deployment_id: Mapped[UUID | None] = column(
         Uuid(), "Deployment whose predictions were measured.", ForeignKey("ml_deployments.id")
     )
-    metric_name: Mapped[str] = column(VARCHAR(100), "Metric measured: roc_auc, precision, rmse, etc.")
-    metric_value: Mapped[Decimal] = column(Numeric(12, 6), "Measured value, on the scale of the metric.")
+    metric_name: Mapped[str] = column(
+        VARCHAR(100), "Metric measured: roc_auc, precision, rmse, etc.", holds=Holds.LABEL, aliases=("metric",)
+    )
+    metric_value: Mapped[Decimal] = column(
+        Numeric(12, 6), "Measured value, on the scale of the metric.", unit=Unit.ROW_SCALE, aliases=("score",)
+    )
     data_split: Mapped[str | None] = column(
-        VARCHAR(50), "Data that it was measured on: train, val, test, or production.", server_default="production"
+        VARCHAR(50),
+        "Data that it was measured on: train, val, test, or production.",
+        server_default="production",
+        values=("train", "val", "test", "production"),
     )
     segment: Mapped[str | None] = column(
-        VARCHAR(255), "Optional segmentation (brand, region); null for the whole population."
+        VARCHAR(255),
+        "Optional segmentation (brand, region); null for the whole population.",
+        holds=Holds.LABEL,
+        aliases=("subgroup",),
     )
-    sample_size: Mapped[int | None] = column(Integer(), "Number of samples measured.")
+    sample_size: Mapped[int | None] = column(Integer(), "Number of samples measured.", unit=Unit.COUNT)
     positive_rate: Mapped[Decimal | None] = column(
-        Numeric(8, 6), "Share of positive labels among the samples (0-1), for classification."
+        Numeric(8, 6), "Share of positive labels among the samples (0-1), for classification.", unit=Unit.FRACTION
     )
     ci_lower: Mapped[Decimal | None] = column(
-        Numeric(12, 6), "Lower bound of the measured value's confidence interval."
+        Numeric(12, 6), "Lower bound of the measured value's confidence interval.", unit=Unit.ROW_SCALE
     )
     ci_upper: Mapped[Decimal | None] = column(
-        Numeric(12, 6), "Upper bound of the measured value's confidence interval."
+        Numeric(12, 6), "Upper bound of the measured value's confidence interval.", unit=Unit.ROW_SCALE
     )
     ci_level: Mapped[Decimal | None] = column(
-        Numeric(4, 3), "Level of the confidence interval (0-1).", server_default="0.95"
+        Numeric(4, 3), "Level of the confidence interval (0-1).", server_default="0.95", unit=Unit.FRACTION
     )
     baseline_value: Mapped[Decimal | None] = column(
-        Numeric(12, 6), "Comparison baseline: what the metric was before, on the same scale."
+        Numeric(12, 6), "Comparison baseline: what the metric was before, on the same scale.", unit=Unit.ROW_SCALE
     )
-    delta: Mapped[Decimal | None] = column(Numeric(12, 6), "Measured value minus baseline.")
-    delta_pct: Mapped[Decimal | None] = column(Numeric(8, 4), "Difference to the baseline (percent of the baseline).")
+    delta: Mapped[Decimal | None] = column(Numeric(12, 6), "Measured value minus baseline.", unit=Unit.ROW_SCALE)
+    delta_pct: Mapped[Decimal | None] = column(
+        Numeric(8, 4),
+        "Difference to the baseline (percent of the baseline).",
+        unit=Unit.PERCENT,
+        aliases=("relative change",),
+    )
     is_degraded: Mapped[bool | None] = column(
-        Boolean(), "Whether performance is below threshold.", server_default="false"
+        Boolean(), "Whether performance is below threshold.", server_default="false", aliases=("degradation", "worse")
     )
     measured_at: Mapped[datetime] = column(TIMESTAMP(timezone=True), "When it was measured.", server_default=NOW)
     measurement_window_start: Mapped[datetime | None] = column(
@@ -268,7 +309,10 @@ class PerformanceMetric(Entity):
         TIMESTAMP(timezone=True), "End of the period that the measured samples come from."
     )
     source: Mapped[str | None] = column(
-        VARCHAR(100), "Where the measurement comes from: mlflow, bentoml or manual.", server_default="mlflow"
+        VARCHAR(100),
+        "Where the measurement comes from: mlflow, bentoml or manual.",
+        server_default="mlflow",
+        values=("mlflow", "bentoml", "manual"),
     )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the measurement was recorded.", server_default=NOW
@@ -308,6 +352,7 @@ class MonitoringAlert(Entity):
     """
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("alert", "incident", "warning", "notification")
     __tablename__ = "ml_monitoring_alerts"
     __topic__ = LiveTopic.ALERTS
     __table_args__ = (
@@ -325,10 +370,14 @@ class MonitoringAlert(Entity):
     __search__ = ("title",)
 
     id: Mapped[UUID] = column(Uuid(), "Alert identifier.", primary_key=True, server_default=NEW_UUID)
-    alert_type: Mapped[str] = column(VARCHAR(100), "What the alert is about: drift, performance, staleness or error.")
-    title: Mapped[str] = column(VARCHAR(500), "Headline of the alert.")
+    alert_type: Mapped[str] = column(
+        VARCHAR(100),
+        "What the alert is about: drift, performance, staleness or error.",
+        values=("drift", "performance", "staleness", "error"),
+    )
+    title: Mapped[str] = column(VARCHAR(500), "Headline of the alert.", holds=Holds.PROSE, aliases=("headline", "name"))
     severity: Mapped[DriftSeverity] = column(
-        pg_enum(DriftSeverity), "Alert severity: none, low, medium, high or critical."
+        pg_enum(DriftSeverity), "Alert severity: none, low, medium, high or critical.", aliases=("level", "priority")
     )
     status: Mapped[AlertStatus] = column(
         pg_enum(AlertStatus),
@@ -343,35 +392,50 @@ class MonitoringAlert(Entity):
     drift_history_id: Mapped[UUID | None] = column(
         Uuid(), "Drift record that raised the alert, for alerts on drift.", ForeignKey("ml_drift_history.id")
     )
-    message: Mapped[str] = column(TEXT(), "What happened, in prose.")
-    affected_features: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Features involved.")
+    message: Mapped[str] = column(
+        TEXT(), "What happened, in prose.", holds=Holds.PROSE, aliases=("text", "description", "body")
+    )
+    affected_features: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Features involved.", holds=Holds.IDENTIFIER)
     drift_type: Mapped[DriftType | None] = column(
         pg_enum(DriftType), "Kind of drift, for alerts on drift: data, model, or concept."
     )
     composite_drift_score: Mapped[Decimal | None] = column(
-        Numeric(8, 4), "Drift score that the alert was raised for (0-1)."
+        Numeric(8, 4), "Drift score that the alert was raised for (0-1).", unit=Unit.FRACTION
     )
-    recommended_action: Mapped[str | None] = column(TEXT(), "Suggested remediation.")
+    recommended_action: Mapped[str | None] = column(
+        TEXT(), "Suggested remediation.", holds=Holds.PROSE, aliases=("suggestion", "remediation")
+    )
     recommended_priority: Mapped[str | None] = column(
-        VARCHAR(50), "Priority of the suggested remediation: immediate, high, medium or low."
+        VARCHAR(50),
+        "Priority of the suggested remediation: immediate, high, medium or low.",
+        values=("immediate", "high", "medium", "low"),
+        aliases=("urgency",),
     )
     auto_action_taken: Mapped[bool | None] = column(
         Boolean(), "Whether an automatic action (such as retraining) was taken.", server_default="false"
     )
-    auto_action_details: Mapped[Any | None] = column(JSONB(), "What the automatic action was and what came of it.")
+    auto_action_details: Mapped[Any | None] = column(
+        JSONB(), "What the automatic action was and what came of it.", holds=Holds.PROSE
+    )
     notified_channels: Mapped[list[str] | None] = column(
-        ARRAY(TEXT()), "Notification channels that were told (slack, email, pagerduty, ...)."
+        ARRAY(TEXT()), "Notification channels that were told (slack, email, pagerduty, ...).", holds=Holds.LABEL
     )
     notification_sent_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the notification was sent.")
-    notification_error: Mapped[str | None] = column(TEXT(), "Why the notification could not be sent, if so.")
+    notification_error: Mapped[str | None] = column(
+        TEXT(), "Why the notification could not be sent, if so.", holds=Holds.PROSE
+    )
     acknowledged_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was acknowledged.")
-    acknowledged_by: Mapped[str | None] = column(VARCHAR(255), "Who acknowledged it.")
-    acknowledgement_notes: Mapped[str | None] = column(TEXT(), "Note left when acknowledging.")
+    acknowledged_by: Mapped[str | None] = column(
+        VARCHAR(255), "Who acknowledged it.", holds=Holds.IDENTIFIER, aliases=("assignee", "owner")
+    )
+    acknowledgement_notes: Mapped[str | None] = column(TEXT(), "Note left when acknowledging.", holds=Holds.PROSE)
     resolved_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was resolved or dismissed.")
-    resolved_by: Mapped[str | None] = column(VARCHAR(255), "Who resolved or dismissed it.")
-    resolution_notes: Mapped[str | None] = column(TEXT(), "Note left when resolving or dismissing.")
+    resolved_by: Mapped[str | None] = column(VARCHAR(255), "Who resolved or dismissed it.", holds=Holds.IDENTIFIER)
+    resolution_notes: Mapped[str | None] = column(TEXT(), "Note left when resolving or dismissing.", holds=Holds.PROSE)
     resolution_action: Mapped[str | None] = column(
-        VARCHAR(100), "What resolved it: retrained, rolled_back, dismissed or fixed_data."
+        VARCHAR(100),
+        "What resolved it: retrained, rolled_back, dismissed or fixed_data.",
+        values=("retrained", "rolled_back", "dismissed", "fixed_data"),
     )
     triggered_retraining: Mapped[bool | None] = column(
         Boolean(), "Whether auto-retraining was triggered.", server_default="false"
@@ -379,7 +443,9 @@ class MonitoringAlert(Entity):
     retraining_job_id: Mapped[UUID | None] = column(
         Uuid(), "Retraining that the alert triggered, by its record identifier."
     )
-    created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was raised.", server_default=NOW)
+    created_at: Mapped[datetime | None] = column(
+        TIMESTAMP(timezone=True), "When it was raised.", server_default=NOW, aliases=("raised at", "triggered at")
+    )
     updated_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When it was last changed; set by a trigger.", server_default=NOW
     )
@@ -441,6 +507,7 @@ class MonitoringRun(Entity):
     """One execution of a monitoring job over some models or deployments: what it checked and what it found."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("monitoring job", "monitoring check")
     __tablename__ = "ml_monitoring_runs"
     __label__ = ("run_type",)
     __table_args__ = (
@@ -451,36 +518,56 @@ class MonitoringRun(Entity):
 
     id: Mapped[UUID] = column(Uuid(), "Run identifier.", primary_key=True, server_default=NEW_UUID)
     run_type: Mapped[str] = column(
-        VARCHAR(100), "What was checked: data_drift, model_drift, concept_drift, performance or full."
+        VARCHAR(100),
+        "What was checked: data_drift, model_drift, concept_drift, performance or full.",
+        values=("data_drift", "model_drift", "concept_drift", "performance", "full"),
     )
     trigger_type: Mapped[str] = column(
-        VARCHAR(50), "What started the run: scheduled, manual, or event.", server_default="scheduled"
+        VARCHAR(50),
+        "What started the run: scheduled, manual, or event.",
+        server_default="scheduled",
+        values=("scheduled", "manual", "event"),
     )
     model_ids: Mapped[list[UUID] | None] = column(ARRAY(Uuid()), "Models checked in the run.")
     deployment_ids: Mapped[list[UUID] | None] = column(ARRAY(Uuid()), "Deployments checked in the run.")
     started_at: Mapped[datetime] = column(TIMESTAMP(timezone=True), "When it started.", server_default=NOW)
     completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
-    duration_seconds: Mapped[Decimal | None] = column(Numeric(10, 2), "Wall-clock time of the run, in seconds.")
-    total_checks: Mapped[int | None] = column(Integer(), "Number of checks made.", server_default="0")
-    drift_detected_count: Mapped[int | None] = column(
-        Integer(), "Number of checks that detected drift.", server_default="0"
+    duration_seconds: Mapped[Decimal | None] = column(
+        Numeric(10, 2), "Wall-clock time of the run, in seconds.", unit=Unit.SECONDS
     )
-    alerts_generated: Mapped[int | None] = column(Integer(), "Number of alerts produced.", server_default="0")
-    critical_count: Mapped[int | None] = column(Integer(), "Critical severity findings.", server_default="0")
-    high_count: Mapped[int | None] = column(Integer(), "High severity findings.", server_default="0")
-    medium_count: Mapped[int | None] = column(Integer(), "Medium severity findings.", server_default="0")
-    low_count: Mapped[int | None] = column(Integer(), "Low severity findings.", server_default="0")
-    overall_health_score: Mapped[Decimal | None] = column(Numeric(5, 2), "Health score (0-100, higher is better).")
+    total_checks: Mapped[int | None] = column(Integer(), "Number of checks made.", server_default="0", unit=Unit.COUNT)
+    drift_detected_count: Mapped[int | None] = column(
+        Integer(), "Number of checks that detected drift.", server_default="0", unit=Unit.COUNT
+    )
+    alerts_generated: Mapped[int | None] = column(
+        Integer(), "Number of alerts produced.", server_default="0", unit=Unit.COUNT
+    )
+    critical_count: Mapped[int | None] = column(
+        Integer(), "Critical severity findings.", server_default="0", unit=Unit.COUNT
+    )
+    high_count: Mapped[int | None] = column(Integer(), "High severity findings.", server_default="0", unit=Unit.COUNT)
+    medium_count: Mapped[int | None] = column(
+        Integer(), "Medium severity findings.", server_default="0", unit=Unit.COUNT
+    )
+    low_count: Mapped[int | None] = column(Integer(), "Low severity findings.", server_default="0", unit=Unit.COUNT)
+    overall_health_score: Mapped[Decimal | None] = column(
+        Numeric(5, 2), "Health score (0-100, higher is better).", unit=Unit.POINTS_OF_100, aliases=("health",)
+    )
     requires_attention: Mapped[bool | None] = column(
         Boolean(), "Whether a person should look at the findings.", server_default="false"
     )
     status: Mapped[str | None] = column(
-        VARCHAR(50), "State of the run: running, completed or failed.", server_default="running"
+        VARCHAR(50), "State of the run: running, completed or failed.", server_default="running", holds=Holds.STATE
     )
-    error_message: Mapped[str | None] = column(TEXT(), "Why the run failed, if it did.")
-    summary: Mapped[Any | None] = column(JSONB(), "Findings of the run in detail.", server_default=EMPTY_OBJECT)
+    error_message: Mapped[str | None] = column(TEXT(), "Why the run failed, if it did.", holds=Holds.PROSE)
+    summary: Mapped[Any | None] = column(
+        JSONB(), "Findings of the run in detail.", server_default=EMPTY_OBJECT, holds=Holds.PROSE
+    )
     created_by: Mapped[str | None] = column(
-        VARCHAR(100), "User, agent or scheduler that started the run.", server_default="celery_beat"
+        VARCHAR(100),
+        "User, agent or scheduler that started the run.",
+        server_default="celery_beat",
+        holds=Holds.IDENTIFIER,
     )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the run was recorded.", server_default=NOW
@@ -514,13 +601,17 @@ class Retraining(Entity):
     """One retraining of a model: what triggered it, the versions before and after, and whether it paid off."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("retraining job", "retraining history")
     __tablename__ = "ml_retraining_history"
     __label__ = ("trigger_type", "new_model_version")
     __order__ = "triggered_at"
 
     id: Mapped[UUID] = column(Uuid(), "Retraining record identifier.", primary_key=True, server_default=NEW_UUID)
     trigger_type: Mapped[str] = column(
-        VARCHAR(100), "What triggered the retraining: drift, performance, scheduled or manual."
+        VARCHAR(100),
+        "What triggered the retraining: drift, performance, scheduled or manual.",
+        values=("drift", "performance", "scheduled", "manual"),
+        aliases=("cause",),
     )
     alert_id: Mapped[UUID | None] = column(Uuid(), "Triggering alert.", ForeignKey("ml_monitoring_alerts.id"))
     monitoring_run_id: Mapped[UUID | None] = column(
@@ -529,15 +620,21 @@ class Retraining(Entity):
     model_id: Mapped[UUID | None] = column(
         Uuid(), "Model retrained, in its previous version.", ForeignKey("ml_model_registry.id")
     )
-    old_model_version: Mapped[str | None] = column(VARCHAR(100), "Previous version.")
-    new_model_version: Mapped[str | None] = column(VARCHAR(100), "New version, of the same model name.")
-    trigger_reason: Mapped[str] = column(TEXT(), "Why the model was retrained, in prose.")
+    old_model_version: Mapped[str | None] = column(VARCHAR(100), "Previous version.", holds=Holds.IDENTIFIER)
+    new_model_version: Mapped[str | None] = column(
+        VARCHAR(100), "New version, of the same model name.", holds=Holds.IDENTIFIER
+    )
+    trigger_reason: Mapped[str] = column(
+        TEXT(), "Why the model was retrained, in prose.", holds=Holds.PROSE, aliases=("cause",)
+    )
     drift_severity: Mapped[DriftSeverity | None] = column(
         pg_enum(DriftSeverity),
         "Severity of the drift that triggered the retraining: none, low, medium, high or critical.",
     )
     performance_delta: Mapped[Decimal | None] = column(
-        Numeric(8, 4), "Change of performance that triggered the retraining, on the scale of the metric."
+        Numeric(8, 4),
+        "Change of performance that triggered the retraining, on the scale of the metric.",
+        unit=Unit.ROW_SCALE,
     )
     training_run_id: Mapped[UUID | None] = column(
         Uuid(), "Training run that carried out the retraining.", ForeignKey("ml_training_runs.id")
@@ -546,11 +643,19 @@ class Retraining(Entity):
         VARCHAR(50),
         "State of the retraining: pending, training, validating, deployed, failed or rejected.",
         server_default="pending",
+        holds=Holds.STATE,
     )
-    old_metric_value: Mapped[Decimal | None] = column(Numeric(12, 6), "Metric before retraining, on its own scale.")
-    new_metric_value: Mapped[Decimal | None] = column(Numeric(12, 6), "Metric after retraining, on its own scale.")
+    old_metric_value: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Metric before retraining, on its own scale.", unit=Unit.ROW_SCALE, aliases=("metric before",)
+    )
+    new_metric_value: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Metric after retraining, on its own scale.", unit=Unit.ROW_SCALE, aliases=("metric after",)
+    )
     improvement: Mapped[Decimal | None] = column(
-        Numeric(8, 4), "Improvement of the metric from before to after the retraining."
+        Numeric(8, 4),
+        "Improvement of the metric from before to after the retraining.",
+        unit=Unit.ROW_SCALE,
+        aliases=("gain",),
     )
     auto_deployed: Mapped[bool | None] = column(
         Boolean(), "Whether the new version was auto-promoted to production.", server_default="false"
@@ -561,9 +666,13 @@ class Retraining(Entity):
     )
     triggered_at: Mapped[datetime] = column(TIMESTAMP(timezone=True), "When it was triggered.", server_default=NOW)
     completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
-    duration_seconds: Mapped[Decimal | None] = column(Numeric(10, 2), "Wall-clock time of the retraining, in seconds.")
-    notes: Mapped[str | None] = column(TEXT(), "Remarks on the retraining.")
-    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that asked for the retraining.")
+    duration_seconds: Mapped[Decimal | None] = column(
+        Numeric(10, 2), "Wall-clock time of the retraining, in seconds.", unit=Unit.SECONDS
+    )
+    notes: Mapped[str | None] = column(TEXT(), "Remarks on the retraining.", holds=Holds.PROSE)
+    created_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that asked for the retraining.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the retraining was recorded.", server_default=NOW
     )

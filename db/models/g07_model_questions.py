@@ -11,6 +11,7 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Date, Integer, Numeri
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
 from db.base.quoting import literals
 from db.base.vocabulary import Argument, Derived, Relation, belongs_to, column, pg_enum
@@ -31,6 +32,7 @@ class DriftTrendDay(Derived):
     """Drift of a model on one day (UTC) of the last days, for one type of drift. Days without a test have no row."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("drift trend", "drift over time")
     __select__ = """
         SELECT
             d.model_id,
@@ -60,10 +62,14 @@ class DriftTrendDay(Derived):
         pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
     )
     check_date: Mapped[date] = column(Date(), "Day that the tests were recorded on, in UTC.", primary_key=True)
-    check_count: Mapped[int] = column(BigInteger(), "Number of drift tests on the day.")
-    drift_count: Mapped[int] = column(BigInteger(), "Number of tests on the day that detected drift.")
-    avg_drift_score: Mapped[Decimal | None] = column(Numeric(), "Average normalized drift score of the day (0-1).")
-    max_drift_score: Mapped[Decimal | None] = column(Numeric(8, 4), "Greatest drift score of the day (0-1).")
+    check_count: Mapped[int] = column(BigInteger(), "Number of drift tests on the day.", unit=Unit.COUNT)
+    drift_count: Mapped[int] = column(BigInteger(), "Number of tests on the day that detected drift.", unit=Unit.COUNT)
+    avg_drift_score: Mapped[Decimal | None] = column(
+        Numeric(), "Average normalized drift score of the day (0-1).", unit=Unit.FRACTION
+    )
+    max_drift_score: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Greatest drift score of the day (0-1).", unit=Unit.FRACTION
+    )
     max_severity: Mapped[DriftSeverity | None] = column(
         pg_enum(DriftSeverity), "Greatest severity of the day, by severity: none, low, medium, high, critical."
     )
@@ -84,6 +90,7 @@ class MetricComparison(Derived):
     """
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("model comparison",)
     __select__ = f"""
         SELECT
             m.id AS model_id,
@@ -123,21 +130,30 @@ class MetricComparison(Derived):
     model_id: Mapped[UUID] = column(Uuid(), "The model that is compared.", primary_key=True)
     other_model_id: Mapped[UUID] = column(Uuid(), "The model that it is compared with.")
     metric_name: Mapped[str] = column(
-        VARCHAR(100), "Name of the metric: roc_auc, precision, rmse, etc.", primary_key=True
+        VARCHAR(100), "Name of the metric: roc_auc, precision, rmse, etc.", primary_key=True, holds=Holds.LABEL
     )
     data_split: Mapped[str | None] = column(
-        VARCHAR(50), "Data that it was measured on: train, val, test, or production.", primary_key=True
+        VARCHAR(50),
+        "Data that it was measured on: train, val, test, or production.",
+        primary_key=True,
+        values=("train", "val", "test", "production"),
     )
     segment: Mapped[str | None] = column(
-        TEXT(), "Segment that it was measured on; null for the whole population.", primary_key=True
+        TEXT(), "Segment that it was measured on; null for the whole population.", primary_key=True, holds=Holds.LABEL
     )
-    value: Mapped[Decimal | None] = column(Numeric(12, 6), "Newest value of the model, on the scale of the metric.")
+    value: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Newest value of the model, on the scale of the metric.", unit=Unit.ROW_SCALE
+    )
     measured_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When that was measured.")
-    other_value: Mapped[Decimal | None] = column(Numeric(12, 6), "Newest value of the other model.")
+    other_value: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Newest value of the other model.", unit=Unit.ROW_SCALE
+    )
     other_measured_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When that was measured.")
-    difference: Mapped[Decimal | None] = column(Numeric(), "The other model's value minus the model's.")
+    difference: Mapped[Decimal | None] = column(
+        Numeric(), "The other model's value minus the model's.", unit=Unit.ROW_SCALE
+    )
     relative_difference: Mapped[Decimal | None] = column(
-        Numeric(), "That difference as a fraction of the model's value (0.1 is 10 %)."
+        Numeric(), "That difference as a fraction of the model's value (0.1 is 10 %).", unit=Unit.FRACTION
     )
     other_is_better: Mapped[bool | None] = column(
         Boolean(),

@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
 from db.base.vocabulary import View, belongs_to, column, pg_enum
 from db.models.g01_mlops_core import ModelStage
@@ -28,6 +29,7 @@ class DriftStatus(View):
     """Latest drift status of a model for one type of drift: its newest drift record."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("current drift",)
     __tablename__ = "ml_drift_status_latest"
     __reads__ = ("DriftRecord", "Model")
     __order__ = "last_checked"
@@ -36,15 +38,21 @@ class DriftStatus(View):
     drift_type: Mapped[DriftType] = column(
         pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
     )
-    feature_name: Mapped[str | None] = column(VARCHAR(255), "Feature of the newest test (null for model and concept).")
+    feature_name: Mapped[str | None] = column(
+        VARCHAR(255), "Feature of the newest test (null for model and concept).", holds=Holds.IDENTIFIER
+    )
     drift_detected: Mapped[bool | None] = column(Boolean(), "Whether drift threshold was exceeded in the newest test.")
     severity: Mapped[DriftSeverity | None] = column(
         pg_enum(DriftSeverity), "Severity in the newest test: none, low, medium, high or critical."
     )
     test_type: Mapped[StatisticalTest | None] = column(pg_enum(StatisticalTest), "Statistical test used.")
-    test_statistic: Mapped[Decimal | None] = column(Numeric(12, 6), "Test statistic value, on the scale of the test.")
-    p_value: Mapped[Decimal | None] = column(Numeric(12, 10), "P-value of the newest test (0-1).")
-    drift_score: Mapped[Decimal | None] = column(Numeric(8, 4), "Normalized drift score of the newest test (0-1).")
+    test_statistic: Mapped[Decimal | None] = column(
+        Numeric(12, 6), "Test statistic value, on the scale of the test.", unit=Unit.ROW_SCALE
+    )
+    p_value: Mapped[Decimal | None] = column(Numeric(12, 10), "P-value of the newest test (0-1).", unit=Unit.FRACTION)
+    drift_score: Mapped[Decimal | None] = column(
+        Numeric(8, 4), "Normalized drift score of the newest test (0-1).", unit=Unit.FRACTION
+    )
     last_checked: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest test was recorded.")
 
     model = belongs_to(
@@ -60,6 +68,7 @@ class DriftTrend7d(View):
     """Drift of a model on one day of the last seven, for one type of drift."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("weekly drift",)
     __tablename__ = "ml_drift_trend_7d"
     __reads__ = ("DriftRecord",)
     __order__ = "check_date"
@@ -70,11 +79,17 @@ class DriftTrend7d(View):
         pg_enum(DriftType), "Kind of drift tested for: data, model, or concept.", primary_key=True
     )
     check_date: Mapped[date] = column(Date(), "Day that the tests were recorded on, in UTC.", primary_key=True)
-    check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests on the day.")
-    drift_count: Mapped[int | None] = column(BigInteger(), "Number of tests on the day that detected drift.")
-    avg_drift_score: Mapped[Decimal | None] = column(Numeric(), "Average normalized drift score of the day (0-1).")
+    check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests on the day.", unit=Unit.COUNT)
+    drift_count: Mapped[int | None] = column(
+        BigInteger(), "Number of tests on the day that detected drift.", unit=Unit.COUNT
+    )
+    avg_drift_score: Mapped[Decimal | None] = column(
+        Numeric(), "Average normalized drift score of the day (0-1).", unit=Unit.FRACTION
+    )
     max_severity: Mapped[str | None] = column(
-        TEXT(), "Greatest severity of the day: none, low, medium, high or critical."
+        TEXT(),
+        "Greatest severity of the day: none, low, medium, high or critical.",
+        values=("none", "low", "medium", "high", "critical"),
     )
 
     model = belongs_to(
@@ -90,15 +105,20 @@ class ActiveAlertsSummary(View):
     """Open alerts on a model (active, acknowledged or investigating), counted by severity."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("open alerts", "alert count")
     __tablename__ = "ml_active_alerts_summary"
     __reads__ = ("MonitoringAlert",)
     __order__ = "newest_alert"
 
     model_id: Mapped[UUID] = column(Uuid(), "Affected model.", primary_key=True)
-    total_active: Mapped[int | None] = column(BigInteger(), "Number of open alerts.")
-    critical_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of critical severity.")
-    high_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of high severity.")
-    medium_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of medium severity.")
+    total_active: Mapped[int | None] = column(BigInteger(), "Number of open alerts.", unit=Unit.COUNT)
+    critical_count: Mapped[int | None] = column(
+        BigInteger(), "Number of open alerts of critical severity.", unit=Unit.COUNT
+    )
+    high_count: Mapped[int | None] = column(BigInteger(), "Number of open alerts of high severity.", unit=Unit.COUNT)
+    medium_count: Mapped[int | None] = column(
+        BigInteger(), "Number of open alerts of medium severity.", unit=Unit.COUNT
+    )
     oldest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the oldest open alert was raised.")
     newest_alert: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the newest open alert was raised.")
 
@@ -116,11 +136,12 @@ class ModelHealth(View):
     """Health of a production model: its drift, its open alerts and its latest performance, combined in one verdict."""
 
     __group__ = Group.MODEL_MONITORING
+    __aliases__ = ("health", "health dashboard", "model health dashboard")
     __tablename__ = "ml_model_health_dashboard"
     __reads__ = ("DriftRecord", "Model", "MonitoringAlert", "PerformanceMetric")
 
     model_id: Mapped[UUID] = column(Uuid(), "Model that the row is about.", primary_key=True)
-    model_name: Mapped[str | None] = column(VARCHAR(), "Model name.")
+    model_name: Mapped[str | None] = column(VARCHAR(), "Model name.", holds=Holds.IDENTIFIER)
     model_stage: Mapped[ModelStage | None] = column(pg_enum(ModelStage), "Current lifecycle stage of the model.")
     has_active_drift: Mapped[bool | None] = column(
         Boolean(), "Whether the latest test of some type of drift detected drift."
@@ -130,16 +151,27 @@ class ModelHealth(View):
         "Greatest severity among the latest tests per type of drift that detected drift; none where no test did, null "
         "where there was none.",
     )
-    drift_check_count: Mapped[int | None] = column(BigInteger(), "Number of drift tests in the last 7 times 24 hours.")
-    active_alerts: Mapped[int | None] = column(
-        BigInteger(), "Number of open alerts on the model: active, acknowledged or investigating."
+    drift_check_count: Mapped[int | None] = column(
+        BigInteger(), "Number of drift tests in the last 7 times 24 hours.", unit=Unit.COUNT
     )
-    critical_alerts: Mapped[int | None] = column(BigInteger(), "Number of open alerts of critical severity.")
+    active_alerts: Mapped[int | None] = column(
+        BigInteger(),
+        "Number of open alerts on the model: active, acknowledged or investigating.",
+        unit=Unit.COUNT,
+        aliases=("open alerts",),
+    )
+    critical_alerts: Mapped[int | None] = column(
+        BigInteger(), "Number of open alerts of critical severity.", unit=Unit.COUNT
+    )
     latest_metric_value: Mapped[Decimal | None] = column(
-        Numeric(), "Value of the latest performance metric over all segments, on the scale of the metric."
+        Numeric(),
+        "Value of the latest performance metric over all segments, on the scale of the metric.",
+        unit=Unit.ROW_SCALE,
     )
     primary_metric: Mapped[str | None] = column(
-        VARCHAR(), "Name of that metric; of several measured at once roc_auc, else the first by name."
+        VARCHAR(),
+        "Name of that metric; of several measured at once roc_auc, else the first by name.",
+        holds=Holds.LABEL,
     )
     performance_degraded: Mapped[bool | None] = column(
         Boolean(),
@@ -151,6 +183,8 @@ class ModelHealth(View):
         "Verdict, the first that applies: critical (an open critical alert, or the latest test of some type of drift "
         "is critical), warning (the latest test of some type found drift, an alert is open, or performance is "
         "degraded), unknown (never tested for drift and never measured by a number), healthy (otherwise).",
+        values=("critical", "warning", "unknown", "healthy"),
+        aliases=("health", "status"),
     )
 
     model = belongs_to(

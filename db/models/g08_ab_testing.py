@@ -10,6 +10,7 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Double, ForeignKey, Integer, Uniq
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
 from db.base.vocabulary import (
@@ -96,6 +97,7 @@ class Assignment(Entity):
     """Assignment of a unit to a variant of an experiment, with randomization metadata and a reproducible hash."""
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("randomization", "variant assignment", "participant", "subject")
     __tablename__ = "ab_experiment_assignments"
     __label__ = ("variant", "unit_id")
     __table_args__ = (UniqueConstraint("experiment_id", "unit_id"),)
@@ -104,10 +106,19 @@ class Assignment(Entity):
     id: Mapped[UUID] = column(Uuid(), "Assignment identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
     unit_id: Mapped[str] = column(
-        VARCHAR(255), "Identifier of the HCP, patient, territory or account assigned.", scope=PATIENT
+        VARCHAR(255),
+        "Identifier of the HCP, patient, territory or account assigned.",
+        scope=PATIENT,
+        holds=Holds.IDENTIFIER,
+        aliases=("participant",),
     )
     unit_type: Mapped[UnitType] = column(pg_enum(UnitType), "Unit type: hcp, patient, territory or account.")
-    variant: Mapped[str] = column(VARCHAR(50), "Variant assigned: control, treatment_a, treatment_b, etc.")
+    variant: Mapped[str] = column(
+        VARCHAR(50),
+        "Variant assigned: control, treatment_a, treatment_b, etc.",
+        holds=Holds.LABEL,
+        aliases=("arm", "group"),
+    )
     assigned_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the unit was assigned.", server_default=NOW
     )
@@ -117,13 +128,24 @@ class Assignment(Entity):
         server_default=RandomizationMethod.SIMPLE.value,
     )
     stratification_key: Mapped[Any | None] = column(
-        JSONB(), "Stratification variables used, with the unit's values.", server_default=EMPTY_OBJECT, scope=PATIENT
+        JSONB(),
+        "Stratification variables used, with the unit's values.",
+        server_default=EMPTY_OBJECT,
+        scope=PATIENT,
+        holds=Holds.DATA,
     )
-    block_id: Mapped[str | None] = column(VARCHAR(100), "Block of the unit, for block randomization.")
+    block_id: Mapped[str | None] = column(
+        VARCHAR(100), "Block of the unit, for block randomization.", holds=Holds.IDENTIFIER
+    )
     assignment_hash: Mapped[str | None] = column(
-        VARCHAR(64), "SHA-256 for reproducible verification of the assignment, in hexadecimal.", scope=PATIENT
+        VARCHAR(64),
+        "SHA-256 for reproducible verification of the assignment, in hexadecimal.",
+        scope=PATIENT,
+        holds=Holds.IDENTIFIER,
     )
-    created_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that made the assignment.")
+    created_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that made the assignment.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the assignment was recorded.", server_default=NOW
     )
@@ -142,6 +164,7 @@ class Enrollment(Entity):
     """Enrollment of an assigned unit through its lifecycle: eligibility, consent and protocol adherence."""
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("participant", "subject")
     __tablename__ = "ab_experiment_enrollments"
     __label__ = ("enrolled_at",)
     __order__ = "enrolled_at"
@@ -155,30 +178,42 @@ class Enrollment(Entity):
         pg_enum(EnrollmentStatus),
         "Current lifecycle status: active, withdrawn, excluded, completed or lost_to_followup.",
         server_default=EnrollmentStatus.ACTIVE.value,
+        aliases=("status",),
     )
     eligibility_criteria_met: Mapped[Any | None] = column(
-        JSONB(), "Checklist of eligibility criteria, each met or not.", server_default=EMPTY_OBJECT, scope=PATIENT
+        JSONB(),
+        "Checklist of eligibility criteria, each met or not.",
+        server_default=EMPTY_OBJECT,
+        scope=PATIENT,
+        holds=Holds.PROSE,
     )
     eligibility_check_timestamp: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When eligibility was checked."
     )
     consent_timestamp: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When consent was given.")
     consent_method: Mapped[str | None] = column(
-        VARCHAR(50), "How consent was given: email, phone, in_person or implied."
+        VARCHAR(50),
+        "How consent was given: email, phone, in_person or implied.",
+        values=("email", "phone", "in_person", "implied"),
     )
-    consent_version: Mapped[str | None] = column(VARCHAR(20), "Version of the consent form.")
+    consent_version: Mapped[str | None] = column(VARCHAR(20), "Version of the consent form.", holds=Holds.IDENTIFIER)
     withdrawal_timestamp: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the unit withdrew; null unless the status is withdrawn."
     )
-    withdrawal_reason: Mapped[str | None] = column(TEXT(), "Reason for withdrawal (if applicable).", scope=PATIENT)
+    withdrawal_reason: Mapped[str | None] = column(
+        TEXT(), "Reason for withdrawal (if applicable).", scope=PATIENT, holds=Holds.PROSE, aliases=("drop out reason",)
+    )
     withdrawal_initiated_by: Mapped[str | None] = column(
-        VARCHAR(50), "Who initiated the withdrawal: subject, investigator, sponsor or system."
+        VARCHAR(50),
+        "Who initiated the withdrawal: subject, investigator, sponsor or system.",
+        values=("subject", "investigator", "sponsor", "system"),
     )
     protocol_deviations: Mapped[Any | None] = column(
         JSONB(),
         "Recorded deviations from the protocol with date, type, severity.",
         server_default=EMPTY_LIST,
         scope=PATIENT,
+        holds=Holds.PROSE,
     )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the enrollment was recorded.", server_default=NOW
@@ -214,55 +249,91 @@ class InterimAnalysis(Entity):
     """An interim analysis of an experiment: O'Brien-Fleming alpha spending, conditional power and the decision."""
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("interim", "interim look")
     __tablename__ = "ab_interim_analyses"
     __label__ = ("analysis_number", "decision")
     __order__ = "performed_at"
 
     id: Mapped[UUID] = column(Uuid(), "Analysis identifier.", primary_key=True, server_default=NEW_UUID)
     experiment_id: Mapped[UUID] = column(Uuid(), "Parent experiment.", ForeignKey("ml_experiments.id"))
-    analysis_number: Mapped[int] = column(Integer(), "Sequential analysis index within the experiment, from 1.")
+    analysis_number: Mapped[int] = column(
+        Integer(), "Sequential analysis index within the experiment, from 1.", unit=Unit.ORDINAL
+    )
     performed_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the analysis was performed.", server_default=NOW
     )
     analysis_type: Mapped[str] = column(
-        VARCHAR(50), "What called for the analysis: scheduled, ad_hoc or triggered.", server_default="scheduled"
+        VARCHAR(50),
+        "What called for the analysis: scheduled, ad_hoc or triggered.",
+        server_default="scheduled",
+        values=("scheduled", "ad_hoc", "triggered"),
     )
-    information_fraction: Mapped[float] = column(Double(), "Proportion of total data collected (0-1).")
-    sample_size_at_analysis: Mapped[int] = column(Integer(), "Number of units in the analysis, over all arms.")
-    target_sample_size: Mapped[int | None] = column(Integer(), "Planned number of units, over all arms.")
+    information_fraction: Mapped[float] = column(
+        Double(), "Proportion of total data collected (0-1).", unit=Unit.FRACTION
+    )
+    sample_size_at_analysis: Mapped[int] = column(
+        Integer(), "Number of units in the analysis, over all arms.", unit=Unit.COUNT
+    )
+    target_sample_size: Mapped[int | None] = column(
+        Integer(), "Planned number of units, over all arms.", unit=Unit.COUNT
+    )
     spending_function: Mapped[str] = column(
-        VARCHAR(50), "Alpha-spending function: obrien_fleming or other.", server_default="obrien_fleming"
+        VARCHAR(50),
+        "Alpha-spending function: obrien_fleming or other.",
+        server_default="obrien_fleming",
+        holds=Holds.LABEL,
     )
-    alpha_spent: Mapped[float] = column(Double(), "Type I error spent at this analysis (0-1).")
-    cumulative_alpha_spent: Mapped[float] = column(Double(), "Type I error spent up to and with this analysis (0-1).")
+    alpha_spent: Mapped[float] = column(Double(), "Type I error spent at this analysis (0-1).", unit=Unit.FRACTION)
+    cumulative_alpha_spent: Mapped[float] = column(
+        Double(), "Type I error spent up to and with this analysis (0-1).", unit=Unit.FRACTION
+    )
     adjusted_alpha: Mapped[float] = column(
-        Double(), "Adjusted significance threshold that this analysis is judged against (0-1)."
+        Double(), "Adjusted significance threshold that this analysis is judged against (0-1).", unit=Unit.FRACTION
     )
-    test_statistic: Mapped[float | None] = column(Double(), "Test statistic value, on the scale of the test.")
-    standard_error: Mapped[float | None] = column(Double(), "Standard error of the effect estimate.")
-    p_value: Mapped[float | None] = column(Double(), "Statistical significance: p-value of the test (0-1).")
+    test_statistic: Mapped[float | None] = column(
+        Double(), "Test statistic value, on the scale of the test.", unit=Unit.ROW_SCALE
+    )
+    standard_error: Mapped[float | None] = column(
+        Double(), "Standard error of the effect estimate.", unit=Unit.ROW_SCALE
+    )
+    p_value: Mapped[float | None] = column(
+        Double(), "Statistical significance: p-value of the test (0-1).", unit=Unit.FRACTION
+    )
     effect_estimate: Mapped[float | None] = column(
-        Double(), "Point estimate of effect at this analysis, in units of the primary metric."
+        Double(), "Point estimate of effect at this analysis, in units of the primary metric.", unit=Unit.ROW_SCALE
     )
-    effect_ci_lower: Mapped[float | None] = column(Double(), "Lower bound of the effect's confidence interval.")
-    effect_ci_upper: Mapped[float | None] = column(Double(), "Upper bound of the effect's confidence interval.")
+    effect_ci_lower: Mapped[float | None] = column(
+        Double(), "Lower bound of the effect's confidence interval.", unit=Unit.ROW_SCALE
+    )
+    effect_ci_upper: Mapped[float | None] = column(
+        Double(), "Upper bound of the effect's confidence interval.", unit=Unit.ROW_SCALE
+    )
     conditional_power: Mapped[float | None] = column(
-        Double(), "Probability of significance at the end given current data (0-1); low values speak for futility."
+        Double(),
+        "Probability of significance at the end given current data (0-1); low values speak for futility.",
+        unit=Unit.FRACTION,
+        aliases=("futility",),
     )
     predictive_probability: Mapped[float | None] = column(
-        Double(), "Predictive probability of success at the end (0-1)."
+        Double(), "Predictive probability of success at the end (0-1).", unit=Unit.FRACTION
     )
     decision: Mapped[InterimDecision] = column(
         pg_enum(InterimDecision),
         "Decision taken: continue, stop_efficacy, stop_futility, stop_safety or modify_sample.",
         server_default=InterimDecision.CONTINUE.value,
+        aliases=("stop", "verdict"),
     )
-    decision_rationale: Mapped[str | None] = column(TEXT(), "Why it was decided so, in prose.")
+    decision_rationale: Mapped[str | None] = column(TEXT(), "Why it was decided so, in prose.", holds=Holds.PROSE)
     metrics_snapshot: Mapped[Any] = column(
-        JSONB(), "Primary and secondary metrics and sample sizes per arm at this analysis.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "Primary and secondary metrics and sample sizes per arm at this analysis.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
-    performed_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that performed the analysis.")
-    approved_by: Mapped[str | None] = column(VARCHAR(100), "Who approved the decision.")
+    performed_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that performed the analysis.", holds=Holds.IDENTIFIER
+    )
+    approved_by: Mapped[str | None] = column(VARCHAR(100), "Who approved the decision.", holds=Holds.IDENTIFIER)
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the analysis was recorded.", server_default=NOW
     )
@@ -282,6 +353,7 @@ class ExperimentResult(Entity):
     """A computed result of an experiment: effect estimate, inference and effects by segment."""
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("ab result", "ab test", "test result", "treatment effect")
     __tablename__ = "ab_experiment_results"
     __label__ = ("analysis_type", "primary_metric")
     __order__ = "computed_at"
@@ -299,71 +371,123 @@ class ExperimentResult(Entity):
     computed_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the result was computed.", server_default=NOW
     )
-    primary_metric: Mapped[str] = column(VARCHAR(100), "Primary outcome metric.")
+    primary_metric: Mapped[str] = column(VARCHAR(100), "Primary outcome metric.", holds=Holds.LABEL)
     primary_metric_type: Mapped[str | None] = column(
         VARCHAR(50),
         "Kind of the primary metric: continuous, binary, count or time_to_event.",
         server_default="continuous",
+        values=("continuous", "binary", "count", "time_to_event"),
     )
-    control_mean: Mapped[float | None] = column(Double(), "Mean of the primary metric in the control arm.")
-    control_std: Mapped[float | None] = column(Double(), "Standard deviation of the primary metric in the control arm.")
-    control_median: Mapped[float | None] = column(Double(), "Median of the primary metric in the control arm.")
-    control_n: Mapped[int] = column(Integer(), "Control arm sample size.")
-    treatment_mean: Mapped[float | None] = column(Double(), "Mean of the primary metric in the treatment arm.")
+    control_mean: Mapped[float | None] = column(
+        Double(), "Mean of the primary metric in the control arm.", unit=Unit.ROW_SCALE
+    )
+    control_std: Mapped[float | None] = column(
+        Double(), "Standard deviation of the primary metric in the control arm.", unit=Unit.ROW_SCALE
+    )
+    control_median: Mapped[float | None] = column(
+        Double(), "Median of the primary metric in the control arm.", unit=Unit.ROW_SCALE
+    )
+    control_n: Mapped[int] = column(Integer(), "Control arm sample size.", unit=Unit.COUNT)
+    treatment_mean: Mapped[float | None] = column(
+        Double(), "Mean of the primary metric in the treatment arm.", unit=Unit.ROW_SCALE
+    )
     treatment_std: Mapped[float | None] = column(
-        Double(), "Standard deviation of the primary metric in the treatment arm."
+        Double(), "Standard deviation of the primary metric in the treatment arm.", unit=Unit.ROW_SCALE
     )
-    treatment_median: Mapped[float | None] = column(Double(), "Median of the primary metric in the treatment arm.")
-    treatment_n: Mapped[int] = column(Integer(), "Treatment arm sample size.")
-    effect_estimate: Mapped[float] = column(Double(), "Point estimate of effect, on the scale of effect_type.")
+    treatment_median: Mapped[float | None] = column(
+        Double(), "Median of the primary metric in the treatment arm.", unit=Unit.ROW_SCALE
+    )
+    treatment_n: Mapped[int] = column(Integer(), "Treatment arm sample size.", unit=Unit.COUNT)
+    effect_estimate: Mapped[float] = column(
+        Double(),
+        "Point estimate of effect, on the scale of effect_type.",
+        unit=Unit.ROW_SCALE,
+        aliases=("treatment effect", "uplift", "lift"),
+    )
     effect_type: Mapped[str | None] = column(
         VARCHAR(50),
         "Scale of the effect: absolute, relative, odds_ratio, risk_ratio or hazard_ratio.",
         server_default="absolute",
+        values=("absolute", "relative", "odds_ratio", "risk_ratio", "hazard_ratio"),
     )
-    effect_ci_lower: Mapped[float | None] = column(Double(), "Lower bound of the effect's confidence interval.")
-    effect_ci_upper: Mapped[float | None] = column(Double(), "Upper bound of the effect's confidence interval.")
+    effect_ci_lower: Mapped[float | None] = column(
+        Double(),
+        "Lower bound of the effect's confidence interval.",
+        unit=Unit.ROW_SCALE,
+        aliases=("confidence interval",),
+    )
+    effect_ci_upper: Mapped[float | None] = column(
+        Double(),
+        "Upper bound of the effect's confidence interval.",
+        unit=Unit.ROW_SCALE,
+        aliases=("confidence interval",),
+    )
     confidence_level: Mapped[float | None] = column(
-        Double(), "Level of the confidence intervals (0-1).", server_default="0.95"
+        Double(), "Level of the confidence intervals (0-1).", server_default="0.95", unit=Unit.FRACTION
     )
-    test_statistic: Mapped[float | None] = column(Double(), "Test statistic value, on the scale of the test.")
+    test_statistic: Mapped[float | None] = column(
+        Double(), "Test statistic value, on the scale of the test.", unit=Unit.ROW_SCALE
+    )
     test_type: Mapped[str | None] = column(
-        VARCHAR(50), "Statistical test used: t_test, z_test, chi_squared, mann_whitney or log_rank."
+        VARCHAR(50),
+        "Statistical test used: t_test, z_test, chi_squared, mann_whitney or log_rank.",
+        values=("t_test", "z_test", "chi_squared", "mann_whitney", "log_rank"),
     )
-    p_value: Mapped[float | None] = column(Double(), "Statistical significance: p-value of the test (0-1).")
+    p_value: Mapped[float | None] = column(
+        Double(), "Statistical significance: p-value of the test (0-1).", unit=Unit.FRACTION, aliases=("significance",)
+    )
     is_significant: Mapped[bool | None] = column(Boolean(), "Whether effect is significant.")
-    adjusted_p_value: Mapped[float | None] = column(Double(), "P-value adjusted for multiple testing (0-1).")
-    observed_power: Mapped[float | None] = column(Double(), "Power of the test at the observed effect (0-1).")
+    adjusted_p_value: Mapped[float | None] = column(
+        Double(), "P-value adjusted for multiple testing (0-1).", unit=Unit.FRACTION
+    )
+    observed_power: Mapped[float | None] = column(
+        Double(), "Power of the test at the observed effect (0-1).", unit=Unit.FRACTION
+    )
     minimum_detectable_effect: Mapped[float | None] = column(
-        Double(), "Least effect that the test could detect with its sample size, on the scale of effect_type."
+        Double(),
+        "Least effect that the test could detect with its sample size, on the scale of effect_type.",
+        unit=Unit.ROW_SCALE,
     )
     secondary_metrics: Mapped[Any | None] = column(
-        JSONB(), "Secondary metrics, each with its means, effect, p-value and significance.", server_default=EMPTY_LIST
+        JSONB(),
+        "Secondary metrics, each with its means, effect, p-value and significance.",
+        server_default=EMPTY_LIST,
+        holds=Holds.DATA,
     )
     segment_results: Mapped[Any | None] = column(
-        JSONB(), "Heterogeneous treatment effects by specialty, decile, etc.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "Heterogeneous treatment effects by specialty, decile, etc.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
     covariates_adjusted: Mapped[Any | None] = column(
-        JSONB(), "Names of the covariates that the adjusted effect accounts for.", server_default=EMPTY_LIST
+        JSONB(),
+        "Names of the covariates that the adjusted effect accounts for.",
+        server_default=EMPTY_LIST,
+        holds=Holds.DATA,
     )
     adjusted_effect_estimate: Mapped[float | None] = column(
-        Double(), "Covariate-adjusted effect, on the scale of effect_type."
+        Double(), "Covariate-adjusted effect, on the scale of effect_type.", unit=Unit.ROW_SCALE
     )
     adjusted_ci_lower: Mapped[float | None] = column(
-        Double(), "Lower bound of the adjusted effect's confidence interval."
+        Double(), "Lower bound of the adjusted effect's confidence interval.", unit=Unit.ROW_SCALE
     )
     adjusted_ci_upper: Mapped[float | None] = column(
-        Double(), "Upper bound of the adjusted effect's confidence interval."
+        Double(), "Upper bound of the adjusted effect's confidence interval.", unit=Unit.ROW_SCALE
     )
-    missing_rate_control: Mapped[float | None] = column(Double(), "Share of the control arm without an outcome (0-1).")
+    missing_rate_control: Mapped[float | None] = column(
+        Double(), "Share of the control arm without an outcome (0-1).", unit=Unit.FRACTION
+    )
     missing_rate_treatment: Mapped[float | None] = column(
-        Double(), "Share of the treatment arm without an outcome (0-1)."
+        Double(), "Share of the treatment arm without an outcome (0-1).", unit=Unit.FRACTION
     )
     outliers_removed: Mapped[int | None] = column(
-        Integer(), "Number of outliers that were left out.", server_default="0"
+        Integer(), "Number of outliers that were left out.", server_default="0", unit=Unit.COUNT
     )
-    computed_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that computed the result.")
-    approved_by: Mapped[str | None] = column(VARCHAR(100), "Who approved the result.")
+    computed_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that computed the result.", holds=Holds.IDENTIFIER
+    )
+    approved_by: Mapped[str | None] = column(VARCHAR(100), "Who approved the result.", holds=Holds.IDENTIFIER)
     approval_timestamp: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the result was approved.")
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the result was recorded.", server_default=NOW
@@ -384,6 +508,7 @@ class SrmCheck(Entity):
     """A check of an experiment for sample ratio mismatch, by a chi-squared test."""
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("sample ratio mismatch", "srm")
     __tablename__ = "ab_srm_checks"
     __label__ = ("severity", "checked_at")
     __order__ = "checked_at"
@@ -394,31 +519,47 @@ class SrmCheck(Entity):
         TIMESTAMP(timezone=True), "When the check was made.", server_default=NOW
     )
     check_type: Mapped[str | None] = column(
-        VARCHAR(50), "What called for the check: scheduled, triggered or manual.", server_default="scheduled"
+        VARCHAR(50),
+        "What called for the check: scheduled, triggered or manual.",
+        server_default="scheduled",
+        values=("scheduled", "triggered", "manual"),
     )
-    expected_ratio: Mapped[Any] = column(JSONB(), "Expected allocation per variant, as shares (0-1).")
-    actual_counts: Mapped[Any] = column(JSONB(), "Observed counts per variant.")
-    chi_squared_statistic: Mapped[float | None] = column(Double(), "Chi-squared test statistic.")
+    expected_ratio: Mapped[Any] = column(JSONB(), "Expected allocation per variant, as shares (0-1).", holds=Holds.DATA)
+    actual_counts: Mapped[Any] = column(JSONB(), "Observed counts per variant.", holds=Holds.DATA)
+    chi_squared_statistic: Mapped[float | None] = column(
+        Double(), "Chi-squared test statistic.", unit=Unit.DIMENSIONLESS
+    )
     degrees_of_freedom: Mapped[int | None] = column(
-        Integer(), "Degrees of freedom of the test: number of variants less one.", server_default="1"
+        Integer(),
+        "Degrees of freedom of the test: number of variants less one.",
+        server_default="1",
+        unit=Unit.DIMENSIONLESS,
     )
-    p_value: Mapped[float | None] = column(Double(), "Statistical significance: p-value of the test (0-1).")
-    is_srm_detected: Mapped[bool] = column(Boolean(), "Whether a mismatch was detected.", server_default="false")
+    p_value: Mapped[float | None] = column(
+        Double(), "Statistical significance: p-value of the test (0-1).", unit=Unit.FRACTION
+    )
+    is_srm_detected: Mapped[bool] = column(
+        Boolean(), "Whether a mismatch was detected.", server_default="false", aliases=("sample ratio mismatch",)
+    )
     severity: Mapped[SrmSeverity] = column(
         pg_enum(SrmSeverity),
         "Severity of the mismatch: none, minor, moderate, severe.",
         server_default=SrmSeverity.NONE.value,
     )
     deviation_percent: Mapped[float | None] = column(
-        Double(), "Absolute deviation of the observed from the expected allocation (percent)."
+        Double(), "Absolute deviation of the observed from the expected allocation (percent).", unit=Unit.PERCENT
     )
-    investigation_notes: Mapped[str | None] = column(TEXT(), "What the investigation went through, in prose.")
+    investigation_notes: Mapped[str | None] = column(
+        TEXT(), "What the investigation went through, in prose.", holds=Holds.PROSE
+    )
     root_cause: Mapped[str | None] = column(
-        VARCHAR(100), "Investigation finding: bot_traffic, tracking_bug, assignment_bug, unknown, etc."
+        VARCHAR(100),
+        "Investigation finding: bot_traffic, tracking_bug, assignment_bug, unknown, etc.",
+        holds=Holds.LABEL,
     )
-    resolution_action: Mapped[str | None] = column(TEXT(), "What was done about the mismatch.")
+    resolution_action: Mapped[str | None] = column(TEXT(), "What was done about the mismatch.", holds=Holds.PROSE)
     resolved_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When the mismatch was resolved.")
-    resolved_by: Mapped[str | None] = column(VARCHAR(100), "Who resolved the mismatch.")
+    resolved_by: Mapped[str | None] = column(VARCHAR(100), "Who resolved the mismatch.", holds=Holds.IDENTIFIER)
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the check was recorded.", server_default=NOW
     )
@@ -441,6 +582,7 @@ class FidelityComparison(Entity):
     """
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("twin comparison", "predicted versus actual")
     __tablename__ = "ab_fidelity_comparisons"
     __label__ = ("fidelity_grade",)
     __order__ = "comparison_timestamp"
@@ -457,27 +599,40 @@ class FidelityComparison(Entity):
         TIMESTAMP(timezone=True), "When the comparison was made.", server_default=NOW
     )
     comparison_type: Mapped[str | None] = column(
-        VARCHAR(50), "Results compared with: interim or final.", server_default="final"
+        VARCHAR(50), "Results compared with: interim or final.", server_default="final", values=("interim", "final")
     )
-    predicted_effect: Mapped[float] = column(Double(), "Twin-predicted effect.")
+    predicted_effect: Mapped[float] = column(
+        Double(), "Twin-predicted effect.", unit=Unit.ROW_SCALE, aliases=("simulated effect",)
+    )
     predicted_ci_lower: Mapped[float | None] = column(
-        Double(), "Lower bound of the predicted effect's confidence interval."
+        Double(), "Lower bound of the predicted effect's confidence interval.", unit=Unit.ROW_SCALE
     )
     predicted_ci_upper: Mapped[float | None] = column(
-        Double(), "Upper bound of the predicted effect's confidence interval."
+        Double(), "Upper bound of the predicted effect's confidence interval.", unit=Unit.ROW_SCALE
     )
-    predicted_sample_size: Mapped[int | None] = column(Integer(), "Sample size that the twin recommended.")
-    actual_effect: Mapped[float | None] = column(Double(), "Real experiment effect.")
-    actual_ci_lower: Mapped[float | None] = column(Double(), "Lower bound of the real effect's confidence interval.")
-    actual_ci_upper: Mapped[float | None] = column(Double(), "Upper bound of the real effect's confidence interval.")
-    actual_sample_size: Mapped[int | None] = column(Integer(), "Sample size of the real experiment.")
-    prediction_error: Mapped[float | None] = column(Double(), "Predicted minus real effect; set by a trigger.")
+    predicted_sample_size: Mapped[int | None] = column(
+        Integer(), "Sample size that the twin recommended.", unit=Unit.COUNT
+    )
+    actual_effect: Mapped[float | None] = column(
+        Double(), "Real experiment effect.", unit=Unit.ROW_SCALE, aliases=("observed effect",)
+    )
+    actual_ci_lower: Mapped[float | None] = column(
+        Double(), "Lower bound of the real effect's confidence interval.", unit=Unit.ROW_SCALE
+    )
+    actual_ci_upper: Mapped[float | None] = column(
+        Double(), "Upper bound of the real effect's confidence interval.", unit=Unit.ROW_SCALE
+    )
+    actual_sample_size: Mapped[int | None] = column(Integer(), "Sample size of the real experiment.", unit=Unit.COUNT)
+    prediction_error: Mapped[float | None] = column(
+        Double(), "Predicted minus real effect; set by a trigger.", unit=Unit.ROW_SCALE
+    )
     absolute_prediction_error: Mapped[float | None] = column(
-        Double(), "Absolute value of the prediction error; set by a trigger."
+        Double(), "Absolute value of the prediction error; set by a trigger.", unit=Unit.ROW_SCALE
     )
     relative_prediction_error: Mapped[float | None] = column(
         Double(),
         "Prediction error as a fraction of the real effect; set by a trigger, null where the real effect is zero.",
+        unit=Unit.FRACTION,
     )
     confidence_interval_coverage: Mapped[bool | None] = column(
         Boolean(), "Whether the real effect fell within the predicted confidence interval; set by a trigger."
@@ -487,15 +642,18 @@ class FidelityComparison(Entity):
         Double(),
         "Prediction accuracy (0-1, higher is better), set by a trigger: 0.5 for a small relative error, 0.3 for the "
         "right direction, 0.2 for a predicted interval that covers the real effect; null where nothing can be graded.",
+        unit=Unit.FRACTION,
     )
     fidelity_grade: Mapped[str | None] = column(
         VARCHAR(20),
         "Grade of the relative error: excellent (below 0.10), good (below 0.20), fair (up to 0.35) or poor.",
+        values=("excellent", "good", "fair", "poor"),
     )
     calibration_adjustment: Mapped[Any | None] = column(
         JSONB(),
         "Adjustment for future predictions: bias correction, variance scaling, adjustments by segment.",
         server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
     )
     feedback_applied_to_model: Mapped[bool | None] = column(
         Boolean(), "Whether the adjustment has been applied to the twin model.", server_default="false"
@@ -503,7 +661,9 @@ class FidelityComparison(Entity):
     feedback_applied_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the adjustment was applied to the twin model."
     )
-    compared_by: Mapped[str | None] = column(VARCHAR(100), "User or agent that made the comparison.")
+    compared_by: Mapped[str | None] = column(
+        VARCHAR(100), "User or agent that made the comparison.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the comparison was recorded.", server_default=NOW
     )

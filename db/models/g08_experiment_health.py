@@ -10,6 +10,7 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
 from db.base.vocabulary import Derived, Labels, belongs_to, column, linked_by, pg_enum
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision, SrmSeverity
@@ -40,6 +41,7 @@ class ExperimentHealth(Derived):
     """How the A/B test of an experiment stands: its assignments, enrolments, SRM, decisions, result and fidelity."""
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("ab test health", "trial health")
     __select__ = f"""
         SELECT h.*,
             CASE
@@ -125,38 +127,53 @@ class ExperimentHealth(Derived):
 
     experiment_id: Mapped[UUID] = column(Uuid(), "The experiment.", primary_key=True)
     status: Mapped[AbTestHealth] = column(pg_enum(AbTestHealth), "Verdict on the A/B test.")
-    reasons: Mapped[list[str]] = column(ARRAY(TEXT()), "Why it is not healthy, in words; empty where it is.")
-    assignments: Mapped[int] = column(BigInteger(), "Units assigned to a variant.")
-    variants: Mapped[int] = column(BigInteger(), "Variants that units were assigned to.")
+    reasons: Mapped[list[str]] = column(
+        ARRAY(TEXT()), "Why it is not healthy, in words; empty where it is.", holds=Holds.PROSE
+    )
+    assignments: Mapped[int] = column(BigInteger(), "Units assigned to a variant.", unit=Unit.COUNT)
+    variants: Mapped[int] = column(BigInteger(), "Variants that units were assigned to.", unit=Unit.COUNT)
     last_assigned_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When a unit was last assigned.")
-    enrollments: Mapped[int] = column(BigInteger(), "Enrolments of assigned units, in any status.")
-    active: Mapped[int] = column(BigInteger(), "Enrolments that are active.")
-    withdrawn: Mapped[int] = column(BigInteger(), "Enrolments that were withdrawn.")
-    excluded: Mapped[int] = column(BigInteger(), "Enrolments that were excluded.")
-    completed: Mapped[int] = column(BigInteger(), "Enrolments that were completed.")
-    lost_to_followup: Mapped[int] = column(BigInteger(), "Enrolments that were lost to follow-up.")
-    enrollment_rate: Mapped[float | None] = column(Double(), "Enrolments per assigned unit (1 is all of them).")
-    attrition_rate: Mapped[float | None] = column(Double(), "Fraction of enrolments withdrawn or lost (0-1).")
+    enrollments: Mapped[int] = column(BigInteger(), "Enrolments of assigned units, in any status.", unit=Unit.COUNT)
+    active: Mapped[int] = column(BigInteger(), "Enrolments that are active.", unit=Unit.COUNT)
+    withdrawn: Mapped[int] = column(BigInteger(), "Enrolments that were withdrawn.", unit=Unit.COUNT)
+    excluded: Mapped[int] = column(BigInteger(), "Enrolments that were excluded.", unit=Unit.COUNT)
+    completed: Mapped[int] = column(BigInteger(), "Enrolments that were completed.", unit=Unit.COUNT)
+    lost_to_followup: Mapped[int] = column(BigInteger(), "Enrolments that were lost to follow-up.", unit=Unit.COUNT)
+    enrollment_rate: Mapped[float | None] = column(
+        Double(), "Enrolments per assigned unit (1 is all of them).", unit=Unit.FRACTION
+    )
+    attrition_rate: Mapped[float | None] = column(
+        Double(),
+        "Fraction of enrolments withdrawn or lost (0-1).",
+        unit=Unit.FRACTION,
+        aliases=("drop out rate", "dropouts"),
+    )
     srm_detected: Mapped[bool | None] = column(
         Boolean(), "Whether the newest SRM check detects a mismatch; null where none was made."
     )
     srm_severity: Mapped[SrmSeverity | None] = column(pg_enum(SrmSeverity), "Severity in the newest SRM check.")
-    srm_p_value: Mapped[float | None] = column(Double(), "P-value of the newest SRM check (0-1).")
+    srm_p_value: Mapped[float | None] = column(Double(), "P-value of the newest SRM check (0-1).", unit=Unit.FRACTION)
     srm_resolved: Mapped[bool | None] = column(Boolean(), "Whether the newest SRM check is marked as resolved.")
-    interim_analyses: Mapped[int] = column(BigInteger(), "Interim analyses made so far.")
+    interim_analyses: Mapped[int] = column(BigInteger(), "Interim analyses made so far.", unit=Unit.COUNT)
     latest_decision: Mapped[InterimDecision | None] = column(
         pg_enum(InterimDecision), "Decision of the newest interim analysis."
     )
     information_fraction: Mapped[float | None] = column(
-        Double(), "Proportion of total data collected at the newest interim analysis (0-1)."
+        Double(), "Proportion of total data collected at the newest interim analysis (0-1).", unit=Unit.FRACTION
     )
-    effect_estimate: Mapped[float | None] = column(Double(), "Effect in the newest result, on its scale.")
-    effect_p_value: Mapped[float | None] = column(Double(), "P-value of that effect (0-1).")
+    effect_estimate: Mapped[float | None] = column(
+        Double(), "Effect in the newest result, on its scale.", unit=Unit.ROW_SCALE
+    )
+    effect_p_value: Mapped[float | None] = column(Double(), "P-value of that effect (0-1).", unit=Unit.FRACTION)
     is_significant: Mapped[bool | None] = column(Boolean(), "Whether that effect is significant.")
     fidelity_score: Mapped[float | None] = column(
-        Double(), "Accuracy of the twin's prediction in the newest comparison (0-1)."
+        Double(), "Accuracy of the twin's prediction in the newest comparison (0-1).", unit=Unit.FRACTION
     )
-    fidelity_grade: Mapped[str | None] = column(VARCHAR(20), "Grade of that prediction: excellent, good, fair or poor.")
+    fidelity_grade: Mapped[str | None] = column(
+        VARCHAR(20),
+        "Grade of that prediction: excellent, good, fair or poor.",
+        values=("excellent", "good", "fair", "poor"),
+    )
 
     experiment = belongs_to(
         "Experiment",
@@ -203,6 +220,7 @@ class SegmentResult(Derived):
     """
 
     __group__ = Group.AB_TESTING
+    __aliases__ = ("subgroup effect", "segment effect")
     __select__ = f"""
         SELECT
             s.result_id, s.experiment_id, s.dimension, s.segment, s.value AS details,
@@ -234,15 +252,20 @@ class SegmentResult(Derived):
     result_id: Mapped[UUID] = column(Uuid(), "The result.", primary_key=True)
     experiment_id: Mapped[UUID] = column(Uuid(), "The experiment that the result is of.")
     dimension: Mapped[str] = column(
-        TEXT(), "What is segmented by (specialty, decile, ...); empty where the result does not say.", primary_key=True
+        TEXT(),
+        "What is segmented by (specialty, decile, ...); empty where the result does not say.",
+        primary_key=True,
+        holds=Holds.LABEL,
     )
-    segment: Mapped[str] = column(TEXT(), "Name of the segment.", primary_key=True)
-    effect: Mapped[float | None] = column(Double(), "Effect in the segment, on the scale of the result.")
-    ci_lower: Mapped[float | None] = column(Double(), "Lower bound of its confidence interval.")
-    ci_upper: Mapped[float | None] = column(Double(), "Upper bound of its confidence interval.")
-    p_value: Mapped[float | None] = column(Double(), "P-value of the effect in the segment (0-1).")
-    sample_size: Mapped[float | None] = column(Double(), "Number of units in the segment.")
-    details: Mapped[Any | None] = column(JSONB(), "What the result stores of the segment.")
+    segment: Mapped[str] = column(TEXT(), "Name of the segment.", primary_key=True, holds=Holds.LABEL)
+    effect: Mapped[float | None] = column(
+        Double(), "Effect in the segment, on the scale of the result.", unit=Unit.ROW_SCALE
+    )
+    ci_lower: Mapped[float | None] = column(Double(), "Lower bound of its confidence interval.", unit=Unit.ROW_SCALE)
+    ci_upper: Mapped[float | None] = column(Double(), "Upper bound of its confidence interval.", unit=Unit.ROW_SCALE)
+    p_value: Mapped[float | None] = column(Double(), "P-value of the effect in the segment (0-1).", unit=Unit.FRACTION)
+    sample_size: Mapped[float | None] = column(Double(), "Number of units in the segment.", unit=Unit.COUNT)
+    details: Mapped[Any | None] = column(JSONB(), "What the result stores of the segment.", holds=Holds.PROSE)
 
     result = belongs_to(
         "ExperimentResult",

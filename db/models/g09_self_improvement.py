@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
 from db.base.vocabulary import (
@@ -75,6 +76,7 @@ class Evaluation(Entity):
     """
 
     __group__ = Group.SELF_IMPROVEMENT
+    __aliases__ = ("ragas score", "quality score", "answer quality")
     __tablename__ = "evaluation_results"
     __label__ = ("query",)
     __table_args__ = (
@@ -94,31 +96,49 @@ class Evaluation(Entity):
     cognitive_cycle_id: Mapped[UUID | None] = column(
         Uuid(), "Cognitive cycle that produced the response (cognitive_cycles.cycle_id of the agentic memory)."
     )
-    query: Mapped[str] = column(TEXT(), "Input query.")
-    response: Mapped[str] = column(TEXT(), "Agent response.")
-    ground_truth: Mapped[str | None] = column(TEXT(), "Reference answer, where one is known.")
+    query: Mapped[str] = column(TEXT(), "Input query.", holds=Holds.PROSE, aliases=("question", "prompt"))
+    response: Mapped[str] = column(TEXT(), "Agent response.", holds=Holds.PROSE, aliases=("answer",))
+    ground_truth: Mapped[str | None] = column(
+        TEXT(), "Reference answer, where one is known.", holds=Holds.PROSE, aliases=("reference", "expected answer")
+    )
     retrieved_contexts: Mapped[Any] = column(
-        JSONB(), "Contexts that were retrieved for the response (array).", server_default=EMPTY_LIST
+        JSONB(), "Contexts that were retrieved for the response (array).", server_default=EMPTY_LIST, holds=Holds.PROSE
     )
-    context_count: Mapped[int | None] = column(Integer(), "Number of retrieved contexts.")
-    faithfulness: Mapped[float | None] = column(Double(), "RAGAS faithfulness (0-1).")
-    answer_relevancy: Mapped[float | None] = column(Double(), "RAGAS answer relevancy (0-1).")
-    context_precision: Mapped[float | None] = column(Double(), "RAGAS context precision (0-1).")
-    context_recall: Mapped[float | None] = column(Double(), "RAGAS context recall (0-1).")
+    context_count: Mapped[int | None] = column(Integer(), "Number of retrieved contexts.", unit=Unit.COUNT)
+    faithfulness: Mapped[float | None] = column(
+        Double(), "RAGAS faithfulness (0-1).", unit=Unit.FRACTION, aliases=("groundedness", "hallucination")
+    )
+    answer_relevancy: Mapped[float | None] = column(Double(), "RAGAS answer relevancy (0-1).", unit=Unit.FRACTION)
+    context_precision: Mapped[float | None] = column(Double(), "RAGAS context precision (0-1).", unit=Unit.FRACTION)
+    context_recall: Mapped[float | None] = column(Double(), "RAGAS context recall (0-1).", unit=Unit.FRACTION)
     answer_correctness: Mapped[float | None] = column(
-        Double(), "RAGAS answer correctness against the ground truth (0-1)."
+        Double(), "RAGAS answer correctness against the ground truth (0-1).", unit=Unit.FRACTION
     )
-    ragas_aggregate: Mapped[float | None] = column(Double(), "Weighted RAGAS composite (0-1).")
-    causal_validity: Mapped[float | None] = column(Double(), "Domain rubric: causal validity (1-5).")
-    actionability: Mapped[float | None] = column(Double(), "Domain rubric: actionability (1-5).")
-    evidence_chain: Mapped[float | None] = column(Double(), "Domain rubric: evidence chain (1-5).")
-    regulatory_awareness: Mapped[float | None] = column(Double(), "Domain rubric: regulatory awareness (1-5).")
+    ragas_aggregate: Mapped[float | None] = column(
+        Double(), "Weighted RAGAS composite (0-1).", unit=Unit.FRACTION, aliases=("ragas score",)
+    )
+    causal_validity: Mapped[float | None] = column(
+        Double(), "Domain rubric: causal validity (1-5).", unit=Unit.POINTS_OF_5
+    )
+    actionability: Mapped[float | None] = column(Double(), "Domain rubric: actionability (1-5).", unit=Unit.POINTS_OF_5)
+    evidence_chain: Mapped[float | None] = column(
+        Double(), "Domain rubric: evidence chain (1-5).", unit=Unit.POINTS_OF_5
+    )
+    regulatory_awareness: Mapped[float | None] = column(
+        Double(), "Domain rubric: regulatory awareness (1-5).", unit=Unit.POINTS_OF_5
+    )
     uncertainty_communication: Mapped[float | None] = column(
-        Double(), "Domain rubric: communication of uncertainty (1-5)."
+        Double(), "Domain rubric: communication of uncertainty (1-5).", unit=Unit.POINTS_OF_5
     )
-    rubric_aggregate: Mapped[float | None] = column(Double(), "Weighted rubric composite (1-5).")
-    evaluation_model: Mapped[str | None] = column(VARCHAR(100), "Model that judged the response.")
-    evaluation_duration_ms: Mapped[int | None] = column(Integer(), "Time that the evaluation took, in ms.")
+    rubric_aggregate: Mapped[float | None] = column(
+        Double(), "Weighted rubric composite (1-5).", unit=Unit.POINTS_OF_5, aliases=("rubric score",)
+    )
+    evaluation_model: Mapped[str | None] = column(
+        VARCHAR(100), "Model that judged the response.", holds=Holds.IDENTIFIER
+    )
+    evaluation_duration_ms: Mapped[int | None] = column(
+        Integer(), "Time that the evaluation took, in ms.", unit=Unit.MILLISECONDS
+    )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the response was evaluated.", server_default=NOW
     )
@@ -128,6 +148,7 @@ class Evaluation(Entity):
         Double(),
         "Combined score (0-1): 0.4 * ragas_aggregate + 0.6 * (rubric_aggregate - 1) / 4; null if either is missing.",
         columns=("ragas_aggregate", "rubric_aggregate"),
+        unit=Unit.FRACTION,
     )
     improvement_priority = computed(
         "(SELECT CASE WHEN combined.score < 0.40 THEN 'critical' WHEN combined.score < 0.55 THEN 'high'"
@@ -145,6 +166,7 @@ class RetrievalConfiguration(Entity):
     """A version of the RAG retrieval parameters, with the performance measured under it."""
 
     __group__ = Group.SELF_IMPROVEMENT
+    __aliases__ = ("retrieval settings", "rag configuration")
     __tablename__ = "retrieval_configurations"
     __label__ = ("config_name", "config_version")
     __table_args__ = (
@@ -154,40 +176,62 @@ class RetrievalConfiguration(Entity):
     __search__ = ("config_name",)
 
     config_id: Mapped[UUID] = column(Uuid(), "Configuration identifier.", primary_key=True, server_default=NEW_UUID)
-    config_name: Mapped[str] = column(VARCHAR(100), "Name of the configuration.")
-    config_version: Mapped[int | None] = column(Integer(), "Version of the configuration.", server_default="1")
-    k_value: Mapped[int] = column(Integer(), "Number of documents to retrieve.", server_default="10")
-    chunk_size: Mapped[int] = column(Integer(), "Document chunk size, in tokens.", server_default="512")
+    config_name: Mapped[str] = column(VARCHAR(100), "Name of the configuration.", holds=Holds.IDENTIFIER)
+    config_version: Mapped[int | None] = column(
+        Integer(), "Version of the configuration.", server_default="1", unit=Unit.ORDINAL
+    )
+    k_value: Mapped[int] = column(
+        Integer(),
+        "Number of documents to retrieve.",
+        server_default="10",
+        unit=Unit.COUNT,
+        aliases=("top k", "documents retrieved"),
+    )
+    chunk_size: Mapped[int] = column(
+        Integer(), "Document chunk size, in tokens.", server_default="512", unit=Unit.TOKENS
+    )
     chunk_overlap: Mapped[int | None] = column(
-        Integer(), "Overlap of neighbouring chunks, in tokens.", server_default="50"
+        Integer(), "Overlap of neighbouring chunks, in tokens.", server_default="50", unit=Unit.TOKENS
     )
     vector_weight: Mapped[float] = column(
-        Double(), "Hybrid RAG: vector search weight (0-1; the three weights sum to 1).", server_default="0.4"
+        Double(),
+        "Hybrid RAG: vector search weight (0-1; the three weights sum to 1).",
+        server_default="0.4",
+        unit=Unit.FRACTION,
     )
     fulltext_weight: Mapped[float] = column(
-        Double(), "Hybrid RAG: full-text search weight (0-1; the three weights sum to 1).", server_default="0.3"
+        Double(),
+        "Hybrid RAG: full-text search weight (0-1; the three weights sum to 1).",
+        server_default="0.3",
+        unit=Unit.FRACTION,
     )
     graph_weight: Mapped[float] = column(
-        Double(), "Hybrid RAG: graph search weight (0-1; the three weights sum to 1).", server_default="0.3"
+        Double(),
+        "Hybrid RAG: graph search weight (0-1; the three weights sum to 1).",
+        server_default="0.3",
+        unit=Unit.FRACTION,
     )
     rerank_enabled: Mapped[bool | None] = column(Boolean(), "Whether reranking is active.", server_default="true")
     rerank_model: Mapped[str | None] = column(
-        VARCHAR(100), "Model that reranks.", server_default="cross-encoder/ms-marco-MiniLM-L-12-v2"
+        VARCHAR(100),
+        "Model that reranks.",
+        server_default="cross-encoder/ms-marco-MiniLM-L-12-v2",
+        holds=Holds.IDENTIFIER,
     )
     rerank_top_k: Mapped[int | None] = column(
-        Integer(), "Number of documents kept after reranking.", server_default="5"
+        Integer(), "Number of documents kept after reranking.", server_default="5", unit=Unit.COUNT
     )
     avg_context_precision: Mapped[float | None] = column(
-        Double(), "Average RAGAS context precision under the configuration (0-1)."
+        Double(), "Average RAGAS context precision under the configuration (0-1).", unit=Unit.FRACTION
     )
     avg_context_recall: Mapped[float | None] = column(
-        Double(), "Average RAGAS context recall under the configuration (0-1)."
+        Double(), "Average RAGAS context recall under the configuration (0-1).", unit=Unit.FRACTION
     )
     avg_faithfulness: Mapped[float | None] = column(
-        Double(), "Average RAGAS faithfulness under the configuration (0-1)."
+        Double(), "Average RAGAS faithfulness under the configuration (0-1).", unit=Unit.FRACTION
     )
     evaluation_count: Mapped[int | None] = column(
-        Integer(), "Number of evaluations behind the averages.", server_default="0"
+        Integer(), "Number of evaluations behind the averages.", server_default="0", unit=Unit.COUNT
     )
     is_active: Mapped[bool | None] = column(
         Boolean(), "Whether this is the currently deployed configuration.", server_default="false"
@@ -204,26 +248,39 @@ class PromptConfiguration(Entity):
     """A version of a prompt template, with its lineage and the performance measured under it."""
 
     __group__ = Group.SELF_IMPROVEMENT
+    __aliases__ = ("prompt", "prompt template", "prompt version")
     __tablename__ = "prompt_configurations"
     __label__ = ("prompt_name", "prompt_version")
     __order__ = "created_at"
     __search__ = ("prompt_name",)
 
     prompt_id: Mapped[UUID] = column(Uuid(), "Prompt identifier.", primary_key=True, server_default=NEW_UUID)
-    prompt_name: Mapped[str] = column(VARCHAR(100), "Configuration name.")
-    prompt_version: Mapped[int | None] = column(Integer(), "Version of the prompt.", server_default="1")
-    agent_name: Mapped[str | None] = column(VARCHAR(100), "Target agent; null when the prompt is shared.")
-    system_prompt: Mapped[str] = column(TEXT(), "System prompt content.")
-    few_shot_examples: Mapped[Any | None] = column(JSONB(), "Few-shot examples (array).", server_default=EMPTY_LIST)
-    avg_answer_relevancy: Mapped[float | None] = column(
-        Double(), "Average RAGAS answer relevancy under the prompt (0-1)."
+    prompt_name: Mapped[str] = column(VARCHAR(100), "Configuration name.", holds=Holds.IDENTIFIER)
+    prompt_version: Mapped[int | None] = column(
+        Integer(), "Version of the prompt.", server_default="1", unit=Unit.ORDINAL
     )
-    avg_rubric_score: Mapped[float | None] = column(Double(), "Average rubric composite under the prompt (1-5).")
+    agent_name: Mapped[str | None] = column(
+        VARCHAR(100), "Target agent; null when the prompt is shared.", holds=Holds.LABEL, aliases=("agent",)
+    )
+    system_prompt: Mapped[str] = column(
+        TEXT(), "System prompt content.", holds=Holds.PROSE, aliases=("prompt text", "template")
+    )
+    few_shot_examples: Mapped[Any | None] = column(
+        JSONB(), "Few-shot examples (array).", server_default=EMPTY_LIST, holds=Holds.PROSE
+    )
+    avg_answer_relevancy: Mapped[float | None] = column(
+        Double(), "Average RAGAS answer relevancy under the prompt (0-1).", unit=Unit.FRACTION
+    )
+    avg_rubric_score: Mapped[float | None] = column(
+        Double(), "Average rubric composite under the prompt (1-5).", unit=Unit.POINTS_OF_5
+    )
     avg_combined_score: Mapped[float | None] = column(
-        Double(), "Performance metric: average combined RAGAS and rubric score under the prompt (0-1)."
+        Double(),
+        "Performance metric: average combined RAGAS and rubric score under the prompt (0-1).",
+        unit=Unit.FRACTION,
     )
     evaluation_count: Mapped[int | None] = column(
-        Integer(), "Number of evaluations behind the averages.", server_default="0"
+        Integer(), "Number of evaluations behind the averages.", server_default="0", unit=Unit.COUNT
     )
     is_active: Mapped[bool | None] = column(
         Boolean(), "Whether the prompt is currently deployed.", server_default="false"
@@ -236,7 +293,7 @@ class PromptConfiguration(Entity):
         "Lineage reference: the prompt that this one was changed from.",
         ForeignKey("prompt_configurations.prompt_id"),
     )
-    change_reason: Mapped[str | None] = column(TEXT(), "Why the prompt was changed from its parent.")
+    change_reason: Mapped[str | None] = column(TEXT(), "Why the prompt was changed from its parent.", holds=Holds.PROSE)
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
     activated_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was last deployed.")
     deactivated_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was last taken out of use.")
@@ -271,6 +328,7 @@ class ImprovementAction(Entity):
     """One self-improvement that was applied: what was changed, from what to what, and whether it helped."""
 
     __group__ = Group.SELF_IMPROVEMENT
+    __aliases__ = ("improvement", "self improvement")
     __tablename__ = "improvement_actions"
     __label__ = ("improvement_type",)
     __table_args__ = (
@@ -287,13 +345,15 @@ class ImprovementAction(Entity):
     learning_signal_id: Mapped[UUID | None] = column(
         Uuid(), "Learning signal that triggered the action (learning_signals.signal_id of the agentic memory)."
     )
-    trigger_score: Mapped[float | None] = column(Double(), "Combined score that triggered the action (0-1).")
+    trigger_score: Mapped[float | None] = column(
+        Double(), "Combined score that triggered the action (0-1).", unit=Unit.FRACTION
+    )
     improvement_type: Mapped[ImprovementType] = column(
         pg_enum(ImprovementType), "What was improved: retrieval, prompt, or workflow."
     )
-    action_description: Mapped[str] = column(TEXT(), "What was done, in prose.")
-    before_config: Mapped[Any] = column(JSONB(), "State before change.")
-    after_config: Mapped[Any] = column(JSONB(), "State after change.")
+    action_description: Mapped[str] = column(TEXT(), "What was done, in prose.", holds=Holds.PROSE)
+    before_config: Mapped[Any] = column(JSONB(), "State before change.", holds=Holds.PROSE)
+    after_config: Mapped[Any] = column(JSONB(), "State after change.", holds=Holds.PROSE)
     retrieval_config_id: Mapped[UUID | None] = column(
         Uuid(),
         "Retrieval configuration that the action put in place.",
@@ -307,13 +367,16 @@ class ImprovementAction(Entity):
     )
     outcome_improved: Mapped[bool | None] = column(Boolean(), "Whether improvement was positive; null until measured.")
     outcome_delta: Mapped[float | None] = column(
-        Double(), "Score change (combined score after minus before); null until measured."
+        Double(),
+        "Score change (combined score after minus before); null until measured.",
+        unit=Unit.FRACTION,
+        aliases=("effect", "gain"),
     )
     status: Mapped[str | None] = column(
-        VARCHAR(20), "State of the action: applied or rolled_back.", server_default="applied"
+        VARCHAR(20), "State of the action: applied or rolled_back.", server_default="applied", holds=Holds.STATE
     )
     rolled_back_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was rolled back, if it was.")
-    rollback_reason: Mapped[str | None] = column(TEXT(), "Why it was rolled back, if it was.")
+    rollback_reason: Mapped[str | None] = column(TEXT(), "Why it was rolled back, if it was.", holds=Holds.PROSE)
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was applied.", server_default=NOW)
     measured_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When its outcome was measured.")
 
@@ -349,6 +412,7 @@ class ExperimentKnowledge(Entity):
     """A lesson that the organization learned from its experiments, found again by the similarity of its embedding."""
 
     __group__ = Group.SELF_IMPROVEMENT
+    __aliases__ = ("knowledge", "lesson", "lesson learned", "insight")
     __tablename__ = "experiment_knowledge_store"
     __table_args__ = (
         Index(
@@ -370,28 +434,36 @@ class ExperimentKnowledge(Entity):
 
     knowledge_id: Mapped[UUID] = column(Uuid(), "Knowledge identifier.", primary_key=True, server_default=NEW_UUID)
     source_type: Mapped[str] = column(
-        VARCHAR(50), "What the lesson was learned from (e.g., experiment); says what source_id identifies."
+        VARCHAR(50),
+        "What the lesson was learned from (e.g., experiment); says what source_id identifies.",
+        holds=Holds.LABEL,
     )
     source_id: Mapped[UUID | None] = column(
         Uuid(), "Identifier of the source: an experiment's id when source_type names an experiment."
     )
-    lesson_type: Mapped[str] = column(VARCHAR(50), "Category of learning.")
-    title: Mapped[str] = column(VARCHAR(200), "Concise title.")
-    description: Mapped[str] = column(TEXT(), "Full description.")
-    knowledge_json: Mapped[Any] = column(JSONB(), "Structured knowledge.", server_default=EMPTY_OBJECT)
-    applicable_brands: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Brands that the lesson applies to.")
-    applicable_contexts: Mapped[list[str] | None] = column(ARRAY(TEXT()), "Contexts that the lesson applies to.")
+    lesson_type: Mapped[str] = column(VARCHAR(50), "Category of learning.", holds=Holds.LABEL, aliases=("category",))
+    title: Mapped[str] = column(VARCHAR(200), "Concise title.", holds=Holds.PROSE)
+    description: Mapped[str] = column(TEXT(), "Full description.", holds=Holds.PROSE, aliases=("lesson",))
+    knowledge_json: Mapped[Any] = column(
+        JSONB(), "Structured knowledge.", server_default=EMPTY_OBJECT, holds=Holds.PROSE
+    )
+    applicable_brands: Mapped[list[str] | None] = column(
+        ARRAY(TEXT()), "Brands that the lesson applies to.", holds=Holds.LABEL
+    )
+    applicable_contexts: Mapped[list[str] | None] = column(
+        ARRAY(TEXT()), "Contexts that the lesson applies to.", holds=Holds.LABEL
+    )
     embedding: Mapped[Any | None] = column(
         Vector(1536), "Embedding of the lesson (1536 dimensions), for similarity search."
     )
-    confidence_level: Mapped[float | None] = column(Double(), "Confidence in the lesson (0-1).")
+    confidence_level: Mapped[float | None] = column(Double(), "Confidence in the lesson (0-1).", unit=Unit.FRACTION)
     validated: Mapped[bool | None] = column(Boolean(), "Whether the lesson has been validated.", server_default="false")
     validation_date: Mapped[date | None] = column(Date(), "Day on which it was validated.")
     times_applied: Mapped[int | None] = column(
-        Integer(), "Usage counter: number of times the lesson was applied.", server_default="0"
+        Integer(), "Usage counter: number of times the lesson was applied.", server_default="0", unit=Unit.COUNT
     )
     success_rate: Mapped[float | None] = column(
-        Double(), "Application success rate: fraction of applications that succeeded (0-1)."
+        Double(), "Application success rate: fraction of applications that succeeded (0-1).", unit=Unit.FRACTION
     )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the lesson was recorded.", server_default=NOW

@@ -10,6 +10,7 @@ from sqlalchemy import TEXT, VARCHAR, BigInteger, Boolean, Double, ForeignKey, I
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
 from db.base.markers import Group
 from db.base.vocabulary import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
@@ -19,6 +20,7 @@ class FeatureView(Entity):
     """A Feast feature view: its features, entities, source, time-to-live and online serving."""
 
     __group__ = Group.FEAST_TRACKING
+    __aliases__ = ("feast view",)
     __tablename__ = "ml_feast_feature_views"
     __table_args__ = (
         UniqueConstraint("name", "project"),
@@ -28,24 +30,43 @@ class FeatureView(Entity):
     __search__ = ("name", "source_name")
 
     id: Mapped[UUID] = column(Uuid(), "Feature view identifier.", primary_key=True, server_default=NEW_UUID)
-    name: Mapped[str] = column(VARCHAR(255), "Feature view name.")
+    name: Mapped[str] = column(VARCHAR(255), "Feature view name.", holds=Holds.IDENTIFIER)
     project: Mapped[str | None] = column(
-        VARCHAR(100), "Feast project (default: e2i_causal_analytics).", server_default="e2i_causal_analytics"
+        VARCHAR(100),
+        "Feast project (default: e2i_causal_analytics).",
+        server_default="e2i_causal_analytics",
+        holds=Holds.IDENTIFIER,
     )
-    description: Mapped[str | None] = column(TEXT(), "What the feature view is for, in prose.")
-    entities: Mapped[Any | None] = column(JSONB(), "Names of the entities.", server_default=EMPTY_LIST)
-    entity_join_keys: Mapped[Any | None] = column(JSONB(), "Join keys of the entities.", server_default=EMPTY_LIST)
-    features: Mapped[Any | None] = column(JSONB(), "Feature names and types.", server_default=EMPTY_LIST)
-    feature_count: Mapped[int | None] = column(Integer(), "Number of features.", server_default="0")
-    source_type: Mapped[str | None] = column(VARCHAR(50), "Kind of source: batch, stream, or request.")
-    source_name: Mapped[str | None] = column(VARCHAR(255), "Name of the source.")
-    ttl_seconds: Mapped[int | None] = column(Integer(), "Time-to-live for freshness, in seconds.")
-    online_enabled: Mapped[bool | None] = column(Boolean(), "Whether online serving is active.", server_default="true")
+    description: Mapped[str | None] = column(TEXT(), "What the feature view is for, in prose.", holds=Holds.PROSE)
+    entities: Mapped[Any | None] = column(
+        JSONB(), "Names of the entities.", server_default=EMPTY_LIST, holds=Holds.DATA
+    )
+    entity_join_keys: Mapped[Any | None] = column(
+        JSONB(), "Join keys of the entities.", server_default=EMPTY_LIST, holds=Holds.DATA
+    )
+    features: Mapped[Any | None] = column(
+        JSONB(), "Feature names and types.", server_default=EMPTY_LIST, holds=Holds.DATA
+    )
+    feature_count: Mapped[int | None] = column(Integer(), "Number of features.", server_default="0", unit=Unit.COUNT)
+    source_type: Mapped[str | None] = column(
+        VARCHAR(50), "Kind of source: batch, stream, or request.", values=("batch", "stream", "request")
+    )
+    source_name: Mapped[str | None] = column(VARCHAR(255), "Name of the source.", holds=Holds.IDENTIFIER)
+    ttl_seconds: Mapped[int | None] = column(
+        Integer(), "Time-to-live for freshness, in seconds.", unit=Unit.SECONDS, aliases=("time to live",)
+    )
+    online_enabled: Mapped[bool | None] = column(
+        Boolean(), "Whether online serving is active.", server_default="true", aliases=("online",)
+    )
     batch_source_enabled: Mapped[bool | None] = column(
         Boolean(), "Whether the batch source is active.", server_default="true"
     )
-    tags: Mapped[Any | None] = column(JSONB(), "Tags, as names and values.", server_default=EMPTY_OBJECT)
-    owner: Mapped[str | None] = column(VARCHAR(100), "Person or team that owns the feature view.")
+    tags: Mapped[Any | None] = column(
+        JSONB(), "Tags, as names and values.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+    )
+    owner: Mapped[str | None] = column(
+        VARCHAR(100), "Person or team that owns the feature view.", holds=Holds.IDENTIFIER
+    )
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
     updated_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When it was last changed.", server_default=NOW
@@ -75,6 +96,7 @@ class MaterializationJob(Entity):
     """One materialization of a feature view over a time window, with its resource usage."""
 
     __group__ = Group.FEAST_TRACKING
+    __aliases__ = ("materialization", "job", "feast job")
     __tablename__ = "ml_feast_materialization_jobs"
     __label__ = ("feature_view_name", "job_type")
     __order__ = "created_at"
@@ -84,26 +106,37 @@ class MaterializationJob(Entity):
     feature_view_id: Mapped[UUID | None] = column(
         Uuid(), "Target feature view.", ForeignKey("ml_feast_feature_views.id")
     )
-    feature_view_name: Mapped[str] = column(VARCHAR(255), "Name of the target feature view.")
-    job_id: Mapped[str | None] = column(VARCHAR(255), "Identifier of the job in the system that ran it.")
+    feature_view_name: Mapped[str] = column(VARCHAR(255), "Name of the target feature view.", holds=Holds.IDENTIFIER)
+    job_id: Mapped[str | None] = column(
+        VARCHAR(255), "Identifier of the job in the system that ran it.", holds=Holds.IDENTIFIER
+    )
     job_type: Mapped[str | None] = column(
-        VARCHAR(50), "Kind of materialization: full or incremental.", server_default="incremental"
+        VARCHAR(50),
+        "Kind of materialization: full or incremental.",
+        server_default="incremental",
+        values=("full", "incremental"),
     )
     start_time: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Materialization window start.")
     end_time: Mapped[datetime] = column(TIMESTAMP(timezone=True), "Materialization window end.")
     status: Mapped[str | None] = column(
-        VARCHAR(50), "State of the job: pending, running, success, failed.", server_default="pending"
+        VARCHAR(50), "State of the job: pending, running, success, failed.", server_default="pending", holds=Holds.STATE
     )
-    error_message: Mapped[str | None] = column(TEXT(), "Why the job failed, if it did.")
-    rows_materialized: Mapped[int | None] = column(Integer(), "Rows written.", server_default="0")
-    bytes_written: Mapped[int | None] = column(BigInteger(), "Bytes written.")
-    duration_seconds: Mapped[float | None] = column(Double(), "Job wall-clock time, in seconds.")
-    online_store_rows_written: Mapped[int | None] = column(Integer(), "Rows written to the online store.")
+    error_message: Mapped[str | None] = column(TEXT(), "Why the job failed, if it did.", holds=Holds.PROSE)
+    rows_materialized: Mapped[int | None] = column(
+        Integer(), "Rows written.", server_default="0", unit=Unit.COUNT, aliases=("row count",)
+    )
+    bytes_written: Mapped[int | None] = column(BigInteger(), "Bytes written.", unit=Unit.BYTES)
+    duration_seconds: Mapped[float | None] = column(Double(), "Job wall-clock time, in seconds.", unit=Unit.SECONDS)
+    online_store_rows_written: Mapped[int | None] = column(
+        Integer(), "Rows written to the online store.", unit=Unit.COUNT
+    )
     online_store_latency_ms: Mapped[float | None] = column(
-        Double(), "Latency of writes to the online store, in milliseconds."
+        Double(), "Latency of writes to the online store, in milliseconds.", unit=Unit.MILLISECONDS
     )
-    cpu_seconds: Mapped[float | None] = column(Double(), "CPU time used, in seconds.")
-    memory_peak_mb: Mapped[float | None] = column(Double(), "Peak memory usage, in megabytes.")
+    cpu_seconds: Mapped[float | None] = column(Double(), "CPU time used, in seconds.", unit=Unit.SECONDS)
+    memory_peak_mb: Mapped[float | None] = column(
+        Double(), "Peak memory usage, in megabytes.", unit=Unit.MEGABYTES, aliases=("ram",)
+    )
     created_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it was created.", server_default=NOW)
     started_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it started.")
     completed_at: Mapped[datetime | None] = column(TIMESTAMP(timezone=True), "When it ended.")
@@ -123,6 +156,7 @@ class FeatureFreshness(Entity):
     """One reading of a feature view's freshness, judged by staleness thresholds."""
 
     __group__ = Group.FEAST_TRACKING
+    __aliases__ = ("freshness", "staleness")
     __tablename__ = "ml_feast_feature_freshness"
     __label__ = ("feature_view_name", "freshness_status")
     __order__ = "recorded_at"
@@ -131,27 +165,38 @@ class FeatureFreshness(Entity):
     feature_view_id: Mapped[UUID | None] = column(
         Uuid(), "Feature view monitored.", ForeignKey("ml_feast_feature_views.id")
     )
-    feature_view_name: Mapped[str] = column(VARCHAR(255), "Name of the feature view monitored.")
+    feature_view_name: Mapped[str] = column(VARCHAR(255), "Name of the feature view monitored.", holds=Holds.IDENTIFIER)
     recorded_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When freshness was read.", server_default=NOW
     )
     last_materialization_time: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the feature view was last materialized."
     )
-    staleness_seconds: Mapped[int | None] = column(Integer(), "Time since last materialization, in seconds.")
-    data_lag_seconds: Mapped[int | None] = column(Integer(), "Lag between source and online store, in seconds.")
-    null_rate: Mapped[float | None] = column(
-        Double(), "Percentage of null values among the features' values (percent, 0-100)."
+    staleness_seconds: Mapped[int | None] = column(
+        Integer(), "Time since last materialization, in seconds.", unit=Unit.SECONDS, aliases=("age",)
     )
-    unique_count: Mapped[int | None] = column(Integer(), "Number of distinct values.")
+    data_lag_seconds: Mapped[int | None] = column(
+        Integer(), "Lag between source and online store, in seconds.", unit=Unit.SECONDS
+    )
+    null_rate: Mapped[float | None] = column(
+        Double(),
+        "Percentage of null values among the features' values (percent, 0-100).",
+        unit=Unit.PERCENT,
+        aliases=("missing values", "missingness"),
+    )
+    unique_count: Mapped[int | None] = column(Integer(), "Number of distinct values.", unit=Unit.COUNT)
     freshness_status: Mapped[str | None] = column(
-        VARCHAR(50), "Freshness: fresh, stale, critical, unknown.", server_default="unknown"
+        VARCHAR(50),
+        "Freshness: fresh, stale, critical, unknown.",
+        server_default="unknown",
+        values=("fresh", "stale", "critical", "unknown"),
+        aliases=("status",),
     )
     staleness_threshold_seconds: Mapped[int | None] = column(
-        Integer(), "Staleness above which the feature view is stale, in seconds."
+        Integer(), "Staleness above which the feature view is stale, in seconds.", unit=Unit.SECONDS
     )
     critical_threshold_seconds: Mapped[int | None] = column(
-        Integer(), "Staleness above which the feature view is critical, in seconds."
+        Integer(), "Staleness above which the feature view is critical, in seconds.", unit=Unit.SECONDS
     )
 
     feature_view = belongs_to(

@@ -10,51 +10,79 @@ from sqlalchemy import TEXT, Boolean, Date, ForeignKey, Index, Integer, Numeric,
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
 from db.base.markers import Group
 from db.base.vocabulary import NOW, PATIENT, Entity, belongs_to, column, computed_object, linked_by
+from db.models.shared import BRANDS
 
 
 class CohortDefinition(Entity):
     """A versioned cohort: the inclusion and exclusion criteria for a brand and indication."""
 
     __group__ = Group.COHORT_CONSTRUCTOR
+    __aliases__ = ("cohort", "patient cohort")
     __tablename__ = "ml_cohort_definitions"
     __label__ = ("cohort_name", "version")
     __table_args__ = (UniqueConstraint("brand", "indication", "version"),)
     __order__ = "created_date"
     __search__ = ("cohort_name", "cohort_id", "version", "config_hash")
 
-    cohort_id: Mapped[str] = column(TEXT(), "Cohort identifier.", primary_key=True)
-    brand: Mapped[str] = column(TEXT(), "Target brand.")
-    indication: Mapped[str] = column(TEXT(), "Clinical indication.")
-    cohort_name: Mapped[str] = column(TEXT(), "Human-readable name of the cohort.")
-    version: Mapped[str | None] = column(TEXT(), "Semantic version.", server_default="1.0.0")
+    cohort_id: Mapped[str] = column(TEXT(), "Cohort identifier.", primary_key=True, holds=Holds.IDENTIFIER)
+    brand: Mapped[str] = column(TEXT(), "Target brand.", values=BRANDS)
+    indication: Mapped[str] = column(
+        TEXT(), "Clinical indication.", holds=Holds.LABEL, aliases=("disease", "condition")
+    )
+    cohort_name: Mapped[str] = column(TEXT(), "Human-readable name of the cohort.", holds=Holds.IDENTIFIER)
+    version: Mapped[str | None] = column(TEXT(), "Semantic version.", server_default="1.0.0", holds=Holds.IDENTIFIER)
     created_date: Mapped[datetime | None] = column(TIMESTAMP(), "When it was created.", server_default=NOW)
     updated_date: Mapped[datetime | None] = column(TIMESTAMP(), "When it was last changed.", server_default=NOW)
-    created_by: Mapped[str | None] = column(TEXT(), "User or agent that created the definition.")
-    inclusion_criteria: Mapped[Any] = column(JSONB(), "Inclusion criteria array (field, operator, value).")
-    exclusion_criteria: Mapped[Any] = column(JSONB(), "Exclusion criteria array (field, operator, value).")
+    created_by: Mapped[str | None] = column(
+        TEXT(), "User or agent that created the definition.", holds=Holds.IDENTIFIER
+    )
+    inclusion_criteria: Mapped[Any] = column(
+        JSONB(),
+        "Inclusion criteria array (field, operator, value).",
+        holds=Holds.PROSE,
+        aliases=("eligibility criteria",),
+    )
+    exclusion_criteria: Mapped[Any] = column(
+        JSONB(),
+        "Exclusion criteria array (field, operator, value).",
+        holds=Holds.PROSE,
+        aliases=("eligibility criteria",),
+    )
     lookback_days: Mapped[int | None] = column(
-        Integer(), "Data lookback period before the index date, in days (default 180).", server_default="180"
+        Integer(),
+        "Data lookback period before the index date, in days (default 180).",
+        server_default="180",
+        unit=Unit.DAYS,
     )
     followup_days: Mapped[int | None] = column(
-        Integer(), "Required follow-up after the index date, in days (default 90).", server_default="90"
+        Integer(), "Required follow-up after the index date, in days (default 90).", server_default="90", unit=Unit.DAYS
     )
     index_date_field: Mapped[str | None] = column(
-        TEXT(), "Field that gives a patient's index date.", server_default="diagnosis_date"
+        TEXT(), "Field that gives a patient's index date.", server_default="diagnosis_date", holds=Holds.IDENTIFIER
     )
-    required_fields: Mapped[Any | None] = column(JSONB(), "Fields that the input data must have (array).")
-    initial_population: Mapped[int | None] = column(Integer(), "Patients before any criterion.")
-    eligible_population: Mapped[int | None] = column(Integer(), "Population passing all criteria, in patients.")
-    excluded_population: Mapped[int | None] = column(Integer(), "Patients excluded by the criteria.")
-    exclusion_rate: Mapped[Decimal | None] = column(Numeric(5, 4), "Fraction excluded (0-1).")
+    required_fields: Mapped[Any | None] = column(
+        JSONB(), "Fields that the input data must have (array).", holds=Holds.DATA
+    )
+    initial_population: Mapped[int | None] = column(Integer(), "Patients before any criterion.", unit=Unit.COUNT)
+    eligible_population: Mapped[int | None] = column(
+        Integer(), "Population passing all criteria, in patients.", unit=Unit.COUNT, aliases=("cohort size",)
+    )
+    excluded_population: Mapped[int | None] = column(Integer(), "Patients excluded by the criteria.", unit=Unit.COUNT)
+    exclusion_rate: Mapped[Decimal | None] = column(Numeric(5, 4), "Fraction excluded (0-1).", unit=Unit.FRACTION)
     status: Mapped[str | None] = column(
-        TEXT(), "State of the definition: active, draft, archived, locked.", server_default="active"
+        TEXT(), "State of the definition: active, draft, archived, locked.", server_default="active", holds=Holds.STATE
     )
-    clinical_rationale: Mapped[str | None] = column(TEXT(), "Clinical rationale of the criteria.")
-    regulatory_justification: Mapped[str | None] = column(TEXT(), "Regulatory justification of the criteria.")
-    config_hash: Mapped[str | None] = column(TEXT(), "SHA256 of the configuration, for version tracking.")
+    clinical_rationale: Mapped[str | None] = column(TEXT(), "Clinical rationale of the criteria.", holds=Holds.PROSE)
+    regulatory_justification: Mapped[str | None] = column(
+        TEXT(), "Regulatory justification of the criteria.", holds=Holds.PROSE
+    )
+    config_hash: Mapped[str | None] = column(
+        TEXT(), "SHA256 of the configuration, for version tracking.", holds=Holds.IDENTIFIER
+    )
 
 
 _ENDED_WELL = "({row}.status = 'failed') IS NOT TRUE"
@@ -67,38 +95,74 @@ class CohortExecution(Entity):
     """
 
     __group__ = Group.COHORT_CONSTRUCTOR
+    __aliases__ = ("cohort run",)
     __tablename__ = "ml_cohort_executions"
     __label__ = ("execution_id",)
     __order__ = "execution_timestamp"
     __search__ = ("execution_id",)
 
-    execution_id: Mapped[str] = column(TEXT(), "Execution identifier.", primary_key=True)
-    cohort_id: Mapped[str] = column(TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"))
+    execution_id: Mapped[str] = column(TEXT(), "Execution identifier.", primary_key=True, holds=Holds.IDENTIFIER)
+    cohort_id: Mapped[str] = column(
+        TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"), holds=Holds.IDENTIFIER
+    )
     execution_timestamp: Mapped[datetime | None] = column(
         TIMESTAMP(), "When the cohort was constructed.", server_default=NOW
     )
-    executed_by: Mapped[str | None] = column(TEXT(), "User or agent that ran it.")
+    executed_by: Mapped[str | None] = column(TEXT(), "User or agent that ran it.", holds=Holds.IDENTIFIER)
     environment: Mapped[str | None] = column(
-        TEXT(), "Environment it ran in: development, staging, or production.", server_default="production"
+        TEXT(),
+        "Environment it ran in: development, staging, or production.",
+        server_default="production",
+        values=("development", "staging", "production"),
     )
-    input_dataset: Mapped[str | None] = column(TEXT(), "Dataset that the cohort was drawn from.")
-    input_row_count: Mapped[int | None] = column(Integer(), "Input population size, in patients.")
-    eligible_row_count: Mapped[int | None] = column(Integer(), "Eligible population size, in patients.")
-    excluded_row_count: Mapped[int | None] = column(Integer(), "Excluded population size, in patients.")
-    output_dataset: Mapped[str | None] = column(TEXT(), "Dataset that the eligible patients were written to.")
+    input_dataset: Mapped[str | None] = column(
+        TEXT(), "Dataset that the cohort was drawn from.", holds=Holds.IDENTIFIER
+    )
+    input_row_count: Mapped[int | None] = column(
+        Integer(), "Input population size, in patients.", unit=Unit.COUNT, aliases=("patients",)
+    )
+    eligible_row_count: Mapped[int | None] = column(
+        Integer(), "Eligible population size, in patients.", unit=Unit.COUNT, aliases=("cohort size", "patients")
+    )
+    excluded_row_count: Mapped[int | None] = column(
+        Integer(), "Excluded population size, in patients.", unit=Unit.COUNT
+    )
+    output_dataset: Mapped[str | None] = column(
+        TEXT(), "Dataset that the eligible patients were written to.", holds=Holds.IDENTIFIER
+    )
     execution_time_ms: Mapped[int | None] = column(
-        Integer(), "Total execution time, in ms (target: under 120000 ms for 100,000 patients)."
+        Integer(),
+        "Total execution time, in ms (target: under 120000 ms for 100,000 patients).",
+        unit=Unit.MILLISECONDS,
+        aliases=("duration", "runtime"),
     )
-    execution_time_seconds: Mapped[Decimal | None] = column(Numeric(10, 3), "Total execution time, in seconds.")
-    validate_config_ms: Mapped[int | None] = column(Integer(), "Config validation latency, in ms.")
-    apply_criteria_ms: Mapped[int | None] = column(Integer(), "Criteria application latency, in ms.")
-    validate_temporal_ms: Mapped[int | None] = column(Integer(), "Temporal validation latency, in ms.")
-    generate_metadata_ms: Mapped[int | None] = column(Integer(), "Metadata generation latency, in ms.")
+    execution_time_seconds: Mapped[Decimal | None] = column(
+        Numeric(10, 3), "Total execution time, in seconds.", unit=Unit.SECONDS
+    )
+    validate_config_ms: Mapped[int | None] = column(
+        Integer(), "Config validation latency, in ms.", unit=Unit.MILLISECONDS
+    )
+    apply_criteria_ms: Mapped[int | None] = column(
+        Integer(), "Criteria application latency, in ms.", unit=Unit.MILLISECONDS
+    )
+    validate_temporal_ms: Mapped[int | None] = column(
+        Integer(), "Temporal validation latency, in ms.", unit=Unit.MILLISECONDS
+    )
+    generate_metadata_ms: Mapped[int | None] = column(
+        Integer(), "Metadata generation latency, in ms.", unit=Unit.MILLISECONDS
+    )
     status: Mapped[str | None] = column(
-        TEXT(), "Outcome of the execution: success, failed, partial.", server_default="success"
+        TEXT(),
+        "Outcome of the execution: success, failed, partial.",
+        server_default="success",
+        values=("success", "failed", "partial"),
     )
-    error_message: Mapped[str | None] = column(TEXT(), "Why the execution failed, if it did.")
-    error_code: Mapped[str | None] = column(TEXT(), "Error code, CC_001 through CC_007; null when it succeeded.")
+    error_message: Mapped[str | None] = column(TEXT(), "Why the execution failed, if it did.", holds=Holds.PROSE)
+    error_code: Mapped[str | None] = column(
+        TEXT(),
+        "Error code, CC_001 through CC_007; null when it succeeded.",
+        values=("CC_001", "CC_002", "CC_003", "CC_004", "CC_005", "CC_006", "CC_007"),
+    )
 
     cohort = belongs_to(
         "CohortDefinition",
@@ -117,8 +181,14 @@ class CohortExecution(Entity):
                 f"CASE WHEN {_ENDED_WELL} THEN {{row}}.input_row_count * 1.2 END",
                 Numeric(),
                 "Time that it may take, in milliseconds; null for one that failed.",
+                Unit.MILLISECONDS,
             ),
-            "actual_ms": ("{row}.execution_time_ms", Integer(), "Time that it took, in milliseconds."),
+            "actual_ms": (
+                "{row}.execution_time_ms",
+                Integer(),
+                "Time that it took, in milliseconds.",
+                Unit.MILLISECONDS,
+            ),
             "met": (
                 f"CASE WHEN {_ENDED_WELL} THEN {{row}}.execution_time_ms <= {{row}}.input_row_count * 1.2 END",
                 Boolean(),
@@ -133,22 +203,39 @@ class CohortEligibilityLog(Entity):
     """One criterion applied in an execution, and how many patients it removed."""
 
     __group__ = Group.COHORT_CONSTRUCTOR
+    __aliases__ = ("eligibility log", "criterion", "exclusion step")
     __tablename__ = "ml_cohort_eligibility_log"
     __label__ = ("criterion_name",)
     __order__ = "applied_at"
 
-    log_id: Mapped[int] = column(Integer(), "Log entry identifier.", primary_key=True, autoincrement=True)
-    cohort_id: Mapped[str] = column(TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"))
-    execution_id: Mapped[str] = column(TEXT(), "Execution run.", ForeignKey("ml_cohort_executions.execution_id"))
-    criterion_order: Mapped[int] = column(Integer(), "Application order: position of the criterion in the execution.")
-    criterion_name: Mapped[str] = column(TEXT(), "Criterion label.")
-    criterion_type: Mapped[str] = column(TEXT(), "Type of the criterion: inclusion, exclusion, or temporal.")
-    operator: Mapped[str] = column(TEXT(), "Operator that compares the patient's field with the criterion's value.")
-    criterion_value: Mapped[Any | None] = column(JSONB(), "Value that the criterion compares with.")
-    removed_count: Mapped[int] = column(Integer(), "Patients excluded by this criterion.")
-    remaining_count: Mapped[int] = column(Integer(), "Patients remaining after this criterion.")
-    description: Mapped[str | None] = column(TEXT(), "What the criterion asks for, in prose.")
-    clinical_rationale: Mapped[str | None] = column(TEXT(), "Clinical rationale of the criterion.")
+    log_id: Mapped[int] = column(
+        Integer(), "Log entry identifier.", primary_key=True, autoincrement=True, unit=Unit.ORDINAL
+    )
+    cohort_id: Mapped[str] = column(
+        TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"), holds=Holds.IDENTIFIER
+    )
+    execution_id: Mapped[str] = column(
+        TEXT(), "Execution run.", ForeignKey("ml_cohort_executions.execution_id"), holds=Holds.IDENTIFIER
+    )
+    criterion_order: Mapped[int] = column(
+        Integer(), "Application order: position of the criterion in the execution.", unit=Unit.ORDINAL
+    )
+    criterion_name: Mapped[str] = column(TEXT(), "Criterion label.", holds=Holds.IDENTIFIER)
+    criterion_type: Mapped[str] = column(
+        TEXT(),
+        "Type of the criterion: inclusion, exclusion, or temporal.",
+        values=("inclusion", "exclusion", "temporal"),
+    )
+    operator: Mapped[str] = column(
+        TEXT(), "Operator that compares the patient's field with the criterion's value.", holds=Holds.LABEL
+    )
+    criterion_value: Mapped[Any | None] = column(JSONB(), "Value that the criterion compares with.", holds=Holds.DATA)
+    removed_count: Mapped[int] = column(
+        Integer(), "Patients excluded by this criterion.", unit=Unit.COUNT, aliases=("excluded patients",)
+    )
+    remaining_count: Mapped[int] = column(Integer(), "Patients remaining after this criterion.", unit=Unit.COUNT)
+    description: Mapped[str | None] = column(TEXT(), "What the criterion asks for, in prose.", holds=Holds.PROSE)
+    clinical_rationale: Mapped[str | None] = column(TEXT(), "Clinical rationale of the criterion.", holds=Holds.PROSE)
     applied_at: Mapped[datetime | None] = column(TIMESTAMP(), "When the criterion was applied.", server_default=NOW)
 
     cohort = belongs_to(
@@ -173,21 +260,30 @@ class PatientCohortAssignment(Entity):
     """Whether one patient was eligible for a cohort in one execution, and which criteria failed if not."""
 
     __group__ = Group.COHORT_CONSTRUCTOR
+    __aliases__ = ("patient", "cohort member", "cohort patient")
     __tablename__ = "ml_patient_cohort_assignments"
     __label__ = ("patient_journey_id",)
     __scope__ = PATIENT
     __order__ = "assigned_at"
 
-    patient_journey_id: Mapped[str] = column(TEXT(), "Patient identifier.", primary_key=True)
+    patient_journey_id: Mapped[str] = column(TEXT(), "Patient identifier.", primary_key=True, holds=Holds.IDENTIFIER)
     cohort_id: Mapped[str] = column(
-        TEXT(), "Cohort definition.", ForeignKey("ml_cohort_definitions.cohort_id"), primary_key=True
+        TEXT(),
+        "Cohort definition.",
+        ForeignKey("ml_cohort_definitions.cohort_id"),
+        primary_key=True,
+        holds=Holds.IDENTIFIER,
     )
     execution_id: Mapped[str] = column(
-        TEXT(), "Execution run.", ForeignKey("ml_cohort_executions.execution_id"), primary_key=True
+        TEXT(),
+        "Execution run.",
+        ForeignKey("ml_cohort_executions.execution_id"),
+        primary_key=True,
+        holds=Holds.IDENTIFIER,
     )
     assigned_at: Mapped[datetime | None] = column(TIMESTAMP(), "When the patient was assigned.", server_default=NOW)
-    is_eligible: Mapped[bool] = column(Boolean(), "Eligibility result.")
-    failed_criteria: Mapped[Any | None] = column(JSONB(), "Which criteria failed (if not eligible).")
+    is_eligible: Mapped[bool] = column(Boolean(), "Eligibility result.", aliases=("included",))
+    failed_criteria: Mapped[Any | None] = column(JSONB(), "Which criteria failed (if not eligible).", holds=Holds.PROSE)
     lookback_complete: Mapped[bool | None] = column(Boolean(), "Lookback period satisfied.")
     followup_complete: Mapped[bool | None] = column(Boolean(), "Follow-up period satisfied.")
     index_date: Mapped[date | None] = column(Date(), "The patient's index date.")
@@ -216,6 +312,7 @@ class CohortComparison(Entity):
     """A comparison of several cohort definitions, with the analysis of their overlap."""
 
     __group__ = Group.COHORT_CONSTRUCTOR
+    __aliases__ = ("cohort overlap",)
     __tablename__ = "ml_cohort_comparisons"
     __table_args__ = (
         Index(
@@ -228,16 +325,20 @@ class CohortComparison(Entity):
     __order__ = "compared_at"
     __search__ = ("comparison_name", "comparison_id")
 
-    comparison_id: Mapped[str] = column(TEXT(), "Comparison identifier.", primary_key=True)
-    comparison_name: Mapped[str] = column(TEXT(), "Human-readable label.")
-    comparison_description: Mapped[str | None] = column(TEXT(), "What was compared and why, in prose.")
+    comparison_id: Mapped[str] = column(TEXT(), "Comparison identifier.", primary_key=True, holds=Holds.IDENTIFIER)
+    comparison_name: Mapped[str] = column(TEXT(), "Human-readable label.", holds=Holds.IDENTIFIER)
+    comparison_description: Mapped[str | None] = column(
+        TEXT(), "What was compared and why, in prose.", holds=Holds.PROSE
+    )
     compared_at: Mapped[datetime | None] = column(TIMESTAMP(), "When the cohorts were compared.", server_default=NOW)
-    compared_by: Mapped[str | None] = column(TEXT(), "User or agent that compared them.")
-    cohort_ids: Mapped[Any] = column(JSONB(), "Array of compared cohort IDs.")
-    input_dataset: Mapped[str | None] = column(TEXT(), "Dataset that the comparison was made on.")
-    input_row_count: Mapped[int | None] = column(Integer(), "Size of that dataset, in patients.")
-    comparison_results: Mapped[Any | None] = column(JSONB(), "Statistical comparison results.")
-    visualization_config: Mapped[Any | None] = column(JSONB(), "Visualization parameters.")
+    compared_by: Mapped[str | None] = column(TEXT(), "User or agent that compared them.", holds=Holds.IDENTIFIER)
+    cohort_ids: Mapped[Any] = column(JSONB(), "Array of compared cohort IDs.", holds=Holds.DATA)
+    input_dataset: Mapped[str | None] = column(
+        TEXT(), "Dataset that the comparison was made on.", holds=Holds.IDENTIFIER
+    )
+    input_row_count: Mapped[int | None] = column(Integer(), "Size of that dataset, in patients.", unit=Unit.COUNT)
+    comparison_results: Mapped[Any | None] = column(JSONB(), "Statistical comparison results.", holds=Holds.PROSE)
+    visualization_config: Mapped[Any | None] = column(JSONB(), "Visualization parameters.", holds=Holds.DATA)
 
     cohorts = linked_by(
         "CohortDefinition",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
 from db.base.vocabulary import Derived, belongs_to, column
 
@@ -13,6 +14,7 @@ class CohortFunnelStep(Derived):
     """One step of a cohort execution's funnel: how many patients a criterion removed, and how many are left."""
 
     __group__ = Group.COHORT_CONSTRUCTOR
+    __aliases__ = ("funnel", "cohort funnel", "attrition")
     __select__ = """
         SELECT
             l.log_id, l.cohort_id, l.execution_id, l.criterion_order, l.criterion_name, l.criterion_type,
@@ -27,18 +29,30 @@ class CohortFunnelStep(Derived):
     __order__ = "criterion_order"
     __ascending__ = True
 
-    log_id: Mapped[int] = column(Integer(), "Log entry that the step is read from.", primary_key=True)
-    cohort_id: Mapped[str] = column(TEXT(), "Cohort definition.")
-    execution_id: Mapped[str] = column(TEXT(), "Execution run.")
-    criterion_order: Mapped[int] = column(Integer(), "Application order: position of the criterion in the execution.")
-    criterion_name: Mapped[str] = column(TEXT(), "Criterion label.")
-    criterion_type: Mapped[str] = column(TEXT(), "Type of the criterion: inclusion, exclusion, or temporal.")
-    entered_count: Mapped[int] = column(Integer(), "Patients that the criterion was applied to.")
-    removed_count: Mapped[int] = column(Integer(), "Patients excluded by this criterion.")
-    remaining_count: Mapped[int] = column(Integer(), "Patients remaining after this criterion.")
-    removed_rate: Mapped[float | None] = column(Double(), "Fraction of those it was applied to that it removed (0-1).")
+    log_id: Mapped[int] = column(
+        Integer(), "Log entry that the step is read from.", primary_key=True, unit=Unit.ORDINAL
+    )
+    cohort_id: Mapped[str] = column(TEXT(), "Cohort definition.", holds=Holds.IDENTIFIER)
+    execution_id: Mapped[str] = column(TEXT(), "Execution run.", holds=Holds.IDENTIFIER)
+    criterion_order: Mapped[int] = column(
+        Integer(), "Application order: position of the criterion in the execution.", unit=Unit.ORDINAL
+    )
+    criterion_name: Mapped[str] = column(TEXT(), "Criterion label.", holds=Holds.IDENTIFIER)
+    criterion_type: Mapped[str] = column(
+        TEXT(),
+        "Type of the criterion: inclusion, exclusion, or temporal.",
+        values=("inclusion", "exclusion", "temporal"),
+    )
+    entered_count: Mapped[int] = column(Integer(), "Patients that the criterion was applied to.", unit=Unit.COUNT)
+    removed_count: Mapped[int] = column(
+        Integer(), "Patients excluded by this criterion.", unit=Unit.COUNT, aliases=("excluded patients",)
+    )
+    remaining_count: Mapped[int] = column(Integer(), "Patients remaining after this criterion.", unit=Unit.COUNT)
+    removed_rate: Mapped[float | None] = column(
+        Double(), "Fraction of those it was applied to that it removed (0-1).", unit=Unit.FRACTION
+    )
     remaining_rate: Mapped[float | None] = column(
-        Double(), "Fraction of the execution's input that remains after it (0-1)."
+        Double(), "Fraction of the execution's input that remains after it (0-1).", unit=Unit.FRACTION
     )
 
     execution = belongs_to(

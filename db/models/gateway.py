@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped
 
+from db.base.column_facts import Holds
 from db.base.markers import LiveTopic
 from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column
 
@@ -51,25 +52,47 @@ class LifecycleEvent(Entity):
     change_id: Mapped[UUID] = column(
         Uuid(), "The change that the event belongs to: all events of one mutation have the same."
     )
-    mutation: Mapped[str] = column(TEXT(), "Mutation that made the change, such as promoteModel.")
-    node_id: Mapped[str] = column(TEXT(), "Global id of the row that changed, such as Model:1f0e....")
-    node_type: Mapped[str] = column(TEXT(), "Type of the row that changed, such as Model.")
-    lifecycle: Mapped[str] = column(TEXT(), "Lifecycle that the row moved in, such as stage, status or champion.")
-    from_state: Mapped[str | None] = column(
-        TEXT(), "State before the change, as the graph names it, such as STAGING; null for a row that was made."
+    mutation: Mapped[str] = column(
+        TEXT(), "Mutation that made the change, such as promoteModel.", holds=Holds.IDENTIFIER, aliases=("action",)
     )
-    to_state: Mapped[str | None] = column(TEXT(), "State after the change, as the graph names it, such as SHADOW.")
-    actor: Mapped[str] = column(TEXT(), "Who asked for the change.")
-    reason: Mapped[str | None] = column(TEXT(), "Why, in the words of whoever asked.")
+    node_id: Mapped[str] = column(
+        TEXT(), "Global id of the row that changed, such as Model:1f0e....", holds=Holds.IDENTIFIER
+    )
+    node_type: Mapped[str] = column(TEXT(), "Type of the row that changed, such as Model.", holds=Holds.IDENTIFIER)
+    lifecycle: Mapped[str] = column(
+        TEXT(), "Lifecycle that the row moved in, such as stage, status or champion.", holds=Holds.LABEL
+    )
+    from_state: Mapped[str | None] = column(
+        TEXT(),
+        "State before the change, as the graph names it, such as STAGING; null for a row that was made.",
+        holds=Holds.LABEL,
+    )
+    to_state: Mapped[str | None] = column(
+        TEXT(), "State after the change, as the graph names it, such as SHADOW.", holds=Holds.LABEL
+    )
+    actor: Mapped[str] = column(
+        TEXT(), "Who asked for the change.", holds=Holds.IDENTIFIER, aliases=("user", "changed by")
+    )
+    reason: Mapped[str | None] = column(
+        TEXT(), "Why, in the words of whoever asked.", holds=Holds.PROSE, aliases=("why",)
+    )
     forced: Mapped[bool] = column(
         Boolean(), "Whether guards were overridden; details name them.", server_default="false"
     )
     details: Mapped[Any] = column(
-        JSONB(), "What else was given, and the guards that were overridden.", server_default=EMPTY_OBJECT
+        JSONB(),
+        "What else was given, and the guards that were overridden.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.PROSE,
     )
-    request_id: Mapped[str | None] = column(TEXT(), "Request that made the change, as the gateway's log names it.")
+    request_id: Mapped[str | None] = column(
+        TEXT(), "Request that made the change, as the gateway's log names it.", holds=Holds.IDENTIFIER
+    )
     occurred_at: Mapped[datetime] = column(
-        TIMESTAMP(timezone=True), "When the change was made.", server_default=text("clock_timestamp()")
+        TIMESTAMP(timezone=True),
+        "When the change was made.",
+        server_default=text("clock_timestamp()"),
+        aliases=("changed at",),
     )
 
 

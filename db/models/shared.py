@@ -77,3 +77,7 @@ class AgentName(Labels, pg_name="agent_name_enum", open_ended=True):
     RESOURCE_OPTIMIZER = "resource_optimizer", "Tier 4: allocates resources."
     EXPLAINER = "explainer", "Tier 5: explains results in natural language."
     FEEDBACK_LEARNER = "feedback_learner", "Tier 5: learns from feedback."
+
+
+BRANDS = tuple(brand.value for brand in Brand)
+"""The words of the text columns that name a brand."""

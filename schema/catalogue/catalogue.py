@@ -14,7 +14,8 @@ from sqlalchemy import Enum, PrimaryKeyConstraint, String, Table, UniqueConstrai
 
 import db.models  # noqa: F401 - maps all entities
 from db.base import views
-from db.base.lifecycles import lifecycle_of
+from db.base.column_facts import NO_FACTS, ColumnFacts, Holds
+from db.base.lifecycles import lifecycle_of, lifecycles
 from db.base.markers import LiveTopic
 from db.base.vocabulary import (
     Argument,
@@ -26,6 +27,7 @@ from db.base.vocabulary import (
     computed_objects,
     derived,
     entities,
+    facts_of,
     key_columns,
     nearest,
     plural,
@@ -61,6 +63,7 @@ class ColumnField:
     value: str
     columns: tuple[str, ...]
     required: bool = False
+    facts: ColumnFacts = NO_FACTS
 
     @cached_property
     def sql(self) -> str:
@@ -254,6 +257,8 @@ class Type:
     """The columns that it compares with a whole text only."""
     topic: LiveTopic | None = None
     """The topic of the live log that tells of its rows."""
+    aliases: tuple[str, ...] = ()
+    """What people call such a row, in the singular."""
     columns: dict[str, ColumnField] = field(default_factory=dict)
     objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
@@ -373,16 +378,28 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
         )
     for column in type_.table.columns:
         kind = kind_of(column.type)
+        facts = _with_states(facts_of(column), type_.name, column.name)
         yield ColumnField(
             type_.field_name(column.name),
-            column.comment or "",
+            facts.described(column.comment or ""),
             kind,
             f"{{row}}.{column.name}",
             (column.name,),
+            facts=facts,
         )
     for name, computed in computed_fields(entity).items():
         kind = kind_of(computed.type)
-        yield ColumnField(camel(name), computed.doc, kind, f"({computed.sql})", tuple(computed.columns))
+        columns, facts = tuple(computed.columns), computed.facts
+        doc = facts.described(computed.doc)
+        yield ColumnField(camel(name), doc, kind, f"({computed.sql})", columns, facts=facts)
+
+
+def _with_states(facts: ColumnFacts, entity: str, column: str) -> ColumnFacts:
+    """The facts of a column, with the states of its lifecycle as its words where it says that it holds them."""
+    if facts.holds is not Holds.STATE:
+        return facts
+    lifecycle = next(one for one in lifecycles() if (one.entity, one.column) == (entity, column))
+    return replace(facts, values=tuple(lifecycle.text(state) for state in lifecycle.states))
 
 
 def _arguments(given: Mapping[str, Argument]) -> dict[str, ArgumentField]:
@@ -394,7 +411,8 @@ def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
         leaves = {}
         for part, computed in made.fields.items():
             kind = kind_of(computed.type)
-            leaves[camel(part)] = ColumnField(camel(part), computed.doc, kind, f"({computed.sql})", ())
+            sql, doc = f"({computed.sql})", computed.facts.described(computed.doc)
+            leaves[camel(part)] = ColumnField(camel(part), doc, kind, sql, (), facts=computed.facts)
         type_name = type_.name + camel(name)[0].upper() + camel(name)[1:]
         arguments = _arguments(made.arguments)
         columns = tuple(made.columns)
@@ -504,6 +522,7 @@ def _type(entity: RowClass) -> Type:
         search=tuple(entity.__search__),
         references=tuple(entity.__references__),
         topic=entity.__topic__,
+        aliases=tuple(entity.__aliases__),
     )
     if type_.table.name in views.definitions():
         type_.select = views.definitions()[type_.table.name]

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 from strawberry import UNSET
-from strawberry.schema_directive import Location
 
+from db.base.column_facts import ColumnFacts
 from db.base.vocabulary import Argument, Labels
 from schema.catalogue.catalogue import (
     ArgumentField,
@@ -29,6 +29,7 @@ from schema.catalogue.scalars import BY_NAME
 from schema.catalogue.selection import Operation, Selection
 from schema.execution.loaders import Loaders
 from schema.execution.similarity import SimilaritySearch
+from schema.graph.directives import TableDirective, fact_directives
 from schema.graph.inputs import Inputs, group_argument, list_arguments
 from schema.sql.aggregates import AggregateTypes
 from schema.sql.lists import MAX_IDS, MAX_PAGE, NESTED_PAGE, ROOT_PAGE, few_ids
@@ -42,13 +43,6 @@ class RequestContext:
 
 
 Info = strawberry.Info[RequestContext, None]
-
-
-@strawberry.schema_directive(
-    locations=[Location.OBJECT], name="table", description="The table or view of the database behind a type."
-)
-class TableDirective:
-    name: str = strawberry.directive_field(name="name")
 
 
 @strawberry.interface(description="Anything with a global id: every row of every table and view.")
@@ -146,7 +140,7 @@ class Types:
         annotations: dict[str, Any] = {}
         for leaf in type_.columns.values():
             annotations[leaf.name] = self._leaf_annotation(leaf)
-            setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+            setattr(cls, leaf.name, _leaf(leaf))
         for made in type_.objects.values():
             setattr(cls, made.name, self._object(made))
         for relation in type_.relations.values():
@@ -158,7 +152,10 @@ class Types:
             cls,
             name=type_.name,
             description=type_.description,
-            directives=[] if type_.is_derived else [TableDirective(name=type_.sql_name)],
+            directives=[
+                *([] if type_.is_derived else [TableDirective(name=type_.sql_name)]),
+                *fact_directives(ColumnFacts(aliases=type_.aliases)),
+            ],
         )
 
     def _connection(self, type_: Type) -> Any:
@@ -194,7 +191,7 @@ class Types:
     def _object(self, made: ObjectField) -> Any:
         cls: Any = type(made.type_name, (), {})
         for leaf in made.leaves.values():
-            setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
+            setattr(cls, leaf.name, _leaf(leaf))
         cls.__annotations__ = {leaf.name: self.annotation(leaf.kind) | None for leaf in made.leaves.values()}
         strawberry.type(cls, name=made.type_name, description=made.description)
         resolver = taking(self.own_arguments(made.arguments), cls | None, _object)
@@ -270,6 +267,10 @@ class Types:
                 scalar = self.annotation(leaf.kind)
                 arguments.setdefault(name, Annotated[scalar | None, strawberry.argument(name=name, description=doc)])
         return arguments
+
+
+def _leaf(leaf: ColumnField) -> Any:
+    return strawberry.field(name=leaf.name, description=leaf.description, directives=fact_directives(leaf.facts))
 
 
 _ID = "Its global id, or the bare key."

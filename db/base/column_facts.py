@@ -1,0 +1,119 @@
+"""What a column's values mean: their unit, the words that they may be, who writes their text, what people call them."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+class Unit(enum.Enum):
+    """The unit of a number; the members' values are its symbols.
+
+    ``said`` matches the descriptions that say the unit by themselves; ``words`` say it in the others, empty where a
+    description always does.
+    """
+
+    doc: str
+    said: str
+    words: str
+
+    def __new__(cls, symbol: str, doc: str, said: str = "", words: str = "") -> Self:
+        member = object.__new__(cls)
+        member._value_ = symbol
+        member.doc, member.said, member.words = doc, said, words
+        return member
+
+    FRACTION = (
+        "of 1",
+        "A part of a whole, a rate or a probability: 1 is the whole, 0.05 are 5 %.",
+        r"0-1|0\.5-1|[Ff]raction|[Ss]hare|0\.1 is|1 is all",
+        "As a fraction (0.1 is 10 %).",
+    )
+    PERCENT = "%", "Per cent: 100 is the whole.", "percent", "In percent."
+    MILLISECONDS = "ms", "Milliseconds.", r"\bms\b|millisecond", "In milliseconds."
+    SECONDS = "s", "Seconds.", "second", "In seconds."
+    DAYS = "days", "Days.", "[Dd]ay", "In days."
+    WEEKS = "weeks", "Weeks.", "[Ww]eek", "In weeks."
+    MONTHS = "months", "Months.", "[Mm]onth", "In months."
+    YEARS = "years", "Years.", "[Yy]ear", "In years."
+    BYTES = "B", "Bytes.", "[Bb]yte", "In bytes."
+    MEGABYTES = "MB", "Megabytes.", "megabyte|MB", "In megabytes."
+    USD = "USD", "US dollars.", "USD", "In USD."
+    MULTIPLE = "x cost", "A multiple of the cost: 2 is twice what was spent.", "multiple", "As a multiple of the cost."
+    COUNT = "count", "How many there are of what the description names."
+    TOKENS = "tokens", "Tokens of a language model.", "[Tt]oken", "In tokens."
+    PER_SECOND = "per s", "How many in a second.", "per second", "Per second."
+    POINTS_OF_5 = "1-5", "Points from 1 to 5, the best.", "1-5", "1-5."
+    POINTS_OF_100 = "0-100", "Points from 0 to 100, the best.", "0-100", "0-100."
+    ROW_SCALE = (
+        "own scale",
+        "The scale of the metric, test or outcome that the row is about: compare within one only.",
+        "scale|in units of",
+        "On the scale of what is measured.",
+    )
+    ORDINAL = "ordinal", "A number, rank, index or version: it orders or names, and is nothing to add up."
+    DIMENSIONLESS = "none", "A pure number, as the description says."
+
+
+class Holds(enum.Enum):
+    """What a text or a document holds."""
+
+    doc: str
+
+    def __new__(cls, word: str, doc: str) -> Self:
+        member = object.__new__(cls)
+        member._value_ = word
+        member.doc = doc
+        return member
+
+    PROSE = "prose", "Free text, also code and queries, written by people or models."
+    IDENTIFIER = "identifier", "A name, id, hash, version or address of one thing."
+    LABEL = "label", "A word of a set that is open: others may come."
+    VOCABULARY = "vocabulary", "One of the words that are said, and no other."
+    STATE = "state", "A state of a lifecycle: one of the words that are said, and no other."
+    DATA = "data", "Of a JSON document: names, numbers and words, no prose."
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """The facts of one column; of a lifecycle's column the catalogue fills in ``values``.
+
+    ``values`` are the words of a closed vocabulary in their order, ``aliases`` what people call the column.
+    """
+
+    unit: Unit | None = None
+    holds: Holds | None = None
+    values: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def prose(self) -> bool:
+        """Whether people or models wrote the text."""
+        return self.holds is Holds.PROSE
+
+    def described(self, text: str) -> str:
+        """A description, with the unit and the words of the vocabulary where it does not say them itself."""
+        if self.unit and self.unit.words and not re.search(self.unit.said, text):
+            text = f"{text} {self.unit.words}"
+        if any(value not in text for value in self.values):
+            text = f"{text} Known: {', '.join(self.values)}."
+        return text
+
+
+NO_FACTS = ColumnFacts()
+
+
+def column_facts(
+    unit: Unit | None = None, holds: Holds | None = None, values: Sequence[str] = (), aliases: Sequence[str] = ()
+) -> ColumnFacts:
+    """The facts as a model declares them: words make a vocabulary of the column.
+
+    Raises:
+        ValueError: A column with words that is said to hold something else.
+    """
+    if values and holds not in {None, Holds.VOCABULARY}:
+        raise ValueError(f"a column with the words {', '.join(values)} holds them, not {holds}")
+    return ColumnFacts(unit, Holds.VOCABULARY if values else holds, tuple(values), tuple(aliases))
