@@ -1,4 +1,4 @@
-"""The command ``e2i-gateway``: its arguments and what each command does.
+"""The command ``e2i-gateway``: a module for each group of commands, with its parsers.
 
 May use every room.
 """

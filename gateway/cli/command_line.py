@@ -7,25 +7,25 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from db.demo import DemoError
-from db.embedded.server import GATEWAY_ROLE, EmbeddedPostgresError
+from db.embedded.server import EmbeddedPostgresError
 from db.engine.errors import DatabaseError, DatabaseUnavailableError, translate
 from db.migrations.setup import SetupError
 from db.store.documents import TrustedDocumentsError
 from db.store.tokens import TokenError
-from gateway.cli import commands
+from gateway.cli import database, doctor, documents, schema, serve, tokens
+from gateway.cli.areas import Command
+from gateway.cli.ending import ENDING
+from gateway.cli.serve import AddressError
 from gateway.observability.logging import configure
-from gateway.settings import Settings, SettingsError, load
+from gateway.settings import SettingsError, load
 
 log = logging.getLogger("gateway")
-
-Command = Callable[[argparse.Namespace, Settings], int]
 
 
 def parsers() -> list[argparse.ArgumentParser]:
@@ -50,82 +50,9 @@ def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> ar
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('e2i-gateway')}")
     areas = parser.add_subparsers(required=True, metavar="command")
 
-    serve = areas.add_parser("serve", help="serve the graph over HTTP")
-    serve.add_argument("--demo", choices=["small", "large"], help="load demo data when the embedded database is empty")
-    serve.set_defaults(run=commands.serve)
-
-    doctor = areas.add_parser("doctor", help="check this deployment and say what to fix; exits with 1 if it must")
-    form = doctor.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="for machines")
-    form.add_argument("--sql", action="store_true", help="only what the owner of the database may run, for psql")
-    doctor.set_defaults(run=commands.doctor)
-
-    database = areas.add_parser("db", help="look after the database").add_subparsers(required=True, metavar="command")
-    for name, run, text in (
-        ("init", commands.db_init, "build the whole schema on an empty database"),
-        ("migrate", commands.db_migrate, "bring a database that the gateway built up to date"),
-        (
-            "check",
-            commands.db_check,
-            "say how a database differs from what the graph expects; exits with 1 if it costs fields",
-        ),
-    ):
-        database.add_parser(name, help=text).set_defaults(run=run)
-    attach = database.add_parser("attach", help="prepare the platform's own database: changes none of its tables")
-    attach.add_argument("--all", action="store_true", help="every difference, not a page of those that matter")
-    attach.set_defaults(run=commands.db_attach)
-    detach = database.add_parser(
-        "detach", help="list what attaching has brought, the indexes named by doctor --sql too"
-    )
-    detach.add_argument("--confirm", action="store_true", help="take it away, the record of changes with it")
-    detach.set_defaults(run=commands.db_detach)
-    role = database.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
-    role.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
-    role.set_defaults(run=commands.db_role)
-    demo = database.add_parser("demo", help="load demo data into an empty database")
-    demo.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
-    demo.set_defaults(run=commands.db_demo)
-    revision = database.add_parser("revision", help="write the migration for a change of the models")
-    revision.add_argument("-m", "--message", required=True, help="what changes, in a few words")
-    revision.set_defaults(run=commands.db_revision)
-
-    _add_tokens(areas.add_parser("token", help="tokens of agents and services"))
-
-    _add_documents(areas.add_parser("documents", help="trusted documents in the database"))
-
-    schema = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
-    schema.add_parser("print", help="print the schema as SDL").set_defaults(run=commands.schema_print)
-    possible = schema.add_parser("possible-types", help="print the members of interfaces and unions, for Apollo Client")
-    possible.set_defaults(run=commands.schema_possible_types)
+    for group in (serve, doctor, database, tokens, documents, schema):
+        group.add(areas)
     return parser
-
-
-def _add_tokens(area: argparse.ArgumentParser) -> None:
-    parsers = area.add_subparsers(required=True, metavar="command")
-    create = parsers.add_parser("create", help="make a token; it is shown once")
-    create.add_argument("name", help="whose it is: the record of changes says token:NAME")
-    create.add_argument(
-        "--scope", action="append", required=True, metavar="SCOPE", help="a role or a scope; several times for several"
-    )
-    create.add_argument("--days", type=float, default=90.0, help="days until it ends (90)")
-    create.set_defaults(run=commands.token_create)
-    parsers.add_parser("list", help="list all tokens, without their secrets").set_defaults(run=commands.token_list)
-    revoke = parsers.add_parser("revoke", help="take a token back: it is refused within seconds")
-    revoke.add_argument("name", help="the token's name")
-    revoke.set_defaults(run=commands.token_revoke)
-
-
-def _add_documents(area: argparse.ArgumentParser) -> None:
-    parsers = area.add_subparsers(required=True, metavar="command")
-    add = parsers.add_parser("add", help="add those of a file or a folder, all or none")
-    add.add_argument(
-        "path", type=Path, metavar="FILE|FOLDER", help="JSON of ids and documents, Apollo's manifest, or *.graphql"
-    )
-    add.set_defaults(run=commands.documents_add)
-    parsers.add_parser("list", help="list all of them, without their text").set_defaults(run=commands.documents_list)
-    remove = parsers.add_parser("remove", help="trust one no longer: gateways refuse it within seconds")
-    remove.add_argument("id", help="its id")
-    remove.set_defaults(run=commands.documents_remove)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,13 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     run: Command = options.run
-    complain = log.critical if run is commands.serve else _complain
+    complain = log.critical if run is serve.serve else _complain
     try:
         configure("info")  # until the settings say otherwise
         _look_at_output(run)
         settings = load()
         configure(settings.log, settings.log_format)
-        commands.ENDING.listen()
+        ENDING.listen()
         status = run(options, settings)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -149,12 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _read_no_more()
         return 128 + signal.SIGPIPE
     except SystemExit:
-        if commands.ENDING.asked_by is None:
+        if ENDING.asked_by is None:
             raise
-        return 0 if run is commands.serve else 128 + commands.ENDING.asked_by  # serving has no other end
+        return 0 if run is serve.serve else 128 + ENDING.asked_by  # serving has no other end
     except Exception as error:
         said = _said(error)
-        if said is None and run is commands.serve:
+        if said is None and run is serve.serve:
             raise
         complain("%s", said or f"an unexpected fault: {type(error).__name__}: {error}")
         log.debug("the command has failed", exc_info=error)
@@ -169,12 +96,12 @@ class _NowhereError(Exception):
 
 
 def _look_at_output(run: Command) -> None:
-    if sys.stdout is None and run is not commands.serve:
+    if sys.stdout is None and run is not serve.serve:
         raise _NowhereError("the standard output is closed: there is nowhere to write to")
 
 
 _TELLING = (
-    EmbeddedPostgresError, SetupError, DemoError, TokenError, TrustedDocumentsError, commands.AddressError,
+    EmbeddedPostgresError, SetupError, DemoError, TokenError, TrustedDocumentsError, AddressError,
     _NowhereError,
 )  # fmt: skip
 """What says by itself what is wrong."""

@@ -28,7 +28,7 @@ from db.migrations import setup
 from db.store import tokens
 from gateway.auth import authentication, jwks
 from gateway.auth.authentication import Authentication, UnauthenticatedError
-from gateway.cli import commands
+from gateway.cli.tokens import create as create_token
 from gateway.settings import Settings, SettingsError, load
 from tests.support.callers import JWT, SECRET, calling, token
 from tests.support.client import Client, serving
@@ -458,7 +458,7 @@ async def test_an_expired_token(own: Database, client: Client, sql: asyncpg.Conn
 def test_tokens_that_cannot_be_made(given: dict[str, Any], said: str) -> None:
     asked = argparse.Namespace(**({"name": "b", "scope": ["viewer"], "days": 1.0} | given))
     with pytest.raises(tokens.TokenError, match=said):
-        commands.token_create(asked, Settings())
+        create_token(asked, Settings())
 
 
 async def test_names_of_tokens(own: Database) -> None:

@@ -1,0 +1,20 @@
+"""Groups of commands: what each group's module adds its parsers to, and what a command is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.settings import Settings
+
+
+class Areas(Protocol):
+    """What ``add_subparsers`` of argparse returns."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:  # noqa: A002 - argparse's name
+        """Adds the parser of a command or of a group of commands."""
+
+
+Command = Callable[[argparse.Namespace, Settings], int]
+"""Runs a command with its arguments; returns its exit status."""

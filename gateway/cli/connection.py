@@ -1,0 +1,39 @@
+"""Databases as commands use them: in the role of their owner, and the gateway's own tables there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.migrations import setup
+from gateway.cli.ending import ENDING
+from gateway.database import embedded_database
+from gateway.settings import Settings
+
+
+@asynccontextmanager
+async def own_table(url: str, table: str, error: type[Exception]) -> AsyncIterator[AsyncConnection]:
+    """A transaction over a table of the gateway's own; ``error`` where the database lacks it."""
+    async with setup.connect(url) as connection, connection.begin():
+        if await connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": f"gateway.{table}"}):
+            raise error(
+                f"this database has no gateway.{table} yet; run `e2i-gateway db migrate` or `e2i-gateway db attach`"
+            )
+        yield connection
+
+
+def with_owner(settings: Settings, run: Callable[[str], Coroutine[Any, Any, int]]) -> int:
+    """Runs on the database that the settings name, in the role that owns its objects."""
+    if settings.database_url:
+        return ENDING.run(run(settings.database_url))
+    with embedded_database(settings, ENDING.run) as (owner, _):
+        return ENDING.run(run(owner))
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text.rstrip() + "\n")

@@ -1,0 +1,114 @@
+"""``e2i-gateway db``: building, migrating, attaching, checking and filling a database."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from db.attach import attach as attaching
+from db.attach import detach as detaching
+from db.attach.report import attach_and_tell
+from db.embedded.server import GATEWAY_ROLE
+from db.engine.url import database_url
+from db.migrations import setup
+from db.migrations.revise import new_revision
+from db.store.grants import role_sql
+from gateway.cli.areas import Areas
+from gateway.cli.connection import say, with_owner
+from gateway.cli.ending import ENDING
+from gateway.database import load_demo
+from gateway.settings import Settings
+from schema.execution.explain import explain
+
+
+def add(areas: Areas) -> None:
+    """Adds the commands."""
+    parsers = areas.add_parser("db", help="look after the database").add_subparsers(required=True, metavar="command")
+    for name, run, text in (
+        ("init", migrate, "build the whole schema on an empty database"),
+        ("migrate", migrate, "bring a database that the gateway built up to date"),
+        ("check", check, "say how a database differs from what the graph expects; exits with 1 if it costs fields"),
+    ):
+        parsers.add_parser(name, help=text).set_defaults(run=run)
+    one = parsers.add_parser("attach", help="prepare the platform's own database: changes none of its tables")
+    one.add_argument("--all", action="store_true", help="every difference, not a page of those that matter")
+    one.set_defaults(run=attach)
+    one = parsers.add_parser("detach", help="list what attaching has brought, the indexes named by doctor --sql too")
+    one.add_argument("--confirm", action="store_true", help="take it away, the record of changes with it")
+    one.set_defaults(run=detach)
+    one = parsers.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
+    one.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
+    one.set_defaults(run=role)
+    one = parsers.add_parser("demo", help="load demo data into an empty database")
+    one.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
+    one.set_defaults(run=demo)
+    one = parsers.add_parser("revision", help="write the migration for a change of the models")
+    one.add_argument("-m", "--message", required=True, help="what changes, in a few words")
+    one.set_defaults(run=revision)
+
+
+def migrate(_options: argparse.Namespace, settings: Settings) -> int:
+    """Builds the schema on an empty database, or brings one up to date that the gateway built."""
+    return with_owner(settings, _migrate)
+
+
+async def _migrate(url: str) -> int:
+    await setup.migrate(url)
+    say("The database is up to date.")
+    return 0
+
+
+def attach(options: argparse.Namespace, settings: Settings) -> int:
+    """Prepares the platform's database: adds the schema `gateway`, changes nothing else."""
+
+    async def run(url: str) -> int:
+        say((await attach_and_tell(database_url(url), explain)).text(everything=options.all))
+        return 0
+
+    return with_owner(settings, run)
+
+
+def detach(options: argparse.Namespace, settings: Settings) -> int:
+    """Lists what the gateway has brought into the platform's database, and takes it away if that is confirmed."""
+
+    async def run(url: str) -> int:
+        brought = (await detaching.detach(url, confirmed=options.confirm)).text()
+        if not brought:
+            say("The gateway has brought nothing into this database.")
+        elif options.confirm:
+            say(f"Taken away:\n{brought}")
+        else:
+            say(f"This would go:\n{brought}\nNothing was changed; `e2i-gateway db detach --confirm` takes it away.")
+        return 0
+
+    return with_owner(settings, run)
+
+
+def check(_options: argparse.Namespace, settings: Settings) -> int:
+    """Prints every difference between the database and what the graph expects."""
+
+    return with_owner(settings, lambda url: attaching.check(url, sys.stdout.write, explain, rls=settings.rls))
+
+
+def role(options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the SQL that makes the role to serve with."""
+    sys.stdout.write(role_sql(options.name))
+    return 0
+
+
+def demo(options: argparse.Namespace, settings: Settings) -> int:
+    """Loads demo data into an empty database."""
+
+    async def run(url: str) -> int:
+        loaded = await load_demo(url, options.size)
+        say("Demo data loaded." if loaded else "The database has rows already; demo data needs an empty one.")
+        return 0 if loaded else 1
+
+    return with_owner(settings, run)
+
+
+def revision(options: argparse.Namespace, settings: Settings) -> int:
+    """Writes a migration from the difference between the models and the migrations so far."""
+    path = ENDING.run(new_revision(settings.database_url, options.message))
+    say(f"Wrote {path}: read it before you commit it." if path else "The migrations say what the models say already.")
+    return 0

@@ -1,0 +1,38 @@
+"""``e2i-gateway doctor``: checks of a deployment, as text, JSON or SQL."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from db.engine.url import database_url
+from gateway.cli.areas import Areas
+from gateway.cli.ending import ENDING
+from gateway.database import embedded_database
+from gateway.doctor import findings
+from gateway.doctor.examine import examine
+from gateway.doctor.findings import as_json, as_sql, as_text
+from gateway.settings import Settings
+
+
+def add(areas: Areas) -> None:
+    """Adds the command."""
+    parser = areas.add_parser("doctor", help="check this deployment and say what to fix; exits with 1 if it must")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--sql", action="store_true", help="only what the owner of the database may run, for psql")
+    parser.set_defaults(run=doctor)
+
+
+def doctor(options: argparse.Namespace, settings: Settings) -> int:
+    """Checks this deployment and says what to fix; 1 if something must be."""
+    if settings.url is not None:
+        found = ENDING.run(examine(settings, settings.url))
+    elif (settings.data / "postgres").exists():
+        with embedded_database(settings, ENDING.run) as (_, gateway):
+            found = ENDING.run(examine(settings, database_url(gateway)))
+    else:
+        found = ENDING.run(examine(settings, None))
+    write = as_json if options.json else as_sql if options.sql else as_text
+    sys.stdout.write(write(found))
+    return findings.status(found)

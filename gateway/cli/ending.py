@@ -1,0 +1,64 @@
+"""Signals that end a command: SIGINT, SIGTERM, SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Ending:
+    """SIGINT, SIGTERM or the closing of the terminal unwind a command, so that the embedded database stops with it.
+
+    They take effect once: while a command unwinds, more of them change nothing. Coroutines are cancelled, since an
+    exception that a signal's handler raises inside them can get lost between greenlets and callbacks.
+    """
+
+    def __init__(self) -> None:
+        self.asked_by: signal.Signals | None = None
+        self._runs = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def listen(self) -> None:
+        """Handles the signals from now on; uvicorn has handlers of its own while it serves, and gives them back."""
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine to its end, or to a signal's."""
+
+        async def watched() -> T:
+            self._task = asyncio.current_task()
+            if self._task and self.asked_by is not None:
+                self._task.cancel()
+            return await coroutine
+
+        self._runs = True
+        try:
+            return asyncio.run(watched())
+        finally:
+            self._runs, self._task = False, None
+            self.obey()  # whatever the cancellation became on its way up
+
+    def obey(self) -> None:
+        """Unwinds if a signal has asked for it."""
+        if self.asked_by is not None:
+            raise SystemExit(128 + self.asked_by)
+
+    def _ask(self, number: int, _frame: object) -> None:
+        self.asked_by = signal.Signals(number)
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)
+        if not self._runs:
+            self.obey()
+        elif self._task:
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+
+
+ENDING = Ending()
+"""The end of this process."""

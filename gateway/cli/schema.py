@@ -1,0 +1,33 @@
+"""``e2i-gateway schema``: the schema as SDL, and its interfaces and unions as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from gateway.cli.areas import Areas
+from gateway.settings import Settings
+from schema.schema import build
+
+
+def add(areas: Areas) -> None:
+    """Adds the commands."""
+    parsers = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
+    parsers.add_parser("print", help="print the schema as SDL").set_defaults(run=print_sdl)
+    possible = parsers.add_parser(
+        "possible-types", help="print the members of interfaces and unions, for Apollo Client"
+    )
+    possible.set_defaults(run=print_possible_types)
+
+
+def print_sdl(_options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the schema as SDL."""
+    sys.stdout.write(build().as_str() + "\n")
+    return 0
+
+
+def print_possible_types(_options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the types of each interface and union as the JSON that Apollo's `InMemoryCache` takes."""
+    sys.stdout.write(json.dumps(build().possible_types(), indent=2) + "\n")
+    return 0
