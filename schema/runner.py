@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import orjson
@@ -47,9 +46,6 @@ class Outcome:
     """Why the resolvers had to answer what was compiled."""
 
 
-Resolve = Callable[[Part], Awaitable[Outcome]]
-
-
 class Execution:
     """Runs plans; ``fallbacks`` counts why compiled statements were run again by the resolvers."""
 
@@ -67,12 +63,11 @@ class Execution:
         context: MakeContext,
     ) -> Coroutine[Any, Any, Outcome]:
         """Answers an operation; ``given`` are its variables as they were sent, ``values`` as they are coerced."""
-        resolve = partial(self._resolve, asked, given, values, context)
         if plan.statement is None:
             return self._resolve(asked, given, values, context, plan.rest or Part(asked.document, asked.definition))
         if plan.rest is None:
-            return self._compiled(plan, values, reader, resolve)
-        return self._both(plan, plan.rest, values, reader, resolve)
+            return self._compiled(asked, plan, given, values, reader, context)
+        return self._both(asked, plan, plan.rest, given, values, reader, context)
 
     async def _resolve(
         self, asked: KnownOperation, given: dict[str, Any], values: VariableValues, context: MakeContext, part: Part
@@ -85,9 +80,19 @@ class Execution:
         return Outcome(result.data, result.errors or [], cut=loaders.cut, size=loaders.room.taken)
 
     async def _both(
-        self, plan: Plan, part: Part, values: VariableValues, reader: ShortReader, resolve: Resolve
+        self,
+        asked: KnownOperation,
+        plan: Plan,
+        part: Part,
+        given: dict[str, Any],
+        values: VariableValues,
+        reader: ShortReader,
+        context: MakeContext,
     ) -> Outcome:
-        outcome, rest = await asyncio.gather(self._compiled(plan, values, reader, resolve), resolve(part))
+        outcome, rest = await asyncio.gather(
+            self._compiled(asked, plan, given, values, reader, context),
+            self._resolve(asked, given, values, context, part),
+        )
         outcome.errors += rest.errors
         outcome.size += rest.size
         outcome.cut = (outcome.cut or Counter()) + (rest.cut or Counter())
@@ -95,7 +100,15 @@ class Execution:
         outcome.data = {key: both[key] for key in plan.keys}
         return outcome
 
-    async def _compiled(self, plan: Plan, values: VariableValues, reader: ShortReader, resolve: Resolve) -> Outcome:
+    async def _compiled(
+        self,
+        asked: KnownOperation,
+        plan: Plan,
+        given: dict[str, Any],
+        values: VariableValues,
+        reader: ShortReader,
+        context: MakeContext,
+    ) -> Outcome:
         statement, part = plan.statement, plan.compiled
         assert statement is not None and part is not None  # noqa: S101, PT018 - there is something compiled
         try:
@@ -119,10 +132,10 @@ class Execution:
                     data[key] = orjson.Fragment(answer)
                     size += len(answer)
             cut = statement.cut(row[-2]) if statement.lists else None
-            return Outcome(data, compiled=len(data), cut=cut, size=size)
+            return Outcome(data, [], len(data), cut, size)
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
-        outcome = await resolve(part)
+        outcome = await self._resolve(asked, given, values, context, part)
         outcome.fallback = reason
         return outcome
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
+from asyncio import current_task, get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -223,17 +225,58 @@ async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedErr
     return LockedError(str(error), error.tables or await lock_waits_of(engine).learn(engine, sql))
 
 
-class ShortReader:
+class EngineReader(ABC):
+    """Runs reading statements by connections of an engine, and counts them."""
+
+    statements = 0
+    rows = 0
+    position: int | None = None
+    """Where the last change of the request is in the database's log, if that is asked for."""
+    _engine: AsyncEngine
+    _lock_waits: LockWaits
+
+    async def fetch(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Sequence[Any]]:
+        """Runs a statement, in its turn; see `Reader.fetch`. A statement that named a table of another shape, which was
+        altered meanwhile, is run again: it reads."""
+        self.statements += 1
+        async with self._slots:
+            try:
+                with translated():
+                    try:
+                        rows = await self._run(sql, values, settings)
+                    except DBAPIError as error:
+                        if not plan_is_stale(error):
+                            raise
+                        rows = None
+                    if rows is None:
+                        rows = await self._run(sql, values, settings)
+            except LockedError as error:
+                raise await locked(error, self._engine, sql) from error
+            except asyncio.CancelledError:
+                refuse_ended(self._lock_waits)
+                raise
+        self.rows += len(rows)
+        return rows
+
+    @property
+    @abstractmethod
+    def _slots(self) -> AbstractAsyncContextManager[None]:
+        """The turn of one of its statements, of which some run side by side."""
+
+    @abstractmethod
+    async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        """Runs a statement once; errors are the driver's."""
+
+
+class ShortReader(EngineReader):
     """A connection per statement: independent statements run side by side, up to ``parallel`` of one request.
 
     With an ``identity`` each is a transaction that the database takes for that one's.
     """
 
     def __init__(self, engine: AsyncEngine, parallel: int = 4, identity: Identity | None = None) -> None:
-        self.statements = 0
-        self.rows = 0
-        self.position: int | None = None
-        """Where the last change of the request is in the database's log, if that is asked for."""
         self._engine = engine
         self._identity = identity
         options = engine.sync_engine.get_execution_options()
@@ -245,31 +288,6 @@ class ShortReader:
     def _slots(self) -> asyncio.Semaphore:
         return asyncio.Semaphore(self._parallel)
 
-    async def fetch(
-        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
-    ) -> Sequence[Sequence[Any]]:
-        self.statements += 1
-        async with self._slots:
-            try:
-                with translated():
-                    rows = await self._run_again(sql, values, settings)
-            except LockedError as error:
-                raise await locked(error, self._engine, sql) from error
-            except asyncio.CancelledError:
-                refuse_ended(self._lock_waits)
-                raise
-        self.rows += len(rows)
-        return rows
-
-    async def _run_again(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        try:
-            return await self._run(sql, values, settings)
-        except DBAPIError as error:
-            if not plan_is_stale(error):
-                raise
-        # the table was altered meanwhile; a read may be run again
-        return await self._run(sql, values, settings)
-
     async def fetch_one(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sequence[Any]:
@@ -280,13 +298,13 @@ class ShortReader:
         self.statements += 1
         row: Sequence[Any]
         try:
-            begin = self._begin(settings) if settings or self._identity else None
-            if begin is None:
-                row = await self._straight(sql, methodcaller("fetchrow", sql, *values))
-            else:
+            if settings or self._identity:
+                begin = self._begin(settings)
                 row = await self._straight(
                     sql, lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
                 )
+            else:
+                row = await self._straight(sql, methodcaller("fetchrow", sql, *values))
         except (LockedError, *DRIVER_ERRORS) as error:
             meaning = translate(error)
             if isinstance(meaning, LockedError):
@@ -307,8 +325,8 @@ class ShortReader:
                 self.rows += held.rows
 
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        begin = self._begin(settings)
-        if begin is not None:
+        if settings or self._identity:
+            begin = self._begin(settings)
             rows: Sequence[Sequence[Any]] = await self._straight(
                 sql, lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
             )
@@ -316,16 +334,16 @@ class ShortReader:
         async with self._limiter, self._engine.connect() as connection:
             return await within_share(self._lock_waits, sql, partial(_run, connection, sql, values))
 
-    def _begin(self, settings: Mapping[str, str]) -> str | None:
-        """What begins the transaction of a statement, where it needs one of its own."""
-        if not settings:
-            return None if self._identity is None else self._identity.begin
-        return reading_with(settings if self._identity is None else {**self._identity.settings, **settings})
+    def _begin(self, settings: Mapping[str, str]) -> str:
+        """What begins the transaction of a statement that needs one of its own."""
+        if not self._identity:
+            return reading_with(settings)
+        return reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
 
     async def _straight(self, sql: str, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
         """Reads by a connection of the driver's own."""
         borrowed = await self._limiter.borrow(self._engine)
-        waits, task = self._lock_waits, asyncio.current_task()
+        waits, task = self._lock_waits, current_task(get_running_loop())
         running = waits.running
         running[task] = sql
         try:  # as `within_share` does, without a coroutine of its own
@@ -344,7 +362,7 @@ class ShortReader:
             self._limiter.give_back(borrowed)
             raise
         finally:
-            running.pop(task, None)
+            del running[task]
         self._limiter.give_back(borrowed)
         return answer
 
@@ -393,7 +411,7 @@ async def _roll_back(driver: Any) -> None:
         driver.terminate()
 
 
-class HeldReader:
+class HeldReader(EngineReader):
     """One connection for a whole answer: a snapshot, or the transaction of a mutation. Statements queue.
 
     Each runs in a savepoint, so that one that fails costs the others nothing. One that ``can_end`` is ended, and all of
@@ -401,41 +419,17 @@ class HeldReader:
     """
 
     def __init__(self, engine: AsyncEngine, connection: AsyncConnection, *, can_end: bool = False) -> None:
-        self.statements = 0
-        self.rows = 0
-        self.position: int | None = None
         self._engine = engine
         self._connection = connection
         self._can_end = can_end
         self._lock_waits = lock_waits_of(engine)
-        self._turn = asyncio.Lock()
 
-    async def fetch(
-        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
-    ) -> Sequence[Sequence[Any]]:
-        self.statements += 1
-        async with self._turn:
-            try:
-                with translated():
-                    rows = await self._read_again(sql, values, settings)
-            except LockedError as error:
-                raise await locked(error, self._engine, sql) from error
-            except asyncio.CancelledError:
-                refuse_ended(self._lock_waits)
-                raise
-        self.rows += len(rows)
-        return rows
+    @cached_property
+    def _slots(self) -> asyncio.Lock:
+        return asyncio.Lock()
 
-    async def _read_again(
-        self, sql: str, values: Sequence[Any], settings: Mapping[str, str]
-    ) -> Sequence[Sequence[Any]]:
-        read = partial(self._read, sql, values, settings)
-        try:
-            return await within_share(self._lock_waits, sql, read, can_end=self._can_end)
-        except DBAPIError as error:
-            if not plan_is_stale(error):
-                raise
-        # the table was altered meanwhile; what the savepoint has undone can be prepared again
+    async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        read = partial(self._read, sql, values, settings)  # what its savepoint undoes can be run again
         return await within_share(self._lock_waits, sql, read, can_end=self._can_end)
 
     async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:

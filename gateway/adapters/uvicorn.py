@@ -30,8 +30,7 @@ class HttpProtocol(HttpToolsProtocol):
         return super()._should_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        given: Any = self.answering(cycle, app)
-        super()._start_asgi_task(cycle, given)
+        super()._start_asgi_task(cycle, self.answering(cycle, app))
 
     def _should_upgrade(self) -> bool:
         return self.becomes_socket()

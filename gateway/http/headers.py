@@ -11,8 +11,8 @@ _FOUND = "e2i.headers"
 
 def headers_of(scope: Scope) -> Headers:
     """The headers by their names in small letters; those that were sent several times joined by commas."""
-    kept: Headers | None = scope.get(_FOUND)
-    if kept is not None:
+    if _FOUND in scope:
+        kept: Headers = scope[_FOUND]
         return kept
     given: list[tuple[bytes, bytes]] = scope["headers"]
     found = dict(given)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from gateway.context import ANONYMOUS, Caller
+from gateway.operations.budgets import Left
 from gateway.operations.errors import Reporter
 from schema.execution.plans import Plan
 
@@ -46,6 +47,8 @@ class Call:
     """The connection that it came by, as ASGI has it: client, path, headers; None within the process."""
     account = ""
     """Whose budget it is on."""
+    left: Left | None = None
+    """What is left of that, once an operation is paid for; None where there are no budgets."""
     changes = False
     """Whether it is a mutation."""
     authenticate: Callable[[], Awaitable[Caller]] | None = None

@@ -9,7 +9,6 @@ from graphql.execution.values import VariableValues
 
 from db.attach.facts import Facts
 from gateway.auth.permissions import Access
-from gateway.operations.budgets import Left
 from gateway.operations.call import Call
 from gateway.operations.cost import Meter
 from gateway.operations.documents import MAX_ERRORS, Document, Documents, check_objects
@@ -37,8 +36,6 @@ class PlannedOperation(NamedTuple):
     plan: Plan
     cost: int
     reads: Missing
-    left: Left | None = None
-    """What is left of its caller's budget, once it is paid for; None where there are no budgets."""
 
 
 class Planner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from graphql import ExecutionResult, GraphQLError
@@ -19,7 +19,7 @@ from gateway.operations.shape import ShapeWatch
 from gateway.settings import Settings
 from schema.catalogue.records import Missing
 from schema.catalogue.selection import Operation
-from schema.catalogue.value_sizes import Room, too_large
+from schema.catalogue.value_sizes import Room
 from schema.error_codes import ErrorCode
 from schema.execution.loaders import Loaders
 from schema.runner import Execution, Outcome
@@ -41,27 +41,21 @@ class Runner:
         self._settings = settings
         self._about_schema = AboutSchema(schema.graphql)
 
-    def reader(self, planned: PlannedOperation, call: Call) -> ShortReader:
-        """What an operation reads by."""
-        caller = call.caller
-        after = planned.parameters.after
-        return self.reads.reader(self._settings.parallel_statements, caller.name, after, caller.identity)
-
-    async def run(self, planned: PlannedOperation, reader: ShortReader, call: Call) -> Outcome:
-        """What an operation comes to; an answer of too many bytes is an error."""
-        parameters, known, values, plan, _, reads, _ = planned
+    def run(self, planned: PlannedOperation, reader: ShortReader, call: Call) -> Awaitable[Outcome]:
+        """What an operation comes to."""
+        parameters, known, values, plan, _, reads = planned
+        if plan.statement is None and self._about_schema.concerns(known, plan):
+            return self._about_schema.answer(known, plan, parameters.variables)
         context = partial(self._context, reads, reader, call)
+        running = self.execution.run(known, plan, parameters.variables, values, reader, context)
+        return self._change(running, reader, call) if call.changes else running
+
+    async def _change(self, running: Awaitable[Outcome], reader: ShortReader, call: Call) -> Outcome:
+        """Runs changes: however they end, their caller reads from now on what is not older."""
         try:
-            if plan.statement is None and self._about_schema.concerns(known, plan):
-                return await self._about_schema.answer(known, plan, parameters.variables)
-            result = await self.execution.run(known, plan, parameters.variables, values, reader, context)
+            return await running
         finally:
-            if call.changes:
-                self.reads.changed(call.caller.name, reader.position)
-        most = self._settings.max_answer_bytes
-        if result.size > most and not call.changes:  # what was changed is told, without what had no room
-            return Outcome(None, [too_large(most)], size=result.size, fallback=result.fallback)
-        return result
+            self.reads.changed(call.caller.name, reader.position)
 
     async def run_again(self, planned: PlannedOperation, result: Outcome, reader: ShortReader, call: Call) -> Outcome:
         """What it comes to now, where it failed by a shape that the database had before, and has changed nothing."""

@@ -38,10 +38,11 @@ from gateway.operations.shape import ShapeWatch
 from gateway.operations.subscription import Subscriptions
 from gateway.settings import Settings
 from gateway.subscriptions.feed import ChangeFeed
+from schema.catalogue.value_sizes import too_large
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.execution.plans import Plans
-from schema.runner import Execution
+from schema.runner import Execution, Outcome
 from schema.schema import Schema
 
 
@@ -59,6 +60,9 @@ class OperationService:
         observers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
+        self._most = settings.max_answer_bytes
+        self._parallel = settings.parallel_statements
+        self._reads = reads
         self._observers = Observers(observers)
         self.finished = self._observers.finished
         """Is called by a transport when it has answered a request; see `Observer.finished`."""
@@ -155,7 +159,7 @@ class OperationService:
         for tell in self._observers.of_plans:
             tell(call)
         if budgets:
-            return PlannedOperation(*planned[:-1], await budgets.take(call.account, planned.cost))
+            call.left = await budgets.take(call.account, planned.cost)
         return planned
 
     async def answer(self, planned: PlannedOperation, call: Call) -> Answer:
@@ -174,17 +178,21 @@ class OperationService:
 
     async def finish(self, planned: PlannedOperation, call: Call) -> Answer:
         """The answer to a query or mutation, once it has its turn; its caller has a deadline around it."""
-        reader = self._runner.reader(planned, call)
+        runner, left, caller = self._runner, call.left, call.caller
+        reader = self._reads.reader(self._parallel, caller.name, planned.parameters.after, caller.identity)
         started = time.perf_counter()
         try:
-            result = await self._runner.run(planned, reader, call)
+            result = await runner.run(planned, reader, call)
             if result.errors or result.fallback:
-                result = await self._runner.run_again(planned, result, reader, call)
+                result = await runner.run_again(planned, result, reader, call)
         except BaseException:  # given up: what was taken is gone, and so is what was used beyond it
-            if self._budgets and planned.left:
+            if self._budgets and left:
                 beyond = max(planned.cost, 1) - used(reader.rows, 0, time.perf_counter() - started)
                 self._budgets.settle(call.account, min(beyond, 0))
             raise
+        most = self._most
+        if result.size > most and not call.changes:  # what was changed is told, without what had no room
+            result = Outcome(None, [too_large(most)], size=result.size, fallback=result.fallback)
         record = call.record
         record.count(result.compiled, reader.statements, reader.rows)
         if result.fallback:
@@ -196,10 +204,10 @@ class OperationService:
             "statements": reader.statements,
             "rows": reader.rows,
         }
-        if self._budgets and planned.left:
+        if self._budgets and left:
             unused = max(planned.cost, 1) - used(reader.rows, result.size, time.perf_counter() - started)
             self._budgets.settle(call.account, unused)
-            price["budget"] = planned.left.public(given_back=unused)
+            price["budget"] = left.public(given_back=unused)
         extensions: dict[str, Any] = {"cost": price}
         answer.body["extensions"] = extensions
         if result.cut:

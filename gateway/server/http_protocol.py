@@ -132,19 +132,21 @@ class ClientConnection(HttpProtocol):
         self._in_head = False
         scope: Any = self.scope
         parser, headers = self.parser, headers_of(scope)
-        upgrades = parser.should_upgrade()
-        if upgrades or not is_plain(parser.get_http_version(), self.url, headers):
-            self._look_closely(headers, upgrades=upgrades)
+        if self._alone or parser.should_upgrade() or not is_plain(parser.get_http_version(), self.url, headers):
+            self._look_closely(headers)
             if self._again is not None:
                 return
-        super().on_headers_complete()
-        if self._becomes_socket:
-            return
-        if self._alone:
-            last(self.cycle, self)
-        self._last = not self.cycle.keep_alive
+            super().on_headers_complete()
+            if self._becomes_socket:
+                return
+            if self._alone:
+                last(self.cycle, self)
+        else:
+            super().on_headers_complete()
+        if not self.cycle.keep_alive:
+            self._last = True
 
-    def _look_closely(self, headers: Headers, *, upgrades: bool) -> None:
+    def _look_closely(self, headers: Headers) -> None:
         """Looks at a head that is not as most are.
 
         Raises:
@@ -152,7 +154,7 @@ class ClientConnection(HttpProtocol):
         """
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self.url = target(method, version, self.url, headers)
-        if upgrades:
+        if self.parser.should_upgrade():
             self._becomes_socket = asks_for_socket(method, version, headers) and not self._is_answering
             if not self._becomes_socket:
                 self._again = without_upgrade(method, version, self.url, self.headers)

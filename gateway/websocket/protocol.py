@@ -246,7 +246,11 @@ class Socket:
             )
 
     async def _say(self, message: Mapping[str, Any]) -> None:
-        await self._write(exact_json.dumps(message).decode())  # a ping may have said something in numbers
+        try:
+            text = exact_json.dumps(message).decode()  # a ping may have said something in numbers
+        except (TypeError, RecursionError):  # in more levels than can be written, though not than can be read
+            raise ClosedError(INVALID, "Invalid message: its payload is nested too deeply to be said again") from None
+        await self._write(text)
 
     async def _write(self, text: str) -> None:
         """Sends a message.

@@ -67,6 +67,8 @@ def _marks(text: bytes) -> int:
 def loads(raw: bytes | str) -> Any:
     """A JSON text. Only one with a number that a float may change is read by the slower, exact parser.
 
+    Most are written again as they came, byte for byte, and no number in them has lost anything.
+
     Raises:
         ValueError: It is no JSON, or a number in it is larger than every double; the message says where.
     """
@@ -76,7 +78,11 @@ def loads(raw: bytes | str) -> Any:
         if _is_telling(raw) and (wrong := _infinite_in(raw)):
             raise ValueError(wrong) from None
         raise
-    if not _holds_float(value) or not _is_telling(raw) or _is_kept(raw, value):
+    try:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # deeper than can be written, though not than can be read
+        written = None
+    if written == raw or not _holds_float(value) or not _is_telling(raw) or _is_kept(raw, written):
         return value
     try:
         return _exactly(raw)
@@ -84,10 +90,10 @@ def loads(raw: bytes | str) -> Any:
         return value  # too deep for every limit there is
 
 
-def _is_kept(raw: bytes | str, value: Any) -> bool:
+def _is_kept(raw: bytes | str, written: bytes | None) -> bool:
     """Whether a value is written again as it was, but for spaces: embeddings are, and have many numbers."""
     text = raw.encode() if isinstance(raw, str) else raw
-    return _close(orjson.dumps(value)) == _close(text)
+    return written is not None and _close(written) == _close(text)
 
 
 def _close(text: bytes) -> bytes:
@@ -116,7 +122,7 @@ def _no_json(name: str) -> Any:
 
 def _holds_float(value: Any) -> bool:
     pending = [value]
-    for one in pending:  # which grows meanwhile; every request comes by here
+    for one in pending:  # which grows meanwhile
         kind = type(one)
         if kind is str:
             continue

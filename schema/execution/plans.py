@@ -233,13 +233,16 @@ class Plans:
         """
         key = known.key(values.coerced, reads)
         kept = self._kept.get(key)
-        if kept is None or (kept.cost is None and known.size_with(values) >= MANY):
+        if kept is None:
             return None
+        cost = kept.cost
+        if cost is None:
+            if known.size_with(values) >= MANY:
+                return None
+            cost = self._priced(kept, self._cost(known, values, reads))
         self._kept.move_to_end(key)
         self.hits += 1
-        if kept.cost is None:
-            return kept.plan, self._priced(kept, self._cost(known, values, reads))
-        return kept.plan, kept.cost
+        return kept.plan, cost
 
     async def made(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
         """The same for one that is not kept: then it is. A large operation is worked on beside the event loop.

@@ -91,6 +91,16 @@ async def test_digits_are_kept_in_a_url_and_in_a_batch(changed_database: Databas
         assert [answer["data"] for answer in response.json()] == [{"models": {"totalCount": 1}}] * 2
 
 
+@pytest.mark.parametrize("levels", [300, 900])
+async def test_digits_below_many_levels_are_refused_by_their_depth(graph: Client, levels: int) -> None:
+    """JSON is read to a depth in which it can no longer be written."""
+    answer = await raw(
+        graph, COUNT, '{"w": {"hyperparameters": {"contains": ' + "[" * levels + "1.10" + "]" * levels + "}}}"
+    )
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "VALUE_DEPTH_LIMIT"
+
+
 async def test_numeric_columns_are_compared_exactly(graph: Client) -> None:
     """NUMERIC holds 0.8 itself; a double would be a little more or less than the text."""
     model = (await graph.data("{ models(first: 1, where: {auc: {gt: 0}}) { nodes { id auc } } }"))["models"]["nodes"][0]

@@ -134,6 +134,12 @@ WRONG: dict[str, tuple[list[Any], int, str]] = {
     "no JSON": (["{"], 4400, "Invalid message: it is not JSON"),
     "bytes": ([b"{}"], 4400, "Invalid message: messages are JSON in text frames"),
     "no object": (["[]"], 4400, "Invalid message: it is not an object"),
+    "a deep ping": (
+        ['{"type": "ping", "payload": {"a": ' + "[" * 300 + "]" * 300 + "}}"], 4400, "Invalid message: its payload",
+    ),
+    "a deep ping with digits": (
+        ['{"type": "ping", "payload": {"a": ' + "[" * 900 + "1.10" + "]" * 900 + "}}"], 4400, "Invalid message: its p",
+    ),
     "no type": (["{}"], 4400, "Invalid message: there is no type 'None'"),
     "unknown type": ([READY, {"type": "start"}], 4400, "Invalid message: there is no type 'start'"),
     "a server's type": ([READY, {"type": "connection_ack"}], 4400, "Invalid message: there is no type"),
