@@ -1,6 +1,6 @@
 """What is mutated, and by which tests each place is meant to be held, the likeliest first.
 
-Files are named by their stem, wherever they lie; one that no file has any more is told by `stale`.
+Files are named by their paths; an entry that no file answers to any more is told by `stale`.
 """
 
 from __future__ import annotations
@@ -13,65 +13,85 @@ CHANGES = ("special_changes", "boundaries", "changes", "stamps", "lifecycles")
 QUESTIONS = ("boundaries", "oracle_questions", "questions", "views", "causal_gate")
 LINEAGE = ("oracle_lineage", "lineage_answers", "lineage", "lineage_limits", "lineage_links")
 PRICES = ("prices", "costs", "answer_size", "expensive_requests", "bad_input")
+ACCESS = ("scopes", "masking", "withheld")
 
 TESTS: dict[str, tuple[str, ...]] = {
-    "filters": ("oracle", "values", "bad_input", "filters"),
-    "orders": ("paging", "oracle", "bad_input", "indexes"),
-    "cursors": ("paging", "oracle", "bad_input"),
-    "aggregates": ("aggregates", "oracle"),
-    "sql": ("aggregates", "paging", "oracle"),
-    "indexes": ("indexes", "platform_plans", "paging", "oracle"),
-    "loaders": ("turns", "golden", "selection", "paging"),
-    "compiler": ("compiler", "golden", "selection"),
-    "plans": ("compiler", "selection", "arguments", "trusted_documents"),
-    "pages": ("paging", "compiler", "oracle", "selection"),
-    "lists": ("paging", "selection", "more", "oracle"),
-    "statements": ("compiler", "answer_size", "paging"),
-    "selection": ("selection", "compiler", "arguments", "every_table"),
-    "arguments": ("arguments", "bad_input", "values"),
-    "input_errors": ("bad_input", "arguments", "values"),
-    "scalars": ("values", "bad_input", "arguments"),
-    "exact_json": ("values", "changes", "bad_input"),
-    "kinds": ("values", "every_table", "oracle"),
-    "ids": ("bad_input", "paging", "arguments", "changes"),
-    "search_sql": ("search", "ended"),
-    "nearest": ("similarity",),
-    "similarity": ("similarity",),
-    "subscriptions": ("watching", "live", "scopes"),
-    "sizes": ("answer_size", "prices"),
-    "turns": ("turns", "paging"),
-    "explain": ("tool_plan", "costs", "bad_input"),
-    "scopes": ("scopes", "masking", "withheld"),
-    "permissions": ("scopes", "masking", "withheld"),
-    "records": ("withheld", "attach", "scopes"),
-    "every_list": ("more", "every_table", "paging"),
-    "diagrams": ("architecture", "lifecycles"),
-    "types": ("architecture", "golden"),
-    "previews": ("changes", "special_changes"),
-    "constraint_errors": ("changes", "own_platform", "special_changes"),
-    "idempotency": ("changes",),
-    "execution": ("changes", "selection", "engine"),
-    "answers": ("selection", "compiler", "engine"),
-    "g04_tool_composer": ("tool_plan",),
-    "root_field": ("bad_input", "paging"),
-    "search": ("search",),
-    "impact": ("lineage_impact",),
-    "paths": ("lineage_answers", "lineage"),
-    "cost": PRICES,
-    "limiter": ("budgets", "resilience"),
-    "budgets": ("budgets",),
-    "locks": ("locks", "lost_connections"),
-    "own": ("attached_changes", "own_tables", "live", "audit"),
-    "catalogue": ("architecture", "paging", "indexes", "every_table", "own_platform"),
-    "g00_common": ("sql_behaviour", "changes"),
-    "g01_mlops_core": ("oracle_questions", "sql_behaviour", "boundaries", "lineage_links"),
-    "g02_causal_validation": ("sql_behaviour", "causal_gate"),
-    "g03_digital_twin": ("sql_behaviour", "special_changes"),
-    "g07_model_monitoring": ("oracle_questions", "sql_behaviour", "views", "boundaries"),
-    "g08_ab_testing": ("sql_behaviour", "questions"),
-    "g14_cohort_constructor": ("sql_behaviour", "questions"),
+    "schema/": READS,
+    "schema/adapters/": ("adapters", *READS),
+    "schema/catalogue/catalogue": ("architecture", "paging", "indexes", "every_table", "own_platform"),
+    "schema/catalogue/column_types": ("values", "every_table", "oracle"),
+    "schema/catalogue/exact_json": ("values", "changes", "bad_input"),
+    "schema/catalogue/ids": ("bad_input", "paging", "arguments", "changes"),
+    "schema/catalogue/records": ("withheld", "attach", "scopes"),
+    "schema/catalogue/scalars": ("values", "bad_input", "arguments"),
+    "schema/catalogue/selection": ("selection", "compiler", "arguments", "every_table"),
+    "schema/catalogue/value_sizes": ("answer_size", "prices"),
+    "schema/changes/": CHANGES,
+    "schema/changes/constraint_errors": ("changes", "own_platform", "special_changes"),
+    "schema/changes/diagrams": ("architecture", "lifecycles"),
+    "schema/changes/idempotency": ("changes",),
+    "schema/changes/permissions": ACCESS,
+    "schema/changes/previews": ("changes", "special_changes"),
+    "schema/execution/": ("selection", "compiler", "engine"),
+    "schema/execution/change_answer": ("changes", "selection", "engine"),
+    "schema/execution/compiler/": ("compiler", "golden", "selection"),
+    "schema/execution/compiler/connections": ("paging", "compiler", "oracle", "selection"),
+    "schema/execution/compiler/statements": ("compiler", "answer_size", "paging"),
+    "schema/execution/explain": ("tool_plan", "costs", "bad_input"),
+    "schema/execution/input_errors": ("bad_input", "arguments", "values"),
+    "schema/execution/loaders": ("turns", "golden", "selection", "paging"),
+    "schema/execution/plans": ("compiler", "selection", "arguments", "trusted_documents"),
+    "schema/execution/similarity": ("similarity",),
+    "schema/execution/time_slices": ("turns", "paging"),
+    "schema/fields/search": ("search",),
+    "schema/fields/tool_plan": ("tool_plan",),
+    "schema/graph/root_field": ("bad_input", "paging"),
+    "schema/graph/types": ("architecture", "golden"),
+    "schema/lineage/": LINEAGE,
+    "schema/lineage/fields/impact": ("lineage_impact",),
+    "schema/lineage/fields/paths": ("lineage_answers", "lineage"),
+    "schema/lineage/impact": ("lineage_impact",),
+    "schema/lineage/paths": ("lineage_answers", "lineage"),
+    "schema/runner": ("selection", "compiler", "engine"),
+    "schema/scopes": ACCESS,
+    "schema/search/text": ("search", "ended"),
+    "schema/search/vector": ("similarity",),
+    "schema/sql/aggregates": ("aggregates", "oracle"),
+    "schema/sql/arguments": ("arguments", "bad_input", "values"),
+    "schema/sql/builder": ("aggregates", "paging", "oracle", "platform_plans"),
+    "schema/sql/cursors": ("paging", "oracle", "bad_input"),
+    "schema/sql/filters": ("oracle", "values", "bad_input", "filters", "filter_plans"),
+    "schema/sql/indexes": ("indexes", "platform_plans", "paging", "oracle"),
+    "schema/sql/list_statements": ("attach", "doctor", "indexes", "platform_plans"),
+    "schema/sql/lists": ("paging", "selection", "more", "oracle"),
+    "schema/sql/orders": ("paging", "oracle", "bad_input", "indexes"),
+    "schema/subscriptions": ("live", "scopes", "websocket"),
+    "db/models/": QUESTIONS,
+    "db/models/g01_mlops_core": ("oracle_questions", "sql_behaviour", "boundaries", "lineage_links"),
+    "db/models/g02_causal_validation": ("sql_behaviour", "causal_gate"),
+    "db/models/g03_digital_twin": ("sql_behaviour", "special_changes"),
+    "db/models/g04_tool_composer": ("tool_plan",),
+    "db/models/g07_model_monitoring": ("oracle_questions", "sql_behaviour", "views", "boundaries"),
+    "db/models/g08_ab_testing": ("sql_behaviour", "questions"),
+    "db/models/g12_feast_tracking": (*QUESTIONS, "search"),
+    "db/models/g14_cohort_constructor": ("sql_behaviour", "questions"),
+    "db/models/gateway": ("own_tables", "live"),
+    "db/sql/g00_common": ("sql_behaviour", "changes"),
+    "db/sql/g01_mlops_core": ("oracle_questions", "sql_behaviour", "boundaries", "lineage_links"),
+    "db/sql/g02_causal_validation": ("sql_behaviour", "causal_gate"),
+    "db/sql/g03_digital_twin": ("sql_behaviour", "special_changes"),
+    "db/sql/g07_model_monitoring": ("oracle_questions", "sql_behaviour", "views", "boundaries"),
+    "db/sql/g08_ab_testing": ("sql_behaviour", "questions"),
+    "db/sql/g14_cohort_constructor": ("sql_behaviour", "questions"),
+    "db/sql/own": ("attached_changes", "own_tables", "live", "audit"),
+    "db/base/lifecycles": CHANGES,
+    "db/engine/locks": ("locks", "lost_connections"),
+    "gateway/operations/budgets": ("budgets",),
+    "gateway/operations/cost": PRICES,
+    "gateway/operations/deadline": ("deadline", "deadlines"),
+    "gateway/operations/limiter": ("limiter", "budgets", "resilience"),
 }
-"""Stem of a file -> stems of test files without ``test_``."""
+"""Path of a file without its suffix, or what paths of a room begin with -> stems of test files without ``test_``."""
 
 
 def mutated(root: Path) -> Iterator[str]:
@@ -80,7 +100,7 @@ def mutated(root: Path) -> Iterator[str]:
     yield from (str(path.relative_to(root)) for path in sorted((root / "db").rglob("*.sql")))
     yield from (str(path.relative_to(root)) for path in sorted((root / "db" / "models").rglob("*.py")))
     limits = [f"gateway/**/{name}.py" for name in ("cost", "limiter", "budgets", "deadline")]
-    for name in ("db/**/lifecycle.py", "db/**/locks.py", *limits):
+    for name in ("db/**/lifecycles.py", "db/**/locks.py", *limits):
         yield from (str(path.relative_to(root)) for path in sorted(root.glob(name)))
 
 
@@ -90,26 +110,24 @@ def is_data(path: str) -> bool:
 
 
 def held_by(root: Path, path: str) -> list[str]:
-    """The test files that are meant for a file, in order."""
-    stem = Path(path).stem
-    if stem in TESTS:
-        names = TESTS[stem]
-    elif "lifecycle" in path or "changes" in path:
-        names = CHANGES
-    elif path.startswith("db/models/"):
-        names = QUESTIONS
-    elif "lineage" in path or stem in {"walks", "places"}:
-        names = LINEAGE
-    else:
-        names = READS
-    return [str(found) for name in names if (found := find(root, name))]
+    """The test files that are meant for a file, in order: those of the longest entry that its path begins with."""
+    return [str(found) for name in TESTS[_entry(path)] if (found := find(root, name))]
+
+
+def _entry(path: str) -> str:
+    """The entry for a file: its own, its room's, or its lifecycle's."""
+    if "lifecycles" in path:
+        return "db/base/lifecycles"
+    stem = path.rpartition(".")[0]
+    fitting = [entry for entry in TESTS if entry == stem or (entry.endswith("/") and stem.startswith(entry))]
+    return max(fitting, key=len)
 
 
 def stale(root: Path) -> list[str]:
-    """Names in the table that no file has."""
-    stems = {Path(path).stem for path in mutated(root)}
-    named = [name for names in TESTS.values() for name in names]
-    return sorted(TESTS.keys() - stems) + sorted({name for name in named if find(root, name) is None})
+    """Entries of the table that no file answers to, and tests in it that no file has."""
+    used = {_entry(path) for path in mutated(root)}
+    named = {name for names in TESTS.values() for name in names}
+    return sorted(TESTS.keys() - used) + sorted(name for name in named if find(root, name) is None)
 
 
 def find(root: Path, name: str) -> Path | None:
