@@ -305,8 +305,9 @@ async def test_the_price(demo: Client) -> None:
 
     plain = await price('{ search(text: "x", types: [Tool], first: 10) { complete } }')
     assert plain == 2 * 10 + 13
-    below = "... on Tool { steps(first: 100) { nodes { id } } }"
-    deep = await price(f'{{ search(text: "x", types: [Tool], first: 10) {{ hits {{ node {{ {below} }} }} }} }}')
+    plain = await price('{ search(text: "x", types: [BentoService], first: 10) { complete } }')
+    below = "... on BentoService { metrics(first: 100) { nodes { id } } }"
+    deep = await price(f'{{ search(text: "x", types: [BentoService], first: 10) {{ hits {{ node {{ {below} }} }} }} }}')
     assert deep == plain + 10 + 10 * (1 + 100)
     assert await price('{ search(text: "x", types: [ServingMetric], first: 10) { complete } }') == 2 * 10
 
