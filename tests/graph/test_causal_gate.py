@@ -198,8 +198,9 @@ async def test_the_experts_turn_review(world: World) -> None:
                 assert usable["decision"] == expected
                 identity = UUID(estimate["estimateId"])
                 assert usable["allowed"] == (expected == "PROCEED")
-                assert usable["allowed"] == await world.connection.fetchval(
-                    "SELECT can_use_estimate($1, $2, $3)", identity, dag, brand
+                can_use = "SELECT can_use_estimate($1, $2, $3)"
+                assert IS_PLATFORM or usable["allowed"] == await world.connection.fetchval(
+                    can_use, identity, dag, brand
                 )
                 rests_on = usable["review"] and usable["review"]["reviewId"]
                 assert (

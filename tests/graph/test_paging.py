@@ -500,6 +500,7 @@ async def explaining(demo_database: Database) -> AsyncIterator[asyncpg.Connectio
 TABLES = [type_ for type_ in catalogue() if not type_.is_view]
 
 
+@pytest.mark.migrated("it is about our own indexes, and test_platform_plans.py about the platform's")
 @pytest.mark.parametrize("type_", TABLES, ids=lambda type_: type_.name)
 async def test_an_index_serves_every_default_order(
     demo: Client, explaining: asyncpg.Connection, recorded: list[Statement], type_: Type
@@ -517,6 +518,7 @@ async def test_an_index_serves_every_default_order(
             assert sorts_and_scans(nodes, type_.sql_name) == [], statement[0]
 
 
+@pytest.mark.migrated("it is about our own indexes, and test_platform_plans.py about the platform's")
 @pytest.mark.parametrize("type_", TABLES, ids=lambda type_: type_.name)
 async def test_an_index_serves_every_relation(
     demo: Client, explaining: asyncpg.Connection, recorded: list[Statement], type_: Type
@@ -537,6 +539,7 @@ async def test_an_index_serves_every_relation(
                 assert "Seq Scan" not in found, statement[0]
 
 
+@pytest.mark.migrated("it is about our own indexes, and test_platform_plans.py about the platform's")
 @pytest.mark.parametrize(
     ("root", "relation", "parent"),
     [

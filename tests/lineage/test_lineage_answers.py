@@ -278,7 +278,8 @@ async def test_no_more_is_read_of_a_hot_node_than_is_answered(template: Database
             f"INSERT INTO ml_bentoml_services (id, service_name, bento_tag) VALUES ('{key}', 'm', 'm:1')",
             "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) "
             f"SELECT '{key}', now() - n * interval '1 min' FROM generate_series(1, 20000) n",
-            "INSERT INTO ml_bentoml_services (service_name, bento_tag) SELECT 'n', 'n:' || n FROM generate_series(1, 500) n",
+            "INSERT INTO ml_bentoml_services (service_name, bento_tag) SELECT 'n', 'n:' || n "
+            "FROM generate_series(1, 500) n",
             "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) "
             "SELECT s.id, now() - n * interval '1 min' FROM ml_bentoml_services s, generate_series(1, 40) n "
             "WHERE s.service_name = 'n'",
@@ -296,7 +297,9 @@ async def test_no_more_is_read_of_a_hot_node_than_is_answered(template: Database
                     )
                     assert len(again["lineage"]["nodes"]) == 10
         async with serve(database) as client:
-            data = await client.data(LINEAGE, **{"from": [f"BentoService:{key}"]}, perNode=10, nodes=20, countUpTo=50_000)
+            data = await client.data(
+                LINEAGE, **{"from": [f"BentoService:{key}"]}, perNode=10, nodes=20, countUpTo=50_000
+            )
             (cut,) = data["lineage"]["frontier"]
             assert (cut["remaining"], cut["capped"]) == (19_990, False), "whoever wants to know it all can"
             data = await client.data(
