@@ -36,7 +36,7 @@ class BorrowedConnection:
         self._pooled = pooled
         self.driver: Any = pooled.driver_connection
         self.generation = generation
-        """How often the engine had lost the database when it was taken from the pool."""
+        """How often the engine had lost the database or its pool when it was taken from the pool."""
 
     def give_back(self) -> None:
         """Returns it to its pool in whatever state: the next borrower checks it."""
@@ -76,7 +76,7 @@ class ConnectionLimiter:
         self._free = size
         self._timeout = timeout
         self._generation = 0
-        """How often the database was lost, with all connections from before."""
+        """How often the database was lost or the pool disposed of, with all connections from before."""
         self._warm: list[BorrowedConnection] = []
         """Connections that were given back a moment ago; `take` returns one of them to the pool first."""
         self._cooling: asyncio.TimerHandle | None = None
@@ -96,7 +96,7 @@ class ConnectionLimiter:
         if self._free:
             self._free -= 1
             if self._warm:
-                self._warm.pop().give_back()
+                self._return(self._warm.pop())
         else:
             await self._wait(connects=False)
 
@@ -120,7 +120,7 @@ class ConnectionLimiter:
                 warm = self._warm.pop()
                 if warm.generation == self._generation and not warm.driver.is_closed():  # is usable
                     return warm
-                warm.give_back()
+                self._return(warm)
         elif borrowed := await self._wait(connects=True):
             return borrowed
         try:
@@ -141,11 +141,11 @@ class ConnectionLimiter:
         elif waiter.connects and self._is_usable(borrowed):
             waiter.set_result(borrowed)
         else:
-            borrowed.give_back()
+            self._return(borrowed)
             waiter.set_result(None)
 
     def _is_usable(self, borrowed: BorrowedConnection) -> bool:
-        """Whether it is open, and not from before the database was lost."""
+        """Whether it is open, and not from before the database or the pool was lost."""
         return borrowed.generation == self._generation and not borrowed.driver.is_closed()
 
     def hear(self, failed: ExceptionContext) -> None:
@@ -164,13 +164,25 @@ class ConnectionLimiter:
             self._cooling.cancel()
             self._cooling = None
         for borrowed in self._warm:  # the last one is on top there too
-            borrowed.give_back()
+            self._return(borrowed)
         self._warm.clear()
 
+    def _return(self, borrowed: BorrowedConnection) -> None:
+        """Puts it into its pool; closed, if that pool may be one that nobody asks again."""
+        if borrowed.generation != self._generation:
+            borrowed.driver.terminate()
+        borrowed.give_back()
+
     def close(self, _engine: object) -> None:
-        """Closes the idle connections that are out of the disposed pool."""
-        while self._warm:
-            self._warm.pop().close()
+        """Closes the idle connections that are out of the disposed pool, and those that come back later."""
+        self._generation += 1
+        warm, self._warm = self._warm, []  # while one is being closed, a timer would put the others into that pool
+        try:
+            while warm:
+                warm.pop().close()
+        finally:
+            for left in warm:  # by somebody who was cancelled
+                left.driver.terminate()
 
     def _next(self) -> _ConnectionWaiter | None:
         while self._waiters:
@@ -197,7 +209,7 @@ class ConnectionLimiter:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both came at once
                 if borrowed := waiter.result():
-                    borrowed.give_back()
+                    self._return(borrowed)
                 self.give()
             raise
 

@@ -68,6 +68,20 @@ async def test_they_are_those_of_the_pool(engine: AsyncEngine) -> None:
     assert engine.pool.checkedin() + limiter_of(engine).warm == 2  # type: ignore[attr-defined]  # every pool of queues has it
 
 
+async def test_none_outlives_its_pool(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that waits while others are being closed, nor one that somebody still has."""
+    monkeypatch.setattr("db.engine.pool.WARM", 0.0)
+    held = [await borrow(engine) for _ in range(3)]
+    for one in held[:2]:
+        limiter_of(engine).give_back(one)
+    await engine.dispose()
+    assert [one.driver.is_closed() for one in held] == [True, True, False]
+    limiter_of(engine).give_back(held[2])
+    limiter_of(engine).cool()
+    assert held[2].driver.is_closed()
+    assert await ShortReader(engine).fetch("SELECT 1", ()) == [(1,)]
+
+
 async def test_the_pool_has_them_soon(engine: AsyncEngine) -> None:
     """Whoever asks the pool without a turn waits a moment, and none is left open at the end."""
     held = [await borrow(engine) for _ in range(3)]
