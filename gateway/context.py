@@ -56,4 +56,4 @@ class Context(RequestContext):
     answer_timeout: float
     """Seconds for which the answer of a change is read inside its transaction."""
     transaction: Transaction = field(init=False)
-    """The transaction of the mutation's root field that is being executed."""
+    """The transaction of the mutation's root field that is being executed, or of all of them."""

@@ -17,6 +17,7 @@ class Retry(Enum):
     LATER = "Yes, after a moment, unchanged."
     WITH_KEY = "Yes, with the same `idempotencyKey`."
     READ_ANEW = "No; read what is kept anew and subscribe again."
+    AS_CAUSE = "As the error of the field that `cause` names."
     OPERATOR = "No; whoever runs the gateway has to act."
 
 
@@ -257,6 +258,12 @@ class ErrorCode(_Described):
             "if it was."
         ),
     )
+    TRANSACTION_UNDONE = (
+        "TRANSACTION_UNDONE",
+        "Another field of an operation with `@transaction` failed (`cause` is its response key); nothing was changed.",
+        Retry.AS_CAUSE,
+        "Nothing was changed: {cause!r} failed, and the operation is one transaction.",
+    )
     # -- subscriptions
     SUBSCRIPTION_OVER_HTTP = (
         "SUBSCRIPTION_OVER_HTTP",
@@ -320,6 +327,10 @@ class ProblemCode(_Described):
     NOT_FOUND = "NOT_FOUND", "No row has the id."
     FORBIDDEN = "FORBIDDEN", "The caller lacks a scope that the change needs."
     INVALID_INPUT = "INVALID_INPUT", "A value of the input cannot be used; `field` names it."
+    TRANSACTION_UNDONE = (
+        "TRANSACTION_UNDONE",
+        "Another field of an operation with `@transaction` has a problem: `cause` is its response key.",
+    )
 
 
 class BlockerCode(_Described):

@@ -15,6 +15,7 @@ from schema.catalogue.catalogue import Catalogue, catalogue
 from schema.catalogue.scalars import SCALARS
 from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations
+from schema.changes.transactions import OperationTransaction, transaction_directive
 from schema.execution.executor import AnswerExecutor, MutationExecutor
 from schema.fields.registry import FIELDS
 from schema.graph.types import RequestContext, Types, read
@@ -30,6 +31,7 @@ class Schema(StrawberrySchema):
             query=types.query({name: own.make(types) for name, own in FIELDS.items()}),
             mutation=Mutations(types).type(),
             subscription=subscription(types),
+            directives=[transaction_directive],
             types=list(types.nodes.values()),
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )
@@ -55,6 +57,10 @@ class Schema(StrawberrySchema):
 
         ``root`` is what a subscription's message is resolved from.
         """
+        if context.operation.changes:
+            context.together = OperationTransaction.of(
+                self.graphql, context.operation.definition, context.operation.variables
+            )
         result = execute(
             self.graphql,
             document,

@@ -40,6 +40,8 @@ from schema.errors import missing_object
 from schema.sql import builder as sql
 from schema.sql.filters import text_of
 
+Key = tuple[str, ...]
+
 MAX_ITEMS = 100
 """Rows that one change may be about."""
 
@@ -58,6 +60,18 @@ def invalid(field_: str, message: str) -> Refused:
     return Refused(
         InvalidInput(code=ProblemCode.INVALID_INPUT, message=f"{field_}: {message}", path=path, field=field_)
     )
+
+
+def check_text(name: str, text: str, length: int) -> None:
+    """Refuses a text that the database does not keep; ``name`` is its path in the input, and of it ``length`` are kept.
+
+    Raises:
+        Refused: `InvalidInput`.
+    """
+    if "\x00" in text:
+        raise invalid(name, "contains NUL, which no text in the database has")
+    if len(text) > length:
+        raise invalid(name, f"has {len(text)} characters; at most {length} are kept")
 
 
 def blocked(*blockers: Blocker) -> Refused:
@@ -85,7 +99,7 @@ class Subject:
     """A row that a change is asked for: its id as the client wrote it, its key, and where it stands in the input."""
 
     id: str
-    key: tuple[str, ...]
+    key: Key
     field: str = "id"
     version: str | None = None
 
@@ -95,7 +109,7 @@ class Row:
     """A locked row: its columns as texts, without embeddings."""
 
     type: Type
-    key: tuple[str, ...]
+    key: Key
     version: str
     values: Mapping[str, str | None]
 
@@ -133,12 +147,61 @@ class Sql:
 
 
 @dataclass
-class Work:
-    """One change in the making: what it has moved and recorded so far."""
+class Attempt:
+    """An attempt to make changes in one transaction, from its beginning: what they know of one another."""
 
     transaction: Transaction
     catalogue: Catalogue
     missing: Missing
+    """What the database lacks, whoever asks."""
+    versions: dict[tuple[str, Key], str] = field(default_factory=dict)
+    """Versions of rows as they were when they were first locked, by type and key: those that clients can expect."""
+    made: set[str] = field(default_factory=set)
+    """The keys of rows that a dry run has made, which nobody is told."""
+
+    async def hold(self, asked: Mapping[str, Sequence[Key]]) -> None:
+        """Locks the rows that several changes are about, by type, in one order for all operations.
+
+        What is not there yet is left to the change that is about it.
+        """
+        types = [self.catalogue[name] for name in sorted(asked)]
+        present = [type_ for type_ in types if not self.missing.table(type_)]
+        for type_ in present:
+            if lifecycle := lifecycle_of(type_.name):
+                await self.queue(lifecycle, asked[type_.name])
+        for type_ in present:
+            await self.lock(type_, asked[type_.name])
+            bind = sql.Binds()
+            keys = list(asked[type_.name])
+            for ord_, version in await self.transaction.run(
+                sql.by_keys(type_, ["t.xmin::text"], keys, bind), bind.values
+            ):
+                self.versions.setdefault((type_.name, keys[ord_ - 1]), version)
+
+    async def queue(self, lifecycle: Lifecycle, keys: Iterable[Key]) -> None:
+        """Waits for its turn among the changes that keep the same thing true."""
+        if lifecycle.queue is None:
+            return
+        type_ = self.catalogue[lifecycle.entity]
+        bind = sql.Binds()
+        rows = sql.by_keys(type_, ["t.*"], list(keys), bind)
+        slots = f"SELECT DISTINCT {lifecycle.queue.replace('{row}', ROW)} FROM ({rows}) {ROW}"
+        locks = f"SELECT pg_advisory_xact_lock(a, b) FROM ({slots} ORDER BY 1, 2) AS s (a, b)"
+        await self.transaction.run(locks, bind.values)
+
+    async def lock(self, type_: Type, keys: Sequence[Key]) -> None:
+        """Locks rows, in the order of their keys."""
+        bind = sql.Binds()
+        order = ", ".join(f"t.{column}" for column in type_.key)
+        lock = f"{sql.by_keys(type_, ['true'], list(keys), bind)} ORDER BY {order} FOR NO KEY UPDATE OF t"
+        await self.transaction.run(lock, bind.values)
+
+
+@dataclass
+class Work:
+    """One change in the making: what it has moved and recorded so far."""
+
+    attempt: Attempt
     request: Request
     given: Mapping[str, Any] = field(default_factory=dict)
     """The input of the mutation, by the names of its ``Given``s; what the client left out is not in it."""
@@ -152,22 +215,20 @@ class Work:
     before: dict[str, previews.Image | None] = field(default_factory=dict)
     """In a dry run: rows by their ids as they were when they were locked, None for those that it has made."""
 
+    def __post_init__(self) -> None:
+        self.transaction = self.attempt.transaction
+        self.catalogue = self.attempt.catalogue
+        self.missing = self.attempt.missing
+
     # -- rows ------------------------------------------------------------------------------------------------------
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         """Runs a statement of an effect's own; values are texts, lists of texts, or None."""
         return await self.transaction.run(statement, values)
 
-    async def queue(self, lifecycle: Lifecycle, keys: Iterable[tuple[str, ...]]) -> None:
+    async def queue(self, lifecycle: Lifecycle, keys: Iterable[Key]) -> None:
         """Waits for its turn among the changes that keep the same thing true."""
-        if lifecycle.queue is None:
-            return
-        type_ = self.catalogue[lifecycle.entity]
-        bind = sql.Binds()
-        rows = sql.by_keys(type_, ["t.*"], list(keys), bind)
-        slots = f"SELECT DISTINCT {lifecycle.queue.replace('{row}', ROW)} FROM ({rows}) {ROW}"
-        locks = f"SELECT pg_advisory_xact_lock(a, b) FROM ({slots} ORDER BY 1, 2) AS s (a, b)"
-        await self.transaction.run(locks, bind.values)
+        await self.attempt.queue(lifecycle, keys)
 
     async def lock(self, type_: Type, subjects: Sequence[Subject]) -> list[Row]:
         """Locks rows and then reads them, in the order of the input.
@@ -186,8 +247,9 @@ class Work:
             if row is None:
                 message = f"There is no {type_.name} with the id {subject.id[:80]!r}."
                 raise Refused(NotFound(code=ProblemCode.NOT_FOUND, message=message, path=path, node_id=subject.id))  # type: ignore[arg-type]
-            if subject.version is not None and subject.version != row.version:
-                message = f"{row.id} has changed: its version is {row.version}, not {subject.version[:40]}."
+            version = self.attempt.versions[type_.name, row.key]
+            if subject.version is not None and subject.version != version:
+                message = f"{row.id} has changed: its version is {version}, not {subject.version[:40]}."
                 raise Refused(
                     StaleVersion(
                         code=ProblemCode.STALE_VERSION,
@@ -200,11 +262,8 @@ class Work:
             rows.append(row)
         return rows
 
-    async def _locked(self, type_: Type, keys: Sequence[tuple[str, ...]]) -> list[Row]:
-        bind = sql.Binds()
-        order = ", ".join(f"t.{column}" for column in type_.key)
-        lock = f"{sql.by_keys(type_, ['true'], keys, bind)} ORDER BY {order} FOR NO KEY UPDATE OF t"
-        await self.transaction.run(lock, bind.values)
+    async def _locked(self, type_: Type, keys: Sequence[Key]) -> list[Row]:
+        await self.attempt.lock(type_, keys)
         # a statement later than the lock, which sees what whoever held it has committed
         columns = {
             column.name: f"t.{column.name}::text"
@@ -220,6 +279,7 @@ class Work:
         rows = []
         for ord_, version, *values in sorted(found, key=itemgetter(0)):
             row = Row(type_, keys[ord_ - 1], version, dict(zip(columns, values, strict=False)))
+            self.attempt.versions.setdefault((type_.name, row.key), version)
             rows.append(row)
             if shown:
                 self.before.setdefault(row.id, _image(shown, values[len(columns) :]))
@@ -269,7 +329,7 @@ class Work:
             f"INSERT INTO {type_.sql_name} ({', '.join(said)}) VALUES ({written}) RETURNING {key}", bind.values
         )
         key_ = tuple(rows[0])
-        self.before[ids.encode(type_.name, key_)] = None
+        self._made(ids.encode(type_.name, key_))
         return (await self._locked(type_, [key_]))[0]
 
     def _value(self, type_: Type, column: str, value: Any, bind: sql.Binds) -> str:
@@ -398,12 +458,16 @@ class Work:
 
     def made(self, node_id: str) -> None:
         """Remembers a row that the change has added, or a trigger of the database because of it."""
-        self.before[node_id] = None
+        self._made(node_id)
         self.touched(node_id)
+
+    def _made(self, node_id: str) -> None:
+        self.before[node_id] = None
+        self.attempt.made.add(node_id.split(":", 1)[1])
 
     async def planned(self, missing: Missing) -> list[PlannedChange]:
         """What a dry run has changed, as far as a caller may read it: its own rows first."""
-        keys: dict[str, list[tuple[str, ...]]] = {}
+        keys: dict[str, list[Key]] = {}
         for node_id in (*self.subjects, *self.others):
             name = node_id.split(":", 1)[0]
             keys.setdefault(name, []).append(ids.decode(node_id, name, self.catalogue[name].key_kinds))
@@ -415,7 +479,7 @@ class Work:
                 sql.by_keys(type_, [leaf.over("t") for leaf in shown], wanted, bind), bind.values
             )
             after |= {ids.encode(name, wanted[ord_ - 1]): _image(shown, values) for ord_, *values in rows}
-        made = {id_.split(":", 1)[1] for id_, before in self.before.items() if before is None}
+        made = self.attempt.made
         found = (
             previews.planned(self.catalogue[id_.split(":", 1)[0]], id_, self.before[id_], after[id_], made, missing)
             for id_ in (*self.subjects, *self.others)

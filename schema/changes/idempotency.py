@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from db.engine.transaction import Transaction
 from schema.catalogue import exact_json
-from schema.changes.engine import Request, Subject, invalid
+from schema.changes.engine import invalid
 from schema.sql.filters import text_of
 
 MAX_KEY = 200
@@ -19,30 +17,14 @@ _SWEPT = 100
 """Expired keys that one use of a key clears away."""
 
 
-@dataclass(frozen=True)
-class Stored:
-    """The result of an applied change, by ids."""
-
-    subjects: list[str]
-    others: list[str]
-    events: list[str]
-
-
-def digest(request: Request, asked: Sequence[Subject], given: Mapping[str, Any]) -> str:
-    """The hash of what is asked for, by its meaning: the same however its ids, instants and absences are written.
-
-    Neither the key nor whether it is a dry run belongs to it.
-    """
-    subjects = [[subject.key, subject.version] for subject in asked]
-    meant = [request.mutation, subjects, given, request.reason, request.force]
+def digest(meant: Any) -> str:
+    """The hash of what is asked for, by its meaning: neither the key nor whether it is a dry run belongs to it."""
     text = exact_json.dumps(meant, text_of, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
     return hashlib.sha256(text).hexdigest()
 
 
-async def claim(
-    transaction: Transaction, caller: str, key: str, mutation: str, hash_: str, hours: float
-) -> Stored | None:
-    """Takes the key for this transaction, or gives the result that it stands for.
+async def claim(transaction: Transaction, caller: str, key: str, mutation: str, hash_: str, hours: float) -> Any:
+    """Takes the key for this transaction and returns None, or returns the result that it stands for.
 
     A request with the same key that is still under way is waited for.
 
@@ -71,13 +53,14 @@ async def claim(
     )
     before, hash_before, result = rows[0]
     if hash_before != hash_:
-        what = "another input" if before == mutation else f"the mutation {before}"
+        other = "a whole transaction" if before.startswith("@") else f"the mutation {before}"
+        what = "another input" if before == mutation else other
         raise invalid("idempotencyKey", f"was used for {what}; a new change needs a new key")
-    return Stored(**orjson.loads(result))
+    return orjson.loads(result)
 
 
-async def store(transaction: Transaction, caller: str, key: str, result: Stored) -> None:
-    """Keeps the result with its key, in the transaction of the change."""
+async def store(transaction: Transaction, caller: str, key: str, result: Any) -> None:
+    """Keeps the result, by ids, with its key, in the transaction of the change."""
     await transaction.run_as_gateway(
         "UPDATE gateway.idempotency_keys SET result = $3::text::jsonb WHERE caller = $1::text AND key = $2::text",
         (caller, key, orjson.dumps(result).decode()),

@@ -18,6 +18,7 @@ from schema.catalogue.column_types import kind_of
 from schema.changes.engine import MAX_ITEMS
 from schema.changes.mutations import Actor, Mutation, Surroundings, mutations, run
 from schema.changes.results import Results
+from schema.changes.transactions import OperationTransaction
 from schema.graph.types import Info, Types, selection_of
 
 
@@ -28,6 +29,7 @@ class ChangeContext(Protocol):
     caller: Actor
     request_id: str
     key_hours: float
+    together: OperationTransaction | None
 
 
 def _field(annotation: Any, description: str, *, required: bool, name: str) -> tuple[Any, Any]:
@@ -117,8 +119,9 @@ _KEY = (
     "and changes nothing again."
 )
 _DESCRIPTION = (
-    "Everything that can be changed. Each change is one transaction: guarded, recorded as a LifecycleEvent, and safe "
-    "to ask for twice with an idempotency key. The answer is read inside the transaction, as long as that is quick."
+    "Everything that can be changed. Each change is one transaction, with `@transaction` on the operation all of them "
+    "together: guarded, recorded as a LifecycleEvent, and safe to ask for twice with an idempotency key. The answer is "
+    "read inside the transaction, as long as that is quick."
 )
 
 
@@ -133,7 +136,9 @@ def _resolver(mutation: Mutation, applied: Any) -> Callable[..., Any]:
             context.request_id,
             context.key_hours,
             applied,
+            context.together,
         )
-        return await run(mutation, selection_of(info).arguments["input"], around)
+        selection = selection_of(info)
+        return await run(mutation, selection.key, selection.arguments["input"], around)
 
     return resolve

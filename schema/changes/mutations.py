@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,33 +12,29 @@ from db.base.effects import Effect
 from db.base.footprints import of_effect
 from db.base.lifecycles import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
 from db.base.vocabulary import Labels
-from db.engine.errors import (
-    ConflictError,
-    DataError,
-    InvalidValueError,
-    MissingObjectError,
-    NotPermittedError,
-    RefusedByDatabaseError,
-)
 from db.engine.transaction import Transaction
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue, camel
 from schema.catalogue.records import Missing
-from schema.changes import idempotency
-from schema.changes.constraint_errors import unable, violation
-from schema.changes.engine import MAX_ITEMS, Refused, Request, Subject, Work, blocked, invalid
+from schema.changes.engine import (
+    MAX_ITEMS,
+    Attempt,
+    Key,
+    Refused,
+    Request,
+    Subject,
+    Work,
+    check_text,
+    invalid,
+)
 from schema.changes.permissions import concerned, concerned_by
 from schema.changes.registry import CHECKS
-from schema.changes.results import Blocker, Forbidden, TransitionPreview
-from schema.error_codes import ErrorCode, ProblemCode
-from schema.errors import GatewayError
+from schema.changes.results import Forbidden, TransitionPreview
+from schema.changes.transactions import OperationTransaction, Terms, checked_key, make
+from schema.error_codes import ProblemCode
 from schema.scopes import FORCE, PREVIEW
 
-log = logging.getLogger("gateway.changes")
-
 MAX_REASON = 4000
-ATTEMPTS = 5
-"""How often a change is run that others got in the way of."""
 
 Perform = Callable[[Work], Awaitable[None]]
 
@@ -92,6 +85,8 @@ class Surroundings:
     key_hours: float
     applied: Any
     """The type of the result of an applied change."""
+    together: OperationTransaction | None = None
+    """The transaction of the whole operation, where it has one."""
 
 
 _MUTATIONS: dict[str, Mutation] = {}
@@ -188,8 +183,61 @@ def _state(lifecycle: Lifecycle, label: str) -> Labels:
 # -- running ---------------------------------------------------------------------------------------------------------
 
 
-async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> Any:
-    """Makes a change in the transaction that surrounds it, and says what came of it.
+@dataclass
+class MutationStep:
+    """One mutation as it is asked for: its input is checked, and it is made as often as others get in the way."""
+
+    mutation: Mutation
+    around: Surroundings
+    request: Request
+    asked: Sequence[Subject]
+    given: Mapping[str, Any]
+    work: Work = field(init=False)
+    """The change as it was made last."""
+
+    @property
+    def name(self) -> str:
+        return self.mutation.name
+
+    @property
+    def meaning(self) -> Any:
+        """The same however its ids, instants and absences are written, for a dry run too."""
+        subjects = [[subject.key, subject.version] for subject in self.asked]
+        return [self.name, subjects, self.given, self.request.reason, self.request.force]
+
+    @property
+    def subjects(self) -> Mapping[str, Sequence[Key]]:
+        subject = self.mutation.subject
+        return {subject: [one.key for one in self.asked]} if subject else {}
+
+    async def make(self, attempt: Attempt) -> Any:
+        self.work = work = Work(attempt, self.request, self.given, self.asked)
+        await self.mutation.perform(work)
+        if not self.request.dry_run:
+            return self._applied(work.subjects, work.others, work.events, replayed=False)
+        planned = await work.planned(self.around.missing)
+        return TransitionPreview(blockers=[], would_force=work.overridden, would_change=planned)
+
+    def stored(self) -> Any:
+        return {"subjects": self.work.subjects, "others": self.work.others, "events": self.work.events}
+
+    def replayed(self, stored: Any) -> Any:
+        return self._applied(stored["subjects"], stored["others"], stored["events"], replayed=True)
+
+    def _applied(self, subjects: Sequence[str], others: Sequence[str], events: Sequence[str], *, replayed: bool) -> Any:
+        return self.around.applied(replayed=replayed, subjects=subjects, others=others, events_=events)
+
+    def refused(self, refused: Refused) -> Any:
+        """The problem; a dry run is told what would be in the way."""
+        blockers = getattr(refused.problem, "blockers", None)
+        if self.request.dry_run and blockers:
+            forced = [one.code for one in blockers if one.overridable]
+            return TransitionPreview(blockers=blockers, would_force=forced, would_change=[])
+        return refused.problem
+
+
+async def run(mutation_: Mutation, field_: str, input_: Mapping[str, Any], around: Surroundings) -> Any:
+    """Makes a change in the transaction that surrounds it, and says what came of it; ``field_`` is its response key.
 
     The transaction's ``wanted`` says whether it is to be committed, after the answer was read inside it.
 
@@ -197,79 +245,44 @@ async def run(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundin
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT``, or ``MISSING_IN_DATABASE``.
         DatabaseError: The database failed otherwise; nothing was changed.
     """
+    together = around.together
     try:
-        _check_caller(mutation_, input_, around)
-        asked = _subjects(mutation_, input_, around.catalogue)
-        given = _given(mutation_, input_, around.catalogue)
-        request = _request(mutation_, input_, around)
-        key = _key(input_)
+        change = _change(mutation_, input_, around)
+        key_ = checked_key(input_.get("idempotencyKey"))
     except Refused as refused:
-        return refused.problem
-    for attempt in range(ATTEMPTS):
-        work = Work(around.transaction, around.catalogue, around.missing.of_database, request, given, asked)
-        try:
-            return await _attempt(mutation_, around, work, key)
-        except Refused as refused:
-            await around.transaction.restart()  # what a part of it had changed is undone before the answer is read
-            return _refusal(refused, work)
-        except ConflictError:
-            await around.transaction.restart()
-            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - so that the two do not meet again
-    raise GatewayError(ErrorCode.CONFLICT)
+        return refused.problem if together is None else await together.join(field_, refused)
+    if together is not None:
+        return await together.join(field_, change)
+    terms = Terms(around.caller.name, key_, around.key_hours, change.request.dry_run)
+    made = await make([change], terms, around)
+    if isinstance(made.failure, Refused):
+        return change.refused(made.failure)
+    if made.failure is not None:
+        raise made.failure
+    return made.answers[0]
 
 
-async def _attempt(mutation_: Mutation, around: Surroundings, work: Work, key: str | None) -> Any:
-    transaction, caller = around.transaction, around.caller.name
-    try:
-        if key is not None:
-            hash_ = idempotency.digest(work.request, work.asked, work.given)
-            if before := await idempotency.claim(transaction, caller, key, mutation_.name, hash_, around.key_hours):
-                return around.applied(
-                    replayed=True, subjects=before.subjects, others=before.others, events_=before.events
-                )
-        await mutation_.perform(work)
-        await transaction.run("SET CONSTRAINTS ALL IMMEDIATE")  # what would fail at the commit fails here, in words
-        if work.request.dry_run:
-            planned = await work.planned(around.missing)
-            await transaction.rollback()  # its locks are let go before the answer is written
-            return TransitionPreview(blockers=[], would_force=work.overridden, would_change=planned)
-        if key is not None:
-            stored = idempotency.Stored(work.subjects, work.others, work.events)
-            await idempotency.store(transaction, caller, key, stored)
-    except RefusedByDatabaseError as error:
-        await transaction.restart()
-        code, message = await violation(error, around.catalogue, transaction.run)
-        raise blocked(Blocker(code=code, message=message, overridable=False)) from error
-    except (DataError, InvalidValueError) as error:
-        log.info("the database cannot hold a value: %s", error)
-        raise invalid("input", "the database cannot hold one of the values: it is too large, or of another form") from (
-            error
-        )
-    except (NotPermittedError, MissingObjectError) as error:
-        log.warning("nothing can be changed: %s", error)
-        await transaction.restart()
-        why = await unable(error, around.catalogue, transaction.run)
-        raise GatewayError(ErrorCode.CHANGES_UNAVAILABLE, f"Nothing can be changed here: {why}") from error
-    transaction.wanted = True
-    return around.applied(replayed=False, subjects=work.subjects, others=work.others, events_=work.events)
-
-
-def _refusal(refused: Refused, work: Work) -> Any:
-    """The problem; a dry run is told what would be in the way."""
-    blockers = getattr(refused.problem, "blockers", None)
-    if work.request.dry_run and blockers:
-        forced = [one.code for one in blockers if one.overridable]
-        return TransitionPreview(blockers=blockers, would_force=forced, would_change=[])
-    return refused.problem
+def _change(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> MutationStep:
+    dry_run = bool(input_.get("dryRun"))
+    if around.together is not None:
+        if input_.get("idempotencyKey") is not None:
+            raise invalid("idempotencyKey", "belongs to the whole transaction: say @transaction(idempotencyKey:)")
+        if dry_run and not around.together.dry_run:
+            raise invalid("dryRun", "belongs to the whole transaction: say @transaction(dryRun: true)")
+        dry_run = around.together.dry_run
+    _check_caller(mutation_, input_, around, dry_run=dry_run)
+    asked = _subjects(mutation_, input_, around.catalogue)
+    given = _given(mutation_, input_, around.catalogue)
+    return MutationStep(mutation_, around, _request(mutation_, input_, around, dry_run=dry_run), asked, given)
 
 
 # -- the input, before any SQL ---------------------------------------------------------------------------------------
 
 
-def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> None:
+def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings, *, dry_run: bool) -> None:
     """Before anything is read, so that a refusal says nothing of the rows."""
     caller = around.caller
-    previews = bool(input_.get("dryRun")) and caller.may(PREVIEW)
+    previews = dry_run and caller.may(PREVIEW)
     if not (previews or caller.may(mutation_.scope) or caller.may(f"{MAY_CHANGE}:{mutation_.name}")):
         raise _forbidden(f"{caller.name} may not use {mutation_.name}: it needs the scope {mutation_.scope}.")
     if input_.get("force") and not caller.may(FORCE):
@@ -283,25 +296,16 @@ def _forbidden(message: str) -> Refused:
     return Refused(Forbidden(code=ProblemCode.FORBIDDEN, message=message, path=["input"]))
 
 
-def _request(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> Request:
+def _request(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings, *, dry_run: bool) -> Request:
     reason = input_.get("reason")
     if reason is not None:
-        _check_text("reason", reason, MAX_REASON)
+        check_text("reason", reason, MAX_REASON)
         reason = reason.strip() or None
     force = bool(input_.get("force"))
     if reason is None and (mutation_.reason_due or force):
         why = "overrides guards, and the record must say why" if force else "must be said for this change"
         raise invalid("reason", f"is missing or empty; it {why}")
-    return Request(mutation_.name, around.caller.name, around.request_id, reason, force, bool(input_.get("dryRun")))
-
-
-def _key(input_: Mapping[str, Any]) -> str | None:
-    key: str | None = input_.get("idempotencyKey")
-    if key is not None:
-        _check_text("idempotencyKey", key, idempotency.MAX_KEY)
-        if not key.strip():
-            raise invalid("idempotencyKey", "is empty; leave it out, or pass a text of your own such as a UUID")
-    return key
+    return Request(mutation_.name, around.caller.name, around.request_id, reason, force, dry_run)
 
 
 def _subjects(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue) -> list[Subject]:
@@ -354,7 +358,7 @@ def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue)
             value = key(catalogue, one.type, value, camel(name))[0]
         elif isinstance(value, str):
             length = getattr(one.type, "length", None) if isinstance(one.type, String) else None
-            _check_text(camel(name), value, length or 1_000_000)
+            check_text(camel(name), value, length or 1_000_000)
             if one.required and not value.strip():
                 raise invalid(camel(name), "is empty")
         elif isinstance(value, list):
@@ -371,11 +375,4 @@ def _check_list(name: str, values: list[Any]) -> None:
         raise invalid(name, f"has {len(values)} items; pass at most {MAX_ITEMS}")
     for place, value in enumerate(values):
         if isinstance(value, str):
-            _check_text(f"{name}[{place}]", value, MAX_REASON)
-
-
-def _check_text(name: str, text: str, length: int) -> None:
-    if "\x00" in text:
-        raise invalid(name, "contains NUL, which no text in the database has")
-    if len(text) > length:
-        raise invalid(name, f"has {len(text)} characters; at most {length} are kept")
+            check_text(f"{name}[{place}]", value, MAX_REASON)

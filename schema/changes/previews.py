@@ -47,8 +47,9 @@ def planned(
     changed = [leaf for leaf in leaves if before.get(leaf.name) != after[leaf.name]]
     if not changed:
         return None
+    node = None if id_.split(":", 1)[1] in made else ID(id_)
     was, becomes = JSON(dict(_public(changed, before))), JSON(dict(_public(changed, after)))
-    return PlannedChange(node_id=ID(id_), type=type_.name, before=was, after=becomes)
+    return PlannedChange(node_id=node, type=type_.name, before=was, after=becomes)
 
 
 def _public(leaves: Sequence[ColumnField], image: Image) -> Iterator[tuple[str, Any]]:

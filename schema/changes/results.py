@@ -105,6 +105,14 @@ class InvalidInput(Problem):
 
 
 @strawberry.type(
+    description="Another field of the operation was not changed, and the operation is one transaction (`@transaction`)."
+)
+class TransactionUndone(Problem):
+    cause: str = strawberry.field(description="The response key of the field whose problem has stopped all of them.")
+    cause_code: str = strawberry.field(description="The code of that problem.")
+
+
+@strawberry.type(
     description="A row that a change would alter or make. It has no `id` field, so that a client's cache does not take "
     "what may never be for the row."
 )
@@ -139,7 +147,7 @@ class Results:
         self.applied = _applied(event_type)
         members = (
             self.applied, TransitionPreview, IllegalTransition, TransitionBlocked, StaleVersion, NotFound, Forbidden,
-            InvalidInput,
+            InvalidInput, TransactionUndone,
         )  # fmt: skip
         named = strawberry.union("TransitionResult", description="What a change answers.")
         self.union: Any = Annotated[Union[members], named]  # noqa: UP007 - a tuple of classes

@@ -1,14 +1,14 @@
 """How resolvers' answers are put together: rows that Postgres has written as JSON go through as they are, and each root
-field of a mutation has a transaction of its own, with its answer read before the commit."""
+field of a mutation has a transaction of its own, or shares that of all, with its answer read before the commit."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import warnings
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
 
 from graphql import (
     GraphQLObjectType,
@@ -129,7 +129,7 @@ class AnswerExecutor(Executor[Any]):
 
 
 class MutationExecutor(AnswerExecutor):
-    """Begin and commit around each root field.
+    """Begin and commit around each root field, or around all of them.
 
     A stock executor reads the answer after the resolver has returned, when its change would be committed already. Here
     the resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed
@@ -146,30 +146,115 @@ class MutationExecutor(AnswerExecutor):
     ) -> Any:
         run = super().execute_field
         name = field_details_list[0].node.name.value
-        if path.prev is not None or name.startswith("__"):
+        if path.prev is not None or name.startswith("__") or self.context_value.together is not None:
             return run(parent_type, source, field_details_list, path, position_context)
-
-        async def answer() -> Any:
-            found = run(parent_type, source, field_details_list, path, position_context)
-            return await found if inspect.isawaitable(found) else found
 
         async def in_transaction() -> Any:
             try:
-                return await _in_transaction(self.context_value, answer)
+                async with _transaction(self.context_value) as reader:
+                    found = run(parent_type, source, field_details_list, path, position_context)
+                    value = await found if inspect.isawaitable(found) else found
+                    await reader.end(whole=value is not None)
             except Exception as error:  # noqa: BLE001 - it becomes the error of this field
-                field = self.schema.get_field(parent_type, name)
-                assert field is not None  # noqa: S101 - validation has refused unknown fields
-                errors = self.collected_errors.errors
-                before = len(errors)
-                self.handle_field_error(error, field.type, field_details_list, path)
-                if len(errors) == before:  # null already because of what is below, which says less
-                    errors.append(located_error(error, [one.node for one in field_details_list], path.as_list()))
+                self._fail(error, parent_type, field_details_list, path)
                 return None
+            return value
 
         return in_transaction()
 
+    def execute_fields_serially(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Path | None,
+        grouped_field_set: GroupedFieldSet,
+        position_context: Any,
+    ) -> Any:
+        """The fields of an operation that is one transaction are changed in their order, and answered together."""
+        together: SharedTransaction | None = self.context_value.together
+        if together is None:
+            return super().execute_fields_serially(parent_type, source_value, path, grouped_field_set, position_context)
+        return self._in_one_transaction(together, parent_type, source_value, grouped_field_set, position_context)
 
-async def _in_transaction(context: Any, answer: Any) -> Any:
+    async def _in_one_transaction(
+        self,
+        together: SharedTransaction,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        fields: GroupedFieldSet,
+        position_context: Any,
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = dict.fromkeys(fields)
+        changing = [key for key, details in fields.items() if not details[0].node.name.value.startswith("__")]
+
+        async def answer(key: str) -> None:
+            found = self.execute_field(
+                parent_type, source, fields[key], Path(None, key, parent_type.name), position_context
+            )
+            values[key] = await found if inspect.isawaitable(found) else found
+            together.leave(key)
+
+        def fail(keys: Iterable[str], error: Exception) -> None:
+            for key in keys:
+                values[key] = None
+                self._fail(error, parent_type, fields[key], Path(None, key, parent_type.name))
+
+        for key in fields.keys() - changing:
+            await answer(key)
+        if not changing:
+            return values
+        together.expect(changing)
+        reader: AnswerReader | None = None
+        try:
+            async with _transaction(self.context_value) as reader:
+                await asyncio.gather(together.make(self.context_value), *(answer(key) for key in changing))
+                unread = [key for key in changing if values[key] is None]
+                was_wanted = self.context_value.transaction.wanted
+                await reader.end(whole=not unread)
+        except Exception as error:  # noqa: BLE001 - it becomes the error of these fields
+            made = reader is not None and reader.committed
+            fail([key for key in changing if values[key] is None] if made else changing, error)
+            return values
+        if unread and was_wanted:
+            fail([key for key in changing if values[key] is not None], together.undone_error(unread[0]))
+        return values
+
+    def _fail(
+        self, error: Exception, parent_type: GraphQLObjectType, field_details_list: FieldDetailsList, path: Path
+    ) -> None:
+        """Makes an error that of a root field."""
+        field = self.schema.get_field(parent_type, field_details_list[0].node.name.value)
+        assert field is not None  # noqa: S101 - validation has refused unknown fields
+        errors = self.collected_errors.errors
+        before = len(errors)
+        self.handle_field_error(error, field.type, field_details_list, path)
+        if len(errors) == before:  # null already because of what is below, which says less
+            errors.append(located_error(error, [one.node for one in field_details_list], path.as_list()))
+
+
+class SharedTransaction(Protocol):
+    """The changes of an operation that is one transaction; its resolvers wait for what comes of theirs."""
+
+    def expect(self, fields: Sequence[str]) -> None:
+        """Which fields there are, by response key, in the order of the operation."""
+        ...
+
+    def leave(self, field: str) -> None:
+        """A field is answered, whether or not it was ever to change anything."""
+        ...
+
+    async def make(self, context: Any) -> None:
+        """Makes the changes in the context's transaction once all fields are there, and lets these have answers."""
+        ...
+
+    def undone_error(self, cause: str) -> Exception:
+        """The error of a field whose change is undone because the answer of another one failed."""
+        ...
+
+
+@asynccontextmanager
+async def _transaction(context: Any) -> AsyncIterator[AnswerReader]:
+    """A transaction for changes, with what reads their answers in it."""
     outer: Loaders = context.loaders
     async with AsyncExitStack() as opened:
         transaction: Transaction = await opened.enter_async_context(context.begin())
@@ -177,8 +262,7 @@ async def _in_transaction(context: Any, answer: Any) -> Any:
         reader = AnswerReader(opened, transaction, context.after, context.answer_timeout)
         context.loaders = outer.over(reader)
         try:
-            value = await answer()
-            await reader.end(whole=value is not None)
+            yield reader
         finally:
             reader.stop()
             context.loaders = outer
@@ -186,4 +270,3 @@ async def _in_transaction(context: Any, answer: Any) -> Any:
             outer.reader.statements += reader.statements
             outer.reader.rows += reader.rows
             outer.reader.position = transaction.position or outer.reader.position
-    return value

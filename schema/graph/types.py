@@ -40,6 +40,8 @@ class RequestContext:
 
     operation: Operation
     loaders: Loaders
+    together: Any = None
+    """Of a mutation that is one transaction, its changes."""
 
 
 Info = strawberry.Info[RequestContext, None]

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.engine.transaction import Transaction
 from tests.support.changing import change, events_of, model_in, state, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, kill_backends
@@ -222,3 +223,131 @@ async def test_an_answer_that_fails_as_a_whole_is_not_committed(database: Databa
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["MISSING_IN_DATABASE"]
         assert await state(sql, model) == ("development", False)
         assert (await client.data(QUERY, i=asked))["promoteModel"]["__typename"] == "TransitionApplied"
+
+
+# -- several changes in one transaction --------------------------------------------------------------------------------
+
+TOGETHER = """
+    mutation($a: PromoteModelInput!, $b: PromoteModelInput!, $c: SetChampionInput!)
+        @transaction(idempotencyKey: "k")
+    {
+      a: promoteModel(input: $a) { ...Replayed }
+      b: promoteModel(input: $b) { ...Replayed }
+      c: setChampion(input: $c) { ...Replayed }
+    }
+    fragment Replayed on TransitionResult { __typename ... on TransitionApplied { replayed } }
+"""
+
+
+def steps(one: str, other: str) -> dict[str, Any]:
+    return {"a": {"id": one, "to": "SHADOW"}, "b": {"id": other, "to": "STAGING"}, "c": {"id": one}}
+
+
+def results(*, replayed: bool) -> dict[str, Any]:
+    return {key: {"__typename": "TransitionApplied", "replayed": replayed} for key in "abc"}
+
+
+async def count_of(sql: asyncpg.Connection, *models: str) -> int:
+    counted: int = await sql.fetchval(
+        "SELECT count(*) FROM gateway.lifecycle_events WHERE node_id = ANY ($1)", list(models)
+    )
+    return counted
+
+
+async def test_a_transaction_whose_backend_is_killed_at_any_statement_is_all_or_nothing(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of its statements in turn, until it has fewer: nothing stays, and the same key makes all of it once."""
+    killer = await connect(database.admin_url)
+    run = Transaction._run
+    left = -1
+
+    async def killed(self: Transaction, statement: str, values: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            assert await kill_backends(killer) >= 1
+        return await run(self, statement, values)
+
+    monkeypatch.setattr(Transaction, "_run", killed)
+    async with serving(database.gateway_url) as client:
+        for statement in range(1, 200):
+            one, other = await model_in(sql, "staging"), await model_in(sql, "development")
+            query = TOGETHER.replace('"k"', f'"k{statement}"')
+            left = statement
+            response = await client.post(query, **steps(one, other))
+            if left > 0:
+                break
+            left = -1
+            if "errors" in response.json():
+                assert response.status_code == 503
+                assert response.json()["errors"][0]["extensions"]["code"] == "DATABASE_UNAVAILABLE"
+                assert await count_of(sql, one, other) == 0
+            for _ in range(3):  # other connections of the pool died too
+                answer = await client.ask(query, **steps(one, other))
+                if "errors" not in answer:
+                    break
+            assert set(answer["data"]) == set("abc")
+            assert await count_of(sql, one, other) == 3
+            assert [await state(sql, model) for model in (one, other)] == [("shadow", True), ("staging", False)]
+    assert statement > 20
+    await killer.close()
+
+
+@pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
+async def test_what_became_of_a_commit_of_several_changes(
+    behind: tuple[Proxy, Client], sql: asyncpg.Connection, moment: Moment
+) -> None:
+    proxy, client = behind
+    made = moment == "after the commit"
+    one, other = await model_in(sql, "staging"), await model_in(sql, "development")
+    proxy.lose = moment
+    response = await client.post(TOGETHER, **steps(one, other))
+    assert proxy.lost == 1
+    if made:
+        assert response.json()["data"] == results(replayed=False)
+    else:
+        assert response.status_code == 503
+    assert await count_of(sql, one, other) == (3 if made else 0)
+    assert await client.data(TOGETHER, **steps(one, other)) == results(replayed=made)
+    assert await count_of(sql, one, other) == 3
+
+
+@pytest.mark.parametrize("moment", ["before the commit", "after the commit"])
+async def test_an_unknown_outcome_of_several_changes_is_said_of_each(
+    behind: tuple[Proxy, Client], sql: asyncpg.Connection, moment: Moment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 0.2)
+    proxy, client = behind
+    one, other = await model_in(sql, "staging"), await model_in(sql, "development")
+    proxy.lose, proxy.away_then = moment, True
+    answer = await client.ask(TOGETHER, **steps(one, other))
+    assert answer["data"] == dict.fromkeys("abc")
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [
+        ([key], "OUTCOME_UNKNOWN") for key in "abc"
+    ]
+    proxy.away = False
+    assert await client.data(TOGETHER, **steps(one, other)) == results(replayed=moment == "after the commit")
+    assert await count_of(sql, one, other) == 3
+
+
+async def test_a_deadlock_of_several_changes_is_run_again_from_the_first(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    """Somebody else locks the rows in another order."""
+    other = await connect(database.admin_url)
+    await other.execute("SET deadlock_timeout = '30s'")  # so that the gateway is the one that gives way
+    async with serving(database.gateway_url) as client:
+        one, two = await model_in(sql, "staging"), await model_in(sql, "development")
+        models = sorted([one, two])
+        touch = "UPDATE ml_model_registry SET auc = 0.5 WHERE id = $1"
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute(touch, uuid_of(models[1]))
+        asking = asyncio.create_task(client.data(TOGETHER, **steps(one, two)))
+        await waits_for_a_lock(sql)
+        await other.execute(touch, uuid_of(models[0]))  # which the gateway has locked, while it waits for the other
+        await transaction.commit()
+        assert await asking == results(replayed=False)
+        assert await count_of(sql, *models) == 3
+    await other.close()

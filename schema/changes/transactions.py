@@ -1,0 +1,385 @@
+"""Changes in one transaction: those of one mutation field, or with `@transaction` of all fields of an operation.
+
+What is to be changed are steps, made in order, again from the first one where others get in the way. A step that is
+refused, or fails, undoes all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+import strawberry
+from graphql import DirectiveLocation, OperationDefinitionNode
+from graphql.execution.values import VariableValues, get_directive_values
+from strawberry import UNSET
+
+from db.engine.errors import (
+    ConflictError,
+    DatabaseUnavailableError,
+    DataError,
+    InvalidValueError,
+    MissingObjectError,
+    NotPermittedError,
+    OverloadedError,
+    RefusedByDatabaseError,
+)
+from db.engine.transaction import Transaction
+from schema.catalogue.catalogue import Catalogue
+from schema.catalogue.records import Missing
+from schema.changes import idempotency
+from schema.changes.constraint_errors import unable, violation
+from schema.changes.engine import Attempt, Key, Refused, blocked, check_text, invalid
+from schema.changes.results import Blocker, Problem, TransactionUndone
+from schema.error_codes import ErrorCode, ProblemCode
+from schema.errors import GatewayError
+
+log = logging.getLogger("gateway.changes")
+
+ATTEMPTS = 5
+"""How often changes are made that others got in the way of."""
+DIRECTIVE = "transaction"
+
+
+class ChangeStep(Protocol):
+    """What one field asks to be changed: its input is checked, and it is made as often as others get in the way."""
+
+    @property
+    def name(self) -> str:
+        """The mutation."""
+        ...
+
+    @property
+    def meaning(self) -> Any:
+        """What is asked for, however it is written: ids as keys, instants as instants. A key stands for it."""
+        ...
+
+    @property
+    def subjects(self) -> Mapping[str, Sequence[Key]]:
+        """The rows that it is about, by type."""
+        ...
+
+    async def make(self, attempt: Attempt) -> Any:
+        """Makes the change anew; returns what the field answers.
+
+        Raises:
+            Refused: It cannot be made.
+        """
+        ...
+
+    def stored(self) -> Any:
+        """The result of the change that was made last, as JSON, to be kept with a key."""
+        ...
+
+    def replayed(self, stored: Any) -> Any:
+        """What the field answers for a result that was stored."""
+        ...
+
+    def refused(self, refused: Refused) -> Any:
+        """What the field answers where the change cannot be made."""
+        ...
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How changes are made: the key by which they are made once, if there is one, and whether they are undone."""
+
+    caller: str
+    key: str | None
+    key_hours: float
+    dry_run: bool
+    whole: bool = False
+    """Whether it is the transaction of an operation, whatever the number of its fields."""
+
+
+@dataclass
+class Made:
+    """What came of the steps: what each field answers, or which one stopped them, and by what."""
+
+    answers: list[Any]
+    failure: Exception | None = None
+    place: int | None = None
+    """Of the step that stopped them; None where it was none of them, but all."""
+
+
+class ChangeScope(Protocol):
+    """What changes need of their request."""
+
+    @property
+    def transaction(self) -> Transaction: ...
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+
+    @property
+    def missing(self) -> Missing: ...
+
+
+async def make(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScope) -> Made:
+    """Makes changes in the transaction that surrounds them.
+
+    The transaction's ``wanted`` says whether it is to be committed, after the answer was read inside it. Where
+    something stopped them, what was changed is undone before the answer is read.
+    """
+    transaction = around.transaction
+    for attempt in range(ATTEMPTS):
+        made = await _attempt(steps, terms, around)
+        if isinstance(made.failure, Refused):
+            await transaction.restart()
+        if not isinstance(made.failure, ConflictError):
+            return made
+        await transaction.restart()
+        await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - so that the two do not meet again
+    return Made([], GatewayError(ErrorCode.CONFLICT))
+
+
+async def _attempt(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScope) -> Made:
+    transaction = around.transaction
+    attempt = Attempt(transaction, around.catalogue, around.missing.of_database)
+    answers: list[Any] = []
+    place: int | None = None
+    try:
+        if terms.key is not None:
+            before = await _translated(_claim(steps, terms, terms.key, transaction), around)
+            if before is not None:
+                return Made([step.replayed(one) for step, one in zip(steps, before, strict=True)])
+        if len(steps) > 1:
+            await _translated(attempt.hold(_subjects(steps)), around)
+        for place, step in enumerate(steps):
+            answers.append(await _translated(_step(step, attempt, first=place == 0), around))
+        place = None
+        if terms.dry_run:
+            await transaction.rollback()  # its locks are let go before the answer is written
+            return Made(answers)
+        if terms.key is not None:
+            stored = [step.stored() for step in steps]
+            whole = {"steps": stored} if terms.whole else stored[0]
+            await _translated(idempotency.store(transaction, terms.caller, terms.key, whole), around)
+    except Exception as error:  # noqa: BLE001 - whose it is, is for the fields to say
+        return Made([], error, place)
+    transaction.wanted = True
+    return Made(answers)
+
+
+async def _claim(steps: Sequence[ChangeStep], terms: Terms, key: str, transaction: Transaction) -> Sequence[Any] | None:
+    """Takes the key; the results of each step that it stands for, where they were made before."""
+    meant = [step.meaning for step in steps]
+    name = f"@{DIRECTIVE}" if terms.whole else steps[0].name
+    hash_ = idempotency.digest([name, meant] if terms.whole else meant[0])
+    before = await idempotency.claim(transaction, terms.caller, key, name, hash_, terms.key_hours)
+    if before is None:
+        return None
+    return before["steps"] if terms.whole else [before]
+
+
+def _subjects(steps: Sequence[ChangeStep]) -> Mapping[str, Sequence[Key]]:
+    found: dict[str, dict[Key, None]] = {}
+    for step in steps:
+        for name, keys in step.subjects.items():
+            found.setdefault(name, {}).update(dict.fromkeys(keys))
+    return {name: list(keys) for name, keys in found.items()}
+
+
+async def _step(step: ChangeStep, attempt: Attempt, *, first: bool) -> Any:
+    if not first:  # the check below left them immediate
+        await attempt.transaction.run("SET CONSTRAINTS ALL DEFERRED")
+    answer = await step.make(attempt)
+    await attempt.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")  # what would fail at the commit fails here, in words
+    return answer
+
+
+async def _translated(work: Awaitable[Any], around: ChangeScope) -> Any:
+    """What the database refuses, in the words of the graph.
+
+    Raises:
+        Refused: A constraint, a trigger, or a value that no column holds.
+        GatewayError: ``CHANGES_UNAVAILABLE``.
+    """
+    transaction = around.transaction
+    try:
+        return await work
+    except RefusedByDatabaseError as error:
+        await transaction.restart()
+        code, message = await violation(error, around.catalogue, transaction.run)
+        raise blocked(Blocker(code=code, message=message, overridable=False)) from error
+    except (DataError, InvalidValueError) as error:
+        log.info("the database cannot hold a value: %s", error)
+        raise invalid("input", "the database cannot hold one of the values: it is too large, or of another form") from (
+            error
+        )
+    except (NotPermittedError, MissingObjectError) as error:
+        log.warning("nothing can be changed: %s", error)
+        await transaction.restart()
+        why = await unable(error, around.catalogue, transaction.run)
+        raise GatewayError(ErrorCode.CHANGES_UNAVAILABLE, f"Nothing can be changed here: {why}") from error
+
+
+def checked_key(key: str | None) -> str | None:
+    """An idempotency key that can be kept.
+
+    Raises:
+        Refused: `InvalidInput`.
+    """
+    if key is not None:
+        check_text("idempotencyKey", key, idempotency.MAX_KEY)
+        if not key.strip():
+            raise invalid("idempotencyKey", "is empty; leave it out, or pass a text of your own such as a UUID")
+    return key
+
+
+# -- all fields of an operation ----------------------------------------------------------------------------------------
+
+
+@strawberry.directive(
+    locations=[DirectiveLocation.MUTATION],
+    name=DIRECTIVE,
+    description="Runs all fields of the mutation, in their order, in one transaction: all changes are made, or none. "
+    "Where one answers a Problem, the others answer TransactionUndone; where one is null with an error, so are the "
+    "others. Rows of the answer are those that the whole transaction leaves.",
+)
+def transaction_directive(
+    idempotency_key: Annotated[
+        str | None,
+        strawberry.argument(
+            description="A text of your own, such as a UUID, for all fields: a second request with the same key and "
+            "inputs answers what the first one did, and changes nothing again."
+        ),
+    ] = UNSET,
+    dry_run: Annotated[
+        bool | None,
+        strawberry.argument(
+            description="Makes the changes one after the other, answers a preview for each of them, and undoes them."
+        ),
+    ] = UNSET,
+) -> None:
+    """Read from the operation; nothing is resolved by it."""
+
+
+class OperationTransaction:
+    """The changes of an operation with `@transaction`: each field joins with its step, then they are made in order."""
+
+    def __init__(self, key: str | None = None, *, dry_run: bool = False) -> None:
+        self.key = key
+        self.dry_run = dry_run
+        self._fields: list[str] = []
+        self._joined: dict[str, ChangeStep | Refused] = {}
+        self._left: set[str] = set()
+        self._answers: dict[str, asyncio.Future[Any]] = {}
+        self._complete = asyncio.Event()
+
+    @classmethod
+    def of(
+        cls, schema: Any, definition: OperationDefinitionNode, variables: VariableValues
+    ) -> OperationTransaction | None:
+        """That of an operation, None without the directive."""
+        directive = schema.get_directive(DIRECTIVE)
+        asked = get_directive_values(directive, definition, variables)
+        if asked is None:
+            return None
+        return cls(asked.get("idempotencyKey"), dry_run=bool(asked.get("dryRun")))
+
+    def expect(self, fields: Sequence[str]) -> None:
+        """Which fields there are, by response key, in the order of the operation."""
+        self._fields = list(fields)
+        self._look()
+
+    async def join(self, field_: str, step: ChangeStep | Refused) -> Any:
+        """What a field answers, once all of them are made; `Refused` says that its input cannot be used."""
+        self._joined[field_] = step
+        self._answers[field_] = asyncio.get_running_loop().create_future()
+        self._look()
+        return await self._answers[field_]
+
+    def leave(self, field_: str) -> None:
+        """A field is answered: if it has not joined, it failed before it could."""
+        if field_ not in self._joined:
+            self._left.add(field_)
+            self._look()
+
+    def _look(self) -> None:
+        if self._fields and all(one in self._joined or one in self._left for one in self._fields):
+            self._complete.set()
+
+    def undone_error(self, cause: str) -> GatewayError:
+        """The error of a field whose change was undone, or not begun, because another one failed."""
+        return GatewayError(ErrorCode.TRANSACTION_UNDONE, cause=cause)
+
+    async def make(self, context: Any) -> None:
+        """Makes the changes as soon as all fields have joined, and lets each one have its answer."""
+        await self._complete.wait()
+        made = await self._make(context)
+        if made.failure is None:
+            answers: Mapping[str, Any] = dict(zip(self._fields, made.answers, strict=True))
+        else:
+            cause = None if made.place is None else self._fields[made.place]
+            answers = {one: self._stopped(one, cause, made.failure) for one in self._fields}
+        for one, future in self._answers.items():
+            if not future.done():
+                answer = answers[one]
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+    async def _make(self, context: Any) -> Made:
+        try:
+            checked_key(self.key)
+        except Refused as refused:
+            return Made([], refused)
+        for place, one in enumerate(self._fields):
+            if one in self._left:
+                return Made([], _FailedBeforeError(), place)
+            step = self._joined[one]
+            if isinstance(step, Refused):
+                return Made([], step, place)
+        steps: list[Any] = [self._joined[one] for one in self._fields]
+        terms = Terms(context.caller.name, self.key, context.key_hours, self.dry_run, whole=True)
+        loaders = context.loaders
+        try:
+            return await make(steps, terms, _OperationScope(context.transaction, loaders.catalogue, loaders.missing))
+        except Exception as error:  # noqa: BLE001 - each field says so
+            return Made([], error)
+
+    def _stopped(self, field_: str, cause: str | None, failure: Exception) -> Any:
+        """What a field answers where the changes were stopped; an exception is its error."""
+        if isinstance(failure, Refused):
+            if cause is None:  # the key cannot be used
+                failure.problem.path = [f"@{DIRECTIVE}", *failure.problem.path[1:]]
+                return failure.problem
+            if field_ != cause:
+                return undone(cause, failure.problem)
+            step = self._joined[field_]
+            return failure.problem if isinstance(step, Refused) else step.refused(failure)
+        if cause in {None, field_} or isinstance(failure, _OF_ALL):
+            return failure
+        return self.undone_error(str(cause))
+
+
+class _FailedBeforeError(Exception):
+    """A field failed before anything could be changed; it has its error already."""
+
+
+_OF_ALL = (DatabaseUnavailableError, OverloadedError)
+"""What says of the database, at whatever step, that it does nothing for the others either."""
+
+
+@dataclass(frozen=True)
+class _OperationScope:
+    transaction: Transaction
+    catalogue: Catalogue
+    missing: Missing
+
+
+def undone(cause: str, problem: Problem) -> TransactionUndone:
+    """What a field answers whose change was undone, or not begun, because of another one's problem."""
+    return TransactionUndone(
+        code=ProblemCode.TRANSACTION_UNDONE,
+        message=f"Nothing was changed: {cause!r} answers {problem.code}, and the operation is one transaction.",
+        path=[f"@{DIRECTIVE}"],
+        cause=cause,
+        cause_code=problem.code,
+    )
