@@ -12,12 +12,14 @@ from typing import Any
 from prometheus_client.core import Metric
 
 from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW
+from db.base.lineage import LineageKind
 from gateway.cli.command_line import parsers
 from gateway.roles import ROLES
 from gateway.settings import Settings
 from schema.changes import diagrams
 from schema.changes.mutations import mutations
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode
+from schema.lineage.edges import edges
 from schema.schema import build
 from schema.scopes import FORCE, PREVIEW, READ, read_scopes, scopes_of, shown_scopes
 
@@ -171,6 +173,32 @@ def schema() -> str:
     return _page("Scalars and directives", "The whole schema is `schema/schema.graphql`.", lines)
 
 
+def lineage_edges() -> str:
+    """The kinds of the lineage's edges, and every relation that is one."""
+    kinds = [(f"`{kind.name}`", kind.doc) for kind in LineageKind]
+    found = [
+        (
+            f"`{end.name}`",
+            f"`{end.target if not end.downstream else end.type}`",
+            f"`{end.type if not end.downstream else end.target}`",
+            f"`{end.kind.name}`",
+            "yes" if end.closes_loop else "",
+        )
+        for name, end in sorted(edges().by_name.items())
+        if not name.endswith("~")
+    ]
+    head = ("relation", "upstream", "downstream", "kind", "may close a loop")
+    lines = [
+        "## Kinds", "", *_table(("kind", "meaning"), kinds), "",
+        "## Edges", "", *_table(head, found),
+    ]  # fmt: skip
+    words = (
+        "An edge leads from its upstream row to the row that came from it or depends on it. The fields that walk them "
+        "are in [lineage](lineage.md)."
+    )
+    return _page("Lineage edges", words, lines)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings,
     "errors.md": errors,
@@ -178,6 +206,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands,
     "schema.md": schema,
     "lifecycles.md": diagrams.document,
+    "lineage-edges.md": lineage_edges,
 }
 """The pages that need nothing but the code; that of the metrics needs a gateway that runs."""
 METRICS = "metrics.md"

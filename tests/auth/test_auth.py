@@ -32,17 +32,11 @@ from gateway.cli.tokens import create as create_token
 from gateway.settings import Settings, SettingsError, load
 from tests.support.callers import JWT, SECRET, calling, token
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Database, connect
 from tests.support.process import run
 
 QUERY = "{ models(first: 1) { nodes { modelName } } }"
 ME = "{ models(first: 1) { totalCount } }"
-
-
-@pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
 
 
 @pytest.fixture(scope="module")

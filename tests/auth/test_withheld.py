@@ -14,17 +14,11 @@ from schema.scopes import read_scopes, reading
 from tests.support.callers import JWT, calling, token
 from tests.support.changing import change, model_in
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Database, connect
 
 MONITORING = reading("model_monitoring")
 WITHOUT_MONITORING = sorted(read_scopes() - {MONITORING})
 TYPES_OF_MONITORING = {"DriftRecord", "MonitoringAlert", "Retraining", "PerformanceMetric", "MonitoringRun"}
-
-
-@pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])

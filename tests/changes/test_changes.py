@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -23,26 +22,7 @@ from tests.support.changing import (
     versions,
 )
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
-
-
-@pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.owner_url)
-    yield connection
-    await connection.close()
+from tests.support.databases import Database, connect
 
 
 async def test_a_move_is_applied_recorded_and_read_in_its_transaction(client: Client, sql: asyncpg.Connection) -> None:

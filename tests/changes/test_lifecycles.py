@@ -16,8 +16,8 @@ from schema.catalogue.catalogue import camel, catalogue
 from schema.changes.mutations import mutations
 from schema.changes.registry import CHECKS, EFFECTS
 from schema.schema import build
-from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.client import Client
+from tests.support.databases import Database, connect
 from tests.support.platform_shaped import IS_PLATFORM
 
 build()  # whose mutations bring the functions that lifecycles name
@@ -36,18 +36,6 @@ def moves(*, allowed: bool) -> Iterator[Any]:
                     if (to in lifecycle.allowed(origin)) is allowed:
                         name = f"{lifecycle.key}: {origin.name} -> {to.name} by {change.name}"
                         yield pytest.param((lifecycle, change, origin, to), id=name)
-
-
-@pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +217,23 @@ def test_every_function_is_named_by_some_lifecycle() -> None:
     assert {one.name for step in steps for one in (*step.before, *step.effects)} == set(EFFECTS)
     checks = {name for one in mutations().values() for name in one.checks}
     assert checks == set(CHECKS)
+
+
+@pytest.mark.parametrize("lifecycle", lifecycles(), ids=[one.key for one in lifecycles()])
+async def test_the_sql_of_a_lifecycle_fits_the_database(lifecycle: Lifecycle, sql: asyncpg.Connection) -> None:
+    """Prepared by Postgres: guards select texts, the queue the keys of an advisory lock, a lapse whether it is over."""
+    rows = f"{catalogue()[lifecycle.entity].sql_name} AS moving"
+    steps = (*lifecycle.entering.values(), *lifecycle.leaving.values())
+    for guard in (guard for step in steps for guard in step.guards):
+        text = guard.sql.replace("{row}", "moving")
+        select = f"SELECT b.message, b.node FROM {rows} CROSS JOIN LATERAL ({text}) AS b (message, node)"
+        assert await types(sql, select) <= {"text", "varchar"}, guard.code
+    if lifecycle.queue is not None:
+        assert await types(sql, f"SELECT {lifecycle.queue.replace('{row}', 'moving')} FROM {rows}") == {"int4"}
+    for lapse in lifecycle.lapses:
+        assert await types(sql, f"SELECT {lapse.over.replace('{row}', 'moving')} FROM {rows}") == {"bool"}
+
+
+async def types(sql: asyncpg.Connection, select: str) -> set[str]:
+    """The types of a statement's columns."""
+    return {column.type.name for column in (await sql.prepare(select)).get_attributes()}

@@ -12,10 +12,17 @@ import pytest
 from db.engine.transaction import Transaction
 from tests.support.changing import change, events_of, model_in, state, uuid_of
 from tests.support.client import Client, serving
-from tests.support.databases import Database, connect, kill_backends
+from tests.support.databases import Database, connect, connected, kill_backends
 from tests.support.proxy import Moment, Proxy, proxied
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser in ``database``."""
+    async with connected(database.admin_url) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,30 +13,10 @@ import pytest
 
 from db.models.g11_bentoml_lifecycles import HealthStatus
 from tests.support.changing import change, deployed, events_of, model_in, previewed, uuid_of
-from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.client import Client
 from tests.support.platform_shaped import IS_PLATFORM
 
 NAN = float("nan")
-
-
-@pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.owner_url)
-    yield connection
-    await connection.close()
 
 
 async def status(sql: asyncpg.Connection, node: str) -> str:

@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from tests.support.changing import change, deployed, model_in, uuid_of
-from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
-
-
-@pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.owner_url)
-    yield connection
-    await connection.close()
+from tests.support.client import Client
 
 
 @pytest.mark.migrated("the platform's trigger refuses the step, see test_own_platform.py")

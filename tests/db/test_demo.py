@@ -102,6 +102,7 @@ async def test_same_seed_same_rows(demo_database: Database, database: Database) 
     assert await checksums(database) == await checksums(demo_database)
 
 
+@pytest.mark.slow
 async def test_another_seed_other_rows(demo_database: Database, database: Database) -> None:
     await load(database, seed=2, now=DEMO_NOW)
     other = await checksums(database)
@@ -136,6 +137,7 @@ async def test_a_tool_of_ones_own_is_refused(database: Database) -> None:
         await load(database)
 
 
+@pytest.mark.slow
 async def test_twice_is_refused(database: Database) -> None:
     await load(database)
     before = await checksums(database)
@@ -163,6 +165,7 @@ async def test_now_needs_a_time_zone(database: Database) -> None:
         await load(database, now=DEMO_NOW.replace(tzinfo=None))
 
 
+@pytest.mark.slow
 async def test_the_connections_own_transaction(database: Database) -> None:
     """Without a transaction of the caller's the load commits by itself."""
     async with setup.connect(database.owner_url) as connection:
@@ -176,6 +179,7 @@ async def test_the_connections_own_transaction(database: Database) -> None:
         await connection.close()
 
 
+@pytest.mark.slow
 async def test_progress_only_grows_and_ends(database: Database) -> None:
     told: list[tuple[str, int, int]] = []
     counts = await load(database, progress=lambda *step: told.append(step))
@@ -347,6 +351,7 @@ async def test_rows_do_not_contradict(current: asyncpg.Connection, name: str) ->
     await none_of(current, f"SELECT * FROM {CONTRADICTIONS[name]}")
 
 
+@pytest.mark.slow
 async def test_a_large_load_goes_on_like_a_small_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     few = replace(SIZES["large"], experiments=CAST + CHUNK + 1, metrics=12, traces=3, trial_units=10, queries=2)
     monkeypatch.setitem(SIZES, "large", few)

@@ -15,6 +15,8 @@ from schema.execution.explain import explain
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect, execute
 
+pytestmark = pytest.mark.slow
+
 WITHOUT = """
     SELECT n.nspname || '.' || c.relname || c.relkind::text
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

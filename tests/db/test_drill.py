@@ -14,6 +14,8 @@ from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect, execute
 from tests.support.drill import drill, report
 
+pytestmark = pytest.mark.slow
+
 SECONDS = float(os.environ.get("DRILL_SECONDS", "2"))
 CLIENTS = int(os.environ.get("DRILL_CLIENTS", "12"))
 KILL_EVERY = 0.2

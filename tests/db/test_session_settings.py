@@ -18,6 +18,8 @@ from tests.support.changing import change, model_in, state
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.graphql"))
 
 WRONG = {

@@ -525,6 +525,7 @@ def same(found: float | None, expected: float | None) -> bool:
     return math.isclose(found, expected, rel_tol=1e-13, abs_tol=1e-14)
 
 
+@pytest.mark.slow
 @properties
 @also(rows=every_extreme)
 @given(rows=st.lists(st.tuples(known_effects, effects, effects, effects), min_size=1, max_size=10))
@@ -661,6 +662,7 @@ operations = st.lists(
 )
 
 
+@pytest.mark.slow
 @properties
 @given(steps=operations)
 async def test_fidelity_follows_every_change(db: asyncpg.Connection, steps: list[tuple[str, int, int, float]]) -> None:
@@ -760,6 +762,7 @@ async def comparison_of(db: asyncpg.Connection) -> dict[str, Any]:
     return {"experiment_id": await add(db, "ml_experiments"), "twin_simulation_id": await add(db, "twin_simulations")}
 
 
+@pytest.mark.slow
 @properties
 @also(rows=every_extreme)
 @given(rows=st.lists(st.tuples(known_effects, effects, effects, effects), min_size=1, max_size=10))
@@ -854,6 +857,7 @@ def flowchart(rows: list[tuple[str, str, str | None, int, uuid.UUID]]) -> str:
     return "proceed" if all(0.7 <= score <= 1 for score in scores) else "review"
 
 
+@pytest.mark.slow
 @properties
 @given(
     complete=st.booleans(),

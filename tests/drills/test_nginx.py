@@ -20,7 +20,10 @@ from tests.drills.postgres import Postgres
 from tests.support.callers import SECRET, token
 from tests.support.process import Gateway
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="nginx is not installed"),
+]
 
 LONG = float(os.environ.get("DRILL_NGINX_SECONDS", 25 if REPORT else max(SECONDS, 2.0)))
 """Seconds of each configuration."""

@@ -24,7 +24,10 @@ from tests.support.client import serving
 from tests.support.databases import connect, execute
 from tests.support.sockets import listening, peer
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed"),
+]
 
 SESSION = ["search_path", "statement_timeout", "default_transaction_read_only", "jit", "TimeZone", "DateStyle"]
 

@@ -231,6 +231,7 @@ def literal(value: Any) -> str:
     return json.dumps(value)
 
 
+@pytest.mark.slow
 async def test_no_message_speaks_python(graph: Client) -> None:
     rng = random.Random(11)
     schema = build().graphql
@@ -256,6 +257,7 @@ async def test_no_message_speaks_python(graph: Client) -> None:
     assert told > 200
 
 
+@pytest.mark.slow
 async def test_no_message_of_a_change_speaks_python(graph: Client) -> None:
     rng = random.Random(12)
     mutation = build().graphql.mutation_type

@@ -16,12 +16,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
 async def client(own: Database) -> AsyncIterator[Client]:
     async with serving(own.gateway_url) as client:
         yield client

@@ -10,13 +10,7 @@ import pytest
 
 from tests.support.changing import model_in, uuid_of
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
-
-
-@pytest.fixture(scope="module")
-async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(demo_template) as copy:
-        yield copy
+from tests.support.databases import Database, connect
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from db.base.lineage import LineageKind
 from db.engine.engine import create_engine
 from db.engine.replica import Reads
 from gateway import reference
@@ -15,6 +16,7 @@ from gateway.observability.gauges import readings
 from gateway.observability.metrics import Metrics, workers_up
 from gateway.settings import Settings
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode
+from schema.lineage.edges import edges
 from schema.scopes import shown_scopes
 from tests.support.client import Client
 
@@ -54,5 +56,8 @@ def test_nothing_is_left_out() -> None:
     pages = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
     assert {*reference.PAGES, reference.METRICS} <= pages.keys()
     assert all(f"`{code}`" in pages["errors.md"] for kind in (ErrorCode, ProblemCode, BlockerCode) for code in kind)
+    declared = {f"| `{name}` |" for name in edges().by_name if not name.endswith("~")}
+    assert pages["lineage-edges.md"].count("\n| `") == len(declared) + len(LineageKind)
+    assert all(edge in pages["lineage-edges.md"] for edge in declared)
     assert all(f"`{scope}`" in pages["scopes.md"] for scope in shown_scopes())
     assert pages["settings.md"].count("\n| `") == len(Settings.model_fields)

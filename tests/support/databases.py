@@ -304,6 +304,13 @@ async def demo_template(
         yield copy
 
 
+@pytest.fixture(scope="module")
+async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """The small demo data, for the tests of a file to change."""
+    async with clone(demo_template) as copy:
+        yield copy
+
+
 @pytest.fixture(scope="session")
 async def demo_database(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
     """The small demo data. Only to be read; what writes clones ``demo_template``."""
