@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from asyncio import current_task, get_running_loop
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from db.engine import poolers
 from db.engine.connector import CONNECT_SECONDS, CONNECTOR, Connector
 from db.engine.errors import LOCK_NOT_AVAILABLE, LockedError, plan_is_stale, refused_by_driver, sqlstate, translate
-from db.engine.locks import LOCK_WAITS, LockWaits, lock_waits_of
+from db.engine.locks import LOCK_WAITS, LockWaits, Running, lock_waits_of
 from db.engine.pool import LIMITER, BorrowedConnection, ConnectionLimiter, follow, limiter_of
 from db.engine.session import session_settings as settings_of_session
 from db.engine.session import setting
@@ -171,25 +171,35 @@ DRIVER_ERRORS = (
 
 
 async def within_share(
-    waits: LockWaits, sql: str, run: Callable[[], Awaitable[Answer]], *, can_end: bool = True
+    waits: LockWaits,
+    sql: str,
+    run: Callable[[], Awaitable[Answer]],
+    *,
+    can_end: bool = True,
+    change: Running | None = None,
 ) -> Answer:
     """Runs a statement, with a connection in hand, unless as many as may do wait for a table that it names.
 
-    Where it waits for a table while others have no connection, it may be ended if it ``can_end``: it is cancelled then,
-    and `LockWaits.why_ended` says so to whoever has no connection in hand any more.
+    Where it waits for a table while others have no connection, or for a row that it is to ``change``, it may be ended
+    if it ``can_end``: it is cancelled then, and `LockWaits.why_ended` says so to whoever has no connection in hand any
+    more.
 
     Raises:
         LockedError: As many wait already.
     """
     task = asyncio.current_task() if can_end else None
     waits.running[task] = sql
+    if change is not None:
+        waits.changes[task] = change
+    key = sql if change is None else change.key
     try:
-        return await (_in_share(waits, sql, run) if waits.known or waits.suspected else run())
+        return await (_in_share(waits, sql, key, run) if waits.known or waits.suspected else run())
     except DRIVER_ERRORS as error:
-        _suspect(waits, sql, error)
+        _suspect(waits, key, error)
         raise
     finally:
         waits.running.pop(task, None)
+        waits.changes.pop(task, None)
 
 
 _ENOUGH = "as many statements as may do wait for it already"
@@ -206,18 +216,18 @@ def refuse_ended(waits: LockWaits) -> None:
         raise LockedError(_ENOUGH, names) from None
 
 
-async def _in_share(waits: LockWaits, sql: str, run: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _in_share(waits: LockWaits, sql: str, key: Hashable, run: Callable[[], Awaitable[Answer]]) -> Answer:
     """Runs a statement while something is known to be locked."""
-    with waits.turn(sql) as names:
+    with waits.turn(sql, key) as names:
         if names is not None:
             raise LockedError(_ENOUGH, names)
         return await run()
 
 
-def _suspect(waits: LockWaits, sql: str, error: BaseException) -> None:
+def _suspect(waits: LockWaits, key: Hashable, error: BaseException) -> None:
     """Where it waited for a lock in vain, those who wait for its connection hear of it before they have that."""
     if isinstance(error, DRIVER_ERRORS) and sqlstate(error) == LOCK_NOT_AVAILABLE:
-        waits.suspect(sql)
+        waits.suspect(key)
 
 
 async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:
@@ -348,7 +358,7 @@ class ShortReader(EngineReader):
         running[task] = sql
         try:  # as `within_share` does, without a coroutine of its own
             if waits.known or waits.suspected:
-                answer = await _in_share(waits, sql, partial(read, borrowed.driver))
+                answer = await _in_share(waits, sql, sql, partial(read, borrowed.driver))
             else:
                 answer = await read(borrowed.driver)
         except asyncio.CancelledError:

@@ -6,6 +6,9 @@ is known which tables are locked, and statements that name one of them have a sh
 Those that come in the moment before that is known could take all connections at once. So where somebody waits for a
 connection, and those who have them do not get on, the database is asked at once what they wait for, and all but a share
 of those that wait for a locked table are ended. Where connections are left, nobody looks.
+
+So are all but a share of the changes that wait for one row, or for their turn behind one that does, while one and the
+same transaction holds it. A row that many change in turn is no such: who holds it is another one at every look.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -33,6 +37,9 @@ STUCK_SECONDS = 0.05
 """How long a statement runs, while others wait for a connection, until it may be one that waits for a lock."""
 LOOK_AGAIN_SECONDS = 0.25
 """Until it is asked again what statements wait for, after it was no table's lock."""
+
+ROW_SECONDS = 2.0
+"""How long a transaction holds rows that others wait for, until all but a share of these are ended."""
 
 _READING = ("AccessExclusiveLock",)
 _WRITING = ("AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
@@ -62,11 +69,34 @@ _WAITING = """
 knows by which process a statement runs."""
 
 
+_BLOCKED = """
+    SELECT DISTINCT l.pid, pg_blocking_pids(l.pid) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+    WHERE NOT l.granted AND l.locktype IN ('transactionid', 'tuple', 'advisory')
+        AND a.datname = current_database() AND a.usename = session_user
+"""
+_HOLDERS = """
+    SELECT pid, virtualtransaction FROM pg_locks WHERE locktype = 'virtualxid' AND granted AND pid = ANY ($1::int[])
+"""
+"""The transactions of processes: a process has another one soon, which has the rows by right."""
+
+
 class LockReport(NamedTuple):
-    """What the database says of locks: which tables and views are locked, and what waits for one, by its text."""
+    """What the database says of locks: which tables and views are locked, and what waits for one, by its text; and who
+    waits for a row, by its process, with the transaction that holds it."""
 
     locked: Sequence[str] = ()
     waiting: Sequence[str] = ()
+    blocked: Mapping[int, str] = {}
+
+
+class Running(NamedTuple):
+    """A statement of a change that runs now: by which process of the server, and all that it says.
+
+    Behind a pooler nobody knows the process, and none is ended because of a row.
+    """
+
+    process: int
+    key: Hashable
 
 
 class LockWaits:
@@ -76,15 +106,20 @@ class LockWaits:
         self.share = max(1, size // 4)
         self.known: dict[str, float] = {}
         """Tables and views that are locked, and until when that is believed; mostly empty."""
-        self.suspected: dict[str, float] = {}
+        self.suspected: dict[Hashable, float] = {}
         """Statements that have waited in vain, and until when they are not run freely: which of their tables is locked
-        is asked only then, and until it is known those that wait for a connection would all wait for the lock too."""
+        is asked only then, and until it is known those that wait for a connection would all wait for the lock too.
+        Reads are known by their text, changes by their values too: it may be a row that is locked."""
         self.in_vain = 0
         """How many statements have waited in vain."""
         self._modes = _WRITING if writes else _READING
         self._waiting = 0
         self.running: dict[asyncio.Task[Any] | None, str] = {}
         """What runs now, by the task that waits for it."""
+        self.changes: dict[asyncio.Task[Any] | None, Running] = {}
+        """Those of them that may wait for rows."""
+        self._holders: dict[str, float] = {}
+        """Transactions that hold rows which others wait for, and since when that is known."""
         self._ended: dict[asyncio.Task[Any], Sequence[str]] = {}
         """Those that were ended because of a locked table, until they have heard of it."""
         self._look: asyncio.Task[LockReport] | None = None
@@ -97,26 +132,26 @@ class LockWaits:
             del self.known[name]
         return [name for name in self.known if re.search(rf"\b{re.escape(name)}\b", sql)]
 
-    def suspect(self, sql: str) -> None:
+    def suspect(self, key: Hashable) -> None:
         """A statement has waited in vain."""
         self.in_vain += 1
-        self.suspected[sql] = time.monotonic() + KNOWN_SECONDS
+        self.suspected[key] = time.monotonic() + KNOWN_SECONDS
 
-    def _is_suspected(self, sql: str) -> bool:
+    def _is_suspected(self, key: Hashable) -> bool:
         if self.suspected:
             now = time.monotonic()
             for one in [one for one, until in self.suspected.items() if until <= now]:
                 del self.suspected[one]
-        return sql in self.suspected
+        return key in self.suspected
 
     @contextmanager
-    def turn(self, sql: str) -> Iterator[Sequence[str] | None]:
+    def turn(self, sql: str, key: Hashable) -> Iterator[Sequence[str] | None]:
         """Runs a statement among those that may wait; what it names that is locked, if there are too many already.
 
         Nothing is locked any more where it succeeds. What is not known yet is named by nothing.
         """
         names = self.named(sql)
-        if not names and not self._is_suspected(sql):
+        if not names and not self._is_suspected(key):
             yield None
             return
         if self._waiting >= self.share:
@@ -125,7 +160,7 @@ class LockWaits:
         self._waiting += 1
         try:
             yield None
-            self.suspected.pop(sql, None)
+            self.suspected.pop(key, None)
             for name in names:
                 self.known.pop(name, None)
         finally:
@@ -154,11 +189,15 @@ class LockWaits:
                 try:
                     locked = await connection.fetch(_LOCKED, list(self._modes))
                     waiting = await connection.fetch(_WAITING) if locked else ()
+                    blocked = _roots(await connection.fetch(_BLOCKED) if self.changes else ())
+                    held = await connection.fetch(_HOLDERS, sorted(set(blocked.values()))) if blocked else ()
                 finally:
                     connection.terminate()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return LockReport()
-        return LockReport([row[0] for row in locked], [row[0] for row in waiting])
+        names = {row[0]: row[1] for row in held}
+        by_process = {process: names[by] for process, by in blocked.items() if by in names}
+        return LockReport([row[0] for row in locked], [row[0] for row in waiting], by_process)
 
     # -- while somebody waits for a connection ---------------------------------------------------------------------
 
@@ -176,7 +215,9 @@ class LockWaits:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     def _end(self, stuck: Sequence[tuple[asyncio.Task[Any], str]], found: LockReport) -> bool:
-        """Ends all but a share of those that wait for a locked table; whether there were any."""
+        """Ends all but a share of those that wait for a locked table, or for one transaction's rows; whether there were
+        any."""
+        ended = self._end_of_rows(stuck, found.blocked)
         left, concerned = list(found.waiting), []
         for task, sql in stuck:
             text = next((one for one in left if sql.startswith(one)), None)
@@ -188,10 +229,29 @@ class LockWaits:
         for task, names in concerned[self.share :]:
             self._ended[task] = names
             task.cancel()
-        if ended := concerned[self.share :]:
-            tables = sorted({name for _, names in ended for name in names})
-            log.warning("%d statements were ended that waited for %s", len(ended), ", ".join(tables))
-        return bool(concerned)
+        if many := concerned[self.share :]:
+            tables = sorted({name for _, names in many for name in names})
+            log.warning("%d statements were ended that waited for %s", len(many), ", ".join(tables))
+        return ended or bool(concerned)
+
+    def _end_of_rows(self, stuck: Sequence[tuple[asyncio.Task[Any], str]], blocked: Mapping[int, str]) -> bool:
+        """Ends all but a share of the changes that wait for one transaction's rows; whether there were too many."""
+        now = time.monotonic()
+        self._holders = {holder: self._holders.get(holder, now) for holder in blocked.values()}
+        waiting: dict[str, list[asyncio.Task[Any]]] = {}
+        for task, sql in stuck:
+            change = self.changes.get(task)
+            holder = blocked.get(change.process) if change and self.running.get(task) is sql else None
+            if holder is not None and now - self._holders[holder] >= ROW_SECONDS:
+                waiting.setdefault(holder, []).append(task)
+        many = [task for tasks in waiting.values() for task in tasks[self.share :]]
+        for task in many:
+            self.suspect(self.changes[task].key)
+            self._ended[task] = ()
+            task.cancel()
+        if many:
+            log.warning("%d changes were ended that waited for rows which another transaction holds", len(many))
+        return bool(many)
 
     def why_ended(self) -> Sequence[str] | None:
         """The locked tables because of which the task at hand was cancelled, None where it was for something else."""
@@ -200,6 +260,22 @@ class LockWaits:
         if task is None or names is None or task.uncancel():  # somebody else has cancelled it too
             return None
         return names
+
+
+def _roots(waiting: Sequence[tuple[int, Sequence[int]]]) -> dict[int, int]:
+    """By the processes that wait, each with those that it waits for: one that waits for nothing, behind them all."""
+    by = dict(waiting)
+    found: dict[int, int] = {}
+    for process, others in by.items():
+        seen, pending = {process}, deque(others)
+        while pending and process not in found:
+            one = pending.popleft()
+            if one not in by:
+                found[process] = one
+            elif one not in seen:
+                seen.add(one)
+                pending.extend(by[one])
+    return found
 
 
 LOCK_WAITS = "gateway_lock_waits"

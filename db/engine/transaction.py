@@ -26,7 +26,7 @@ from db.engine.errors import (
     translate_change,
 )
 from db.engine.limiter import Limiter, NoTurnError
-from db.engine.locks import lock_waits_of
+from db.engine.locks import Running, lock_waits_of
 from db.engine.timelines import STANDING, OutdatedServerError, Standing
 
 OUTCOME_SECONDS = 5.0
@@ -74,6 +74,8 @@ class Transaction:
         self.tells_position = False
         """Whether somebody wants to know."""
         self._reads_only = False
+        self._process = 0
+        """Of the server; a pooler has numbers of its own."""
         self._engine = engine
         self._connection = connection
         self._open: AsyncTransaction | None = None
@@ -81,6 +83,8 @@ class Transaction:
     async def begin(self) -> None:
         try:
             self._open = await self._connection.begin()
+            driver: Any = (await self._connection.get_raw_connection()).driver_connection
+            self._process = driver.get_server_pid()
             if self._identity is not None:
                 await set_local(self._connection, self._identity.settings)
         except _FAILED as error:
@@ -105,8 +109,9 @@ class Transaction:
             DatabaseError: Anything else that has a name.
         """
         self.reader.statements += 1
+        change = Running(self._process, (sql, repr(values)))
         try:
-            rows = await within_share(lock_waits_of(self._engine), sql, partial(self._run, sql, values))
+            rows = await within_share(lock_waits_of(self._engine), sql, partial(self._run, sql, values), change=change)
         except LockedError as error:
             raise await locked(error, self._engine, sql) from error
         except asyncio.CancelledError:

@@ -163,6 +163,59 @@ async def test_a_burst_of_changes_of_a_locked_table(copy: Database, holder: asyn
         assert len(codes) < len(answers)
 
 
+_DEVELOPED = """
+    SELECT DISTINCT ON (experiment_id) id::text FROM ml_model_registry WHERE stage = 'development' LIMIT 2
+"""
+"""Models of two experiments: those of one are changed in turn."""
+
+
+async def test_a_burst_of_changes_of_a_locked_row(copy: Database, holder: asyncpg.Connection) -> None:
+    """Somebody holds one row; changes of it have a lock timeout of five minutes, and those of others go on."""
+    one, other = await holder.fetch(_DEVELOPED)
+    await holder.execute("COMMIT; BEGIN")
+    await holder.execute("SELECT FROM ml_model_registry WHERE id = $1::text::uuid FOR UPDATE", one["id"])
+    stuck, free = (
+        f'mutation {{ promoteModel(input: {{id: "Model:{row["id"]}", to: STAGING}}) {{ __typename }} }}'
+        for row in (one, other)
+    )
+    async with serving(copy.gateway_url, pool_size=4, lock_timeout=60, turn_timeout=60) as client:
+        burst = [asyncio.create_task(client.ask(stuck)) for _ in range(50)]
+        while not await holder.fetchval("SELECT count(*) >= 4 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(40):  # of 60, and of five minutes for each of them
+            assert (await client.data(free))["promoteModel"]["__typename"] == "TransitionApplied"
+        assert any(not one.done() for one in burst), "a share of them may wait"
+        await holder.execute("ROLLBACK; BEGIN")
+        answers = await asyncio.gather(*burst)
+        codes = [answer["errors"][0]["extensions"]["code"] for answer in answers if "errors" in answer]
+        assert set(codes) == {"LOCKED"}
+        applied = [answer["data"]["promoteModel"]["__typename"] for answer in answers if "errors" not in answer]
+        assert applied.count("TransitionApplied") == 1
+
+
+_SLOWLY = """
+    CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(0.4); RETURN NEW; END
+    $$;
+    CREATE TRIGGER slowly BEFORE UPDATE ON ml_model_registry FOR EACH ROW EXECUTE FUNCTION slowly()
+"""
+
+
+async def test_changes_of_a_row_in_turn_are_not_ended(copy: Database, holder: asyncpg.Connection) -> None:
+    """Many wait for one row for longer than one may hold it, and nobody holds it for so long."""
+    model = await model_in(holder, "development")
+    await holder.execute("COMMIT")
+    await holder.execute(_SLOWLY)
+    preview = f'mutation {{ promoteModel(input: {{id: "{model}", to: STAGING, dryRun: true}}) {{ __typename }} }}'
+    try:
+        async with serving(copy.gateway_url, pool_size=8, lock_timeout=60, turn_timeout=60) as client:
+            answers = await asyncio.gather(*(client.ask(preview) for _ in range(14)))
+    finally:
+        await holder.execute("DROP FUNCTION slowly CASCADE")
+        await holder.execute("BEGIN")
+    assert [answer["data"]["promoteModel"]["__typename"] for answer in answers] == ["TransitionPreview"] * 14
+
+
 async def test_it_is_read_again_as_soon_as_it_can_be(client: Client, copy: Database) -> None:
     connection = await connect(copy.admin_url)
     async with connection.transaction():
