@@ -39,6 +39,8 @@ from gateway.database import (
 )
 from gateway.http.endpoint import GraphQLEndpoint
 from gateway.http.origins import cors, host_of, is_of_page, refuse_host
+from gateway.mcp.endpoint import METADATA, PATH, McpEndpoint
+from gateway.mcp.toolbox import Toolbox
 from gateway.observability.gauges import caches, pools, readings, requests
 from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
@@ -131,8 +133,10 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         service = OperationService(build(), databases.reads, databases.changes, feed, settings, registry, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
         sockets = WebSocketApp(service, authentication, settings)
+        mcp = McpEndpoint(Toolbox(build(), service, settings), authentication, settings, version("e2i-gateway"))
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
+        app.state.mcp = mcp
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
         app.answer = endpoint if tracing is None else tracing.app(endpoint, "/graphql")
         _measure(request_log.metrics, databases, service, sockets, feed)
@@ -149,7 +153,8 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         tasks.append(asyncio.create_task(service.shape.follow()))
         log.info("serving the database %s at %s", url.database, url.host or "the embedded server")
         try:
-            yield
+            async with mcp.running():
+                yield
         finally:
             for task in tasks:
                 task.cancel()
@@ -160,7 +165,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 
-    app = _Gateway(settings, routes=_routes(), lifespan=lifespan, exception_handlers=_HANDLERS)
+    app = _Gateway(settings, routes=_routes(settings), lifespan=lifespan, exception_handlers=_HANDLERS)
     app.state.metrics, app.state.health = request_log.metrics, health
     return app
 
@@ -176,8 +181,14 @@ def _measure(
     metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
 
 
-def _routes() -> list[BaseRoute]:
+def _routes(settings: Settings) -> list[BaseRoute]:
+    agents: list[BaseRoute] = []
+    if settings.mcp != "off":
+        agents.append(Route(PATH, _Agents()))
+        if settings.auth != ("none",):
+            agents += [Route(METADATA + path, _resource_metadata) for path in ("", PATH)]
     return [
+        *agents,
         Route("/", _home),
         WebSocketRoute("/graphql", _Socket()),
         Route("/explorer", _explorer),
@@ -250,6 +261,20 @@ class _Socket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sockets: WebSocketApp = scope["app"].state.sockets
         await sockets(scope, receive, send)
+
+
+class _Agents:
+    """``/mcp``, as an ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint: McpEndpoint = scope["app"].state.mcp
+        await endpoint(scope, receive, send)
+
+
+async def _resource_metadata(request: Request) -> Response:
+    """What OAuth clients read of ``/mcp`` before they have a token."""
+    endpoint: McpEndpoint = request.app.state.mcp
+    return await endpoint.metadata(request)
 
 
 async def _explorer(_request: Request) -> Response:

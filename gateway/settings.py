@@ -56,6 +56,13 @@ def address(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or not url.path:
+        raise ValueError("expected a URL with a path, such as https://e2i.example/mcp")
+    return value
+
+
 def _origins(value: str) -> str:
     for one in filter(None, value.split(",")):
         if one.strip() != "*" and not _ORIGIN.fullmatch(one.strip()):
@@ -190,6 +197,19 @@ class Settings(BaseSettings):
         description="Roles of the database that callers may have; the gateway's own must be a member of them.",
     )
     rls_token_role: str = Field(default="authenticated", description="The one of them that service tokens have.")
+    mcp: Literal["off", "read", "change"] = Field(
+        default="read",
+        description="What agents may do by the Model Context Protocol, at /mcp and by `e2i-gateway mcp`; `change`: "
+        "preview and apply changes, too, as far as their scopes go.",
+    )
+    mcp_url: Annotated[str, AfterValidator(_url)] | None = Field(
+        default=None,
+        description="URL of /mcp as clients know it, `https://e2i.example/mcp`; JWTs must name it in `aud` there. "
+        "Unset: the name that a request gives the server, and `aud` as everywhere.",
+    )
+    mcp_token: SecretStr | None = Field(
+        default=None, description="Service token or JWT of the caller of `e2i-gateway mcp`, over stdio."
+    )
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
     pool_size: int = Field(
         default=10,
@@ -390,6 +410,8 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Self:
         if "jwt" in self.auth and not (self.jwt_secret or self.jwt_jwks):
             raise ValueError("GATEWAY_AUTH: jwt needs GATEWAY_JWT_SECRET or GATEWAY_JWT_JWKS to verify signatures")
+        if self.mcp_url and "jwt" in self.auth and self.mcp_url not in self.jwt_audience:
+            raise ValueError("GATEWAY_JWT_AUDIENCE: add the GATEWAY_MCP_URL, which JWTs name in aud there")
         if self.rls and self.rls_token_role not in self.rls_roles:
             raise ValueError(f"GATEWAY_RLS_TOKEN_ROLE: {self.rls_token_role} is none of GATEWAY_RLS_ROLES")
         if self.rls and "none" in self.auth and ANON not in self.rls_roles:

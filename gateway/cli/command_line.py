@@ -18,7 +18,7 @@ from db.engine.errors import DatabaseError, DatabaseUnavailableError, translate
 from db.migrations.setup import SetupError
 from db.store.documents import TrustedDocumentsError
 from db.store.tokens import TokenError
-from gateway.cli import database, doctor, documents, schema, serve, tokens
+from gateway.cli import database, doctor, documents, mcp, schema, serve, tokens
 from gateway.cli.areas import Command
 from gateway.cli.ending import ENDING
 from gateway.cli.serve import AddressError
@@ -50,7 +50,7 @@ def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> ar
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('e2i-gateway')}")
     areas = parser.add_subparsers(required=True, metavar="command")
 
-    for group in (serve, doctor, database, tokens, documents, schema):
+    for group in (serve, mcp, doctor, database, tokens, documents, schema):
         group.add(areas)
     return parser
 

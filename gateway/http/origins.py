@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 import orjson
 from starlette.datastructures import Headers
@@ -51,13 +53,21 @@ class _Cors(CORSMiddleware):
             yield "Pages of public sites may not ask a private network."
 
 
-def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
-    """The graph for pages of the sites that the settings name, too."""
+def cors(graph: ASGIApp, settings: Settings, headers: tuple[str, ...] = ()) -> ASGIApp:
+    """The graph for pages of the sites that the settings name, too; they may send these headers besides."""
     return _Cors(
         graph,
         allow_origins=sorted(settings.cors),
         allow_methods=("GET", "POST"),
-        allow_headers=("authorization", "if-none-match", *PREFLIGHT, *CLIENTS, *TELEMETRY, *settings.cors_headers),
+        allow_headers=(
+            "authorization",
+            "if-none-match",
+            *PREFLIGHT,
+            *CLIENTS,
+            *TELEMETRY,
+            *headers,
+            *settings.cors_headers,
+        ),
         allow_credentials=settings.cors_credentials,
         expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
         max_age=7200,
@@ -67,6 +77,16 @@ def cors(graph: ASGIApp, settings: Settings) -> ASGIApp:
 def is_of_page(scope: Scope) -> bool:
     """Whether a page has sent a request, or may have: browsers say where a POST comes from."""
     return scope["method"] != "POST" or b"origin" in headers_of(scope)
+
+
+def is_own_page(origin: str, host: str) -> bool:
+    """Whether an origin is the server's own, by the name and port of the header Host."""
+    page = urlsplit(origin)
+    with suppress(ValueError):  # a port that is none
+        own = urlsplit(f"{page.scheme}://{host}")
+        default = {"http": 80, "https": 443}.get(page.scheme)
+        return bool(page.hostname) and (page.hostname, page.port or default) == (own.hostname, own.port or default)
+    return False
 
 
 _HOST = re.compile(rb"([^\s:/\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")

@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.context import Caller
+from gateway.http.origins import is_own_page
 from gateway.operations.documents import MARKS
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
@@ -105,12 +105,7 @@ class WebSocketApp:
         origin = headers.get(b"origin")
         if origin is None or origin in self._origins or "*" in self._origins:
             return True
-        page = urlsplit(origin)
-        with suppress(ValueError):  # a port that is none
-            own = urlsplit(f"{page.scheme}://{headers.get(b'host', '')}")
-            default = {"http": 80, "https": 443}.get(page.scheme)
-            return bool(page.hostname) and (page.hostname, page.port or default) == (own.hostname, own.port or default)
-        return False
+        return is_own_page(origin, headers.get(b"host", ""))
 
 
 async def _refuse(send: Send, status: int, code: ErrorCode, message: str | None, **details: Any) -> None:

@@ -28,7 +28,7 @@ ROOMS = {
     ),
     "gateway": (
         "adapters", "roles", "context", "settings", "database", "auth", "subscriptions", "operations", "observability",
-        "http", "websocket", "app", "server", "doctor", "cli", "reference",
+        "http", "websocket", "mcp", "app", "server", "doctor", "cli", "reference",
     ),
 }  # fmt: skip
 """The rooms of each floor: a module uses its own room and those before it."""

@@ -1,0 +1,42 @@
+"""``e2i-gateway mcp``: the tools of agents over stdio."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+
+from sqlalchemy.engine import URL
+
+from db.engine.url import database_url
+from gateway.app import create_app
+from gateway.cli.areas import Areas
+from gateway.cli.ending import ENDING
+from gateway.database import embedded_database, load_demo
+from gateway.mcp import stdio
+from gateway.settings import Settings, SettingsError
+
+
+def add(areas: Areas) -> None:
+    """Adds the command."""
+    parser = areas.add_parser("mcp", help="serve an agent over stdio (the Model Context Protocol)")
+    parser.add_argument("--demo", choices=["small", "large"], help="load demo data when the embedded database is empty")
+    parser.set_defaults(run=mcp)
+
+
+def mcp(options: argparse.Namespace, settings: Settings) -> int:
+    """Serves one agent over stdin and stdout, until it closes its end."""
+    if settings.mcp == "off":
+        raise SettingsError("GATEWAY_MCP: it is off; set it to read or change")
+    if settings.url is not None:
+        return ENDING.run(_serve(settings, settings.url))
+    with embedded_database(settings, ENDING.run) as (owner, gateway):
+        if (size := options.demo or settings.demo) != "off":
+            ENDING.run(load_demo(owner, size))
+        return ENDING.run(_serve(settings, database_url(gateway)))
+
+
+async def _serve(settings: Settings, url: URL) -> int:
+    app = create_app(settings, url)
+    async with app.router.lifespan_context(app):
+        await stdio.serve(app.state.mcp.box, app.state.authentication, settings, version("e2i-gateway"))
+    return 0

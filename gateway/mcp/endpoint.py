@@ -1,0 +1,149 @@
+"""The protocol over HTTP, at ``/mcp``: who may ask, and the metadata by which clients learn where tokens come from.
+
+No session is kept: each request stands for itself, so that any worker answers it and its own credential says who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from random import getrandbits
+from typing import Any
+
+import orjson
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.auth.authentication import Authentication, UnauthenticatedError
+from gateway.context import Caller
+from gateway.http.headers import headers_of
+from gateway.http.origins import cors, is_own_page
+from gateway.mcp.server import Context, make_server
+from gateway.mcp.toolbox import Toolbox
+from gateway.observability.logging import request_id as current_request_id
+from gateway.settings import Settings
+from schema.error_codes import ErrorCode
+
+PATH = "/mcp"
+METADATA = "/.well-known/oauth-protected-resource"
+"""Where RFC 9728 has the metadata of a resource, with the resource's path behind it."""
+HEADERS = ("mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name", "last-event-id")
+"""Headers of the protocol, which pages of the sites that may ask send."""
+_CALLER = "e2i.mcp.caller"
+
+
+class McpEndpoint:
+    """Answers requests to ``/mcp``, as an ASGI application."""
+
+    def __init__(self, box: Toolbox, authentication: Authentication, settings: Settings, version: str) -> None:
+        self.box = box
+        self._authentication = authentication
+        self._settings = settings
+        self._manager = StreamableHTTPSessionManager(
+            make_server(box, _sender, version),
+            json_response=True,
+            stateless=True,
+            max_request_body_size=settings.max_body_bytes,
+        )
+        self._app: ASGIApp = cors(self._answer, settings, HEADERS) if settings.cors else self._answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = headers_of(scope).get(b"origin")
+        if origin is not None and not self._is_allowed(origin.decode("latin-1"), scope):
+            message = "Pages of this origin may not ask; GATEWAY_CORS_ORIGINS names those that may."
+            await _refusal(403, ErrorCode.ORIGIN_NOT_ALLOWED, message)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serves within the block; the manager of the SDK lives in a task of its own, as its cancel scopes must."""
+        ready, over = asyncio.Event(), asyncio.Event()
+
+        async def run() -> None:
+            async with self._manager.run():
+                ready.set()
+                await over.wait()
+
+        task = asyncio.create_task(run())
+        await ready.wait()
+        try:
+            yield
+        finally:
+            over.set()
+            await task
+
+    async def metadata(self, request: Request) -> Response:
+        """The metadata of the resource (RFC 9728): whose tokens it takes, and how."""
+        settings = self._settings
+        told: dict[str, Any] = {
+            "resource": self._resource(request.scope),
+            "resource_name": "E2I metadata gateway",
+            "bearer_methods_supported": ["header"],
+        }
+        if "jwt" in settings.auth and settings.jwt_issuer:
+            told["authorization_servers"] = list(settings.jwt_issuer)
+        headers = {"cache-control": "max-age=3600", "access-control-allow-origin": "*"}
+        return Response(orjson.dumps(told), media_type="application/json", headers=headers)
+
+    def _resource(self, scope: Scope) -> str:
+        """The URL of the resource as clients know it."""
+        host = headers_of(scope).get(b"host", b"").decode("latin-1")
+        return self._settings.mcp_url or f"{scope['scheme']}://{host}{PATH}"
+
+    def _is_allowed(self, origin: str, scope: Scope) -> bool:
+        allowed = self._settings.cors
+        host = headers_of(scope).get(b"host", b"").decode("latin-1")
+        return "*" in allowed or origin in allowed or is_own_page(origin, host)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        current_request_id.set(f"{getrandbits(128):032x}")
+        if scope["method"] != "POST":  # there is no stream to open and no session to end
+            message = "The Model Context Protocol is spoken by POST here; no session is kept."
+            await _refusal(405, ErrorCode.METHOD_NOT_ALLOWED, message, allow="POST")(scope, receive, send)
+            return
+        authorization = headers_of(scope).get(b"authorization")
+        try:
+            caller = await self._authentication.authenticate(
+                None if authorization is None else authorization.decode("latin-1")
+            )
+            self._check_audience(caller)
+        except UnauthenticatedError as error:
+            headers = dict(error.headers)
+            if "www-authenticate" in headers:
+                url = self._resource(scope).removesuffix(PATH) + METADATA + PATH
+                headers["www-authenticate"] += f', resource_metadata="{url}"'
+            await _refusal(error.status, error.code, error.message, **headers)(scope, receive, send)
+            return
+        scope[_CALLER] = caller
+        await self._manager.handle_request(scope, receive, send)
+
+    def _check_audience(self, caller: Caller) -> None:
+        """A JWT must be for this resource, where the settings say how it is called.
+
+        Raises:
+            UnauthenticatedError: It is for another.
+        """
+        audience = caller.claims.get("aud")
+        if self._settings.mcp_url is None or audience is None:  # none but JWTs have one, and those are verified
+            return
+        if self._settings.mcp_url not in ([audience] if isinstance(audience, str) else audience):
+            raise UnauthenticatedError("The JWT is for another resource (aud).", invalid=True)
+
+
+async def _sender(context: Context) -> tuple[Caller, Mapping[str, Any] | None]:
+    """Who has sent the request that a message came by."""
+    assert context.request is not None  # noqa: S101 - over HTTP there is one
+    scope: Scope = context.request.scope
+    caller: Caller = scope[_CALLER]
+    return caller, scope
+
+
+def _refusal(status: int, code: str, message: str, **headers: str) -> Response:
+    """A refusal before the protocol, as the rest of the gateway says it."""
+    body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(body, status, media_type="application/json", headers=named)

@@ -1,0 +1,109 @@
+"""GraphQL operations on behalf of a tool's caller: in process, by the service that answers all transports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from random import getrandbits
+from typing import Any
+
+from gateway.context import Caller
+from gateway.mcp.envelope import ToolError
+from gateway.observability.logging import request_id as current_request_id
+from gateway.operations.call import Call
+from gateway.operations.refusals import RefusedDocumentError, RefusedError
+from gateway.operations.service import OperationService
+from schema.error_codes import ErrorCode
+from schema.errors import GatewayError
+
+TRANSPORT = "MCP"
+"""What the log calls it, where HTTP has its methods."""
+
+
+class ToolCall(Call):
+    """A call of a tool while it is answered; what it runs is one request to the log and to the metrics."""
+
+    may_change = False
+    """Whether it may run mutations: of two tools alone."""
+
+    def __init__(self, caller: Caller, connection: Mapping[str, Any] | None) -> None:
+        super().__init__(f"{getrandbits(128):032x}")
+        self.caller = caller
+        self.connection = connection
+        self.record["caller"] = caller.name
+
+    def admit(self, kind: str) -> None:
+        """Queries alone, but for the tools that change something."""
+        if kind == "subscription":
+            raise RefusedDocumentError(GatewayError(ErrorCode.SUBSCRIPTION_OVER_HTTP))
+        if not self.may_change:
+            raise RefusedDocumentError(GatewayError(ErrorCode.BAD_USER_INPUT, "A mutation cannot be run by this tool."))
+
+
+class Operations:
+    """Runs the operations of tools."""
+
+    def __init__(self, service: OperationService) -> None:
+        self.service = service
+
+    async def run(self, call: ToolCall, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer to an operation as plain values: ``data``, ``errors`` where there are any, ``extensions``.
+
+        Raises:
+            ToolError: It was refused, came to nothing, or there was too little time.
+        """
+        current_request_id.set(call.id)
+        try:
+            parameters = self.service.parameters({"query": document, "variables": dict(variables or {})})
+            answer = await self.service.run(parameters, call)
+        except RefusedError as error:
+            call.record["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+            call.record.setdefault("status", error.status)
+            raise failure([call.reporter.public(each) for each in error.errors]) from None
+        values = answer.as_values()
+        if values.get("errors") and not any(one is not None for one in (values.get("data") or {}).values()):
+            raise failure(values["errors"])
+        return values
+
+    def finished(self, call: ToolCall, tool: str) -> None:
+        """A tool has answered; what ran no operation is no request of the graph's."""
+        record = call.record
+        if "statements" not in record and "refused" not in record:
+            return
+        record["tool"] = tool
+        record["milliseconds"] = round((time.perf_counter() - record.started) * 1000, 2)
+        self.service.finished(call, TRANSPORT, record.pop("status", 200))
+
+
+def failure(errors: list[dict[str, Any]]) -> ToolError:
+    """The errors of an operation as a tool's; the same message is said once."""
+    found: dict[str, tuple[str, str]] = {}
+    for error in errors:
+        code = str(error.get("extensions", {}).get("code", ErrorCode.INTERNAL))
+        message, advice = _told(error["message"], code)
+        found.setdefault(message, (message, advice))
+    first, *others = found.values()
+    code = str(errors[0].get("extensions", {}).get("code", ErrorCode.INTERNAL))
+    return ToolError(code, *first, *others)
+
+
+def _told(message: str, code: str) -> tuple[str, str]:
+    """A message as what was wrong and what to try: most say both, the second in sentences of their own."""
+    if code in _ADVICE:
+        return message, _ADVICE[code]
+    head, separator, rest = message.partition(". ")
+    if not separator:
+        head, separator, rest = message.partition("; ")
+    return (f"{head}.", rest) if separator else (message, "Change what it says, then call again.")
+
+
+_ADVICE: dict[str, str] = {
+    ErrorCode.GRAPHQL_VALIDATION_FAILED: "find_fields names the right field, describe_type all of a type.",
+    ErrorCode.GRAPHQL_PARSE_FAILED: "Send one GraphQL query such as { models(first: 5) { nodes { id modelName } } }.",
+    ErrorCode.REQUEST_TIMEOUT: "Ask for fewer rows or fields.",
+    ErrorCode.OVERLOADED: "Call again in a few seconds.",
+    ErrorCode.DATABASE_UNAVAILABLE: "Call again in a minute.",
+    ErrorCode.COST_LIMIT: "Lower `first` on the lists along the path.",
+    ErrorCode.FORBIDDEN_FIELD: "Leave the field out; whoever runs the gateway grants scopes.",
+    ErrorCode.INTERNAL: "It is in the gateway's log; ask another way.",
+}

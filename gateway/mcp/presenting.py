@@ -1,0 +1,232 @@
+"""An answer as an agent gets it: without what was added to the query, text marked as data, within a budget of bytes.
+
+What is too much is dropped row by row from the end of its lists, the outermost first; each list that was cut tells the
+cursor to read on from. Text and values are never cut.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+import orjson
+
+from gateway.mcp import fences
+from gateway.mcp.columns import Columns
+from gateway.mcp.envelope import Envelope, ToolError
+from gateway.mcp.reading import COMPLETE, EDGES, NODES, PAGE_INFO, Place
+
+_MARGIN = 160
+"""About what the entry of a list that is cut takes, with its cursor."""
+_MOST_WARNINGS = 4
+
+
+@dataclass
+class Page:
+    """A list of rows in an answer, of which rows are dropped when there is no room for all."""
+
+    path: str
+    backward: bool
+    """Whether it was read from its end, so that the rest stands before its first row."""
+    lists: list[list[Any]]
+    """Its rows as they are shown, as nodes or edges or both: dropping one changes these."""
+    cursors: list[str]
+    below: list[list[Page]]
+    """The pages within each row."""
+    has_more: bool
+    total: int | None
+    info: dict[str, Any] | None
+    """Its ``pageInfo`` where the caller has selected it, with the keys of the caller's."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """The keys of its fields in there, by their names."""
+
+    @property
+    def shown(self) -> int:
+        return len(self.cursors)
+
+    def keep(self, rows: int) -> None:
+        """Drops all rows but so many: those at its end, or at its start where it was read backward."""
+        kept = slice(-rows, None) if self.backward else slice(None, rows)
+        for each in (*self.lists, self.cursors, self.below):
+            each[:] = each[kept]
+        self.has_more = True
+        told = {"hasPreviousPage": True, "startCursor": self.cursors[0]} if self.backward else {}
+        told = told or {"hasNextPage": True, "endCursor": self.cursors[-1]}
+        for name, value in told.items():
+            if self.info is not None and name in self.keys:
+                self.info[self.keys[name]] = value
+
+    def entry(self) -> dict[str, Any]:
+        """What is said of it where it is cut."""
+        made: dict[str, Any] = {"path": self.path, "shown": self.shown}
+        if self.total is not None:
+            made["of"] = self.total
+        if self.cursors:
+            made |= {"before": self.cursors[0]} if self.backward else {"after": self.cursors[-1]}
+        return made
+
+    def sizes(self) -> list[int]:
+        """Bytes of each row, in the order in which they are kept."""
+        rows = [sum(len(orjson.dumps(one)) + 1 for one in row) for row in zip(*self.lists, strict=True)]
+        return rows[::-1] if self.backward else rows
+
+
+class Presenter:
+    """Makes envelopes of answers."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def envelope(self, answer: Mapping[str, Any], root: Place, variables: Mapping[str, Any], budget: int) -> Envelope:
+        """The envelope of an answer, of at most so many bytes.
+
+        Raises:
+            ToolError: One row is larger than that.
+        """
+        showing = _Showing(self._columns, variables)
+        pages: list[Page] = []
+        envelope = Envelope(showing.object(answer["data"], [root], "", pages))
+        envelope.units = {
+            name: unit for name in sorted(showing.leaves) if (unit := self._columns.unit(*name.split(".")))
+        }
+        envelope.complete = not showing.incomplete
+        envelope.warnings = showing.incomplete[:_MOST_WARNINGS]
+        for error in answer.get("errors", [])[:_MOST_WARNINGS]:
+            envelope.complete = False
+            path = ".".join(map(str, error.get("path", ())))
+            envelope.warnings.append(fences.visible(f"{path}: {error['message']}"[:300]))
+        if fences.is_fenced(envelope.data):
+            envelope.warnings.append(fences.NOTE)
+        self._fit(envelope, pages, budget)
+        return envelope
+
+    def _fit(self, envelope: Envelope, pages: list[Page], budget: int) -> None:
+        """Drops rows until there is room for the rest."""
+        size, level = _told(envelope, pages), pages
+        while size > budget:
+            for page in reversed(level):
+                size = _shrink(envelope, pages, page, size, budget)
+                if size <= budget:
+                    return
+            level = [inner for page in level for row in page.below for inner in row]
+            if not level:
+                message = f"One row of what is asked has more than maxBytes ({size:,} of {budget:,})."
+                raise ToolError(
+                    "ROW_TOO_LARGE", message, f"Select fewer fields, or pass maxBytes {size + 200} or more."
+                )
+
+
+def _shrink(envelope: Envelope, pages: list[Page], page: Page, size: int, budget: int) -> int:
+    """Drops as many rows of a page as must go, all but one at most; the bytes that are left."""
+    if page.shown < 2:
+        return size
+    sizes = page.sizes()
+    room = budget - (size - sum(sizes)) - _MARGIN
+    fitting = bisect_right(list(accumulate(sizes)), room)
+    rows = max(1, min(fitting, page.shown - 1))
+    page.keep(rows)
+    size = _told(envelope, pages)
+    while size > budget and page.shown > 1:
+        page.keep(page.shown - 1)
+        size = _told(envelope, pages)
+    return size
+
+
+def _told(envelope: Envelope, pages: list[Page]) -> int:
+    """Says in the envelope which lists are cut; its bytes then."""
+    envelope.more = [page.entry() for page in _all(pages) if page.has_more]
+    if envelope.more:
+        envelope.complete = False
+    return envelope.size()
+
+
+def _all(pages: list[Page]) -> Iterator[Page]:
+    for page in pages:
+        yield page
+        for row in page.below:
+            yield from _all(row)
+
+
+class _Showing:
+    """Copies an answer as it is shown, and notes its pages."""
+
+    def __init__(self, columns: Columns, variables: Mapping[str, Any]) -> None:
+        self._columns = columns
+        self._variables = variables
+        self.leaves: set[str] = set()
+        """The fields whose values are numbers, with their types' names."""
+        self.incomplete: list[str] = []
+
+    def object(self, value: Mapping[str, Any], places: list[Place], path: str, pages: list[Page]) -> dict[str, Any]:
+        """An object with what the caller has selected of it; its pages are added to ``pages``."""
+        asked = {key for place in places for key in place.asked}
+        shown: dict[str, Any] = {}
+        for key, one in value.items():
+            if key not in asked:
+                continue
+            here = [found for place in places for found in place.below.get(key, ())]
+            shown[key] = self._value(one, here, f"{path}.{key}" if path else key, pages)
+        if value.get(COMPLETE) is False and any(place.says_complete for place in places):
+            self.incomplete.append(f"{path} is not complete; select what it says of that, or ask for more of it.")
+        return shown
+
+    def _value(self, value: Any, places: list[Place], path: str, pages: list[Page]) -> Any:
+        if value is None or not places:
+            return value
+        if isinstance(value, dict) and places[0].below:
+            if any(place.is_connection for place in places):
+                return self._page(value, places, path, pages)
+            return self.object(value, places, path, pages)
+        if isinstance(value, list) and places[0].below:
+            return [self._value(one, places, f"{path}[{at}]", pages) for at, one in enumerate(value)]
+        return self._leaf(value, places)
+
+    def _leaf(self, value: Any, places: list[Place]) -> Any:
+        if isinstance(value, int | float):
+            if not isinstance(value, bool):
+                self.leaves |= {f"{place.parent}.{place.name}" for place in places}
+            return value
+        kind = places[0].type.name
+        if kind == "Vector" and isinstance(value, list):
+            return f"<vector of {len(value)}>"
+        if kind in _SAFE or self._columns.is_enum(places[0].type):
+            return value
+        return fences.shown(value, prose=any(self._columns.is_prose(one.parent, one.name) for one in places))
+
+    def _page(self, value: dict[str, Any], places: list[Place], path: str, pages: list[Page]) -> dict[str, Any]:
+        """A connection; where it has rows it is noted as a page."""
+        edges, info = value.get(EDGES), value.get(PAGE_INFO)
+        if edges is None or info is None or "hasNextPage" not in info:
+            return self.object(value, places, path, pages)
+        backward = any(
+            self._variables.get(one.last) is not None if isinstance(one.last, str) else one.last for one in places
+        )
+        cursors = [edge["cursor"] for edge in edges]
+        below: list[list[Page]] = [[] for _ in cursors]
+        shown: dict[str, Any] = {}
+        lists, told, keys, total = [], None, {}, None
+        asked = {key for place in places for key in place.asked}
+        for key in (one for one in value if one in asked):
+            here = [found for place in places for found in place.below.get(key, ())]
+            name = here[0].name if here else ""
+            if name in {NODES, EDGES}:
+                shown[key] = [
+                    self._value(row, here, f"{path}.{key}[{at}]", below[at]) for at, row in enumerate(value[key])
+                ]
+                lists.append(shown[key])
+            else:
+                shown[key] = self._value(value[key], here, f"{path}.{key}", pages)
+            if name == PAGE_INFO and here[0].below:
+                told = shown[key]
+                keys = {found[0].name: inner for inner, found in here[0].below.items()}
+            elif name == "totalCount":
+                total = value[key]
+        has_more = bool(info["hasPreviousPage" if backward else "hasNextPage"])
+        pages.append(Page(path, backward, lists, cursors, below, has_more, total, told, keys))
+        return shown
+
+
+_SAFE = {"DateTime", "Date", "UUID", "BigInt", "Boolean", "Int", "Float"}

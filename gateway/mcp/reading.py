@@ -1,0 +1,212 @@
+"""A query as a tool runs it: what is added so that it can say whether it is complete, and what each value is.
+
+Every connection gets ``pageInfo`` and the cursors of its rows, every type that says whether it is ``complete`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    IntValueNode,
+    NameNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    VariableNode,
+    Visitor,
+    get_named_type,
+    is_composite_type,
+    parse,
+    print_ast,
+    visit,
+)
+
+from gateway.mcp.envelope import ToolError
+
+MAX_PLACES = 20_000
+"""Fields of a query with its fragments spread out."""
+PAGE_INFO, EDGES, NODES, COMPLETE = "pageInfo", "edges", "nodes", "complete"
+
+
+@dataclass
+class Place:
+    """What stands at one place of an answer: a field of a type, and what is selected below it."""
+
+    parent: str
+    """The type that has the field, or an interface."""
+    name: str
+    type: GraphQLNamedType
+    below: dict[str, list[Place]] = field(default_factory=dict)
+    """By the keys of the answer; several where the type is an interface or a union."""
+    asked: frozenset[str] = frozenset()
+    """The keys that the caller has selected, without what was added."""
+    last: str | bool = False
+    """The argument ``last`` of a connection: the name of its variable, or whether it has a value."""
+
+    @property
+    def is_connection(self) -> bool:
+        """Whether it is a page of rows."""
+        return PAGE_INFO in getattr(self.type, "fields", {})
+
+    @property
+    def says_complete(self) -> bool:
+        """Whether it is of a type that says itself whether it is whole."""
+        return COMPLETE in getattr(self.type, "fields", {}) and not self.is_connection
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A query that is ready to run."""
+
+    text: str
+    root: Place
+
+
+def parsed(text: str, limit: int) -> tuple[DocumentNode, OperationDefinitionNode]:
+    """A document of one query.
+
+    Raises:
+        ToolError: It is none.
+    """
+    try:
+        document = parse(text, no_location=True, max_lexical_tokens=limit)
+    except (GraphQLSyntaxError, RecursionError) as error:
+        message = error.message if isinstance(error, GraphQLSyntaxError) else "It is nested too deeply."
+        raise ToolError("GRAPHQL_PARSE_FAILED", message, _EXAMPLE) from None
+    operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
+    if len(operations) != 1:
+        raise ToolError("BAD_QUERY", f"The document has {len(operations)} operations.", "Send exactly one query.")
+    kind = operations[0].operation
+    if kind is not OperationType.QUERY:
+        advice = "Changes go through preview_change." if kind is OperationType.MUTATION else "Ask again later instead."
+        raise ToolError("READ_ONLY", f"query runs no {kind.value}.", advice)
+    return document, operations[0]
+
+
+_EXAMPLE = "Send one query such as { models(first: 5) { nodes { id modelName } } }."
+
+
+def read(schema: GraphQLSchema, document: DocumentNode) -> Reading:
+    """A validated document with what is added to it.
+
+    Raises:
+        ToolError: It asks for the schema, or is too large.
+    """
+    document = visit(document, _without_introspection())
+    info = TypeInfo(schema)
+    made = visit(document, TypeInfoVisitor(info, _Adding(info)))
+    return Reading(print_ast(made), _Places(schema, document).root())
+
+
+class _without_introspection(Visitor):  # noqa: N801 - it reads as what it does
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        if node.name.value in {"__schema", "__type"}:
+            raise ToolError("NO_INTROSPECTION", "query does not show the schema.", "Use find_fields or describe_type.")
+
+
+class _Adding(Visitor):
+    """Adds fields to the selections of types that can say whether they are whole."""
+
+    def __init__(self, info: TypeInfo) -> None:
+        super().__init__()
+        self._info = info
+
+    def leave_field(self, node: FieldNode, *_: Any) -> FieldNode | None:
+        type_ = get_named_type(self._info.get_type())
+        if node.selection_set is None or type_ is None:
+            return None
+        added = [*self._added(type_, node.selection_set)]
+        if not added:
+            return None
+        return FieldNode(
+            alias=node.alias, name=node.name, arguments=node.arguments, directives=node.directives,
+            selection_set=SelectionSetNode(selections=(*node.selection_set.selections, *added)),
+        )  # fmt: skip
+
+    def _added(self, type_: GraphQLNamedType, selected: SelectionSetNode) -> Iterator[FieldNode]:
+        fields: dict[str, GraphQLField] = getattr(type_, "fields", {})
+        if PAGE_INFO in fields:
+            if _names(selected) & {NODES, EDGES}:
+                yield _field(PAGE_INFO, "hasNextPage", "endCursor", "hasPreviousPage", "startCursor")
+                yield _field(EDGES, "cursor")
+        elif COMPLETE in fields:
+            yield _field(COMPLETE)
+
+
+def _names(selected: SelectionSetNode) -> set[str]:
+    """Fields of a selection; fragments count as everything."""
+    names: set[str] = set()
+    for node in selected.selections:
+        names |= {node.name.value} if isinstance(node, FieldNode) else {NODES, EDGES}
+    return names
+
+
+def _field(name: str, *below: str) -> FieldNode:
+    selections = SelectionSetNode(selections=tuple(_field(one) for one in below)) if below else None
+    return FieldNode(name=NameNode(value=name), arguments=(), directives=(), selection_set=selections)
+
+
+class _Places:
+    """The tree of places of a document, its fragments spread out."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
+        self._schema = schema
+        self._fragments = {
+            one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)
+        }
+        self._operation = next(one for one in document.definitions if isinstance(one, OperationDefinitionNode))
+        self._count = 0
+
+    def root(self) -> Place:
+        query = self._schema.query_type
+        assert query is not None  # noqa: S101 - the graph has one
+        root = Place("", "", query)
+        self._fill(root, query, self._operation.selection_set)
+        return root
+
+    def _fill(self, place: Place, type_: GraphQLNamedType, selected: SelectionSetNode) -> None:
+        for node in selected.selections:
+            if isinstance(node, FieldNode):
+                self._add(place, type_, node)
+            elif isinstance(node, FragmentSpreadNode):
+                fragment = self._fragments[node.name.value]
+                self._fill(place, self._schema.type_map[fragment.type_condition.name.value], fragment.selection_set)
+            elif isinstance(node, InlineFragmentNode):
+                on = self._schema.type_map[node.type_condition.name.value] if node.type_condition else type_
+                self._fill(place, on, node.selection_set)
+
+    def _add(self, place: Place, type_: GraphQLNamedType, node: FieldNode) -> None:
+        self._count += 1
+        if self._count > MAX_PLACES:
+            raise ToolError("FIELD_LIMIT", "The query has too many fields.", "Ask for less at once.")
+        key = node.alias.value if node.alias else node.name.value
+        place.asked |= {key}
+        found: GraphQLField | None = getattr(type_, "fields", {}).get(node.name.value)
+        if found is None:  # __typename
+            return
+        named = get_named_type(found.type)
+        known = place.below.setdefault(key, [])
+        here = next((one for one in known if one.parent == type_.name and one.name == node.name.value), None)
+        if here is None:
+            here = Place(type_.name, node.name.value, named)
+            known.append(here)
+        for argument in node.arguments or ():
+            if argument.name.value == "last":
+                value = argument.value
+                here.last = value.name.value if isinstance(value, VariableNode) else isinstance(value, IntValueNode)
+        if node.selection_set and is_composite_type(named):
+            self._fill(here, named, node.selection_set)

@@ -1,0 +1,105 @@
+"""What tools share: how they run operations and make envelopes, and what a tool is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.mcp.arguments import ToolArgument
+from gateway.mcp.cards import Cards
+from gateway.mcp.columns import Columns
+from gateway.mcp.envelope import Envelope, ToolError, listed
+from gateway.mcp.field_index import FieldIndex
+from gateway.mcp.operations import Operations, ToolCall, failure
+from gateway.mcp.presenting import Presenter
+from gateway.mcp.reading import Reading, parsed, read
+from gateway.operations.refusals import RefusedError
+from gateway.operations.service import OperationService
+from gateway.settings import Settings
+from schema.schema import Schema
+
+LEAST_BYTES, BYTES, MOST_BYTES = 500, 8_000, 40_000
+"""Bounds of an answer's bytes, and how many it may have unless said."""
+_KEPT = 256
+
+
+class Toolbox:
+    """The graph as tools see it."""
+
+    def __init__(self, schema: Schema, service: OperationService, settings: Settings) -> None:
+        self.schema = schema
+        self.settings = settings
+        self.columns = Columns(schema)
+        self.cards = Cards(schema.graphql, self.columns)
+        self.fields = FieldIndex(schema, self.cards)
+        self.operations = Operations(service)
+        self._service = service
+        self._presenter = Presenter(self.columns)
+        self._readings: dict[str, Reading] = {}
+
+    async def ask(
+        self, call: ToolCall, document: str, variables: Mapping[str, Any] | None = None, budget: int = BYTES
+    ) -> Envelope:
+        """The envelope of a query's answer.
+
+        Raises:
+            ToolError: It is no query, is refused, or has no answer within the budget.
+        """
+        reading = self._reading(call, document)
+        answer = await self.operations.run(call, reading.text, variables)
+        return self._presenter.envelope(answer, reading.root, variables or {}, budget)
+
+    def _reading(self, call: ToolCall, document: str) -> Reading:
+        """A document with what is added to it; the last ones are kept."""
+        if kept := self._readings.get(document):
+            return kept
+        ast, _ = parsed(document, self.settings.max_tokens)
+        try:
+            self._service.documents.get(document)
+        except RefusedError as error:  # of what was sent, not of what is added to it
+            call.record["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+            raise failure([call.reporter.public(each) for each in error.errors]) from None
+        made = read(self.schema.graphql, ast)
+        while len(self._readings) >= _KEPT:
+            del self._readings[next(iter(self._readings))]
+        if len(document) <= MOST_BYTES:
+            self._readings[document] = made
+        return made
+
+    def check_types(self, names: list[str]) -> None:
+        """Whether these are types of rows.
+
+        Raises:
+            ToolError: One is not.
+        """
+        known = {type_.name for type_ in self.schema.catalogue}
+        if wrong := [name for name in names if name not in known]:
+            from_it = self.like(wrong[0], known)
+            message = f"There is no type {wrong[0][:60]!r}."
+            raise ToolError("UNKNOWN_TYPE", message, f"Did you mean {listed(from_it)}?" if from_it else _SEARCH)
+
+    @staticmethod
+    def like(name: str, known: set[str]) -> list[str]:
+        """Names that have a word of a name in them, or letters like it."""
+        from difflib import get_close_matches  # noqa: PLC0415 - where something is wrong alone
+
+        lowered = name.lower().rstrip("s")
+        within = sorted(one for one in known if lowered and lowered in one.lower())
+        return [*within[:3], *(one for one in get_close_matches(name, sorted(known), 3, 0.6) if one not in within)][:3]
+
+
+_SEARCH = "Use find_fields with a word of what you look for."
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool: what it is called, what a model reads of it, and what it does."""
+
+    name: str
+    description: str
+    arguments: tuple[ToolArgument, ...]
+    run: Callable[[Toolbox, ToolCall, dict[str, Any]], Awaitable[Envelope]]
+    changes: bool = False
+    """Whether it is there only where agents may change something."""
+    destructive: bool = False

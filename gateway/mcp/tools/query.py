@@ -1,0 +1,25 @@
+"""``query``: one read operation of GraphQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.mcp.arguments import ToolArgument
+from gateway.mcp.envelope import Envelope
+from gateway.mcp.operations import ToolCall
+from gateway.mcp.toolbox import BYTES, LEAST_BYTES, MOST_BYTES, Tool, Toolbox
+
+MAX_BYTES = ToolArgument("maxBytes", "integer", default=BYTES, least=LEAST_BYTES, most=MOST_BYTES)
+
+
+async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
+    return await box.ask(call, given["query"], given["variables"], given["maxBytes"])
+
+
+QUERY = Tool(
+    "query",
+    "Run one GraphQL query. Lists are connections: first, after, where, orderBy; nodes. Rows beyond maxBytes are "
+    "dropped; more tells the cursor.",
+    (ToolArgument("query", "string", required=True), ToolArgument("variables", "object"), MAX_BYTES),
+    _run,
+)

@@ -1,0 +1,11 @@
+"""All tools, in the order in which they are told."""
+
+from __future__ import annotations
+
+from gateway.mcp.toolbox import Tool
+from gateway.mcp.tools.describe import DESCRIBE_TYPE, FIND_FIELDS
+from gateway.mcp.tools.find import FIND, SIMILAR
+from gateway.mcp.tools.lineage import LINEAGE
+from gateway.mcp.tools.query import QUERY
+
+TOOLS: tuple[Tool, ...] = (FIND_FIELDS, DESCRIBE_TYPE, QUERY, FIND, SIMILAR, LINEAGE)

@@ -1,0 +1,115 @@
+"""The tools that read, over HTTP, by clients of both eras of the protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.agents import LEGACY, MODERN, Agent, tokens
+from tests.support.client import Client, serving
+from tests.support.databases import Database
+
+
+@pytest.fixture(scope="module")
+async def client(module_database: Database) -> AsyncIterator[Client]:
+    async with serving(module_database.gateway_url) as served:
+        yield served
+
+
+@pytest.fixture(params=[MODERN, LEGACY])
+def agent(client: Client, request: pytest.FixtureRequest) -> Agent:
+    return Agent(client, request.param)
+
+
+async def test_tools_are_listed_in_few_words(agent: Agent) -> None:
+    result = await agent.result("tools/list")
+    names = [tool["name"] for tool in result["tools"]]
+    assert names[:4] == ["find_fields", "describe_type", "query", "find"]
+    assert tokens(json.dumps(result["tools"], separators=(",", ":"))) <= 1_500
+    for tool in result["tools"]:
+        assert tool["annotations"]["readOnlyHint"] is True
+        assert tool["annotations"]["openWorldHint"] is False
+        assert tool["inputSchema"]["additionalProperties"] is False
+
+
+async def test_a_query_is_answered(agent: Agent) -> None:
+    envelope = await agent.call("query", query="{ tools(first: 3) { totalCount nodes { id name } } }")
+    assert set(envelope) == {"data", "complete", "more", "units", "warnings", "asOf"}
+    assert list(envelope["data"]["tools"]) == ["totalCount", "nodes"]
+    assert len(envelope["data"]["tools"]["nodes"]) == 3
+    assert envelope["complete"] is False
+    [more] = envelope["more"]
+    assert (more["path"], more["shown"], more["of"]) == ("tools", 3, 13)
+    rest = await agent.call(
+        "query",
+        query="query Rest($c: String) { tools(after: $c) { nodes { name } } }",
+        variables={"c": more["after"]},
+    )
+    assert rest["complete"] is True
+    assert len(rest["data"]["tools"]["nodes"]) == 10
+
+
+async def test_a_page_that_holds_all_is_complete(agent: Agent) -> None:
+    envelope = await agent.call("query", query="{ tools { nodes { name } } }")
+    assert envelope["complete"] is True
+    assert envelope["more"] == []
+
+
+async def test_rows_beyond_the_budget_are_read_on(agent: Agent) -> None:
+    query = "query Tools($c: String) { tools(after: $c) { nodes { name description } } }"
+    names, cursor = [], None
+    for _ in range(20):
+        envelope = await agent.call("query", query=query, variables={"c": cursor}, maxBytes=1500)
+        assert len(json.dumps(envelope, separators=(",", ":"), ensure_ascii=False).encode()) <= 1500
+        names += [one["name"] for one in envelope["data"]["tools"]["nodes"]]
+        if envelope["complete"]:
+            break
+        cursor = envelope["more"][0]["after"]
+    assert len(names) == len(set(names)) == 13
+
+
+@pytest.mark.parametrize("era", [MODERN, LEGACY])
+async def test_find_gives_ids_that_lineage_takes(demo: Client, era: str) -> None:
+    agent = Agent(demo, era)
+    model = (await agent.call("query", query="{ models(first: 1) { nodes { id modelName } } }"))["data"]["models"][
+        "nodes"
+    ][0]
+    found = await agent.call("find", text=model["modelName"], types=["Model"])
+    assert found["data"]["matched"] == "all words"
+    assert model["id"] in [row["id"] for row in found["data"]["rows"]]
+    lineage = await agent.call("lineage", ids=[model["id"]], maxDepth=1)
+    assert model["id"] in lineage["data"]["outline"]
+    assert lineage["complete"] is ("NOT COMPLETE" not in lineage["data"]["outline"])
+
+
+async def test_rows_like_another_are_by_vectors_and_those_like_a_text_by_words(demo: Client) -> None:
+    agent = Agent(demo)
+    episodes = "{ composerEpisodes(first: 1) { nodes { id queryText } } }"
+    [episode] = (await demo.data(episodes))["composerEpisodes"]["nodes"]
+    by_vectors = await agent.call("similar", kind="episodes", id=episode["id"], first=3)
+    assert by_vectors["data"]["by"] == "vectors"
+    assert len(by_vectors["data"]["rows"]) == 3
+    assert all(-1 <= row["score"] <= 1 for row in by_vectors["data"]["rows"])
+    by_words = await agent.call("similar", kind="episodes", text=episode["queryText"].split()[0])
+    assert by_words["data"]["by"] == "words"
+    assert any("no similarity" in one for one in by_words["warnings"])
+
+
+async def test_fields_are_found_by_words(demo: Client) -> None:
+    envelope = await Agent(demo).call("find_fields", text="error rate of a deployment")
+    assert any(line.startswith("Deployment.errorRate") for line in envelope["data"])
+    assert len(envelope["data"]) <= 12
+    assert tokens(json.dumps(envelope["data"])) <= 350
+
+
+async def test_types_are_cards_of_few_words(client: Client) -> None:
+    agent = Agent(client)
+    names = [type_.name for type_ in client.app.state.mcp.box.schema.catalogue]
+    sizes = []
+    for name in names:
+        envelope = await agent.call("describe_type", names=[name])
+        sizes.append(tokens(envelope["data"][0]))
+    assert max(sizes) <= 400
+    assert sum(sizes) / len(sizes) <= 200

@@ -1,0 +1,85 @@
+"""Agents for tests: the tools of the gateway over HTTP, as clients of both eras of the protocol call them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+from tests.support.client import Client
+
+MODERN = "2026-07-28"
+LEGACY = "2025-06-18"
+
+
+class Agent:
+    """Calls tools by one POST each."""
+
+    def __init__(self, client: Client, era: str = MODERN, **headers: str) -> None:
+        self.client = client
+        self.era = era
+        self._headers = headers
+        self._ids = itertools.count(1)
+        self.capabilities: dict[str, Any] = {}
+
+    async def send(self, method: str, params: dict[str, Any] | None = None) -> Any:
+        """The response over HTTP to one message."""
+        given = dict(params or {})
+        headers = {
+            "content-type": "application/json",
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": self.era,
+        }
+        if self.era == MODERN:
+            given["_meta"] = {
+                "io.modelcontextprotocol/protocolVersion": MODERN,
+                "io.modelcontextprotocol/clientCapabilities": self.capabilities,
+                "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
+            }
+            headers["mcp-method"] = method
+            if isinstance(given.get("name"), str) and given["name"].isprintable() and given["name"].isascii():
+                headers["mcp-name"] = given["name"]
+            elif isinstance(given.get("uri"), str):
+                headers["mcp-name"] = given["uri"]
+        body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": given}
+        return await self.client.http.post("/mcp", content=json.dumps(body), headers=headers | self._headers)
+
+    async def result(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The result of a message that must have one."""
+        response = await self.send(method, params)
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
+        """The envelope of a call that must succeed."""
+        result = await self.result("tools/call", {"name": tool, "arguments": arguments})
+        assert not result.get("isError"), result["structuredContent"]
+        envelope: dict[str, Any] = result["structuredContent"]
+        assert json.loads(result["content"][0]["text"]) == envelope
+        return envelope
+
+    async def fails(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
+        """The failure of a call: an answer of the tool, in at most 150 tokens."""
+        return failed(await self.result("tools/call", {"name": tool, "arguments": arguments}))
+
+
+def failed(result: dict[str, Any]) -> dict[str, Any]:
+    """What a failed call says."""
+    assert result.get("isError") is True, result
+    failure: dict[str, Any] = result["structuredContent"]
+    text = result["content"][0]["text"]
+    assert json.loads(text) == failure
+    assert tokens(text) <= 150
+    assert failure["error"]
+    assert failure["errors"]
+    assert all(one["message"] and one["try"] for one in failure["errors"])
+    assert "Traceback" not in text
+    return failure
+
+
+def tokens(text: str) -> int:
+    """About how many tokens a text has: four bytes each."""
+    return -(-len(text.encode()) // 4)
