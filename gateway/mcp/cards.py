@@ -37,7 +37,7 @@ class Cards:
         self._roots: dict[str, list[str]] = {}
         assert schema.query_type is not None  # noqa: S101 - the graph has one
         for name, root in schema.query_type.fields.items():
-            self._roots.setdefault(self._rows_of(root), []).append(_call(name, root))
+            self._roots.setdefault(_rows_of(root), []).append(_call(name, root))
 
     def card(self, name: str, fields: Iterable[str] = ()) -> str:
         """The card of a type; with ``fields``, these with their descriptions and arguments."""
@@ -69,7 +69,7 @@ class Cards:
             if is_leaf_type(named):
                 leaves.append(self._leaf(type_, name, field))
             elif _is_list(field):
-                lists.append(f"{name} [{self._rows_of(field)}]")
+                lists.append(f"{name} [{_rows_of(field)}]")
             else:
                 rows.append(f"{name} {named.name}")
         roots = listed(self._roots.get(type_.name, ()), 4)
@@ -108,12 +108,12 @@ class Cards:
         told = f" <{unit}>" if unit else ""
         return f"{told} ({listed(values, 8)})" if values else told
 
-    @staticmethod
-    def _rows_of(field: GraphQLField) -> str:
-        """The type of the rows of a list; the type itself of anything else."""
-        named = get_named_type(field.type)
-        inner = getattr(named, "fields", {}).get("nodes")
-        return get_named_type(inner.type).name if inner is not None else named.name
+
+def _rows_of(field: GraphQLField) -> str:
+    """The type of the rows of a list; the type itself of anything else."""
+    named = get_named_type(field.type)
+    inner = getattr(named, "fields", {}).get("nodes")
+    return get_named_type(inner.type).name if inner is not None else named.name
 
 
 def _is_list(field: GraphQLField) -> bool:
@@ -128,7 +128,7 @@ def _call(name: str, field: GraphQLField) -> str:
 
 def _kind(field: GraphQLField) -> str:
     named = get_named_type(field.type)
-    rows = Cards._rows_of(field)  # noqa: SLF001 - of the class above
+    rows = _rows_of(field)
     return f"[{rows}]" if _is_list(field) else named.name
 
 
