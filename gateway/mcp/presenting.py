@@ -25,7 +25,7 @@ _MOST_WARNINGS = 4
 
 
 @dataclass
-class Page:
+class ShownPage:
     """A list of rows in an answer, of which rows are dropped when there is no room for all."""
 
     path: str
@@ -34,7 +34,7 @@ class Page:
     lists: list[list[Any]]
     """Its rows as they are shown, as nodes or edges or both: dropping one changes these."""
     cursors: list[str]
-    below: list[list[Page]]
+    below: list[list[ShownPage]]
     """The pages within each row."""
     has_more: bool
     total: int | None
@@ -87,7 +87,7 @@ class Presenter:
             ToolError: One row is larger than that.
         """
         showing = _Showing(self._columns, variables)
-        pages: list[Page] = []
+        pages: list[ShownPage] = []
         envelope = Envelope(showing.object(answer["data"], [root], "", pages))
         envelope.units = {
             name: unit for name in sorted(showing.leaves) if (unit := self._columns.unit(*name.split(".")))
@@ -103,7 +103,7 @@ class Presenter:
         self._fit(envelope, pages, budget)
         return envelope
 
-    def _fit(self, envelope: Envelope, pages: list[Page], budget: int) -> None:
+    def _fit(self, envelope: Envelope, pages: list[ShownPage], budget: int) -> None:
         """Drops rows until there is room for the rest."""
         size, level = _told(envelope, pages), pages
         while size > budget:
@@ -119,7 +119,7 @@ class Presenter:
                 )
 
 
-def _shrink(envelope: Envelope, pages: list[Page], page: Page, size: int, budget: int) -> int:
+def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int) -> int:
     """Drops as many rows of a page as must go, all but one at most; the bytes that are left."""
     if page.shown < 2:
         return size
@@ -135,7 +135,7 @@ def _shrink(envelope: Envelope, pages: list[Page], page: Page, size: int, budget
     return size
 
 
-def _told(envelope: Envelope, pages: list[Page]) -> int:
+def _told(envelope: Envelope, pages: list[ShownPage]) -> int:
     """Says in the envelope which lists are cut; its bytes then."""
     envelope.more = [page.entry() for page in _all(pages) if page.has_more]
     if envelope.more:
@@ -143,7 +143,7 @@ def _told(envelope: Envelope, pages: list[Page]) -> int:
     return envelope.size()
 
 
-def _all(pages: list[Page]) -> Iterator[Page]:
+def _all(pages: list[ShownPage]) -> Iterator[ShownPage]:
     for page in pages:
         yield page
         for row in page.below:
@@ -160,7 +160,9 @@ class _Showing:
         """The fields whose values are numbers, with their types' names."""
         self.incomplete: list[str] = []
 
-    def object(self, value: Mapping[str, Any], places: list[Place], path: str, pages: list[Page]) -> dict[str, Any]:
+    def object(
+        self, value: Mapping[str, Any], places: list[Place], path: str, pages: list[ShownPage]
+    ) -> dict[str, Any]:
         """An object with what the caller has selected of it; its pages are added to ``pages``."""
         asked = {key for place in places for key in place.asked}
         shown: dict[str, Any] = {}
@@ -173,7 +175,7 @@ class _Showing:
             self.incomplete.append(f"{path} is not complete; select what it says of that, or ask for more of it.")
         return shown
 
-    def _value(self, value: Any, places: list[Place], path: str, pages: list[Page]) -> Any:
+    def _value(self, value: Any, places: list[Place], path: str, pages: list[ShownPage]) -> Any:
         if value is None or not places:
             return value
         if isinstance(value, dict) and places[0].below:
@@ -196,7 +198,7 @@ class _Showing:
             return value
         return fences.shown(value, prose=any(self._columns.is_prose(one.parent, one.name) for one in places))
 
-    def _page(self, value: dict[str, Any], places: list[Place], path: str, pages: list[Page]) -> dict[str, Any]:
+    def _page(self, value: dict[str, Any], places: list[Place], path: str, pages: list[ShownPage]) -> dict[str, Any]:
         """A connection; where it has rows it is noted as a page."""
         edges, info = value.get(EDGES), value.get(PAGE_INFO)
         if edges is None or info is None or "hasNextPage" not in info:
@@ -205,7 +207,7 @@ class _Showing:
             self._variables.get(one.last) is not None if isinstance(one.last, str) else one.last for one in places
         )
         cursors = [edge["cursor"] for edge in edges]
-        below: list[list[Page]] = [[] for _ in cursors]
+        below: list[list[ShownPage]] = [[] for _ in cursors]
         shown: dict[str, Any] = {}
         lists, told, keys, total = [], None, {}, None
         asked = {key for place in places for key in place.asked}
@@ -225,7 +227,7 @@ class _Showing:
             elif name == "totalCount":
                 total = value[key]
         has_more = bool(info["hasPreviousPage" if backward else "hasNextPage"])
-        pages.append(Page(path, backward, lists, cursors, below, has_more, total, told, keys))
+        pages.append(ShownPage(path, backward, lists, cursors, below, has_more, total, told, keys))
         return shown
 
 

@@ -21,7 +21,7 @@ from gateway.mcp import fences
 from gateway.mcp.arguments import read_arguments
 from gateway.mcp.envelope import ToolError, listed
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import Tool, Toolbox
+from gateway.mcp.toolbox import AgentTool, Toolbox
 from gateway.mcp.tools.registry import TOOLS
 
 log = logging.getLogger("gateway.mcp")
@@ -120,7 +120,7 @@ async def _well_formed(ctx: Context, call_next: CallNext) -> HandlerResult:
     return await call_next(ctx)
 
 
-def _listed(tool: Tool) -> types.Tool:
+def _listed(tool: AgentTool) -> types.Tool:
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {one.name: one.schema() for one in tool.arguments},
@@ -137,7 +137,7 @@ def _listed(tool: Tool) -> types.Tool:
     return types.Tool(name=tool.name, description=tool.description, input_schema=schema, annotations=hints)
 
 
-def _taken(tool: Tool) -> str:
+def _taken(tool: AgentTool) -> str:
     return listed([one.name for one in tool.arguments], 20)
 
 

@@ -93,7 +93,7 @@ _SEARCH = "Use find_fields with a word of what you look for."
 
 
 @dataclass(frozen=True)
-class Tool:
+class AgentTool:
     """A tool: what it is called, what a model reads of it, and what it does."""
 
     name: str

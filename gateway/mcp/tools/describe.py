@@ -7,7 +7,7 @@ from typing import Any
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import Tool, Toolbox
+from gateway.mcp.toolbox import AgentTool, Toolbox
 
 MOST_FIELDS_BYTES = 1_200
 """Bytes of what is found: 350 tokens of text as dense as this."""
@@ -31,7 +31,7 @@ async def _describe(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> Env
     return Envelope(cards)
 
 
-DESCRIBE_TYPE = Tool(
+DESCRIBE_TYPE = AgentTool(
     "describe_type",
     "Cards of types, inputs or enums: roots, fields <unit>, relations. With fields: these, with descriptions.",
     (
@@ -58,7 +58,7 @@ async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> 
     return envelope
 
 
-FIND_FIELDS = Tool(
+FIND_FIELDS = AgentTool(
     "find_fields",
     "Fields for words: Type.field: Kind <unit> (values) [root].",
     (

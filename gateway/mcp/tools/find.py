@@ -8,7 +8,7 @@ from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import Tool, Toolbox
+from gateway.mcp.toolbox import AgentTool, Toolbox
 
 _FIND = """query Find($text: String!, $types: [SearchType!], $first: Int!) {
   search(text: $text, types: $types, first: $first) {
@@ -49,7 +49,7 @@ async def _find(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope
     return fences.noted(envelope)
 
 
-FIND = Tool(
+FIND = AgentTool(
     "find",
     "Find rows by name, id or external reference. Gives ids.",
     (
@@ -119,7 +119,7 @@ async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Enve
     return fences.noted(envelope)
 
 
-SIMILAR = Tool(
+SIMILAR = AgentTool(
     "similar",
     "Episodes or lessons like a row (by vectors), or by a text (by words).",
     (

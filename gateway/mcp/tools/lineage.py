@@ -10,7 +10,7 @@ from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import BYTES, MOST_BYTES, Tool, Toolbox
+from gateway.mcp.toolbox import BYTES, MOST_BYTES, AgentTool, Toolbox
 from schema.lineage.answer import LineageAnswer, Link
 from schema.lineage.text import outline
 from schema.lineage.walk import WalkedNode
@@ -78,7 +78,7 @@ def _envelope(found: dict[str, Any], depth: int) -> Envelope:
     return fences.noted(envelope)
 
 
-LINEAGE = Tool(
+LINEAGE = AgentTool(
     "lineage",
     "What rows came from (UPSTREAM) and what came of them (DOWNSTREAM), as an outline.",
     (

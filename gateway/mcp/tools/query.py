@@ -7,7 +7,7 @@ from typing import Any
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import BYTES, LEAST_BYTES, MOST_BYTES, Tool, Toolbox
+from gateway.mcp.toolbox import BYTES, LEAST_BYTES, MOST_BYTES, AgentTool, Toolbox
 
 MAX_BYTES = ToolArgument("maxBytes", "integer", default=BYTES, least=LEAST_BYTES, most=MOST_BYTES)
 
@@ -16,7 +16,7 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     return await box.ask(call, given["query"], given["variables"], given["maxBytes"])
 
 
-QUERY = Tool(
+QUERY = AgentTool(
     "query",
     "Run one GraphQL query. Lists are connections: first, after, where, orderBy; nodes. Rows beyond maxBytes are "
     "dropped; more tells the cursor.",
