@@ -10,7 +10,7 @@ AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches lint format bench bench-peers bench-recall \
+.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-pages lint format bench bench-peers bench-recall \
   bench-lineage bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
@@ -59,6 +59,9 @@ test-caches: $(VENV)/dev ## Fill the stores of Apollo, urql and Relay with the g
 	@if command -v npm > /dev/null; then cd tests/caches && npm ci --ignore-scripts; fi
 	$(BIN)/python -m pytest $(AGAIN) tests/graph/test_client_caches.py
 
+test-pages: ## Check types and run the unit tests of the pages (needs npm)
+	cd gateway/explorer && npm ci --ignore-scripts && npm run check && npm test
+
 bench: $(VENV)/dev ## Measure the executors on a database of their own, beside PostGraphile if that is there
 	$(BIN)/python -m tests.bench
 
@@ -100,7 +103,7 @@ snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement cou
 	$(call printed,schema possible-types,schema/possible-types.json)
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py
 
-pages: ## Build GraphiQL and the lineage explorer anew into gateway/static (needs Node.js)
+pages: ## Build GraphiQL and the console anew into gateway/static (needs Node.js)
 	cd gateway/graphiql && npm ci && npm run build
 	cd gateway/explorer && npm ci && npm run build
 

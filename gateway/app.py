@@ -216,8 +216,11 @@ def _tracing(settings: Settings) -> Tracing | None:
     return Tracing()
 
 
-async def _home(_request: Request) -> Response:
-    return RedirectResponse("/graphql")
+async def _home(request: Request) -> Response:
+    """The console for a browser; whoever else asks is led to the graph."""
+    if _is_browser(request):
+        return _built_page("explorer", vary="accept")
+    return RedirectResponse("/graphql", headers={"vary": "accept"})
 
 
 class _Gateway(Starlette):
@@ -278,7 +281,7 @@ async def _resource_metadata(request: Request) -> Response:
 
 
 async def _explorer(_request: Request) -> Response:
-    """The page that walks lineage; it asks ``/graphql`` like any other client."""
+    """The console's page that walks lineage; it asks ``/graphql`` like any other client."""
     return _built_page("explorer")
 
 

@@ -5,6 +5,8 @@ import pytest
 pytest_plugins = [
     "tests.support.databases",
     "tests.support.browsing",
+    "tests.support.exploring",
+    "tests.support.accessibility",
     "tests.support.redis_server",
     "tests.drills.fixtures",
 ]

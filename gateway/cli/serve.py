@@ -116,9 +116,9 @@ def _serve(settings: Settings, url: URL, sockets: ListeningSockets) -> int:
 
 def _addresses_for_people(graph: str) -> str:
     return (
+        f"\n  The console: the fleet, and lineage:   http://{graph}/"
         f"\n  The graph, and GraphiQL in a browser:  http://{graph}/graphql"
-        f"\n  The lineage explorer:                 http://{graph}/explorer"
-        f"\n  Whether it can answer:                http://{graph}/readyz"
+        f"\n  Whether it can answer:                 http://{graph}/readyz"
         "\n\n  Control-C stops it.\n"
     )
 

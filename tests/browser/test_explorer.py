@@ -20,10 +20,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 from graphql import parse
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from db.embedded.server import OWNER_ROLE
 from tests.support.browsing import Scheme
+from tests.support.exploring import ask, grown, link, node, places, press, settled
 from tests.support.process import ROOT, Gateway
 
 pytestmark = pytest.mark.slow
@@ -97,64 +98,6 @@ IN_SIGHT = """() => {
     });
 }"""
 """Whether all nodes are in the window."""
-
-
-def ask(gateway: Gateway, query: str, **variables: object) -> dict[str, Any]:
-    answer = gateway.http.post(f"{gateway.base}/graphql", json={"query": query, "variables": variables}).json()
-    assert "errors" not in answer
-    data: dict[str, Any] = answer["data"]
-    return data
-
-
-def link(*start: str, **view: object) -> str:
-    parameters = [f"from={quote(id_)}" for id_ in start] + [f"{name}={value}" for name, value in view.items()]
-    return f"explorer#{'&'.join(parameters)}"
-
-
-@pytest.fixture(scope="module")
-def experiment(site: Gateway) -> str:
-    """The one whose model was retrained: its loop is closed."""
-    query = "{ retrainings(first: 1) { nodes { model { experiment { id } } } } }"
-    return str(ask(site, query)["retrainings"]["nodes"][0]["model"]["experiment"]["id"])
-
-
-@pytest.fixture(scope="module")
-def retraining(site: Gateway) -> str:
-    return str(ask(site, "{ retrainings(first: 1) { nodes { id } } }")["retrainings"]["nodes"][0]["id"])
-
-
-def nodes(page: Page) -> Locator:
-    return page.locator("[data-node]")
-
-
-def node(page: Page, id_: str) -> Locator:
-    return page.locator(f"[data-node='{id_}']")
-
-
-def places(page: Page) -> dict[str, str]:
-    script = "all => Object.fromEntries(all.map(one => [one.dataset.node, one.getAttribute('transform')]))"
-    found: dict[str, str] = nodes(page).evaluate_all(script)
-    return found
-
-
-def settled(page: Page) -> dict[str, str]:
-    expect(nodes(page).first).to_be_attached()
-    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
-    return places(page)
-
-
-def press(page: Page, target: Locator) -> None:
-    """Clicks what may be out of sight in the drawing."""
-    target.dispatch_event("click")
-    page.wait_for_timeout(50)
-
-
-def grown(page: Page, before: dict[str, str]) -> dict[str, str]:
-    """Waits until the view has more nodes than before, all of which stayed where they were."""
-    page.wait_for_function("n => document.querySelectorAll('[data-node]').length > n", arg=len(before))
-    after = settled(page)
-    assert before.items() <= after.items()
-    return after
 
 
 @pytest.mark.parametrize("typed", ["Fabhatla HCP engagment", "experimnet"])

@@ -1,5 +1,7 @@
 /** What the page asks of the public GraphQL API, and nothing else. */
 
+import { HEALTHS } from "./documents";
+import { parse } from "./format";
 import { credentials, token } from "./session";
 
 export type Side = "UPSTREAM" | "DOWNSTREAM";
@@ -11,6 +13,8 @@ export interface LineageNode {
   label: string;
   state: string | null;
   degree: { upstream: number; downstream: number; capped: boolean };
+  /** Of a model: its health. Unknown as long as it was not asked for. */
+  health?: string | null;
 }
 export interface LineageEdge {
   from: string;
@@ -56,6 +60,8 @@ export interface Hit {
 export interface Blocker {
   code: string;
   message: string;
+  /** Whether `force` with a reason goes over it. */
+  overridable: boolean;
   node: { id: string } | null;
 }
 export interface Lifecycle {
@@ -88,26 +94,50 @@ interface Answer<T> {
   errors?: { message: string; path?: (string | number)[]; extensions?: { code?: string } }[];
 }
 
+/** The data of an answer, and what could not be answered, by its root field. */
+export interface Answered<T> {
+  data: T;
+  errors: Map<string, string>;
+}
+
 /** Sends one operation. Raises for no answer or no data; errors beside data are returned with it. */
-async function send<T>(query: string, variables: object): Promise<{ data: T; problems: string[] }> {
+async function send<T>(query: string, variables: object): Promise<{ data: T; errors: NonNullable<Answer<T>["errors"]> }> {
   let response: Response;
+  let text: string;
   try {
     response = await fetch("graphql", {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json", ...credentials() },
       body: JSON.stringify({ query, variables }),
     });
+    text = await response.text();
   } catch {
     throw new ApiError("The gateway cannot be reached. Is it running?", "UNREACHABLE");
   }
-  const answer = (await response.json().catch(() => null)) as Answer<T> | null;
+  const answer = readable<T>(text);
   if (response.status === 401 || response.status === 403) throw refusal(response.status, answer?.errors?.[0]?.message);
   if (!answer) throw new ApiError(`The gateway answered ${response.status} without JSON.`, "UNREADABLE");
-  const [first] = answer.errors ?? [];
-  const empty = !answer.data || Object.values(answer.data).every((value) => value === null);
+  const { data, errors = [] } = answer;
+  const [first] = errors;
+  const empty = !data || Object.values(data).every((value) => value === null);
   if (empty && first) throw new ApiError(first.message, first.extensions?.code ?? "ERROR");
-  if (!answer.data) throw new ApiError("The gateway answered without data.", "UNREADABLE");
-  return { data: answer.data, problems: (answer.errors ?? []).map((error) => error.message) };
+  if (!data) throw new ApiError("The gateway answered without data.", "UNREADABLE");
+  return { data, errors };
+}
+
+function readable<T>(text: string): Answer<T> | null {
+  try {
+    const answer = parse(text) as Answer<T> | null;
+    return typeof answer === "object" ? answer : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Asks for what may be answered in part. */
+export async function ask<T>(query: string, variables: object): Promise<Answered<T>> {
+  const { data, errors } = await send<T>(query, variables);
+  return { data, errors: new Map(errors.map(({ path, message }) => [String(path?.[0] ?? ""), message])) };
 }
 
 /** What a refused reader can do about it. */
@@ -124,7 +154,7 @@ const LINEAGE = `nodes { ${NODE} }
     omitted { type count }`;
 
 /** A lineage, its nodes by the ids of their rows. */
-async function ask(query: string, variables: object): Promise<Lineage> {
+async function walked(query: string, variables: object): Promise<Lineage> {
   type Asked = Omit<Lineage, "nodes"> & { nodes: (Omit<LineageNode, "id"> & { nodeId: string })[] };
   const { lineage: found } = (await send<{ lineage: Asked }>(query, variables)).data;
   return { ...found, nodes: found.nodes.map(({ nodeId, ...node }) => ({ ...node, id: nodeId })) };
@@ -142,7 +172,7 @@ export async function counted(from: string[]): Promise<Pick<Lineage, "nodes" | "
     frontier { node direction kind type depth remaining capped cursor }
   }
 }`;
-  return ask(query, { from, most: COUNTED_AT_ONCE, far: COUNTED });
+  return walked(query, { from, most: COUNTED_AT_ONCE, far: COUNTED });
 }
 
 export async function lineage(walk: Walk): Promise<Lineage> {
@@ -154,12 +184,12 @@ export async function lineage(walk: Walk): Promise<Lineage> {
     frontier { node direction kind type depth remaining capped cursor }
   }
 }`;
-  return ask(query, walk);
+  return walked(query, walk);
 }
 
 /** The named nodes and every edge among them: what is on screen, as one answer. */
 export async function among(from: string[]): Promise<Pick<Lineage, "nodes" | "edges" | "missing">> {
-  return ask(asGraphQL("$from", "($from: [ID!]!)"), { from });
+  return walked(asGraphQL("$from", "($from: [ID!]!)"), { from });
 }
 
 /** The operation that answers what is on screen, to be pasted anywhere. */
@@ -325,18 +355,25 @@ export async function details(id: string, type: string): Promise<Details | null>
   const lifecycle = fields.some((field) => field.name === "lifecycle" && field.type.name === "Lifecycle");
   const moves = `lifecycle {
       state
-      allowedTransitions { to mutations blockedBy { code message node { id } } }
+      allowedTransitions { to mutations blockedBy { code message overridable node { id } } }
       history(first: 10) { totalCount nodes { fromState toState actor reason occurredAt } }
     }`;
   const query = `query Details($id: ID!) {
   node(id: $id) { id ... on ${type} { id ${plain.map((field) => field.name).join(" ")} ${lifecycle ? moves : ""} } }
 }`;
-  const { data, problems: refused } = await send<{ node: Record<string, unknown> | null }>(query, { id });
+  const { data, errors } = await send<{ node: Record<string, unknown> | null }>(query, { id });
   if (!data.node) return null;
   const row = data.node;
   return {
     fields: plain.map(({ name, description }) => ({ name, description, value: row[name] })),
     lifecycle: lifecycle ? (row.lifecycle as Lifecycle | null) : null,
-    problems: [...problems, ...refused],
+    problems: [...problems, ...errors.map(({ message }) => message)],
   };
+}
+
+/** The health of models, as far as the caller may know it. */
+export async function healths(ids: string[]): Promise<Map<string, string | null>> {
+  const { data } = await ask<{ nodes: ({ id?: string; health?: { healthStatus: string | null } | null } | null)[] }>(HEALTHS, { ids });
+  const found = new Map(data.nodes.map((row) => [row?.id, row?.health?.healthStatus]));
+  return new Map(ids.map((id) => [id, found.get(id) ?? null]));
 }

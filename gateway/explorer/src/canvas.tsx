@@ -25,7 +25,6 @@ export interface CanvasHandle {
 }
 interface Props {
   graph: Graph;
-  version: number;
   /** How many nodes, in their order, are drawn by now, with the edges among them. */
   drawn: number;
   places: Places;
@@ -36,7 +35,7 @@ interface Props {
   onOpen(id: string, sides: Side[]): void;
 }
 
-export function Canvas({ graph, version, drawn, places, starts, selected, handle, onSelect, onOpen }: Props) {
+export function Canvas({ graph, drawn, places, starts, selected, handle, onSelect, onOpen }: Props) {
   const pane = useRef<HTMLDivElement>(null);
   const scene = useRef<HTMLDivElement>(null);
   const sheet = useRef<HTMLDivElement>(null);
@@ -89,9 +88,9 @@ export function Canvas({ graph, version, drawn, places, starts, selected, handle
     event.preventDefault();
   }
 
-  const nodes = useMemo(() => [...graph.nodes.values()].slice(0, drawn), [graph, version, drawn]);
+  const nodes = useMemo(() => [...graph.nodes.values()].slice(0, drawn), [graph, drawn]);
   const many = graph.edges.size > MANY;
-  const cut = useMemo(() => new Set([...graph.cuts.values()].map((one) => one.node + one.direction)), [graph, version]);
+  const cut = useMemo(() => new Set([...graph.cuts.values()].map((one) => one.node + one.direction)), [graph]);
   const [edges, bundles] = useMemo(() => {
     const among = new Set(nodes.map((node) => node.id));
     const edges: [string, LineageEdge][] = [];

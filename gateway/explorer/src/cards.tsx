@@ -3,7 +3,7 @@
 import { Component } from "preact";
 import type { LineageEdge, LineageNode, Side } from "./api";
 import { HEIGHT, WIDTH, type Place } from "./layout";
-import { amount, AT_LEAST, tone, typeName, words } from "./tones";
+import { amount, AT_LEAST, standing, toneOf, typeName, words } from "./tones";
 
 interface CardProps {
   node: LineageNode;
@@ -28,7 +28,7 @@ export class Card extends Component<CardProps> {
   }
 
   render({ node, at, up, down, cut, start, selected, tab, onOpen, onSelect, onFocus }: CardProps) {
-    const classes = ["node", `tone-${tone(node.state, node.type)}`, start && "start", selected && "selected"];
+    const classes = ["node", `tone-${toneOf(node)}`, start && "start", selected && "selected"];
     return (
       <g
         id={`node-${node.id}`}
@@ -46,7 +46,7 @@ export class Card extends Component<CardProps> {
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
         <text class="title" x="15" y="18">{short(node.label, 21)}</text>
-        <text class="kind" x="15" y="34">{short(typeName(node.type) + (node.state ? ` · ${words(node.state)}` : ""), 34)}</text>
+        <text class="kind" x="15" y="34">{short([typeName(node.type), standing(node)].filter(Boolean).join(" · "), 34)}</text>
         <title>{`${typeName(node.type)}: ${node.label}`}</title>
         {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
         {down > 0 && <More x={WIDTH + 8} anchor="start" count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
@@ -128,7 +128,7 @@ function around(from: Place, to: Place): number {
 /** A node in words: what it is, its state, and what is not shown around it. */
 export function spoken(node: LineageNode, up: number, down: number): string {
   const ends = [up && `${up} more upstream`, down && `${down} more downstream`].filter(Boolean).join(", ");
-  return [typeName(node.type), node.label, node.state ? words(node.state) : "", ends].filter(Boolean).join(", ");
+  return [typeName(node.type), node.label, standing(node), ends].filter(Boolean).join(", ");
 }
 
 /** A name with its middle left out where it is long: versions differ at the end. Times are told to the minute. */

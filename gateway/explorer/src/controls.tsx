@@ -20,7 +20,7 @@ export function Walks({ view, onChange }: { view: View; onChange(changes: Partia
         <option value="BOTH">both</option><option value="UPSTREAM">upstream</option><option value="DOWNSTREAM">downstream</option>
       </select></label>
       <label>Depth <input type="number" min="0" max="30" value={view.depth} onChange={(event) => onChange({ depth: Number(event.currentTarget.value) || 0 })} /></label>
-      <label>Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
+      <label class="per">Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
       {known.length > 0 && (
         <details class="kinds">
           <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>

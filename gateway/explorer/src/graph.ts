@@ -1,4 +1,8 @@
-/** The part of the lineage that is on screen, merged from answers; what was cut stays known. */
+/**
+ * The part of the lineage that is on screen, merged from answers; what was cut stays known.
+ *
+ * A graph that is shown never changes: what grows or is read again is another graph, which is shown once it is whole.
+ */
 
 import { among, counted, COUNTED_AT_ONCE, lineage, type Frontier, type Lineage, type LineageEdge, type LineageNode, type Side, type Walk } from "./api";
 import { words } from "./tones";
@@ -26,14 +30,19 @@ export interface Line {
 }
 
 export class Graph {
-  readonly nodes = new Map<string, LineageNode>();
-  readonly edges = new Map<string, LineageEdge>();
-  readonly cuts = new Map<string, Cut>();
-  /** Why the last walks were not whole, in the API's words. */
-  reasons: string[] = [];
-  missing: string[] = [];
-  omitted: { type: string; count: number }[] = [];
-  asOf = "";
+  private constructor(
+    readonly nodes = new Map<string, LineageNode>(),
+    readonly edges = new Map<string, LineageEdge>(),
+    readonly cuts = new Map<string, Cut>(),
+    /** Why the last walks were not whole, in the API's words. */
+    public reasons: string[] = [],
+    public missing: string[] = [],
+    public omitted: { type: string; count: number }[] = [],
+    public asOf = "",
+    private shown = new Map<string, { UPSTREAM: number; DOWNSTREAM: number }>(),
+  ) {}
+
+  static readonly EMPTY = new Graph();
 
   /** A view from its link: the walk from its start, then each opened side. */
   static async load(view: View): Promise<Graph> {
@@ -53,50 +62,33 @@ export class Graph {
     return graph;
   }
 
-  /** Opens a side of a node, or reads on where it was cut. Returns the step that a link needs to do it again. */
-  async open(id: string, side: Side, view: View): Promise<Step> {
-    const cuts = this.cutsOf(id, side);
-    const limit = (cuts[0]?.walk.perNodeLimit ?? 0) + PAGE;
-    if (!cuts.length) {
-      await this.walk(opening({ node: id, side, limit: PAGE }, view));
-    } else {
-      const byWalk = groups(cuts);
-      for (const [walk, some] of byWalk) {
-        const page = { ...walk, maxDepth: some[0]!.depth + 1, perNodeLimit: PAGE, after: some.map((cut) => cut.cursor) };
-        for (const cut of some) this.cuts.delete(key(cut));
-        await this.walk(page, { ...walk, perNodeLimit: limit });
-      }
-    }
-    await this.join();
-    return { node: id, side, limit: Math.min(limit, 1000) };
+  /** This graph with sides of a node opened, or read on where they were cut, and the steps that a link needs for it. */
+  async opened(id: string, sides: Side[], view: View): Promise<{ graph: Graph; steps: Step[] }> {
+    const graph = this.copy();
+    const steps = [];
+    for (const side of sides) steps.push(await graph.open(id, side, view));
+    await graph.join();
+    return { graph, steps };
   }
 
-  /** Reads a node again, if it is on screen. */
-  async refresh(id: string): Promise<LineageNode | undefined> {
-    if (!this.nodes.has(id)) return undefined;
-    this.merge(await among([id]));
-    await this.count([id]);
-    return this.nodes.get(id);
+  /** This graph with a node of it as it is now; itself if that is not on screen or has gone. */
+  async refreshed(id: string): Promise<Graph> {
+    if (!this.nodes.has(id)) return this;
+    const { nodes } = await among([id]);
+    return nodes.length ? this.with(nodes).counted([id]) : this;
   }
 
-  /** Counts all edges of nodes, where more are there than a walk counts. Whether anything is known better then. */
-  async count(ids: Iterable<string>): Promise<boolean> {
-    const hot = [...ids].filter((id) => this.nodes.get(id)?.degree.capped).slice(0, COUNTED_AT_ONCE);
-    if (!hot.length) return false;
-    const { nodes, frontier } = await counted(hot);
-    for (const node of nodes) this.nodes.set(node.id, node);
-    const shown = new Map<string, number>();
-    for (const { from, to, kind } of this.edges.values()) {
-      for (const [id, side, other] of [[from, "DOWNSTREAM", to], [to, "UPSTREAM", from]] as const) {
-        const name = [id, side, kind, this.nodes.get(other)?.type].join(" ");
-        shown.set(name, (shown.get(name) ?? 0) + 1);
-      }
-    }
-    for (const all of frontier) {
-      const cut = this.cuts.get(key(all));
-      if (cut?.capped) Object.assign(cut, { remaining: all.remaining - (shown.get(key(all)) ?? 0), capped: all.capped });
-    }
-    return true;
+  /** This graph with all edges of nodes counted, where more are there than a walk counts; itself if nothing is better known. */
+  async counted(ids: Iterable<string>): Promise<Graph> {
+    const graph = this.copy();
+    return (await graph.count(ids)) ? graph : this;
+  }
+
+  /** This graph with these nodes in place of its own; those that it does not have are left out. */
+  with(nodes: Iterable<LineageNode>): Graph {
+    const graph = this.copy();
+    for (const node of nodes) if (graph.nodes.has(node.id)) graph.nodes.set(node.id, node);
+    return graph;
   }
 
   cutsOf(id: string, side: Side): Cut[] {
@@ -166,10 +158,60 @@ export class Graph {
     return lines;
   }
 
-  private shown = new Map<string, { UPSTREAM: number; DOWNSTREAM: number }>();
+  /** This graph with the health of its models, as far as that is known; itself if nothing is new. */
+  ailing(known: ReadonlyMap<string, string | null>): Graph {
+    const better = [...this.nodes.values()]
+      .filter(({ id, health }) => known.has(id) && health !== known.get(id))
+      .map((node) => ({ ...node, health: known.get(node.id) ?? null }));
+    return better.length ? this.with(better) : this;
+  }
 
-  private async walk(walk: Walk, origin = walk): Promise<void> {
+  /** Models whose health was not asked for yet. */
+  unexamined(): string[] {
+    return [...this.nodes.values()].filter(({ type, health }) => type === "Model" && health === undefined).map(({ id }) => id);
+  }
+
+  private copy(): Graph {
+    const { nodes, edges, cuts, reasons, missing, omitted, asOf, shown } = this;
+    const own = new Map([...cuts].map(([name, cut]) => [name, { ...cut }]));
+    return new Graph(new Map(nodes), new Map(edges), own, reasons, missing, omitted, asOf, shown);
+  }
+
+  private async open(id: string, side: Side, view: View): Promise<Step> {
+    const cuts = this.cutsOf(id, side);
+    const limit = (cuts[0]?.walk.perNodeLimit ?? 0) + PAGE;
+    if (!cuts.length) await this.walk(opening({ node: id, side, limit: PAGE }, view));
+    for (const [walk, some] of groups(cuts)) {
+      const page = { ...walk, maxDepth: some[0]!.depth + 1, perNodeLimit: PAGE, after: some.map((cut) => cut.cursor) };
+      await this.walk(page, { ...walk, perNodeLimit: limit }, some);
+    }
+    return { node: id, side, limit: Math.min(limit, 1000) };
+  }
+
+  /** Counts all edges of nodes, where more are there than a walk counts. Whether anything is known better then. */
+  private async count(ids: Iterable<string>): Promise<boolean> {
+    const hot = [...ids].filter((id) => this.nodes.get(id)?.degree.capped).slice(0, COUNTED_AT_ONCE);
+    if (!hot.length) return false;
+    const { nodes, frontier } = await counted(hot);
+    for (const node of nodes) this.nodes.set(node.id, node);
+    const shown = new Map<string, number>();
+    for (const { from, to, kind } of this.edges.values()) {
+      for (const [id, side, other] of [[from, "DOWNSTREAM", to], [to, "UPSTREAM", from]] as const) {
+        const name = [id, side, kind, this.nodes.get(other)?.type].join(" ");
+        shown.set(name, (shown.get(name) ?? 0) + 1);
+      }
+    }
+    for (const all of frontier) {
+      const cut = this.cuts.get(key(all));
+      if (cut?.capped) Object.assign(cut, { remaining: all.remaining - (shown.get(key(all)) ?? 0), capped: all.capped });
+    }
+    return true;
+  }
+
+  /** Adds what a walk finds. The cuts that it goes on from are none any more once it has answered. */
+  private async walk(walk: Walk, origin = walk, from: Cut[] = []): Promise<void> {
     const answer = await lineage(walk);
+    for (const cut of from) this.cuts.delete(key(cut));
     this.merge(answer);
     this.asOf = answer.asOf;
     for (const cut of answer.frontier) {
@@ -178,7 +220,7 @@ export class Graph {
     }
     if (answer.reason && !this.reasons.includes(answer.reason)) this.reasons = [...this.reasons, answer.reason].slice(-4);
     this.missing = [...new Set([...this.missing, ...answer.missing])];
-    this.omitted.push(...answer.omitted);
+    this.omitted = [...this.omitted, ...answer.omitted];
   }
 
   /** Adds the edges among nodes that came by different walks, and counts what is around hot ones. */

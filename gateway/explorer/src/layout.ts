@@ -24,22 +24,39 @@ export interface Placed {
   places: [string, Place][];
 }
 
-const worker = new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
-const waiting = new Map<number, (places: Places) => void>();
+interface Waiting {
+  resolve(places: Places): void;
+  reject(why: Error): void;
+}
+const waiting = new Map<number, Waiting>();
+let worker: Worker | undefined;
 let turns = 0;
 
-worker.onmessage = ({ data }: MessageEvent<Placed>) => {
-  waiting.get(data.turn)?.(new Map(data.places));
-  waiting.delete(data.turn);
-};
+function working(): Worker {
+  if (worker) return worker;
+  const made = new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
+  made.onmessage = ({ data }: MessageEvent<Placed>) => {
+    waiting.get(data.turn)?.resolve(new Map(data.places));
+    waiting.delete(data.turn);
+  };
+  made.onerror = (event) => {
+    made.terminate();
+    worker = undefined; // the next drawing has another
+    for (const { reject } of waiting.values()) reject(new Error(`The drawing could not be laid out. ${event.message ?? ""}`));
+    waiting.clear();
+  };
+  return (worker = made);
+}
 
 /** Places for all nodes; those in `places` keep theirs. Edges that close a cycle do not order columns. */
 export function place(ids: string[], edges: Iterable<LineageEdge>, places: Places): Promise<Places> {
   const forward: [string, string][] = [];
   for (const { from, to, closesCycle } of edges) if (!closesCycle && from !== to) forward.push([from, to]);
   const turn = ++turns;
-  worker.postMessage({ turn, ids, edges: forward, places: [...places] } satisfies Asked);
-  return new Promise((resolve) => waiting.set(turn, resolve));
+  return new Promise((resolve, reject) => {
+    waiting.set(turn, { resolve, reject });
+    working().postMessage({ turn, ids, edges: forward, places: [...places] } satisfies Asked);
+  });
 }
 
 export interface Box {

@@ -4,7 +4,7 @@ import { useImperativeHandle, useMemo, useRef } from "preact/hooks";
 import type { RefObject } from "preact";
 import type { LineageNode } from "./api";
 import { bounds, HEIGHT, WIDTH, type Box, type Place, type Places } from "./layout";
-import { tone } from "./tones";
+import { toneOf } from "./tones";
 
 const SIZE = { width: 190, height: 130 };
 
@@ -40,9 +40,10 @@ export function Minimap({ nodes, places, lens, onMove }: Props) {
   const dots = useMemo(() => {
     const least = 2.5 / scale; // what is smaller cannot be seen
     const [width, height] = [Math.max(WIDTH, least), Math.max(HEIGHT, least)];
-    return nodes.map(({ id, state, type }) => {
+    return nodes.map((node) => {
+      const { id } = node;
       const { x, y } = places.get(id)!;
-      return <rect key={id} class={`tone-${tone(state, type)}`} x={x - width / 2} y={y - height / 2} width={width} height={height} />;
+      return <rect key={id} class={`tone-${toneOf(node)}`} x={x - width / 2} y={y - height / 2} width={width} height={height} />;
     });
   }, [nodes, places]);
   return (

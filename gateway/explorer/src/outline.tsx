@@ -7,7 +7,7 @@ import { useRef, useState } from "preact/hooks";
 import type { Side } from "./api";
 import { spoken } from "./cards";
 import type { Graph, Line } from "./graph";
-import { tone, typeName, words } from "./tones";
+import { standing, toneOf, typeName } from "./tones";
 
 interface Props {
   graph: Graph;
@@ -76,14 +76,14 @@ export function Outline({ graph, starts, selected, onSelect, onOpen }: Props) {
               aria-selected={line.id === selected}
               aria-label={`${line.lead ? `${line.lead}: ` : ""}${spoken(node, hidden.UPSTREAM, hidden.DOWNSTREAM)}`}
               tabIndex={line.id === current ? 0 : -1}
-              class={`line tone-${tone(node.state, node.type)}`}
+              class={`line tone-${toneOf(node)}`}
               style={{ marginLeft: `${Math.min(line.level - 1, 12) * 14}px` }}
               onFocus={() => setRoving(line.id)}
               onClick={() => onSelect(line.id)}
             >
               {line.lead && <small>{line.lead}</small>}
               {node.label}
-              <small>{typeName(node.type)}{node.state ? `, ${words(node.state)}` : ""}{closed.has(line.id) ? ", closed" : ""}</small>
+              <small>{[typeName(node.type), standing(node)].filter(Boolean).join(", ")}{closed.has(line.id) ? ", closed" : ""}</small>
             </li>
           );
         })}

@@ -2,10 +2,15 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, details, search, type Details, type Hit, type LineageNode, type Side } from "./api";
+import { json, number } from "./format";
 import type { Graph } from "./graph";
+import { Offers, type Act } from "./offers";
+import { Time } from "./shell";
 import { amount, AT_LEAST, tone, typeName, words } from "./tones";
 
 const PAUSE = 200;
+/** How the API writes a time. */
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 /** No side with fewer edges has more of a kind than are counted. */
 const COUNTED = 1000;
 
@@ -84,15 +89,14 @@ export function Search({ onPick }: { onPick(id: string): void }) {
 interface DetailsProps {
   graph: Graph;
   node: LineageNode;
-  /** Of the view: what is told of the node may have changed with it. */
-  version: number;
   busy: boolean;
   onOpen(id: string, sides: Side[]): void;
   onStart(id: string): void;
   onSelect(id: string): void;
+  onAct: Act;
 }
 
-export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSelect }: DetailsProps) {
+export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect, onAct }: DetailsProps) {
   const [told, setTold] = useState<{ id: string; row: Details | null } | undefined>(undefined);
   const [error, setError] = useState<string | null>(null);
   useEffect(() => {
@@ -105,7 +109,7 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
     return () => {
       current = false;
     };
-  }, [node.id, version]);
+  }, [node.id, node.degree]); // which is another object once the node has been read again
   const row = told?.id === node.id ? told.row : undefined;
   const hidden = graph.hidden(node);
   return (
@@ -114,6 +118,7 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
         <p class="type">{typeName(node.type)}</p>
         <h2>{node.label}</h2>
         {node.state && <span class={`state tone-${tone(node.state, node.type)}`}>{words(node.state)}</span>}
+        {node.health && <> <span class={`state tone-${tone(node.health)}`}>health: {node.health}</span></>}
         <p class="id"><code>{node.id}</code></p>
         <p class="actions">
           {(["UPSTREAM", "DOWNSTREAM"] as const).map((side) => {
@@ -132,7 +137,7 @@ export function NodeDetails({ graph, node, version, busy, onOpen, onStart, onSel
       {error && <p class="problem" role="alert">{error}</p>}
       {row === undefined && !error && <p class="dim">Reading …</p>}
       {row === null && <p class="problem" role="alert">This row no longer exists.</p>}
-      {row?.lifecycle && <LifecyclePart type={node.type} lifecycle={row.lifecycle} onSelect={onSelect} />}
+      {row?.lifecycle && <LifecyclePart node={node} lifecycle={row.lifecycle} onSelect={onSelect} onAct={onAct} />}
       {row && (
         <>
           <h3>Fields</h3>
@@ -167,13 +172,15 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
   );
 }
 
-function LifecyclePart({ type, lifecycle, onSelect }: { type: string; lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void }) {
+function LifecyclePart({ node, lifecycle, onSelect, onAct }: { node: LineageNode; lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void; onAct: Act }) {
+  const { type } = node;
   const moves = lifecycle.allowedTransitions ?? [];
   const history = lifecycle.history;
   return (
     <>
       <h3>Lifecycle</h3>
       <p>Now <span class={`state tone-${tone(lifecycle.state, type)}`}>{words(lifecycle.state)}</span></p>
+      <Offers row={node} lifecycle={lifecycle} onAct={onAct} />
       {lifecycle.allowedTransitions?.length === 0 && <p class="dim">No move leads on from here.</p>}
       <ul class="moves">
         {moves.map((move) => (
@@ -197,7 +204,7 @@ function LifecyclePart({ type, lifecycle, onSelect }: { type: string; lifecycle:
       <ol class="history">
         {history?.nodes.map((event) => (
           <li>
-            <time dateTime={event.occurredAt}>{event.occurredAt.slice(0, 16).replace("T", " ")}</time>{" "}
+            <Time at={event.occurredAt} />{" "}
             {words(event.fromState ?? "made")} → <b>{words(event.toState)}</b> by {event.actor}
             {event.reason && <p>{event.reason}</p>}
           </li>
@@ -210,10 +217,12 @@ function LifecyclePart({ type, lifecycle, onSelect }: { type: string; lifecycle:
 
 function Value({ value }: { value: unknown }) {
   if (typeof value === "object") {
-    const text = JSON.stringify(value, null, 1);
-    return text.length < 60 ? <code>{JSON.stringify(value)}</code> : <details><summary>JSON</summary><pre>{text}</pre></details>;
+    const text = json(value, 1);
+    return text.length < 60 ? <code>{json(value)}</code> : <details><summary>JSON</summary><pre>{text}</pre></details>;
   }
-  return <>{typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 6 }) : String(value)}</>;
+  if (typeof value === "number" || typeof value === "bigint") return <>{number(value)}</>;
+  if (typeof value === "string" && INSTANT.test(value)) return <Time at={value} />;
+  return <>{String(value)}</>;
 }
 
 /** Says that the answer is a part, why, and where it was cut. Never hidden. */
@@ -224,7 +233,7 @@ export function PartialAnswer({ graph, live, onSelect }: { graph: Graph; live: b
   const whole = !graph.reasons.length && !graph.missing.length && !graph.omitted.length;
   const asOf = (
     <>
-      <time dateTime={graph.asOf}>as of {graph.asOf.slice(0, 19).replace("T", " ")} UTC</time>
+      as of <Time at={graph.asOf} />
       {live && <span class="live" title="Changes of states are shown when they are made">live</span>}
     </>
   );

@@ -6,11 +6,11 @@ export type Tone = "good" | "busy" | "bad" | "old" | "info" | "none";
 
 const STATES: Record<Exclude<Tone, "none" | "info">, string> = {
   good: `production active success completed complete passed pass approved deployed resolved healthy proceed promoted
-    stop_efficacy validated fulfilled`,
+    excellent good stop_efficacy validated fulfilled`,
   busy: `running pending staging shadow waiting deploying draining acknowledged investigating warning review queued
-    modify_sample in_progress training continue firing`,
+    modify_sample in_progress training continue firing fair degraded`,
   bad: `failed fail error timeout rolled_back block blocked rejected stop_safety stop_futility critical lost_to_followup
-    unhealthy open`,
+    unhealthy open poor`,
   old: "archived deprecated dismissed withdrawn skipped retired cancelled expired pruned excluded inactive superseded",
 };
 const TONES = new Map<string, Tone>(
@@ -30,6 +30,19 @@ export const LEGEND: [Tone, string][] = [
 export function tone(state: string | null, type?: string): Tone {
   if (type === "MonitoringAlert" && state === "ACTIVE") return "bad";
   return state ? (TONES.get(state.toLowerCase()) ?? "info") : "none";
+}
+
+/** Healths that a row's state hides: a model in production is in use, and may be in a bad way. */
+const AILING: Record<string, Tone> = { critical: "bad", warning: "busy" };
+
+/** The tone of a row whose health is known. Its state is what it is in, its health how it does there. */
+export function toneOf({ state, type, health }: { state: string | null; type: string; health?: string | null }): Tone {
+  return AILING[health ?? ""] ?? tone(state, type);
+}
+
+/** A state, and the health that it hides, in words. */
+export function standing({ state, health }: { state: string | null; health?: string | null }): string {
+  return [state && words(state), health && AILING[health] && health].filter(Boolean).join(", ");
 }
 
 export function words(name: string): string {

@@ -16,11 +16,25 @@ const EXAMPLES = {
   "05-change": "SHADOW",
 };
 
+/** The token that the console was given in this tab (see ../explorer/src/session.ts). */
+function authorization(): string | undefined {
+  const token = sessionStorage.getItem("gateway.token");
+  return token ? `Bearer ${token}` : undefined;
+}
+
+/** Headers with the console's token, unless the header pane has another. */
+function signed(given?: HeadersInit): Headers {
+  const headers = new Headers(given);
+  const kept = authorization();
+  if (kept && !headers.has("authorization")) headers.set("authorization", kept);
+  return headers;
+}
+
 /** fetch whose failures are GraphQL errors in words; GraphiQL alone would show "Failed to fetch" or a JSON parse error. */
 async function request(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   const failure = (message: string) => Response.json({ errors: [{ message }] });
   try {
-    const response = await fetch(input, init);
+    const response = await fetch(input, { ...init, headers: signed(init?.headers) });
     if (response.headers.get("content-type")?.includes("json")) return response;
     const text = (await response.text()).slice(0, 300);
     return failure(`The answer is not GraphQL but HTTP ${response.status} ${response.statusText}: ${text}`);
@@ -34,6 +48,11 @@ const fetcher = createGraphiQLFetcher({
   url: ENDPOINT,
   subscriptionUrl: window.location.origin.replace(/^http/, "ws") + ENDPOINT,
   enableIncrementalDelivery: false,
+  wsConnectionParams: {
+    get authorization() {
+      return authorization(); // read anew for each socket
+    },
+  },
   fetch: request,
 });
 
@@ -58,7 +77,7 @@ const storage: Storage = {
 async function newestModel(stage: string | null): Promise<string | null> {
   if (!stage) return null;
   const query = `{ models(first: 1, where: { stage: { eq: ${stage} } }) { nodes { id } } }`;
-  const headers = { "content-type": "application/json", accept: "application/json" };
+  const headers = signed({ "content-type": "application/json", accept: "application/json" });
   try {
     const answer = await fetch(ENDPOINT, { method: "POST", headers, body: JSON.stringify({ query }) });
     return (await answer.json()).data.models.nodes[0].id as string;
@@ -94,6 +113,10 @@ createRoot(document.getElementById("graphiql")!).render(
     inputValueDeprecation
     schemaDescription
   >
-    <GraphiQL.Logo>E2I metadata gateway</GraphiQL.Logo>
+    <GraphiQL.Logo>
+      <nav className="pages" aria-label="Pages">
+        <a href="./">Home</a> <a href="explorer">Lineage</a> <a href="graphql" aria-current="page">GraphiQL</a>
+      </nav>
+    </GraphiQL.Logo>
   </GraphiQL>,
 );

@@ -1,0 +1,196 @@
+/** Changes: which may be offered for a row, how they are called, and how they are previewed and made. */
+
+import { ask, type Blocker, type Lifecycle } from "./api";
+import { count } from "./format";
+import known from "./mutations.json";
+import { typeName, words } from "./tones";
+
+export interface Field {
+  name: string;
+  about: string;
+  type: string;
+  required?: boolean;
+  list?: boolean;
+  values?: string[];
+}
+export interface Mutation {
+  about: string;
+  input: string;
+  to: boolean;
+  force: boolean;
+  fields: Field[];
+}
+/** The mutations of one row, made from the schema by `npm run generate`. */
+export const MUTATIONS = known as Record<string, Mutation>;
+
+/** A change that is offered: by which mutation, and to which state if it leads to one. */
+export interface Offer {
+  mutation: string;
+  to: string | null;
+  label: string;
+  /** What is in the way, where that is known already. */
+  blockedBy: Blocker[];
+}
+/** The row that is changed. */
+export interface Row {
+  id: string;
+  type: string;
+  label: string;
+}
+
+/** Changes that are more than a move: of which type, from which states, and where to. */
+const BESIDES: Record<string, { mutation: string; from: string[]; to: string | null }[]> = {
+  MonitoringAlert: [{ mutation: "triggerRetraining", from: ["ACTIVE", "ACKNOWLEDGED", "INVESTIGATING"], to: null }],
+  Deployment: [{ mutation: "rollbackDeployment", from: ["ACTIVE"], to: "ROLLED_BACK" }],
+  Model: [{ mutation: "setChampion", from: ["SHADOW", "PRODUCTION"], to: null }],
+};
+/** What those who work with it say. */
+const NAMES: Record<string, string> = {
+  acknowledgeAlert: "Acknowledge",
+  investigateAlert: "Investigate",
+  resolveAlert: "Resolve",
+  dismissAlert: "Dismiss",
+  reopenAlert: "Reopen",
+  triggerRetraining: "Retrain",
+  rollbackDeployment: "Roll back",
+  setChampion: "Make it the champion",
+};
+
+/** A change in words: Acknowledge, Promote to production, Move to draining. */
+export function named(mutation: string, to: string | null): string {
+  const name = NAMES[mutation];
+  if (name) return name;
+  if (MUTATIONS[mutation]?.to && to) return `${to === "PRODUCTION" ? "Promote" : "Move"} to ${words(to)}`;
+  const apart = mutation.replace(/([A-Z])/g, " $1").toLowerCase();
+  return apart[0]!.toUpperCase() + apart.slice(1);
+}
+
+/** What is offered for a row in its state; a change that is more than a move stands before those that only move. */
+export function offers(type: string, lifecycle: Pick<Lifecycle, "state" | "allowedTransitions">): Offer[] {
+  const besides = (BESIDES[type] ?? [])
+    .filter(({ from }) => from.includes(lifecycle.state.toUpperCase()))
+    .map(({ mutation, to }) => ({ mutation, to, label: named(mutation, to), blockedBy: [] }));
+  const moves = (lifecycle.allowedTransitions ?? []).flatMap(({ to, mutations, blockedBy }) =>
+    mutations
+      .filter((mutation) => MUTATIONS[mutation])
+      .map((mutation) => ({ mutation, to, label: named(mutation, to), blockedBy: blockedBy ?? [] })),
+  );
+  const rolled = besides.some(({ mutation }) => mutation === "rollbackDeployment");
+  return [...besides, ...moves.filter(({ to }) => !(rolled && to === "ROLLED_BACK"))];
+}
+
+const RESULT = `{
+    __typename
+    ... on TransitionApplied { replayed event { id occurredAt actor } alsoChanged { id } }
+    ... on TransitionPreview { wouldForce wouldChange { nodeId type before after } blockers { code message overridable node { id } } }
+    ... on Problem { code message path }
+    ... on TransitionBlocked { blockers { code message overridable node { id } } }
+  }`;
+
+/** The document of a mutation. */
+export function documentOf(mutation: string): string {
+  return `mutation Change($input: ${MUTATIONS[mutation]!.input}!) {
+  result: ${mutation}(input: $input) ${RESULT}
+}`;
+}
+
+export interface Planned {
+  nodeId: string | null;
+  type: string;
+  before: Record<string, unknown> | null;
+  after: Record<string, unknown>;
+}
+interface Problem {
+  code: string;
+  message: string;
+  path: string[];
+}
+export type Result =
+  | { __typename: "TransitionApplied"; replayed: boolean; event: { id: string; occurredAt: string; actor: string }; alsoChanged: { id: string }[] }
+  | { __typename: "TransitionPreview"; wouldForce: string[]; wouldChange: Planned[]; blockers: Blocker[] }
+  | ({ __typename: "TransitionBlocked"; blockers: Blocker[] } & Problem)
+  | ({ __typename: "StaleVersion" | "IllegalTransition" | "NotFound" | "Forbidden" | "InvalidInput" } & Problem);
+
+export interface Filled {
+  reason: string;
+  force: boolean;
+  values: Record<string, string>;
+}
+
+/** The input of a mutation, of what is filled in as text. Fields that are left empty are left out. */
+export function inputOf({ mutation, to }: Offer, id: string, { reason, force, values }: Filled): Record<string, unknown> {
+  const { to: moves, force: forces, fields } = MUTATIONS[mutation]!;
+  const input: Record<string, unknown> = { id };
+  if (moves) input.to = to;
+  if (reason.trim()) input.reason = reason.trim();
+  if (forces && force) input.force = true;
+  for (const field of fields) {
+    const text = values[field.name]?.trim();
+    if (text) input[field.name] = field.list ? text.split(/\s*\n\s*/) : valueOf(field.type, text);
+  }
+  return input;
+}
+
+/** A text as the value of a scalar; what is none is sent as it is, and the gateway says what would be right. */
+function valueOf(type: string, text: string): unknown {
+  if (type === "Boolean") return text === "true";
+  if (type === "Int" || type === "Float") return Number.isNaN(Number(text)) ? text : Number(text);
+  if (type !== "JSON") return text;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+/** Required fields that are still empty. */
+export function missing({ mutation }: Offer, { values }: Filled): Field[] {
+  return MUTATIONS[mutation]!.fields.filter(({ name, required }) => required && !values[name]?.trim());
+}
+
+/** Makes a change, or previews it. */
+export async function change(mutation: string, input: Record<string, unknown>): Promise<Result> {
+  const { data } = await ask<{ result: Result }>(documentOf(mutation), { input });
+  return data.result;
+}
+
+export interface Standing {
+  rowVersion: string;
+  lifecycle: Pick<Lifecycle, "state" | "allowedTransitions"> | null;
+}
+
+/** A row as it stands: its version, state and moves. Null if it is gone. */
+export async function standing({ id, type }: Pick<Row, "id" | "type">): Promise<Standing | null> {
+  const query = `query Standing($id: ID!) {
+  node(id: $id) { id ... on ${type} { rowVersion lifecycle { state allowedTransitions { to mutations blockedBy { code message overridable node { id } } } } } }
+}`;
+  return (await ask<{ node: Standing | null }>(query, { id })).data.node;
+}
+
+/** What depends on a row that would move to a state, in words: 2 services, 1 alert. Empty if nothing does. */
+export async function depending(id: string, to: string): Promise<{ said: string; complete: boolean }> {
+  const query = `query Impact($id: ID!, $to: String!) {
+  impact(of: $id, if: { to: $to }, maxNodes: 200) { complete nodes { nodeId type } }
+}`;
+  const { impact } = (await ask<{ impact: { complete: boolean; nodes: { nodeId: string; type: string }[] } }>(query, { id, to })).data;
+  const types = new Map<string, number>();
+  for (const { nodeId, type } of impact.nodes) if (nodeId !== id) types.set(type, (types.get(type) ?? 0) + 1);
+  const said = [...types].map(([type, many]) => count(many, typeName(type).toLowerCase())).join(", ");
+  return { said, complete: impact.complete };
+}
+
+/** What may not be done by who asks, by mutation, as far as that was found out. */
+export const refused = new Map<string, string>();
+
+/** Once it is sent, a key tells a change that is sent again from another. */
+export function key(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is there over HTTPS alone
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The fields of a row that differ. Keys, and times that the database sets itself, are left out where others differ. */
+export function differences({ before, after }: Planned): { field: string; before: unknown; after: unknown }[] {
+  const all = Object.entries(after).map(([field, value]) => ({ field, before: before?.[field] ?? null, after: value }));
+  const telling = all.filter(({ field }) => !/^(updatedAt|createdAt|.*Id)$/.test(field));
+  return telling.length ? telling : all;
+}

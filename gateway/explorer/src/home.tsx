@@ -1,0 +1,425 @@
+/** The fleet at a glance: champions, alerts to work on, drift, fidelity, deployments and what has changed, followed live. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import type { Offer, Row } from "./act";
+import { ask, ApiError, type Answered, type Lifecycle } from "./api";
+import { Columns, days, Spark, Stack, type Part } from "./charts";
+import { Token } from "./controls";
+import { HOME } from "./documents";
+import { Event } from "./event";
+import { count, figure, number } from "./format";
+import "./home.css";
+import { ALERTS, CHANGES, follow } from "./live";
+import { Offers, type Act } from "./offers";
+import { Search } from "./panels";
+import { onToken } from "./session";
+import { Sheet } from "./sheet";
+import { Bar, lineageOf, State, Time } from "./shell";
+import { tone, typeName, words } from "./tones";
+
+export interface Champion {
+  id: string;
+  modelName: string | null;
+  modelVersion: string | null;
+  stage: string | null;
+  auc: number | null;
+  experiment: { id: string; experimentName: string | null; brand: string | null } | null;
+  health: {
+    healthStatus: string | null;
+    maxDriftSeverity: string | null;
+    activeAlerts: number | null;
+    criticalAlerts: number | null;
+    latestMetricValue: number | null;
+    primaryMetric: string | null;
+    performanceDegraded: boolean | null;
+  } | null;
+  driftHistory: { aggregate: { group: { createdAt: string | null }; driftScore: { max: number | null } }[] } | null;
+  deployments: { nodes: { id: string; deploymentName: string | null; status: string | null }[] } | null;
+}
+export interface Alert {
+  id: string;
+  title: string | null;
+  severity: string | null;
+  status: string | null;
+  createdAt: string | null;
+  triggeredRetraining: boolean | null;
+  lifecycle: Pick<Lifecycle, "state" | "allowedTransitions"> | null;
+  model: { id: string; modelName: string | null; modelVersion: string | null } | null;
+}
+interface Change {
+  id: string;
+  nodeId: string | null;
+  nodeType: string | null;
+  fromState: string | null;
+  toState: string | null;
+  actor: string | null;
+  reason: string | null;
+  forced: boolean | null;
+  occurredAt: string | null;
+  node: { modelName?: string | null; modelVersion?: string | null; title?: string | null; deploymentName?: string | null } | null;
+}
+export interface Fleet {
+  champions: { totalCount: number; nodes: Champion[] } | null;
+  models: { totalCount: number } | null;
+  alerts: { totalCount: number; nodes: Alert[] } | null;
+  drift: { aggregate: { group: { createdAt: string | null; severity: string | null }; count: number }[] } | null;
+  fidelity: { aggregate: { group: { fidelityGrade: string | null }; count: number; absolutePredictionError: { avg: number | null } }[] } | null;
+  twins: { totalCount: number; nodes: { id: string; modelName: string | null; brand: string | null; fidelityScore: number | null }[] } | null;
+  deployments: { aggregate: { group: { environment: string | null; status: string | null }; count: number }[] } | null;
+  changes: { nodes: Change[] } | null;
+}
+
+/** The event that a link to this page names. */
+function eventOf(hash: string): string | null {
+  return new URLSearchParams(hash.replace(/^#/, "")).get("event");
+}
+
+/** How far back drift is shown. */
+const DAYS = 14;
+const TOGETHER = 400;
+const HEALTHS = ["critical", "warning", "unknown", "healthy"];
+const SEVERITIES: [string, Part["tone"]][] = [["CRITICAL", "bad"], ["HIGH", "severe"], ["MEDIUM", "busy"], ["LOW", "mild"], ["NONE", "good"]];
+const GRADES = ["excellent", "good", "fair", "poor", "unvalidated"];
+
+const since = () => `${new Date(Date.now() - (DAYS - 1) * 86_400_000).toISOString().slice(0, 10)}T00:00:00Z`;
+
+/** Champions, those in the worst health first. */
+export function ranked(champions: Champion[]): Champion[] {
+  const rank = ({ health }: Champion) => (HEALTHS.indexOf(health?.healthStatus ?? "unknown") + HEALTHS.length) % HEALTHS.length;
+  return [...champions].sort((a, b) => rank(a) - rank(b) || Number(b.health?.activeAlerts ?? 0) - Number(a.health?.activeAlerts ?? 0));
+}
+
+/** Whether there is nothing yet to look after. */
+export function isEmpty(fleet: Fleet): boolean {
+  return fleet.models?.totalCount === 0 && !fleet.alerts?.totalCount && !fleet.deployments?.aggregate.length;
+}
+
+export function Home() {
+  const [told, setTold] = useState<(Answered<Fleet> & { at: string }) | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [live, setLive] = useState<boolean | null>(null);
+  const [busy, setBusy] = useState(true);
+  const [acting, setActing] = useState<{ row: Row; offer: Offer } | null>(null);
+  const [event, setEvent] = useState(eventOf(location.hash));
+  const turn = useRef(0);
+
+  const read = useCallback(async () => {
+    const mine = ++turn.current;
+    setBusy(true);
+    try {
+      const answer = await ask<Fleet>(HOME, { since: since() });
+      if (mine !== turn.current) return;
+      setTold({ ...answer, at: new Date().toISOString() });
+      setError(null);
+    } catch (failure) {
+      if (mine === turn.current) setError(failure instanceof ApiError ? failure : new ApiError(String(failure), "PAGE"));
+    } finally {
+      if (mine === turn.current) setBusy(false);
+    }
+  }, []);
+
+  useEffect(() => {
+    void read();
+    const travelled = () => setEvent(eventOf(location.hash));
+    addEventListener("hashchange", travelled);
+    let timer: number | undefined;
+    const soon = () => {
+      clearTimeout(timer); // changes come in swarms; they are read together
+      timer = window.setTimeout(() => void read(), TOGETHER);
+    };
+    const on = { changes: false, alerts: false };
+    const connected = (which: keyof typeof on) => (is: boolean) => {
+      on[which] = is;
+      setLive(on.changes && on.alerts);
+    };
+    const ends = [
+      follow(CHANGES, ({ lifecycleEvents }) => lifecycleEvents.event && soon(), connected("changes"), soon),
+      follow(ALERTS, ({ alerts }) => alerts.change && soon(), connected("alerts"), soon),
+      onToken(soon),
+    ];
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("hashchange", travelled);
+      for (const end of ends) end();
+    };
+  }, []);
+
+  useEffect(() => {
+    const open = told?.data.alerts?.totalCount;
+    document.title = `${open ? `(${open}) ` : ""}Home · E2I metadata gateway`;
+  }, [told]);
+
+  return (
+    <>
+      <Bar page="home"><Search onPick={(id) => location.assign(lineageOf(id))} /></Bar>
+      {error && (
+        <div class="error" role="alert">
+          <b>{error.message}</b> <code>{error.code}</code>
+          {told && <span>What is shown is as of <Time at={told.at} />.</span>}
+          {error.code === "UNAUTHENTICATED" ? <Token onKept={() => void read()} /> : <button onClick={() => void read()}>Try again</button>}
+        </div>
+      )}
+      <main class="home" aria-busy={busy}>
+        {told ? (
+          <>
+            <Summary fleet={told.data} at={told.at} live={live} again={() => void read()} />
+            {isEmpty(told.data) ? <Empty /> : <Fleet fleet={told.data} errors={told.errors} at={told.at} onAct={(row, offer) => setActing({ row, offer })} />}
+          </>
+        ) : (
+          <header class="summary">
+            <h1>{busy ? "Reading the fleet …" : error?.code === "UNAUTHENTICATED" ? "Who are you?" : "The fleet cannot be shown"}</h1>
+            {!busy && error?.code === "UNAUTHENTICATED" && <p>The gateway answers those whom it knows: use a token above.</p>}
+          </header>
+        )}
+      </main>
+      {acting && <Sheet {...acting} onClose={() => setActing(null)} onDone={() => void read()} />}
+      {event && !acting && <Event id={event} onClose={() => { history.replaceState(null, "", location.pathname); setEvent(null); }} />}
+    </>
+  );
+}
+
+function Summary({ fleet, at, live, again }: { fleet: Fleet; at: string; live: boolean | null; again(): void }) {
+  const champions = fleet.champions?.nodes ?? [];
+  const of = (status: string) => champions.filter(({ health }) => (health?.healthStatus ?? "unknown") === status).length;
+  const said = HEALTHS.filter(of).map((status) => `${of(status)} ${status === "warning" ? "with a warning" : status === "unknown" ? "of unknown health" : status}`);
+  const alerts = fleet.alerts?.totalCount;
+  return (
+    <header class="summary">
+      <h1>
+        {alerts === undefined ? "The fleet" : alerts ? `${count(alerts, "alert")} to work on` : "No alert to work on"}
+      </h1>
+      <p>
+        {fleet.champions && <>{count(fleet.champions.totalCount, "champion")}{said.length > 0 && `: ${said.join(", ")}`}. </>}
+        <span class="dim">As of <Time at={at} /></span>
+        {live ? <span class="live" title="Changes and alerts are shown when they are made">live</span>
+          : live === false && <span class="stale" role="status">not followed live <button class="link" onClick={again}>read again</button></span>}
+      </p>
+    </header>
+  );
+}
+
+function Empty() {
+  return (
+    <section class="card wide nothing">
+      <h2>There is nothing here yet</h2>
+      <p>The database has no model, no deployment and no alert. The gateway shows what the platform's pipelines write:</p>
+      <ol>
+        <li>Is it the right database? <code>DATABASE_URL</code> names it, and <code>e2i-gateway doctor</code> says what it finds there.</li>
+        <li>A platform's own database is prepared once, without changing its tables: <code>e2i-gateway db attach</code>.</li>
+        <li>To look around first, serve the demo: <code>e2i-gateway serve --demo small</code>.</li>
+      </ol>
+      <p>This page shows the first rows when they are there. <a href="graphql">GraphiQL</a> has the whole schema meanwhile.</p>
+    </section>
+  );
+}
+
+/** A part of the page; says why where it cannot be shown. */
+function Card({ title, wide = false, problem, children, aside }: { title: string; wide?: boolean; problem?: string; children: preact.ComponentChildren; aside?: preact.ComponentChildren }) {
+  const id = `card-${title.toLowerCase().replace(/\W+/g, "-")}`;
+  return (
+    <section class={wide ? "card wide" : "card"} aria-labelledby={id}>
+      <header><h2 id={id}>{title}</h2>{aside}</header>
+      {problem ? <p class="problem">{problem}</p> : children}
+    </section>
+  );
+}
+
+function Fleet({ fleet, errors, at, onAct }: { fleet: Fleet; errors: Map<string, string>; at: string; onAct: Act }) {
+  const problem = (root: keyof Fleet) => (fleet[root] === null ? (errors.get(root) ?? "This cannot be shown.") : undefined);
+  const window = days(since(), at);
+  return (
+    <div class="cards">
+      <Card title="Alerts to work on" wide problem={problem("alerts")} aside={<More of={fleet.alerts} noun="alert" />}>
+        <Alerts alerts={fleet.alerts?.nodes ?? []} onAct={onAct} />
+      </Card>
+      <Card title="Champions" wide problem={problem("champions")} aside={<More of={fleet.champions} noun="champion" />}>
+        <Champions champions={ranked(fleet.champions?.nodes ?? [])} window={window} onAct={onAct} />
+      </Card>
+      <Card title="Drift by day" problem={problem("drift")} aside={<small class="dim">readings, last {DAYS} days (UTC)</small>}>
+        <Drift counts={fleet.drift?.aggregate ?? []} window={window} />
+      </Card>
+      <Card title="Deployments" problem={problem("deployments")}>
+        <Deployments counts={fleet.deployments?.aggregate ?? []} />
+      </Card>
+      <Card title="Twins and experiments" problem={problem("fidelity")} aside={<small class="dim">predicted against actual effect</small>}>
+        <Fidelity fleet={fleet} />
+      </Card>
+      <Card title="Recent changes" problem={problem("changes")}>
+        <Changes changes={fleet.changes?.nodes ?? []} />
+      </Card>
+    </div>
+  );
+}
+
+function More({ of, noun }: { of: { totalCount: number; nodes: unknown[] } | null; noun: string }) {
+  return of && of.totalCount > of.nodes.length ? <small class="dim">{of.nodes.length} of {count(of.totalCount, noun)}</small> : null;
+}
+
+function Alerts({ alerts, onAct }: { alerts: Alert[]; onAct: Act }) {
+  if (!alerts.length) return <p class="dim">Every alert has been resolved or dismissed.</p>;
+  return (
+    <ul class="alerts">
+      {alerts.map((alert) => (
+        <li key={alert.id} data-row={alert.id} class={`edge-${severityTone(alert.severity)}`}>
+          <p>
+            <b class={`severity text-${severityTone(alert.severity)}`}>{words(alert.severity ?? "no severity")}</b>{" "}
+            <a href={lineageOf(alert.id)}>{alert.title ?? alert.id}</a>
+          </p>
+          <p class="dim">
+            <State state={alert.status ?? "ACTIVE"} type="MonitoringAlert" />{" "}
+            {alert.createdAt && <Time at={alert.createdAt} relative />}
+            {alert.model && <> · <a href={lineageOf(alert.model.id)}>{alert.model.modelName} {alert.model.modelVersion}</a></>}
+            {alert.triggeredRetraining && <> · retraining asked for</>}
+          </p>
+          {alert.lifecycle && <Offers row={{ id: alert.id, type: "MonitoringAlert", label: alert.title ?? alert.id }} lifecycle={alert.lifecycle} onAct={onAct} />}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function severityTone(severity: string | null): Part["tone"] {
+  return SEVERITIES.find(([name]) => name === severity)?.[1] ?? "info";
+}
+
+function Champions({ champions, window, onAct }: { champions: Champion[]; window: string[]; onAct: Act }) {
+  if (!champions.length) return <p class="dim">No model is a champion. A model in shadow or in production becomes one by <code>setChampion</code>.</p>;
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label="Champions, a table">
+      <table>
+        <thead>
+          <tr><th scope="col">Champion</th><th scope="col">Health</th><th scope="col">Stage</th><th scope="col">Open alerts</th><th scope="col">Latest metric</th><th scope="col">Drift score, {DAYS} days</th><th scope="col">In production</th></tr>
+        </thead>
+        <tbody>
+          {champions.map((one) => {
+            const health = one.health?.healthStatus ?? "unknown";
+            const scores = new Map((one.driftHistory?.aggregate ?? []).map(({ group, driftScore }) => [group.createdAt?.slice(0, 10), driftScore.max]));
+            const values = window.map((day) => scores.get(day) ?? null);
+            const last = values.findLast((value) => value !== null);
+            return (
+              <tr key={one.id} data-row={one.id}>
+                <th scope="row">
+                  <a href={lineageOf(one.id)}>{one.modelName} {one.modelVersion}</a>
+                  {one.experiment && <small>{one.experiment.experimentName}</small>}
+                </th>
+                <td><State state={health} /></td>
+                <td>{words(one.stage ?? "")}</td>
+                <td>
+                  {number(one.health?.activeAlerts ?? 0)}
+                  {Number(one.health?.criticalAlerts ?? 0) > 0 && <span class="text-bad"> ({number(one.health!.criticalAlerts!)} critical)</span>}
+                </td>
+                <td>
+                  {one.health?.latestMetricValue != null ? <>{figure(one.health.latestMetricValue)} <small>{one.health.primaryMetric}</small></>
+                    : one.auc != null ? <>{figure(one.auc)} <small>auc at training</small></> : <span class="dim">none</span>}
+                  {one.health?.performanceDegraded && <small class="text-bad"> degraded</small>}
+                </td>
+                <td class={`tone-${severityTone(one.health?.maxDriftSeverity ?? null)}`}>
+                  <Spark values={values} most={1} label={last === undefined ? "" : `Largest drift score of a day: ${figure(Math.max(...values.map((value) => value ?? 0)))} in ${DAYS} days, ${figure(last!)} last`} />
+                </td>
+                <td>
+                  {one.deployments?.nodes.map((deployment) => (
+                    <Offers
+                      key={deployment.id}
+                      row={{ id: deployment.id, type: "Deployment", label: deployment.deploymentName ?? deployment.id }}
+                      lifecycle={{ state: deployment.status ?? "", allowedTransitions: [] }}
+                      onAct={onAct}
+                    />
+                  ))}
+                  {one.deployments?.nodes.length === 0 && <span class="dim">not deployed</span>}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Drift({ counts, window }: { counts: NonNullable<Fleet["drift"]>["aggregate"]; window: string[] }) {
+  if (!counts.length) return <p class="dim">No reading in the last {DAYS} days.</p>;
+  const columns = window.map((day) => ({
+    name: day,
+    parts: [...SEVERITIES].reverse().map(([severity, tone]) => ({
+      name: words(severity),
+      tone,
+      count: counts.filter(({ group }) => group.createdAt?.slice(0, 10) === day && group.severity === severity).reduce((sum, one) => sum + Number(one.count), 0),
+    })),
+  }));
+  const total = (severity: string) => counts.filter(({ group }) => group.severity === severity).reduce((sum, one) => sum + Number(one.count), 0);
+  const label = SEVERITIES.map(([severity]) => `${total(severity)} ${words(severity)}`).join(", ");
+  return (
+    <>
+      <Columns columns={columns} label={`Readings of drift by severity in ${DAYS} days: ${label}`} />
+      <ul class="key">{SEVERITIES.map(([severity, tone]) => <li key={severity} class={`key-${tone}`}>{words(severity)} {total(severity)}</li>)}</ul>
+    </>
+  );
+}
+
+function Deployments({ counts }: { counts: NonNullable<Fleet["deployments"]>["aggregate"] }) {
+  if (!counts.length) return <p class="dim">Nothing is deployed.</p>;
+  const order = ["production", "staging", "development"];
+  const place = (name: string) => (order.indexOf(name) + order.length + 1) % (order.length + 1);
+  const environments = [...new Set(counts.map(({ group }) => group.environment ?? "no environment"))].sort((a, b) => place(a) - place(b));
+  const tones: Part["tone"][] = ["good", "busy", "mild", "bad", "info", "old", "none"];
+  return (
+    <ul class="rows">
+      {environments.map((name) => {
+        const parts = counts
+          .filter(({ group }) => (group.environment ?? "no environment") === name)
+          .map(({ group, count: many }) => ({ name: words(group.status ?? "no status"), count: Number(many), tone: tone(group.status) as Part["tone"] }))
+          .sort((a, b) => tones.indexOf(a.tone) - tones.indexOf(b.tone) || b.count - a.count);
+        const label = parts.map((part) => `${part.count} ${part.name}`).join(", ");
+        return <li key={name}><p><b>{name}</b> <small>{label}</small></p><Stack parts={parts} label={`${name}: ${label}`} /></li>;
+      })}
+    </ul>
+  );
+}
+
+const GRADE_TONES: Record<string, Part["tone"]> = { excellent: "good", good: "good", fair: "busy", poor: "bad" };
+
+function Fidelity({ fleet }: { fleet: Fleet }) {
+  const grades = [...(fleet.fidelity?.aggregate ?? [])]
+    .map(({ group, count: many, absolutePredictionError }) => ({ grade: group.fidelityGrade?.toLowerCase() ?? "no grade", many: Number(many), error: absolutePredictionError.avg }))
+    .sort((a, b) => (GRADES.indexOf(a.grade) + 9) % 9 - (GRADES.indexOf(b.grade) + 9) % 9);
+  const twins = fleet.twins?.nodes ?? [];
+  if (!grades.length && !twins.length) return <p class="dim">No twin has been compared with an experiment.</p>;
+  const parts = grades.map(({ grade, many }) => ({ name: grade, count: many, tone: GRADE_TONES[grade] ?? ("old" as const) }));
+  return (
+    <>
+      {grades.length > 0 && <Stack parts={parts} label={grades.map(({ grade, many }) => `${many} ${grade}`).join(", ")} />}
+      <table class="small">
+        <thead><tr><th scope="col">Grade</th><th scope="col">Comparisons</th><th scope="col">Mean absolute error</th></tr></thead>
+        <tbody>{grades.map(({ grade, many, error }) => <tr key={grade}><td><State state={grade} /></td><td>{many}</td><td>{error === null ? "none" : figure(error)}</td></tr>)}</tbody>
+      </table>
+      {twins.length > 0 && (
+        <ul class="twins">
+          {twins.map((twin) => <li key={twin.id}><a href={lineageOf(twin.id)}>{twin.modelName}</a> <small>{twin.fidelityScore === null ? "never validated" : `fidelity ${figure(twin.fidelityScore)}`}</small></li>)}
+        </ul>
+      )}
+    </>
+  );
+}
+
+/** What a changed row is called, where it is of a type that has a name. */
+function named({ node, nodeType }: Change): string {
+  const name = node?.title ?? node?.deploymentName ?? (node?.modelName && `${node.modelName} ${node.modelVersion ?? ""}`);
+  return [typeName(nodeType ?? "Row"), name].filter(Boolean).join(" ");
+}
+
+function Changes({ changes }: { changes: Change[] }) {
+  if (!changes.length) return <p class="dim">The gateway has recorded no change.</p>;
+  return (
+    <ol class="changes">
+      {changes.map((one) => (
+        <li key={one.id}>
+          {one.occurredAt && <Time at={one.occurredAt} relative />}{" "}
+          {one.nodeId ? <a href={lineageOf(one.nodeId)}>{named(one)}</a> : named(one)}:{" "}
+          {words(one.fromState ?? "made")} → <b>{words(one.toState ?? "")}</b> by {one.actor} <a href={`#event=${one.id}`} title="The recorded event">event</a>
+          {one.forced && <b class="text-bad"> forced</b>}
+          {one.reason && <p class="dim">{one.reason}</p>}
+        </li>
+      ))}
+    </ol>
+  );
+}

@@ -1,0 +1,69 @@
+import { readFileSync } from "node:fs";
+import { buildSchema, getNamedType, isEnumType, isRequiredInputField, parse, validate, type GraphQLInputObjectType } from "graphql";
+import { expect, test } from "vitest";
+import { differences, documentOf, inputOf, missing, MUTATIONS, named, offers, type Filled, type Offer } from "../src/act";
+
+const empty: Filled = { reason: "", force: false, values: {} };
+const offer = (mutation: string, to: string | null = null): Offer => ({ mutation, to, label: "", blockedBy: [] });
+
+const schema = buildSchema(readFileSync(new URL("../../../schema/schema.graphql", import.meta.url), "utf8"), { assumeValidSDL: true });
+
+test("every mutation's document is answered by the schema", () => {
+  expect(Object.keys(MUTATIONS).length).toBeGreaterThan(40);
+  for (const mutation of Object.keys(MUTATIONS)) expect(validate(schema, parse(documentOf(mutation)))).toEqual([]);
+});
+
+test("what is known of the mutations' inputs holds; what was added since is known after npm run generate", () => {
+  for (const [mutation, { input, to, force, fields }] of Object.entries(MUTATIONS)) {
+    const has = (schema.getType(input) as GraphQLInputObjectType).getFields();
+    expect([mutation, "to" in has, "force" in has]).toEqual([mutation, to, force]);
+    for (const { name, type, required, values } of fields) {
+      const named = getNamedType(has[name]!.type);
+      expect([mutation, name, named.name, isRequiredInputField(has[name]!)]).toEqual([mutation, name, type, required ?? false]);
+      if (isEnumType(named)) expect(named.getValues().map((value) => value.name)).toEqual(expect.arrayContaining(values!));
+    }
+    const needed = Object.values(has).filter(isRequiredInputField).map(({ name }) => name);
+    expect(["id", "to", ...fields.map(({ name }) => name)]).toEqual(expect.arrayContaining(needed));
+  }
+});
+
+test("an input has what was filled in, as the values that the schema wants", () => {
+  const values = { simulatedAte: " 0.25 ", simulatedCiLower: "a", recommendation: "DEPLOY", recommendedSampleSize: "" };
+  expect(inputOf(offer("completeSimulation"), "TwinSimulation:1", { reason: "  ", force: true, values })).toEqual({
+    id: "TwinSimulation:1", simulatedAte: 0.25, simulatedCiLower: "a", recommendation: "DEPLOY",
+  });
+  expect(inputOf(offer("promoteModel", "PRODUCTION"), "Model:1", { ...empty, reason: " why ", force: true })).toEqual({
+    id: "Model:1", to: "PRODUCTION", reason: "why", force: true,
+  });
+  const review = { checklistJson: '{"a": true}', validUntil: "2027-01-01" };
+  expect(inputOf(offer("approveReview"), "ExpertReview:1", { ...empty, values: review })).toEqual({
+    id: "ExpertReview:1", checklistJson: { a: true }, validUntil: "2027-01-01",
+  });
+  expect(inputOf(offer("rejectReview"), "ExpertReview:1", { ...empty, values: { concernsRaised: "one\n two" } }).concernsRaised).toEqual(["one", "two"]);
+});
+
+test("what is still needed is named", () => {
+  expect(missing(offer("resolveAlert"), empty).map(({ name }) => name)).toEqual(["resolutionAction"]);
+  expect(missing(offer("resolveAlert"), { ...empty, values: { resolutionAction: "RETRAINED" } })).toEqual([]);
+});
+
+test("changes are called what people say", () => {
+  expect(named("promoteModel", "PRODUCTION")).toBe("Promote to production");
+  expect(named("moveDeployment", "DRAINING")).toBe("Move to draining");
+  expect(named("acknowledgeAlert", "ACKNOWLEDGED")).toBe("Acknowledge");
+  expect(named("approveReview", "APPROVED")).toBe("Approve review");
+});
+
+test("what is offered follows from the state, a roll back once", () => {
+  const moves = [{ to: "DRAINING", mutations: ["moveDeployment"], blockedBy: null }, { to: "ROLLED_BACK", mutations: ["moveDeployment"], blockedBy: [] }];
+  expect(offers("Deployment", { state: "ACTIVE", allowedTransitions: moves }).map(({ label }) => label)).toEqual(["Roll back", "Move to draining"]);
+  expect(offers("Deployment", { state: "DRAINING", allowedTransitions: moves }).map(({ label }) => label)).toEqual(["Move to draining", "Move to rolled back"]);
+  expect(offers("Model", { state: "SHADOW", allowedTransitions: null }).map(({ label }) => label)).toEqual(["Make it the champion"]);
+  expect(offers("Tool", { state: "x", allowedTransitions: [{ to: "y", mutations: ["unheardOf"], blockedBy: null }] })).toEqual([]);
+});
+
+test("differences leave out keys and times of the database, unless there is nothing else", () => {
+  const planned = { nodeId: "A:1", type: "A", before: { status: "a", updatedAt: "1" }, after: { status: "b", updatedAt: "2", modelId: "x" } };
+  expect(differences(planned)).toEqual([{ field: "status", before: "a", after: "b" }]);
+  expect(differences({ ...planned, after: { updatedAt: "2" } })).toEqual([{ field: "updatedAt", before: "1", after: "2" }]);
+});

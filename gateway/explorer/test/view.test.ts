@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { DEFAULTS, read, write, type View } from "../src/view";
+
+test("a link holds the view", () => {
+  const view: View = {
+    from: ["Model:1", "Latency:a b&c~d"],
+    direction: "UPSTREAM",
+    depth: 4,
+    per: 25,
+    kinds: ["PRODUCES", "TRAINED_ON"],
+    open: [{ node: "Model:1~x", side: "DOWNSTREAM", limit: 53 }],
+    selected: "Model:1",
+  };
+  expect(read(write(view))).toEqual(view);
+  expect(read(write(DEFAULTS))).toEqual(DEFAULTS);
+});
+
+test.each([
+  ["#depth=-3&per=0", { depth: 0, per: 1 }],
+  ["#depth=99&per=1e9", { depth: 30, per: 1 }],
+  ["#depth=x&per=", { depth: DEFAULTS.depth, per: DEFAULTS.per }],
+  ["#direction=SIDEWAYS&kinds=a,PRODUCES,1)", { direction: "BOTH", kinds: ["PRODUCES"] }],
+  ["#open=left~1~Model:1&open=up~x~Model:1&open=up~9999~Model:1", { open: [{ node: "Model:1", side: "UPSTREAM", limit: 1000 }] }],
+  ["#from=&from=Model:1", { from: ["Model:1"] }],
+])("what a link %s cannot mean is left out", (hash, told) => {
+  expect(read(hash)).toMatchObject(told);
+});

@@ -1,0 +1,297 @@
+"""Changes made from the console: previewed, confirmed, refused, blocked, forced, made stale, sent again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from tests.support.accessibility import Violations
+from tests.support.browsing import Scheme
+from tests.support.callers import SECRET, token
+from tests.support.exploring import ask, link, settled
+from tests.support.process import Gateway
+
+pytestmark = pytest.mark.slow
+
+OpenPage = Callable[..., Page]
+
+ALERT = """query($id: ID!) { monitoringAlert(id: $id) { status triggeredRetraining retrainings { totalCount }
+    lifecycle { history(first: 1) { nodes { id reason actor forced toState } } } } }"""
+
+
+def row(page: Page, id_: str) -> Locator:
+    return page.locator(f"[data-row='{id_}']")
+
+
+def alert_of(site: Gateway, status: str, **more: bool) -> dict[str, Any]:
+    where = {"status": {"eq": status}} | {name: {"eq": value} for name, value in more.items()}
+    query = "query($w: MonitoringAlertWhere) { monitoringAlerts(where: $w, first: 1) { nodes { id title } } }"
+    one: dict[str, Any] = ask(site, query, w=where)["monitoringAlerts"]["nodes"][0]
+    return one
+
+
+def state(site: Gateway, id_: str) -> dict[str, Any]:
+    told: dict[str, Any] = ask(site, ALERT, id=id_)["monitoringAlert"]
+    return told
+
+
+def sheet(page: Page, button: Locator) -> Locator:
+    button.click()
+    opened = page.get_by_role("dialog")
+    expect(opened).to_be_visible()
+    return opened
+
+
+def on_alert(page: Page, alert: dict[str, Any], what: str) -> Locator:
+    return sheet(page, row(page, alert["id"]).get_by_role("button", name=f"{what}: {alert['title']}"))
+
+
+def confirm(opened: Locator, what: str) -> None:
+    opened.locator("button.primary", has_text=what).click()
+    expect(opened.get_by_role("status")).to_contain_text("Done.")
+
+
+def test_an_alert_is_acknowledged_with_a_preview(open_page: OpenPage, site: Gateway) -> None:
+    page = open_page("")
+    alert = alert_of(site, "ACTIVE")
+    opened = on_alert(page, alert, "Acknowledge")
+    preview = opened.get_by_role("region", name="Preview")
+    expect(preview).to_contain_text("It would change 1 row")
+    expect(preview).to_contain_text("status: active → acknowledged")
+    assert state(site, alert["id"])["status"] == "ACTIVE", "a preview changes nothing"
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("I look into it")
+    confirm(opened, "Acknowledge")
+    told = state(site, alert["id"])
+    event = told["lifecycle"]["history"]["nodes"][0]
+    assert (told["status"], event["reason"], event["toState"]) == ("ACKNOWLEDGED", "I look into it", "ACKNOWLEDGED")
+    opened.get_by_role("link", name="The recorded event").click()
+    opened.get_by_role("button", name="Close").click()
+    recorded = page.get_by_role("dialog", name="active → acknowledged")
+    expect(recorded).to_contain_text("I look into it")
+    expect(recorded).to_contain_text(event["id"])
+    recorded.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert "#" not in page.url
+    expect(row(page, alert["id"]).locator(".state")).to_have_text("acknowledged")
+
+
+def test_a_link_to_an_event_opens_it(open_page: OpenPage, site: Gateway) -> None:
+    event = ask(site, "{ lifecycleEvents(first: 1) { nodes { id actor } } }")["lifecycleEvents"]["nodes"][0]
+    page = open_page(f"#event={event['id']}")
+    expect(page.get_by_role("dialog")).to_contain_text(event["actor"])
+    page = open_page("#event=LifecycleEvent:00000000-0000-0000-0000-000000000000")
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("There is no such event.")
+
+
+def test_a_retraining_is_asked_for_once(open_page: OpenPage, site: Gateway) -> None:
+    page = open_page("")
+    alert = alert_of(site, "ACTIVE", triggeredRetraining=False)
+    before = state(site, alert["id"])["retrainings"]["totalCount"]
+    opened = on_alert(page, alert, "Retrain")
+    preview = opened.get_by_role("region", name="Preview")
+    expect(preview).to_contain_text("a new retraining")
+    confirm(opened, "Retrain")
+    opened.get_by_role("button", name="Close").click()
+    assert state(site, alert["id"])["retrainings"]["totalCount"] == before + 1
+    opened = on_alert(page, alert, "Retrain")
+    expect(preview).to_contain_text("It is blocked:")
+    expect(opened.locator("button.primary")).to_be_disabled()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_field_that_is_needed_is_asked_for_before_the_preview(open_page: OpenPage, site: Gateway) -> None:
+    page = open_page("")
+    alert = alert_of(site, "INVESTIGATING")
+    opened = on_alert(page, alert, "Resolve")
+    preview = opened.get_by_role("region", name="Preview")
+    expect(preview).to_contain_text("It is previewed once resolution action is filled in.")
+    expect(opened.locator("button.primary")).to_be_disabled()
+    opened.get_by_label("resolution action").select_option("RETRAINED")
+    expect(preview).to_contain_text("status: investigating → resolved")
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("Serves again")
+    confirm(opened, "Resolve")
+    expect(row(page, alert["id"])).to_have_count(0)
+    expect(opened, "what was done stays to be read when the alert has left the page").to_contain_text("Done.")
+
+
+def test_a_deployment_is_rolled_back_with_a_reason(open_page: OpenPage, site: Gateway) -> None:
+    page = open_page("")
+    query = """{ deployments(where: { status: { eq: ACTIVE }, environment: { eq: "production" },
+        previousDeployment: { status: { eq: DRAINING } } }, first: 1) { nodes { id deploymentName
+        previousDeployment { id } } } }"""
+    deployment = ask(site, query)["deployments"]["nodes"][0]
+    button = page.get_by_role("button", name=f"Roll back: {deployment['deploymentName']}", exact=True).first
+    opened = sheet(page, button)
+    preview = opened.get_by_role("region", name="Preview")
+    expect(preview).to_contain_text("This change needs a reason; it is previewed then.")
+    expect(opened.locator("button.primary")).to_be_disabled()
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("Errors since this morning")
+    expect(preview).to_contain_text(re.compile(r"It would change \d+ rows"))
+    expect(preview).to_contain_text("status: active → rolled back")
+    expect(preview).to_contain_text("status: draining → active")
+    expect(preview).to_contain_text(re.compile(r"Behind it: .*deployment"))
+    confirm(opened, "Roll back")
+    statuses = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Deployment { status } } }"
+    ids = [deployment["id"], deployment["previousDeployment"]["id"]]
+    assert [one["status"] for one in ask(site, statuses, ids=ids)["nodes"]] == ["ROLLED_BACK", "ACTIVE"]
+
+
+def test_a_blocked_promotion_is_forced_with_a_reason(open_page: OpenPage, site: Gateway) -> None:
+    moves = "lifecycle { allowedTransitions { to blockedBy { message overridable } } }"
+    query = f"{{ models(where: {{ stage: {{ eq: SHADOW }} }}, first: 50) {{ nodes {{ id {moves} }} }} }}"
+
+    def in_the_way(model: dict[str, Any]) -> list[dict[str, Any]]:
+        (move,) = [one for one in model["lifecycle"]["allowedTransitions"] if one["to"] == "PRODUCTION"]
+        found: list[dict[str, Any]] = move["blockedBy"]
+        return found
+
+    models = ask(site, query)["models"]["nodes"]
+    model = next(one for one in models if in_the_way(one) and all(each["overridable"] for each in in_the_way(one)))
+    page = open_page(link(model["id"], depth=0, select=model["id"]))
+    settled(page)
+    opened = sheet(page, page.get_by_role("button", name=re.compile("^Promote to production: ")))
+    preview = opened.get_by_role("region", name="Preview")
+    expect(preview).to_contain_text("It is blocked:")
+    expect(preview).to_contain_text(in_the_way(model)[0]["message"])
+    confirming = opened.locator("button.primary")
+    expect(confirming).to_be_disabled()
+    opened.get_by_label("Do it all the same.").check()
+    expect(confirming).to_be_disabled()
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("The review board has agreed")
+    expect(confirming).to_be_enabled()
+    confirm(opened, "Promote to production")
+    told = "query($id: ID!) { model(id: $id) { stage lifecycle { history(first: 1) { nodes { forced reason } } } } }"
+    now = ask(site, told, id=model["id"])["model"]
+    assert now["stage"] == "PRODUCTION"
+    assert now["lifecycle"]["history"]["nodes"][0] == {"forced": True, "reason": "The review board has agreed"}
+    opened.get_by_role("button", name="Close").click()
+    expect(page.locator("aside .history li").first).to_contain_text("shadow → production")
+
+
+def test_a_row_that_changes_meanwhile_is_previewed_anew(open_page: OpenPage, site: Gateway) -> None:
+    page = open_page("")
+    alert = alert_of(site, "ACTIVE")
+    opened = on_alert(page, alert, "Investigate")
+    preview = opened.get_by_role("region", name="Preview")
+    expect(preview).to_contain_text("status: active → investigating")
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("On it")
+    change = 'mutation($id: ID!) { acknowledgeAlert(input: { id: $id, reason: "Seen" }) { __typename } }'
+    assert ask(site, change, id=alert["id"])["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+    opened.locator("button.primary").click()
+    expect(opened.get_by_role("status")).to_contain_text("has changed since it was previewed")
+    expect(preview).to_contain_text("status: acknowledged → investigating")
+    assert state(site, alert["id"])["status"] == "ACKNOWLEDGED", "it was not made over the other's change"
+    confirm(opened, "Investigate")
+    assert state(site, alert["id"])["status"] == "INVESTIGATING"
+
+
+def test_a_change_whose_answer_was_lost_is_made_once(open_page: OpenPage, site: Gateway) -> None:
+    page = open_page("", calm=False)
+    alert = alert_of(site, "INVESTIGATING")
+    opened = on_alert(page, alert, "Dismiss")
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("A false alarm")
+    expect(opened.get_by_role("region", name="Preview")).to_contain_text("It would change 1 row")
+    lost = [0]
+
+    def loses(route: Route) -> None:
+        if "idempotencyKey" in (route.request.post_data or ""):
+            lost[0] += 1
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/graphql", loses)
+    opened.locator("button.primary").click()
+    expect(opened.get_by_role("alert")).to_contain_text("It is not known whether the change was made.")
+    page.unroute("**/graphql")
+    confirm(opened, "Send again")
+    expect(opened.get_by_role("status")).to_contain_text("nothing was changed twice")
+    assert lost == [1]
+    history = "query($id: ID!) { monitoringAlert(id: $id) { lifecycle { history { nodes { toState } } } } }"
+    events = ask(site, history, id=alert["id"])["monitoringAlert"]["lifecycle"]["history"]["nodes"]
+    assert [one["toState"] for one in events].count("DISMISSED") == 1
+
+
+def test_a_change_by_the_keyboard_alone(open_page: OpenPage, site: Gateway) -> None:
+    page = open_page("")
+    alert = alert_of(site, "ACKNOWLEDGED")
+    button = row(page, alert["id"]).get_by_role("button", name=f"Investigate: {alert['title']}")
+    button.focus()
+    page.keyboard.press("Enter")
+    opened = page.get_by_role("dialog")
+    expect(opened.get_by_role("textbox", name="Reason", exact=True)).to_be_focused()
+    page.keyboard.type("By hand")
+    expect(opened.locator("button.primary")).to_be_enabled()
+    while not opened.locator("button.primary").evaluate("one => one === document.activeElement"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(opened.get_by_role("status")).to_contain_text("Done.")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert state(site, alert["id"])["lifecycle"]["history"]["nodes"][0]["reason"] == "By hand"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_sheet_is_accessible(open_page: OpenPage, site: Gateway, violations: Violations, scheme: Scheme) -> None:
+    page = open_page("", scheme)
+    alert = ask(
+        site,
+        "{ monitoringAlerts(where: { status: { in: [ACKNOWLEDGED, ACTIVE, INVESTIGATING] } }, first: 1) "
+        "{ nodes { id title } } }",
+    )["monitoringAlerts"]["nodes"][0]
+    opened = on_alert(page, alert, "Dismiss")
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("x")
+    expect(opened.get_by_role("region", name="Preview")).to_contain_text("It would change")
+    expect(opened.get_by_role("region", name="Preview")).to_have_attribute("aria-busy", "false")
+    assert violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert violations(page) == []
+
+
+# -- callers with fewer rights ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def guarded(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway of the demo that wants to know who asks."""
+    folder = tmp_path_factory.mktemp("guarded")
+    server = Gateway(folder / "d", "serve", "--demo", "small", GATEWAY_AUTH="jwt", GATEWAY_JWT_SECRET=SECRET)
+    try:
+        yield server.ready()
+        assert server.end() == 0
+    finally:
+        if server.process.poll() is None:
+            server.end()
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_what_a_caller_may_not_do_is_said_in_place_of_a_button(
+    browser: Browser, guarded: Gateway, violations: Violations
+) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        page = context.new_page()
+        page.goto(guarded.base)
+        page.get_by_label("Token").fill(token("viewer"))
+        page.get_by_role("button", name="Use it").click()
+        line = page.locator("li[data-row]").first
+        button = line.get_by_role("button", name=re.compile("^Dismiss: "))
+        opened = sheet(page, button)
+        opened.get_by_role("textbox", name="Reason", exact=True).fill("x")
+        expect(opened.get_by_role("alert")).to_contain_text("You may not do this.")
+        expect(opened.get_by_role("alert")).to_contain_text("it needs the scope change")
+        expect(opened.locator("button.primary")).to_be_disabled()
+        assert violations(page) == []
+        opened.get_by_role("button", name="Cancel").click()
+        expect(button).to_have_count(0)
+        expect(line).to_contain_text("You may not: dismiss.")
+    finally:
+        context.close()

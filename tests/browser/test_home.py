@@ -1,0 +1,286 @@
+"""The console's home page in Chromium, on the real server with demo data."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.support.accessibility import Violations
+from tests.support.browsing import Scheme
+from tests.support.callers import SECRET, token
+from tests.support.exploring import ask
+from tests.support.process import ROOT, Gateway
+
+pytestmark = pytest.mark.slow
+
+OpenPage = Callable[..., Page]
+PICTURES = ROOT / "gateway" / "docs"
+MAX_PICTURE = 400_000
+HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+ALERTS = """{ monitoringAlerts(
+    where: { status: { in: [ACTIVE, ACKNOWLEDGED, INVESTIGATING] } }
+    orderBy: [{ field: SEVERITY, direction: DESC }, { field: CREATED_AT, direction: DESC }]
+) { totalCount nodes { id title status } } }"""
+
+HEALTH = """{ models(where: { isChampion: { eq: true } }, first: 50) {
+    totalCount nodes { id health { healthStatus activeAlerts } } } }"""
+
+
+def row(page: Page, id_: str) -> Any:
+    return page.locator(f"[data-row='{id_}']")
+
+
+def card(page: Page, title: str) -> Any:
+    return page.get_by_role("region", name=title, exact=True)
+
+
+def loaded(page: Page) -> Page:
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+    return page
+
+
+def test_a_browser_gets_the_console_and_others_are_led_to_the_graph(site: Gateway) -> None:
+    page = site.http.get("/", headers=HTML)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["vary"] == "accept"
+    assert page.text == site.http.get("/explorer").text
+    for accept in ("application/json", "*/*", "application/graphql-response+json"):
+        other = site.http.get("/", headers={"accept": accept}, follow_redirects=False)
+        assert (other.status_code, other.headers["location"], other.headers["vary"]) == (307, "/graphql", "accept")
+
+
+def test_what_needs_a_hand_comes_first(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page(""))
+    alerts = ask(site, ALERTS)["monitoringAlerts"]
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{alerts['totalCount']} alerts to work on")
+    expect(page).to_have_title(f"({alerts['totalCount']}) Home · E2I metadata gateway")
+    shown = card(page, "Alerts to work on").locator("li[data-row]")
+    assert shown.evaluate_all("all => all.map(one => one.dataset.row)") == [one["id"] for one in alerts["nodes"]]
+    champions = ask(site, HEALTH)["models"]
+    health = {one["id"]: (one["health"] or {}).get("healthStatus") or "unknown" for one in champions["nodes"]}
+    lines = card(page, "Champions").locator("tr[data-row]")
+    expect(lines).to_have_count(champions["totalCount"])
+    states = [health[id_] for id_ in lines.evaluate_all("all => all.map(one => one.dataset.row)")]
+    order = ["critical", "warning", "unknown", "healthy"]
+    assert states == sorted(states, key=order.index)
+    assert len(set(states)) > 1
+    for id_, state in health.items():
+        expect(row(page, id_).locator(".state")).to_have_text(state)
+    expect(row(page, alerts["nodes"][0]["id"]).locator("time").first).to_have_attribute("title", re.compile("UTC$"))
+
+
+def test_figures_are_those_of_the_api(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page(""))
+    told = ask(
+        site,
+        """{ deployments(where: { environment: { eq: "production" } }) { totalCount
+             aggregate(groupBy: [{ field: STATUS }]) { group { status } count } }
+           fidelityComparisons { totalCount
+             aggregate(groupBy: [{ field: FIDELITY_GRADE }]) { group { fidelityGrade } count } }
+           lifecycleEvents { totalCount } }""",
+    )
+    production = card(page, "Deployments").locator("li").first
+    expect(production).to_contain_text("production")
+    for one in told["deployments"]["aggregate"]:
+        name = one["group"]["status"].lower().replace("_", " ")
+        expect(production).to_contain_text(f"{one['count']} {name}")
+    for one in told["fidelityComparisons"]["aggregate"]:
+        grade = card(page, "Twins and experiments").locator("tr").filter(has_text=one["group"]["fidelityGrade"])
+        expect(grade.locator("td").nth(1)).to_have_text(str(one["count"]))
+    expect(card(page, "Recent changes").locator("li")).to_have_count(min(8, told["lifecycleEvents"]["totalCount"]))
+    plot = card(page, "Drift by day").get_by_role("img")
+    expect(plot).to_have_attribute("aria-label", re.compile(r"Readings of drift by severity in 14 days: \d+ critical"))
+
+
+def test_from_home_to_the_lineage_and_back(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page(""))
+    alert = ask(site, ALERTS)["monitoringAlerts"]["nodes"][0]
+    row(page, alert["id"]).get_by_role("link", name=alert["title"]).click()
+    expect(page.get_by_role("heading", name=alert["title"])).to_be_visible()
+    assert f"from={alert['id']}&select={alert['id']}" in page.url
+    expect(page).to_have_title(f"{alert['title']} · Lineage · E2I metadata gateway")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Home").click()
+    loaded(page)
+    expect(page.get_by_role("link", name="Home")).to_have_attribute("aria-current", "page")
+    page.get_by_role("combobox", name="Search").fill(alert["id"])
+    page.get_by_role("option").first.click()
+    expect(page.get_by_role("heading", name=alert["title"])).to_be_visible()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="GraphiQL").click()
+    expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
+
+
+def test_home_is_followed_live(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page(""))
+    expect(page.locator(".live")).to_be_visible()
+    alerts = ask(site, ALERTS)["monitoringAlerts"]
+    alert = next(one for one in alerts["nodes"] if one["status"] == "ACTIVE")
+    change = 'mutation($id: ID!) { acknowledgeAlert(input: { id: $id, reason: "On it" }) { __typename } }'
+    assert ask(site, change, id=alert["id"])["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+    expect(row(page, alert["id"]).locator(".state")).to_have_text("acknowledged")
+    expect(card(page, "Recent changes").locator("li").first).to_contain_text("On it")
+    change = 'mutation($id: ID!) { dismissAlert(input: { id: $id, reason: "A test" }) { __typename } }'
+    assert ask(site, change, id=alert["id"])["dismissAlert"]["__typename"] == "TransitionApplied"
+    expect(row(page, alert["id"])).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{alerts['totalCount'] - 1} alerts to work on")
+
+
+def test_a_gateway_that_goes_away_leaves_what_was_read(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page("", calm=False))
+    expect(page.locator(".live")).to_be_visible()
+    alerts = ask(site, ALERTS)["monitoringAlerts"]["nodes"]
+    page.route("**/graphql", lambda route: route.abort())
+    alert = next(one for one in alerts if one["status"] == "ACTIVE")
+    change = "mutation($id: ID!) { acknowledgeAlert(input: { id: $id }) { __typename } }"
+    assert ask(site, change, id=alert["id"])["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+    failed = page.get_by_role("alert")
+    expect(failed).to_contain_text("cannot be reached")
+    expect(failed).to_contain_text("What is shown is as of")
+    expect(card(page, "Alerts to work on").locator("li[data-row]")).to_have_count(len(alerts))
+    page.unroute("**/graphql")
+    failed.get_by_role("button", name="Try again").click()
+    expect(failed).to_have_count(0)
+    expect(row(page, alert["id"]).locator(".state")).to_have_text("acknowledged")
+
+
+def test_a_token_is_asked_for_once_for_all_pages(open_page: OpenPage) -> None:
+    page = open_page("", calm=False)
+
+    def guard(route: Route) -> None:
+        if route.request.method == "GET" or route.request.headers.get("authorization") == "Bearer s3cret":
+            route.continue_()
+            return
+        refused = {"errors": [{"message": "Send a JWT.", "extensions": {"code": "UNAUTHENTICATED"}}]}
+        route.fulfill(status=401, content_type="application/json", body=json.dumps(refused))
+
+    page.route("**/graphql", guard)
+    page.reload()
+    asked = page.get_by_role("alert")
+    expect(asked).to_contain_text("Send a JWT.")
+    asked.get_by_label("Token").fill("s3cret")
+    asked.get_by_role("button", name="Use it").click()
+    loaded(page)
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Lineage").click()
+    expect(page.locator(".welcome li")).not_to_have_count(0)
+    with page.expect_request(lambda request: request.method == "POST") as sent:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="GraphiQL").click()
+    assert sent.value.headers["authorization"] == "Bearer s3cret", "one sign-in for all pages"
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Lineage").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("alert")).to_contain_text("Send a JWT.")
+
+
+def locked(page: Page) -> None:
+    refused = {"errors": [{"message": "Send a JWT.", "extensions": {"code": "UNAUTHENTICATED"}}]}
+    page.route("**/graphql", lambda route: route.fulfill(status=401, json=refused))
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("Send a JWT.")
+
+
+def gone(page: Page) -> None:
+    page.route("**/graphql", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+
+
+def as_it_is(page: Page) -> None:
+    loaded(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["wide", "narrow"])
+@pytest.mark.parametrize("state", [as_it_is, locked, gone])
+def test_every_state_is_accessible(
+    open_page: OpenPage, violations: Violations, scheme: Scheme, size: tuple[int, int], state: Callable[[Page], None]
+) -> None:
+    page = open_page("", scheme, calm=False)
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    state(page)
+    assert violations(page) == []
+    wide = "() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
+    assert page.evaluate(wide) == 0, "nothing sticks out"
+
+
+def test_pictures_of_the_documentation(open_page: OpenPage, site: Gateway) -> None:
+    """With UPDATE_SNAPSHOTS=1 they are taken anew."""
+    if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+        page = loaded(open_page(""))
+        expect(page.locator(".live")).to_be_visible()
+        page.set_viewport_size({"width": 1280, "height": 860})
+        page.screenshot(path=PICTURES / "console-home.png", animations="disabled")
+        alert = ask(site, ALERTS)["monitoringAlerts"]["nodes"][-2]
+        row(page, alert["id"]).get_by_role("button", name=re.compile("^Retrain: ")).click()
+        expect(page.get_by_role("region", name="Preview")).to_contain_text("It would change")
+        page.get_by_role("textbox", name="Reason", exact=True).fill("The payer mix has shifted")
+        page.screenshot(path=PICTURES / "console-sheet.png", animations="disabled")
+    for name in ("console-home.png", "console-sheet.png"):
+        picture = PICTURES / name
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size < MAX_PICTURE
+
+
+# -- gateways with little to show ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bare(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway of an empty database that wants to know who asks."""
+    folder = tmp_path_factory.mktemp("bare")
+    server = Gateway(folder / "d", "serve", GATEWAY_AUTH="jwt", GATEWAY_JWT_SECRET=SECRET)
+    try:
+        yield server.ready()
+        assert server.end() == 0
+    finally:
+        if server.process.poll() is None:
+            server.end()
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def visit(browser: Browser, bare: Gateway) -> Iterator[Callable[..., Page]]:
+    """Opens the empty gateway's home with the scopes of a caller."""
+    contexts = []
+
+    def visited(*scopes: str) -> Page:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(bare.base)
+        asked = page.get_by_role("alert")
+        asked.get_by_label("Token").fill(token(*scopes))
+        asked.get_by_role("button", name="Use it").click()
+        return loaded(page)
+
+    yield visited
+    for context in contexts:
+        context.close()
+
+
+def test_an_empty_database_says_what_to_do_next(visit: Callable[..., Page], violations: Violations) -> None:
+    page = visit("read")
+    expect(page.get_by_role("heading", name="There is nothing here yet")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("e2i-gateway db attach")
+    expect(page.get_by_role("heading", level=1)).to_have_text("No alert to work on")
+    expect(page.locator(".live")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_what_a_caller_may_not_read_is_said_where_it_would_stand(
+    visit: Callable[..., Page], violations: Violations
+) -> None:
+    page = visit("read:model_monitoring")
+    expect(card(page, "Champions")).to_contain_text("read:mlops_core")
+    expect(card(page, "Alerts to work on")).to_contain_text("Every alert has been resolved or dismissed.")
+    expect(card(page, "Twins and experiments")).to_contain_text("read:ab_testing")
+    assert violations(page) == []
