@@ -1,1 +1,1 @@
-"""What there is: models, SQL, migrations and the database itself. Knows nothing of GraphQL or HTTP."""
+"""The database: models, SQL, migrations, connections. Knows nothing of GraphQL or HTTP."""

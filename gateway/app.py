@@ -177,8 +177,8 @@ def _measure(
     tells = pools(databases.engines, databases.changes), caches(service), readings(databases.reads), requests(service)
     for tell in tells:
         metrics.ask(tell)
-    metrics.gauge("sockets", "WebSockets that are open.", lambda: len(sockets.open))
-    metrics.gauge("subscriptions", "Subscriptions that are followed.", lambda: feed.subscribers)
+    metrics.gauge("sockets", "Open WebSockets.", lambda: len(sockets.open))
+    metrics.gauge("subscriptions", "Active subscriptions.", lambda: feed.subscribers)
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

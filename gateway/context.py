@@ -1,4 +1,4 @@
-"""One request: who asks, what for, and how its statements run."""
+"""The context of one operation: its caller, its loaders, its transactions."""
 
 from __future__ import annotations
 

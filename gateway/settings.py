@@ -66,7 +66,7 @@ def _url(value: str) -> str:
 def _origins(value: str) -> str:
     for one in filter(None, value.split(",")):
         if one.strip() != "*" and not _ORIGIN.fullmatch(one.strip()):
-            raise ValueError(f"{one.strip()!r} is no origin; expected https://host or https://host:port")
+            raise ValueError(f"{one.strip()!r} is not an origin; expected https://host or https://host:port")
     return value
 
 
@@ -93,7 +93,7 @@ def _words(value: Any) -> Any:
 
 def _header_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if wrong := [name for name in names if not _HEADER.fullmatch(name)]:
-        raise ValueError(f"{wrong[0]!r} is no name of a header; expected names such as x-tenant, or *")
+        raise ValueError(f"{wrong[0]!r} is not a header name; expected names such as x-tenant, or *")
     return names
 
 
@@ -136,19 +136,22 @@ class Settings(BaseSettings):
     demo: Literal["off", "small", "large"] = Field(
         default="off", description="Demo data to load when the embedded database is empty."
     )
-    log: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
+    log: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Minimum level that is logged."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="Form of the log: JSON lines, or text for people. `auto`: text on a terminal."
+        default="auto", description="Log format: JSON lines, or text for people. `auto`: text on a terminal."
     )
     slow_ms: float = Field(
         default=1_000.0, ge=0, description="Milliseconds from which a request is logged with its plan; 0: never."
     )
     metrics: Annotated[str, AfterValidator(_address)] | None = Field(
         default=None,
-        description="Address and port at which Prometheus finds `/metrics`, such as `127.0.0.1:9464`. Unset: nowhere.",
+        description="Address and port that serve `/metrics`, such as `127.0.0.1:9464`. Unset: not served.",
     )
     traces: bool = Field(
-        default=False, description="Whether requests are traced to OTLP, as the `OTEL_*` variables say; needs `otel`."
+        default=False,
+        description="Whether requests are traced over OTLP, configured by `OTEL_*`; requires the extra `otel`.",
     )
     workers: int = Field(default=1, ge=1, le=64, description="Processes that answer requests.")
     drain: float = Field(
@@ -160,12 +163,12 @@ class Settings(BaseSettings):
     auth: Annotated[tuple[Literal["none", "jwt", "token"], ...], NoDecode, BeforeValidator(_words)] = Field(
         default=("none",),
         min_length=1,
-        description="Who may ask, several with commas: `none` (every client on this machine), `jwt`, `token` (service "
-        "tokens).",
+        description="How callers authenticate, comma-separated: `none` (every client on this machine), `jwt`, `token` "
+        "(service tokens).",
     )
     roles: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description='Further roles, or others of the same names, as JSON: `{"clinical": ["read", "patient"]}`.',
+        description='Additional or redefined roles, as JSON: `{"clinical": ["read", "patient"]}`.',
     )
     jwt_secret: SecretStr | None = Field(
         default=None, description="Secret of JWTs signed by HS256, as Supabase has it; at least 32 bytes."
@@ -174,7 +177,7 @@ class Settings(BaseSettings):
         default=None, description="Public keys of JWTs signed by RS256 or ES256: a file or a URL of a JWK set."
     )
     jwt_issuer: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
-        default=(), description="Issuers (`iss`) that are believed, with commas; any that has the key unless set."
+        default=(), description="Trusted issuers (`iss`), comma-separated. Unset: any whose signature verifies."
     )
     jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
         default=("authenticated",), min_length=1, description="Audiences (`aud`) of which a JWT must name one."
@@ -235,7 +238,7 @@ class Settings(BaseSettings):
         le=600,
         description="Seconds that a change's answer is read before its commit; what takes longer is read after it.",
     )
-    request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a request is given up.")
+    request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds until a request times out.")
     prepared_statements: bool = Field(
         default=True, description="Off for poolers in transaction mode, which switch connections between statements."
     )
@@ -243,7 +246,7 @@ class Settings(BaseSettings):
         default=30.0,
         gt=0,
         le=3600,
-        description="Seconds that a client may take to say what it asks, or may read nothing of an answer.",
+        description="Seconds that a client may take to send a request, or to read the next part of a response.",
     )
     keep_alive: float = Field(
         default=65.0, gt=0, le=3600, description="Seconds that a connection without a request is kept for the next."
@@ -255,17 +258,16 @@ class Settings(BaseSettings):
         default=24.0, gt=0, le=24 * 365, description="Hours for which an idempotency key gives the same result again."
     )
     compiler: bool = Field(
-        default=True, description="Whether what can be is answered by one compiled statement; off: by the loaders."
+        default=True,
+        description="Whether operations are compiled into one statement where possible; off: loaders answer all.",
     )
-    max_concurrent: int = Field(
-        default=100, ge=1, description="Requests that a worker works on at once; the others wait."
-    )
-    max_queued: int = Field(default=200, ge=0, description="Requests that wait; more are told to come back (503).")
+    max_concurrent: int = Field(default=100, ge=1, description="Requests that a worker processes at once; others wait.")
+    max_queued: int = Field(default=200, ge=0, description="Requests that wait; further ones are refused (503).")
     queue_timeout: float = Field(default=5.0, gt=0, le=3600, description="Seconds that a request waits.")
     budget_per_minute: int | None = Field(
         default=None,
         ge=1,
-        description="Points (rows) that a caller, or an address, may ask for a minute. Unset: no limit.",
+        description="Points (rows) that a caller, or an address, may request per minute. Unset: no limit.",
     )
     redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
         default=None,
@@ -273,7 +275,7 @@ class Settings(BaseSettings):
         description="Redis that workers share budgets in, `redis://host:6379/0`. Unset: each has its own.",
     )
     trusted_documents: Literal["off", "prefer", "only"] = Field(
-        default="off", description="`only`: others are not answered; `prefer`: others may cost less."
+        default="off", description="`only`: other documents are refused; `prefer`: their cost limit is lower."
     )
     trusted_documents_path: Path | None = Field(
         default=None, description="File (JSON of ids and documents) or folder (`*.graphql`) of trusted documents."
@@ -283,7 +285,7 @@ class Settings(BaseSettings):
         description="Whether trusted documents are in the database too, as `e2i-gateway documents` adds them.",
     )
     max_untrusted_cost: int = Field(
-        default=100_000, ge=1, description="Rows that other documents may ask for where trusted ones are preferred."
+        default=100_000, ge=1, description="Cost limit of other documents with `prefer`, in rows."
     )
     persisted_queries: bool = Field(
         default=True, description="Whether clients may register documents and then send their hashes alone."
@@ -294,7 +296,7 @@ class Settings(BaseSettings):
     compress_bytes: int = Field(
         default=4_000,
         ge=0,
-        description="Least size of an answer that is compressed for clients that accept it; 0: none.",
+        description="Minimum bytes of a response that is compressed for clients that accept it; 0: never.",
     )
     hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         default="",
@@ -302,7 +304,7 @@ class Settings(BaseSettings):
         "`*`: any. Empty: this machine's own names with `GATEWAY_AUTH=none`, any without.",
     )
     cors_origins: str = Field(
-        default="", description="Origins whose pages may ask and read, with commas between them; `*` for all."
+        default="", description="Origins whose pages may read responses (CORS), comma-separated; `*`: all."
     )
     cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_header_names)] = Field(
         default=(),
@@ -314,31 +316,31 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(default=0, ge=0, le=100, description="Operations in one request, an array; 0: none.")
     introspection: bool = Field(
-        default=True, description="Whether the schema can be asked for, and errors suggest names of it."
+        default=True, description="Whether introspection is allowed, and errors suggest names of the schema."
     )
-    max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Size of a request's body.")
-    max_document: int = Field(default=100_000, ge=100, description="Characters of a document.")
-    max_tokens: int = Field(default=2_000, ge=10, description="Tokens of a document.")
-    max_depth: int = Field(default=25, ge=1, description="Levels of nested fields.")
-    max_aliases: int = Field(default=200, ge=0, description="Aliases in an operation.")
-    max_root_fields: int = Field(default=50, ge=1, description="Fields at the root of an operation.")
-    max_directives: int = Field(default=100, ge=0, description="Directives in a document.")
-    max_fields: int = Field(default=10_000, ge=10, description="Fields of an operation with its fragments spread out.")
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Maximum bytes of a request's body.")
+    max_document: int = Field(default=100_000, ge=100, description="Maximum characters of a document.")
+    max_tokens: int = Field(default=2_000, ge=10, description="Maximum tokens of a document.")
+    max_depth: int = Field(default=25, ge=1, description="Maximum levels of nested fields.")
+    max_aliases: int = Field(default=200, ge=0, description="Maximum aliases in an operation.")
+    max_root_fields: int = Field(default=50, ge=1, description="Maximum fields at the root of an operation.")
+    max_directives: int = Field(default=100, ge=0, description="Maximum directives in a document.")
+    max_fields: int = Field(default=10_000, ge=10, description="Maximum fields of an operation, fragments expanded.")
     max_values: int = Field(
         default=10_000,
         ge=10,
-        description="Values in the variables of a request; at most 2,500 objects of the schema's types, such as "
-        "filters.",
+        description="Maximum values in the variables of a request; at most 2,500 objects of the schema's types, such "
+        "as filters.",
     )
-    max_value_depth: int = Field(default=50, ge=1, description="Levels of lists and objects in a value.")
+    max_value_depth: int = Field(default=50, ge=1, description="Maximum levels of lists and objects in a value.")
     max_answer_bytes: int = Field(
-        default=16_000_000, ge=1_000, description="Size of an answer's data, before it is compressed."
+        default=16_000_000, ge=1_000, description="Maximum bytes of a response's data, before compression."
     )
     max_relations: int = Field(
-        default=200, ge=0, description="Relations that the filters and orders of an operation go through."
+        default=200, ge=0, description="Maximum relations in the filters and orders of an operation."
     )
     max_cost: int = Field(
-        default=1_000_000, ge=1, description="Rows that an operation may ask for, computed before any SQL."
+        default=1_000_000, ge=1, description="Maximum cost of an operation, in rows, computed before any SQL."
     )
 
     listen_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
@@ -376,7 +378,7 @@ class Settings(BaseSettings):
     @classmethod
     def _not_the_users_own(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         if any(path.split(".")[0] == "user_metadata" for path in paths):
-            raise ValueError("user_metadata is what users write themselves; use app_metadata")
+            raise ValueError("users can write user_metadata themselves; use app_metadata")
         return paths
 
     @field_validator("jwt_jwks")
@@ -384,14 +386,14 @@ class Settings(BaseSettings):
     def _cannot_be_exchanged(cls, source: str | None) -> str | None:
         url = urlsplit(source or "")
         if "://" in (source or "") and url.scheme != "https" and not is_loopback(url.hostname or ""):
-            raise ValueError("keys must come by https://, or from this machine; who exchanges them could be anybody")
+            raise ValueError("keys must be fetched by https://, or from this machine, so that nobody can replace them")
         return source
 
     @field_validator("rls_roles")
     @classmethod
     def _limits_callers(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
         if "none" in roles:
-            raise ValueError("none would be the gateway's own role; name roles that policies are made for")
+            raise ValueError("an empty list would leave the gateway's own role; name roles that policies are made for")
         return roles
 
     @field_validator("roles")
@@ -413,11 +415,11 @@ class Settings(BaseSettings):
         if self.mcp_url and "jwt" in self.auth and self.mcp_url not in self.jwt_audience:
             raise ValueError("GATEWAY_JWT_AUDIENCE: add the GATEWAY_MCP_URL, which JWTs name in aud there")
         if self.rls and self.rls_token_role not in self.rls_roles:
-            raise ValueError(f"GATEWAY_RLS_TOKEN_ROLE: {self.rls_token_role} is none of GATEWAY_RLS_ROLES")
+            raise ValueError(f"GATEWAY_RLS_TOKEN_ROLE: {self.rls_token_role} is not one of GATEWAY_RLS_ROLES")
         if self.rls and "none" in self.auth and ANON not in self.rls_roles:
             raise ValueError(f"GATEWAY_RLS_ROLES: {ANON} is missing, the role of callers without a credential")
         if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < MIN_SECRET:
-            raise ValueError(f"GATEWAY_JWT_SECRET: has less than {MIN_SECRET} bytes, which can be guessed")
+            raise ValueError(f"GATEWAY_JWT_SECRET: has fewer than {MIN_SECRET} bytes and could be guessed")
         return self
 
     @property

@@ -1,1 +1,1 @@
-"""The graph: what is asked, how it is answered, and what it may change. Knows the database, and nothing of HTTP."""
+"""The graph: queries, their execution, and changes. Knows the database, and nothing of HTTP."""

@@ -18,7 +18,7 @@ class Retry(Enum):
     WITH_KEY = "Yes, with the same `idempotencyKey`."
     READ_ANEW = "No; read what is kept anew and subscribe again."
     AS_CAUSE = "As the error of the field that `cause` names."
-    OPERATOR = "No; whoever runs the gateway has to act."
+    OPERATOR = "No; the operator of the gateway must act."
 
 
 class _Described(StrEnum):
@@ -39,23 +39,23 @@ class ErrorCode(_Described):
     """``extensions.code`` of an error in ``errors``."""
 
     # -- the request over HTTP
-    BAD_REQUEST = "BAD_REQUEST", "It is no GraphQL-over-HTTP request, or HTTP that cannot be read."
+    BAD_REQUEST = "BAD_REQUEST", "The request is not valid HTTP, or not valid GraphQL over HTTP."
     METHOD_NOT_ALLOWED = (
         "METHOD_NOT_ALLOWED",
-        "The method does not fit: queries by GET or POST, mutations by POST (405).",
+        "The HTTP method is not allowed: queries by GET or POST, mutations by POST (405).",
     )
-    NOT_ACCEPTABLE = "NOT_ACCEPTABLE", "The Accept header takes neither of the media types of answers (406)."
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE", "The Accept header allows neither media type of responses (406)."
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE", "The body is not plain JSON in UTF-8 (415)."
-    NOT_FOUND = "NOT_FOUND", "Nothing is at this path; the graph is at /graphql (404)."
+    NOT_FOUND = "NOT_FOUND", "The path does not exist; the graph is at /graphql (404)."
     CROSS_SITE = (
         "CROSS_SITE",
-        "A page of another site may not ask this (403), or not by this name of the server (421).",
+        "The request comes from a page of another site (403) or names another host (421).",
     )
     REQUEST_TIMEOUT = (
         "REQUEST_TIMEOUT",
         (
-            "The request did not arrive (408) or was not answered (504) within `limit` seconds; the `idempotencyKey` "
-            "of a change tells what became of it."
+            "The request did not arrive (408) or was not answered (504) within `limit` seconds; repeat a change with "
+            "its `idempotencyKey` to learn its outcome."
         ),
         Retry.LESS,
     )
@@ -65,13 +65,13 @@ class ErrorCode(_Described):
         Retry.LATER,
         "All connections to the database are busy at the moment; try again shortly.",
     )
-    # -- who asks
-    UNAUTHENTICATED = "UNAUTHENTICATED", "The credential is missing or cannot be believed (401)."
+    # -- the caller
+    UNAUTHENTICATED = "UNAUTHENTICATED", "The credential is missing or not valid (401)."
     KEYS_UNAVAILABLE = (
         "KEYS_UNAVAILABLE",
-        "The keys that JWTs are verified with cannot be read (503).",
+        "The keys that verify JWTs cannot be read (503).",
         Retry.LATER,
-        "The keys that JWTs are verified with cannot be read at the moment; try again shortly.",
+        "The keys that verify JWTs cannot be read at the moment; try again shortly.",
     )
     FORBIDDEN_FIELD = (
         "FORBIDDEN_FIELD",
@@ -80,11 +80,11 @@ class ErrorCode(_Described):
         "Reading this needs the scope {scope}, which the caller does not have, so this field has no answer.",
     )
     # -- the document
-    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED", "The document is not GraphQL."
-    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED", "The document does not fit this schema."
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED", "The document is not valid GraphQL syntax."
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED", "The document is not valid for this schema."
     OPERATION_NOT_FOUND = "OPERATION_NOT_FOUND", "`operationName` names no operation of the document, or is missing."
     DOCUMENT_NOT_FOUND = "DOCUMENT_NOT_FOUND", "The `documentId` names no document; send the document itself."
-    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED", "Only trusted documents are answered here, and this is none."
+    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED", "Only trusted documents are executed here, and this is not one."
     DOCUMENTS_UNAVAILABLE = (
         "DOCUMENTS_UNAVAILABLE",
         "The table of trusted documents could not be read yet (503).",
@@ -99,11 +99,11 @@ class ErrorCode(_Described):
     )
     PERSISTED_QUERY_NOT_SUPPORTED = (
         "PERSISTED_QUERY_NOT_SUPPORTED",
-        "Documents are not kept by their hash here; send the document alone.",
+        "Persisted queries are disabled; send the document alone.",
         Retry.NO,
         "PersistedQueryNotSupported",
     )
-    PERSISTED_QUERY_HASH_MISMATCH = "PERSISTED_QUERY_HASH_MISMATCH", "The hash or id is another document's."
+    PERSISTED_QUERY_HASH_MISMATCH = "PERSISTED_QUERY_HASH_MISMATCH", "The hash or id belongs to another document."
     # -- limits, before any SQL, with `limit` and mostly `value`
     ALIAS_LIMIT = "ALIAS_LIMIT", "The document has too many aliases.", Retry.LESS, "The document has too many aliases"
     ANSWER_LIMIT = (
@@ -152,7 +152,7 @@ class ErrorCode(_Described):
     )
     INTROSPECTION_LIMIT = (
         "INTROSPECTION_LIMIT",
-        "Too much of the schema is asked for at once.",
+        "The operation introspects too much of the schema at once.",
         Retry.LESS,
         "The operation asks for too much of the schema, in values",
     )
@@ -186,8 +186,8 @@ class ErrorCode(_Described):
     BUDGET_EXCEEDED = (
         "BUDGET_EXCEEDED",
         (
-            "The caller's points of this minute do not reach (429); with `limit`, `remaining`, `resetAt` and the cost "
-            "as `value`. `Retry-After` says when they will; without it they never do."
+            "The caller's budget for this minute is exhausted (429); with `limit`, `remaining`, `resetAt` and the cost "
+            "as `value`. `Retry-After` says when it suffices; without it, it never does."
         ),
         Retry.LATER,
     )
@@ -196,7 +196,7 @@ class ErrorCode(_Described):
     INVALID_CURSOR = "INVALID_CURSOR", "A cursor is not one of this list, order or stream; `argument` names it."
     UNKNOWN_TOOL = "UNKNOWN_TOOL", "No tool has this name or id; `unknown` lists each with near names."
     TOOL_NOT_COMPOSABLE = "TOOL_NOT_COMPOSABLE", "The Tool Composer cannot use the `tools` that are named."
-    DEPENDENCY_CYCLE = "DEPENDENCY_CYCLE", "The tools wait for each other's output, along `cycle`."
+    DEPENDENCY_CYCLE = "DEPENDENCY_CYCLE", "The tools depend on each other's output in a circle; `cycle` lists it."
     # -- the database
     DATABASE_UNAVAILABLE = (
         "DATABASE_UNAVAILABLE",
@@ -206,7 +206,7 @@ class ErrorCode(_Described):
     )
     LOCKED = (
         "LOCKED",
-        "Others have locked the table or row, and it was waited for in vain; nothing was changed.",
+        "Another transaction kept the table or row locked for too long; nothing was changed.",
         Retry.LATER,
     )
     MISSING_IN_DATABASE = (
@@ -217,27 +217,27 @@ class ErrorCode(_Described):
     )
     STATEMENT_TIMEOUT = (
         "STATEMENT_TIMEOUT",
-        "The database took too long for the field and stopped.",
+        "The statement behind the field exceeded the time limit.",
         Retry.LESS,
         "The database took too long for this field and stopped. Ask for fewer rows, or fewer levels at once.",
     )
     UNREPRESENTABLE_VALUE = (
         "UNREPRESENTABLE_VALUE",
-        "A stored value is none of its GraphQL type; the field is null, the rest of the answer stands.",
+        "A stored value does not fit its GraphQL type; the field is null, the rest of the answer stands.",
         Retry.OPERATOR,
         "The stored data make this field fail in the database; the log says how.",
     )
     # -- changes
     CHANGES_UNAVAILABLE = (
         "CHANGES_UNAVAILABLE",
-        "The database takes no changes: it lacks what they need (`e2i-gateway db attach` makes it), or is read-only.",
+        "The database accepts no changes: it is read-only, or `e2i-gateway db attach` has not prepared it.",
         Retry.OPERATOR,
     )
     CONFLICT = (
         "CONFLICT",
-        "Other changes of the same rows kept getting in the way, or the commit was refused; nothing was changed.",
+        "Concurrent changes of the same rows conflicted repeatedly, or the commit was refused; nothing was changed.",
         Retry.LATER,
-        "Other changes of the same rows kept getting in the way, and nothing was changed; try again.",
+        "Concurrent changes of the same rows conflicted repeatedly; nothing was changed. Try again.",
     )
     ANSWER_UNREAD = (
         "ANSWER_UNREAD",
@@ -250,7 +250,7 @@ class ErrorCode(_Described):
     )
     OUTCOME_UNKNOWN = (
         "OUTCOME_UNKNOWN",
-        "The connection was lost at the commit, and nobody knows whether the change was made.",
+        "The connection was lost at the commit; whether the change was made is unknown.",
         Retry.WITH_KEY,
         (
             "The connection to the database was lost while the change was committed, and the database does not say "
@@ -289,8 +289,8 @@ class ErrorCode(_Described):
     HISTORY_CHANGED = (
         "HISTORY_CHANGED",
         (
-            "A failover may have lost what was told; subscribe with `extensions.cursor` as `after`, without it where "
-            "it is null."
+            "A failover may have lost delivered changes; subscribe with `extensions.cursor` as `after`, without it "
+            "where it is null."
         ),
         Retry.READ_ANEW,
     )
@@ -319,7 +319,7 @@ class ProblemCode(_Described):
     """``code`` of a ``Problem``, which a mutation answers in place of a change: nothing was changed."""
 
     ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION", "The lifecycle has no such move; `allowed` lists those that it has."
-    TRANSITION_BLOCKED = "TRANSITION_BLOCKED", "Something is in the way; `blockers` lists all of it."
+    TRANSITION_BLOCKED = "TRANSITION_BLOCKED", "Guards or constraints block the change; `blockers` lists all of them."
     STALE_VERSION = (
         "STALE_VERSION",
         "The row has changed since `expectedVersion` was read; `current` is the row as it is.",
@@ -342,8 +342,8 @@ class BlockerCode(_Described):
     STILL_REFERENCED = "STILL_REFERENCED", "Other rows refer to this one."
     CHECK_FAILED = "CHECK_FAILED", "A check constraint does not allow the value."
     NOT_EXCLUSIVE = "NOT_EXCLUSIVE", "An exclusion constraint does not allow the row beside another one."
-    VALUE_MISSING = "VALUE_MISSING", "The database wants a value in a column that the gateway does not know."
-    REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE", "A trigger refused it; the message has the trigger's own words."
+    VALUE_MISSING = "VALUE_MISSING", "The database requires a value in a column that the gateway does not know."
+    REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE", "A trigger refused the change; the message is the trigger's."
     # -- mutations of more than one row
     NOT_THE_CHAMPION = "NOT_THE_CHAMPION", "The model to be replaced is not the champion of its experiment."
     MODEL_RETIRED = "MODEL_RETIRED", "The model is archived or deprecated, and such a model is not deployed."

@@ -106,7 +106,7 @@ def _values(arguments: Mapping[str, Any], name: str) -> Sequence[str] | None:
     if asked is None:
         return None
     if not asked:
-        raise bad_argument(name, "is empty, so nothing would ever come; leave it out to be told of all")
+        raise bad_argument(name, "is empty, so no change would ever match; leave it out to follow all")
     if len(asked) > MAX_VALUES:
         raise bad_argument(name, f"has {len(asked)} values; pass at most {MAX_VALUES}")
     return [str(getattr(value, "value", value)) for value in asked]

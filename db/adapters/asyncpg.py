@@ -1,4 +1,4 @@
-"""asyncpg: what it is told that it has no public way to be told."""
+"""asyncpg: what has no public interface."""
 
 from __future__ import annotations
 

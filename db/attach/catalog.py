@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all tables
 from db.attach import triggers as attach_triggers
-from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, relation_name
+from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, relation_name, schemas
 from db.base.vocabulary import OWN_SCHEMA, Entity
 
-SCHEMAS = ("public", *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema}))
+SCHEMAS = schemas()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a connection of the gateway's finds on the other end, beside tables: the server, the role, what lies between."""
+"""What a connection meets beside tables: the server, the role, the pooler between."""
 
 from __future__ import annotations
 

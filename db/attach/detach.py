@@ -1,4 +1,4 @@
-"""Taking away from a database that the platform made all that the gateway has brought: its schema and its indexes."""
+"""Detaching: removes the gateway's schema and indexes from a database that the platform made."""
 
 from __future__ import annotations
 

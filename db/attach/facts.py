@@ -1,4 +1,4 @@
-"""What the planning of requests needs to know of a database: how large its tables are, which indexes they have, which
+"""Facts that planning needs of a database: how large its tables are, which indexes they have, which
 columns refuse null, and which pgvector there is."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 import db.models  # noqa: F401 - maps all tables
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
-from db.base.system_catalog import relation_name
+from db.base.system_catalog import relation_name, schemas
 from db.base.vocabulary import Entity
 
 BYTES_PER_ROW = 200
@@ -138,7 +138,7 @@ def known_tables() -> dict[str, list[str]]:
     """The schemas and the names of our tables, as statements over the system catalog take them."""
     tables = Entity.metadata.tables.values()
     return {
-        "schemas": sorted({table.schema or "public" for table in tables}),
+        "schemas": list(schemas()),
         "names": sorted({table.name for table in tables}),
     }
 

@@ -1,4 +1,4 @@
-"""What `db attach` says: which database it was, what was done there, then what matters, a page long."""
+"""The report of `db attach`: which database it was, what was done there, then what matters, a page long."""
 
 from __future__ import annotations
 

@@ -11,10 +11,16 @@ from typing import Any
 
 from sqlalchemy import text
 
-from db.base.vocabulary import Labels, enum_types
+from db.base.vocabulary import Entity, Labels, enum_types, is_own
 
 EnumLabels = Mapping[str, tuple[str, ...]]
 """The name of an enum, with its schema where that is not ``public`` -> its labels, in order."""
+
+
+def schemas(*, own: bool = True) -> tuple[str, ...]:
+    """The schemas of the models' tables, ``public`` first; the gateway's own among them unless told otherwise."""
+    tables = [table for table in Entity.metadata.tables.values() if own or not is_own(table)]
+    return ("public", *sorted({table.schema for table in tables if table.schema}))
 
 
 def relation_name(schema: str = "n.nspname", name: str = "c.relname") -> str:

@@ -1,4 +1,4 @@
-"""What the catalog of a database says of a constraint that a change violates, and of rights that the role lacks.
+"""Constraints that a change violates and rights that the role lacks, as the catalog has them.
 
 The errors name a constraint and its table; its columns they tell in a sentence, in the language of the server.
 """

@@ -1,4 +1,4 @@
-"""Tables that somebody has locked: which they are, and that those who wait for them do not take every connection.
+"""Locked tables: which they are, and the share of connections that statements waiting for them may hold.
 
 A statement waits for a lock until `lock_timeout`, with a connection in hand. After the first one that waited in vain it
 is known which tables are locked, and statements that name one of them have a share of the pool, until one succeeds.

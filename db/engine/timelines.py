@@ -1,4 +1,4 @@
-"""Which history a server writes: the timelines of a cluster, of which the newest is the database.
+"""Timelines of a cluster: which history a server writes; the newest is the database.
 
 A standby that takes over begins a timeline. The primary of before may wake up, and takes changes as if nothing had
 happened; what is read there is past, and what is changed there is lost. So the newest timeline that was seen anywhere

@@ -64,7 +64,7 @@ def database_url(text: str) -> URL:
     """A URL of any Postgres as the engine needs it: ``postgres://`` and ``postgresql://`` mean asyncpg too.
 
     Raises:
-        ValueError: It is no URL of a Postgres database, or has a parameter that is not taken; the message names it.
+        ValueError: It is no URL of a Postgres database, or has a parameter that is not supported; the message names it.
     """
     try:
         url = make_url(_with_hosts_in_query(text))
@@ -95,7 +95,7 @@ def target_of(url: URL) -> Target:
     """What a URL says of its connections.
 
     Raises:
-        ValueError: A parameter is not taken, or has a value that it cannot have.
+        ValueError: A parameter is not supported, or has a value that it cannot have.
     """
     query = {name: _last(name, value) for name, value in url.query.items() if name not in {"host", "port"}}
     for name, value in query.items():
@@ -120,7 +120,7 @@ def target_of(url: URL) -> Target:
 
 def _last(name: str, value: str | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
-        raise ValueError(f"the parameter {name} is there more than once")  # noqa: TRY004 - the URL is wrong, not its type
+        raise ValueError(f"the parameter {name} is given more than once")  # noqa: TRY004 - the URL is wrong, not its type
     return value
 
 
@@ -128,20 +128,21 @@ def _check(name: str, value: str) -> None:
     if name in _WITHOUT_EFFECT:
         if value.lower() not in _WITHOUT_EFFECT[name]:
             raise ValueError(
-                f"the parameter {name}={value} is not taken; leave it out or pass {' or '.join(_WITHOUT_EFFECT[name])}"
+                f"the parameter {name}={value} is not supported; "
+                f"leave it out or pass {' or '.join(_WITHOUT_EFFECT[name])}"
             )
     elif name not in TAKEN:
-        raise ValueError(f"the parameter {name} is not taken; there are {', '.join(TAKEN)}")
+        raise ValueError(f"the parameter {name} is not supported; supported are {', '.join(TAKEN)}")
     elif name in _CHOICES and value not in _CHOICES[name]:
-        raise ValueError(f"{name}={value} is none of {', '.join(_CHOICES[name])}")
+        raise ValueError(f"{name}={value} is not one of {', '.join(_CHOICES[name])}")
     elif name == "sslrootcert" and value == "system":
         raise ValueError(
-            "sslrootcert=system is not taken; name a file, such as /etc/ssl/certs/ca-certificates.crt of Debian"
+            "sslrootcert=system is not supported; name a file, such as /etc/ssl/certs/ca-certificates.crt of Debian"
         )
     elif name in _FILES and not os.access(Path(value).expanduser(), os.R_OK):
         raise ValueError(f"{name}={value}: there is no such file, or it cannot be read")
     elif name.endswith("_protocol_version") and not re.fullmatch(r"TLSv1(\.[123])?", value):
-        raise ValueError(f"{name}={value} is none of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3")
+        raise ValueError(f"{name}={value} is not one of TLSv1, TLSv1.1, TLSv1.2, TLSv1.3")
 
 
 def _seconds(text: str) -> float:
@@ -163,7 +164,7 @@ def _options(text: str) -> dict[str, str]:
             word += words.pop(0)
         found = _OPTION.fullmatch(word)
         if found is None:
-            raise ValueError(f"options={text}: {word} is not taken; pass -c name=value for each setting")
+            raise ValueError(f"options={text}: {word} is not supported; pass -c name=value for each setting")
         settings[found[1].replace("-", "_")] = found[2]
     return settings
 
@@ -179,7 +180,7 @@ def _hosts(url: URL) -> list[Host]:
     for place, text in enumerate(listed):
         host, port = _parted(text)
         if port and ports:
-            raise ValueError(f"host={text}: a port is there and in the parameter port; say it once")
+            raise ValueError(f"host={text}: the port is given here and in the parameter port; give it once")
         if ports:
             if len(ports) not in {1, len(listed)}:
                 raise ValueError(
@@ -201,11 +202,11 @@ def _parted(text: str) -> tuple[str, str]:
         return text, ""
     found = re.fullmatch(r"\[([0-9A-Fa-f:.%\w]+)\](?::(\d*))?|([^:\[\]]+)(?::(\d*))?", text)
     if found is None:
-        raise ValueError(f"host={text} is none; {EXPECTED}")
+        raise ValueError(f"host={text} is not a host name; {EXPECTED}")
     return found[1] or found[3], found[2] or found[4] or ""
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ValueError(f"port={text} is none; pass a number from 1 to 65535")
+        raise ValueError(f"port={text} is not a port; pass a number from 1 to 65535")
     return int(text)

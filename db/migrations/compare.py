@@ -18,13 +18,10 @@ from sqlalchemy.schema import SchemaItem
 
 import db.models  # noqa: F401 - maps all entities
 from db.base.quoting import identifier, literal, literals
-from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, enums_of_models
-from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
+from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, enums_of_models, schemas
+from db.base.vocabulary import OWN_SCHEMA, Entity, entities, table_of
 
-SCHEMAS = (
-    "public",
-    *sorted({table.schema for table in Entity.metadata.tables.values() if table.schema and not is_own(table)}),
-)
+SCHEMAS = schemas(own=False)
 """The schemas of the platform's tables."""
 
 

@@ -1,4 +1,4 @@
-"""Writing a migration, and asking whether one is missing."""
+"""Writing migrations, and checking whether one is missing."""
 
 import argparse
 import asyncio

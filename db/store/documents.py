@@ -92,9 +92,11 @@ def _checked(one: TrustedDocument) -> str:
     """The id of a document, hashes in small letters."""
     id_ = _folded(one.id)
     if not id_.strip() or len(id_) > MAX_ID or not id_.isprintable():
-        raise TrustedDocumentsError(f"{id_[:80]!r} is no id; use 1 to {MAX_ID} printable characters. Nothing was added")
+        raise TrustedDocumentsError(
+            f"{id_[:80]!r} is not a valid id; use 1 to {MAX_ID} printable characters. Nothing was added"
+        )
     if "\0" in one.text or not one.text.strip():
-        raise TrustedDocumentsError(f"{id_}: its document is empty, or no text. Nothing was added")
+        raise TrustedDocumentsError(f"{id_}: its document is empty or not a text. Nothing was added")
     if one.name is not None and not one.name.isprintable():
         raise TrustedDocumentsError(f"{id_}: its name {one.name[:80]!r} is not printable. Nothing was added")
     if _HASH.fullmatch(id_) and id_ != digest(one.text):

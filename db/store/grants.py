@@ -1,4 +1,4 @@
-"""The database role that a gateway serves with, and the least that it needs: said once, for every kind of database.
+"""The database role that a gateway serves with, and the least rights that it needs, on every kind of database.
 
 It reads what the models map, writes what changes declare and nothing else, owns nothing and deletes nothing of the
 platform's. `e2i-gateway db role` prints this as SQL for the owner of a database to run.

@@ -1,4 +1,4 @@
-"""Service tokens as they are kept: by their hash alone, so that whoever reads the table has none of them."""
+"""Service tokens, stored by their hash alone, so that reading the table yields none of them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def create(connection: AsyncConnection, name: str, scopes: Sequence[str], 
         TokenError: The name is none, or was used before.
     """
     if not NAME.fullmatch(name):
-        raise TokenError(f"{name!r} is no name of a token; use letters, digits and . _ @ -, at most 100 of them")
+        raise TokenError(f"{name!r} is not a valid token name; use letters, digits and . _ @ -, at most 100 of them")
     token = PREFIX + secrets.token_urlsafe(32)
     made = await connection.execute(
         text(

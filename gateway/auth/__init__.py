@@ -1,4 +1,4 @@
-"""Who asks, and what he may: credentials, JWTs and the keys that signed them, roles, permissions.
+"""Authentication and authorization: credentials, JWTs and their keys, permissions.
 
 May use the settings and ``gateway.context``, and imports no other room.
 """

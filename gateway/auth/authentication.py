@@ -1,4 +1,4 @@
-"""Who asks: from the credential of a request, or of a connection, to a caller.
+"""Authentication: from the credential of a request or a connection to a caller.
 
 A credential is verified once and then known for a while, so that most requests cost a look into a dictionary. One that
 is presented and cannot be verified is refused: it never makes its bearer anonymous.
@@ -107,7 +107,9 @@ class Authentication:
         if authorization is None:
             if self._anonymous:
                 return self._nobody
-            raise UnauthenticatedError(f"Who asks? Send {_or(self._takes)} as `Authorization: Bearer ...`.")
+            raise UnauthenticatedError(
+                f"Authentication is required: send {_or(self._takes)} as `Authorization: Bearer ...`."
+            )
         known = self._known.get(authorization)
         if known is None or known.until <= time.time():
             known = await self._verified(authorization)
@@ -181,7 +183,7 @@ class Authentication:
         if not self._rls_roles:
             return None
         if role not in self._rls_roles:
-            raise UnauthenticatedError("The credential's role is none that callers may have here.", invalid=True)
+            raise UnauthenticatedError("The database role that the credential names is not allowed here.", invalid=True)
         return Identity(role, claims)
 
     def _note(self, hashed: str) -> None:

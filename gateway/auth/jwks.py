@@ -1,4 +1,4 @@
-"""The keys that JWTs are verified with: one secret, or a set of public keys that is read and read again."""
+"""The keys that verify JWTs: one secret, or a set of public keys that is read and read again."""
 
 from __future__ import annotations
 

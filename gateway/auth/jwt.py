@@ -1,4 +1,4 @@
-"""JWTs: which are believed, and what their claims say of a caller."""
+"""JWTs: verification, and the caller that their claims describe."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class Verifier:
         try:
             header = jwt.get_unverified_header(token)
         except (PyJWTError, *_ODD) as error:
-            raise InvalidJwtError("The token is no JWT.") from error
+            raise InvalidJwtError("The token is not a JWT.") from error
         algorithm, kid = header.get("alg"), header.get("kid")
         keys = self._keys.get(algorithm) if isinstance(algorithm, str) else None
         if keys is None or not isinstance(algorithm, str):
             raise InvalidJwtError(f"The JWT must be signed by {' or '.join(self._keys)}.")
         key = await keys.find(kid if isinstance(kid, str) else None)
         if key is None:
-            raise InvalidJwtError("The JWT is signed with a key that is not known.")
+            raise InvalidJwtError("The JWT is signed with an unknown key.")
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -106,7 +106,7 @@ class Verifier:
             text = json.dumps(claims, ensure_ascii=False, allow_nan=False)
             text.encode()
         except ValueError as error:
-            raise InvalidJwtError("A claim of the JWT has a number or a character that is none.") from error
+            raise InvalidJwtError("A claim of the JWT has a number or a character that is not valid.") from error
         if "\\u0000" in text.replace("\\\\", ""):
             raise InvalidJwtError("A claim of the JWT has a character that the database cannot hold (NUL).")
         return text
@@ -123,9 +123,11 @@ class Verifier:
         """
         name = claims.get("sub") or claims.get("role")
         if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-            raise InvalidJwtError(f"The JWT names nobody in `sub`: a text of at most {MAX_NAME} characters.")
+            raise InvalidJwtError(
+                f"The `sub` of the JWT is missing or not valid: it must be a text of at most {MAX_NAME} characters."
+            )
         if _skeleton(name).startswith(RESERVED):
-            raise InvalidJwtError("The JWT's `sub` is a name that stands for others.")
+            raise InvalidJwtError("The `sub` of the JWT is a reserved name.")
         return name
 
     def roles(self, claims: Mapping[str, Any]) -> list[str]:
@@ -151,7 +153,7 @@ def _require_date(name: str, date: Any) -> None:
     if date is None and name != "exp":
         return
     if isinstance(date, bool) or not isinstance(date, int | float) or not abs(date) <= LATEST:
-        raise InvalidJwtError(f"The claim {name} of the JWT is no date: a number of seconds since 1970.")
+        raise InvalidJwtError(f"The claim {name} of the JWT is not a date: it must be a number of seconds since 1970.")
 
 
 def _is_shallow(value: Any, levels: int) -> bool:

@@ -1,4 +1,4 @@
-"""What callers may read, worked out once for each set of scopes that callers have."""
+"""Read permissions, computed once for each set of scopes."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def create(options: argparse.Namespace, settings: Settings) -> int:
         async with own_table(url, "service_tokens", tokens.TokenError) as connection:
             if settings.rls and (why := await unusable_by_any(connection, settings.rls_token_role)):
                 raise tokens.TokenError(
-                    f"nobody could use the token: it would have the role of GATEWAY_RLS_TOKEN_ROLE, and {why}"
+                    f"the token could not be used: it would have the role of GATEWAY_RLS_TOKEN_ROLE, and {why}"
                 )
             made = await tokens.create(connection, options.name, options.scope, options.days)
         sys.stderr.write("Keep it: it is shown this once, and only its hash is stored.\n")

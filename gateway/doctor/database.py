@@ -1,4 +1,4 @@
-"""Whether the database, the role and what stands before them are what the gateway needs."""
+"""Checks of the database, the gateway's role, and the pooler between."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def _tokens(settings: Settings, found: Checkup) -> Iterator[Finding]:
     role = settings.rls_token_role
     if settings.rls and (why := found.closed.get(role)):
         well = False
-        yield error(name, f"nobody can use the service tokens {_some(list(found.tokens))}: {why}")
+        yield error(name, f"the service tokens {_some(list(found.tokens))} cannot be used: {why}")
     roles = {**ROLES, **settings.roles}
     for token, scopes in found.tokens.items():
         if wrong := unknown(scopes, roles):

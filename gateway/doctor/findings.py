@@ -1,4 +1,4 @@
-"""What the doctor found: one thing in words, what follows from it, and what would be right."""
+"""Findings of the doctor: what was found, its consequence, and the remedy."""
 
 from __future__ import annotations
 

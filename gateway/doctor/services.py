@@ -1,4 +1,4 @@
-"""Whether what the gateway asks beside the database answers: keys of tokens, shared budgets, a collector of traces."""
+"""Checks of the services beside the database: key sets, Redis, a trace collector."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ async def _jwks(source: str) -> Finding:
         advice = "set GATEWAY_JWT_JWKS to a file or URL that has a JWK set, reachable from this host"
         return error(name, f"no keys can be read from {source}: {problem}; tokens cannot be verified", advice)
     if source.startswith("http://"):
-        return warning(name, f"{source} is not encrypted: whoever stands between may sign tokens", "use https://")
+        return warning(
+            name,
+            f"{source} is not encrypted: an attacker on the network could replace the keys and sign tokens",
+            "use https://",
+        )
     return ok(name, f"{len(keys)} key{'s' * (len(keys) != 1)} at {source}")
 
 

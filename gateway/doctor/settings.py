@@ -1,4 +1,4 @@
-"""Whether the settings fit together, and fit this host."""
+"""Checks of the settings, against each other and against this host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _exposure(settings: Settings) -> Iterator[Finding]:
     if settings.is_exposed:
         yield error(
             "settings.host",
-            f"HOST is {settings.host}, and GATEWAY_AUTH=none lets whoever reaches it read and change everything: the "
+            f"HOST is {settings.host}, and GATEWAY_AUTH=none lets every client read and change everything: the "
             f"gateway refuses to start",
             "set GATEWAY_AUTH to jwt or token (or both), or HOST to 127.0.0.1",
         )
@@ -39,7 +39,7 @@ def _exposure(settings: Settings) -> Iterator[Finding]:
     elif "none" in settings.auth:
         yield warning(
             "settings.auth",
-            "nobody is asked who he is: a proxy on this host would let the world in",
+            "callers are not authenticated: a proxy on this host would admit everyone",
             "set GATEWAY_AUTH to jwt or token (or both) before anything forwards requests here",
         )
     else:

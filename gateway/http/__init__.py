@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: requests read out of a URL or a body, answers sent, origins and hosts that may ask.
+"""GraphQL over HTTP: parsing requests, sending responses, checking origins and hosts.
 
 A client of ``operations``, like ``websocket``; it may use ``auth`` and ``observability`` besides, and knows
 no other transport.

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP, to the letter of the specification: requests and their answers, with which status and headers."""
+"""The GraphQL-over-HTTP endpoint: requests, responses, their status and headers, as the specification says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from a header is remembered: clients send the same ones again, and to read one takes microseconds."""
+"""Caches of parsed headers: clients send the same ones again, and parsing one takes microseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The headers of a request by their names, found once for all who look at some of them."""
+"""The headers of a request by name, indexed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pages may ask: by the name that they know the server by, and by the site that they come from."""
+"""Origins and hosts: which pages may send requests, by the host that they name and the site that they come from."""
 
 from __future__ import annotations
 

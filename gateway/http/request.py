@@ -1,4 +1,4 @@
-"""What an HTTP request asks: the parameters of GraphQL, out of a URL or a body, within limits, with types checked.
+"""Request parsing: the parameters of GraphQL from a URL or a body, within limits, with types checked.
 
 It works on the ASGI messages themselves: an answer by a compiled statement takes less time than a framework's request.
 """

@@ -1,4 +1,4 @@
-"""How an answer is sent: the media type that is accepted, compressed or not, and whether it is known already."""
+"""Responses: content negotiation, compression, conditional requests."""
 
 from __future__ import annotations
 

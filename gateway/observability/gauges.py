@@ -1,4 +1,4 @@
-"""What is asked at each scrape: pools of connections, caches, and whether the gateway drains."""
+"""Gauges that are read at each scrape: connection pools, caches, draining."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable
     def tell() -> Iterable[Metric]:
         for name, documentation, count in (
             ("in_use", "Connections that requests hold.", in_use),
-            ("size", "Connections that there may be.", size),
+            ("size", "Connections that the pool may open.", size),
             ("waiting", "Statements and changes that wait for a connection.", waiting),
         ):
             family = GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
@@ -48,9 +48,9 @@ def caches(service: OperationService) -> Callable[[], Iterable[Metric]]:
     """Hits and misses of plans and documents, and how many are kept."""
 
     def tell() -> Iterable[Metric]:
-        hits = CounterMetricFamily("e2i_cache_hits", "Requests that found theirs kept.", labels=["cache"])
-        misses = CounterMetricFamily("e2i_cache_misses", "Requests that had theirs made.", labels=["cache"])
-        kept = GaugeMetricFamily("e2i_cache_entries", "What is kept.", labels=["cache"])
+        hits = CounterMetricFamily("e2i_cache_hits", "Lookups that the cache answered.", labels=["cache"])
+        misses = CounterMetricFamily("e2i_cache_misses", "Lookups that the cache did not answer.", labels=["cache"])
+        kept = GaugeMetricFamily("e2i_cache_entries", "Entries of the cache.", labels=["cache"])
         for name, cache in (("plans", service.plans), ("documents", service.documents)):
             hits.add_metric([name], cache.hits)
             misses.add_metric([name], cache.misses)
@@ -81,7 +81,7 @@ def requests(service: OperationService) -> Callable[[], Iterable[Metric]]:
     """How many requests are worked on, and how many wait for a place."""
 
     def tell() -> Iterable[Metric]:
-        yield GaugeMetricFamily("e2i_requests_inside", "Requests that are worked on.", service.limiter.taken)
-        yield GaugeMetricFamily("e2i_requests_waiting", "Requests that wait.", service.limiter.waiting)
+        yield GaugeMetricFamily("e2i_requests_inside", "Requests in progress.", service.limiter.taken)
+        yield GaugeMetricFamily("e2i_requests_waiting", "Requests in the queue.", service.limiter.waiting)
 
     return tell

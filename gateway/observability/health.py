@@ -1,4 +1,4 @@
-"""Whether the gateway can answer, as it is asked by whoever sends it requests."""
+"""Health: liveness and readiness, for load balancers and orchestrators."""
 
 from __future__ import annotations
 

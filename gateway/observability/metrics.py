@@ -1,4 +1,4 @@
-"""What this process has done, counted as cheaply as can be, and told in Prometheus' words when somebody asks.
+"""Metrics of this process, counted cheaply, and rendered in Prometheus' format at a scrape.
 
 A request adds to plain numbers; families of metrics are made from them at a scrape. Names of operations are labels of
 the latencies, the first fifty that were executed; whoever makes up more of them adds to ``other``.
@@ -81,13 +81,13 @@ class Metrics:
         """Everything that was counted, with the process's memory and time."""
         yield _counter(
             "requests",
-            "Requests by what became of them: ok, errors (answered with some), refused, timeout, unavailable, "
+            "Requests by outcome: ok, errors (answered with some), refused, timeout, unavailable, "
             "failed, unfinished (the client left).",
             "outcome",
             self.outcomes,
         )
         yield _latencies(self._latencies)
-        yield _counter("executed", "Operations by what answered them.", "by", self.executors)
+        yield _counter("executed", "Operations by executor.", "by", self.executors)
         yield _counter("fallbacks", "Compiled statements that the loaders answered.", "reason", self.fallbacks)
         yield _counter("refusals", "Requests that were refused, by code.", "code", self.refusals)
         yield _counter("errors", "Answers with an error in them, by code.", "code", self.errors)
@@ -126,7 +126,7 @@ def _latencies(latencies: Mapping[str | None, Latencies]) -> Metric:
 
 
 def _build_info() -> Metric:
-    family = GaugeMetricFamily("e2i_build_info", "What runs.", labels=["version", "python"])
+    family = GaugeMetricFamily("e2i_build_info", "Version of the gateway and of Python.", labels=["version", "python"])
     family.add_metric([version("e2i-gateway"), platform.python_version()], 1)
     return family
 

@@ -1,4 +1,4 @@
-"""What is kept of every request once it is answered: a line of the log, counts, and what was slow in more words."""
+"""The record of each request once it is answered: a log line, counts, and a second line if it was slow."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Tracing(Observer):
     def __init__(self) -> None:
         protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
         if protocol not in {None, "", "http/protobuf"}:
-            raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not spoken; traces go by http/protobuf")
+            raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is not supported; use http/protobuf")
         found = Resource.create()
         named = not str(found.attributes[SERVICE_NAME]).startswith("unknown_service")
         own = {SERVICE_VERSION: version("e2i-gateway")} | ({} if named else {SERVICE_NAME: "e2i-gateway"})

@@ -1,4 +1,4 @@
-"""The workers of one gateway tell each other what they have counted, so that a scrape of one has them all."""
+"""Metrics across workers: each gives its counts to the others, so that a scrape of one has all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each caller may ask for a minute, in points, one for each row: a bucket that fills up as time goes by.
+"""Budgets: points per caller and minute, one for each row, in a token bucket.
 
 A request takes what it may cost before it runs, and gets back what it did not use, or pays what it used beyond that.
 Buckets are this worker's own, or shared by all workers in Redis; while Redis is away each worker counts for itself.

@@ -1,4 +1,4 @@
-"""A request while it is answered: who asks, what its transport allows, and what observers are told of it."""
+"""A request in progress: its caller, what its transport allows, and its record for observers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operation may ask for, checked before any SQL: depth, root fields, fields, and cost in rows.
+"""Limits of an operation, checked before any SQL: depth, root fields, fields, and cost in rows.
 
 Each refusal has its own code and says the limit and the value.
 """

@@ -1,4 +1,4 @@
-"""How long an operation may take: until its deadline, or until nobody waits for the answer any more."""
+"""Deadlines: an operation ends at its deadline, or when its client has left."""
 
 from __future__ import annotations
 

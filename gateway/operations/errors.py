@@ -1,4 +1,4 @@
-"""What a client is told of an error: typed errors as they are, the database's by their meaning, all else masked."""
+"""Errors as clients see them: typed ones as they are, the database's by their meaning, all others masked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What introspection costs: it runs no SQL, but a few aliases deep in it can ask for hundreds of megabytes."""
+"""The cost of introspection: it runs no SQL, but a few nested aliases can select hundreds of megabytes."""
 
 from __future__ import annotations
 

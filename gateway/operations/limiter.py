@@ -1,4 +1,4 @@
-"""How many requests are worked on at once: the others wait a little in the order of their coming, or go elsewhere."""
+"""The limiter of concurrent requests: others queue for a while in order of arrival, or are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What observers of operations are told, and when: logs, metrics and traces are such, and no operation knows of them.
+"""Hooks that observers of operations implement: logs, metrics and traces.
 
 Statements and transactions are observed where they are made, by events of their engine.
 """

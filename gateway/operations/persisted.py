@@ -1,4 +1,4 @@
-"""Documents by their id: trusted ones that a deployment knows beforehand, and those that clients have registered.
+"""Persisted documents: trusted ones of the deployment, and those that clients have registered by hash.
 
 A file of trusted documents is what GraphQL Code Generator, Relay or Apollo write: a JSON object of ids and documents,
 or Apollo's manifest of operations. A folder has one document a file, whose id is the SHA-256 of its text or its name
@@ -125,7 +125,7 @@ class DocumentRegistry:
             return self._by_hash(asked.hash, asked.query)
         assert asked.query is not None  # noqa: S101 - a request without it names a document
         if self._trust == "only" and asked.query not in self._texts:
-            raise _untrusted("This document is not one of those that this gateway knows.")
+            raise _untrusted("This document is not one of this gateway's trusted documents.")
         return asked.query
 
     def check(self, documents: Documents) -> None:
@@ -159,7 +159,7 @@ class DocumentRegistry:
         text = self._trusted.get(id_) or self._registered.get(id_)
         if text is None:
             if self._trust == "only":
-                raise _untrusted(f"The document {id_[:80]!r} is not one of those that this gateway knows.")
+                raise _untrusted(f"The document {id_[:80]!r} is not one of this gateway's trusted documents.")
             message = f"There is no document {id_[:80]!r}; send the document itself in query."
             raise RefusedDocumentError(request_error(ErrorCode.DOCUMENT_NOT_FOUND, message))
         if query is not None and query != text:
@@ -175,14 +175,14 @@ class DocumentRegistry:
                 self._registered.move_to_end(hash_)
                 return text
             if self._trust == "only":
-                raise _untrusted("This persisted query is not one of those that this gateway knows.")
+                raise _untrusted("This persisted query is not one of this gateway's trusted documents.")
             code = ErrorCode.PERSISTED_QUERY_NOT_FOUND if self._register else ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED
             raise RefusedDocumentError(request_error(code))
         if digest(query) != hash_:
             message = "extensions.persistedQuery.sha256Hash is not the SHA-256 of the query."
             raise RefusedDocumentError(request_error(ErrorCode.PERSISTED_QUERY_HASH_MISMATCH, message))
         if self._trust == "only" and query not in self._texts:
-            raise _untrusted("This document is not one of those that this gateway knows.")
+            raise _untrusted("This document is not one of this gateway's trusted documents.")
         return query
 
 

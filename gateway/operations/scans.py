@@ -1,4 +1,4 @@
-"""What an operation makes the database do beyond what it answers with: filters, orders, counts, sums and relations.
+"""The cost of what the database reads beyond the answer: for filters, orders, counts, sums and relations.
 
 Everything is reckoned in points of about two microseconds of Postgres each; a row that is sent, or compared with a
 pattern, is one. How many rows and which indexes there are comes from the facts of the database.

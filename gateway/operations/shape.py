@@ -1,4 +1,4 @@
-"""Noticing that the database has another shape: a column, type, label, view or right has come, gone or changed.
+"""Detecting that the database's shape has changed: a column, type, label, view or right has come, gone or changed.
 
 What a gateway knows of its database (what is missing, how requests are planned) is from a look at the catalog. It looks
 again from time to time, and at once when a statement fails for want of something; each worker does so for itself.

@@ -1,4 +1,4 @@
-"""Subscriptions: what is told of changes, message by message, in the rights that the caller has by then."""
+"""Subscriptions: a message for each change, with the rights that the caller has by then."""
 
 from __future__ import annotations
 

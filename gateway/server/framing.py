@@ -52,9 +52,9 @@ def target(method: bytes, version: str, url: bytes, headers: Headers) -> bytes:
         RefusedHeadError: It is too long or none that is answered, or it is in doubt where the request ends.
     """
     if version not in {"1.1", "1.0"}:
-        raise RefusedHeadError(b"505 HTTP Version Not Supported", f"HTTP/{version} is not spoken here.")
+        raise RefusedHeadError(b"505 HTTP Version Not Supported", f"HTTP/{version} is not supported.")
     if method == b"CONNECT":
-        raise RefusedHeadError(b"501 Not Implemented", "CONNECT is not answered: the gateway is no proxy.")
+        raise RefusedHeadError(b"501 Not Implemented", "CONNECT is not supported: the gateway is not a proxy.")
     if (coding := headers.get(b"transfer-encoding")) is not None:
         if version == "1.0":
             raise RefusedHeadError(BAD, "A request of HTTP/1.0 has no Transfer-Encoding.")

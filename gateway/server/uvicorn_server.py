@@ -1,4 +1,4 @@
-"""One process that answers requests: uvicorn on sockets that are bound already, until a signal ends it."""
+"""A serving process: uvicorn on sockets that are bound already, until a signal ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes that answer requests, and this one that starts them, replaces those that die, and ends them all."""
+"""Worker processes and their supervisor, which starts them, replaces those that die, and ends them."""
 
 from __future__ import annotations
 

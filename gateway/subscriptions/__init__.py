@@ -1,4 +1,4 @@
-"""The change feed: what has happened in the database, and how a subscriber follows it behind a cursor.
+"""The change feed: recorded changes, which subscribers follow from a cursor.
 
 Knows no transport and imports no other room.
 """

@@ -1,4 +1,4 @@
-"""The feed: one connection that listens for changes, read once for all who follow them in this process.
+"""The feed: one listening connection per process, whose changes all subscribers share.
 
 It survives whatever becomes of the connection: a notification only says that there may be something to read, and what
 is new is known from the log itself.
@@ -307,7 +307,7 @@ class ChangeFeed:
         """
         history = reading.place.history
         if before.history and not history:
-            raise ConnectionError("the server does not say its history: it may be a standby")
+            raise ConnectionError("the server does not report its history; it may be a standby")
         if not before.history or before.origin[0] != reading.place.origin[0] or before.origin > reading.place.origin:
             reading = await changelog.now(connection)
             self._sever()
@@ -327,7 +327,7 @@ class ChangeFeed:
         return before, reading
 
     def _sever(self) -> None:
-        log.error("the database is another or an older one than before; whoever follows it is told so")
+        log.error("the database is another one, or an older state of it; its subscribers are told so")
         self._tell(Turn())
 
     def _tell(self, turn: Turn) -> None:

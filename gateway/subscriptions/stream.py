@@ -1,4 +1,4 @@
-"""Following the feed: from now or behind a cursor, out of memory or out of the log, in the order of the changes.
+"""Following the feed: from now or from a cursor, from memory or from the log, in the order of the changes.
 
 Whoever follows holds a place and no queue. A slow reader falls behind, reads what it missed from the log page by page,
 and costs nobody anything.

@@ -261,7 +261,7 @@ class Socket:
         except TimeoutError:
             raise ClosedError(LATER, "Too slow: messages are not read in time") from None
 
-    # -- who asks --------------------------------------------------------------------------------------------------
+    # -- the caller --------------------------------------------------------------------------------------------------
 
     async def _initialise(self, payload: Mapping[str, Any] | None) -> None:
         if self._initialised:
@@ -330,7 +330,7 @@ class Socket:
         if self._caller is None:
             raise ClosedError(UNAUTHORIZED, "Unauthorized: wait for connection_ack before you subscribe")
         if not isinstance(payload, dict) or not _is_request(payload):
-            raise ClosedError(INVALID, "Invalid message: payload is no GraphQL request; it needs a query, a text")
+            raise ClosedError(INVALID, "Invalid message: payload is not a GraphQL request: it needs a query, a string")
         if id_ in self._operations:
             raise ClosedError(ALREADY, f"Subscriber for {id_} already exists")
         if self._leaving:

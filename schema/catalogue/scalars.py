@@ -63,14 +63,16 @@ def _parse_datetime(value: Any) -> datetime:
         raise GraphQLError(f"{shown(value)} is not an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z.")
     day, time, fraction, zone = found.groups()
     if time.endswith(":60"):
-        raise GraphQLError(f"{shown(value)} is within a leap second, which the database does not have.")
+        raise GraphQLError(f"{shown(value)} is within a leap second, which Postgres cannot store.")
     if fraction and fraction[6:].strip("0"):
-        raise GraphQLError(f"{shown(value)} is more exact than a microsecond, as which times are stored; round it.")
+        raise GraphQLError(
+            f"{shown(value)} is more precise than a microsecond, the precision of stored times; round it."
+        )
     try:
         read = datetime.fromisoformat(f"{day}T{time}.{fraction or '0':.6}{zone.upper()}")
     except ValueError:
         what = "its date, its time of day or its offset does not exist"
-        raise GraphQLError(f"{shown(value)} is no time: {what}.") from None
+        raise GraphQLError(f"{shown(value)} is not a valid time: {what}.") from None
     try:
         return read.astimezone(UTC)
     except OverflowError:

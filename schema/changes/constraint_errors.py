@@ -1,4 +1,4 @@
-"""What the database refuses, in the words of the graph: a code for each kind of constraint, its fields, no SQL.
+"""Constraint violations in the graph's terms: a code for each kind of constraint, its fields, no SQL.
 
 Nothing is read from the sentences of a server, which speaks the language that it was set to.
 """

@@ -69,7 +69,7 @@ def check_text(name: str, text: str, length: int) -> None:
         Refused: `InvalidInput`.
     """
     if "\x00" in text:
-        raise invalid(name, "contains NUL, which no text in the database has")
+        raise invalid(name, "contains NUL, which text in Postgres cannot hold")
     if len(text) > length:
         raise invalid(name, f"has {len(text)} characters; at most {length} are kept")
 

@@ -1,4 +1,4 @@
-"""What is in the way of moves, asked for many rows at once: one statement, whatever their number."""
+"""Guards of moves, evaluated for any number of rows in one statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Idempotency: a change that is asked for twice with one key is made once, and answers the same both times."""
+"""Idempotency: a change that is requested twice with one key is made once, and has the same result both times."""
 
 from __future__ import annotations
 

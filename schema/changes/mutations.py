@@ -1,4 +1,4 @@
-"""Mutations as data, and how one is run: asked, judged, made and recorded, once whatever the number of requests."""
+"""Mutations as data, and how one is run: validated, judged, made and recorded, once for each idempotency key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller must be able to read to use a mutation: nobody changes, or is told by a refusal, what is withheld.
+"""Read permissions of mutations: a caller neither changes, nor learns by a refusal, what is withheld from it.
 
 Derived from what lifecycles and effects declare.
 """

@@ -1,4 +1,4 @@
-"""What a dry run tells: which rows a change would alter, as plain values that no client takes for the rows themselves.
+"""Previews of dry runs: which rows a change would alter, as plain values that no client takes for the rows themselves.
 
 Clients that keep one object for each id would write a row that never was over the one that is, so that a preview holds
 no object with an `id`.

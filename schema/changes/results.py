@@ -1,4 +1,4 @@
-"""What a change answers: one shared union of results for all mutations. Failures implement `Problem`."""
+"""Results of changes: one shared union of results for all mutations. Failures implement `Problem`."""
 
 from __future__ import annotations
 

@@ -502,7 +502,7 @@ class Loaders:
             try:
                 await self.reader.fetch("SELECT length($1::text::jsonpath::text)", [path])
             except InvalidValueError as error:
-                raise bad_argument(argument, f"is no SQL/JSON path: {error}") from error
+                raise bad_argument(argument, f"is not an SQL/JSON path: {error}") from error
 
 
 def one_cut(selection: Selection) -> Counter[tuple[str, ...]]:

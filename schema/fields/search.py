@@ -74,7 +74,7 @@ async def _search(info: Info) -> Record:
 def _text(asked: str) -> Text:
     text = Text(asked.strip())
     if "\x00" in asked:
-        raise bad_argument("text", "contains NUL, which no text in the database has")
+        raise bad_argument("text", "contains NUL, which text in Postgres cannot hold")
     if len(text.raw) > MAX_TEXT:
         raise bad_argument("text", f"has {len(text.raw)} characters; pass at most {MAX_TEXT}")
     if not text.words:

@@ -94,7 +94,7 @@ def _check(asked: Sequence[str]) -> None:
         raise bad_argument("tools", f"{len(asked)} tools are too many; pass at most {MAX_TOOLS}")
     for place, text in enumerate(asked):
         if "\x00" in text:
-            raise bad_argument(f"tools[{place}]", "contains NUL, which no text in the database has")
+            raise bad_argument(f"tools[{place}]", "contains NUL, which text in Postgres cannot hold")
 
 
 async def _tools(loaders: Loaders, asked: Sequence[str]) -> list[PlannedTool]:

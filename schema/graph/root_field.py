@@ -1,4 +1,4 @@
-"""What an exceptional root field brings: the Strawberry field, and its price."""
+"""Exceptional root fields: the Strawberry field and its price."""
 
 from __future__ import annotations
 

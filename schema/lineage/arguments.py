@@ -102,7 +102,7 @@ def shown_types(arguments: Mapping[str, Any]) -> frozenset[str] | None:
     """The types that are shown, None for all.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``: there are none, or one of them is no type of the lineage.
+        GatewayError: ``BAD_USER_INPUT``: there are none, or one of them is not a type of the lineage.
     """
     given = arguments.get("types")
     if given is None:
@@ -112,7 +112,7 @@ def shown_types(arguments: Mapping[str, Any]) -> frozenset[str] | None:
         if name not in edges().of:
             close = difflib.get_close_matches(name[:80], edges().types, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise bad_argument(f"types[{place}]", f"{name[:80]!r} is no type of the lineage{hint}")
+            raise bad_argument(f"types[{place}]", f"{name[:80]!r} is not a type of the lineage{hint}")
     return frozenset(given)
 
 

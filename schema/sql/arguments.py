@@ -51,7 +51,7 @@ def _text(catalogue: Catalogue, field: ArgumentField, value: Any) -> str:
     if (least is not None and value < least) or (most is not None and value > most):
         raise bad_argument(field.name, f"{value} is out of range; pass {least:g} to {most:g}")
     if isinstance(value, str) and "\x00" in value:
-        raise bad_argument(field.name, "contains NUL, which no text in the database has")
+        raise bad_argument(field.name, "contains NUL, which text in Postgres cannot hold")
     return text_of(value)
 
 

@@ -259,7 +259,7 @@ class Where:
             raise bad_argument(_shown(path), f"has {len(operand)} values; pass at most {MAX_LIST}")
         values = operand if isinstance(operand, list) else [operand]
         if any(isinstance(value, str) and "\x00" in value for value in values):
-            raise bad_argument(_shown(path), "contains NUL, which no text in the database has")
+            raise bad_argument(_shown(path), "contains NUL, which text in Postgres cannot hold")
         return operand
 
     def _relation(

@@ -1,4 +1,4 @@
-"""Who asks: JWTs and service tokens, what is believed of them, and what is said where they are not."""
+"""Authentication: JWTs and service tokens that are accepted, and the errors of those that are not."""
 
 from __future__ import annotations
 
@@ -141,10 +141,10 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
         (good(key=RSA_KEY, algorithm="RS256"), "must be signed by HS256"),
         (unsigned(claims()), "must be signed by HS256"),
         (good().rsplit(".", 1)[0] + ".", "signature"),
-        (good(sub=None, role=None), "names nobody"),
-        (good(sub="x" * 300), "names nobody"),
-        (good(sub="token:bot"), "stands for others"),
-        *((good(sub=name), "stands for others") for name in LOOK_RESERVED),
+        (good(sub=None, role=None), "must be a text of at most"),
+        (good(sub="x" * 300), "must be a text of at most"),
+        (good(sub="token:bot"), "is a reserved name"),
+        *((good(sub=name), "is a reserved name") for name in LOOK_RESERVED),
         *((good(**{name: date}), "") for name in ("exp", "nbf", "iat") for date in NO_DATES),
         *((sealed(raw), "") for raw in ODD_CLAIMS),
         *((sealed("{}", header), "") for header in ODD_HEADERS),
@@ -329,7 +329,7 @@ async def test_keys_behind_a_url_are_read_once_and_again_when_they_change(own: D
             await asyncio.gather(*many)
             assert issuer.asked == 1, "requests at the same time wait for one reading"
             issuer.keys = key_set(jwk(EC_KEY, "b"))
-            assert (await refused(client, signed(EC_KEY, "b")))[0].endswith("a key that is not known.")
+            assert (await refused(client, signed(EC_KEY, "b")))[0].endswith("an unknown key.")
             assert issuer.asked == 1, "it was read a moment ago"
             clock[0] += jwks.COOLDOWN + 1
             assert await calling(client, signed(EC_KEY, "b")).data(QUERY)
@@ -355,7 +355,7 @@ async def test_keys_in_a_file(own: Database, tmp_path: Path, clock: list[float])
         file.write_text(key_set(jwk(RSA_KEY, "a"), jwk(EC_KEY, "b")))
         clock[0] += jwks.LIFESPAN + 1
         assert await calling(client, signed(RSA_KEY, "a")).data(QUERY)
-        assert "not known" in (await refused(client, signed(EC_KEY, None, sub="x")))[0], "of two keys none is meant"
+        assert "unknown key" in (await refused(client, signed(EC_KEY, None, sub="x")))[0], "of two keys none is meant"
 
 
 async def test_no_key_verifies_by_another_algorithm_than_its_own(own: Database, tmp_path: Path) -> None:
@@ -457,7 +457,7 @@ def test_tokens_that_cannot_be_made(given: dict[str, Any], said: str) -> None:
 
 async def test_names_of_tokens(own: Database) -> None:
     for name in ("", "a b", "x" * 101, "a:b", "-x"):
-        with pytest.raises(tokens.TokenError, match="no name of a token"):
+        with pytest.raises(tokens.TokenError, match="not a valid token name"):
             await made(own, name, "viewer")
 
 

@@ -138,7 +138,7 @@ def test_workers_that_cannot_begin_end_the_gateway() -> None:
         DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing",
     )  # fmt: skip
     assert ended.returncode == 1
-    assert "traces go by http/protobuf" in ended.stderr
+    assert "use http/protobuf" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -51,20 +51,23 @@ def test_what_is_said_of_a_session() -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("nonsense=1", "the parameter nonsense is not taken; there are application_name, connect_timeout"),
-        ("channel_binding=require", "the parameter channel_binding=require is not taken; leave it out or pass disable"),
-        ("require_auth=scram-sha-256", "the parameter require_auth is not taken"),
-        ("sslmode=verify_full", "sslmode=verify_full is none of disable, allow, prefer"),
+        ("nonsense=1", "the parameter nonsense is not supported; supported are application_name, connect_timeout"),
+        (
+            "channel_binding=require",
+            "the parameter channel_binding=require is not supported; leave it out or pass disable",
+        ),
+        ("require_auth=scram-sha-256", "the parameter require_auth is not supported"),
+        ("sslmode=verify_full", "sslmode=verify_full is not one of disable, allow, prefer"),
         ("sslmode=verify-full&sslrootcert=/nowhere/ca.crt", "sslrootcert=/nowhere/ca.crt: there is no such file"),
-        ("sslrootcert=system", "sslrootcert=system is not taken; name a file"),
+        ("sslrootcert=system", "sslrootcert=system is not supported; name a file"),
         ("connect_timeout=soon", "connect_timeout=soon is out of range; pass whole seconds from 1 to 600"),
         ("connect_timeout=0", "connect_timeout=0 is out of range"),
-        ("target_session_attrs=master", "target_session_attrs=master is none of any, primary"),
-        ("options=-f", "options=-f: -f is not taken; pass -c name=value"),
-        ("application_name=a&application_name=b", "the parameter application_name is there more than once"),
+        ("target_session_attrs=master", "target_session_attrs=master is not one of any, primary"),
+        ("options=-f", "options=-f: -f is not supported; pass -c name=value"),
+        ("application_name=a&application_name=b", "the parameter application_name is given more than once"),
         ("host=a,b,c&port=1,2", "3 hosts and 2 ports; pass a port for each host, or one for all"),
-        ("port=many", "port=many is none; pass a number from 1 to 65535"),
-        ("ssl_min_protocol_version=SSLv3", "ssl_min_protocol_version=SSLv3 is none of TLSv1"),
+        ("port=many", "port=many is not a port; pass a number from 1 to 65535"),
+        ("ssl_min_protocol_version=SSLv3", "ssl_min_protocol_version=SSLv3 is not one of TLSv1"),
     ],
 )
 def test_what_is_not_taken_is_named(query: str, message: str) -> None:

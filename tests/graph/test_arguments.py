@@ -161,7 +161,7 @@ async def test_a_bad_json_path_is_named(graph: Client, path: str) -> None:
         assert answer["errors"]
         for error in answer["errors"]:
             assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
-            assert "is no SQL/JSON path" in error["message"]
+            assert "is not an SQL/JSON path" in error["message"]
 
 
 def reworked(cursor: str, change: Any) -> str:

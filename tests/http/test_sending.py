@@ -286,7 +286,7 @@ async def test_a_refused_preflight_says_what_was(shared: Client, demo_database: 
         async with serving(demo_database.gateway_url, cors_origins=PAGE, cors_headers=headers) as client:
             asked = await client.http.options("/graphql", headers=preflight(PAGE, "x-tenant, sentry-trace"))
             assert asked.status_code == 200
-    with pytest.raises(ValueError, match="no name of a header"):
+    with pytest.raises(ValueError, match="not a header name"):
         Settings(cors_headers="x tenant")
 
 

@@ -1,4 +1,4 @@
-"""Who asks over a socket, for how long, and that nobody is told of what he may not read."""
+"""Callers over a socket: who they are, for how long, and that none receives what it may not read."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_credential_in_the_payload_or_in_the_header(gateway: Listening) 
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        ({}, "Forbidden: Who asks?"),
+        ({}, "Forbidden: Authentication is required"),
         ({"authorization": "Bearer wrong"}, "Forbidden:"),
         ({"authorization": "Basic YTpi"}, "Forbidden: The Authorization header must be"),
         ({"authorization": f"Bearer {token('viewer', exp=1)}"}, "Forbidden: The JWT has expired"),

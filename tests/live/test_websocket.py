@@ -150,7 +150,7 @@ WRONG: dict[str, tuple[list[Any], int, str]] = {
     "no id": ([READY, {"type": "subscribe", "payload": {"query": QUERY}}], 4400, "Invalid message: id"),
     "empty id": ([READY, {"type": "subscribe", "id": "", "payload": {"query": QUERY}}], 4400, "Invalid message: id"),
     "number as id": ([READY, {"type": "complete", "id": 1}], 4400, "Invalid message: id"),
-    "no payload": ([READY, {"type": "subscribe", "id": "1"}], 4400, "Invalid message: payload is no GraphQL request"),
+    "no payload": ([READY, {"type": "subscribe", "id": "1"}], 4400, "Invalid message: payload is not a GraphQL"),
     "no query": ([READY, {"type": "subscribe", "id": "1", "payload": {}}], 4400, "Invalid message: payload"),
     "query of a type": ([READY, {"type": "subscribe", "id": "1", "payload": {"query": 1}}], 4400, "Invalid message"),
     "variables of a type": (

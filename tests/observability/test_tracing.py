@@ -226,12 +226,12 @@ async def test_the_name_of_the_service_is_the_users(
 
 async def test_a_protocol_that_is_not_spoken(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    with pytest.raises(SettingsError, match="traces go by http/protobuf"):
+    with pytest.raises(SettingsError, match="use http/protobuf"):
         async with serving(module_database.gateway_url, traces=True):
             pass
     ended = run("serve", GATEWAY_TRACES="on", DATABASE_URL=module_database.gateway_url, PORT="0")
     assert ended.returncode == 2
-    assert "traces go by http/protobuf" in ended.stderr
+    assert "use http/protobuf" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

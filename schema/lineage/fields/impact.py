@@ -74,13 +74,13 @@ def _move(loaders: Loaders, arguments: Mapping[str, Any]) -> Move:
     asked = arguments["if"]
     names = [one.name for one in lifecycles() if one.entity == type_.name]
     if not names:
-        raise bad_argument("of", f"{type_.name} has no lifecycle; nothing moves there")
+        raise bad_argument("of", f"{type_.name} has no lifecycle, so it has no moves")
     lifecycle = lifecycle_of(type_.name, asked.get("lifecycle"))
     if lifecycle is None:
         raise bad_argument("if.lifecycle", f"{type_.name} has none of that name; it has {', '.join(names)}")
     if asked["to"] not in lifecycle.states.__members__:
         states = ", ".join(state.name for state in lifecycle.states)
-        raise bad_argument("if.to", f"{asked['to'][:80]!r} is no state of {lifecycle.key}; its states are {states}")
+        raise bad_argument("if.to", f"{asked['to'][:80]!r} is not a state of {lifecycle.key}; its states are {states}")
     return Move(id_, type_, lifecycle, lifecycle.states[asked["to"]])
 
 
