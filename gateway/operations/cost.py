@@ -12,6 +12,7 @@ from typing import Any
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
+    GraphQLInterfaceType,
     GraphQLSchema,
     OperationType,
     SelectionSetNode,
@@ -337,7 +338,8 @@ class _Walk:
 
 
 def _named_types(selection: Selection) -> set[str]:
-    """The types that the fragments directly below a selection are on."""
+    """The types that the fragments directly below a selection are on, those of an interface too."""
+    schema = selection.operation.schema
     names: set[str] = set()
     pending: list[SelectionSetNode] = [node.selection_set for node in selection.nodes if node.selection_set]
     spread: set[str] = set()
@@ -352,6 +354,9 @@ def _named_types(selection: Selection) -> set[str]:
                 spread.add(node.name.value)
                 fragment = selection.operation.fragments[node.name.value]
             if fragment.type_condition:
-                names.add(fragment.type_condition.name.value)
+                named = schema.type_map[fragment.type_condition.name.value]
+                if isinstance(named, GraphQLInterfaceType) and named.name != "Node":  # below which are no rows
+                    names |= {one.name for one in schema.get_possible_types(named)}
+                names.add(named.name)
             pending.append(fragment.selection_set)
     return names

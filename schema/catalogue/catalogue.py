@@ -366,8 +366,8 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
             type_.key,
             required=True,
         )
+    version = ColumnKind("text", "{c}", "text", "String")
     if not type_.is_view:
-        version = ColumnKind("text", "{c}", "text", "String")
         yield ColumnField(
             "rowVersion",
             "Version of the row, the database's own: it changes with every update. Opaque text.",
@@ -376,6 +376,8 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
             ("xmin",),
             required=True,
         )
+    elif type_.is_node:
+        yield ColumnField("rowVersion", "Null: rows of a view have no version.", version, "NULL::text", ())
     for column in type_.table.columns:
         kind = kind_of(column.type)
         facts = _with_states(facts_of(column), type_.name, column.name)
@@ -499,6 +501,8 @@ def catalogue() -> Catalogue:
         types[name] = type_
         if lifecycle := lifecycle_of(name):
             type_.extras[LIFECYCLE] = (*type_.key, lifecycle.column)
+            if "state" not in type_.columns:
+                type_.extras["state"] = type_.extras[LIFECYCLE]
     for type_ in types.values():
         if type_.is_record:
             type_.extras["node"] = ("node_id",)

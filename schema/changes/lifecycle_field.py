@@ -14,6 +14,7 @@ from schema.catalogue.records import Key, Record, key_name
 from schema.catalogue.selection import Selection
 from schema.changes.engine import blocker
 from schema.changes.guards import Ask, allowed, obstacles, refuse_unread
+from schema.changes.mutations import mutations_of
 from schema.changes.results import Blocker
 from schema.errors import GatewayError, missing_object
 from schema.execution.loaders import Loaders
@@ -52,11 +53,38 @@ class AllowedTransition:
     )
 
 
+@strawberry.type(description="A mutation that may be made of a row as it is now, and what its input needs.")
+class PossibleChange:
+    mutation: str = strawberry.field(description="The mutation.")
+    description: str = strawberry.field(description="What it does.")
+    to: str | None = strawberry.field(
+        description="The state that it moves to; null for what is no move in this lifecycle."
+    )
+    input_type: str = strawberry.field(description="The type of its `input`.")
+    id_field: str = strawberry.field(description="The field of the input that takes the row's id.")
+    required: list[str] = strawberry.field(
+        description="The fields that its input must have, for this state, the row's id among them."
+    )
+    optional: list[str] = strawberry.field(description="The fields that it may have.")
+    allowed: bool = strawberry.field(description="Whether the caller may use it; a dry run may need less.")
+    scope: str = strawberry.field(description="The scope that it needs; `change:<mutation>` is enough as well.")
+    blocked_by: list[Blocker] | None = strawberry.field(
+        description="What is in the way at the moment; empty where nothing is. Null where only a dry run tells, which "
+        "is so of what is no move."
+    )
+
+
 class LifecycleFields:
     """Makes the `lifecycle` field of each type; the types below it are shared."""
 
     def __init__(self) -> None:
         self._type: Any = None
+        self._stateful: Any = type("Stateful", (Node,), {})
+
+    def interface(self, type_: Type) -> type[Node]:
+        """`Stateful` of types that have a lifecycle, `Node` of the others."""
+        made: type[Node] = self._stateful if lifecycle_of(type_.name) else Node
+        return made
 
     def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
         """The fields that a type has beside those of the catalogue."""
@@ -67,26 +95,46 @@ class LifecycleFields:
             return {}
         if self._type is None:
             self._type = _lifecycle_type(types)
+            self._define_interface()
 
-        def resolve(root: strawberry.Parent[Any]) -> Any:
+        def place(root: Any) -> Any:
+            """The row's place, or the error that a missing column is answered with."""
             for column in type_.extras[LIFECYCLE]:
                 if key_name(column) not in root:
-                    return root[LIFECYCLE]  # the error that a missing column is answered with
+                    return next(root[name] for name in (LIFECYCLE, _STATE) if name in root)
             return _Place(root, type_, lifecycle)
 
+        def resolve(root: strawberry.Parent[Any]) -> Any:
+            return place(root)
+
+        def state(root: strawberry.Parent[Any]) -> str | None:
+            found = place(root)
+            return found.state if isinstance(found, _Place) else found
+
         resolve.__annotations__["return"] = self._type | None
-        return {
-            LIFECYCLE: strawberry.field(
-                resolver=resolve,
-                name=LIFECYCLE,
-                description=" ".join(
-                    [
-                        f"Where the row stands in its lifecycle ({lifecycle.name}), and what it may become.",
-                        *(lapse.doc for lapse in lifecycle.lapses),
-                    ]
-                ),
-            )
-        }
+        words = [lapse.doc for lapse in lifecycle.lapses]
+        at = f"Where the row stands in its lifecycle ({lifecycle.name}), and what it may become."
+        fields = {LIFECYCLE: _described(resolve, LIFECYCLE, " ".join([at, *words]))}
+        if _STATE in type_.extras:
+            doc = f"The state that the row is in ({lifecycle.name}), as mutations take it."
+            fields[_STATE] = _described(state, _STATE, " ".join([doc, *words]))
+        return fields
+
+    def _define_interface(self) -> None:
+        cls = self._stateful
+        cls.__annotations__ = {_STATE: str | None, LIFECYCLE: self._type | None}
+        setattr(cls, _STATE, strawberry.field(name=_STATE, description="The state that the row is in."))
+        setattr(cls, LIFECYCLE, strawberry.field(name=LIFECYCLE, description="Its place in its lifecycle."))
+        strawberry.interface(
+            cls, name="Stateful", description="A row that has a lifecycle: `... on Stateful` selects it of any type."
+        )
+
+
+_STATE = "state"
+
+
+def _described(resolver: Any, name: str, description: str) -> Any:
+    return strawberry.field(resolver=resolver, name=name, description=description)
 
 
 def _lifecycle_type(types: Types) -> Any:
@@ -98,6 +146,11 @@ def _lifecycle_type(types: Types) -> Any:
     cls.allowed_transitions = strawberry.field(
         resolver=_allowed_transitions,
         description="The states that the row may move to, and what is in the way of each.",
+    )
+    cls.changes = strawberry.field(
+        resolver=_changes,
+        description="All mutations that may be made of the row as it is now, moves and others in one list, with what "
+        "their inputs need.",
     )
     cls.history = strawberry.field(resolver=history, description="Every recorded change of the row, newest first.")
     return strawberry.type(cls, name="Lifecycle", description="A row's place in its lifecycle.")
@@ -151,6 +204,39 @@ def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
 def _allowed(lifecycle: Lifecycle, state: Any, blockers: list[Blocker] | GatewayError) -> AllowedTransition:
     names = [change.name for change in lifecycle.changes if not change.to or state in change.to]
     return AllowedTransition(to=state.name, mutations=names, blocked_by=blockers)  # type: ignore[arg-type]  # an error is what the field answers
+
+
+async def _changes(root: strawberry.Parent[Any], info: Info) -> list[PossibleChange]:
+    place: _Place = root
+    context: Any = info.context
+    loaders: Loaders = context.loaders
+    selection = selection_of(info)
+    ways: list[AllowedTransition] = await loaders.loader(selection, _ask(loaders, place, selection)).load(
+        (*place.key, place.text)
+    )
+    found = []
+    for mutation, id_field in mutations_of(place.type.name):
+        allowed_ = mutation.is_open_to(context.caller) and not loaders.missing.withholds(sorted(mutation.reads))
+        is_move = mutation.lifecycle == place.lifecycle.name
+        for way in [way for way in ways if mutation.name in way.mutations] if is_move else [None]:
+            state = None if way is None else way.to
+            required, optional = mutation.inputs(state)
+            blockers = None if way is None else way.blocked_by
+            found.append(
+                PossibleChange(
+                    mutation=mutation.name,
+                    description=mutation.doc,
+                    to=state,
+                    input_type=mutation.input_type,
+                    id_field=id_field,
+                    required=required,
+                    optional=optional,
+                    allowed=allowed_,
+                    scope=mutation.scope,
+                    blocked_by=blockers,
+                )
+            )
+    return found
 
 
 async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:

@@ -91,8 +91,7 @@ class Mutations:
             fields["force"] = (bool, "Overrides the guards that can be overridden; recorded as forced.", False)
         fields["idempotencyKey"] = (str, _KEY, False)
         fields["dryRun"] = (bool, "Makes the change, answers a `TransitionPreview`, and undoes it.", False)
-        name = mutation.name[0].upper() + mutation.name[1:]
-        return self._input(f"{name}Input", f"Input of `{mutation.name}`.", fields)
+        return self._input(mutation.input_type, f"Input of `{mutation.name}`.", fields)
 
     def _annotation(self, given: Given) -> Any:
         if isinstance(given.type, str):

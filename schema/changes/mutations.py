@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from sqlalchemy.types import String
@@ -61,6 +62,29 @@ class Mutation:
     """What a caller needs to use it."""
     reads: frozenset[str] = frozenset()
     """The tables and columns that it reads and writes, as ``table`` and ``table.column``: who uses it may read them."""
+    lifecycle: str | None = None
+    """The lifecycle of its subject that it moves it in; None where it is more than a move."""
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What else must be given to become some states, by their names."""
+
+    @property
+    def input_type(self) -> str:
+        """The GraphQL type of its input."""
+        return f"{self.name[0].upper()}{self.name[1:]}Input"
+
+    def is_open_to(self, caller: Actor) -> bool:
+        """Whether a caller has the scope for it."""
+        return caller.may(self.scope) or caller.may(f"{MAY_CHANGE}:{self.name}")
+
+    def inputs(self, to: str | None = None) -> tuple[list[str], list[str]]:
+        """The fields of its input that must be given, to become a state, and those that may be."""
+        own = ["items" if self.plural else "id"] if self.subject else []
+        must = [*own, *(["to"] if self.states else [])]
+        may = ["expectedVersion"] if self.subject and not self.plural else []
+        for name, one in self.given.items():
+            (must if one.required or name in self.needs.get(to or "", ()) else may).append(camel(name))
+        (must if self.reason_due else may).append("reason")
+        return must, [*may, *(["force"] if self.forces else []), "idempotencyKey", "dryRun"]
 
 
 class Actor(Protocol):
@@ -123,6 +147,19 @@ def mutations() -> dict[str, Mutation]:
     return found | _MUTATIONS
 
 
+@cache
+def mutations_of(type_name: str) -> Sequence[tuple[Mutation, str]]:
+    """The mutations that are about one row of a type, or need one, by name, and the field that takes its id."""
+    found = []
+    for _, one in sorted(mutations().items()):
+        if one.subject == type_name and not one.plural:
+            found.append((one, "id"))
+        elif one.subject is None:
+            needed = {name: given for name, given in one.given.items() if given.required}
+            found += [(one, camel(name)) for name, given in needed.items() if given.type == type_name]
+    return found
+
+
 def _moves(lifecycle: Lifecycle) -> Iterator[Mutation]:
     for change in lifecycle.changes:
         forces = any(
@@ -142,6 +179,8 @@ def _moves(lifecycle: Lifecycle) -> Iterator[Mutation]:
             forces=forces,
             scope=lifecycle.scope,
             reads=concerned_by(lifecycle, change),
+            lifecycle=lifecycle.name,
+            needs={state.name: tuple(names) for state, names in change.needs.items()},
         )
         yield one
         if change.many:
@@ -149,6 +188,7 @@ def _moves(lifecycle: Lifecycle) -> Iterator[Mutation]:
             yield Mutation(
                 _many(change.name), doc, one.perform, one.subject, one.given, one.states, plural=True,
                 reason_due=one.reason_due, checks=one.checks, forces=forces, scope=one.scope, reads=one.reads,
+                lifecycle=one.lifecycle, needs=one.needs,
             )  # fmt: skip
 
 
@@ -283,7 +323,7 @@ def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], around: Surrou
     """Before anything is read, so that a refusal says nothing of the rows."""
     caller = around.caller
     previews = dry_run and caller.may(PREVIEW)
-    if not (previews or caller.may(mutation_.scope) or caller.may(f"{MAY_CHANGE}:{mutation_.name}")):
+    if not (previews or mutation_.is_open_to(caller)):
         raise _forbidden(f"{caller.name} may not use {mutation_.name}: it needs the scope {mutation_.scope}.")
     if input_.get("force") and not caller.may(FORCE):
         raise _forbidden(f"{caller.name} may not override guards: it needs the scope {FORCE}.")

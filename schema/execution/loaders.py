@@ -134,7 +134,7 @@ class Loaders:
             return
         for column in columns:
             shape.add(key_name(column), f"t.{column}::text")
-        if name == LIFECYCLE and (lifecycle := lifecycle_of(shape.type.name)):
+        if LIFECYCLE in shape.type.extras and (lifecycle := lifecycle_of(shape.type.name)):
             state = lifecycle.read("t", lambda read: self.missing.first(shape.type, read))
             shape.add(key_name(STATE), state)
 

@@ -6,7 +6,7 @@ import enum
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import strawberry
 from strawberry import UNSET
@@ -50,6 +50,11 @@ Info = strawberry.Info[RequestContext, None]
 @strawberry.interface(description="Anything with a global id: every row of every table and view.")
 class Node:
     id: strawberry.ID = strawberry.field(description="Global id, readable: the type and the key, `Model:1f0e...`.")
+    row_version: str | None = strawberry.field(
+        name="rowVersion",
+        description="Version of the row, the database's own: it changes with every update. Opaque text; null for "
+        "rows of views, which have none.",
+    )
 
     @classmethod
     def resolve_type(cls, record: Record, _info: object, _abstract: object) -> str:
@@ -117,8 +122,16 @@ def page_arguments(default: int) -> dict[str, Any]:
     }
 
 
-Extras = Callable[["Types", Type], dict[str, Any]]
-"""The fields that a type has beside those of the catalogue, from `schema.fields`."""
+class Extras(Protocol):
+    """What types have beside what is in the catalogue."""
+
+    def interface(self, type_: Type) -> type[Node]:
+        """The interface that a type of nodes implements; it may be made when the first such type is."""
+        ...
+
+    def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
+        """The fields of a type."""
+        ...
 
 
 class Types:
@@ -129,7 +142,7 @@ class Types:
         self._extras = extras
         self.enums: dict[type[Labels], Any] = {}
         self.nodes: dict[str, type] = {
-            type_.name: type(type_.name, (Node,) if type_.is_node else (), {}) for type_ in catalogue
+            type_.name: type(type_.name, (extras.interface(type_),) if type_.is_node else (), {}) for type_ in catalogue
         }
         self.inputs = Inputs(catalogue, self.enum)
         self._aggregates = AggregateTypes(self.annotation)
