@@ -34,6 +34,7 @@ async def attached(platform_template: Database, clone: Clone) -> AsyncIterator[C
 
 EXTRAS = {
     "node": "node { __typename }",
+    "state": "state",
     "lifecycle": """lifecycle {
         state
         allowedTransitions { to mutations blockedBy { code message overridable node { __typename } } }
