@@ -200,10 +200,9 @@ class Settings(BaseSettings):
         description="Roles of the database that callers may have; the gateway's own must be a member of them.",
     )
     rls_token_role: str = Field(default="authenticated", description="The one of them that service tokens have.")
-    mcp: Literal["off", "read", "change"] = Field(
+    mcp: Literal["off", "read"] = Field(
         default="read",
-        description="What agents may do by the Model Context Protocol, at /mcp and by `e2i-gateway mcp`; `change`: "
-        "preview and apply changes, too, as far as their scopes go.",
+        description="What agents may do by the Model Context Protocol, at /mcp and by `e2i-gateway mcp`.",
     )
     mcp_url: Annotated[str, AfterValidator(_url)] | None = Field(
         default=None,

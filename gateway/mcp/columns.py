@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from graphql import GraphQLNamedType, is_enum_type
 
+from db.base.column_facts import NO_FACTS, ColumnFacts, Unit
 from schema.schema import Schema
+
+_UNSAID = {Unit.ORDINAL, Unit.DIMENSIONLESS}
+"""Units of numbers that have none."""
 
 
 class Columns:
@@ -12,18 +18,27 @@ class Columns:
 
     def __init__(self, schema: Schema) -> None:
         self._catalogue = schema.catalogue
+        self._types = {type_.name for type_ in schema.catalogue}
+        self.facts = lru_cache(maxsize=None)(self._facts)
 
-    def unit(self, type_name: str, field: str) -> str | None:  # noqa: ARG002
+    def unit(self, type_name: str, field: str) -> str | None:
         """The unit of a number, None where it has none."""
-        return None
+        unit = self.facts(type_name, field).unit
+        return None if unit is None or unit in _UNSAID else unit.value
 
-    def values(self, type_name: str, field: str) -> tuple[str, ...]:  # noqa: ARG002
+    def values(self, type_name: str, field: str) -> tuple[str, ...]:
         """The words that a text may be, where they are closed."""
-        return ()
+        return self.facts(type_name, field).values
 
-    def is_prose(self, type_name: str, field: str) -> bool:  # noqa: ARG002
+    def is_prose(self, type_name: str, field: str) -> bool:
         """Whether a text was written by people or models, in sentences."""
-        return False
+        return self.facts(type_name, field).prose
+
+    def _facts(self, type_name: str, field: str) -> ColumnFacts:
+        if type_name not in self._types:
+            return NO_FACTS
+        column = self._catalogue[type_name].columns.get(field)
+        return column.facts if column else NO_FACTS
 
     @staticmethod
     def is_enum(type_: GraphQLNamedType) -> bool:

@@ -6,6 +6,7 @@ No session is kept: each request stands for itself, so that any worker answers i
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from random import getrandbits
@@ -39,6 +40,7 @@ class McpEndpoint:
     """Answers requests to ``/mcp``, as an ASGI application."""
 
     def __init__(self, box: Toolbox, authentication: Authentication, settings: Settings, version: str) -> None:
+        logging.getLogger("mcp").setLevel(logging.WARNING)  # it tells of every request, which the gateway's log does
         self.box = box
         self._authentication = authentication
         self._settings = settings

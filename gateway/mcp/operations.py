@@ -23,9 +23,6 @@ TRANSPORT = "MCP"
 class ToolCall(Call):
     """A call of a tool while it is answered; what it runs is one request to the log and to the metrics."""
 
-    may_change = False
-    """Whether it may run mutations: of two tools alone."""
-
     def __init__(self, caller: Caller, connection: Mapping[str, Any] | None) -> None:
         super().__init__(f"{getrandbits(128):032x}")
         self.caller = caller
@@ -33,11 +30,8 @@ class ToolCall(Call):
         self.record["caller"] = caller.name
 
     def admit(self, kind: str) -> None:
-        """Queries alone, but for the tools that change something."""
-        if kind == "subscription":
-            raise RefusedDocumentError(GatewayError(ErrorCode.SUBSCRIPTION_OVER_HTTP))
-        if not self.may_change:
-            raise RefusedDocumentError(GatewayError(ErrorCode.BAD_USER_INPUT, "A mutation cannot be run by this tool."))
+        """Queries alone."""
+        raise RefusedDocumentError(GatewayError(ErrorCode.BAD_USER_INPUT, f"A {kind} cannot be run by a tool."))
 
 
 class Operations:

@@ -56,8 +56,7 @@ class _Protocol:
     def __init__(self, box: Toolbox, who: Who) -> None:
         self._box = box
         self._who = who
-        may_change = box.settings.mcp == "change"
-        self._tools = {tool.name: tool for tool in TOOLS if may_change or not tool.changes}
+        self._tools = {tool.name: tool for tool in TOOLS}
         self._listing = [_listed(tool) for tool in self._tools.values()]
 
     def server(self, version: str) -> Server[Any]:
@@ -128,12 +127,7 @@ def _listed(tool: AgentTool) -> types.Tool:
     }
     if needed := [one.name for one in tool.arguments if one.required]:
         schema["required"] = needed
-    hints = types.ToolAnnotations(
-        read_only_hint=not tool.destructive,
-        destructive_hint=True if tool.destructive else None,
-        idempotent_hint=True,
-        open_world_hint=False,
-    )
+    hints = types.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
     return types.Tool(name=tool.name, description=tool.description, input_schema=schema, annotations=hints)
 
 

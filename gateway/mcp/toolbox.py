@@ -100,6 +100,3 @@ class AgentTool:
     description: str
     arguments: tuple[ToolArgument, ...]
     run: Callable[[Toolbox, ToolCall, dict[str, Any]], Awaitable[Envelope]]
-    changes: bool = False
-    """Whether it is there only where agents may change something."""
-    destructive: bool = False

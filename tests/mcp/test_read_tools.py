@@ -26,7 +26,7 @@ def agent(client: Client, request: pytest.FixtureRequest) -> Agent:
 async def test_tools_are_listed_in_few_words(agent: Agent) -> None:
     result = await agent.result("tools/list")
     names = [tool["name"] for tool in result["tools"]]
-    assert names[:4] == ["find_fields", "describe_type", "query", "find"]
+    assert names[:4] == ["answer", "find_fields", "describe_type", "query"]
     assert tokens(json.dumps(result["tools"], separators=(",", ":"))) <= 1_500
     for tool in result["tools"]:
         assert tool["annotations"]["readOnlyHint"] is True
@@ -113,3 +113,14 @@ async def test_types_are_cards_of_few_words(client: Client) -> None:
         sizes.append(tokens(envelope["data"][0]))
     assert max(sizes) <= 400
     assert sum(sizes) / len(sizes) <= 200
+
+
+async def test_the_unit_of_every_number_is_said(demo: Client) -> None:
+    query = """{ deployments(first: 1, where: {errorRate: {isNull: false}}) { nodes { errorRate latencyP99Ms } }
+        servingMetrics(first: 1, where: {errorRate: {isNull: false}}) { nodes { errorRate } } }"""
+    envelope = await Agent(demo).call("query", query=query)
+    assert envelope["units"] == {
+        "Deployment.errorRate": "of 1",
+        "Deployment.latencyP99Ms": "ms",
+        "ServingMetric.errorRate": "%",
+    }
