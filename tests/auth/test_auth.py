@@ -397,6 +397,7 @@ async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+@pytest.mark.slow
 async def test_a_service_token_from_its_making_to_its_end(
     own: Database, client: Client, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -497,6 +498,7 @@ async def test_tokens_while_the_database_is_away(own: Database) -> None:
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_authentication_other_machines_are_kept_out() -> None:
     done = run("serve", HOST="0.0.0.0", PORT="0")
     assert done.returncode == 1

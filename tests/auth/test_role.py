@@ -18,6 +18,8 @@ from tests.support.client import serving
 from tests.support.databases import Clone, Database, Server, connect, execute
 from tests.support.process import run
 
+pytestmark = pytest.mark.slow
+
 ROLE = 'e2i test "role"'
 
 HELD = """

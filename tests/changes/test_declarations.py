@@ -30,6 +30,8 @@ from tests.support.changing import change, model_in, rivals, versions
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
 
+pytestmark = pytest.mark.slow
+
 TABLES = {table_of(entity).fullname: name for name, entity in entities().items() if not entity.__is_view__}
 
 RECORDER = """

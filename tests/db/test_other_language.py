@@ -11,6 +11,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database
 from tests.support.foreign import speaking_another_language
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 async def demo(demo_database: Database) -> AsyncIterator[Client]:

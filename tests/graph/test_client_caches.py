@@ -39,6 +39,8 @@ from tests.support.changing import RESULT, model_in, rivals
 from tests.support.client import Client
 from tests.support.databases import Database, connect
 
+pytestmark = pytest.mark.slow
+
 STORES = Path(__file__).parents[1] / "caches"
 SCHEMA = build().graphql
 INSTALLED = shutil.which("node") and (STORES / "node_modules" / "relay-runtime").exists()

@@ -28,6 +28,8 @@ from tests.support.many_rows import PARENTS, fill, tables
 from tests.support.plans import Statement, plan
 from tests.support.platform_indexes import replace_indexes
 
+pytestmark = pytest.mark.slow
+
 ROWS = 20_000
 WITHOUT_TIME = ROWS // 97 + 1
 PAGE = 50

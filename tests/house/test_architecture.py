@@ -34,6 +34,7 @@ ROOMS = {
 """The rooms of each floor: a module uses its own room and those before it."""
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """The top-level packages that a file imports, wherever in the file it does so."""
     names: set[str] = set()

@@ -140,6 +140,7 @@ def test_settings_of_the_base_and_the_unit_exist() -> None:
     assert {name for name in given if name not in known and name.removeprefix("GATEWAY_") not in known} == set()
 
 
+@pytest.mark.slow
 async def test_the_version_is_said(demo: Client) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     schema = (ROOT / "schema" / "schema.graphql").read_bytes()

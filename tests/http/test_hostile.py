@@ -26,6 +26,8 @@ from tests.support.databases import Clone, Database
 from tests.support.hostile import Shot, shots
 from tests.support.process import Gateway
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("HOSTILE_REQUESTS", "500"))
 SEED = int(os.environ.get("HOSTILE_SEED", "7"))
 AT_ONCE = 8

@@ -12,6 +12,8 @@ from schema.lineage.walk import MAX_READ
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, execute
 
+pytestmark = pytest.mark.slow
+
 MODELS, METRICS = 60, 1_000
 """Of one experiment, and of each of these models: more rows two edges away than a walk may read."""
 EXPERIMENT = f"Experiment:{UUID(int=7)}"

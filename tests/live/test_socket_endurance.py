@@ -22,6 +22,8 @@ from tests.support.databases import Database, connect
 from tests.support.process import Gateway
 from tests.support.sockets import Listening, listening, peer, until
 
+pytestmark = pytest.mark.slow
+
 SOCKETS = int(os.environ.get("DRILL_SOCKETS", "200"))
 
 

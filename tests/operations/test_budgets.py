@@ -148,6 +148,7 @@ async def test_behind_a_proxy_the_clients_address_counts(demo_database: Database
 # -- shared ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_workers_share_a_budget(
     demo_database: Database, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

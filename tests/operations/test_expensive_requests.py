@@ -25,6 +25,8 @@ from tests.support.databases import Clone, Database, connect
 from tests.support.expensive import HOT, Question, questions
 from tests.support.process import Gateway
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("HOSTILE_EXPENSIVE", "25"))
 SEED = int(os.environ.get("HOSTILE_SEED", "11"))
 URL = os.environ.get("HOSTILE_DATABASE_URL")
