@@ -37,17 +37,16 @@ export class Card extends Component<CardProps> {
         transform={`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}
         role="button"
         tabindex={tab ? 0 : -1}
-        aria-label={spoken(node, up, down)}
         aria-pressed={selected}
         aria-expanded={up + down === 0}
         onClick={() => onSelect(node.id)}
         onFocus={() => onFocus(node.id)}
       >
+        <title>{spoken(node, up, down)}</title>
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
         <text class="title" x="15" y="18">{short(node.label, 21)}</text>
         <text class="kind" x="15" y="34">{short([typeName(node.type), standing(node)].filter(Boolean).join(" · "), 34)}</text>
-        <title>{`${typeName(node.type)}: ${node.label}`}</title>
         {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
         {down > 0 && <More x={WIDTH + 8} anchor="start" count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
       </g>
@@ -125,10 +124,14 @@ function around(from: Place, to: Place): number {
   return Math.min(from.y, to.y) - HEIGHT - 26;
 }
 
+/** How many edges are not shown, in words. */
+export function unseen(up: number, down: number): string {
+  return [up && `${up} more upstream`, down && `${down} more downstream`].filter(Boolean).join(", ");
+}
+
 /** A node in words: what it is, its state, and what is not shown around it. */
 export function spoken(node: LineageNode, up: number, down: number): string {
-  const ends = [up && `${up} more upstream`, down && `${down} more downstream`].filter(Boolean).join(", ");
-  return [typeName(node.type), node.label, standing(node), ends].filter(Boolean).join(", ");
+  return [typeName(node.type), node.label, standing(node), unseen(up, down)].filter(Boolean).join(", ");
 }
 
 /** A name with its middle left out where it is long: versions differ at the end. Times are told to the minute. */

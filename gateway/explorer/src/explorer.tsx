@@ -243,6 +243,7 @@ export function Explorer() {
         </div>
       )}
       <main aria-busy={busy}>
+        {graph.nodes.size > 0 && <h1 class="spoken">Lineage of {graph.nodes.get(view.from[0] ?? "")?.label ?? "several rows"}</h1>}
         <div class="stage">
           {graph.nodes.size ? (
             <>
@@ -276,10 +277,10 @@ export function Explorer() {
             </div>
           </aside>
         )}
+        <p id="keys" class="spoken">Left and right follow edges, up and down go through the column, Enter expands, Shift with left or right expands one side, space selects. F shows all, slash searches. The outline beside the drawing is the same as a tree.</p>
+        <p class="spoken" role="status" aria-live="polite">{said}</p>
       </main>
       {acting && <Sheet {...acting} onClose={() => setActing(null)} onDone={() => void reread((graph) => graph.refreshed(acting.row.id))} />}
-      <p id="keys" class="spoken">Left and right follow edges, up and down go through the column, Enter expands, Shift with left or right expands one side, space selects. F shows all, slash searches. The outline beside the drawing is the same as a tree.</p>
-      <p class="spoken" role="status" aria-live="polite">{said}</p>
       {toast && <p class="toast" role="status">{toast}</p>}
     </>
   );

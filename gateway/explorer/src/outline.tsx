@@ -5,7 +5,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import type { Side } from "./api";
-import { spoken } from "./cards";
+import { unseen } from "./cards";
 import type { Graph, Line } from "./graph";
 import { standing, toneOf, typeName } from "./tones";
 
@@ -74,16 +74,18 @@ export function Outline({ graph, starts, selected, onSelect, onOpen }: Props) {
               aria-setsize={line.among}
               aria-expanded={line.children ? !closed.has(line.id) : more ? false : undefined}
               aria-selected={line.id === selected}
-              aria-label={`${line.lead ? `${line.lead}: ` : ""}${spoken(node, hidden.UPSTREAM, hidden.DOWNSTREAM)}`}
               tabIndex={line.id === current ? 0 : -1}
               class={`line tone-${toneOf(node)}`}
               style={{ marginLeft: `${Math.min(line.level - 1, 12) * 14}px` }}
               onFocus={() => setRoving(line.id)}
               onClick={() => onSelect(line.id)}
             >
-              {line.lead && <small>{line.lead}</small>}
+              {line.lead && <small>{line.lead}<span class="spoken">: </span></small>}
               {node.label}
-              <small>{[typeName(node.type), standing(node)].filter(Boolean).join(", ")}{closed.has(line.id) ? ", closed" : ""}</small>
+              <small>
+                {[typeName(node.type), standing(node)].filter(Boolean).join(", ")}{closed.has(line.id) ? ", closed" : ""}
+                <span class="spoken">{more && `, ${unseen(hidden.UPSTREAM, hidden.DOWNSTREAM)}`}</span>
+              </small>
             </li>
           );
         })}
