@@ -105,7 +105,10 @@ async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
     if others := len(differences.notes) - len(differences.of(attach.Severity.BREAKS)):
         log.info("%d more differences from the data dictionary; `e2i-gateway db check` lists them", others)
     return Missing(
-        differences.missing_tables, differences.missing_columns, labels=differences.missing_labels
+        differences.missing_tables,
+        differences.missing_columns,
+        labels=differences.missing_labels,
+        words=differences.words,
     ), await facts.read(engine)
 
 

@@ -317,6 +317,11 @@ class Settings(BaseSettings):
     introspection: bool = Field(
         default=True, description="Whether introspection is allowed, and errors suggest names of the schema."
     )
+    closed_vocabularies: bool = Field(
+        default=True,
+        description="Whether filters refuse texts that a column cannot have by its closed vocabulary; `off` for "
+        "databases with words of their own.",
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Maximum bytes of a request's body.")
     max_document: int = Field(default=100_000, ge=100, description="Maximum characters of a document.")
     max_tokens: int = Field(default=2_000, ge=10, description="Maximum tokens of a document.")

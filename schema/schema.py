@@ -19,6 +19,7 @@ from schema.changes.transactions import OperationTransaction, transaction_direct
 from schema.execution.executor import AnswerExecutor, MutationExecutor
 from schema.fields.registry import FIELDS
 from schema.graph.types import RequestContext, Types, read
+from schema.names.suggestions import Suggestions
 from schema.subscriptions import subscription
 
 
@@ -36,6 +37,8 @@ class Schema(StrawberrySchema):
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )
         self.catalogue = models
+        self.suggestions = Suggestions(self.graphql, models)
+        """What is probably meant by names that it does not have."""
 
     def possible_types(self) -> dict[str, list[str]]:
         """The names of the object types of each interface and union."""

@@ -7,6 +7,7 @@ those for changes: `preview` (dry runs), `change`, `review` and `force`. The mod
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW, lifecycles
@@ -88,13 +89,15 @@ def withholding(lacks: Missing, scopes: frozenset[str]) -> Missing:
                 columns.add((type_.sql_name, column.name))
                 withheld[f"{type_.sql_name}.{column.name}"] = Withheld(f"{type_.sql_name}.{column.name}", scope)
     tables = frozenset(type_.table.fullname for type_ in catalogue() if type_.table.fullname in withheld)
-    found = Missing(lacks.tables | tables, lacks.columns | columns, withheld, labels=lacks.labels, database=lacks)
+    found = replace(
+        lacks, tables=lacks.tables | tables, columns=lacks.columns | columns, withheld=withheld, database=lacks
+    )
     unrecorded = {
         type_.name: what
         for type_ in catalogue()
         if type_.is_node and (what := found.withholds(written(type_.name)) or found.withholds([type_.sql_name]))
     }
-    return Missing(found.tables, found.columns, withheld, unrecorded, lacks.labels, lacks)
+    return replace(found, unrecorded=unrecorded)
 
 
 # -- what changes write ------------------------------------------------------------------------------------------------

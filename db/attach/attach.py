@@ -1,6 +1,6 @@
 """Using a database that the platform made: nothing of it is changed, and what is different is said in words."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +32,8 @@ class Differences:
     """Those that are not there, and those of a wholly other type, which no field could read."""
     missing_labels: frozenset[tuple[str, str]] = frozenset()
     """Enums by their SQL names, with labels of the models that they lack."""
+    words: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """The words that the database's checks let columns have, by table and column."""
     notes: tuple[Difference, ...] = field(default=())
 
     def of(self, severity: Severity) -> Sequence[Difference]:
@@ -99,6 +101,7 @@ def _judge(found: DatabaseCatalog) -> Differences:
             for member in labels
             if member.value not in found.enums[name]
         ),
+        words={(name, column): words for name, table in found.tables.items() for column, words in table.words.items()},
         notes=tuple(differences(found)),
     )
 

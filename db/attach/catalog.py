@@ -1,5 +1,6 @@
 """What a database has, as its system catalog says: five short reading statements, which every role may run."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,8 @@ class FoundTable:
     definition: str = ""
     """A view's query, as Postgres writes it."""
     checks: set[str] = field(default_factory=set)
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The words that its checks let columns have, by column; of each that lists them."""
     triggers: dict[str, str] = field(default_factory=dict)
     """The text of the functions of its active triggers, by their names."""
 
@@ -101,13 +104,14 @@ _INDEXES = text(f"""
 """)
 _CONSTRAINTS = text(f"""
     SELECT {_NAME}, k.contype::text, k.conname::text,
-        ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum = ANY (k.conkey))
+        ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum = ANY (k.conkey)),
+        CASE WHEN k.contype = 'c' AND k.convalidated THEN pg_get_expr(k.conbin, k.conrelid) END
     FROM pg_constraint AS k
     JOIN pg_class AS c ON c.oid = k.conrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND k.contype IN ('f', 'c')
     UNION ALL
-    SELECT {_NAME}, 'trigger', p.proname::text, ARRAY[p.prosrc]
+    SELECT {_NAME}, 'trigger', p.proname::text, ARRAY[p.prosrc], NULL
     FROM pg_trigger AS t
     JOIN pg_proc AS p ON p.oid = t.tgfoid
     JOIN pg_class AS c ON c.oid = t.tgrelid
@@ -165,10 +169,36 @@ async def _read_around(
     """What belongs to tables and views beside their columns."""
     for name, method, unique, partial, columns in await connection.execute(_INDEXES, known):
         tables[name].indexes.append(FoundIndex(method, tuple(columns), unique, partial))
-    for name, kind, what, columns in await connection.execute(_CONSTRAINTS, known):
+    for name, kind, what, columns, check in await connection.execute(_CONSTRAINTS, known):
         _add(tables[name], kind, what, columns)
+        if check and len(columns) == 1 and (words := words_of_check(columns[0], check)):
+            _let(tables[name].words, columns[0], words)
     for name, comment, definition in await connection.execute(_VIEWS, known):
         tables[name].comment, tables[name].definition = comment, definition
+
+
+_TEXT = re.compile(r"'((?:[^']|'')*)'(?:::(?:text|character varying|bpchar|character)(?:\(\d+\))?)?")
+_AROUND = re.compile(r"""::(?:text|character varying)(?:\(\d+\))?(?:\[\])?|\bANY\b|\bARRAY\b|\bOR\b|=|[()\[\],\s]""")
+
+
+def words_of_check(column: str, check: str) -> tuple[str, ...]:
+    """The words that a check lets a column have, in their order, where it lists them and does nothing else.
+
+    ``check`` is as Postgres writes it: ``((status)::text = ANY ((ARRAY['a'::character varying, ...])::text[]))``, or
+    comparisons with OR between them. Empty for every other check, since what it means is not worked out.
+    """
+    named = re.escape(column) if re.fullmatch("[a-z_][a-z0-9_]*", column) else re.escape(f'"{column}"')
+    left = re.sub(rf"\(?\b{named}\)?(?:::text)? IS NULL", "", _TEXT.sub("", check))
+    left = re.sub(rf"\b{named}\b", "", left)
+    if _AROUND.sub("", left):
+        return ()
+    return tuple(dict.fromkeys(word.replace("''", "'") for word in _TEXT.findall(check)))
+
+
+def _let(words: dict[str, tuple[str, ...]], column: str, more: tuple[str, ...]) -> None:
+    """Every check must hold: of several, the words that all of them let the column have."""
+    known = words.get(column)
+    words[column] = more if known is None else tuple(word for word in known if word in more)
 
 
 def _add(table: FoundTable, kind: str, name: str, columns: Sequence[Any]) -> None:

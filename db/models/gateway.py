@@ -34,6 +34,7 @@ class LifecycleEvent(Entity):
     Written in the transaction of the change, and never changed or removed.
     """
 
+    __aliases__ = ("event", "audit log", "audit trail", "change history")
     __tablename__ = "lifecycle_events"
     __topic__ = LiveTopic.LIFECYCLE
     __table_args__ = (

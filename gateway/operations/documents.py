@@ -16,7 +16,6 @@ from graphql import (
     GraphQLError,
     GraphQLInputObjectType,
     GraphQLList,
-    GraphQLSchema,
     GraphQLSyntaxError,
     ListValueNode,
     Node,
@@ -35,6 +34,8 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.execution.input_errors import PlacedValuesRule
 from schema.execution.plans import KnownOperation
+from schema.names.hints import hinted
+from schema.schema import Schema
 
 MAX_ERRORS = 20
 """Errors of one document or of one set of variables that are told; looking for more costs more than it helps."""
@@ -84,8 +85,9 @@ class Documents:
     than a tenth of the capacity is not kept.
     """
 
-    def __init__(self, schema: GraphQLSchema, settings: Settings, capacity: int = 150_000) -> None:
-        self._schema = schema
+    def __init__(self, schema: Schema, settings: Settings, capacity: int = 150_000) -> None:
+        self._schema = schema.graphql
+        self._suggestions = schema.suggestions if settings.introspection else None
         self._settings = settings
         rules = [PlacedValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules]
         self._rules = [*rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
@@ -122,13 +124,13 @@ class Documents:
         ast = self._parse(text)
         self._count(ast)
         try:
-            errors = validate(
-                self._schema, ast, self._rules, MAX_ERRORS, hide_suggestions=not self._settings.introspection
-            )
+            errors = validate(self._schema, ast, self._rules, MAX_ERRORS, hide_suggestions=True)
         except RecursionError:
             raise RefusedDocumentError(self._too_deep(None)) from None
         if [error.message for error in errors] == ["Validation aborted."]:  # it would recurse, or work, too much
             raise RefusedDocumentError(self._too_deep(None))
+        if self._suggestions:
+            errors = list(hinted(errors, self._suggestions))
         if errors:  # the last one may say that there were too many to go on
             raise RefusedDocumentError(*(_with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in errors))
         return Document(

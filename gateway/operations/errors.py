@@ -56,6 +56,7 @@ class Reporter:
                 extensions["requestId"] = self._request_id
         if self.sent is not None:
             formatted["message"] = _without_names(formatted["message"], self.sent)
+            extensions.pop("values", None)
         return formatted | {"extensions": extensions}
 
     def _meaning(self, error: GraphQLError, cause: BaseException | None) -> tuple[ErrorCode, str | None]:
@@ -84,7 +85,7 @@ def _without_names(message: str, sent: str) -> str:
 
 
 _QUOTED = re.compile(r"'[^']*'|`[^`]*`|\"[^\"]*\"")
-_SUGGESTION = re.compile(r" ?Did you mean .*", re.DOTALL)
+_SUGGESTION = re.compile(r" ?(?:Did you mean|Known:) .*", re.DOTALL)
 _WORD = re.compile(r"\w+")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from graphql import GraphQLError
@@ -44,11 +45,12 @@ class Planner:
     def __init__(self, schema: Schema, settings: Settings, registry: DocumentRegistry) -> None:
         self.learned = False
         """Whether the database has been looked at."""
-        self.access = Access()
-        self.documents = Documents(schema.graphql, settings)
+        self.access = Access(Missing(any_word=not settings.closed_vocabularies))
+        self.documents = Documents(schema, settings)
         self._schema = schema
         self._settings = settings
         self._hides = not settings.introspection
+        self._suggestions = schema.suggestions if settings.introspection else None
         self._registry = registry
         self._meter = Meter(schema.graphql, schema.catalogue, settings)
         self.plans = self._no_plans()
@@ -56,7 +58,7 @@ class Planner:
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
-        self.access = Access(missing, facts)
+        self.access = Access(replace(missing, any_word=not self._settings.closed_vocabularies), facts)
         self.learned = True
         self.plans = self._no_plans()
 
@@ -117,7 +119,7 @@ class Planner:
             call.changes = known.kind == "mutation"
         if known.objects:
             check_objects(known.objects, variables)
-        values = variable_values(self._schema.graphql, known, variables, MAX_ERRORS, hide=self._hides)
+        values = variable_values(self._schema.graphql, known, variables, MAX_ERRORS, self._suggestions)
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
         return known, values, self._registry.is_trusted(text)

@@ -1,15 +1,34 @@
-"""graphql-core: what the executor and the coercion of variables are made of, which it does not export."""
+"""graphql-core: what the executor and the coercion of variables are made of, which it does not export, and the words
+of its errors that are read."""
 
 from __future__ import annotations
+
+import re
 
 from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValueSource
 
 __all__ = [
+    "UNKNOWN_ARGUMENT",
+    "UNKNOWN_FIELD",
+    "UNKNOWN_INPUT_FIELD",
+    "UNKNOWN_TYPE",
+    "UNKNOWN_VALUE",
+    "VALUE_AS_TEXT",
     "FieldDetailsList",
     "GraphQLVariableSignature",
     "GroupedFieldSet",
     "VariableValueSource",
     "get_variable_signature",
 ]
+
+UNKNOWN_FIELD = re.compile(r"Cannot query field '(?P<name>\w+)' on type '(?P<owner>\w+)'\.")
+UNKNOWN_ARGUMENT = re.compile(r"Unknown argument '(?P<name>\w+)' on field '(?P<owner>\w+)\.(?P<field>\w+)'\.")
+UNKNOWN_INPUT_FIELD = re.compile(
+    r"Expected value of type '(?P<owner>\w+)!?' not to include unknown field '(?P<name>\w+)', found: "
+)
+UNKNOWN_TYPE = re.compile(r"Unknown type '(?P<name>\w+)'\.")
+UNKNOWN_VALUE = re.compile(r"Value '(?P<name>\w+)' does not exist in '(?P<owner>\w+)' enum\.")
+VALUE_AS_TEXT = re.compile(r"Enum '(?P<owner>\w+)' cannot represent non-enum value: \"(?P<name>\w+)\"\.")
+"""What validation says of a name that the schema does not have, where it is told to suggest none itself."""

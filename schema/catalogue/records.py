@@ -46,6 +46,10 @@ class Missing:
     """The labels that enums of the database lack, as ``(the enum as SQL names it, label)``: no row has them."""
     database: Missing | None = None
     """What the database lacks alone, where something is withheld beside it."""
+    words: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    """The words that constraints of the database let a text column have, by table and column."""
+    any_word: bool = False
+    """Whether filters may name words that no vocabulary has."""
 
     @property
     def of_database(self) -> Missing:
@@ -68,6 +72,12 @@ class Missing:
     def lacks_label(self, kind: ColumnKind, label: str) -> bool:
         """Whether no value of a kind can have a label, since its enum does not."""
         return bool(self.labels) and (kind.pg_type, label) in self.labels
+
+    def vocabulary(self, type_: Type, leaf: ColumnField) -> Sequence[str]:
+        """The words that a column can have, as the database says or else its model; empty where any may come."""
+        if self.any_word or not leaf.facts.values:
+            return ()
+        return self.words.get((type_.sql_name, leaf.columns[0]), leaf.facts.values)
 
     def withholds(self, names: Iterable[str]) -> Withheld | None:
         """The first of these tables and columns that the caller may not read."""

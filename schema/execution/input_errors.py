@@ -25,11 +25,12 @@ from graphql import (
     VariableDefinitionNode,
     VariableNode,
 )
-from graphql.pyutils import Undefined, did_you_mean, suggestion_list
+from graphql.pyutils import Undefined
 from graphql.utilities.validate_input_value import validate_input_literal
 
 from schema.adapters.graphql_core import GraphQLVariableSignature
 from schema.catalogue.exact_json import shown
+from schema.names.suggestions import Suggestion, Suggestions
 
 Path = Sequence[str | int]
 
@@ -49,10 +50,10 @@ def of_variables(
     nodes: Sequence[VariableDefinitionNode],
     given: Mapping[str, Any],
     most: int,
-    *,
-    hide: bool,
+    suggestions: Suggestions | None,
 ) -> list[GraphQLError]:
-    """The first errors of variables as they were sent, empty where there are none; ``hide`` suggests no names."""
+    """The first errors of variables as they were sent, empty where there are none; without ``suggestions`` no name of
+    the schema is told."""
     places = {node.variable.name.value: node for node in nodes}
     errors: list[GraphQLError] = []
     for signature in signatures:
@@ -60,7 +61,7 @@ def of_variables(
         value = given.get(name, Undefined)
         if value is Undefined and signature.default is not None:
             continue
-        for path, message in _wrong(signature.type, value, (), hide):
+        for path, message in _wrong(signature.type, value, (), suggestions):
             if len(errors) == most:
                 return [*errors, GraphQLError("There are more errors in the variables than are told.")]
             where = path_text((name, *path))
@@ -70,7 +71,7 @@ def of_variables(
     return errors
 
 
-def _wrong(type_: GraphQLInputType, value: Any, path: Path, hide: bool) -> Iterator[tuple[Path, str]]:  # noqa: FBT001
+def _wrong(type_: GraphQLInputType, value: Any, path: Path, suggest: Suggestions | None) -> Iterator[tuple[Path, str]]:
     if isinstance(type_, GraphQLNonNull):
         if value is None or value is Undefined:
             said = "is null" if value is None else "is missing"
@@ -82,31 +83,37 @@ def _wrong(type_: GraphQLInputType, value: Any, path: Path, hide: bool) -> Itera
     if isinstance(type_, GraphQLList):
         items = value if isinstance(value, list) else [value]
         for place, item in enumerate(items):
-            yield from _wrong(type_.of_type, item, (*path, place) if isinstance(value, list) else path, hide)
+            yield from _wrong(type_.of_type, item, (*path, place) if isinstance(value, list) else path, suggest)
     elif isinstance(type_, GraphQLInputObjectType):
-        yield from _wrong_object(type_, value, path, hide)
-    elif message := _wrong_leaf(type_, value, hide):
+        yield from _wrong_object(type_, value, path, suggest)
+    elif message := _wrong_leaf(type_, value, suggest):
         yield path, message
 
 
-def _wrong_object(type_: GraphQLInputObjectType, value: Any, path: Path, hide: bool) -> Iterator[tuple[Path, str]]:  # noqa: FBT001
+def _wrong_object(
+    type_: GraphQLInputObjectType, value: Any, path: Path, suggest: Suggestions | None
+) -> Iterator[tuple[Path, str]]:
     if not isinstance(value, dict):
         yield path, f"{shown(value)} is not an object of the type '{type_}'."
         return
     for name, field in type_.fields.items():
         if name in value or (isinstance(field.type, GraphQLNonNull) and field.default is None):
-            yield from _wrong(field.type, value.get(name, Undefined), (*path, name), hide)
+            yield from _wrong(field.type, value.get(name, Undefined), (*path, name), suggest)
     for name in value:
         if name not in type_.fields:
-            hint = "" if hide else did_you_mean(suggestion_list(name, list(type_.fields)))
+            hint = _hint(suggest.input_field(type_.name, str(name)) if suggest else None)
             yield path, f"the type '{type_}' has no field '{name}'.{hint}"
 
 
-def _wrong_leaf(type_: Any, value: Any, hide: bool) -> str | None:  # noqa: FBT001
+def _hint(found: Suggestion | None) -> str:
+    return f" {found.text}" if found else ""
+
+
+def _wrong_leaf(type_: Any, value: Any, suggest: Suggestions | None) -> str | None:
     if isinstance(type_, GraphQLEnumType):
         if isinstance(value, str) and value in type_.values:
             return None
-        hint = "" if hide else did_you_mean(suggestion_list(str(value), list(type_.values)))
+        hint = _hint(suggest.value(type_.name, str(value)) if suggest else None)
         return f"{shown(value)} is not a member of the enum '{type_}'.{hint}"
     if type_.name in _STANDARD:
         kind, words = _STANDARD[type_.name]

@@ -43,6 +43,7 @@ from schema.execution import input_errors
 from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError, Statement
 from schema.execution.time_slices import MANY, aside
+from schema.names.suggestions import Suggestions
 from schema.sql.indexes import Indexes
 from schema.sql.parameters import Parameter, Variables
 
@@ -117,12 +118,11 @@ def variable_values(
     known: KnownOperation,
     given: Mapping[str, Any],
     max_errors: int = 20,
-    *,
-    hide: bool = False,
+    suggestions: Suggestions | None = None,
 ) -> VariableValues | list[GraphQLError]:
     """The coerced variables, or what is wrong with them; plain values, which are most, take a short way.
 
-    ``hide`` leaves out what the schema has in place of what was sent.
+    Without ``suggestions`` errors tell nothing of what the schema has in place of what was sent.
     """
     sources: dict[str, VariableValueSource] = {}
     coerced: dict[str, Any] = {}
@@ -134,21 +134,25 @@ def variable_values(
         except Exception:  # noqa: BLE001 - what a scalar says of it, graphql-core tells where it is
             made = Undefined
         if made is Undefined:
-            return _slowly(schema, known, given, max_errors, hide=hide)
+            return _slowly(schema, known, given, max_errors, suggestions)
         sources[name] = VariableValueSource(signature, value)
         coerced[name] = made
     return VariableValues(sources, coerced)
 
 
 def _slowly(
-    schema: GraphQLSchema, known: KnownOperation, given: Mapping[str, Any], max_errors: int, *, hide: bool
+    schema: GraphQLSchema,
+    known: KnownOperation,
+    given: Mapping[str, Any],
+    max_errors: int,
+    suggestions: Suggestions | None,
 ) -> VariableValues | list[GraphQLError]:
     nodes = known.definition.variable_definitions or ()
-    values = get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=hide)
+    values = get_variable_values(schema, nodes, dict(given), max_errors, hide_suggestions=True)
     if isinstance(values, VariableValues):
         return values
     try:
-        return input_errors.of_variables(known.signatures, nodes, given, max_errors, hide=hide) or values
+        return input_errors.of_variables(known.signatures, nodes, given, max_errors, suggestions) or values
     except RecursionError:
         return values
 

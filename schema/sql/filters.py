@@ -16,7 +16,9 @@ from typing import Any
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.catalogue.column_types import ColumnKind
+from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
+from schema.names.words import closest
 from schema.sql.builder import Binds, first
 from schema.sql.orders import Default
 from schema.sql.parameters import Parameter, applied
@@ -182,13 +184,18 @@ def filtered(leaf: ColumnField) -> bool:
     return leaf.is_own and bool(operators(leaf.kind))
 
 
+CLOSED = frozenset({"eq", "ne", "in", "notIn", "has", "hasAny", "hasAll"})
+"""The operators that ask for whole values, which in a closed vocabulary are its words."""
+
+
 @dataclass
 class Where:
     """Turns coerced `where` arguments into predicates over a row alias.
 
     ``missing`` says which column of a table the database lacks; a filter by it is a named error. ``order`` is that of
     the rows of which a relation leads to the first. ``lacks_label`` says which label an enum of the database lacks: no
-    value equals it, and none comes before it or behind it.
+    value equals it, and none comes before it or behind it. ``vocabulary`` are the words that a text column can have,
+    empty where any may come: to ask for another is an error.
     """
 
     catalogue: Catalogue
@@ -196,6 +203,7 @@ class Where:
     missing: Callable[[Type, tuple[str, ...]], GatewayError | None]
     order: Default
     lacks_label: Callable[[ColumnKind, str], bool] = lambda _kind, _label: False
+    vocabulary: Callable[[Type, ColumnField], Sequence[str]] = lambda _type, leaf: leaf.facts.values
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
     _joined: int = 0
     """Relations so far that become joins of the query at hand."""
@@ -240,6 +248,8 @@ class Where:
             operator = known[name]
             here = f"{path}.{name}"
             checked = applied(partial(self._checked, operator, here), operand)
+            if operator.name in CLOSED and (known_words := self.vocabulary(type_, leaf)):
+                checked = applied(partial(known_word, known_words, f"{type_.name}.{leaf.name}", _shown(here)), checked)
             if leaf.kind.labels and not leaf.kind.is_list:
                 if operator.takes == "list":
                     checked = applied(partial(self._known, leaf.kind), checked)
@@ -291,6 +301,21 @@ class Where:
             if apart:  # which the planner leaves a query of its own
                 exists = f"({exists}) IS TRUE"
             yield exists if quantifier == "some" else f"NOT {exists}"
+
+
+def known_word(words: Sequence[str], field_: str, path: str, value: Any) -> Any:
+    """The value, a text or a list of them, whose words a closed vocabulary has.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT`` with the vocabulary as ``values``, and the word that was probably meant.
+    """
+    for word in value if isinstance(value, list) else [value]:
+        if word is not None and word not in words:
+            meant = closest(word, words)
+            hint = f" Did you mean '{meant}'?" if meant else ""
+            said = f"{exact_json.shown(word)} is none of the values of `{field_}`. Known: {', '.join(words)}.{hint}"
+            raise GatewayError(ErrorCode.BAD_USER_INPUT, f"{path}: {said}", argument=path, values=list(words))
+    return value
 
 
 def few(values: Sequence[Any] | None) -> int:

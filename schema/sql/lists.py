@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from schema.catalogue.catalogue import Catalogue, OrderTerm, RelationField, Root, Type
@@ -12,8 +13,9 @@ from schema.errors import GatewayError, bad_argument, missing_object
 from schema.sql import builder as sql
 from schema.sql import cursors, orders
 from schema.sql.arguments import Given, given
-from schema.sql.filters import Where, equal_columns
+from schema.sql.filters import Where, equal_columns, known_word
 from schema.sql.indexes import Indexes
+from schema.sql.parameters import applied
 
 MAX_PAGE = 1000
 ROOT_PAGE = 50
@@ -149,7 +151,8 @@ class Lists:
             what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
-        asked = Where(self.catalogue, bind, missing, self.order, self.missing.lacks_label).predicates(type_, where, "t")
+        lacks_label, vocabulary = self.missing.lacks_label, self.missing.vocabulary
+        asked = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary).predicates(type_, where, "t")
         return [*self.missing.conditions(type_, "t"), *asked]
 
     def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:
@@ -178,7 +181,12 @@ class Lists:
         columns = _lookup(root, asked)
         if what := self.missing.first(type_, columns.values()):
             raise missing_object(what)
-        where = {type_.field_name(column): {"eq": asked[name]} for name, column in columns.items()}
+        where = {}
+        for name, column in columns.items():
+            leaf, value = type_.leaf(column), asked[name]
+            if words := self.missing.vocabulary(type_, leaf):
+                value = applied(partial(known_word, words, f"{type_.name}.{leaf.name}", name), value)
+            where[leaf.name] = {"eq": value}
         return self.filters(type_, where, bind)
 
 

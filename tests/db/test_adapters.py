@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 import strawberry
 import uvicorn
-from graphql import GraphQLSchema, OperationDefinitionNode, graphql_sync, parse
+from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, graphql_sync, parse, validate
 from graphql.execution import Executor
 from graphql.execution.values import VariableValues, get_variable_values
 from packaging.requirements import Requirement
@@ -29,6 +29,7 @@ from db.engine.poolers import connection_class
 from gateway.adapters import uvicorn as adapter
 from gateway.server import http_protocol
 from gateway.websocket import transport
+from schema.adapters import graphql_core
 from schema.adapters.graphql_core import FieldDetailsList, VariableValueSource, get_variable_signature
 from schema.adapters.strawberry import StrawberrySchema
 from schema.execution.executor import AnswerExecutor, MutationExecutor
@@ -292,3 +293,23 @@ def test_graphql_core_executes_fields_by_their_nodes() -> None:
 
     graphql_sync(StrawberrySchema(query=Query).graphql, "{ a: of(n: 1) }", Query(), executor_class=Noting)
     assert found == ["Query.of"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "query", "found"),
+    [
+        ("UNKNOWN_FIELD", "{ wrong }", {"name": "wrong", "owner": "Query"}),
+        ("UNKNOWN_ARGUMENT", "{ a(wrong: 1) }", {"name": "wrong", "owner": "Query", "field": "a"}),
+        ("UNKNOWN_INPUT_FIELD", "{ a(i: {wrong: 1}) }", {"name": "wrong", "owner": "I"}),
+        ("UNKNOWN_TYPE", "query($v: Wrong) { a(i: $v) }", {"name": "Wrong"}),
+        ("UNKNOWN_VALUE", "{ a(i: {e: WRONG}) }", {"name": "WRONG", "owner": "E"}),
+        ("VALUE_AS_TEXT", '{ a(i: {e: "ONE"}) }', {"name": "ONE", "owner": "E"}),
+    ],
+)
+def test_what_validation_says_of_unknown_names_is_read(pattern: str, query: str, found: dict[str, str]) -> None:
+    """The words of its errors are no interface: a version that changes them costs suggestions, and is noticed here."""
+    schema = build_schema("type Query { a(i: I): Int } input I { e: E } enum E { ONE TWO }")
+    messages = [error.message for error in validate(schema, parse(query), hide_suggestions=True)]
+    matches = [match for message in messages if (match := getattr(graphql_core, pattern).match(message))]
+    assert matches, messages
+    assert matches[0].groupdict() == found

@@ -23,8 +23,8 @@ ROOMS = {
         "adapters", "base", "models", "engine", "embedded", "store", "seed", "migrations", "attach", "demo",
     ),
     "schema": (
-        "adapters", "error_codes", "errors", "catalogue", "scopes", "sql", "search", "execution", "graph", "changes",
-        "lineage", "fields", "subscriptions", "schema", "runner",
+        "adapters", "error_codes", "errors", "catalogue", "names", "scopes", "sql", "search", "execution", "graph",
+        "changes", "lineage", "fields", "subscriptions", "schema", "runner",
     ),
     "gateway": (
         "adapters", "roles", "context", "settings", "database", "auth", "subscriptions", "operations", "observability",

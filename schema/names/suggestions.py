@@ -1,0 +1,265 @@
+"""What was meant by a name that the graph does not have: by its words, by what people call things, by who has it.
+
+Every name of the schema can be asked for: fields, arguments, fields of inputs, values of enums, types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    GraphQLUnionType,
+    get_named_type,
+    is_introspection_type,
+)
+
+from schema.catalogue.catalogue import Catalogue
+from schema.names.words import LONGEST, similarity, stem, words
+
+MOST = 3
+"""Names that are suggested at most."""
+LEAST = 0.5
+"""How near a name must be to be suggested."""
+BEHIND = 0.25
+"""How far a name may be behind the best one to be suggested beside it."""
+SURE = 0.8
+"""From here on a type's own field is meant, and nobody looks at other types."""
+ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
+"""What it is worth that people call it so, or the rows that it leads to, or that its description says so."""
+LIST = 0.02
+"""By how much a root of many rows comes before that of one row."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A name that may be meant: its words, those of its aliases with what they are worth, those of its description."""
+
+    name: str
+    words: tuple[str, ...]
+    aliases: tuple[tuple[float, tuple[str, ...]], ...] = ()
+    described: frozenset[str] = frozenset()
+    bonus: float = 0.0
+
+    def nearness(self, asked: Sequence[str], beside: Sequence[str]) -> float:
+        """How probably it was meant."""
+        found = similarity(asked, self.words, beside)
+        for worth, alias in self.aliases:
+            found = max(found, worth * similarity(asked, alias))
+        if self.described and found < LEAST + BEHIND:
+            said = sum(stem(word) in self.described for word in asked) / len(asked)
+            found = max(found, DESCRIBED * said)
+        return found + self.bonus
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A field of another type: ``Type.field``, and by which field of the asked type one gets there, if by one."""
+
+    place: str
+    through: str = ""
+
+    def __str__(self) -> str:
+        return f"`{self.place}` (through '{self.through}')" if self.through else f"`{self.place}`"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What was probably meant instead of a name, the best first.
+
+    ``names`` stand where the wrong one stood; ``elsewhere`` are fields that say it in another place; ``fragments`` are
+    types of an interface or union that have it.
+    """
+
+    names: tuple[str, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
+    fragments: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.elsewhere or self.fragments)
+
+    @property
+    def text(self) -> str:
+        """The suggestion as a sentence or two, empty where there is none."""
+        if self.fragments:
+            return f"Did you mean to use an inline fragment on {_either([repr(one) for one in self.fragments])}?"
+        there = _either([str(one) for one in self.elsewhere])
+        if not self.names:
+            return f"Did you mean {there}?" if there else ""
+        said = f"Did you mean {_either([repr(one) for one in self.names])}?"
+        return f"{said} Elsewhere there is {there}." if there else said
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+class Suggestions:
+    """Suggests names of a schema, whose catalogue says what people call things."""
+
+    def __init__(self, schema: GraphQLSchema, catalogue: Catalogue) -> None:
+        self._schema = schema
+        self._catalogue = catalogue
+        self.field = lru_cache(maxsize=1000)(self._field)
+        """``(type, name)``: what was meant by a field that the type does not have."""
+        self.argument = lru_cache(maxsize=1000)(self._argument)
+        """``(type, field, name)``: by an argument of a field."""
+        self.input_field = lru_cache(maxsize=1000)(self._input_field)
+        """``(input type, name)``: by a field of an input."""
+        self.value = lru_cache(maxsize=1000)(self._value)
+        """``(enum, name)``: by a value of an enum."""
+        self.type = lru_cache(maxsize=1000)(self._type)
+        """``(name)``: by a type."""
+        self._candidates = lru_cache(maxsize=2000)(self._made)
+
+    def _field(self, owner: str, name: str) -> Suggestion:
+        type_ = self._schema.type_map.get(owner)
+        if isinstance(type_, GraphQLInterfaceType | GraphQLUnionType):
+            members = sorted(self._schema.get_possible_types(type_), key=lambda one: one.name)
+            if having := tuple(one.name for one in members if name in one.fields)[:MOST]:
+                return Suggestion(fragments=having)
+        if not isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            return Suggestion()
+        asked = words(name[:LONGEST])
+        ranked = self._ranked(asked, self._candidates(owner), words(owner))
+        names = tuple(one for _, one in ranked)
+        elsewhere: tuple[Elsewhere, ...] = ()
+        if not ranked or ranked[0][0] < SURE:
+            elsewhere = tuple(self._elsewhere(type_, name, asked))
+        elif type_ is self._schema.query_type:
+            elsewhere = tuple(self._with_field(name))
+        return Suggestion(names, elsewhere)
+
+    def _elsewhere(
+        self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str, asked: Sequence[str]
+    ) -> Iterator[Elsewhere]:
+        """The fields of types that a field of this one leads to, the nearest first; else whoever has the very name."""
+        found: dict[Elsewhere, float] = {}
+        for through, field in type_.fields.items():
+            target = self._target(field)
+            if target is None or target == type_.name or type_ is self._schema.query_type:
+                continue
+            for nearness, one in self._ranked(asked, self._candidates(target), words(target)):
+                if nearness >= SURE:
+                    found.setdefault(Elsewhere(f"{target}.{one}", through), nearness)
+        best = sorted(found, key=lambda one: -found[one])[:MOST]
+        yield from best or self._with_field(name)
+
+    def _with_field(self, name: str) -> Iterator[Elsewhere]:
+        having = (type_.name for type_ in self._catalogue if name in self._schema.type_map[type_.name].fields)  # type: ignore[attr-defined]  # they are objects
+        for _, owner in zip(range(MOST), having, strict=False):
+            yield Elsewhere(f"{owner}.{name}")
+
+    def _argument(self, owner: str, field: str, name: str) -> Suggestion:
+        type_ = self._schema.type_map.get(owner)
+        known = getattr(type_, "fields", {}).get(field)
+        if known is None:
+            return Suggestion()
+        return self._among(name, [_plain(one, argument.description) for one, argument in known.args.items()], (field,))
+
+    def _input_field(self, owner: str, name: str) -> Suggestion:
+        type_ = self._schema.type_map.get(owner)
+        if not isinstance(type_, GraphQLInputObjectType):
+            return Suggestion()
+        columns = owner.removesuffix("Where")
+        own = {one.name: one for one in self._candidates(columns)} if columns in self._catalogue.types else {}
+        made = [own.get(one) or _plain(one, field.description) for one, field in type_.fields.items()]
+        return self._among(name, made, words(columns))
+
+    def _value(self, owner: str, name: str) -> Suggestion:
+        type_ = self._schema.type_map.get(owner)
+        if not isinstance(type_, GraphQLEnumType):
+            return Suggestion()
+        made = [
+            Candidate(
+                one, words(one.lower()), ((1.0, words(str(value.value))),), _stems(value.description or "")
+            )
+            for one, value in type_.values.items()
+        ]  # fmt: skip
+        entity = owner.removesuffix("Field")
+        if entity in self._catalogue.types:  # the fields by which its rows are ordered, each named as a column
+            own = {one.name: one for one in self._candidates(entity)}
+            made = [
+                Candidate(one.name, known.words, known.aliases, known.described)
+                if (known := own.get(str(type_.values[one.name].value)))
+                else one
+                for one in made
+            ]
+        return self._among(name.lower() if name.isupper() else name, made, words(entity))
+
+    def _type(self, name: str) -> Suggestion:
+        called = {type_.name: type_.aliases for type_ in self._catalogue}
+        made = [
+            Candidate(
+                one,
+                words(one),
+                tuple((ALIAS, words(alias)) for alias in called.get(one, ())),
+                bonus=LIST if one in called else 0.0,
+            )
+            for one, type_ in self._schema.type_map.items()
+            if not is_introspection_type(type_)
+        ]
+        return self._among(name, made, ())
+
+    def _among(self, name: str, made: Iterable[Candidate], beside: Sequence[str]) -> Suggestion:
+        ranked = self._ranked(words(name[:LONGEST]), made, beside)
+        return Suggestion(tuple(one for _, one in ranked))
+
+    def _ranked(
+        self, asked: Sequence[str], candidates: Iterable[Candidate], beside: Sequence[str]
+    ) -> list[tuple[float, str]]:
+        """The nearest names, the best first; of the roots of one row and of many, which lead to the same, one."""
+        if not asked:
+            return []
+        found = sorted(((one.nearness(asked, beside), one.name) for one in candidates), key=lambda one: -one[0])
+        best: list[tuple[float, str]] = []
+        for nearness, name in found:
+            if nearness < LEAST or (best and nearness < best[0][0] - BEHIND) or len(best) == MOST:
+                break
+            if not any(words(name) == words(other) for _, other in best):
+                best.append((nearness, name))
+        return best
+
+    def _target(self, field: GraphQLField) -> str | None:
+        """The type of the catalogue whose rows a field leads to."""
+        name = get_named_type(field.type).name
+        for ending in ("", "Connection"):
+            if (target := name.removesuffix(ending) if ending else name) in self._catalogue.types:
+                return target
+        return None
+
+    def _made(self, owner: str) -> tuple[Candidate, ...]:
+        """The fields of a type as candidates."""
+        type_ = self._schema.type_map[owner]
+        facts = {}
+        if owner in self._catalogue.types:
+            known = self._catalogue[owner]
+            facts = {name: leaf.facts.aliases for name, leaf in known.columns.items()}
+        is_query = type_ is self._schema.query_type
+        made = []
+        for name, field in type_.fields.items():  # type: ignore[attr-defined]  # they are objects
+            target = self._target(field)
+            aliases = [(ALIAS, words(alias)) for alias in facts.get(name, ())]
+            many = get_named_type(field.type).name.endswith("Connection")
+            if target and (is_query or owner in self._catalogue.types):
+                worth = ALIAS if is_query else RELATED
+                aliases += [(worth, words(alias)) for alias in self._catalogue[target].aliases]
+            text = self._catalogue[target].description if target and is_query else field.description or ""
+            bonus = LIST if is_query and many else 0.0
+            made.append(Candidate(name, words(name), tuple(aliases), _stems(text), bonus))
+        return tuple(made)
+
+
+def _plain(name: str, description: str | None) -> Candidate:
+    return Candidate(name, words(name), (), _stems(description or ""))
+
+
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(stem(word) for word in words(text))

@@ -1,0 +1,97 @@
+"""Words that people use for one another of data and of queries, whatever the platform calls them.
+
+What a single column or type is called stands on its model, as ``aliases``.
+"""
+
+from __future__ import annotations
+
+GROUPS = """
+latency duration time elapsed runtime speed slow fast long took
+created timestamp date time recorded measured occurred detected logged when moment on at
+changed updated modified edited
+error failure fail failed exception problem
+name title label
+description text message body content summary explanation narrative note comment
+state status phase
+score value result rating grade
+count number total size amount many quantity
+rate share percentage percent fraction ratio proportion pct probability
+user actor by who owner author person assignee
+reason why cause rationale because
+param parameter config setting configuration option
+url endpoint address link uri
+input argument
+output result response answer reply
+query question prompt request
+cost price spend expense budget investment
+lower low min minimum least
+upper high max maximum greatest peak
+average avg mean
+start begin started beginning
+end finish finished completed complete stopped done ended
+expire expiry expiration deadline valid
+kind type category class method
+memory ram
+env environment
+latest newest last current recent
+parent ancestor
+delete remove
+significance significant
+important importance
+accept approve go proceed approved
+reject decline deny refuse
+production prod live
+active open live running ongoing enabled
+resolved closed done fixed solved
+passed pass ok success succeeded
+completed success finished done succeeded
+severe critical fatal urgent
+major high serious
+minor low
+archived retired old
+withdrawn dropped left quit
+staging stage preprod uat
+development dev
+acknowledged ack seen
+descending desc down
+ascending asc up
+where filter filters condition criteria
+first limit top take
+after offset skip cursor
+before cursor
+orderby sort sortby order ordering
+direction dir
+eq equals equal is
+ne neq not unequal
+gt greater above over after later
+gte ge min minimum from since atleast
+lt less below under before earlier
+lte le max maximum until atmost to
+in any oneof among
+icontains ilike insensitive search
+like match matches pattern
+id identifier key uuid
+percentile quantile
+sample row record observation
+patient person people member
+deploy deployment release ship
+promote advance graduate
+rollback revert undo
+retrain retraining
+trigger start launch run request
+stop end halt conclude
+set change move update
+excluded removed dropped exclusion
+"""
+
+
+def _groups() -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {}
+    for place, line in enumerate(GROUPS.split("\n")):
+        for word in line.split():
+            found.setdefault(word, set()).add(place)
+    return {word: frozenset(places) for word, places in found.items()}
+
+
+BY_WORD = _groups()
+"""The groups that a word is in."""

@@ -1,0 +1,105 @@
+"""Words of names and of questions, and how far two of them say the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache
+
+from schema.names.synonyms import BY_WORD
+
+_PARTS = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+[a-z]*")
+_KEPT = ("ss", "us", "is", "as")
+_ENDINGS = (
+    "ization", "isation", "ations", "ation", "ments", "ment", "ness", "ings", "ing", "ions", "ion", "ance", "ence",
+    "able", "ical", "ally", "ated", "ates", "ate", "ized", "izes", "ize", "ers", "ed", "al", "ly", "er", "es", "e",
+)  # fmt: skip
+
+EQUAL, BEGINS, SYNONYM, NEAR = 1.0, 0.8, 0.8, 0.75
+"""How much two words are worth that are one, of which one begins the other, that mean the same, that look alike."""
+
+ALIKE = 0.8
+"""From which share of equal letters two texts look alike."""
+LONGEST = 64
+"""Characters of a wrong name that are looked at."""
+
+
+def words(name: str) -> tuple[str, ...]:
+    """``p99LatencyMs`` -> ``p99``, ``latency``, ``ms``; plurals as singulars, in lower case."""
+    return tuple(singular(part.lower()) for part in _PARTS.findall(name))
+
+
+@lru_cache(maxsize=20_000)
+def singular(word: str) -> str:
+    """The singular of an English word, near enough to compare by."""
+    if len(word) < 4 or word.endswith(_KEPT) or not word.endswith("s"):
+        return word
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith("yses"):
+        return f"{word[:-2]}is"
+    return word[:-2] if word.endswith(("ches", "shes", "sses", "xes")) else word[:-1]
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    """What forms of a word have in common: ``retrieved`` and ``retrieval`` -> ``retriev``."""
+    word = singular(word)
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word
+
+
+@lru_cache(maxsize=50_000)
+def likeness(one: str, other: str) -> float:
+    """How far two words say the same, 0 to 1."""
+    if one == other or stem(one) == stem(other):
+        return EQUAL
+    if BY_WORD.get(one, frozenset()) & BY_WORD.get(other, frozenset()):
+        return SYNONYM
+    short, long = sorted((one, other), key=len)
+    if len(short) >= 3 and long.startswith(short):
+        return BEGINS
+    return NEAR if len(short) >= 4 and _looks_like(one, other) else 0.0
+
+
+def _looks_like(one: str, other: str) -> float:
+    """How far two texts are the same letters, from 0.8 on; 0 below. A first letter is seldom mistaken."""
+    if one[0] != other[0] or 3 * min(len(one), len(other)) < 2 * max(len(one), len(other)):
+        return 0.0
+    matcher = SequenceMatcher(None, one, other)
+    ratio = matcher.ratio() if matcher.quick_ratio() >= ALIKE else 0.0
+    return ratio if ratio >= ALIKE else 0.0
+
+
+def similarity(asked: Sequence[str], name: Sequence[str], beside: Iterable[str] = ()) -> float:
+    """How far a name says what was asked, 0 to 1; words that its owner's name says too count for nothing against it."""
+    if not asked or not name:
+        return 0.0
+    one, other = "".join(asked), "".join(name)
+    if one == other:
+        return 1.0
+    found = sum(max(likeness(word, own) for own in name) for word in asked) / len(asked)
+    said = set(beside)
+    left = [word for word in name if word not in said] or list(name)
+    covered = sum(max(likeness(own, word) for word in asked) for own in left) / len(left)
+    score = 0.7 * found + 0.3 * covered
+    short, long = sorted((one, other), key=len)
+    if len(short) >= 4:
+        if long.startswith(short):
+            score = max(score, 0.85)
+        score = max(score, 0.95 * _looks_like(one, other))
+    return min(score, 0.99)
+
+
+def closest(word: str, choices: Iterable[str]) -> str | None:
+    """The one of a vocabulary's words that another probably means: in another case, short, a synonym; else None."""
+    asked = words(word[:LONGEST])
+    best = max(choices, key=lambda choice: _means(word, asked, choice), default=None)
+    return best if best is not None and _means(word, asked, best) >= 0.7 else None
+
+
+def _means(word: str, asked: Sequence[str], choice: str) -> float:
+    return 2.0 if word.casefold() == choice.casefold() else similarity(asked, words(choice))

@@ -1,0 +1,136 @@
+"""Wrong names: errors say what was probably meant, by words, by what people call things, and by who has the field."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schema.names.suggestions import Suggestion
+from schema.names.words import similarity, stem, words
+from schema.schema import build
+from tests.support.client import Client, serving
+from tests.support.databases import Database
+
+NAMES = Path(__file__).parents[1] / "names"
+
+
+@cache
+def rows(name: str) -> tuple[dict[str, str], ...]:
+    """Plausible wrong names, written down before there were aliases: kind, owner, name, and what would be right."""
+    with (NAMES / name).open() as file:
+        return tuple(csv.DictReader(file))
+
+
+def meant(row: dict[str, str]) -> Suggestion:
+    suggestions = build().suggestions
+    match row["kind"]:
+        case "field":
+            return suggestions.field(row["on"], row["name"])
+        case "argument":
+            owner, field = row["on"].split(".")
+            return suggestions.argument(owner, field, row["name"])
+        case "input":
+            return suggestions.input_field(row["on"], row["name"])
+        case "enum":
+            return suggestions.value(row["on"], row["name"])
+        case _:
+            return suggestions.type(row["name"])
+
+
+def leads_right(row: dict[str, str]) -> bool:
+    found, right = meant(row), set(row["right"].split("|"))
+    own = {f"{row['on']}.{name}" if row["kind"] == "field" else name for name in found.names}
+    return bool(right & (own | {one.place for one in found.elsewhere}))
+
+
+@pytest.mark.parametrize("name", ["wrong_names.csv", "more_wrong_names.csv"])
+def test_most_plausible_names_lead_right(name: str) -> None:
+    """At least nine of ten are among the three names at most that are suggested; the contract is four of five."""
+    lost = [f"{row['on']}.{row['name']}" for row in rows(name) if not leads_right(row)]
+    assert len(rows(name)) > 100
+    assert len(lost) <= 0.1 * len(rows(name)), lost
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("{ alerts { id } }", "Did you mean 'monitoringAlerts'"),
+        ("{ alerts { id } }", "Elsewhere there is `Experiment.alerts`, `Model.alerts` or `Feature.alerts`."),
+        ("{ models { nodes { version } } }", "Did you mean 'modelVersion'"),
+        ("{ models { nodes { errorRate } } }", "`Deployment.errorRate` (through 'deployments')"),
+        ("{ models(filter: 1) { totalCount } }", "Did you mean 'where'"),
+        ("{ models(where: {version: {eq: 1}}) { totalCount } }", "Did you mean 'modelVersion'"),
+        ('{ models(where: {modelName: {equals: "x"}}) { totalCount } }', "Did you mean 'eq'"),
+        ("{ models(where: {stage: {eq: PROD}}) { totalCount } }", "Did you mean 'PRODUCTION'"),
+        ('{ models(where: {stage: {eq: "production"}}) { totalCount } }', "Did you mean 'PRODUCTION'"),
+        ("{ models(orderBy: {field: CREATED_AT}) { totalCount } }", "'REGISTERED_AT'"),
+        ('{ node(id: "x") { ... on Alert { id } } }', "Did you mean 'MonitoringAlert'"),
+        ('{ node(id: "x") { auc } }', "Did you mean to use an inline fragment on 'ChampionModel' or 'Model'?"),
+        ("mutation { promote { __typename } }", "Did you mean 'promoteModel'"),
+    ],
+)
+async def test_errors_over_http_suggest(demo: Client, query: str, said: str) -> None:
+    answer = await demo.ask(query)
+    assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert any(said in error["message"] for error in answer["errors"]), answer["errors"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"stage": {"eq": "PROD"}}, "Did you mean 'PRODUCTION'"),
+        ({"version": {"eq": "1"}}, "Did you mean 'modelVersion'"),
+        ({"modelName": {"equals": "1"}}, "Did you mean 'eq'"),
+    ],
+)
+async def test_errors_of_variables_suggest(demo: Client, variables: dict[str, Any], said: str) -> None:
+    error = await demo.error("query($w: ModelWhere) { models(where: $w) { totalCount } }", w=variables)
+    assert said in error["message"]
+
+
+async def test_a_closed_schema_suggests_nothing_and_tells_no_words(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, introspection=False) as client:
+        for query in ("{ alerts { id } }", "{ models(where: {stage: {eq: PROD}}) { totalCount } }"):
+            message = (await client.ask(query))["errors"][0]["message"]
+            assert "mean" not in message
+            assert "lsewhere" not in message
+        error = await client.error('{ deployments(where: {environment: {eq: "Production"}}) { totalCount } }')
+        assert error["message"] == 'where.environment.eq: "Production" is none of the values of \u2026.'
+        assert "values" not in error["extensions"]
+
+
+async def test_a_name_that_says_nothing_gets_no_suggestion(demo: Client) -> None:
+    for name in ("qqqq", "_", "x" * 5000):
+        answer = await demo.ask(f"{{ {name} }}")
+        assert "Did you mean" not in answer["errors"][0]["message"]
+
+
+async def test_only_the_first_errors_of_a_document_are_looked_at(demo: Client) -> None:
+    answer = await demo.ask("{ " + " ".join(f"alerts{place}: alerts {{ id }}" for place in range(15)) + " }")
+    assert len(answer["errors"]) == 15
+    assert sum("Did you mean" in error["message"] for error in answer["errors"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("p99LatencyMs", ("p99", "latency", "ms")),
+        ("ml_model_registry", ("ml", "model", "registry")),
+        ("cohortDefinitions", ("cohort", "definition")),
+        ("shapAnalyses", ("shap", "analysis")),
+        ("SHAPValues", ("shap", "value")),
+        ("status", ("status",)),
+    ],
+)
+def test_words_of_names(name: str, parts: tuple[str, ...]) -> None:
+    assert words(name) == parts
+
+
+def test_forms_of_a_word_have_one_stem() -> None:
+    assert stem("retrieved") == stem("retrieval") == stem("retrieving")
+    assert similarity(words("createdOn"), words("createdAt")) > similarity(words("createdOn"), words("severity"))
+    assert similarity((), words("a")) == 0
