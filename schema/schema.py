@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, execute, is_abstract_type
@@ -19,6 +19,7 @@ from schema.changes.transactions import OperationTransaction, transaction_direct
 from schema.execution.executor import AnswerExecutor, MutationExecutor
 from schema.fields.registry import FIELDS
 from schema.graph.types import RequestContext, Types, read
+from schema.names.find import FieldFinder
 from schema.names.suggestions import Suggestions
 from schema.subscriptions import subscription
 
@@ -39,6 +40,11 @@ class Schema(StrawberrySchema):
         self.catalogue = models
         self.suggestions = Suggestions(self.graphql, models)
         """What is probably meant by names that it does not have."""
+
+    @cached_property
+    def finder(self) -> FieldFinder:
+        """Finds fields for questions."""
+        return FieldFinder(self.catalogue)
 
     def possible_types(self) -> dict[str, list[str]]:
         """The names of the object types of each interface and union."""

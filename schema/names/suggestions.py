@@ -39,7 +39,7 @@ LIST = 0.02
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NameCandidate:
     """A name that may be meant: its words, those of its aliases with what they are worth, those of its description."""
 
     name: str
@@ -178,7 +178,7 @@ class Suggestions:
         if not isinstance(type_, GraphQLEnumType):
             return Suggestion()
         made = [
-            Candidate(
+            NameCandidate(
                 one, words(one.lower()), ((1.0, words(str(value.value))),), _stems(value.description or "")
             )
             for one, value in type_.values.items()
@@ -187,7 +187,7 @@ class Suggestions:
         if entity in self._catalogue.types:  # the fields by which its rows are ordered, each named as a column
             own = {one.name: one for one in self._candidates(entity)}
             made = [
-                Candidate(one.name, known.words, known.aliases, known.described)
+                NameCandidate(one.name, known.words, known.aliases, known.described)
                 if (known := own.get(str(type_.values[one.name].value)))
                 else one
                 for one in made
@@ -197,7 +197,7 @@ class Suggestions:
     def _type(self, name: str) -> Suggestion:
         called = {type_.name: type_.aliases for type_ in self._catalogue}
         made = [
-            Candidate(
+            NameCandidate(
                 one,
                 words(one),
                 tuple((ALIAS, words(alias)) for alias in called.get(one, ())),
@@ -208,12 +208,12 @@ class Suggestions:
         ]
         return self._among(name, made, ())
 
-    def _among(self, name: str, made: Iterable[Candidate], beside: Sequence[str]) -> Suggestion:
+    def _among(self, name: str, made: Iterable[NameCandidate], beside: Sequence[str]) -> Suggestion:
         ranked = self._ranked(words(name[:LONGEST]), made, beside)
         return Suggestion(tuple(one for _, one in ranked))
 
     def _ranked(
-        self, asked: Sequence[str], candidates: Iterable[Candidate], beside: Sequence[str]
+        self, asked: Sequence[str], candidates: Iterable[NameCandidate], beside: Sequence[str]
     ) -> list[tuple[float, str]]:
         """The nearest names, the best first; of the roots of one row and of many, which lead to the same, one."""
         if not asked:
@@ -235,7 +235,7 @@ class Suggestions:
                 return target
         return None
 
-    def _made(self, owner: str) -> tuple[Candidate, ...]:
+    def _made(self, owner: str) -> tuple[NameCandidate, ...]:
         """The fields of a type as candidates."""
         type_ = self._schema.type_map[owner]
         facts = {}
@@ -253,12 +253,12 @@ class Suggestions:
                 aliases += [(worth, words(alias)) for alias in self._catalogue[target].aliases]
             text = self._catalogue[target].description if target and is_query else field.description or ""
             bonus = LIST if is_query and many else 0.0
-            made.append(Candidate(name, words(name), tuple(aliases), _stems(text), bonus))
+            made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus))
         return tuple(made)
 
 
-def _plain(name: str, description: str | None) -> Candidate:
-    return Candidate(name, words(name), (), _stems(description or ""))
+def _plain(name: str, description: str | None) -> NameCandidate:
+    return NameCandidate(name, words(name), (), _stems(description or ""))
 
 
 def _stems(text: str) -> frozenset[str]:

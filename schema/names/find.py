@@ -1,0 +1,187 @@
+"""Fields for a question: every field of the graph, ranked by the words that are asked for.
+
+A field is found by its name, what people call it, its type and what people call that, its unit and words, and its
+description. Rarer words count for more; words that mean the same count for less than the words themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from schema.catalogue.catalogue import Catalogue, ColumnField, Root, Type
+from schema.names.synonyms import BY_WORD, GROUPS
+from schema.names.words import stem, words
+
+NAME, ALIAS, VALUE, TEXT = 3.0, 3.0, 1.5, 1.0
+"""What a word is worth in the field's name, in what people call it, among its words, in its description."""
+OWNER, OWNER_ALIAS = 1.6, 1.6
+"""What it is worth in the name of the type, and in what people call its rows."""
+SYNONYM = 0.45
+"""What a word that means the same is worth beside the word itself."""
+SATURATION = 2.0
+"""From here on more of the same counts less."""
+LONGEST = 400
+"""Characters of a question that are looked at."""
+FEW = 12
+"""Fields that an answer has unless more are asked for."""
+
+_COMMON = frozenset(
+    """a an the of in on at to for by with from and or is are was were be been it its this that which what who how
+    why when do does did can could should i we you my our there has have had much many as per than into about any all
+    some not no find show give get list me""".split()  # noqa: SIM905 - a text is read more easily
+)
+
+
+@dataclass(frozen=True)
+class FoundField:
+    """A field of a type, or a root of the query (whose ``type`` is ``Query``).
+
+    ``kind`` is its GraphQL type, without marks for null; ``leads_to`` the type whose rows it leads to, if it does.
+    """
+
+    type: str
+    name: str
+    kind: str
+    description: str
+    unit: str | None = None
+    values: tuple[str, ...] = ()
+    root: str | None = None
+    """The root that lists the rows of the type."""
+    leads_to: str | None = None
+    score: float = 0.0
+
+    @property
+    def place(self) -> str:
+        """``Model.auc``."""
+        return f"{self.type}.{self.name}"
+
+
+@dataclass(frozen=True)
+class _FieldEntry:
+    field: FoundField
+    weights: Mapping[str, float]
+
+
+class FieldFinder:
+    """Finds fields of a catalogue by words."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._roots = {root.target: root.name for root in catalogue.roots.values() if root.many and not root.nearest}
+        self._entries = [entry for type_ in catalogue for entry in self._of(catalogue, type_)]
+        self._entries += [self._of_root(catalogue, root) for root in catalogue.roots.values() if root.many]
+        self._postings: dict[str, list[int]] = defaultdict(list)
+        for place, entry in enumerate(self._entries):
+            for word in entry.weights:
+                self._postings[word].append(place)
+        self.find = lru_cache(maxsize=500)(self._find)
+        """``(text, type, limit)``: the fields that a text asks for, the best first."""
+
+    def _find(self, text: str, type_: str | None = None, limit: int = FEW) -> tuple[FoundField, ...]:
+        scores: Counter[int] = Counter()
+        asked = [word for word in words(text[:LONGEST]) if word not in _COMMON] or list(words(text[:LONGEST]))
+        for word in dict.fromkeys(asked):
+            best: dict[int, float] = {}
+            for one, worth in _forms(word):
+                places = self._postings.get(one, ())
+                rare = math.log(1 + len(self._entries) / (1 + len(places)))
+                for place in places:
+                    weight = self._entries[place].weights[one]
+                    found = worth * rare * weight / (weight + SATURATION)
+                    best[place] = max(best.get(place, 0.0), found)
+            scores.update(best)
+        ranked = [
+            (score * (1 + self._covered(place, asked)), place)
+            for place, score in scores.items()
+            if type_ is None or self._entries[place].field.type == type_
+        ]
+        ranked.sort(key=lambda one: (-one[0], self._entries[one[1]].field.place))
+        return tuple(_scored(self._entries[place].field, score) for score, place in ranked[:limit])
+
+    def _covered(self, place: int, asked: Iterable[str]) -> float:
+        """The share of the words that an entry has, as themselves or by others of the same meaning."""
+        own = self._entries[place].weights
+        each = [max((worth for one, worth in _forms(word) if one in own), default=0.0) for word in asked]
+        return sum(each) / len(each)
+
+    def _of(self, catalogue: Catalogue, type_: Type) -> Iterator[_FieldEntry]:
+        for leaf in type_.columns.values():
+            if leaf.is_own:
+                yield self._of_leaf(type_, type_.name, leaf)
+        for made in type_.objects.values():
+            for leaf in made.leaves.values():
+                yield self._of_leaf(type_, made.type_name, leaf)
+            field = FoundField(
+                type_.name, made.name, made.type_name, made.description, root=self._roots.get(type_.name)
+            )
+            yield _FieldEntry(field, self._weights(type_, made.name, (), made.description))
+        for relation in type_.relations.values():
+            kind = f"{relation.target}Connection" if relation.many else relation.target
+            field = FoundField(
+                type_.name, relation.name, kind, relation.description,
+                root=self._roots.get(type_.name), leads_to=relation.target,
+            )  # fmt: skip
+            aliases = catalogue[relation.target].aliases
+            weights = self._weights(type_, relation.name, (), relation.description)
+            yield _FieldEntry(field, _added(weights, aliases, OWNER_ALIAS))
+
+    def _of_leaf(self, type_: Type, owner: str, leaf: ColumnField) -> _FieldEntry:
+        facts, kind = leaf.facts, leaf.kind
+        values = facts.values or (tuple(member.value for member in kind.labels) if kind.labels else ())
+        named = kind.labels.__name__ if kind.labels else kind.graphql
+        field = FoundField(
+            owner, leaf.name, f"[{named}]" if kind.is_list else named, leaf.description,
+            facts.unit.value if facts.unit else None, tuple(values), self._roots.get(type_.name),
+        )  # fmt: skip
+        weights = self._weights(type_, leaf.name, facts.aliases, leaf.description)
+        if facts.unit:
+            _add(weights, facts.unit.doc, 0.5)
+        return _FieldEntry(field, _added(weights, values, VALUE))
+
+    def _weights(self, type_: Type, name: str, aliases: Iterable[str], description: str) -> dict[str, float]:
+        weights: dict[str, float] = {}
+        _add(weights, name, NAME)
+        _added(weights, aliases, ALIAS)
+        _add(weights, type_.name, OWNER)
+        _added(weights, type_.aliases, OWNER_ALIAS)
+        _add(weights, description, TEXT)
+        return weights
+
+    def _of_root(self, catalogue: Catalogue, root: Root) -> _FieldEntry:
+        target = catalogue[root.target]
+        field = FoundField("Query", root.name, f"{target.name}Connection", root.description, leads_to=target.name)
+        weights: dict[str, float] = {}
+        _add(weights, root.name, NAME)
+        _added(weights, target.aliases, ALIAS)
+        _add(weights, root.description, TEXT)
+        return _FieldEntry(field, weights)
+
+
+def _add(weights: dict[str, float], text: str, worth: float) -> None:
+    """Each word of a text is worth that once, and the most that it is worth anywhere counts."""
+    for word in words(text):
+        if word not in _COMMON:
+            form = stem(word)
+            weights[form] = max(weights.get(form, 0.0), worth)
+
+
+def _added(weights: dict[str, float], texts: Iterable[str], worth: float) -> dict[str, float]:
+    for text in texts:
+        _add(weights, text, worth)
+    return weights
+
+
+@lru_cache(maxsize=5_000)
+def _forms(word: str) -> tuple[tuple[str, float], ...]:
+    """The stems by which a word is looked for, with what they are worth: its own, and those of its synonyms."""
+    lines = GROUPS.split("\n")
+    others = {stem(other) for place in BY_WORD.get(word, ()) for other in lines[place].split()}
+    own = stem(word)
+    return ((own, 1.0), *((other, SYNONYM) for other in sorted(others - {own})))
+
+
+def _scored(field: FoundField, score: float) -> FoundField:
+    return FoundField(**{**vars(field), "score": round(score, 3)})
