@@ -11,6 +11,7 @@ from graphql.execution.values import VariableValueSource
 
 __all__ = [
     "UNKNOWN_ARGUMENT",
+    "UNKNOWN_DIRECTIVE_ARGUMENT",
     "UNKNOWN_FIELD",
     "UNKNOWN_INPUT_FIELD",
     "UNKNOWN_TYPE",
@@ -25,10 +26,11 @@ __all__ = [
 
 UNKNOWN_FIELD = re.compile(r"Cannot query field '(?P<name>\w+)' on type '(?P<owner>\w+)'\.")
 UNKNOWN_ARGUMENT = re.compile(r"Unknown argument '(?P<name>\w+)' on field '(?P<owner>\w+)\.(?P<field>\w+)'\.")
+UNKNOWN_DIRECTIVE_ARGUMENT = re.compile(r"Unknown argument '(?P<name>\w+)' on directive '@(?P<owner>\w+)'\.")
 UNKNOWN_INPUT_FIELD = re.compile(
     r"Expected value of type '(?P<owner>\w+)!?' not to include unknown field '(?P<name>\w+)', found: "
 )
 UNKNOWN_TYPE = re.compile(r"Unknown type '(?P<name>\w+)'\.")
 UNKNOWN_VALUE = re.compile(r"Value '(?P<name>\w+)' does not exist in '(?P<owner>\w+)' enum\.")
-VALUE_AS_TEXT = re.compile(r"Enum '(?P<owner>\w+)' cannot represent non-enum value: \"(?P<name>\w+)\"\.")
+VALUE_AS_TEXT = re.compile(r"Enum '(?P<owner>\w+)' cannot represent non-enum value: \"(?P<name>[^\"\\]+)\"\.")
 """What validation says of a name that the schema does not have, where it is told to suggest none itself."""

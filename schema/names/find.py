@@ -77,12 +77,15 @@ class FieldFinder:
         for place, entry in enumerate(self._entries):
             for word in entry.weights:
                 self._postings[word].append(place)
-        self.find = lru_cache(maxsize=500)(self._find)
-        """``(text, type, limit)``: the fields that a text asks for, the best first."""
+        self._kept = lru_cache(maxsize=500)(self._find)
 
-    def _find(self, text: str, type_: str | None = None, limit: int = FEW) -> tuple[FoundField, ...]:
+    def find(self, text: str, type_: str | None = None, limit: int = FEW) -> tuple[FoundField, ...]:
+        """The fields that a text asks for, the best first; of one type alone where it is named."""
+        return self._kept(text[:LONGEST], type_, limit)
+
+    def _find(self, text: str, type_: str | None, limit: int) -> tuple[FoundField, ...]:
         scores: Counter[int] = Counter()
-        asked = [word for word in words(text[:LONGEST]) if word not in _COMMON] or list(words(text[:LONGEST]))
+        asked = [word for word in words(text) if word not in _COMMON] or list(words(text))
         for word in dict.fromkeys(asked):
             best: dict[int, float] = {}
             for one, worth in _forms(word):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 
 from graphql import GraphQLError
 
@@ -25,16 +26,17 @@ def hinted(errors: Iterable[GraphQLError], suggestions: Suggestions) -> Iterator
         yield GraphQLError(f"{error.message} {found.text}", error.nodes, extensions=error.extensions)
 
 
+_ASKED: tuple[tuple[re.Pattern[str], Callable[[Suggestions, re.Match[str]], Suggestion]], ...] = (
+    (said.UNKNOWN_FIELD, lambda known, of: known.field(of["owner"], of["name"])),
+    (said.UNKNOWN_ARGUMENT, lambda known, of: known.argument(of["owner"], of["field"], of["name"])),
+    (said.UNKNOWN_DIRECTIVE_ARGUMENT, lambda known, of: known.directive_argument(of["owner"], of["name"])),
+    (said.UNKNOWN_INPUT_FIELD, lambda known, of: known.input_field(of["owner"], of["name"])),
+    (said.UNKNOWN_VALUE, lambda known, of: known.value(of["owner"], of["name"])),
+    (said.VALUE_AS_TEXT, lambda known, of: known.value(of["owner"], of["name"])),
+    (said.UNKNOWN_TYPE, lambda known, of: known.type(of["name"])),
+)
+
+
 def suggested(message: str, suggestions: Suggestions) -> Suggestion | None:
     """What was probably meant by the name that an error is about; None for an error about anything else."""
-    if found := said.UNKNOWN_FIELD.match(message):
-        return suggestions.field(found["owner"], found["name"])
-    if found := said.UNKNOWN_ARGUMENT.match(message):
-        return suggestions.argument(found["owner"], found["field"], found["name"])
-    if found := said.UNKNOWN_INPUT_FIELD.match(message):
-        return suggestions.input_field(found["owner"], found["name"])
-    if found := said.UNKNOWN_VALUE.match(message) or said.VALUE_AS_TEXT.match(message):
-        return suggestions.value(found["owner"], found["name"])
-    if found := said.UNKNOWN_TYPE.match(message):
-        return suggestions.type(found["name"])
-    return None
+    return next((ask(suggestions, found) for error, ask in _ASKED if (found := error.match(message))), None)

@@ -5,9 +5,9 @@ Every name of the schema can be asked for: fields, arguments, fields of inputs, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from graphql import (
     GraphQLEnumType,
@@ -107,17 +107,36 @@ class Suggestions:
     def __init__(self, schema: GraphQLSchema, catalogue: Catalogue) -> None:
         self._schema = schema
         self._catalogue = catalogue
-        self.field = lru_cache(maxsize=1000)(self._field)
-        """``(type, name)``: what was meant by a field that the type does not have."""
-        self.argument = lru_cache(maxsize=1000)(self._argument)
-        """``(type, field, name)``: by an argument of a field."""
-        self.input_field = lru_cache(maxsize=1000)(self._input_field)
-        """``(input type, name)``: by a field of an input."""
-        self.value = lru_cache(maxsize=1000)(self._value)
-        """``(enum, name)``: by a value of an enum."""
-        self.type = lru_cache(maxsize=1000)(self._type)
-        """``(name)``: by a type."""
+        self._known = lru_cache(maxsize=2000)(self._found)
         self._candidates = lru_cache(maxsize=2000)(self._made)
+
+    def field(self, owner: str, name: str) -> Suggestion:
+        """What was meant by a field that a type does not have."""
+        return self._known(self._field, name[:LONGEST], owner)
+
+    def argument(self, owner: str, field: str, name: str) -> Suggestion:
+        """What was meant by an argument of a field."""
+        return self._known(self._argument, name[:LONGEST], owner, field)
+
+    def directive_argument(self, directive: str, name: str) -> Suggestion:
+        """What was meant by an argument of a directive."""
+        return self._known(self._directive_argument, name[:LONGEST], directive)
+
+    def input_field(self, owner: str, name: str) -> Suggestion:
+        """What was meant by a field of an input."""
+        return self._known(self._input_field, name[:LONGEST], owner)
+
+    def value(self, owner: str, name: str) -> Suggestion:
+        """What was meant by a value of an enum."""
+        return self._known(self._value, name[:LONGEST], owner)
+
+    def type(self, name: str) -> Suggestion:
+        """What was meant by the name of a type."""
+        return self._known(self._type, name[:LONGEST])
+
+    def _found(self, find: Callable[..., Suggestion], name: str, *owner: str) -> Suggestion:
+        """What one of the ways below finds; names are cut before they are kept, since a client chooses them."""
+        return find(*owner, name)
 
     def _field(self, owner: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
@@ -127,7 +146,7 @@ class Suggestions:
                 return Suggestion(fragments=having)
         if not isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             return Suggestion()
-        asked = words(name[:LONGEST])
+        asked = words(name)
         ranked = self._ranked(asked, self._candidates(owner), words(owner))
         names = tuple(one for _, one in ranked)
         elsewhere: tuple[Elsewhere, ...] = ()
@@ -164,6 +183,10 @@ class Suggestions:
             return Suggestion()
         return self._among(name, [_plain(one, argument.description) for one, argument in known.args.items()], (field,))
 
+    def _directive_argument(self, directive: str, name: str) -> Suggestion:
+        known = self._schema.get_directive(directive)
+        return self._among(name, [_plain(one, None) for one in known.args], (directive,)) if known else Suggestion()
+
     def _input_field(self, owner: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
         if not isinstance(type_, GraphQLInputObjectType):
@@ -195,8 +218,13 @@ class Suggestions:
         return self._among(name.lower() if name.isupper() else name, made, words(entity))
 
     def _type(self, name: str) -> Suggestion:
+        return self._among(name, self._types, ())
+
+    @cached_property
+    def _types(self) -> tuple[NameCandidate, ...]:
+        """The types as candidates; those of rows come before what is made of them."""
         called = {type_.name: type_.aliases for type_ in self._catalogue}
-        made = [
+        return tuple(
             NameCandidate(
                 one,
                 words(one),
@@ -205,11 +233,10 @@ class Suggestions:
             )
             for one, type_ in self._schema.type_map.items()
             if not is_introspection_type(type_)
-        ]
-        return self._among(name, made, ())
+        )
 
     def _among(self, name: str, made: Iterable[NameCandidate], beside: Sequence[str]) -> Suggestion:
-        ranked = self._ranked(words(name[:LONGEST]), made, beside)
+        ranked = self._ranked(words(name), made, beside)
         return Suggestion(tuple(one for _, one in ranked))
 
     def _ranked(

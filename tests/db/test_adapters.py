@@ -300,6 +300,7 @@ def test_graphql_core_executes_fields_by_their_nodes() -> None:
     [
         ("UNKNOWN_FIELD", "{ wrong }", {"name": "wrong", "owner": "Query"}),
         ("UNKNOWN_ARGUMENT", "{ a(wrong: 1) }", {"name": "wrong", "owner": "Query", "field": "a"}),
+        ("UNKNOWN_DIRECTIVE_ARGUMENT", "{ a @skip(wrong: 1) }", {"name": "wrong", "owner": "skip"}),
         ("UNKNOWN_INPUT_FIELD", "{ a(i: {wrong: 1}) }", {"name": "wrong", "owner": "I"}),
         ("UNKNOWN_TYPE", "query($v: Wrong) { a(i: $v) }", {"name": "Wrong"}),
         ("UNKNOWN_VALUE", "{ a(i: {e: WRONG}) }", {"name": "WRONG", "owner": "E"}),

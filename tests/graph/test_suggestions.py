@@ -70,6 +70,9 @@ def test_most_plausible_names_lead_right(name: str) -> None:
         ("{ models(orderBy: {field: CREATED_AT}) { totalCount } }", "'REGISTERED_AT'"),
         ('{ node(id: "x") { ... on Alert { id } } }', "Did you mean 'MonitoringAlert'"),
         ('{ node(id: "x") { auc } }', "Did you mean to use an inline fragment on 'ChampionModel' or 'Model'?"),
+        ("mutation @transaction(dry: true) { promoteModel { __typename } }", "Did you mean 'dryRun'"),
+        ('{ models(where: {stage: {eq: "in production"}}) { totalCount } }', "Did you mean 'PRODUCTION'"),
+        ("{ ml_drift_history { id } }", "Did you mean 'driftRecords'"),
         ("mutation { promote { __typename } }", "Did you mean 'promoteModel'"),
     ],
 )
@@ -107,6 +110,13 @@ async def test_a_name_that_says_nothing_gets_no_suggestion(demo: Client) -> None
     for name in ("qqqq", "_", "x" * 5000):
         answer = await demo.ask(f"{{ {name} }}")
         assert "Did you mean" not in answer["errors"][0]["message"]
+
+
+def test_names_are_cut_before_they_are_kept() -> None:
+    """What a client sends may be as long as a document."""
+    suggestions = build().suggestions
+    suggestions.field("Query", "monitoringAlert" + "s" * 100_000)
+    assert suggestions.field("Query", "zz" + "x" * 62) is suggestions.field("Query", "zz" + "x" * 90_000)
 
 
 async def test_only_the_first_errors_of_a_document_are_looked_at(demo: Client) -> None:
