@@ -73,6 +73,7 @@ class Loaders:
         self.level = BatchLevel()
         self._loaders: dict[tuple[int, str], Loader[Key, Any]] = {}
         self._compiled_failed = False
+        self._once: dict[str, asyncio.Future[Any]] = {}
         self.cut: Counter[tuple[str, ...]] = Counter()
         """How many lists of the answer were cut at a size that nobody has asked for, by their paths."""
 
@@ -82,6 +83,15 @@ class Loaders:
         made = Loaders(self.catalogue, reader, self.missing, self.facts, self.room, compiles=compiles)
         made.cut = self.cut
         return made
+
+    async def once(self, statement: str) -> Any:
+        """The value that a statement reads: one for all places of the operation that ask for it."""
+        if statement not in self._once:
+            self._once[statement] = asyncio.ensure_future(self._value_of(statement))
+        return await self._once[statement]
+
+    async def _value_of(self, statement: str) -> Any:
+        return (await self.reader.fetch(statement, ()))[0][0]
 
     # -- what a selection needs of a row ---------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schema.fields.clock import NOW
 from schema.fields.search import SEARCH
 from schema.fields.tool_plan import TOOL_EXECUTION_PLAN
 from schema.graph.root_field import RootField
@@ -17,6 +18,7 @@ FIELDS: dict[str, RootField] = {
     "lineageCounts": LINEAGE_COUNTS,
     "lineageDiff": LINEAGE_DIFF,
     "lineageText": LINEAGE_TEXT,
+    "now": NOW,
     "paths": PATHS,
     "search": SEARCH,
     "toolExecutionPlan": TOOL_EXECUTION_PLAN,
