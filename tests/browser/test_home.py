@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +102,22 @@ def test_figures_are_those_of_the_api(open_page: OpenPage, site: Gateway) -> Non
     expect(card(page, "Recent changes").locator("li")).to_have_count(min(8, told["lifecycleEvents"]["totalCount"]))
     plot = card(page, "Drift by day").get_by_role("img")
     expect(plot).to_have_attribute("aria-label", re.compile(r"Readings of drift by severity in 14 days: \d+ critical"))
+
+
+def test_the_drift_of_each_champion_is_its_own(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page(""))
+    since = (datetime.now(UTC) - timedelta(days=13)).strftime("%Y-%m-%dT00:00:00Z")
+    query = """query($since: DateTime!) { models(where: { isChampion: { eq: true } }, first: 50) { nodes {
+        id driftHistory(where: { createdAt: { gte: $since } }) { aggregate { driftScore { max } } } } } }"""
+    champions = ask(site, query, since=since)["models"]["nodes"]
+    largest = {one["id"]: one["driftHistory"]["aggregate"][0]["driftScore"]["max"] for one in champions}
+    assert len(set(largest.values())) > 3
+    for id_, most in largest.items():
+        if most is None:
+            expect(row(page, id_)).to_contain_text("no readings")
+        else:
+            plot = row(page, id_).get_by_role("img")
+            expect(plot).to_have_attribute("aria-label", re.compile(f"^Largest drift score of a day: {most:.3f} in"))
 
 
 def test_from_home_to_the_lineage_and_back(open_page: OpenPage, site: Gateway) -> None:

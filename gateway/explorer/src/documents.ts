@@ -4,16 +4,16 @@ export const HOME = `query Home($since: DateTime!) {
   champions: models(first: 50, where: { isChampion: { eq: true } }, orderBy: [{ field: MODEL_NAME }]) {
     totalCount
     nodes {
-      id modelName modelVersion stage auc
+      id rowId modelName modelVersion stage auc
       experiment { id experimentName brand }
       health { healthStatus maxDriftSeverity activeAlerts criticalAlerts latestMetricValue primaryMetric performanceDegraded }
-      driftHistory(where: { createdAt: { gte: $since } }) {
-        aggregate(groupBy: [{ field: CREATED_AT, bucket: DAY }]) { group { createdAt } driftScore { max } }
-      }
       deployments(first: 1, where: { environment: { eq: "production" }, status: { eq: ACTIVE } }) { nodes { id deploymentName status } }
     }
   }
   models { totalCount }
+  scores: driftRecords(where: { createdAt: { gte: $since }, model: { isChampion: { eq: true } } }) {
+    aggregate(groupBy: [{ field: MODEL_ID }, { field: CREATED_AT, bucket: DAY }]) { group { modelId createdAt } driftScore { max } }
+  }
   alerts: monitoringAlerts(
     first: 20
     where: { status: { in: [ACTIVE, ACKNOWLEDGED, INVESTIGATING] } }

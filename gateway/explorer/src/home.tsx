@@ -19,6 +19,7 @@ import { tone, typeName, words } from "./tones";
 
 export interface Champion {
   id: string;
+  rowId: string | null;
   modelName: string | null;
   modelVersion: string | null;
   stage: string | null;
@@ -33,7 +34,6 @@ export interface Champion {
     primaryMetric: string | null;
     performanceDegraded: boolean | null;
   } | null;
-  driftHistory: { aggregate: { group: { createdAt: string | null }; driftScore: { max: number | null } }[] } | null;
   deployments: { nodes: { id: string; deploymentName: string | null; status: string | null }[] } | null;
 }
 export interface Alert {
@@ -61,6 +61,7 @@ interface Change {
 export interface Fleet {
   champions: { totalCount: number; nodes: Champion[] } | null;
   models: { totalCount: number } | null;
+  scores: { aggregate: { group: { modelId: string | null; createdAt: string | null }; driftScore: { max: number | null } }[] } | null;
   alerts: { totalCount: number; nodes: Alert[] } | null;
   drift: { aggregate: { group: { createdAt: string | null; severity: string | null }; count: number }[] } | null;
   fidelity: { aggregate: { group: { fidelityGrade: string | null }; count: number; absolutePredictionError: { avg: number | null } }[] } | null;
@@ -76,7 +77,9 @@ function eventOf(hash: string): string | null {
 
 /** How far back drift is shown. */
 const DAYS = 14;
+/** Milliseconds: changes come in swarms, which are read together, and the page is not read more often than this. */
 const TOGETHER = 400;
+const AT_MOST_EVERY = 3_000;
 const HEALTHS = ["critical", "warning", "unknown", "healthy"];
 const SEVERITIES: [string, Part["tone"]][] = [["CRITICAL", "bad"], ["HIGH", "severe"], ["MEDIUM", "busy"], ["LOW", "mild"], ["NONE", "good"]];
 const GRADES = ["excellent", "good", "fair", "poor", "unvalidated"];
@@ -123,9 +126,14 @@ export function Home() {
     const travelled = () => setEvent(eventOf(location.hash));
     addEventListener("hashchange", travelled);
     let timer: number | undefined;
+    let last = -Infinity;
     const soon = () => {
-      clearTimeout(timer); // changes come in swarms; they are read together
-      timer = window.setTimeout(() => void read(), TOGETHER);
+      if (timer !== undefined) return;
+      timer = window.setTimeout(() => {
+        timer = undefined;
+        last = performance.now();
+        void read();
+      }, Math.max(TOGETHER, last + AT_MOST_EVERY - performance.now()));
     };
     const on = { changes: false, alerts: false };
     const connected = (which: keyof typeof on) => (is: boolean) => {
@@ -233,7 +241,7 @@ function Fleet({ fleet, errors, at, onAct }: { fleet: Fleet; errors: Map<string,
         <Alerts alerts={fleet.alerts?.nodes ?? []} onAct={onAct} />
       </Card>
       <Card title="Champions" wide problem={problem("champions")} aside={<More of={fleet.champions} noun="champion" />}>
-        <Champions champions={ranked(fleet.champions?.nodes ?? [])} window={window} onAct={onAct} />
+        <Champions champions={ranked(fleet.champions?.nodes ?? [])} scores={fleet.scores?.aggregate ?? []} window={window} onAct={onAct} />
       </Card>
       <Card title="Drift by day" problem={problem("drift")} aside={<small class="dim">readings, last {DAYS} days (UTC)</small>}>
         <Drift counts={fleet.drift?.aggregate ?? []} window={window} />
@@ -282,7 +290,7 @@ function severityTone(severity: string | null): Part["tone"] {
   return SEVERITIES.find(([name]) => name === severity)?.[1] ?? "info";
 }
 
-function Champions({ champions, window, onAct }: { champions: Champion[]; window: string[]; onAct: Act }) {
+function Champions({ champions, scores: all, window, onAct }: { champions: Champion[]; scores: NonNullable<Fleet["scores"]>["aggregate"]; window: string[]; onAct: Act }) {
   if (!champions.length) return <p class="dim">No model is a champion. A model in shadow or in production becomes one by <code>setChampion</code>.</p>;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Champions, a table">
@@ -293,7 +301,7 @@ function Champions({ champions, window, onAct }: { champions: Champion[]; window
         <tbody>
           {champions.map((one) => {
             const health = one.health?.healthStatus ?? "unknown";
-            const scores = new Map((one.driftHistory?.aggregate ?? []).map(({ group, driftScore }) => [group.createdAt?.slice(0, 10), driftScore.max]));
+            const scores = new Map(all.filter(({ group }) => group.modelId === one.rowId).map(({ group, driftScore }) => [group.createdAt?.slice(0, 10), driftScore.max]));
             const values = window.map((day) => scores.get(day) ?? null);
             const last = values.findLast((value) => value !== null);
             return (
