@@ -169,11 +169,11 @@ async def test_whatever_a_file_looks_like(database: Database, tmp_path: Path, st
         (sha(OTHER), TOOLS, "is not the SHA-256 of its document"),
         (sha(OTHER).upper(), TOOLS, "is not the SHA-256 of its document"),
         ("kept", OTHER, "is the id of another document"),
-        ("", TOOLS, "is no id"),
-        ("x" * 257, TOOLS, "is no id"),
-        ("a\nb", TOOLS, "is no id"),
+        ("", TOOLS, "is not a valid id"),
+        ("x" * 257, TOOLS, "is not a valid id"),
+        ("a\nb", TOOLS, "is not a valid id"),
         ("empty", " ", "is empty"),
-        ("nul", "{ a }\0", "no text"),
+        ("nul", "{ a }\0", "empty or not a text"),
     ],
 )
 async def test_what_cannot_be_added(module_database: Database, id_: str, text: str, said: str) -> None:
