@@ -114,6 +114,29 @@ async def test_a_simulation_without_numbers_is_not_complete(
     assert [one["code"] for one in moves["COMPLETED"]] == ["RESULT_INCOMPLETE"]
 
 
+async def test_a_result_advises_something(client: Client, sql: asyncpg.Connection) -> None:
+    """Whoever reports it says what, and a simulation without advice is not complete."""
+    key = await sql.fetchval("SELECT simulation_id FROM twin_simulations ORDER BY simulation_id LIMIT 1")
+    await sql.execute(
+        "UPDATE twin_simulations SET simulation_status = 'running', simulated_ate = 1, simulated_ci_lower = 0, "
+        "simulated_ci_upper = 2, recommendation = NULL WHERE simulation_id = $1",
+        key,
+    )
+    blocked = "twinSimulation(id: $id) { lifecycle { allowedTransitions { to blockedBy { code message } } } }"
+    data = await client.data(f"query($id: ID!) {{ {blocked} }}", id=str(key))
+    moves = {one["to"]: one["blockedBy"] for one in data["twinSimulation"]["lifecycle"]["allowedTransitions"]}
+    ((code, message),) = [(one["code"], one["message"]) for one in moves["COMPLETED"]]
+    assert code == "RESULT_INCOMPLETE"
+    assert "lacks a recommendation" in message
+    given = {"id": str(key), "simulatedAte": 1, "simulatedCiLower": 0, "simulatedCiUpper": 2}
+    complete = "mutation($i: CompleteSimulationInput!) { completeSimulation(input: $i) { __typename } }"
+    for more in ({}, {"recommendation": None}):
+        error = await client.error(complete, i=given | more)
+        assert (error["code"], error["extensions"].get("argument")) == ("BAD_USER_INPUT", "$i.recommendation"), error
+    result = await change(client, "completeSimulation", **given, recommendation="REFINE")
+    assert result["__typename"] == "TransitionApplied", result
+
+
 async def test_a_metric_that_is_no_number_ends_no_retraining(client: Client, sql: asyncpg.Connection) -> None:
     key = await sql.fetchval("SELECT id FROM ml_retraining_history ORDER BY id LIMIT 1")
     await sql.execute(

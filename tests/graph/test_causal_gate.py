@@ -238,6 +238,77 @@ async def test_an_estimate_that_nothing_knows_is_null(world: World) -> None:
         assert (await world.client.data(query))["found"] is None
 
 
+REASONS = """query($id: ID!, $dag: String) {
+  estimate(id: $id) { gate missingTests reasons usable(dagHash: $dag) { reasons } } }"""
+
+
+@pytest.mark.parametrize("run", ["bootstrap", "a test of its own"])
+async def test_tests_that_were_not_run_are_the_reasons(world: World, run: str) -> None:
+    """Each by its name; where none of the five was run, but one that the database alone knows, one reason for all."""
+    id_ = UUID(int=1)
+    await world.connection.execute(f"ALTER TYPE refutation_test_type ADD VALUE IF NOT EXISTS '{run}'")
+    await world.connection.execute(
+        "INSERT INTO causal_validations (estimate_id, estimate_source, test_type, status, confidence_score)"
+        " VALUES ($1, 'causal_paths', $2::text::refutation_test_type, 'passed', 0.9)",
+        id_, run,
+    )  # fmt: skip
+    try:
+        found = (await world.client.data(REASONS, id=str(id_)))["estimate"]
+    finally:
+        await world.connection.execute("DELETE FROM causal_validations WHERE estimate_id = $1", id_)
+    missing = [test for test in TESTS if test != run]
+    assert (found["gate"], sorted(found["missingTests"])) == ("REVIEW", sorted(test.upper() for test in missing))
+    expected = ["No refutation test has been recorded."]
+    if run in TESTS:
+        expected = sorted(f"The test {test} has not been run." for test in missing)
+    assert sorted(found["reasons"]) == expected
+
+
+@pytest.mark.parametrize("role", [None, "a statistician"])
+async def test_a_review_is_by_the_role_of_its_reviewer(world: World, role: str | None) -> None:
+    by = role or "an expert"
+    says = {
+        "approved": f"The DAG is approved by {by}, without end.",
+        "rejected": f"The latest decided review of the DAG, by {by}, rejects it.",
+    }
+    estimate = next(key for key, rows in world.validations.items() if gate(rows) == "review")
+    for status, reason in says.items():
+        dag = f"{status} by {role}"
+        await world.connection.execute(
+            "INSERT INTO expert_reviews (review_type, dag_version_hash, reviewer_id, reviewer_role, approval_status) "
+            "VALUES ('dag_approval', $1, 'r', $2, $3)",
+            dag, role, status,
+        )  # fmt: skip
+        data = await world.client.data("query($dag: String!) { dagApproval(hash: $dag) { reason } }", dag=dag)
+        assert data["dagApproval"]["reason"] == reason
+        used = await world.client.data(REASONS, id=str(estimate), dag=dag)
+        assert used["estimate"]["usable"]["reasons"][-1] == reason
+
+
+async def test_reviews_of_other_dags_supersede_nothing(world: World) -> None:
+    """Whatever they name; a valid approval of the same DAG takes the place of one that came after it."""
+
+    async def review(dag: str, status: str, day: int, supersedes: UUID | None = None) -> UUID:
+        id_: UUID = await world.connection.fetchval(
+            "INSERT INTO expert_reviews (review_type, dag_version_hash, reviewer_id, approval_status, created_at,"
+            " supersedes_review_id) VALUES ('dag_approval', $1, 'r', $2, $3, $4) RETURNING review_id",
+            dag, status, datetime(2026, 3, day, tzinfo=UTC), supersedes,
+        )  # fmt: skip
+        return id_
+
+    await review("of m", "approved", 1)
+    decides = await review("of m", "rejected", 2)
+    for dag in ("of a", "of z"):
+        await review(dag, "approved", 3, decides)
+    later = await review("of n", "rejected", 2)
+    await review("of n", "approved", 1, later)
+    for dag, expected in (("of m", "REJECTED"), ("of n", "APPROVED")):
+        data = await world.client.data("query($dag: String!) { dagApproval(hash: $dag) { state } }", dag=dag)
+        assert data["dagApproval"]["state"] == expected
+        stored = await world.connection.fetchval("SELECT is_dag_approved($1)", dag)
+        assert IS_PLATFORM or stored == (expected == "APPROVED")
+
+
 async def test_estimates_have_all_the_power_of_lists(world: World) -> None:
     expected = {gate_: sum(gate(rows) == gate_.lower() for rows in world.validations.values()) for gate_ in
                 ("PROCEED", "REVIEW", "BLOCK")}  # fmt: skip

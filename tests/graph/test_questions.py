@@ -392,3 +392,25 @@ async def test_a_null_argument_means_its_default(demo: Client) -> None:
     query = "query($h: Int, $u: DateTime) { agentLatency(windowHours: $h, until: $u) { totalCount } }"
     assert await demo.data(query, h=None, u=UNTIL) == await demo.data(query, h=24, u=UNTIL)
     assert datetime.fromisoformat(UNTIL) == DEMO_NOW
+
+
+async def test_a_view_serves_the_features_that_it_names(demo_template: Database, clone: Clone, serve: Any) -> None:
+    """As objects or as plain names; a feature without a name is nobody's, also where a view lists an empty one."""
+    async with clone(demo_template) as database:
+        await execute(
+            database.admin_url,
+            "INSERT INTO ml_feature_store (feature_name, data_type) VALUES ('', 'f'), ('named', 'f'), ('plain', 'f')",
+            """INSERT INTO ml_feast_feature_views (name, features) VALUES ('served', '["", {"name": ""}, "plain",
+               {"name": "named"}]')""",
+        )
+        async with serve(database) as client:
+            data = await client.data("""{
+                featureViews(where: { name: { eq: "served" } }) { nodes { servedFeatures { nodes { featureName } } } }
+                features(where: { featureName: { in: ["", "named", "plain"] } }) { nodes { featureName
+                  featureViews { nodes { name } } } } }""")
+    (view,) = data["featureViews"]["nodes"]
+    assert sorted(one["featureName"] for one in view["servedFeatures"]["nodes"]) == ["named", "plain"]
+    found = {
+        one["featureName"]: [view["name"] for view in one["featureViews"]["nodes"]] for one in data["features"]["nodes"]
+    }
+    assert found == {"": [], "named": ["served"], "plain": ["served"]}

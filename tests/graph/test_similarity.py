@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from db.attach import vector_indexes
@@ -48,6 +49,21 @@ class World:
         }
 
 
+HNSW = "CREATE INDEX hnsw_episodes ON composer_episodes USING hnsw (query_embedding vector_cosine_ops)"
+_OTHERS = """
+    SELECT 'DROP INDEX ' || indexrelid::regclass FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+    JOIN pg_am ON pg_am.oid = relam WHERE indrelid = 'composer_episodes'::regclass AND amname IN ('hnsw', 'ivfflat')
+"""
+
+
+async def give_index(connection: asyncpg.Connection, statement: str | None) -> None:
+    """Gives the episodes' vectors this index alone, or none."""
+    for (other,) in await connection.fetch(_OTHERS):
+        await connection.execute(other)
+    if statement:
+        await connection.execute(statement)
+
+
 def text(vector: tuple[float, ...]) -> str:
     return "[" + ",".join(repr(value) for value in (*vector, *([0.0] * (DIMENSIONS - len(vector))))) + "]"
 
@@ -75,6 +91,7 @@ async def world(template: Database, clone: Clone, serve: Serve) -> AsyncIterator
     async with clone(template) as database:
         connection = await connect(database.admin_url)
         try:
+            await give_index(connection, HNSW)
             await connection.executemany(
                 "INSERT INTO composer_episodes (episode_id, composition_id, query_text, total_latency_ms,"
                 " query_embedding, success) VALUES ($1, $2, $3, $4, $5::text::vector, $6)",
@@ -150,7 +167,7 @@ async def test_the_plan_uses_the_index(world: World, recorded: list[Statement], 
         nodes = await plan(connection, statement)
     finally:
         await connection.close()
-    assert "ix_composer_episodes_query_embedding_hnsw" in [node.get("Index Name") for node in nodes]
+    assert "hnsw_episodes" in [node.get("Index Name") for node in nodes]
     assert "Seq Scan" not in [node["Node Type"] for node in nodes]
 
 
@@ -323,14 +340,13 @@ async def lengths(
     vectors = {str(UUID(int=rng.getrandbits(128))): tuple(rng.gauss(0, 1) for _ in range(8)) for _ in range(30)}
     async with clone(template) as database:
         connection = await connect(database.admin_url)
-        if request.param == "none":
-            await connection.execute("DROP INDEX ix_composer_episodes_query_embedding_hnsw")
+        await give_index(connection, HNSW if request.param == "hnsw" else None)
         sizes = (10.0 ** (2 * place - 29) for place in range(30))
         rows = [(UUID(key), text(scaled(vector, next(sizes)))) for key, vector in vectors.items()]
         rows += [(UUID(int=n), text(())) for n in (1, 2)]
         await connection.executemany(
             "INSERT INTO composer_episodes (episode_id, composition_id, query_text, total_latency_ms, query_embedding) "
-            "VALUES ($1, 'c', 'q', 1, $2::text::vector)",
+            "VALUES ($1::uuid, $1::uuid::text, 'q', 1, $2::text::vector)",
             rows,
         )
         await connection.execute("ANALYZE composer_episodes")
@@ -392,11 +408,10 @@ async def ivfflat(world: World, template: Database, clone: Clone, serve: Serve) 
     """The same vectors, behind an index that was built before there were any."""
     async with clone(template) as database:
         connection = await connect(database.admin_url)
-        await connection.execute("DROP INDEX ix_composer_episodes_query_embedding_hnsw")
-        await connection.execute(IVFFLAT)
+        await give_index(connection, IVFFLAT)
         await connection.executemany(
             "INSERT INTO composer_episodes (episode_id, composition_id, query_text, total_latency_ms, query_embedding, "
-            "success) VALUES ($1, 'c', 'q', 1, $2::text::vector, $3)",
+            "success) VALUES ($1::uuid, $1::uuid::text, 'q', 1, $2::text::vector, $3)",
             [(UUID(key), text(vector), key in world.successful) for key, vector in world.vectors.items()],
         )
         await connection.execute("ANALYZE composer_episodes")
@@ -445,19 +460,17 @@ async def test_a_weak_index_is_told_with_its_recall_until_it_is_built_anew(
         rows.append((f"[{','.join(f'{value:.3f}' for value in vector)}]",))
     async with clone(template) as database:
         connection = await connect(database.admin_url)
-        await connection.execute("DROP INDEX ix_composer_episodes_query_embedding_hnsw")
-        await connection.execute(IVFFLAT.replace("100", "1000"))
+        await give_index(connection, IVFFLAT.replace("100", "1000"))
         await connection.executemany(
             "INSERT INTO composer_episodes (composition_id, query_text, total_latency_ms, query_embedding) "
-            "VALUES ('c', 'q', 1, $1::text::vector)",
+            "VALUES (gen_random_uuid()::text, 'q', 1, $1::text::vector)",
             rows,
         )
         (note,) = told(await attach(database.admin_url))
         assert "IVFFlat index ivf_episodes finds" in note.message
         assert ("of the 10 nearest" in note.message) == (most > 1000)
         assert note.remedy == "REINDEX INDEX CONCURRENTLY ivf_episodes"
-        await connection.execute("DROP INDEX ivf_episodes")
-        await connection.execute(IVFFLAT.replace("100", "20"))
+        await give_index(connection, IVFFLAT.replace("100", "20"))
         assert told(await attach(database.admin_url)) == []
         await connection.close()
 

@@ -105,7 +105,10 @@ Clone = Callable[[Database], AbstractAsyncContextManager[Database]]
 
 async def connect(url: str) -> asyncpg.Connection:
     """An asyncpg connection to a database by its SQLAlchemy URL, to be closed by the caller."""
-    return await asyncpg.connect(database_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
+    dsn = database_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    # as the platform's clients find pgvector; what the gateway sends is found without
+    settings = {"search_path": "public, extensions"} if IS_PLATFORM else None
+    return await asyncpg.connect(dsn, server_settings=settings)
 
 
 @asynccontextmanager

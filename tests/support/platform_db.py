@@ -315,7 +315,7 @@ async def build(
                 await connection.execute(statement)
         for statement in platform_own.constraints(connection.get_server_version()) if own else _constraints():
             await connection.execute(statement)
-        await create_indexes(connection, vector_schema)
+        await create_indexes(connection)
         if rows:
             for table, n in itertools.product(tables(), range(ROWS)):
                 await connection.execute(_insert(table, n))

@@ -20,6 +20,8 @@ _KEYS = """
 """
 
 
+_VECTORS = "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'"
+
 _BESIDE_CONSTRAINTS = """
     SELECT 'DROP INDEX ' || i.indexrelid::regclass
     FROM pg_index AS i
@@ -48,11 +50,12 @@ async def turn_indexes(connection: asyncpg.Connection) -> None:
         await connection.execute(re.sub(r" DESC NULLS LAST, .*?\)", " DESC)", definition))
 
 
-async def create_indexes(connection: asyncpg.Connection, vector_schema: str = "public", *, unique: bool = True) -> None:
+async def create_indexes(connection: asyncpg.Connection, *, unique: bool = True) -> None:
     """Builds the platform's indexes; those of keys and unique constraints that the tables have are there already.
 
     Without ``unique`` they keep nothing unique, which other rows than the platform's may not be.
     """
+    vector_schema = await connection.fetchval(_VECTORS)
     there = {(table, tuple(columns)) for table, columns in await connection.fetch(_KEYS)}
     known = {
         table for (table,) in await connection.fetch("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r'")
