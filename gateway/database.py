@@ -104,12 +104,14 @@ async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
         log.warning("%s", difference.message)
     if others := len(differences.notes) - len(differences.of(attach.Severity.BREAKS)):
         log.info("%d more differences from the data dictionary; `e2i-gateway db check` lists them", others)
-    return Missing(
+    missing = Missing(
         differences.missing_tables,
         differences.missing_columns,
         labels=differences.missing_labels,
         words=differences.words,
-    ), await facts.read(engine)
+        computed=differences.computed_columns,
+    )
+    return missing, await facts.read(engine)
 
 
 async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:

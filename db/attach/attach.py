@@ -34,6 +34,8 @@ class Differences:
     """Enums by their SQL names, with labels of the models that they lack."""
     words: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """The words that the database's checks let columns have, by table and column."""
+    computed_columns: frozenset[tuple[str, str]] = frozenset()
+    """Those that the database computes, and takes no other value for."""
     notes: tuple[Difference, ...] = field(default=())
 
     def of(self, severity: Severity) -> Sequence[Difference]:
@@ -102,6 +104,12 @@ def _judge(found: DatabaseCatalog) -> Differences:
             if member.value not in found.enums[name]
         ),
         words={(name, column): words for name, table in found.tables.items() for column, words in table.words.items()},
+        computed_columns=frozenset(
+            (name, column)
+            for name, there in found.tables.items()
+            for column, has in there.columns.items()
+            if has.computed
+        ),
         notes=tuple(differences(found)),
     )
 

@@ -26,6 +26,8 @@ class FoundColumn:
     """Whether it is of an enum, or of an array of one."""
     fills_itself: bool = False
     """Whether a row that says nothing of it gets a value."""
+    computed: bool = False
+    """Whether the database computes it, and takes no other value."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ _RELATIONS = text(f"""
     SELECT {_NAME}, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
         a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
             ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e',
-        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL
+        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attgenerated <> '' OR a.attidentity = 'a'
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -140,14 +142,14 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Databas
     known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
     tables: dict[str, FoundTable] = {}
     others = []
-    for name, readable, column, type_, not_null, is_enum, fills in await connection.execute(_RELATIONS, known):
+    for name, readable, column, *kind in await connection.execute(_RELATIONS, known):
         if name not in Entity.metadata.tables:
             if not name.startswith(f"{OWN_SCHEMA}."):
                 others.append(name)
             continue
         table = tables.setdefault(name, FoundTable(readable))
         if column is not None:
-            table.columns[column] = FoundColumn(type_, not_null, is_enum, bool(fills))
+            table.columns[column] = FoundColumn(*kind)
     await _read_around(connection, known, tables)
     enums = enum_labels(await connection.execute(ENUMS, {"schemas": list(SCHEMAS)}))
     found: dict[str, list[tuple[int, int]]] = {}

@@ -78,6 +78,7 @@ def differences(found: DatabaseCatalog) -> Iterator[Difference]:
         else:
             yield from _columns(entity, there, found.role)
             yield from _unfilled(table, there)
+            yield from _computed(table, there)
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 yield from _special_index(table, index, there)
             yield from _constraints(table, there)
@@ -223,6 +224,20 @@ def _unfilled(table: Table, there: FoundTable) -> Iterator[Difference]:
                 Severity.BREAKS, "unfilled column", f"{table.fullname}.{column}",
                 f"{table.fullname}.{column} refuses null, has no default and is unknown to the graph: changes that add "
                 f"rows to {table.fullname} are refused, with VALUE_MISSING",
+            )  # fmt: skip
+
+
+def _computed(table: Table, there: FoundTable) -> Iterator[Difference]:
+    """Columns that the database computes and the models do not, in tables that changes write to."""
+    if not any(right in rights()[table.fullname] for right in ("INSERT", "UPDATE")):
+        return
+    for column, has in there.columns.items():
+        known = table.columns.get(column)
+        if has.computed and known is not None and known.computed is None and known.identity is None:
+            yield Difference(
+                Severity.INFORMS, "computed column", f"{table.fullname}.{column}",
+                f"{table.fullname}.{column} is computed by the database: changes leave it to that, and are refused "
+                f"where they are given another value for it",
             )  # fmt: skip
 
 

@@ -50,6 +50,8 @@ class Missing:
     """The words that constraints of the database let a text column have, by table and column."""
     any_word: bool = False
     """Whether filters may name words that no vocabulary has."""
+    computed: frozenset[tuple[str, str]] = frozenset()
+    """The columns that the database computes, as ``(table, column)``: changes write none of them."""
 
     @property
     def of_database(self) -> Missing:

@@ -18,7 +18,7 @@ from db.base.lifecycles import ACTOR, REASON, Lifecycle, lifecycle_of
 from db.base.vocabulary import Labels
 from db.engine.transaction import Proof, Transaction
 from schema.catalogue import exact_json, ids
-from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type
+from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type, camel
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.records import Missing
 from schema.changes import previews
@@ -35,7 +35,7 @@ from schema.changes.results import (
     StaleVersion,
     TransitionBlocked,
 )
-from schema.error_codes import ProblemCode
+from schema.error_codes import BlockerCode, ProblemCode
 from schema.errors import missing_object
 from schema.sql import builder as sql
 from schema.sql.filters import text_of
@@ -298,12 +298,14 @@ class Work:
         return (await self._locked(row.type, [row.key]))[0]
 
     async def write(self, row: Row, values: Mapping[str, Any]) -> None:
-        """Writes columns of a locked row.
+        """Writes columns of a locked row, but for those that the database computes.
 
         Raises:
             GatewayError: ``MISSING_IN_DATABASE``: the database lacks one of the columns.
+            Refused: `InvalidInput`: the caller has given a value that the database computes.
         """
         bind = sql.Binds()
+        values = self._written(row.type, values)
         assigned = [f"{column} = {self._value(row.type, column, value, bind)}" for column, value in values.items()]
         where = " AND ".join(
             f"t.{column} = {bind(part, f'text::{row.type.column_kind(column).pg_type}')}"
@@ -315,12 +317,18 @@ class Work:
             )
 
     async def insert(self, type_name: str, values: Mapping[str, Any]) -> Row:
-        """Adds a row; columns that the database lacks are left out where there is nothing to say in them."""
+        """Adds a row; columns that the database lacks are left out where there is nothing to say in them, and so are
+        those that it computes.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``: the database lacks one of the columns.
+            Refused: `InvalidInput`: the caller has given a value that the database computes.
+        """
         type_ = self.catalogue[type_name]
         bind = sql.Binds()
         said = {
             column: value
-            for column, value in values.items()
+            for column, value in self._written(type_, values).items()
             if value is not None or not self.missing.first(type_, (column,))
         }
         written = ", ".join(self._value(type_, column, value, bind) for column, value in said.items())
@@ -331,6 +339,16 @@ class Work:
         key_ = tuple(rows[0])
         self._made(ids.encode(type_.name, key_))
         return (await self._locked(type_, [key_]))[0]
+
+    def _written(self, type_: Type, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """These values without what the database computes, which nobody can give and effects leave to it."""
+        computed = [column for column in values if (type_.sql_name, column) in self.missing.computed]
+        for column in computed:
+            if self.given.get(column) is not None:
+                raise invalid(
+                    camel(column), f"{type_.sql_name}.{column} is computed by the database, which takes no other value"
+                )
+        return {column: value for column, value in values.items() if column not in computed}
 
     def _value(self, type_: Type, column: str, value: Any, bind: sql.Binds) -> str:
         if what := self.missing.first(type_, (column,)):
@@ -402,6 +420,9 @@ class Work:
 
     async def shift(self, lifecycle: Lifecycle, row: Row, to: Labels) -> None:
         """Writes a row's new state with its stamps and records it, unguarded: for what a change brings with it."""
+        if (row.type.sql_name, lifecycle.column) in self.missing.computed:
+            what = f"the database computes the {lifecycle.name} of {row.type.name}, and nobody can change it"
+            raise blocked(Blocker(code=BlockerCode.REFUSED_BY_DATABASE, message=what, overridable=False))
         written: dict[str, Any] = {lifecycle.column: lifecycle.text(to)}
         origin = lifecycle.state(row[lifecycle.column])
         for step in lifecycle.steps(origin, to) if origin else ():

@@ -232,3 +232,64 @@ async def test_attach_says_what_changes_cannot_fill(own_platform: Database, sql:
     for table in ("twin_fidelity_tracking", "ml_experiments"):
         await sql.execute(f"ALTER TABLE {table} ALTER COLUMN cost_centre DROP DEFAULT")
     assert await told() == ["twin_fidelity_tracking.cost_centre"]
+
+
+_COMPUTED = """
+    ALTER TABLE twin_simulations DROP COLUMN completed_at CASCADE,
+        ADD COLUMN completed_at timestamptz GENERATED ALWAYS AS (created_at) STORED,
+        DROP COLUMN recommendation_rationale CASCADE,
+        ADD COLUMN recommendation_rationale text GENERATED ALWAYS AS ('for ' || twin_count) STORED;
+    ALTER TABLE twin_fidelity_tracking DROP COLUMN validated_by CASCADE,
+        ADD COLUMN validated_by varchar(100) GENERATED ALWAYS AS ('the database') STORED
+"""
+
+
+async def test_what_the_database_computes_is_left_to_it(own_platform: Database, sql: asyncpg.Connection) -> None:
+    """Stamps are, in rows that are changed and in rows that are added; a value of the caller's is refused in words."""
+    await sql.execute(_COMPUTED)
+    id_ = await sql.fetchval("SELECT simulation_id::text FROM twin_simulations ORDER BY simulation_id LIMIT 1")
+    await sql.execute("DELETE FROM twin_fidelity_tracking WHERE simulation_id = $1::text::uuid", id_)
+    await sql.execute(
+        "UPDATE twin_simulations SET simulation_status = 'running' WHERE simulation_id = $1::text::uuid", id_
+    )
+    given = {"id": id_, "simulatedAte": 0.1, "simulatedCiLower": 0, "simulatedCiUpper": 1, "recommendation": "DEPLOY"}
+    async with serving(own_platform.gateway_url) as client:
+        refused = await change(client, "completeSimulation", **given, recommendationRationale="said")
+        assert (refused["__typename"], refused["field"]) == ("InvalidInput", "recommendationRationale")
+        assert "twin_simulations.recommendation_rationale is computed by the database" in refused["message"]
+        assert (await change(client, "completeSimulation", **given))["__typename"] == "TransitionApplied"
+        result = await change(client, "recordActualEffect", id=id_, actualAte=0.1)
+        assert result["__typename"] == "TransitionApplied", result
+    row = await sql.fetchrow(
+        "SELECT completed_at = twin_simulations.created_at AS computed, recommendation_rationale LIKE 'for %' AS written, validated_by "
+        "FROM twin_simulations JOIN twin_fidelity_tracking USING (simulation_id) WHERE simulation_id = $1::text::uuid",
+        id_,
+    )
+    assert tuple(row) == (True, True, "the database")
+
+
+async def test_a_state_that_the_database_computes_is_nobodys_to_change(
+    own_platform: Database, sql: asyncpg.Connection
+) -> None:
+    await sql.execute(
+        "ALTER TABLE ml_retraining_history DROP COLUMN status CASCADE, "
+        "ADD COLUMN status varchar(50) GENERATED ALWAYS AS ('pending') STORED"
+    )
+    id_ = await sql.fetchval("SELECT id::text FROM ml_retraining_history LIMIT 1")
+    async with serving(own_platform.gateway_url) as client:
+        (blocker,) = (await change(client, "moveRetraining", id=id_, to="APPROVED"))["blockers"]
+    assert blocker["code"] == "REFUSED_BY_DATABASE"
+    assert "the database computes the status of Retraining" in blocker["message"]
+
+
+async def test_attach_says_what_the_database_computes(own_platform: Database, sql: asyncpg.Connection) -> None:
+    """Beside what the data dictionary has computed too."""
+
+    async def told() -> set[str]:
+        async with setup.connect(own_platform.admin_url) as connection:
+            return {note.object for note in (await inspect(connection)).notes if note.kind == "computed column"}
+
+    assert await told() == set()
+    await sql.execute(_COMPUTED)
+    names = {"completed_at", "recommendation_rationale"}
+    assert await told() == {f"twin_simulations.{name}" for name in names} | {"twin_fidelity_tracking.validated_by"}
