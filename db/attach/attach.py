@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach import vector_indexes
 from db.attach.catalog import DatabaseCatalog, read
-from db.attach.compare import FUNCTIONS, Difference, Severity, differences, unreadable
+from db.attach.compare import FUNCTIONS, Difference, Severity, computed, differences, unreadable
 from db.attach.facts import known_tables
 from db.attach.own_tables import make_own
 from db.base.system_catalog import enum_name
@@ -35,7 +35,7 @@ class Differences:
     words: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """The words that the database's checks let columns have, by table and column."""
     computed_columns: frozenset[tuple[str, str]] = frozenset()
-    """Those that the database computes, and takes no other value for."""
+    """Those that the database computes and the models do not: it takes no other value for them."""
     notes: tuple[Difference, ...] = field(default=())
 
     def of(self, severity: Severity) -> Sequence[Difference]:
@@ -107,8 +107,8 @@ def _judge(found: DatabaseCatalog) -> Differences:
         computed_columns=frozenset(
             (name, column)
             for name, there in found.tables.items()
-            for column, has in there.columns.items()
-            if has.computed
+            if name in tables
+            for column in computed(tables[name], there)
         ),
         notes=tuple(differences(found)),
     )

@@ -227,13 +227,17 @@ def _unfilled(table: Table, there: FoundTable) -> Iterator[Difference]:
             )  # fmt: skip
 
 
-def _computed(table: Table, there: FoundTable) -> Iterator[Difference]:
-    """Columns that the database computes and the models do not, in tables that changes write to."""
-    if not any(right in rights()[table.fullname] for right in ("INSERT", "UPDATE")):
-        return
+def computed(table: Table, there: FoundTable) -> Iterator[str]:
+    """The columns that the database computes and the models do not."""
     for column, has in there.columns.items():
         known = table.columns.get(column)
         if has.computed and known is not None and known.computed is None and known.identity is None:
+            yield column
+
+
+def _computed(table: Table, there: FoundTable) -> Iterator[Difference]:
+    if any(right in rights()[table.fullname] for right in ("INSERT", "UPDATE")):
+        for column in computed(table, there):
             yield Difference(
                 Severity.INFORMS, "computed column", f"{table.fullname}.{column}",
                 f"{table.fullname}.{column} is computed by the database: changes leave it to that, and are refused "

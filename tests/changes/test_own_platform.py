@@ -261,8 +261,8 @@ async def test_what_the_database_computes_is_left_to_it(own_platform: Database, 
         result = await change(client, "recordActualEffect", id=id_, actualAte=0.1)
         assert result["__typename"] == "TransitionApplied", result
     row = await sql.fetchrow(
-        "SELECT completed_at = twin_simulations.created_at AS computed, recommendation_rationale LIKE 'for %' AS written, validated_by "
-        "FROM twin_simulations JOIN twin_fidelity_tracking USING (simulation_id) WHERE simulation_id = $1::text::uuid",
+        "SELECT completed_at = s.created_at, recommendation_rationale LIKE 'for %', validated_by "
+        "FROM twin_simulations AS s JOIN twin_fidelity_tracking USING (simulation_id) WHERE simulation_id = $1::text::uuid",
         id_,
     )
     assert tuple(row) == (True, True, "the database")
