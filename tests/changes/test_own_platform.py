@@ -262,7 +262,8 @@ async def test_what_the_database_computes_is_left_to_it(own_platform: Database, 
         assert result["__typename"] == "TransitionApplied", result
     row = await sql.fetchrow(
         "SELECT completed_at = s.created_at, recommendation_rationale LIKE 'for %', validated_by "
-        "FROM twin_simulations AS s JOIN twin_fidelity_tracking USING (simulation_id) WHERE simulation_id = $1::text::uuid",
+        "FROM twin_simulations AS s JOIN twin_fidelity_tracking USING (simulation_id) "
+        "WHERE simulation_id = $1::text::uuid",
         id_,
     )
     assert tuple(row) == (True, True, "the database")
