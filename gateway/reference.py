@@ -18,10 +18,11 @@ from gateway.roles import ROLES
 from gateway.settings import Settings
 from schema.changes import diagrams
 from schema.changes.mutations import mutations
-from schema.error_codes import BlockerCode, ErrorCode, ProblemCode
+from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, RowCode
 from schema.lineage.edges import edges
+from schema.recording.record_types import batch_mutations
 from schema.schema import build
-from schema.scopes import FORCE, PREVIEW, READ, read_scopes, scopes_of, shown_scopes
+from schema.scopes import FORCE, PREVIEW, READ, WRITE, read_scopes, scopes_of, shown_scopes, write_scopes, writing
 
 MADE = "<!-- Made from the code by `make snapshot`; changes belong there. -->"
 
@@ -75,7 +76,10 @@ def errors() -> str:
         *_table(head[:2], ((f"`{code}`", code.meaning) for code in ProblemCode)), "",
         "## What blocks a change", "",
         "`code` of a `Blocker`, beside the guards that are listed with the [lifecycles](lifecycles.md).", "",
-        *_table(head[:2], ((f"`{code}`", code.meaning) for code in BlockerCode)),
+        *_table(head[:2], ((f"`{code}`", code.meaning) for code in BlockerCode)), "",
+        "## What is wrong with a row", "",
+        "`code` of a `RowProblem`, of which `RowsRejected` lists up to 20 with their paths.", "",
+        *_table(head[:2], ((f"`{code}`", code.meaning) for code in RowCode)),
     ]  # fmt: skip
     return _page("Errors", words, lines)
 
@@ -87,6 +91,7 @@ _MEANT = {
     PREVIEW: "Dry runs of all mutations.",
     MAY_CHANGE: f"Every mutation but those of experts' reviews; `{MAY_CHANGE}:promoteModel` is one mutation.",
     MAY_REVIEW: "Mutations of experts' reviews.",
+    WRITE: "Recording rows of every group; none of it lets read them.",
     FORCE: "Overriding guards, with a reason.",
 }
 
@@ -100,12 +105,21 @@ def scopes() -> str:
         "", "## Scopes", "",
         *_table(("scope", "what it is for"), ((f"`{scope}`", _meant(scope)) for scope in shown_scopes())), "",
         "## Mutations", "",
-        *_table(("mutation", "scope"), ((f"`{name}`", f"`{one.scope}`") for name, one in sorted(mutations().items()))),
+        *_table(("mutation", "scope"), sorted(_needed())),
     ]  # fmt: skip
     return _page("Scopes and roles", words, lines)
 
 
+def _needed() -> Iterator[tuple[str, str]]:
+    """The scope of each mutation."""
+    yield from ((f"`{name}`", f"`{one.scope}`") for name, one in mutations().items())
+    yield from ((f"`{name}`", f"`{writing(one.group)}`") for name, one in batch_mutations().items())
+
+
 def _meant(scope: str) -> str:
+    if scope in write_scopes():
+        recorded = [one.name for one in batch_mutations().values() if writing(one.group) == scope]
+        return f"Recording rows of {', '.join(f'`{name}`' for name in recorded) or 'the group; there are none yet'}."
     if scope not in read_scopes():
         return _MEANT[scope]
     needed = [type_.name for type_ in build().catalogue if scope in scopes_of(type_.name)]

@@ -322,7 +322,7 @@ class Settings(BaseSettings):
         description="Whether filters refuse texts that a column cannot have by its closed vocabulary; `off` for "
         "databases with words of their own.",
     )
-    max_body_bytes: int = Field(default=1_000_000, ge=1_000, description="Maximum bytes of a request's body.")
+    max_body_bytes: int = Field(default=2_000_000, ge=1_000, description="Maximum bytes of a request's body.")
     max_document: int = Field(default=100_000, ge=100, description="Maximum characters of a document.")
     max_tokens: int = Field(default=2_000, ge=10, description="Maximum tokens of a document.")
     max_depth: int = Field(default=25, ge=1, description="Maximum levels of nested fields.")
@@ -335,6 +335,9 @@ class Settings(BaseSettings):
         ge=10,
         description="Maximum values in the variables of a request; at most 2,500 objects of the schema's types, such "
         "as filters.",
+    )
+    max_recorded_values: int = Field(
+        default=60_000, ge=10, description="Maximum values in the variables of a request that records rows."
     )
     max_value_depth: int = Field(default=50, ge=1, description="Maximum levels of lists and objects in a value.")
     max_answer_bytes: int = Field(

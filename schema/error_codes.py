@@ -331,6 +331,7 @@ class ProblemCode(_Described):
         "TRANSACTION_UNDONE",
         "Another field of an operation with `@transaction` has a problem: `cause` is its response key.",
     )
+    ROWS_REJECTED = "ROWS_REJECTED", "Rows cannot be recorded; `rows` lists up to 20 problems with their paths."
 
 
 class BlockerCode(_Described):
@@ -356,3 +357,16 @@ class BlockerCode(_Described):
     NO_MISMATCH = "NO_MISMATCH", "The check found no mismatch, so there is no cause to record."
     NOT_COMPLETED = "NOT_COMPLETED", "The simulation is not completed, so it predicts no effect to compare with."
     NOTHING_OVERDUE = "NOTHING_OVERDUE", "No approval is overdue.", Retry.NO, "no approval is overdue"
+
+
+class RowCode(_Described):
+    """``code`` of a ``RowProblem``: what is wrong with one of the rows that were to be recorded."""
+
+    INVALID_VALUE = "INVALID_VALUE", "A value is none that its column can hold."
+    VALUE_MISSING = "VALUE_MISSING", "A value is needed that the row does not give."
+    DUPLICATE = "DUPLICATE", "Another row of the batch has the same key."
+    NO_SUCH_ROW = "NO_SUCH_ROW", "A reference names no row, or more than one."
+    NOT_UNIQUE = "NOT_UNIQUE", "Another row of the database has the same key."
+    DIFFERS = "DIFFERS", "The row is there with other values, and such rows must not differ."
+    CHECK_FAILED = "CHECK_FAILED", "A check constraint of the database does not allow the value."
+    REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE", "A trigger of the database refuses the row, or drops it."

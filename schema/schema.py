@@ -6,7 +6,7 @@ import inspect
 from functools import cache, cached_property
 from typing import Any
 
-from graphql import DocumentNode, ExecutionResult, execute, is_abstract_type
+from graphql import DocumentNode, ExecutionResult, OperationDefinitionNode, execute, is_abstract_type
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
@@ -21,6 +21,7 @@ from schema.fields.registry import FIELDS
 from schema.graph.types import RequestContext, Types, read
 from schema.names.find import FieldFinder
 from schema.names.suggestions import Suggestions
+from schema.recording.record_fields import RecordFields, install
 from schema.subscriptions import subscription
 
 
@@ -31,12 +32,13 @@ class Schema(StrawberrySchema):
         types = Types(models, LifecycleFields())
         super().__init__(
             query=types.query({name: own.make(types) for name, own in FIELDS.items()}),
-            mutation=Mutations(types).type(),
+            mutation=Mutations(types).type(RecordFields(types).fields()),
             subscription=subscription(types),
             directives=[transaction_directive],
             types=list(types.nodes.values()),
             config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
         )
+        install(self.graphql)
         self.catalogue = models
         self.suggestions = Suggestions(self.graphql, models)
         """What is probably meant by names that it does not have."""
@@ -66,21 +68,36 @@ class Schema(StrawberrySchema):
 
         ``root`` is what a subscription's message is resolved from.
         """
-        if context.operation.changes:
+        changes = context.operation.changes
+        if changes:
             context.together = OperationTransaction.of(
                 self.graphql, context.operation.definition, context.operation.variables
             )
         result = execute(
             self.graphql,
-            document,
+            _without_variables(document) if changes else document,
             root,
             context_value=context,
-            variable_values=variables,
+            variable_values={} if changes else variables,
             operation_name=operation_name,
-            executor_class=MutationExecutor if context.operation.changes else AnswerExecutor,
+            executor_class=MutationExecutor if changes else AnswerExecutor,
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's says bool, not TypeGuard
         )
         return await result if inspect.isawaitable(result) else result
+
+
+def _without_variables(document: DocumentNode) -> DocumentNode:
+    """The same document to an executor that has the coerced variables already."""
+    definitions = tuple(
+        OperationDefinitionNode(
+            operation=one.operation, name=one.name, directives=one.directives, selection_set=one.selection_set,
+            loc=one.loc,
+        )
+        if isinstance(one, OperationDefinitionNode) and one.variable_definitions
+        else one
+        for one in document.definitions
+    )  # fmt: skip
+    return DocumentNode(definitions=definitions, loc=document.loc)
 
 
 @cache

@@ -1,7 +1,8 @@
 """Scopes: what reading each type and column, and each mutation, needs; and what a caller with some of them misses.
 
 A scope for reading each group (`read:model_monitoring`), one for what is known of single patients (`patient`), and
-those for changes: `preview` (dry runs), `change`, `review` and `force`. The models say what belongs to whom.
+those for changes: `preview` (dry runs), `change`, `review` and `force`; for recording rows of each group
+(`write:model_monitoring`). The models say what belongs to whom.
 """
 
 from __future__ import annotations
@@ -17,12 +18,23 @@ from schema.catalogue.catalogue import Type, catalogue
 from schema.catalogue.records import Missing
 from schema.errors import Withheld
 
-READ, PREVIEW, FORCE = "read", "preview", "force"
+READ, PREVIEW, FORCE, WRITE = "read", "preview", "force", "write"
 
 
 def reading(group: Group) -> str:
     """The scope for reading a group."""
     return f"{READ}:{group}"
+
+
+def writing(group: Group) -> str:
+    """The scope for recording rows of a group."""
+    return f"{WRITE}:{group}"
+
+
+@cache
+def write_scopes() -> frozenset[str]:
+    """Every scope that recording needs, beside those of columns."""
+    return frozenset(writing(group) for group in Group)
 
 
 @cache
@@ -34,12 +46,15 @@ def read_scopes() -> frozenset[str]:
 @cache
 def all_scopes() -> frozenset[str]:
     """Every scope there is: what the owner of a machine may do on it."""
-    return read_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE}
+    return read_scopes() | write_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE}
 
 
 def expanded(scopes: Iterable[str]) -> frozenset[str]:
-    """Scopes in full: ``read`` alone is that of every group."""
+    """Scopes in full: ``read`` and ``write`` alone are those of every group."""
     found = set(scopes)
+    if WRITE in found:
+        found.remove(WRITE)
+        found |= write_scopes()
     if READ in found:
         found.remove(READ)
         found |= read_scopes() - {PATIENT}
@@ -48,7 +63,8 @@ def expanded(scopes: Iterable[str]) -> frozenset[str]:
 
 def shown_scopes() -> list[str]:
     """Every scope, in the order in which they are told."""
-    return [READ, *(reading(group) for group in Group), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE]
+    writes = [WRITE, *(writing(group) for group in Group)]
+    return [READ, *(reading(group) for group in Group), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE, *writes]
 
 
 # -- what reading needs ------------------------------------------------------------------------------------------------

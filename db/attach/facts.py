@@ -41,6 +41,16 @@ class Index:
     predicate: str | None = None
 
 
+@dataclass(frozen=True)
+class StoredColumn:
+    """What a column of the database demands of whoever adds a row. ``type`` is as Postgres writes it."""
+
+    type: str
+    not_null: bool = False
+    has_default: bool = False
+    generated: bool = False
+
+
 FEW_VECTORS = 300
 """Rows up to which every vector is compared, whatever index there is: it takes about three milliseconds."""
 
@@ -62,6 +72,9 @@ class Facts:
     apart: Mapping[str, int] = field(default_factory=dict)
     """Bytes of a row's long values on average, compressed, that are kept apart from it."""
     vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
+
+    columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
+    """All columns of a table, also those that no model has."""
 
     @property
     def searched(self) -> Mapping[tuple[str, str], VectorIndex]:
@@ -121,6 +134,14 @@ _NOT_NULL = text(f"""
     WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND a.attnotnull
     GROUP BY 1
 """)
+_COLUMNS = text(f"""
+    SELECT {_NAME}, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+""")
 _WIDTHS = text(f"""
     SELECT {relation_name("schemaname", "tablename")}, attname::text,
         ceil(avg_width * (1 - null_frac))::int
@@ -161,6 +182,9 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
             indexes[table] = (*indexes.get(table, ()), Index(name, tuple(made), method, unique, predicate))
         vectors = await indexes_of_vectors(connection, known)
         not_null = {table: frozenset(columns) for table, columns in await connection.execute(_NOT_NULL, known)}
+        described: dict[str, dict[str, StoredColumn]] = {}
+        for table, column, *told in await connection.execute(_COLUMNS, known):
+            described.setdefault(table, {})[column] = StoredColumn(*told)
         widths: dict[str, dict[str, int]] = {}
         for table, column, width in await connection.execute(_WIDTHS, known):
             widths.setdefault(table, {})[column] = width
@@ -168,4 +192,4 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
     counts = {name: int(rows) for name, rows in found.items()}
-    return Facts(counts, parts, indexes, not_null, widths, apart, vectors)
+    return Facts(counts, parts, indexes, not_null, widths, apart, vectors, described)

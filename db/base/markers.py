@@ -1,9 +1,12 @@
 """What models declare of themselves: the group that they belong to (``__group__``), what is told of them live
-(``__topic__``)."""
+(``__topic__``), how their rows are recorded (``__record__``)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from enum import Enum, StrEnum
+from functools import partial
 
 
 class Group(StrEnum):
@@ -30,3 +33,36 @@ class LiveTopic(StrEnum):
 
     LIFECYCLE = "lifecycle"
     ALERTS = "alerts"
+
+
+class RowNature(Enum):
+    """What the rows of a recordable type are."""
+
+    FACT = "fact"
+    """Measured or observed once, in batches; never changed afterwards."""
+    ENTITY = "entity"
+    """Named, made one by one, and changed later."""
+
+
+@dataclass(frozen=True)
+class Recordable:
+    """How rows of a type are recorded through the gateway.
+
+    ``key`` are the columns that name a row beside its id. ``born`` are the names of the states that a row may be
+    recorded in, of the lifecycle that is declared first; the first of them unless the row says another, and that
+    lifecycle's initial state where there are none. ``server`` are columns that the server fills, such as those of
+    triggers and counters. ``actor`` is the column that names who recorded the row. ``agrees``: a row that is there
+    already must not differ from what is sent.
+    """
+
+    nature: RowNature
+    _: KW_ONLY
+    key: Sequence[str] = ()
+    born: Sequence[str] = ()
+    server: Sequence[str] = ()
+    actor: str | None = None
+    agrees: bool = False
+
+
+facts = partial(Recordable, RowNature.FACT)
+"""Declares rows of facts."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, MappedColumn, mapped_column
 from sqlalchemy.types import TypeEngine
 
 from db.base.column_facts import NO_FACTS, ColumnFacts, Holds, Unit, column_facts
-from db.base.markers import Group, LiveTopic
+from db.base.markers import Group, LiveTopic, Recordable
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -269,7 +269,8 @@ class RowOptions:
     by which its lists are often filtered: each has an index in the default order. ``__group__`` is the group of
     the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what a caller
     needs beside it. ``__topic__`` is the topic of the live log that tells of its rows. ``__aliases__`` is what people
-    call such a row, in the singular.
+    call such a row, in the singular. ``__record__`` says how its rows are recorded through the gateway, None where they
+    are not.
     """
 
     __order__: ClassVar[str | None] = None
@@ -285,6 +286,7 @@ class RowOptions:
     __topic__: ClassVar[LiveTopic | None] = None
     __scope__: ClassVar[str | None] = None
     __aliases__: ClassVar[Sequence[str]] = ()
+    __record__: ClassVar[Recordable | None] = None
 
 
 class Entity(RowOptions, DeclarativeBase):

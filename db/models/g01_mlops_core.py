@@ -26,7 +26,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group
+from db.base.markers import Group, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -801,6 +801,7 @@ class ObservabilitySpan(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("span", "trace", "agent call")
     __tablename__ = "ml_observability_spans"
+    __record__ = facts(key=("trace_id", "span_id"))
     __label__ = ("agent_name", "operation_type")
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
     __order__ = "started_at"

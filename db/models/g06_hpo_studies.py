@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group
+from db.base.markers import Group, facts
 from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
 
 
@@ -121,6 +121,7 @@ class HpoTrial(Entity):
     __group__ = Group.HPO_STUDIES
     __aliases__ = ("trial", "optuna trial")
     __tablename__ = "ml_hpo_trials"
+    __record__ = facts(key=("study_id", "trial_number"), born=("COMPLETE", "PRUNED", "FAIL", "WAITING", "RUNNING"))
     __label__ = ("trial_number",)
     __table_args__ = (UniqueConstraint("study_id", "trial_number"),)
     __order__ = "datetime_start"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group
+from db.base.markers import Group, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -99,6 +99,7 @@ class Assignment(Entity):
     __group__ = Group.AB_TESTING
     __aliases__ = ("randomization", "variant assignment", "participant", "subject")
     __tablename__ = "ab_experiment_assignments"
+    __record__ = facts(key=("experiment_id", "unit_id"), actor="created_by", agrees=True)
     __label__ = ("variant", "unit_id")
     __table_args__ = (UniqueConstraint("experiment_id", "unit_id"),)
     __order__ = "assigned_at"

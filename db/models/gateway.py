@@ -114,6 +114,30 @@ IDEMPOTENCY_KEYS = Table(
     comment="Keys by which a change is made once, however often it is asked for; applied changes only.",
 )
 
+RECORDINGS = Table(
+    "recordings",
+    Entity.metadata,
+    Column("recording_id", Uuid(), primary_key=True, server_default=NEW_UUID, comment="Identifier of the recording."),
+    Column("mutation", TEXT(), nullable=False, comment="Mutation that recorded them, such as recordServingMetrics."),
+    Column("node_type", TEXT(), nullable=False, comment="Type of the rows, such as ServingMetric."),
+    Column("inserted", Integer(), nullable=False, comment="Number of rows that were new."),
+    Column("updated", Integer(), nullable=False, comment="Number of rows that were there and got other values."),
+    Column("kept", Integer(), nullable=False, comment="Number of rows that were there and stayed as they were."),
+    Column("actor", TEXT(), nullable=False, comment="Who recorded them."),
+    Column("request_id", TEXT(), nullable=False, comment="Request that recorded them, as logs and answers name it."),
+    Column("digest", TEXT(), nullable=False, comment="SHA-256 of the rows as they were sent."),
+    Column("first_at", TIMESTAMP(timezone=True), comment="Earliest time that a row tells of, null without times."),
+    Column("last_at", TIMESTAMP(timezone=True), comment="Latest time that a row tells of, null without times."),
+    Column(
+        "details", JSONB(), nullable=False, server_default=EMPTY_OBJECT,
+        comment="Of an update: the columns that it wrote, with their values before, except those of patients.",
+    ),
+    Column("recorded_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was done."),
+    Index("ix_recordings_recorded_at", "recorded_at"),
+    schema=OWN_SCHEMA,
+    comment="Batches of rows that were recorded through the gateway, one row a batch; never changed or removed.",
+)  # fmt: skip
+
 SERVICE_TOKENS = Table(
     "service_tokens",
     Entity.metadata,

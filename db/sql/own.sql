@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'gateway.lifecycle_events is append-only: % is refused', TG_OP
+    RAISE EXCEPTION 'gateway.% is append-only: % is refused', TG_TABLE_NAME, TG_OP
         USING ERRCODE = 'insufficient_privilege', HINT = 'Record a correction as a new event.';
 END
 $$;
@@ -17,6 +17,11 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON gat
 
 -- Also where triggers are switched off for the session, as replication and restoring do.
 ALTER TABLE gateway.lifecycle_events ENABLE ALWAYS TRIGGER append_only;
+
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON gateway.recordings
+    FOR EACH STATEMENT EXECUTE FUNCTION gateway.refuse_rewriting();
+
+ALTER TABLE gateway.recordings ENABLE ALWAYS TRIGGER append_only;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- What subscriptions are told

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope
 from gateway.http.header_cache import remembered
 from gateway.http.headers import Headers
 from gateway.operations.deadline import DisconnectedError
-from gateway.operations.documents import MARKS, too_many_values
+from gateway.operations.documents import MARKS, most_values, too_many_values
 from gateway.operations.refusals import JSON, RefusedDocumentError, RefusedError, refuse, request_error
 from gateway.operations.request import Parameters, bad_request, parameters_of
 from gateway.settings import Settings
@@ -37,7 +37,7 @@ class RequestReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._marks = MARKS * settings.max_values * max(settings.max_batch, 1)
+        self._marks = MARKS * most_values(settings) * max(settings.max_batch, 1)
         """As many as stand in a body of as many values as may be; a shorter one cannot hold more."""
 
     async def read(

@@ -31,6 +31,8 @@ from schema.catalogue.value_sizes import Sizes, too_large
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.fields.registry import FIELDS
+from schema.recording.answers import OnConflict
+from schema.recording.record_types import batch_mutations
 from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 
@@ -46,6 +48,10 @@ VALUE = 16
 """Bytes of a number or a short word in an answer, with what stands around it and its key."""
 OWN = 60
 """Bytes of a value of a field that is not the catalogue's: ids, labels, words."""
+MAX_RECORDED = 5_000
+"""Rows that one operation records."""
+PER_BATCH, PER_UPDATED = 10, 2
+"""Points of a batch of rows, and of each of its rows that may find another one to be changed."""
 BESIDE = 10
 """Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
@@ -182,8 +188,27 @@ class Meter:
 
     def _change_cost(self, selection: Selection, walk: _Walk) -> int:
         """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
+        if selection.name in batch_mutations():
+            return self._recording_cost(selection, walk)
         items = (selection.arguments.get("input") or {}).get("items")
         return self._below_cost(selection, None, len(items) if isinstance(items, list) else 1, walk)
+
+    def _recording_cost(self, selection: Selection, walk: _Walk) -> int:
+        """What rows cost that are recorded, and what is asked of them afterwards.
+
+        Raises:
+            GatewayError: ``VALUE_LIMIT``: the operation records too many.
+        """
+        asked = selection.arguments.get("input") or {}
+        rows = len(asked.get("rows") or ())
+        walk.recorded += rows
+        if walk.recorded > MAX_RECORDED:
+            advice = "Record them in several requests."
+            raise refuse(
+                ErrorCode.VALUE_LIMIT, MAX_RECORDED, walk.recorded, advice, "The operation records too many rows"
+            )
+        each = PER_UPDATED if asked.get("onConflict") is OnConflict.UPDATE else 1
+        return PER_BATCH + each * rows + self._below_cost(selection, None, -(-rows // BESIDE), walk)
 
     def _below_cost(self, selection: Selection, parent: Type | None, rows: int, walk: _Walk) -> int:
         """The cost of a field that the catalogue does not know: by the types of what is below it."""
@@ -316,6 +341,8 @@ class _Walk:
     beyond: int = 0
     """Bytes of the answer, about, that the rows' own points do not pay for."""
     found: list[Scan] = field(default_factory=list)
+    recorded: int = 0
+    """Rows that the operation records."""
     steps: int = 0
     """Relations that filters and orders go through."""
 

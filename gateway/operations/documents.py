@@ -32,6 +32,7 @@ from gateway.operations.refusals import SHALLOWER, RefusedDocumentError, refuse
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
+from schema.execution.coercions import holds_rows
 from schema.execution.input_errors import PlacedValuesRule
 from schema.execution.plans import KnownOperation
 from schema.names.hints import hinted
@@ -211,6 +212,8 @@ def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]
     while pending:
         type_, value = pending.pop()
         type_ = get_nullable_type(type_)
+        if holds_rows(type_):
+            continue  # rows are read without objects, and their values are counted
         if isinstance(type_, GraphQLList):
             pending.extend((type_.of_type, item) for item in (value if isinstance(value, list) else [value]))
         elif isinstance(type_, GraphQLInputObjectType) and isinstance(value, dict):
@@ -226,14 +229,19 @@ def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]
         raise RefusedDocumentError(refuse(ErrorCode.VALUE_LIMIT, MAX_OBJECTS, count, advice, what))
 
 
-def check_values(variables: dict[str, Any], settings: Settings) -> None:
+def most_values(settings: Settings) -> int:
+    """How many values variables may hold, whatever they are for."""
+    return max(settings.max_values, settings.max_recorded_values)
+
+
+def check_values(variables: dict[str, Any], settings: Settings) -> int:
     """Counts what is in the variables, and how deep it is nested, before it is read as what it should be.
 
     Raises:
         RefusedDocumentError: There is too much of it.
     """
     level: list[Any] = [value for value in variables.values() if isinstance(value, _NESTED)]
-    count, depth = len(variables), 0
+    count, depth, most = len(variables), 0, most_values(settings)
     while level:
         depth += 1
         if depth > settings.max_value_depth:
@@ -243,14 +251,15 @@ def check_values(variables: dict[str, Any], settings: Settings) -> None:
                 refuse(ErrorCode.VALUE_DEPTH_LIMIT, settings.max_value_depth, None, advice, what)
             )
         count += sum(len(value) for value in level)
-        if count > settings.max_values:
-            raise RefusedDocumentError(too_many_values("The variables hold", settings.max_values, count))
+        if count > most:
+            raise RefusedDocumentError(too_many_values("The variables hold", most, count))
         level = [
             item
             for value in level
             for item in (value.values() if isinstance(value, dict) else value)
             if isinstance(item, _NESTED)
         ]
+    return count
 
 
 def _with_code(error: GraphQLError, code: ErrorCode) -> GraphQLError:

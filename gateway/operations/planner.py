@@ -12,7 +12,7 @@ from db.attach.facts import Facts
 from gateway.auth.permissions import Access
 from gateway.operations.call import Call
 from gateway.operations.cost import Meter
-from gateway.operations.documents import MAX_ERRORS, Document, Documents, check_objects
+from gateway.operations.documents import MAX_ERRORS, Document, Documents, check_objects, too_many_values
 from gateway.operations.persisted import DocumentRegistry
 from gateway.operations.refusals import RefusedDocumentError, refuse
 from gateway.operations.request import Parameters
@@ -117,6 +117,10 @@ class Planner:
         if known.kind != "query":
             call.admit(known.kind)
             call.changes = known.kind == "mutation"
+        if parameters.values > self._settings.max_values and not known.records:
+            raise RefusedDocumentError(
+                too_many_values("The variables hold", self._settings.max_values, parameters.values)
+            )
         if known.objects:
             check_objects(known.objects, variables)
         values = variable_values(self._schema.graphql, known, variables, MAX_ERRORS, self._suggestions)

@@ -28,6 +28,8 @@ class Parameters(NamedTuple):
     """SHA-256 of the document, by the protocol of automatic persisted queries."""
     after: int | None = None
     """The position in the database's log that the answer must not be behind."""
+    values: int = 0
+    """How many values the variables hold."""
 
 
 def parameters_of(given: Any, settings: Settings) -> Parameters:
@@ -40,9 +42,8 @@ def parameters_of(given: Any, settings: Settings) -> Parameters:
         raise bad_request('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
     query, variables = given.get("query"), given.get("variables")
     if len(given) == 2 and type(query) is str and type(variables) is dict and query and not query.isspace():
-        if variables:  # as most are
-            check_values(variables, settings)
-        return Parameters(query, None, variables)
+        count = check_values(variables, settings) if variables else 0
+        return Parameters(query, None, variables, values=count)
     _check_types(given)
     document_id, hash_, after = _named(given)
     operation_name = given.get("operationName") or None
@@ -51,9 +52,8 @@ def parameters_of(given: Any, settings: Settings) -> Parameters:
     is_text = isinstance(query, str) and query and not query.isspace()
     if not is_text and (query is not None or not (document_id or hash_)):
         raise bad_request("The parameter query is missing; it is the GraphQL document, a string.")
-    if variables:
-        check_values(variables, settings)
-    return Parameters(query, operation_name, variables or {}, document_id, hash_, after)
+    count = check_values(variables, settings) if variables else 0
+    return Parameters(query, operation_name, variables or {}, document_id, hash_, after, count)
 
 
 def _check_types(given: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.context import Caller
 from gateway.http.origins import is_own_page
-from gateway.operations.documents import MARKS
+from gateway.operations.documents import MARKS, most_values
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
 from gateway.websocket.operations import SocketOperation, errors
@@ -211,7 +211,7 @@ class Socket:
 
     async def _hear(self, event: Message) -> None:
         self._meter()
-        message = _message(event.get("text"), self._sockets.settings.max_values)
+        message = _message(event.get("text"), most_values(self._sockets.settings))
         match message.get("type"):
             case "connection_init":
                 await self._initialise(_payload(message))

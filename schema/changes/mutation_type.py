@@ -53,8 +53,8 @@ class Mutations:
             },
         )
 
-    def type(self) -> type:
-        """The mutation type."""
+    def type(self, own: Mapping[str, Any]) -> type:
+        """The mutation type, with fields of its ``own`` behind those of the mutations."""
         cls: Any = type("Mutation", (), {})
         for mutation in sorted(mutations().values(), key=lambda one: one.name):
             resolver = _resolver(mutation, self.results.applied)
@@ -69,6 +69,8 @@ class Mutations:
                 mutation.name,
                 strawberry.field(resolver=resolver, name=mutation.name, description=mutation.doc),
             )
+        for name, field in own.items():
+            setattr(cls, name, field)
         made: type = strawberry.type(cls, name="Mutation", description=_DESCRIPTION)
         return made
 

@@ -302,14 +302,24 @@ async def run(mutation_: Mutation, field_: str, input_: Mapping[str, Any], aroun
     return made.answers[0]
 
 
-def _change(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> MutationStep:
+def dry_run_of(input_: Mapping[str, Any], together: OperationTransaction | None) -> bool:
+    """Whether a field is a dry run; within the transaction of an operation that, and its key, are said there.
+
+    Raises:
+        Refused: `InvalidInput`.
+    """
     dry_run = bool(input_.get("dryRun"))
-    if around.together is not None:
-        if input_.get("idempotencyKey") is not None:
-            raise invalid("idempotencyKey", "belongs to the whole transaction: say @transaction(idempotencyKey:)")
-        if dry_run and not around.together.dry_run:
-            raise invalid("dryRun", "belongs to the whole transaction: say @transaction(dryRun: true)")
-        dry_run = around.together.dry_run
+    if together is None:
+        return dry_run
+    if input_.get("idempotencyKey") is not None:
+        raise invalid("idempotencyKey", "belongs to the whole transaction: say @transaction(idempotencyKey:)")
+    if dry_run and not together.dry_run:
+        raise invalid("dryRun", "belongs to the whole transaction: say @transaction(dryRun: true)")
+    return together.dry_run
+
+
+def _change(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings) -> MutationStep:
+    dry_run = dry_run_of(input_, around.together)
     _check_caller(mutation_, input_, around, dry_run=dry_run)
     asked = _subjects(mutation_, input_, around.catalogue)
     given = _given(mutation_, input_, around.catalogue)

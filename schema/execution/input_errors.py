@@ -24,12 +24,14 @@ from graphql import (
     ValuesOfCorrectTypeRule,
     VariableDefinitionNode,
     VariableNode,
+    get_named_type,
 )
 from graphql.pyutils import Undefined
 from graphql.utilities.validate_input_value import validate_input_literal
 
 from schema.adapters.graphql_core import GraphQLVariableSignature
 from schema.catalogue.exact_json import shown
+from schema.execution.coercions import CONFIDENTIAL, ROWS
 from schema.names.suggestions import Suggestion, Suggestions
 
 Path = Sequence[str | int]
@@ -94,11 +96,16 @@ def _wrong_object(
     type_: GraphQLInputObjectType, value: Any, path: Path, suggest: Suggestions | None
 ) -> Iterator[tuple[Path, str]]:
     if not isinstance(value, dict):
-        yield path, f"{shown(value)} is not an object of the type '{type_}'."
+        what = "it" if type_.extensions.get(ROWS) else shown(value)
+        yield path, f"{what} is not an object of the type '{type_}'."
         return
     for name, field in type_.fields.items():
         if name in value or (isinstance(field.type, GraphQLNonNull) and field.default is None):
-            yield from _wrong(field.type, value.get(name, Undefined), (*path, name), suggest)
+            wrong = _wrong(field.type, value.get(name, Undefined), (*path, name), suggest)
+            quotes = not field.extensions.get(CONFIDENTIAL)
+            yield from wrong if quotes else (_unquoted(field.type, one, message) for one, message in wrong)
+    if type_.is_one_of and (len(value) != 1 or None in value.values()):
+        yield path, f"exactly one field of the type '{type_}' is needed, with a value: {', '.join(type_.fields)}."
     for name in value:
         if name not in type_.fields:
             hint = _hint(suggest.input_field(type_.name, str(name)) if suggest else None)
@@ -107,6 +114,12 @@ def _wrong_object(
 
 def _hint(found: Suggestion | None) -> str:
     return f" {found.text}" if found else ""
+
+
+def _unquoted(type_: GraphQLInputType, path: Path, message: str) -> tuple[Path, str]:
+    """The same without the value, which may tell of a patient."""
+    known = ("it is ", "exactly one field", "the type '")
+    return path, message if message.startswith(known) else f"it is no value of the type '{get_named_type(type_)}'."
 
 
 def _wrong_leaf(type_: Any, value: Any, suggest: Suggestions | None) -> str | None:

@@ -40,6 +40,7 @@ from schema.catalogue.selection import Operation, Selection
 from schema.catalogue.value_sizes import Sizes
 from schema.errors import GatewayError
 from schema.execution import input_errors
+from schema.execution.coercions import coercion, holds_rows
 from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError, Statement
 from schema.execution.time_slices import MANY, aside
@@ -95,11 +96,14 @@ class KnownOperation:
         text = self.document.loc
         self.size = MANY if self.fragments or text is None else len(text.source.body)
         """Characters of its text; where fragments make more of them, it is as large as any."""
-        self.coercions = [(one, _coercion(one.type)) for one in self.signatures]
+        self.coercions = [(one, coercion(one.type)) for one in self.signatures]
         """How each variable is coerced; None where it takes more than a function."""
         self.objects = [(name, type_) for name, type_ in self.types if is_input_object_type(get_named_type(type_))]
         """The variables that are objects of the schema's types, or lists of them."""
-        self._shaped = [(name, type_) for name, type_ in self.types if not _has_one_shape(type_)]
+        self.records = any(holds_rows(type_) for _, type_ in self.types)
+        """Whether its variables hold rows to be recorded."""
+        shaped = self.types if self.kind == "query" else ()  # else nothing is compiled
+        self._shaped = [(name, type_) for name, type_ in shaped if not _has_one_shape(type_)]
 
     def size_with(self, values: VariableValues) -> int:
         """Characters of its text, and as many as there are values in those of its variables that are objects; large
@@ -155,13 +159,6 @@ def _slowly(
         return input_errors.of_variables(known.signatures, nodes, given, max_errors, suggestions) or values
     except RecursionError:
         return values
-
-
-def _coercion(type_: Any) -> Callable[[Any], Any] | None:
-    """How a scalar or a member of an enum is coerced, None for other types."""
-    named = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
-    coerce: Callable[[Any], Any] | None = named.coerce_input_value if is_leaf_type(named) else None
-    return coerce
 
 
 def _pinned(place: Parameter, variables: Variables) -> Any:

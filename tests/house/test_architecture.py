@@ -24,7 +24,7 @@ ROOMS = {
     ),
     "schema": (
         "adapters", "error_codes", "errors", "catalogue", "names", "scopes", "sql", "search", "execution", "graph",
-        "changes", "lineage", "fields", "subscriptions", "schema", "runner",
+        "changes", "recording", "lineage", "fields", "subscriptions", "schema", "runner",
     ),
     "gateway": (
         "adapters", "roles", "context", "settings", "database", "auth", "subscriptions", "operations", "observability",

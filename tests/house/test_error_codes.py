@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, Retry
+from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, Retry, RowCode
 from schema.errors import GatewayError
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "schema" / "error_codes.py"
-KINDS = (ErrorCode, ProblemCode, BlockerCode)
+KINDS = (ErrorCode, ProblemCode, BlockerCode, RowCode)
 CODES = list(chain(*KINDS))
 SOURCES = [path for room in ("gateway", "schema") for path in sorted((ROOT / room).rglob("*.py")) if path != HOME]
 LIBRARIES = ROOT / "gateway" / "adapters"
@@ -42,7 +42,8 @@ def test_no_code_stands_as_a_string(path: Path) -> None:
 
 
 def test_each_code_is_used() -> None:
-    used = set(re.findall(r"\b((?:Error|Problem|Blocker)Code\.[A-Z_]+)", "".join(path.read_text() for path in SOURCES)))
+    text = "".join(path.read_text() for path in SOURCES)
+    used = set(re.findall(r"\b((?:Error|Problem|Blocker|Row)Code\.[A-Z_]+)", text))
     assert {f"{type(code).__name__}.{code.name}" for code in CODES} == used
 
 

@@ -1,0 +1,63 @@
+"""What recording answers: what has become of the rows, or which of them are in the way and where."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Union
+
+import strawberry
+
+from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, rows
+from schema.graph.types import Info, Node
+
+
+@strawberry.enum(description="What becomes of a row whose natural key, or id, another row has already.")
+class OnConflict(Enum):
+    ERROR = strawberry.enum_value("ERROR", description="Nothing is recorded, and the row is named.")
+    KEEP = strawberry.enum_value("KEEP", description="The row that is there stays as it is.")
+    UPDATE = strawberry.enum_value(
+        "UPDATE", description="The row that is there gets the values that are given, and keeps its others."
+    )
+
+
+@strawberry.type(description="What is wrong with one of the rows.")
+class RowProblem:
+    code: str = strawberry.field(description="What kind of problem it is, stable and machine-readable.")
+    message: str = strawberry.field(description="What was wrong, and what would be right; quotes no value.")
+    path: list[str] = strawberry.field(description="Where in the input, such as `input`, `rows`, `3`, `p50LatencyMs`.")
+    row: int = strawberry.field(description="The place of the row in `rows`, from 0.")
+
+
+@strawberry.type(description="Rows are in the way, and none was recorded.")
+class RowsRejected(Problem):
+    rows: list[RowProblem] = strawberry.field(description="What is wrong with them, up to 20 problems.")
+
+
+async def _nodes(root: strawberry.Parent[Any], info: Info) -> list[Node | None]:
+    return await rows(info, root.ids)
+
+
+@strawberry.type(description="The rows were recorded, all of them in one transaction.")
+class Recorded:
+    inserted: int = strawberry.field(description="How many rows are new.")
+    updated: int = strawberry.field(description="How many rows were there and have other values now.")
+    kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
+    differing: int = strawberry.field(
+        description="How many of the kept rows differ from what was sent, in a column that was given."
+    )
+    replayed: bool = strawberry.field(
+        description="Whether it was done before, by a request with the same idempotency key."
+    )
+    dry_run: bool = strawberry.field(description="Whether it was undone again, since the input said `dryRun`.")
+    ids: list[strawberry.ID] = strawberry.field(
+        description="Global ids of the rows, in the order of the input; empty for a dry run."
+    )
+    nodes: list[Node | None] = strawberry.field(
+        resolver=_nodes, description="The rows, in the order of the input; empty for a dry run."
+    )
+
+
+RecordResult = Annotated[
+    Union[Recorded, RowsRejected, Forbidden, InvalidInput, TransactionUndone],  # noqa: UP007 - as the other results are written
+    strawberry.union("RecordResult", description="What recording answers."),
+]

@@ -1,0 +1,131 @@
+"""How the values of a column of rows go to Postgres: one array a column, cast in the statement where that is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from sqlalchemy import ARRAY, Numeric, String
+from sqlalchemy import Enum as SqlEnum
+
+from db.attach.facts import StoredColumn
+from db.base.system_catalog import enum_name
+from schema.catalogue import exact_json
+from schema.catalogue.catalogue import Type
+from schema.catalogue.column_types import ColumnKind
+from schema.sql.filters import text_of
+
+NUL = "contains NUL, which no text in the database has"
+
+_NATIVE = {
+    "boolean": "boolean", "integer": "integer", "bigint": "bigint", "double": "double precision", "uuid": "uuid",
+    "date": "date", "time": "timestamptz",
+}  # fmt: skip
+"""Kinds whose values the driver sends as they are, by the type of the array's items."""
+PLAIN = frozenset(_NATIVE)
+"""Kinds whose GraphQL values are what a column holds, without bounds of its own."""
+_VARCHAR = re.compile(r"character(?: varying)?\((\d+)\)")
+_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a column can hold: characters of a text, digits of a number before and after its point."""
+
+    length: int | None = None
+    digits: int | None = None
+    decimals: int | None = None
+
+
+def bounds_of(type_: Type, column: str, fact: StoredColumn | None) -> Bounds:
+    """The bounds of a column: the connected database's, the model's where nothing is known of it."""
+    if fact is not None:
+        if found := _VARCHAR.fullmatch(fact.type):
+            return Bounds(length=int(found[1]))
+        if found := _NUMERIC.fullmatch(fact.type):
+            return Bounds(digits=int(found[1]) - int(found[2]), decimals=int(found[2]))
+        return Bounds()
+    declared = type_.table.columns[column].type
+    if isinstance(declared, Numeric) and declared.precision is not None:
+        scale = declared.scale or 0
+        return Bounds(digits=declared.precision - scale, decimals=scale)
+    return Bounds(
+        length=declared.length if isinstance(declared, String) and not isinstance(declared, SqlEnum) else None
+    )
+
+
+def wrong_value(kind: ColumnKind, value: Any, bounds: Bounds) -> str | None:
+    """What is wrong with a value that has its GraphQL type already, None where nothing is; quotes no value."""
+    if value is None:
+        return None
+    if kind.is_list or kind.name == "vector":
+        return _wrong_list(kind, value)
+    if isinstance(value, str):
+        if "\x00" in value:
+            return NUL
+        if bounds.length is not None and len(value) > bounds.length:
+            return f"has {len(value)} characters; at most {bounds.length} are kept"
+    elif bounds.digits is not None and isinstance(value, int | float) and abs(value) >= 10**bounds.digits:
+        return f"is too large: the column has {bounds.digits} digits before the point"
+    return None
+
+
+def _wrong_list(kind: ColumnKind, value: Any) -> str | None:
+    if not isinstance(value, list):
+        return "is no list"
+    if kind.name == "vector":
+        size = int(kind.pg_type.removeprefix("vector(").removesuffix(")"))
+        if len(value) != size or not all(isinstance(one, int | float) and not isinstance(one, bool) for one in value):
+            return f"is no list of {size} numbers"
+        return None
+    return NUL if any(isinstance(one, str) and "\x00" in one for one in value) else None
+
+
+@dataclass(frozen=True)
+class ColumnArray:
+    """A column's values as one parameter: the type of the placeholder, how a value is written, and how SQL reads it."""
+
+    bound_as: str
+    write: Callable[[Any], Any] | None
+    read: str
+    """SQL over ``{v}``, an item of the array."""
+
+
+def array_of(type_: Type, column: str) -> ColumnArray:
+    """How values of a column are sent."""
+    kind, declared = type_.column_kind(column), type_.table.columns[column].type
+    if kind.name == "time" and kind.pg_type == "timestamp":
+        return ColumnArray("timestamp[]", lambda value: value.astimezone(UTC).replace(tzinfo=None), "{v}")
+    if kind.name in _NATIVE:
+        return ColumnArray(f"{_NATIVE[kind.name]}[]", None, "{v}")
+    if kind.is_list:
+        item = kind.pg_type
+        if isinstance(declared, ARRAY) and isinstance(declared.item_type, SqlEnum) and kind.labels is not None:
+            item = f"{enum_name(kind.labels)}[]"
+        texts = "ARRAY(SELECT e FROM jsonb_array_elements_text({v}::jsonb) WITH ORDINALITY AS j (e, p) ORDER BY p)"
+        return ColumnArray("text[]", _json_of_texts, f"CASE WHEN {{v}} IS NOT NULL THEN {texts}::{item} END")
+    if kind.name in {"json", "vector"}:
+        return ColumnArray("text[]", lambda value: exact_json.dumps(value, text_of).decode(), f"{{v}}::{kind.pg_type}")
+    if kind.name == "text":
+        return ColumnArray("text[]", None, "{v}" if kind.pg_type == "text" else f"{{v}}::{kind.pg_type}")
+    return ColumnArray("text[]", text_of, f"{{v}}::{kind.pg_type}")
+
+
+def wrong_text(kind: ColumnKind, text: Any) -> str | None:
+    """What is wrong with a value as it is sent, where that is JSON."""
+    return NUL if kind.name == "json" and "\\u0000" in text else None
+
+
+def _json_of_texts(values: list[Any]) -> str:
+    return exact_json.dumps([None if one is None else text_of(one) for one in values]).decode()
+
+
+def compared(type_: Type, column: str) -> str:
+    """The type that a value is stored as, by which it is compared with one that is stored."""
+    declared = type_.table.columns[column].type
+    if isinstance(declared, Numeric) and declared.precision is not None and type_.column_kind(column).name == "numeric":
+        return f"numeric({declared.precision}, {declared.scale or 0})"
+    return ""

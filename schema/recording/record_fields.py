@@ -1,0 +1,179 @@
+"""The mutations that record rows, with their typed inputs, by the types of a catalogue.
+
+Strawberry has the types alone: it would make an object of each row, which takes five times as long as all the rest.
+The resolvers are graphql-core's own and read the coerced values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import strawberry
+from graphql import GraphQLInputObjectType, GraphQLSchema, get_named_type
+from strawberry import UNSET
+
+from db.base.recording import RowReference
+from schema.catalogue.catalogue import catalogue
+from schema.catalogue.scalars import UUID
+from schema.changes.mutations import Surroundings
+from schema.execution.coercions import CONFIDENTIAL, ROWS
+from schema.graph.types import Types, selection_of
+from schema.recording.answers import OnConflict, RecordResult
+from schema.recording.record_types import Lookup, RecordType, RowField, batch_mutations, lookups
+from schema.recording.recorder import MAX_ROWS, record
+
+REF = "Ref"
+"""What the names of inputs end with that name a row."""
+
+_KEY = (
+    "A text of your own, such as a UUID: a second request with the same key and input answers what the first one did, "
+    "and records nothing again."
+)
+
+
+class RecordFields:
+    """The Strawberry classes of everything that records rows."""
+
+    def __init__(self, types: Types) -> None:
+        self._types = types
+        self._references: dict[str, Any] = {}
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the mutation type, by name."""
+        return {name: self._batch(name, one) for name, one in sorted(batch_mutations().items())}
+
+    def _batch(self, name: str, one: RecordType) -> Any:
+        type_name = name[0].upper() + name[1:]
+        row = self._row(one)
+        fields: dict[str, tuple[Any, str, Any]] = {
+            "rows": (list[row], f"The rows, at most {MAX_ROWS:,}: all of them are recorded, or none.", ...),  # type: ignore[valid-type]
+            "idempotencyKey": (str | None, _KEY, UNSET),
+            "dryRun": (bool | None, "Records the rows, says what came of it, and undoes it.", UNSET),
+        }
+        if one.key or not one.makes_ids:
+            names = " and ".join(one.by_column[column].name for column in one.key or one.type.key)
+            words = f"What becomes of a row whose {names} another row has: ERROR unless said."
+            fields["onConflict"] = (OnConflict | None, words, UNSET)
+        input_ = self._input(f"{type_name}Input", f"Input of `{name}`.", fields)
+
+        def resolve(info: strawberry.Info, input: Any) -> Any:  # noqa: A002 - replaced by `install`
+            raise NotImplementedError
+
+        resolve.__annotations__ |= {
+            "input": Annotated[input_, strawberry.argument(description="What is to be recorded, and how.")],
+            "return": RecordResult | None,
+        }
+        doc = f"Records {one.name} rows in one transaction: all of them, or none. {one.type.description}"
+        return strawberry.field(resolver=resolve, name=name, description=doc)
+
+    def _row(self, one: RecordType) -> Any:
+        fields = {name: self._row_field(one, field) for name, field in one.fields.items()}
+        words = (
+            f"A {one.name} row to be recorded. What is left out takes its column's default; what is null is stored as "
+            "null."
+        )
+        return self._input(f"{one.name}Row", words, fields)
+
+    def _row_field(self, one: RecordType, field: RowField) -> tuple[Any, str, Any]:
+        state = one.plan.state
+        if field.reference is not None:
+            annotation = self._reference(field.reference)
+        elif field.name == "id" and field.kind.name == "uuid":
+            annotation = UUID
+        elif state is not None and state.column == field.column:
+            annotation = self._types.enum(state.states)
+        else:
+            annotation = self._types.annotation(field.kind)
+        if field.required:
+            return annotation, field.description, ...
+        return annotation | None, field.description, UNSET
+
+    def _reference(self, reference: RowReference) -> Any:
+        """An input that names a row of a type by one of the ways there are."""
+        name = reference.target + REF
+        if name not in self._references:
+            type_ = self._types.catalogue[reference.target]
+            fields: dict[str, tuple[Any, str, Any]] = {
+                "id": (strawberry.ID | None, f"The {type_.name} by its global id, or the bare key.", UNSET)
+            }
+            for way in lookups(self._types.catalogue, type_.name):
+                fields[way.name] = (self._lookup(reference.target, way), f"The {type_.name} by what is unique.", UNSET)
+            words = f"Names a {type_.name} that is there: exactly one of these."
+            self._references[name] = self._input(name, words, fields, one_of=True)
+        return self._references[name]
+
+    def _lookup(self, target: str, way: Lookup) -> Any:
+        type_ = self._types.catalogue[target]
+        described = {
+            argument: (self._types.annotation(type_.column_kind(column)), type_.leaf(column).description, ...)
+            for argument, column in way.columns.items()
+        }
+        if way.is_single:
+            ((annotation, _, _),) = described.values()
+            return annotation | None
+        name = f"{target}By{way.name[0].upper()}{way.name[1:]}"
+        return self._input(name, f"Names a {target} by columns that are unique together.", described) | None
+
+    def _input(
+        self, name: str, description: str, fields: Mapping[str, tuple[Any, str, Any]], *, one_of: bool = False
+    ) -> Any:
+        cls: Any = type(name, (), {})
+        annotations: dict[str, Any] = {}
+        ordered = sorted(fields.items(), key=lambda item: item[1][2] is UNSET)  # a dataclass has its defaults last
+        for field_name, (annotation, words, default) in ordered:
+            attribute = f"{field_name}_"
+            annotations[attribute] = annotation
+            given = {"default": UNSET} if default is UNSET else {}
+            setattr(cls, attribute, strawberry.field(name=field_name, description=words, **given))
+        cls.__annotations__ = annotations
+        return strawberry.input(cls, name=name, description=description, one_of=one_of)
+
+
+def install(schema: GraphQLSchema) -> None:
+    """Puts the resolvers of recording into a schema that has the fields, and marks what no error may quote."""
+    mutation = schema.mutation_type
+    assert mutation is not None  # noqa: S101 - there are mutations
+    for name, one in batch_mutations().items():
+        field = mutation.fields[name]
+        field.resolve = _resolver(name, one)
+        (input_,) = field.args.values()
+        _mark(get_named_type(input_.type), confidential=one.is_confidential)
+
+
+def _mark(type_: Any, *, confidential: bool) -> None:
+    if isinstance(type_, GraphQLInputObjectType):
+        type_.extensions[ROWS] = True
+        if type_.name.removesuffix(REF) in catalogue().types:  # which Strawberry says in its own SDL alone
+            type_.is_one_of = True
+            type_.out_type = GraphQLInputObjectType.out_type  # type: ignore[method-assign]  # a plain dictionary
+        for field in type_.fields.values():
+            if confidential:
+                field.extensions[CONFIDENTIAL] = True
+            _mark(get_named_type(field.type), confidential=confidential)
+
+
+def _resolver(name: str, one: RecordType) -> Callable[..., Any]:
+    async def resolve(_source: Any, info: Any, **_arguments: Any) -> Any:
+        context = info.context
+        selection = selection_of(info)
+        around = Surroundings(
+            context.transaction,
+            context.loaders.catalogue,
+            context.loaders.missing,
+            context.caller,
+            context.request_id,
+            context.key_hours,
+            None,
+            context.together,
+        )
+        keys = bool({"ids", "nodes"} & {field.name for field in _answered(selection)})
+        return await record(
+            name, selection.key, one, selection.arguments["input"], around, context.loaders.facts, keys=keys
+        )
+
+    return resolve
+
+
+def _answered(selection: Any) -> Sequence[Any]:
+    return list(selection.on("Recorded").values())

@@ -1,0 +1,161 @@
+"""Every column of every recordable type: given, left to its default, or the server's, which no input has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from graphql import GraphQLInputObjectType, GraphQLNonNull
+
+from db.base.lifecycles import lifecycles
+from schema.catalogue.catalogue import camel
+from schema.recording.record_types import RecordType, RowField, batch_mutations
+from schema.schema import build
+from tests.support import platform_db
+from tests.support.changing import add
+from tests.support.client import Client, serving
+from tests.support.databases import Clone, Database, connect
+from tests.support.recording import record
+
+TYPES = batch_mutations()
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    async with clone(template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+async def client(own: Database) -> AsyncIterator[Client]:
+    async with serving(own.gateway_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(own.admin_url)
+    yield connection
+    await connection.close()
+
+
+def sample(one: RecordType, field: RowField, n: int) -> Any:  # noqa: C901, PLR0911 - a value for each kind
+    """A value of a field that is no reference; ``n`` makes it another one."""
+    state = one.plan.state
+    if state is not None and state.column == field.column:
+        return one.plan.declared.born[0]
+    if field.kind.labels is not None:
+        label = next(iter(field.kind.labels)).name
+        return [label] if field.kind.is_list else label
+    if field.kind.is_list:
+        return ["a", None, 'b"{,}'] if field.kind.graphql == "String" else [1]
+    match field.kind.graphql:
+        case "UUID":
+            return f"00000000-0000-4000-8000-{n:012d}"
+        case "DateTime":
+            return AT.replace(hour=n % 24).isoformat()
+        case "Date":
+            return "2026-05-01"
+        case "Boolean":
+            return True
+        case "Int" | "BigInt":
+            return n + 1
+        case "Float":
+            return 0.25
+        case "JSON":
+            return {"a": [n, None, "\u00e9"]}
+        case _:
+            return _text(one, field, n)
+
+
+def _text(one: RecordType, field: RowField, n: int) -> str:
+    """Agents and other open-ended labels are enums of the database."""
+    columns = platform_db.tables()[one.type.table.fullname]
+    column = next(column for column in columns if column.name == field.column)
+    return str(platform_db.value(column, n)) if field.kind.pg_type != "text" else f"text {n}"
+
+
+async def row_of(sql: asyncpg.Connection, one: RecordType, n: int, *, whole: bool) -> dict[str, Any]:
+    """A row with what is required, or with all that can be given."""
+    row = {}
+    for name, field in one.fields.items():
+        if not (whole or field.required) or name == "id":
+            continue
+        if field.reference is not None:
+            target = build().catalogue[field.reference.target]
+            row[name] = {"id": str(await add(sql, target.table.fullname))}
+        else:
+            row[name] = sample(one, field, n)
+    return row
+
+
+@pytest.mark.parametrize("mutation", sorted(TYPES))
+def test_every_column_is_an_input_or_the_servers(mutation: str) -> None:
+    """Computed columns, states, times of the row and actors are the server's; the SDL requires what has no default."""
+    one = TYPES[mutation]
+    input_ = build().graphql.type_map[f"{one.name}Row"]
+    assert isinstance(input_, GraphQLInputObjectType)
+    for column in one.type.table.columns:
+        field = one.by_column.get(column.name)
+        if column.computed is not None or column.name in {"created_at", "updated_at", one.plan.declared.actor}:
+            assert field is None, column.name
+        if field is None:
+            assert not {camel(column.name), camel(column.name).removesuffix("Id")} & input_.fields.keys()
+            assert column.nullable or column.server_default is not None or column.name in one.plan.births
+            continue
+        required = isinstance(input_.fields[field.name].type, GraphQLNonNull)
+        due = not column.nullable and column.server_default is None and not column.primary_key
+        assert required == (due or column.name in one.key), column.name
+    for lifecycle in lifecycles():
+        if lifecycle.entity == one.name and lifecycle.column in one.by_column:
+            assert len(one.plan.declared.born) > 1
+
+
+@pytest.mark.parametrize("mutation", sorted(TYPES))
+async def test_a_column_of_the_servers_is_refused(client: Client, mutation: str) -> None:
+    one = TYPES[mutation]
+    query = f"mutation($r: {one.name}Row!) {{ {mutation}(input: {{rows: [$r]}}) {{ __typename }} }}"
+    for column in one.plan.server:
+        answer = await client.ask(query, r={camel(column): None})
+        places = [error["message"] for error in answer["errors"]]
+        assert any(f"has no field '{camel(column)}'" in message for message in places), (column, places)
+
+
+@pytest.mark.parametrize("mutation", sorted(TYPES))
+async def test_what_is_absent_is_the_default_and_what_is_given_is_stored(
+    client: Client, sql: asyncpg.Connection, mutation: str
+) -> None:
+    """In one batch: beside a row that gives everything, one that gives what is required has every default."""
+    one = TYPES[mutation]
+    rows = [await row_of(sql, one, n, whole=n == 1) for n in range(3)]
+    answer = await record(client, mutation, rows, "ids")
+    assert answer["__typename"] == "Recorded", answer
+    assert (answer["inserted"], len(set(answer["ids"]))) == (3, 3)
+    table, (key,) = one.type.table.fullname, one.type.key
+    bare, whole, _ = [
+        dict(await sql.fetchrow(f"SELECT * FROM {table} WHERE {key}::text = $1", id_.split(":", 1)[1]))
+        for id_ in answer["ids"]
+    ]
+    defaults = await sql.fetch(
+        "SELECT a.attname, pg_get_expr(d.adbin, d.adrelid) AS sql FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d "
+        "ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 "
+        "AND NOT a.attisdropped",
+        table,
+    )
+    for name, default in defaults:
+        field = one.by_column.get(name)
+        if field is None or field.required or name == key:
+            continue
+        assert whole[name] is not None, name
+        if default is None:
+            assert bare[name] is None, name
+        elif "now()" in default:
+            assert bare[name] is not None
+        else:
+            assert bare[name] == await sql.fetchval(f"SELECT {default}"), name
+    if actor := one.plan.declared.actor:
+        assert bare[actor] == whole[actor] == "anonymous"
