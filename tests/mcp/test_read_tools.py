@@ -115,6 +115,37 @@ async def test_types_are_cards_of_few_words(client: Client) -> None:
     assert sum(sizes) / len(sizes) <= 200
 
 
+async def test_resources_and_prompts_are_there_for_clients_that_have_a_place_for_them(agent: Agent) -> None:
+    [outline] = (await agent.result("resources/list"))["resources"]
+    [text] = (await agent.result("resources/read", {"uri": outline["uri"]}))["contents"]
+    assert "Model" in text["text"]
+    assert tokens(text["text"]) <= 350
+    [template] = (await agent.result("resources/templates/list"))["resourceTemplates"]
+    uri = template["uriTemplate"].replace("{name}", "Model")
+    [card] = (await agent.result("resources/read", {"uri": uri}))["contents"]
+    assert card["text"].startswith("Model: ")
+    prompts = (await agent.result("prompts/list"))["prompts"]
+    assert [one["name"] for one in prompts] == ["triage", "rollback_review", "gate_review", "retraining_plan"]
+    made = await agent.result("prompts/get", {"name": "gate_review", "arguments": {"estimate": "Estimate:1"}})
+    assert "Estimate:1" in made["messages"][0]["content"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("resources/read", {"uri": "e2i://types/__Schema"}),
+        ("resources/read", {"uri": "file:///etc/passwd"}),
+        ("resources/read", {"uri": "http://127.0.0.1/"}),
+        ("prompts/get", {"name": "nothing"}),
+        ("prompts/get", {"name": "gate_review"}),
+    ],
+)
+async def test_what_is_not_there_is_said(client: Client, method: str, params: dict[str, str]) -> None:
+    answer = (await Agent(client).send(method, params)).json()
+    assert answer["error"]["code"] == -32602
+    assert "there are" in answer["error"]["message"] or "needs" in answer["error"]["message"]
+
+
 async def test_the_unit_of_every_number_is_said(demo: Client) -> None:
     query = """{ deployments(first: 1, where: {errorRate: {isNull: false}}) { nodes { errorRate latencyP99Ms } }
         servingMetrics(first: 1, where: {errorRate: {isNull: false}}) { nodes { errorRate } } }"""
