@@ -64,7 +64,7 @@ def test_an_alert_is_acknowledged_with_a_preview(open_page: OpenPage, site: Gate
     expect(preview).to_contain_text("It would change 1 row")
     expect(preview).to_contain_text("status: active → acknowledged")
     assert state(site, alert["id"])["status"] == "ACTIVE", "a preview changes nothing"
-    opened.get_by_role("textbox", name="Reason", exact=True).fill("I look into it")
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("I look into it")
     confirm(opened, "Acknowledge")
     told = state(site, alert["id"])
     event = told["lifecycle"]["history"]["nodes"][0]
@@ -114,7 +114,7 @@ def test_a_field_that_is_needed_is_asked_for_before_the_preview(open_page: OpenP
     expect(opened.locator("button.primary")).to_be_disabled()
     opened.get_by_label("resolution action").select_option("RETRAINED")
     expect(preview).to_contain_text("status: investigating → resolved")
-    opened.get_by_role("textbox", name="Reason", exact=True).fill("Serves again")
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("Serves again")
     confirm(opened, "Resolve")
     expect(row(page, alert["id"])).to_have_count(0)
     expect(opened, "what was done stays to be read when the alert has left the page").to_contain_text("Done.")
@@ -131,7 +131,7 @@ def test_a_deployment_is_rolled_back_with_a_reason(open_page: OpenPage, site: Ga
     preview = opened.get_by_role("region", name="Preview")
     expect(preview).to_contain_text("This change needs a reason; it is previewed then.")
     expect(opened.locator("button.primary")).to_be_disabled()
-    opened.get_by_role("textbox", name="Reason", exact=True).fill("Errors since this morning")
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("Errors since this morning")
     expect(preview).to_contain_text(re.compile(r"It would change \d+ rows"))
     expect(preview).to_contain_text("status: active → rolled back")
     expect(preview).to_contain_text("status: draining → active")
@@ -163,7 +163,7 @@ def test_a_blocked_promotion_is_forced_with_a_reason(open_page: OpenPage, site: 
     expect(confirming).to_be_disabled()
     opened.get_by_label("Do it all the same.").check()
     expect(confirming).to_be_disabled()
-    opened.get_by_role("textbox", name="Reason", exact=True).fill("The review board has agreed")
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("The review board has agreed")
     expect(confirming).to_be_enabled()
     confirm(opened, "Promote to production")
     told = "query($id: ID!) { model(id: $id) { stage lifecycle { history(first: 1) { nodes { forced reason } } } } }"
@@ -180,7 +180,7 @@ def test_a_row_that_changes_meanwhile_is_previewed_anew(open_page: OpenPage, sit
     opened = on_alert(page, alert, "Investigate")
     preview = opened.get_by_role("region", name="Preview")
     expect(preview).to_contain_text("status: active → investigating")
-    opened.get_by_role("textbox", name="Reason", exact=True).fill("On it")
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("On it")
     change = 'mutation($id: ID!) { acknowledgeAlert(input: { id: $id, reason: "Seen" }) { __typename } }'
     assert ask(site, change, id=alert["id"])["acknowledgeAlert"]["__typename"] == "TransitionApplied"
     opened.locator("button.primary").click()
@@ -195,7 +195,7 @@ def test_a_change_whose_answer_was_lost_is_made_once(open_page: OpenPage, site: 
     page = open_page("", calm=False)
     alert = alert_of(site, "INVESTIGATING")
     opened = on_alert(page, alert, "Dismiss")
-    opened.get_by_role("textbox", name="Reason", exact=True).fill("A false alarm")
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("A false alarm")
     expect(opened.get_by_role("region", name="Preview")).to_contain_text("It would change 1 row")
     lost = [0]
 
@@ -226,7 +226,7 @@ def test_a_change_by_the_keyboard_alone(open_page: OpenPage, site: Gateway) -> N
     button.focus()
     page.keyboard.press("Enter")
     opened = page.get_by_role("dialog")
-    expect(opened.get_by_role("textbox", name="Reason", exact=True)).to_be_focused()
+    expect(opened.get_by_role("textbox", name=re.compile("^Reason"))).to_be_focused()
     page.keyboard.type("By hand")
     expect(opened.locator("button.primary")).to_be_enabled()
     while not opened.locator("button.primary").evaluate("one => one === document.activeElement"):
@@ -247,7 +247,7 @@ def test_the_sheet_is_accessible(open_page: OpenPage, site: Gateway, violations:
         "{ nodes { id title } } }",
     )["monitoringAlerts"]["nodes"][0]
     opened = on_alert(page, alert, "Dismiss")
-    opened.get_by_role("textbox", name="Reason", exact=True).fill("x")
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("x")
     expect(opened.get_by_role("region", name="Preview")).to_contain_text("It would change")
     expect(opened.get_by_role("region", name="Preview")).to_have_attribute("aria-busy", "false")
     assert violations(page) == []
@@ -285,7 +285,7 @@ def test_what_a_caller_may_not_do_is_said_in_place_of_a_button(
         line = page.locator("li[data-row]").first
         button = line.get_by_role("button", name=re.compile("^Dismiss: "))
         opened = sheet(page, button)
-        opened.get_by_role("textbox", name="Reason", exact=True).fill("x")
+        opened.get_by_role("textbox", name=re.compile("^Reason")).fill("x")
         expect(opened.get_by_role("alert")).to_contain_text("You may not do this.")
         expect(opened.get_by_role("alert")).to_contain_text("it needs the scope change")
         expect(opened.locator("button.primary")).to_be_disabled()
