@@ -31,6 +31,10 @@ RANKED = 3
 """Rows that are sorted for the percentiles of a column for a point: 750 ns each."""
 STEP = 10
 """Points of a relation in a filter or an order wherever a statement names it: it is planned in 20 to 100 us."""
+ASKED = 5
+"""Points of a SELECT that is run anew for each row that a filter looks at, beside what it reads: 10 us."""
+SELECTED = 10
+"""Rows that such a one reads for a point: 200 ns each."""
 NARROWED = 10
 """What part of the rows is left, one in so many, by an index of a column of which nothing more is known."""
 
@@ -108,7 +112,7 @@ class Scans:
         left = self._left(type_, where, rows)
         if where:
             path = f"{selection.key}.where"
-            found = list(self._patterns(type_, where, path, rows, copies))
+            found = list(self._patterns(type_, where, path, rows, copies, rows))
             yield from found
             if copies and not self._is_found(type_, where, relation) and all(one.kind is not PATTERN for one in found):
                 yield Scan(FILTER, path, left, left // FILTERED)
@@ -122,10 +126,13 @@ class Scans:
 
     # -- filters ---------------------------------------------------------------------------------------------------
 
-    def _patterns(self, type_: Type, where: Mapping[str, Any], path: str, rows: int, copies: int) -> Iterator[Scan]:
+    def _patterns(
+        self, type_: Type, where: Mapping[str, Any], path: str, rows: int, copies: int, tried: int
+    ) -> Iterator[Scan]:
         """The patterns and the relations of a filter over so many rows, which a statement names so many times.
 
-        Beside an equality that an index serves, few rows are left for a pattern.
+        Beside an equality that an index serves, few rows are left for a pattern. What is a query of its own below is
+        ``tried`` for as many rows as the list has.
         """
         narrow = self._is_narrow(type_, where)
         left = self._left(type_, where, rows)
@@ -135,18 +142,19 @@ class Scans:
                 continue
             if name in {"and", "or"}:
                 for place, one in enumerate(value):
-                    yield from self._patterns(type_, one or {}, f"{here}[{place}]", 0 if narrow else left, copies)
+                    rest = 0 if narrow else left
+                    yield from self._patterns(type_, one or {}, f"{here}[{place}]", rest, copies, min(tried, left))
             elif name == "not":
-                yield from self._patterns(type_, value, here, 0 if narrow else left, copies)
+                yield from self._patterns(type_, value, here, 0 if narrow else left, copies, min(tried, left))
             elif name in type_.columns:
                 for operator, operand in value.items():
                     if operator in PATTERNS and not narrow and not _is_anchored(operator, operand):
                         yield Scan(PATTERN, f"{here}.{operator}", left, left)
             else:
-                yield from self._through(type_, name, value, here, left, copies)
+                yield from self._through(type_, name, value, here, left, copies, tried)
 
     def _through(
-        self, type_: Type, name: str, value: Mapping[str, Any], path: str, rows: int, copies: int
+        self, type_: Type, name: str, value: Mapping[str, Any], path: str, rows: int, copies: int, tried: int
     ) -> Iterator[Scan]:
         """A relation of a filter: it is planned, its table is read, and looked up for each of the rows."""
         relation = type_.relations[name]
@@ -157,9 +165,22 @@ class Scans:
             there = self.rows(target)
             joined = relation.unique and relation.join.equality and target.select is None
             looked_up = rows // COUNTED if joined else rows  # others are a query for each row
+            if target.select is not None:
+                looked_up = self._selected(type_, relation, target, max(rows, tried), first=_is_first(path))
             reached = self.below(target, type_, rows) if joined else there
             yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
-            yield from self._patterns(target, inner or {}, here, there, copies)
+            yield from self._patterns(target, inner or {}, here, there, copies, tried)
+
+    def _selected(self, type_: Type, relation: RelationField, target: Type, tried: int, *, first: bool) -> int:
+        """The points of a SELECT or a view that is asked for so many rows of a filter.
+
+        It reads what belongs to each. Right below the list Postgres may read all of it instead, once.
+        """
+        there = max((self._rows.get(name, 0) for name in (*target.reads, *target.behind)), default=0)
+        by_key = set(relation.join.local_columns) <= set(type_.key)
+        read = there // max(self.rows(type_), 1) if by_key else there // NARROWED
+        each = tried * (ASKED + read // SELECTED)
+        return min(each, tried + there // SELECTED) if first and relation.unique else each
 
     def _left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
         """About how many of so many rows an index leaves, by one equality or range of the filter."""
@@ -262,6 +283,11 @@ def _relations(term: Mapping[str, Any]) -> int:
     """How many relations a term of an order goes through."""
     named = [value for name, value in term.items() if isinstance(value, Mapping)]
     return sum(1 + _relations(value) for value in named)
+
+
+def _is_first(path: str) -> bool:
+    """Whether a relation of a filter is one of the list's own type."""
+    return path.count(".") - path.count(".and[") - path.count(".or[") - path.count(".not.") == 2
 
 
 def _is_anchored(operator: str, operand: Any) -> bool:

@@ -29,6 +29,8 @@ MAX_WORDS = 12
 MAX_HITS = 100
 MAX_TYPES = 100
 HITS = 20
+POINTS = 3
+"""Of a row whose name is compared with the words: 6 us."""
 
 
 def searchable(types: Catalogue) -> dict[str, Type]:
@@ -274,11 +276,11 @@ def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _reads(types: Catalogue, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
-    """The rows whose names are compared."""
+    """The points of the rows whose names are compared."""
     compared: Iterator[int] = (
         min(sizes[type_.name], MAX_COMPARED) for type_ in _types(types, arguments) if type_.search
     )
-    return sum(compared)
+    return POINTS * sum(compared)
 
 
 SEARCH = RootField(_make, _rows, _reads)

@@ -285,7 +285,7 @@ class Where:
             here = f"{path}.{quantifier}" if relation.many else path
             alias = f"w{next(self._aliases)}"
             joined = self._joined
-            apart = joined >= MAX_JOINED
+            apart = joined >= MAX_JOINED or target.select is not None
             self._joined = 0 if apart else joined + 1
             inner = self.predicates(target, where, alias, f"{here}#")
             if apart:

@@ -304,7 +304,7 @@ async def test_the_price(demo: Client) -> None:
         return requested
 
     plain = await price('{ search(text: "x", types: [Tool], first: 10) { complete } }')
-    assert plain == 2 * 10 + 13
+    assert plain == 2 * 10 + 3 * 13
     plain = await price('{ search(text: "x", types: [BentoService], first: 10) { complete } }')
     below = "... on BentoService { metrics(first: 100) { nodes { id } } }"
     deep = await price(f'{{ search(text: "x", types: [BentoService], first: 10) {{ hits {{ node {{ {below} }} }} }} }}')

@@ -63,9 +63,7 @@ async def url(demo_template: Database, clone: Clone) -> AsyncIterator[str]:
 @pytest.fixture(scope="module")
 async def gateway(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     folder = tmp_path_factory.mktemp("expensive")
-    one = Gateway(
-        folder / "d", "serve", DATABASE_URL=url, GATEWAY_REQUEST_TIMEOUT="120", GATEWAY_STATEMENT_TIMEOUT="60"
-    )
+    one = Gateway(folder / "d", "serve", DATABASE_URL=url)  # with the timeouts that deployments have: none is reached
     try:
         yield await asyncio.to_thread(one.ready)
     finally:
@@ -171,7 +169,7 @@ async def take(question: Question, http: httpx.AsyncClient, process: psutil.Proc
 
 async def test_dear_requests(gateway: Gateway, url: str, capsys: pytest.CaptureFixture[str]) -> None:
     process, postgres = psutil.Process(gateway.process.pid), await postmaster(url)
-    async with httpx.AsyncClient(base_url=gateway.base, trust_env=False, timeout=150) as http:
+    async with httpx.AsyncClient(base_url=gateway.base, trust_env=False, timeout=60) as http:
         names = {"BentoService": "bentoServices", "MonitoringAlert": "monitoringAlerts", "TrainingRun": "trainingRuns"}
         ids: dict[str, list[str]] = {}
         for name in HOT:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -77,8 +79,13 @@ def _order(dice: random.Random, type_: Type, levels: int) -> str:
     if levels and ones:
         relation = dice.choice(ones)
         return f"{{ {relation.name}: {_order(dice, catalogue()[relation.target], levels - 1)} }}"
-    leaf = dice.choice([one.columns[0] for one in type_.columns.values() if sortable(one) and len(one.columns) == 1])
-    return f"{{ field: {leaf.upper() if leaf != 'id' else 'ROW_ID'}, direction: {dice.choice(['ASC', 'DESC'])} }}"
+    leaf = dice.choice([one for one in type_.columns.values() if sortable(one)])
+    return f"{{ field: {_member(leaf.name)}, direction: {dice.choice(['ASC', 'DESC'])} }}"
+
+
+def _member(name: str) -> str:
+    """A field of a type as a member of the enum of its fields."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).upper()
 
 
 def orders(dice: random.Random, _ids: Ids) -> str:
@@ -131,6 +138,111 @@ def aggregates(dice: random.Random, _ids: Ids) -> str:
     return f"{{ {type_.plural}(first: 0) {{ {' '.join(parts)} }} }}"
 
 
+def views(dice: random.Random, _ids: Ids) -> str:
+    """Lists of what is summed up when it is read: filtered, ordered, counted, grouped."""
+    type_ = dice.choice([one for one in catalogue() if one.is_view or one.is_derived])
+    roots = []
+    for place in range(dice.choice([1, 4, 10])):
+        where = f"{{ and: [{', '.join(_where(dice, type_, dice.randint(0, 3)) for _ in range(dice.choice([1, 5])))}] }}"
+        order = _order(dice, type_, dice.randint(0, 2))
+        asked = f"nodes {{ {' '.join(_leaves(type_))} }} totalCount {_grouped(dice, type_)}"
+        roots.append(f"r{place}: {type_.plural}(first: 1000, where: {where}, orderBy: [{order}]) {{ {asked} }}")
+    return "{" + " ".join(roots) + "}"
+
+
+def _grouped(dice: random.Random, type_: Type) -> str:
+    """Percentiles of every number, by some columns."""
+    keys = dice.sample([one for one in type_.columns.values() if sortable(one)], dice.randint(1, 3))
+    by, group = [], []
+    for leaf in keys:
+        bucket = f", bucket: {dice.choice(['MINUTE', 'HOUR', 'DAY'])}" if leaf.kind.graphql == "DateTime" else ""
+        by.append(f"{{ field: {_member(leaf.name)}{bucket} }}")
+        group.append(leaf.name)
+    numbers = [
+        f"{leaf.name} {{ p50 p95 p99 stddev }}"
+        for leaf in type_.columns.values()
+        if aggregated(leaf) and BY_KIND[leaf.kind.graphql].__name__ == "NumberAggregate"
+    ]
+    return f"aggregate(groupBy: [{', '.join(by)}]) {{ count group {{ {' '.join(group)} }} {' '.join(numbers)} }}"
+
+
+def groups(dice: random.Random, _ids: Ids) -> str:
+    roots = []
+    for place in range(dice.choice([1, 3, 8])):
+        type_ = _type(dice)
+        where = f", where: {_where(dice, type_, dice.randint(1, 3))}" if dice.random() < 0.5 else ""
+        roots.append(f"r{place}: {type_.plural}(first: 0{where}) {{ {_grouped(dice, type_)} }}")
+    return "{" + " ".join(roots) + "}"
+
+
+def similarities(dice: random.Random, _ids: Ids) -> str:
+    roots = []
+    for place in range(dice.choice([1, 5, 20])):
+        name, type_ = dice.choice([("similarEpisodes", "ComposerEpisode"), ("similarKnowledge", "ExperimentKnowledge")])
+        near = ", ".join(f"{dice.uniform(-1, 1):.3f}" for _ in range(1536))
+        where = _where(dice, catalogue()[type_], dice.randint(0, 3))
+        filter_ = f", where: {where}" if dice.random() < 0.7 else ""
+        exact = dice.choice(["", ", exact: true"])
+        leaves = " ".join(catalogue()[type_].columns)
+        roots.append(
+            f"r{place}: {name}(embedding: [{near}], first: {dice.choice([10, 100])}{filter_}{exact}) "
+            f"{{ totalCount edges {{ score node {{ {leaves} }} }} }}"
+        )
+    return "{" + " ".join(roots) + "}"
+
+
+TEXTS = [
+    "a",
+    "e e e e",
+    "kisqali",
+    "model production",
+    "0" * 8,
+    "%",
+    "the " * 60,
+    "zzqx vvqx wwqx",
+    "alerts",
+    "ä" * 200,
+]
+
+
+def searches(dice: random.Random, _ids: Ids) -> str:
+    found = " ".join(f"... on {name} {{ {' '.join(catalogue()[name].columns)} }}" for name in HOT[:4])
+    roots = [
+        f'r{n}: search(text: "{dice.choice(TEXTS)}", first: {dice.choice([20, 100])}) '
+        f"{{ complete hits {{ score text belongsTo {{ id }} node {{ id {found if n == 0 else ''} }} }} }}"
+        for n in range(dice.choice([1, 5, 20]))
+    ]
+    return "{" + " ".join(roots) + "}"
+
+
+JSON_PATHS = [
+    "$.**.**.** ? (@ > 1)",
+    '$.** ? (@ like_regex "(a*)*b")',
+    '$.** ? (@ like_regex "(.*)(.*)(.*)(.*)(.*)x" flag "i")',
+    '$.** ? (@ like_regex "^(([a-z])+.)+[A-Z]([a-z])+$")',
+    '$.** ? (@ like_regex "(x{1,100}){1,2}")',
+    "$.**{1 to 50}.* ? (exists (@.** ? (@ == 1)))",
+    "$[*] ? (@.** == $.**)",
+]
+LIKES = ["%a%e%i%o%u%", "%" * 50 + "x", "%_" * 50, "%a" * 60]
+
+
+def patterns(dice: random.Random, _ids: Ids) -> str:
+    """Paths with wildcards and regular expressions into JSON, and patterns of texts, without any index for them."""
+    roots = []
+    for place in range(dice.choice([1, 5, 20])):
+        type_ = _type(dice)
+        asked = []
+        for leaf in [one for one in type_.columns.values() if filtered(one)]:
+            if leaf.kind.graphql == "JSON":
+                asked.append(f"{{ {leaf.name}: {{ path: {json.dumps(dice.choice(JSON_PATHS))} }} }}")
+            elif leaf.kind.graphql == "String" and not leaf.kind.is_list:
+                asked.append(f'{{ {leaf.name}: {{ {dice.choice(["like", "iContains"])}: "{dice.choice(LIKES)}" }} }}')
+        where = f"{{ {dice.choice(['and', 'or'])}: [{', '.join(asked)}] }}"
+        roots.append(f"r{place}: {type_.plural}(first: 100, where: {where}) {{ totalCount nodes {{ id }} }}")
+    return "{" + " ".join(roots) + "}"
+
+
 def _id(dice: random.Random, ids: Ids) -> str:
     return dice.choice(ids[dice.choice([name for name in ids if ids[name]])])
 
@@ -165,4 +277,9 @@ KINDS: dict[str, Callable[[random.Random, Ids], str]] = {
     "aggregates": aggregates,
     "paths": paths,
     "lineages": lineages,
+    "views": views,
+    "groups": groups,
+    "similarities": similarities,
+    "searches": searches,
+    "patterns": patterns,
 }
