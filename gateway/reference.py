@@ -18,7 +18,7 @@ from gateway.roles import ROLES
 from gateway.settings import Settings
 from schema.changes import diagrams
 from schema.changes.mutations import mutations
-from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, RowCode
+from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, RowCode, ToolCode
 from schema.lineage.edges import edges
 from schema.recording.record_types import batch_mutations
 from schema.schema import build
@@ -79,7 +79,10 @@ def errors() -> str:
         *_table(head[:2], ((f"`{code}`", code.meaning) for code in BlockerCode)), "",
         "## What is wrong with a row", "",
         "`code` of a `RowProblem`, of which `RowsRejected` lists up to 20 with their paths.", "",
-        *_table(head[:2], ((f"`{code}`", code.meaning) for code in RowCode)),
+        *_table(head[:2], ((f"`{code}`", code.meaning) for code in RowCode)), "",
+        "## Errors of an agent's tool", "",
+        "`error` of a failed call, beside the codes of an answer.", "",
+        *_table(head, ((f"`{code}`", code.meaning, code.retry.value) for code in ToolCode)),
     ]  # fmt: skip
     return _page("Errors", words, lines)
 

@@ -370,3 +370,15 @@ class RowCode(_Described):
     DIFFERS = "DIFFERS", "The row is there with other values, and such rows must not differ."
     CHECK_FAILED = "CHECK_FAILED", "A check constraint of the database does not allow the value."
     REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE", "A trigger of the database refuses the row, or drops it."
+
+
+class ToolCode(_Described):
+    """``error`` of a failed call of an agent's tool, where it is no `ErrorCode`."""
+
+    BAD_ARGUMENT = "BAD_ARGUMENT", "An argument of a tool is missing or not valid."
+    BAD_QUERY = "BAD_QUERY", "The document of `query` does not hold exactly one operation."
+    READ_ONLY = "READ_ONLY", "`query` runs queries alone."
+    NO_INTROSPECTION = "NO_INTROSPECTION", "`query` does not answer introspection; other tools describe the schema."
+    ROW_TOO_LARGE = "ROW_TOO_LARGE", "One row alone exceeds `maxBytes`.", Retry.LESS
+    UNKNOWN_FIELD = "UNKNOWN_FIELD", "A type has no field of this name."
+    UNKNOWN_TYPE = "UNKNOWN_TYPE", "The schema has no type of this name."

@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from gateway.mcp.envelope import ToolError, listed
+from schema.error_codes import ToolCode
 
-BAD_ARGUMENT = "BAD_ARGUMENT"
+BAD_ARGUMENT = ToolCode.BAD_ARGUMENT
 MAX_TEXT = 20_000
 MAX_STRINGS = 1_000
 """Strings of one list that are looked at, whatever a tool takes."""

@@ -18,6 +18,7 @@ from gateway.mcp import fences
 from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.reading import COMPLETE, EDGES, NODES, PAGE_INFO, Place
+from schema.error_codes import ToolCode
 
 _MARGIN = 160
 """About what the entry of a list that is cut takes, with its cursor."""
@@ -115,7 +116,7 @@ class Presenter:
             if not level:
                 message = f"One row of what is asked has more than maxBytes ({size:,} of {budget:,})."
                 raise ToolError(
-                    "ROW_TOO_LARGE", message, f"Select fewer fields, or pass maxBytes {size + 200} or more."
+                    ToolCode.ROW_TOO_LARGE, message, f"Select fewer fields, or pass maxBytes {size + 200} or more."
                 )
 
 

@@ -36,6 +36,7 @@ from graphql import (
 )
 
 from gateway.mcp.envelope import ToolError
+from schema.error_codes import ErrorCode, ToolCode
 
 MAX_PLACES = 20_000
 """Fields of a query with its fragments spread out."""
@@ -86,14 +87,16 @@ def parsed(text: str, limit: int) -> tuple[DocumentNode, OperationDefinitionNode
         document = parse(text, no_location=True, max_lexical_tokens=limit)
     except (GraphQLSyntaxError, RecursionError) as error:
         message = error.message if isinstance(error, GraphQLSyntaxError) else "It is nested too deeply."
-        raise ToolError("GRAPHQL_PARSE_FAILED", message, _EXAMPLE) from None
+        raise ToolError(ErrorCode.GRAPHQL_PARSE_FAILED, message, _EXAMPLE) from None
     operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
     if len(operations) != 1:
-        raise ToolError("BAD_QUERY", f"The document has {len(operations)} operations.", "Send exactly one query.")
+        raise ToolError(
+            ToolCode.BAD_QUERY, f"The document has {len(operations)} operations.", "Send exactly one query."
+        )
     kind = operations[0].operation
     if kind is not OperationType.QUERY:
         advice = "Changes go through preview_change." if kind is OperationType.MUTATION else "Ask again later instead."
-        raise ToolError("READ_ONLY", f"query runs no {kind.value}.", advice)
+        raise ToolError(ToolCode.READ_ONLY, f"query runs no {kind.value}.", advice)
     return document, operations[0]
 
 
@@ -115,7 +118,9 @@ def read(schema: GraphQLSchema, document: DocumentNode) -> Reading:
 class _without_introspection(Visitor):  # noqa: N801 - it reads as what it does
     def enter_field(self, node: FieldNode, *_: Any) -> None:
         if node.name.value in {"__schema", "__type"}:
-            raise ToolError("NO_INTROSPECTION", "query does not show the schema.", "Use find_fields or describe_type.")
+            raise ToolError(
+                ToolCode.NO_INTROSPECTION, "query does not show the schema.", "Use find_fields or describe_type."
+            )
 
 
 class _Adding(Visitor):
@@ -192,7 +197,7 @@ class _Places:
     def _add(self, place: Place, type_: GraphQLNamedType, node: FieldNode) -> None:
         self._count += 1
         if self._count > MAX_PLACES:
-            raise ToolError("FIELD_LIMIT", "The query has too many fields.", "Ask for less at once.")
+            raise ToolError(ErrorCode.FIELD_LIMIT, "The query has too many fields.", "Ask for less at once.")
         key = node.alias.value if node.alias else node.name.value
         place.asked |= {key}
         found: GraphQLField | None = getattr(type_, "fields", {}).get(node.name.value)

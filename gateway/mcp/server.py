@@ -24,6 +24,7 @@ from gateway.mcp.operations import ToolCall
 from gateway.mcp.reference import ReferenceShelf
 from gateway.mcp.toolbox import AgentTool, Toolbox
 from gateway.mcp.tools.registry import TOOLS
+from schema.error_codes import ErrorCode, ToolCode
 
 log = logging.getLogger("gateway.mcp")
 
@@ -102,11 +103,13 @@ class _Protocol:
         if tool is None:
             names = listed(self._tools, 20)
             raise ToolError(
-                "UNKNOWN_TOOL", f"There is no tool {fences.visible(given.name)[:60]!r}.", f"Use one of: {names}."
+                ErrorCode.UNKNOWN_TOOL,
+                f"There is no tool {fences.visible(given.name)[:60]!r}.",
+                f"Use one of: {names}.",
             )
         sent = given.arguments or {}
         if _MALFORMED in sent:
-            raise ToolError("BAD_ARGUMENT", "arguments is no object.", f"Pass an object with: {_taken(tool)}.")
+            raise ToolError(ToolCode.BAD_ARGUMENT, "arguments is no object.", f"Pass an object with: {_taken(tool)}.")
         arguments = read_arguments(tool.name, tool.arguments, sent)
         caller, connection = await self._who(context)
         call = ToolCall(caller, connection)
@@ -116,8 +119,8 @@ class _Protocol:
             raise
         except Exception:
             log.exception("the tool %s has failed", tool.name)
-            call.record["refused"], call.record["status"] = ["INTERNAL"], 500
-            raise ToolError("INTERNAL", "Something went wrong; it is in the log.", "Ask another way.") from None
+            call.record["refused"], call.record["status"] = [ErrorCode.INTERNAL], 500
+            raise ToolError(ErrorCode.INTERNAL, "Something went wrong; it is in the log.", "Ask another way.") from None
         finally:
             self._box.operations.finished(call, tool.name)
         return _answered(envelope.as_values(), failed=False)

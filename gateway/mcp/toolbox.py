@@ -17,6 +17,7 @@ from gateway.mcp.reading import Reading, parsed, read
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
+from schema.error_codes import ToolCode
 from schema.schema import Schema
 
 LEAST_BYTES, BYTES, MOST_BYTES = 500, 8_000, 40_000
@@ -77,7 +78,7 @@ class Toolbox:
         if wrong := [name for name in names if name not in known]:
             from_it = self.like(wrong[0], known)
             message = f"There is no type {wrong[0][:60]!r}."
-            raise ToolError("UNKNOWN_TYPE", message, f"Did you mean {listed(from_it)}?" if from_it else _SEARCH)
+            raise ToolError(ToolCode.UNKNOWN_TYPE, message, f"Did you mean {listed(from_it)}?" if from_it else _SEARCH)
 
     @staticmethod
     def like(name: str, known: set[str]) -> list[str]:

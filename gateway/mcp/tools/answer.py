@@ -13,6 +13,7 @@ from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import AgentTool, Toolbox
+from schema.error_codes import ToolCode
 
 ROOM, BRIEF_ROOM = 4_000, 2_000
 """Bytes of an answer, and of a brief."""
@@ -60,10 +61,10 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     names = [one.rstrip("!") for one in question.arguments]
     takes = f"{question.name} takes: {listed(question.arguments) or 'nothing'}."
     if unknown := [one for one in arguments if one not in names]:
-        raise ToolError("BAD_ARGUMENT", f"args has no {unknown[0][:40]!r}.", takes)
+        raise ToolError(ToolCode.BAD_ARGUMENT, f"args has no {unknown[0][:40]!r}.", takes)
     if missing := [one for one in question.arguments if one.endswith("!") and arguments.get(one[:-1]) is None]:
         raise ToolError(
-            "BAD_ARGUMENT", f"args.{missing[0][:-1]} is missing.", f"{takes} find gives ids of rows by name."
+            ToolCode.BAD_ARGUMENT, f"args.{missing[0][:-1]} is missing.", f"{takes} find gives ids of rows by name."
         )
     envelope = await box.ask(call, question.document, arguments, BRIEF_ROOM if question.name == "brief" else ROOM)
     envelope.warnings[:0] = question.notes

@@ -8,6 +8,7 @@ from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import AgentTool, Toolbox
+from schema.error_codes import ToolCode
 
 MOST_FIELDS_BYTES = 1_200
 """Bytes of what is found: 350 tokens of text as dense as this."""
@@ -20,13 +21,13 @@ async def _describe(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> Env
         if name not in known or name.startswith("__"):
             near = box.like(name, {one for one in known if not one.startswith("__")})
             advice = f"Did you mean {listed(near)}?" if near else "Use find_fields with a word of what you look for."
-            raise ToolError("UNKNOWN_TYPE", f"There is no type {name[:60]!r}.", advice)
+            raise ToolError(ToolCode.UNKNOWN_TYPE, f"There is no type {name[:60]!r}.", advice)
         wanted = given["fields"] or ()
         has = getattr(known[name], "fields", {})
         if wanted and not any(one in has for one in wanted):
             near = box.like(wanted[0], set(has))
             advice = f"Did you mean {listed(near)}?" if near else "Leave fields out to see all of them."
-            raise ToolError("UNKNOWN_FIELD", f"{name} has no field {wanted[0][:60]!r}.", advice)
+            raise ToolError(ToolCode.UNKNOWN_FIELD, f"{name} has no field {wanted[0][:60]!r}.", advice)
         cards.append(box.cards.card(name, wanted))
     return Envelope(cards)
 

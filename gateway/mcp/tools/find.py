@@ -9,6 +9,7 @@ from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import AgentTool, Toolbox
+from schema.error_codes import ToolCode
 
 _FIND = """query Find($text: String!, $types: [SearchType!], $first: Int!) {
   search(text: $text, types: $types, first: $first) {
@@ -86,7 +87,9 @@ LOW = 0.5
 async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     text, id_, kind = given["text"], given["id"], given["kind"]
     if (text is None) == (id_ is None):
-        raise ToolError("BAD_ARGUMENT", "similar takes text or id, exactly one.", "Pass the id of a row of that kind.")
+        raise ToolError(
+            ToolCode.BAD_ARGUMENT, "similar takes text or id, exactly one.", "Pass the id of a row of that kind."
+        )
     if id_ is None:
         return await _by_words(box, call, given)
     variables = {"id": id_, "first": given["first"], "least": given["minScore"], "only": given["onlySuccessful"]}

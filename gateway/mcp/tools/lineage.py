@@ -11,6 +11,7 @@ from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import BYTES, MOST_BYTES, AgentTool, Toolbox
+from schema.error_codes import ToolCode
 from schema.lineage.answer import LineageAnswer, Link
 from schema.lineage.text import outline
 from schema.lineage.walk import WalkedNode
@@ -52,7 +53,9 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
             break
         nodes = max(1, min(len(found["nodes"]) - 1, int(len(found["nodes"]) * budget / size * 0.85)))
     message = f"The least outline has {size:,} bytes."
-    raise ToolError("ROW_TOO_LARGE", message, f"Pass fewer ids or cursors, or maxBytes {min(size + 200, MOST_BYTES)}.")
+    raise ToolError(
+        ToolCode.ROW_TOO_LARGE, message, f"Pass fewer ids or cursors, or maxBytes {min(size + 200, MOST_BYTES)}."
+    )
 
 
 def _envelope(found: dict[str, Any], depth: int) -> Envelope:
