@@ -6,7 +6,7 @@ import inspect
 from functools import cache, cached_property
 from typing import Any
 
-from graphql import DocumentNode, ExecutionResult, OperationDefinitionNode, execute, is_abstract_type
+from graphql import DocumentNode, ExecutionResult, OperationDefinitionNode, execute, get_named_type, is_abstract_type
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
@@ -19,7 +19,7 @@ from schema.changes.transactions import OperationTransaction, transaction_direct
 from schema.execution.executor import AnswerExecutor, MutationExecutor
 from schema.fields.registry import FIELDS
 from schema.graph.types import RequestContext, Types, read
-from schema.names.find import FieldFinder
+from schema.names.find import FieldFinder, FoundField
 from schema.names.suggestions import Suggestions
 from schema.recording.record_fields import RecordFields, install
 from schema.subscriptions import subscription
@@ -46,7 +46,14 @@ class Schema(StrawberrySchema):
     @cached_property
     def finder(self) -> FieldFinder:
         """Finds fields for questions."""
-        return FieldFinder(self.catalogue)
+        assert self.graphql.query_type is not None  # noqa: S101 - the graph has one
+        lists = {root.name for root in self.catalogue.roots.values() if root.many}
+        others = (
+            FoundField("Query", name, get_named_type(field.type).name, field.description or "")
+            for name, field in self.graphql.query_type.fields.items()
+            if name not in lists
+        )
+        return FieldFinder(self.catalogue, others)
 
     def possible_types(self) -> dict[str, list[str]]:
         """The names of the object types of each interface and union."""

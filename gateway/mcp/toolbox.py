@@ -9,8 +9,7 @@ from typing import Any
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.cards import Cards
 from gateway.mcp.columns import Columns
-from gateway.mcp.envelope import Envelope, ToolError, listed
-from gateway.mcp.field_index import FieldIndex
+from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import Operations, ToolCall, failure
 from gateway.mcp.presenting import Presenter
 from gateway.mcp.reading import Reading, parsed, read
@@ -33,7 +32,6 @@ class Toolbox:
         self.settings = settings
         self.columns = Columns(schema)
         self.cards = Cards(schema.graphql, self.columns)
-        self.fields = FieldIndex(schema, self.cards)
         self.operations = Operations(service)
         self._service = service
         self._presenter = Presenter(self.columns)
@@ -76,21 +74,11 @@ class Toolbox:
         """
         known = {type_.name for type_ in self.schema.catalogue}
         if wrong := [name for name in names if name not in known]:
-            from_it = self.like(wrong[0], known)
-            message = f"There is no type {wrong[0][:60]!r}."
-            raise ToolError(ToolCode.UNKNOWN_TYPE, message, f"Did you mean {listed(from_it)}?" if from_it else _SEARCH)
-
-    @staticmethod
-    def like(name: str, known: set[str]) -> list[str]:
-        """Names that have a word of a name in them, or letters like it."""
-        from difflib import get_close_matches  # noqa: PLC0415 - where something is wrong alone
-
-        lowered = name.lower().rstrip("s")
-        within = sorted(one for one in known if lowered and lowered in one.lower())
-        return [*within[:3], *(one for one in get_close_matches(name, sorted(known), 3, 0.6) if one not in within)][:3]
+            message = f"There is no type {wrong[0][:60]!r} of rows."
+            raise ToolError(ToolCode.UNKNOWN_TYPE, message, self.schema.suggestions.type(wrong[0]).text or SEARCH)
 
 
-_SEARCH = "Use find_fields with a word of what you look for."
+SEARCH = "Use find_fields with a word of what you look for."
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,12 @@ class _FieldEntry:
 class FieldFinder:
     """Finds fields of a catalogue by words."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, others: Iterable[FoundField] = ()) -> None:
+        """``others`` are roots that are no lists of the catalogue's types: questions, lineage, search."""
         self._roots = {root.target: root.name for root in catalogue.roots.values() if root.many and not root.nearest}
         self._entries = [entry for type_ in catalogue for entry in self._of(catalogue, type_)]
         self._entries += [self._of_root(catalogue, root) for root in catalogue.roots.values() if root.many]
+        self._entries += [_FieldEntry(root, _weighed((root.name, NAME), (root.description, TEXT))) for root in others]
         self._postings: dict[str, list[int]] = defaultdict(list)
         for place, entry in enumerate(self._entries):
             for word in entry.weights:
@@ -156,11 +158,8 @@ class FieldFinder:
     def _of_root(self, catalogue: Catalogue, root: Root) -> _FieldEntry:
         target = catalogue[root.target]
         field = FoundField("Query", root.name, f"{target.name}Connection", root.description, leads_to=target.name)
-        weights: dict[str, float] = {}
-        _add(weights, root.name, NAME)
-        _added(weights, target.aliases, ALIAS)
-        _add(weights, root.description, TEXT)
-        return _FieldEntry(field, weights)
+        weights = _weighed((root.name, NAME), (root.description, TEXT))
+        return _FieldEntry(field, _added(weights, target.aliases, ALIAS))
 
 
 def _add(weights: dict[str, float], text: str, worth: float) -> None:
@@ -169,6 +168,13 @@ def _add(weights: dict[str, float], text: str, worth: float) -> None:
         if word not in _COMMON:
             form = stem(word)
             weights[form] = max(weights.get(form, 0.0), worth)
+
+
+def _weighed(*texts: tuple[str, float]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for text, worth in texts:
+        _add(weights, text, worth)
+    return weights
 
 
 def _added(weights: dict[str, float], texts: Iterable[str], worth: float) -> dict[str, float]:

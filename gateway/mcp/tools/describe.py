@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphql import GraphQLObjectType, is_input_object_type
+
 from gateway.mcp.arguments import ToolArgument
-from gateway.mcp.envelope import Envelope, ToolError, listed
+from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import AgentTool, Toolbox
+from gateway.mcp.toolbox import SEARCH, AgentTool, Toolbox
 from schema.error_codes import ToolCode
+from schema.names.find import FoundField
 
 MOST_FIELDS_BYTES = 1_200
 """Bytes of what is found: 350 tokens of text as dense as this."""
@@ -19,14 +22,14 @@ async def _describe(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> Env
     cards = []
     for name in dict.fromkeys(given["names"]):
         if name not in known or name.startswith("__"):
-            near = box.like(name, {one for one in known if not one.startswith("__")})
-            advice = f"Did you mean {listed(near)}?" if near else "Use find_fields with a word of what you look for."
+            advice = box.schema.suggestions.type(name).text or SEARCH
             raise ToolError(ToolCode.UNKNOWN_TYPE, f"There is no type {name[:60]!r}.", advice)
         wanted = given["fields"] or ()
         has = getattr(known[name], "fields", {})
         if wanted and not any(one in has for one in wanted):
-            near = box.like(wanted[0], set(has))
-            advice = f"Did you mean {listed(near)}?" if near else "Leave fields out to see all of them."
+            meant = box.schema.suggestions
+            near = meant.input_field if is_input_object_type(known[name]) else meant.field
+            advice = near(name, wanted[0]).text or "Leave fields out to see all of them."
             raise ToolError(ToolCode.UNKNOWN_FIELD, f"{name} has no field {wanted[0][:60]!r}.", advice)
         cards.append(box.cards.card(name, wanted))
     return Envelope(cards)
@@ -47,8 +50,8 @@ async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> 
     if given["type"]:
         box.check_types([given["type"]])
     lines, room = [], MOST_FIELDS_BYTES
-    found = box.fields.find(given["text"], given["type"], given["limit"])
-    for line in found:
+    for found in box.schema.finder.find(given["text"], given["type"], given["limit"]):
+        line = _line(box, found)
         room -= len(line.encode()) + 3
         if room < 0:
             break
@@ -57,6 +60,16 @@ async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> 
     if not lines:
         envelope.warnings.append("Nothing fits: use other words, of what is measured or done.")
     return envelope
+
+
+def _line(box: Toolbox, found: FoundField) -> str:
+    """``Type.field: Kind <unit> (values) [root]``; a root by itself."""
+    if found.type == "Query":
+        return f"{found.name} [root]: {found.kind}"
+    type_ = box.schema.graphql.type_map[found.type]
+    assert isinstance(type_, GraphQLObjectType)  # noqa: S101 - rows and their parts are objects
+    line = f"{found.type}.{box.cards.field_line(type_, found.name, type_.fields[found.name])}"
+    return f"{line} [{found.root}]" if found.root else line
 
 
 FIND_FIELDS = AgentTool(
