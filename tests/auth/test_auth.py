@@ -523,7 +523,7 @@ def test_this_machine_alone(host: str) -> None:
         ({"AUTH": "basic"}, "GATEWAY_AUTH"),
         ({"AUTH": ","}, "GATEWAY_AUTH"),
         ({"AUTH": "jwt"}, "GATEWAY_JWT_SECRET or GATEWAY_JWT_JWKS"),
-        ({"AUTH": "jwt", "JWT_SECRET": "short"}, "less than 32 bytes"),
+        ({"AUTH": "jwt", "JWT_SECRET": "short"}, "fewer than 32 bytes"),
         ({"JWT_ROLES": "user_metadata.roles"}, "app_metadata"),
         ({"JWT_JWKS": "http://issuer.test/jwks.json"}, "https://"),
         ({"JWT_JWKS": "ftp://issuer.test/jwks.json"}, "https://"),

@@ -109,7 +109,7 @@ def test_search_by_name_or_type_with_typos(open_page: OpenPage, typed: str) -> N
     hit.first.click()
     settled(page)
     assert "from=Experiment:" in page.url
-    expect(page.get_by_role("heading", name="Fabhalta HCP engagement")).to_be_visible()
+    expect(page.get_by_role("heading", name="Fabhalta HCP engagement", exact=True)).to_be_visible()
 
 
 def test_search_by_id_with_the_keyboard(open_page: OpenPage, experiment: str) -> None:
