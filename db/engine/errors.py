@@ -24,6 +24,9 @@ SYNTAX_ERROR = "42601"
 READ_ONLY_TRANSACTION = "25006"
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
 """The first is also of a standby: rows that a statement reads are gone from the primary, and waited for."""
+FAILED_TRANSACTION = "25P02"
+"""An earlier statement failed and was not taken back, as when a rollback to its savepoint was cancelled itself."""
+UNDONE = {SERIALIZATION_FAILURE, DEADLOCK, FAILED_TRANSACTION}
 FEATURE_NOT_SUPPORTED = "0A000"
 DEPENDENT_OBJECTS = "2BP01"
 PROTOCOL_VIOLATION = "08P01"
@@ -236,7 +239,7 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
 def translate_change(error: BaseException, statement: str = "") -> Exception:
     """The meaning of an error in a transaction that changes something, by a statement of it."""
     state = sqlstate(error)
-    if state in {SERIALIZATION_FAILURE, DEADLOCK} or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
+    if state in UNDONE or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
         return ConflictError(str(_cause(error)))
     if state.startswith(_REFUSED):
         return RefusedByDatabaseError(str(_cause(error)), diagnostics(error), statement)

@@ -124,7 +124,7 @@ def test_from_home_to_the_lineage_and_back(open_page: OpenPage, site: Gateway) -
     page = loaded(open_page(""))
     alert = ask(site, ALERTS)["monitoringAlerts"]["nodes"][0]
     row(page, alert["id"]).get_by_role("link", name=alert["title"]).click()
-    expect(page.get_by_role("heading", name=alert["title"])).to_be_visible()
+    expect(page.get_by_role("heading", name=alert["title"], exact=True)).to_be_visible()
     assert f"from={alert['id']}&select={alert['id']}" in page.url
     expect(page).to_have_title(f"{alert['title']} · Lineage · E2I metadata gateway")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Home").click()
@@ -132,7 +132,7 @@ def test_from_home_to_the_lineage_and_back(open_page: OpenPage, site: Gateway) -
     expect(page.get_by_role("link", name="Home")).to_have_attribute("aria-current", "page")
     page.get_by_role("combobox", name="Search").fill(alert["id"])
     page.get_by_role("option").first.click()
-    expect(page.get_by_role("heading", name=alert["title"])).to_be_visible()
+    expect(page.get_by_role("heading", name=alert["title"], exact=True)).to_be_visible()
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="GraphiQL").click()
     expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
 
@@ -228,9 +228,10 @@ def test_every_state_is_accessible(
     assert page.evaluate(wide) == 0, "nothing sticks out"
 
 
-def test_pictures_of_the_documentation(open_page: OpenPage, site: Gateway) -> None:
+def test_pictures_of_the_documentation(request: pytest.FixtureRequest, site: Gateway) -> None:
     """With UPDATE_SNAPSHOTS=1 they are taken anew."""
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+        open_page: OpenPage = request.getfixturevalue("open_page")
         page = loaded(open_page(""))
         expect(page.locator(".live")).to_be_visible()
         page.set_viewport_size({"width": 1280, "height": 860})

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 from graphql import GraphQLError
 from sqlalchemy.exc import PendingRollbackError
 
-from db.engine.errors import DatabaseUnavailableError, MissingObjectError, causes, sqlstate, translate
+from db.engine.errors import (
+    ConflictError,
+    DatabaseUnavailableError,
+    MissingObjectError,
+    causes,
+    sqlstate,
+    translate,
+    translate_change,
+)
 from gateway.operations import shape
+from tests.support.databases import Database, connected
 
 
 def raised_from_itself(error: Exception) -> Exception:
@@ -36,3 +46,16 @@ def test_errors_in_a_circle_end() -> None:
 def test_a_transaction_whose_connection_was_lost_before_is_lost() -> None:
     error = raised_from_itself(PendingRollbackError("Can't reconnect until invalid transaction is rolled back."))
     assert isinstance(translate(error), DatabaseUnavailableError)
+
+
+async def test_a_transaction_that_has_failed_may_be_run_again(database: Database) -> None:
+    """Where the rollback to a savepoint was cancelled too, the next statement is the first to hear of it."""
+    async with connected(database.gateway_url) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.fetch("SELECT 1 / 0")
+        with pytest.raises(asyncpg.InFailedSQLTransactionError) as failed:
+            await connection.fetch("SELECT 1")
+        await transaction.rollback()
+    assert isinstance(translate_change(failed.value), ConflictError)

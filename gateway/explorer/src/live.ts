@@ -96,7 +96,11 @@ export function follow<T extends object>(
     clearTimeout(timer);
     let mine = true;
     const socket = client();
-    const off = [socket.on("connected", () => connected(true)), socket.on("closed", () => connected(false))];
+    // without a place to go on from, what happens is followed only from the first message on, which tells the place
+    const off = [
+      socket.on("connected", () => variables.after !== null && connected(true)),
+      socket.on("closed", () => connected(false)),
+    ];
     const unsubscribe = socket.subscribe<T>(
       { query: stream.query, variables }, // read again at each connection, so that it goes on from the last cursor
       {
