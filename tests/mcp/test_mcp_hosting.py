@@ -186,5 +186,6 @@ async def test_arguments_that_are_no_object_are_no_error_of_the_protocol(
 
 async def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
     agent = Agent(client)
-    response = await agent.send("tools/call", {"name": "query", "arguments": {"query": "#" * (client.app.state.mcp.box.settings.max_body_bytes + 1)}})
+    large = "#" * (client.app.state.mcp.box.settings.max_body_bytes + 1)
+    response = await agent.send("tools/call", {"name": "query", "arguments": {"query": large}})
     assert response.status_code == 413
