@@ -279,7 +279,7 @@ async def test_service_tokens_that_grant_nothing(database: Database) -> None:
     assert {level for level, _ in levels} == {Level.ERROR, Level.WARNING}
     assert all("gone" not in message for _, message in levels)
     whole = " ".join(message for _, message in sorted(levels))
-    assert "service tokens bot, old: there is no role e2i_test_nobody" in whole
+    assert "service tokens bot, old cannot be used: there is no role e2i_test_nobody" in whole
     one = (await found(database.gateway_url))["database.tokens"]
     assert (one.level, "old was made with clinical" in one.message) == (Level.WARNING, True)
     assert "e2i-gateway token revoke old" in one.remedy
