@@ -298,7 +298,7 @@ async def test_a_remedy_helps(database: Database) -> None:
     (lacking,) = (await inspect_as(database.gateway_url)).notes
     assert (lacking.kind, lacking.object) == (
         "missing own table",
-        "gateway.lifecycle_events, gateway.idempotency_keys, gateway.live_log, gateway.alerts_seen",
+        "gateway.lifecycle_events, gateway.idempotency_keys, gateway.recordings, gateway.live_log, gateway.alerts_seen",
     )  # fmt: skip
     assert await attach(database.gateway_url) == Differences(), "the schema is the role's own now"
     assert await inspect_as(database.gateway_url) == Differences()
