@@ -157,7 +157,7 @@ class EmbeddedPostgres:
 
     def _adopt_or_lock(self, deadline: float) -> int | None:
         """Returns None once a running server is adopted, or the locked server.lock when there is surely none."""
-        deadline = time.monotonic() + _ORPHAN_TIMEOUT
+        orphaned = time.monotonic() + _ORPHAN_TIMEOUT
         while True:
             found = postmaster(self.cluster)
             if found is not None and found.ready:
@@ -167,7 +167,7 @@ class EmbeddedPostgres:
                 lock = try_lock(self.data_folder / "server.lock")
                 if lock is not None:
                     return lock
-                if time.monotonic() > deadline:
+                if time.monotonic() > orphaned:
                     self._end_orphans()
             if time.monotonic() > deadline:
                 what = "is neither ready nor gone" if found else "left processes that do not end"
