@@ -95,7 +95,7 @@ def parsed(text: str, limit: int) -> tuple[DocumentNode, OperationDefinitionNode
         )
     kind = operations[0].operation
     if kind is not OperationType.QUERY:
-        advice = "Changes go through preview_change." if kind is OperationType.MUTATION else "Ask again later instead."
+        advice = "Changes go by GraphQL at /graphql." if kind is OperationType.MUTATION else "Ask again later instead."
         raise ToolError(ToolCode.READ_ONLY, f"query runs no {kind.value}.", advice)
     return document, operations[0]
 
