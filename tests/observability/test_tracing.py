@@ -243,7 +243,8 @@ from gateway.settings import Settings
 from db.engine.url import database_url
 import gateway.cli
 create_app(Settings(), database_url("postgresql://a@127.0.0.1:1/b"))
-print([name for name in sys.modules if name.startswith("opentelemetry")])
+own = ("opentelemetry.sdk", "opentelemetry.exporter", "gateway.observability.tracing")  # the SDK of MCP has the API
+print([name for name in sys.modules if name.startswith(own)])
 """
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
