@@ -131,10 +131,10 @@ async def test_a_peer_that_is_half_gone(demo_database: Database) -> None:
         assert await there.hear() == {"type": "pong"}
 
 
-async def test_how_soon_it_is_told(demo_database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_how_soon_it_is_told(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One after another: from before the change is written until its message is there."""
-    sql = await connect(demo_database.admin_url)
-    gateway = Gateway(tmp_path, DATABASE_URL=demo_database.gateway_url.replace("+asyncpg", ""))
+    sql = await connect(database.admin_url)
+    gateway = Gateway(tmp_path, DATABASE_URL=database.gateway_url.replace("+asyncpg", ""))
     try:
         gateway.ready()
         times: list[tuple[float, float]] = []
@@ -157,12 +157,12 @@ async def test_how_soon_it_is_told(demo_database: Database, tmp_path: Path, caps
         await sql.close()
 
 
-async def test_idle_sockets(demo_database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_idle_sockets(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Many sockets with a subscription each, on one worker: what they cost, and that all of them are told."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 3 * SOCKETS + 500), hard), hard))
-    sql = await connect(demo_database.admin_url)
-    gateway = Gateway(tmp_path, DATABASE_URL=demo_database.gateway_url.replace("+asyncpg", ""))
+    sql = await connect(database.admin_url)
+    gateway = Gateway(tmp_path, DATABASE_URL=database.gateway_url.replace("+asyncpg", ""))
     try:
         gateway.ready()
         address = gateway.base.replace("http", "ws") + "/graphql"
