@@ -220,7 +220,7 @@ class Broken(Exception):  # noqa: N818 - its name must not get out either
     pass
 
 
-SECRET = "SELECT secret FROM /work/secret.py"
+SECRET = "SELECT secret FROM /srv/secret.py"
 
 
 async def test_a_fault_in_the_middle_is_masked_and_logged_in_full(
