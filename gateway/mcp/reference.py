@@ -51,14 +51,18 @@ class ReferenceShelf:
         self._box = box
 
     async def resources(self, _context: Any, _given: Any) -> types.ListResourcesResult:
-        """The one that has no parameter."""
+        """The one that has no parameter; none where introspection is off."""
+        if not self._box.settings.introspection:
+            return types.ListResourcesResult(resources=[])
         outline = types.Resource(
             uri=OUTLINE, name="outline", description="All types of rows, by their roots", mime_type="text/plain"
         )
         return types.ListResourcesResult(resources=[outline])
 
     async def templates(self, _context: Any, _given: Any) -> types.ListResourceTemplatesResult:
-        """Cards of types."""
+        """Cards of types; none where introspection is off."""
+        if not self._box.settings.introspection:
+            return types.ListResourceTemplatesResult(resource_templates=[])
         card = types.ResourceTemplate(
             uri_template=TYPES + "{name}", name="type", description="The card of a type", mime_type="text/plain"
         )
@@ -72,6 +76,8 @@ class ReferenceShelf:
         """
         uri = str(given.uri)
         name = uri.removeprefix(TYPES)
+        if not self._box.settings.introspection:
+            raise MCPError(code=INVALID_PARAMS, message="There are no resources: the schema is not shown here.")
         known = self._box.schema.graphql.type_map
         if uri == OUTLINE:
             text = self.outline()

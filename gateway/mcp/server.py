@@ -36,9 +36,10 @@ Raises:
     ToolError: Nobody can be told from its credential.
 """
 
+LOOK_UP = "Look up names with find_fields before you write a query; describe_type shows a type. "
 INSTRUCTIONS = f"""The metadata of a pharmaceutical ML platform as one graph: experiments, models, deployments, drift, \
 alerts, tools and agents, prompts, digital twins, causal validation, A/B tests, ROI.
-Look up names with find_fields before you write a query; describe_type shows a type. find turns a name into ids. \
+{LOOK_UP}find turns a name into ids. \
 lineage says what a row came from and what depends on it.
 Every answer has complete: only if it is true is data all there is; more tells how to read on (pass after with the \
 same arguments at that path). units says what each number is in: errorRate is a fraction on one type and per cent on \
@@ -66,7 +67,8 @@ class _Protocol:
     def __init__(self, box: Toolbox, who: Who) -> None:
         self._box = box
         self._who = who
-        self._tools = {tool.name: tool for tool in TOOLS}
+        shown = box.settings.introspection
+        self._tools = {tool.name: tool for tool in TOOLS if shown or not tool.shows_schema}
         self._listing = [_listed(tool) for tool in self._tools.values()]
 
     def server(self, version: str) -> Server[Any]:
@@ -75,7 +77,7 @@ class _Protocol:
             "e2i-gateway",
             version=version,
             title="E2I metadata gateway",
-            instructions=INSTRUCTIONS,
+            instructions=INSTRUCTIONS if self._box.settings.introspection else INSTRUCTIONS.replace(LOOK_UP, ""),
             cache_hints=dict.fromkeys(_LASTING, _HOUR),
             get_tool_input_schema=lambda _name: None,  # no argument is sent as a header
             on_list_tools=self._list_tools,

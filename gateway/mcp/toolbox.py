@@ -75,6 +75,8 @@ class Toolbox:
         known = {type_.name for type_ in self.schema.catalogue}
         if wrong := [name for name in names if name not in known]:
             message = f"There is no type {wrong[0][:60]!r} of rows."
+            if not self.settings.introspection:
+                raise ToolError(ToolCode.UNKNOWN_TYPE, message, "Name a type that an answer has named.")
             raise ToolError(ToolCode.UNKNOWN_TYPE, message, self.schema.suggestions.type(wrong[0]).text or SEARCH)
 
 
@@ -89,3 +91,5 @@ class AgentTool:
     description: str
     arguments: tuple[ToolArgument, ...]
     run: Callable[[Toolbox, ToolCall, dict[str, Any]], Awaitable[Envelope]]
+    shows_schema: bool = False
+    """Whether it is about the schema itself, which is not shown where introspection is off."""

@@ -189,3 +189,18 @@ async def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
     large = "#" * (client.app.state.mcp.box.settings.max_body_bytes + 1)
     response = await agent.send("tools/call", {"name": "query", "arguments": {"query": large}})
     assert response.status_code == 413
+
+
+async def test_without_introspection_the_schema_is_not_shown(module_database: Database) -> None:
+    async with serving(module_database.gateway_url, introspection=False) as served:
+        agent = Agent(served)
+        listed = {tool["name"] for tool in (await agent.result("tools/list"))["tools"]}
+        assert listed == {"answer", "query", "find", "similar", "lineage"}
+        for name, arguments in (("describe_type", {"names": ["Model"]}), ("find_fields", {"text": "error rate"})):
+            told = json.dumps(failed(await agent.result("tools/call", {"name": name, "arguments": arguments})))
+            assert "There is no tool" in told
+        wrong = await agent.result("tools/call", {"name": "find", "arguments": {"text": "x", "types": ["Modl"]}})
+        assert "Model" not in json.dumps(failed(wrong))
+        assert (await agent.result("resources/list"))["resources"] == []
+        assert (await agent.result("resources/templates/list"))["resourceTemplates"] == []
+        assert (await agent.call("query", query="{ tools(first: 1) { totalCount } }"))["complete"] is True

@@ -43,6 +43,7 @@ DESCRIBE_TYPE = AgentTool(
         ToolArgument("fields", "strings", most=30),
     ),
     _describe,
+    shows_schema=True,
 )
 
 
@@ -81,4 +82,5 @@ FIND_FIELDS = AgentTool(
         ToolArgument("limit", "integer", default=12, least=1, most=30),
     ),
     _find_fields,
+    shows_schema=True,
 )
