@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach import vector_indexes
 from db.attach.catalog import DatabaseCatalog, read
-from db.attach.compare import FUNCTIONS, Difference, Severity, computed, differences, unreadable
+from db.attach.compare import FUNCTIONS, differences
+from db.attach.compare_columns import computed, unreadable
+from db.attach.differences import Difference, Severity
 from db.attach.facts import known_tables
 from db.attach.own_tables import make_own
 from db.base.system_catalog import enum_name

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach.catalog import SCHEMAS
-from db.attach.compare import INDEX_PREFIX
+from db.attach.compare_indexes import INDEX_PREFIX
 from db.base.vocabulary import OWN_SCHEMA, Entity, is_own
 from db.engine.errors import DEPENDENT_OBJECTS, diagnostics
 from db.migrations.setup import SetupError, connect, lock_building

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.attach.compare import Difference, Severity
+from db.attach.differences import Difference, Severity
 from db.base.system_catalog import relation_name
 
 EF_SEARCH = (100, 1000)

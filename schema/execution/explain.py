@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach import facts
 from db.attach.attach import Difference, Differences
-from db.attach.compare import unserved_lookup, unserved_order
+from db.attach.compare_indexes import unserved_lookup, unserved_order
 from db.base.vocabulary import entities, is_own
 from db.engine.engine import set_local
 from db.engine.errors import sqlstate

@@ -24,19 +24,6 @@ async def own(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
         yield copy
 
 
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.owner_url)
-    yield connection
-    await connection.close()
-
-
 UNDONE = " ... on TransactionUndone { cause causeCode }"
 
 

@@ -1,0 +1,96 @@
+"""The indexes that a database lacks, each with the statement that would make it."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Index, Table
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.schema import CreateIndex
+
+from db.attach.catalog import FoundTable
+from db.attach.differences import Difference, Severity, joined
+from db.base.vocabulary import Entity, key_columns, table_of
+
+_DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
+
+MANY = 1_000
+"""Rows of one parent that are worth an index of their own order."""
+
+
+def unserved_lookup(entity: type[Entity], columns: Sequence[str], fields: Sequence[str]) -> Difference:
+    """What Postgres says of a look-up of rows by columns: it reads all rows."""
+    name = table_of(entity).fullname
+    return Difference(
+        Severity.COSTS, "missing index", f"{name} ({', '.join(columns)})",
+        f"no index of {name} finds rows by {', '.join(columns)}: the whole table is read for {joined(fields)}",
+        _create_index(entity, columns),
+    )  # fmt: skip
+
+
+def unserved_order(entity: type[Entity], columns: Sequence[str], fields: Sequence[str], rows: int) -> Difference:
+    """What Postgres says of a page in the default order, of the rows that are equal in columns: it sorts them all,
+    about so many."""
+    name = table_of(entity).fullname
+    by = ", ".join([*columns, *([entity.__order__] if entity.__order__ else key_columns(entity))])
+    all_rows = f"all rows of one {', '.join(columns)}, about {rows:,}, are" if columns else "the whole table is"
+    costs = not columns or rows > MANY
+    return Difference(
+        Severity.COSTS if costs else Severity.INFORMS, "missing index", f"{name} ({by})",
+        f"no index of {name} has rows in the order of {by}: {all_rows} sorted for a page of {joined(fields)}",
+        _create_index(entity, columns) if costs else "",
+    )  # fmt: skip
+
+
+def _create_index(entity: type[Entity], lookup: Sequence[str]) -> str:
+    order = [entity.__order__] if entity.__order__ and entity.__order__ not in lookup else []
+    terms = [*lookup, *(f"{column} DESC NULLS LAST" for column in order)]
+    terms += [f"{column} DESC" for column in key_columns(entity) if column not in {*lookup, *order}]
+    name = index_name(table_of(entity), [*lookup, *order])
+    return f"CREATE INDEX CONCURRENTLY {name} ON {table_of(entity).fullname} ({', '.join(terms)})"
+
+
+INDEX_PREFIX = "e2i_gateway_"
+"""What the names of all indexes begin with that an owner is told to make; `db detach` knows them by it."""
+
+
+def index_name(table: Table, columns: Sequence[str]) -> str:
+    """The name of an index that the gateway asks for, of at most 63 characters."""
+    name = f"{INDEX_PREFIX}{'_'.join([table.name, *columns])}"
+    return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = False) -> bool:
+    return any(
+        index.unique and (partial or not index.partial) and set(index.columns) == set(columns)
+        for index in there.indexes
+    )
+
+
+def special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Difference]:
+    """Indexes that are more than lookup and order: of lists and documents, of vectors, of what must be unique."""
+    columns = [column.name for column in index.columns]
+    method = index.dialect_options["postgresql"]["using"]
+    what = f"{table.fullname} ({', '.join(columns)})"
+    if not columns or not set(columns) <= there.columns.keys():
+        return
+    if method:
+        methods = {"hnsw", "ivfflat"} if method == "hnsw" else {method}
+        if not any(has.method in methods and has.columns == tuple(columns) for has in there.indexes):
+            purpose = "similarity search" if method == "hnsw" else "what is looked up by its elements"
+            yield Difference(
+                Severity.COSTS, "missing index", what,
+                f"no {method} index on {what}: the whole table is read for {purpose}",
+                re.sub(
+                    r"INDEX \w+ ON",
+                    f"INDEX CONCURRENTLY {index_name(table, columns)} ON",
+                    str(CreateIndex(index).compile(dialect=_DIALECT)),
+                ),
+            )  # fmt: skip
+    elif index.unique and not is_unique(there, columns, partial=True):
+        where = index.dialect_options["postgresql"]["where"]
+        yield Difference(
+            Severity.COSTS, "missing constraint", what,
+            f"nothing keeps {what} unique{f' where {where}' if where is not None else ''}: where one row is expected, "
+            f"there may be several",
+        )  # fmt: skip
