@@ -322,6 +322,11 @@ class Settings(BaseSettings):
         description="Whether filters refuse texts that a column cannot have by its closed vocabulary; `off` for "
         "databases with words of their own.",
     )
+    count_up_to: int = Field(
+        default=10_000,
+        ge=0,
+        description="Rows of a list that `totalCount` counts where no exact count is asked for; 0 counts all of them.",
+    )
     max_body_bytes: int = Field(default=2_000_000, ge=1_000, description="Maximum bytes of a request's body.")
     max_document: int = Field(default=100_000, ge=100, description="Maximum characters of a document.")
     max_tokens: int = Field(default=2_000, ge=10, description="Maximum tokens of a document.")

@@ -24,6 +24,7 @@ from schema.errors import GatewayError
 from schema.execution.plans import KnownOperation, Part, Plan
 from schema.graph.types import RequestContext
 from schema.schema import Schema
+from schema.sql import aggregates
 
 log = logging.getLogger("gateway.compiler")
 
@@ -70,11 +71,19 @@ class Execution:
         return self._both(asked, plan, plan.rest, given, values, reader, context)
 
     async def _resolve(
-        self, asked: KnownOperation, given: dict[str, Any], values: VariableValues, context: MakeContext, part: Part
+        self,
+        asked: KnownOperation,
+        given: dict[str, Any],
+        values: VariableValues,
+        context: MakeContext,
+        part: Part,
+        grouped: frozenset[tuple[str, ...]] = frozenset(),
     ) -> Outcome:
+        """``grouped``: the aggregates that are known to have too many groups."""
         operation = Operation(self._schema.graphql, part.definition, asked.fragments, values)
         name = part.definition.name.value if part.definition.name else None
         made = context(operation)
+        made.loaders.grouped = grouped
         result = await self._schema.run(part.document, name, given, made)
         loaders = made.loaders
         return Outcome(result.data, result.errors or [], cut=loaders.cut, size=loaders.room.taken)
@@ -117,9 +126,9 @@ class Execution:
         except NEVER_TWICE as error:
             return Outcome(dict.fromkeys(statement.keys), [self._of_field(error, key, part) for key in statement.keys])
         except GatewayError as error:
-            reason = error.code
+            reason, grouped = error.code, frozenset[tuple[str, ...]]()
         except Exception as error:  # noqa: BLE001 - whatever it is, the resolvers find out where it belongs
-            reason = type(error).__name__
+            reason, grouped = type(error).__name__, aggregates.refused(error)
             log.warning("a compiled statement failed and is answered by the loaders: %s", error)
         else:
             reader.rows += row[-1]
@@ -135,7 +144,7 @@ class Execution:
             return Outcome(data, [], len(data), cut, size)
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
-        outcome = await self._resolve(asked, given, values, context, part)
+        outcome = await self._resolve(asked, given, values, context, part, grouped)
         outcome.fallback = reason
         return outcome
 

@@ -79,7 +79,9 @@ class Meter:
         if len(fields) > limits.max_root_fields:
             raise refuse(ErrorCode.ROOT_FIELD_LIMIT, limits.max_root_fields, len(fields), "Send several requests.")
         about_schema = self._introspection_cost(root)
-        walk = _Walk(limits.max_fields, Scans(self._catalogue, facts), Sizes(facts, limits.max_answer_bytes))
+        walk = _Walk(
+            limits.max_fields, Scans(self._catalogue, facts, limits.count_up_to), Sizes(facts, limits.max_answer_bytes)
+        )
         price = self._prices[operation.definition.operation]
         cost = about_schema
         for selection in fields.values():
@@ -244,7 +246,7 @@ class Meter:
         listed = walk.scans.below(type_, parent, parents)
         outer = walk.there
         walk.there = min(outer * first, walk.scans.below(type_, parent, outer))
-        cost = parents + walk.scan(type_, selection, relation, listed) + _read(type_, listed)
+        cost = parents + walk.scan(type_, selection, relation, listed, parents) + _read(type_, listed)
         for child in selection.fields.values():
             walk.step()
             if child.name == "nodes":
@@ -346,9 +348,9 @@ class _Walk:
     steps: int = 0
     """Relations that filters and orders go through."""
 
-    def scan(self, type_: Type, selection: Selection, relation: RelationField | None, rows: int) -> int:
-        """What a list of so many rows reads beyond its page, in points."""
-        found = list(self.scans.list(type_, selection, relation, rows))
+    def scan(self, type_: Type, selection: Selection, relation: RelationField | None, rows: int, lists: int) -> int:
+        """What so many lists of so many rows together read beyond their pages, in points."""
+        found = list(self.scans.list(type_, selection, relation, rows, lists))
         self.found += found
         self.steps += sum(one.steps for one in found)
         return sum(one.points for one in found)

@@ -43,12 +43,12 @@ class Planner:
     """Plans operations by what is known of the database, which is learned once it can be asked, and again later."""
 
     def __init__(self, schema: Schema, settings: Settings, registry: DocumentRegistry) -> None:
+        self._settings = settings
         self.learned = False
         """Whether the database has been looked at."""
-        self.access = Access(Missing(any_word=not settings.closed_vocabularies))
+        self.access = Access(self._reading(Missing()))
         self.documents = Documents(schema, settings)
         self._schema = schema
-        self._settings = settings
         self._hides = not settings.introspection
         self._suggestions = schema.suggestions if settings.introspection else None
         self._registry = registry
@@ -58,9 +58,14 @@ class Planner:
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """What the database lacks and how large it is, once it could be asked."""
-        self.access = Access(replace(missing, any_word=not self._settings.closed_vocabularies), facts)
+        self.access = Access(self._reading(missing), facts)
         self.learned = True
         self.plans = self._no_plans()
+
+    def _reading(self, missing: Missing) -> Missing:
+        """With how the settings want it to be read."""
+        settings = self._settings
+        return replace(missing, any_word=not settings.closed_vocabularies, count_up_to=settings.count_up_to or None)
 
     def learn_facts(self, facts: Facts) -> None:
         """How large the database is, as it grows."""

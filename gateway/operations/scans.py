@@ -16,6 +16,7 @@ from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
 from schema.sql.filters import DOCUMENTS, ORDER, TEXT, few
 from schema.sql.indexes import Indexes, Served
+from schema.sql.lists import TOTALS
 from schema.sql.orders import LEAF, of_field
 
 COUNTED = 20
@@ -87,8 +88,10 @@ SUM = ScanKind(
 class Scans:
     """Estimates of what is read, from how large the tables are."""
 
-    def __init__(self, catalogue: Catalogue, facts: Facts) -> None:
+    def __init__(self, catalogue: Catalogue, facts: Facts, count_up_to: int = 0) -> None:
+        """``count_up_to``: rows of a list that are counted where no exact count is asked for; 0 for all of them."""
         self._catalogue = catalogue
+        self._count_up_to = count_up_to
         self._rows = facts.rows
         self._indexes = Indexes(facts)
 
@@ -101,14 +104,17 @@ class Scans:
         rows = self.rows(type_)
         return rows if parent is None else min(rows, parents * rows // max(self.rows(parent), 1))
 
-    def list(self, type_: Type, selection: Selection, relation: RelationField | None, rows: int) -> Iterator[Scan]:
-        """What a connection reads beyond its page, of so many rows: by its filter, its order, its counts and sums."""
+    def list(
+        self, type_: Type, selection: Selection, relation: RelationField | None, rows: int, lists: int = 1
+    ) -> Iterator[Scan]:
+        """What the connections of so many ``lists`` read beyond their pages, of so many rows together: by their filter,
+        their order, their counts and sums."""
         arguments = selection.arguments
         where = arguments.get("where") or {}
         asked = [child.name for child in selection.fields.values()]
         pages = any(name in {"nodes", "edges", "pageInfo"} for name in asked)
         branches = 2 * len(arguments.get("orderBy") or "1") if arguments.get("after") or arguments.get("before") else 1
-        copies = (branches if pages else 0) + asked.count("totalCount") + asked.count("aggregate")
+        copies = (branches if pages else 0) + sum(name in TOTALS for name in asked) + asked.count("aggregate")
         left = self._left(type_, where, rows)
         if where:
             path = f"{selection.key}.where"
@@ -119,10 +125,17 @@ class Scans:
         if pages:
             yield from self._order(type_, selection, relation, left, branches)
         for child in selection.fields.values():
-            if child.name == "totalCount":
-                yield Scan(SUM, f"{selection.key}.totalCount", left, left // COUNTED)
+            if child.name in TOTALS:
+                counted = self._counted(type_, child, left, lists)
+                yield Scan(SUM, f"{selection.key}.{child.name}", counted, counted // COUNTED)
             elif child.name == "aggregate":
                 yield Scan(SUM, f"{selection.key}.{child.key}", left, left // COUNTED + self._sums(type_, child, left))
+
+    def _counted(self, type_: Type, total: Selection, rows: int, lists: int) -> int:
+        """How many of so many rows are read to count them; a SELECT is counted once it has been read."""
+        if not self._count_up_to or total.arguments.get("exact") or type_.is_view:
+            return rows
+        return min(rows, lists * (self._count_up_to + 1))
 
     # -- filters ---------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,10 @@ asked for, with how many there are."""
 Key = tuple[str | None, ...]
 
 
+TOTALS_OF = "totals"
+"""Where the record of a connection keeps how many rows it has, by how far they were counted; None for all."""
+
+
 @dataclass(frozen=True, eq=False)
 class Missing:
     """What of the catalogue a caller finds missing: the connected database does not have it, or it is ``withheld``.
@@ -50,6 +54,8 @@ class Missing:
     """The words that constraints of the database let a text column have, by table and column."""
     any_word: bool = False
     """Whether filters may name words that no vocabulary has."""
+    count_up_to: int | None = None
+    """How many rows of a list are counted where no exact count is asked for; None for all of them."""
     computed: frozenset[tuple[str, str]] = frozenset()
     """The columns that the database computes, as ``(table, column)``: changes write none of them."""
 

@@ -21,7 +21,7 @@ from db.base.lifecycles import lifecycle_of
 from db.engine.engine import NO_SETTINGS, Reader
 from db.engine.errors import NEVER_TWICE, DatabaseError, DataError, InvalidValueError
 from schema.catalogue.catalogue import LIFECYCLE, STATE, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type
-from schema.catalogue.records import CUT, WRITTEN, Key, Missing, Record, RowShape, key_name, object_name
+from schema.catalogue.records import CUT, TOTALS_OF, WRITTEN, Key, Missing, Record, RowShape, key_name, object_name
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.catalogue.value_sizes import Room, Sizes
 from schema.errors import GatewayError, bad_argument, missing_object
@@ -33,7 +33,7 @@ from schema.sql import builder as sql
 from schema.sql.arguments import Given, bound, given, parse_id, type_of
 from schema.sql.filters import json_paths
 from schema.sql.indexes import Indexes
-from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists, Slice
+from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, TOTALS, Lists, Slice
 
 log = logging.getLogger("gateway.compiler")
 
@@ -76,6 +76,8 @@ class Loaders:
         self._once: dict[str, asyncio.Future[Any]] = {}
         self.cut: Counter[tuple[str, ...]] = Counter()
         """How many lists of the answer were cut at a size that nobody has asked for, by their paths."""
+        self.grouped: frozenset[tuple[str, ...]] = frozenset()
+        """The paths of aggregates that are known to have too many groups: a statement has failed by them."""
 
     def over(self, reader: Reader, *, compiles: bool | None = None) -> Loaders:
         """The same, over another way to read."""
@@ -188,7 +190,7 @@ class Loaders:
         asked = {child.name for info in fields.values() if info.name == "pageInfo" for child in info.fields.values()}
         pages, totals, others, beyond = await asyncio.gather(
             self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
-            self._totals(type_, slice_, below, keys) if "totalCount" in fields else _nothing(keys),
+            self._totals(type_, slice_, below, keys, self.counted(selection)),
             self._sides(type_, slice_, below, keys, slice_.before_start) if behind in asked else _nothing(keys),
             self._sides(type_, slice_, below, keys, slice_.behind_end) if ahead in asked else _nothing(keys),
         )
@@ -205,6 +207,8 @@ class Loaders:
         scope: Scope = connection["scope"]
 
         async def load(keys: list[Key]) -> Sequence[Any]:
+            if scope.below is None and selection.path in self.grouped:
+                return [aggregates.too_many() for _ in keys]
             asked = aggregates.summary(scope.type, selection)
             used = {column for leaf, _ in (*asked.keys, *asked.measures) for column in leaf.columns}
             if what := self.missing.first(scope.type, sorted(used)):
@@ -267,13 +271,29 @@ class Loaders:
         await turns().each(rows, make)
         return records
 
+    def counted(self, connection: Selection) -> list[int | None]:
+        """How far the rows of a connection are counted: once for all of its fields that ask the same."""
+        asked = (child for child in connection.fields.values() if child.name in TOTALS)
+        return list(dict.fromkeys(self.lists.count_up_to(child) for child in asked))
+
     async def _totals(
-        self, type_: Type, slice_: Slice, below: tuple[str, RelationField] | None, keys: Sequence[Key]
-    ) -> list[Any]:
-        bind = sql.Binds()
-        rows = type_.source(bound(slice_.given, bind))
-        statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind))
-        return await self._facts(below, keys, statement, bind, slice_)
+        self,
+        type_: Type,
+        slice_: Slice,
+        below: tuple[str, RelationField] | None,
+        keys: Sequence[Key],
+        counted: Sequence[int | None],
+    ) -> list[dict[int | None, int]]:
+        """For every parent how many rows its list has, by how far they are counted."""
+
+        async def count(up_to: int | None) -> list[Any]:
+            bind = sql.Binds()
+            rows = type_.source(bound(slice_.given, bind))
+            statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind), up_to=up_to)
+            return await self._facts(below, keys, statement, bind, slice_)
+
+        found = await asyncio.gather(*(count(up_to) for up_to in counted))
+        return [{up_to: found[at][place] for at, up_to in enumerate(counted)} for place in range(len(keys))]
 
     async def _sides(
         self,
@@ -311,7 +331,7 @@ class Loaders:
         return sql.parents(self.catalogue[parent], relation.join.local_columns, keys, bind)
 
     def _connection(
-        self, type_: Type, slice_: Slice, rows: list[Record], total: Any, *, other: bool, beyond: bool
+        self, type_: Type, slice_: Slice, rows: list[Record], totals: Any, *, other: bool, beyond: bool
     ) -> Record:
         """``other``: whether rows lie before where the page begins; ``beyond``: behind the cursor that ends it."""
         more = len(rows) > slice_.limit or beyond
@@ -324,7 +344,7 @@ class Loaders:
         return {
             "nodes": rows,
             "edges": edges,
-            "total_count": total,
+            TOTALS_OF: totals,
             "page_info": {
                 "has_next_page": other if slice_.backward else more,
                 "has_previous_page": more if slice_.backward else other,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import strawberry
 
 from schema.catalogue.catalogue import Catalogue, Root, camel
-from schema.catalogue.records import CUT, Record, key_name
+from schema.catalogue.records import CUT, TOTALS_OF, Record, key_name
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.errors import bad_argument
 from schema.execution.loaders import Loaders, one_cut
 from schema.search.vector import Search, Similarity
 from schema.sql import builder as sql
 from schema.sql import cursors
-from schema.sql.lists import MAX_PAGE, ROOT_PAGE
+from schema.sql.lists import MAX_PAGE, ROOT_PAGE, TOTALS
 
 _VALUES = [key_name(name) for name in ("score", "distance", "key")]
 """Where a record keeps what a page's statement says beside the row's own fields."""
@@ -37,7 +39,7 @@ class SimilaritySearch(Similarity):
         search = self.search(selection.arguments, loaders.indexes)
         loaders.lists.refuse_missing(self.type)
         fields = {child.name for child in selection.fields.values()}
-        page = await self._page(loaders, selection, search) if fields - {"totalCount", "__typename"} else []
+        page = await self._page(loaders, selection, search) if fields - {*TOTALS, "__typename"} else []
         scanned = len(page)
         if not scanned and search.like is not None:
             await self._refuse_unlike(loaders, search)
@@ -64,7 +66,7 @@ class SimilaritySearch(Similarity):
             "complete": search.exact
             or "complete" not in fields
             or (search.fills if scanned > search.limit else scanned == await self._number(loaders, self.left, search)),
-            "total_count": await self._number(loaders, self.total, search) if "totalCount" in fields else None,
+            TOTALS_OF: {up_to: await self._total(loaders, search, up_to) for up_to in loaders.counted(selection)},
         }
 
     async def _page(self, loaders: Loaders, selection: Selection, search: Search) -> list[Record]:
@@ -80,6 +82,9 @@ class SimilaritySearch(Similarity):
     async def _number(self, loaders: Loaders, count: Any, search: Search) -> int:
         bind = sql.Binds()
         return int((await loaders.fetch(count(search, loaders.lists, bind), bind, where=search.where))[0][0])
+
+    async def _total(self, loaders: Loaders, search: Search, up_to: int | None) -> int:
+        return await self._number(loaders, partial(self.total, up_to=up_to), search)
 
     async def _refuse_unlike(self, loaders: Loaders, search: Search) -> None:
         """Raises if there is no such row, or none with a vector: nothing is similar to it."""
@@ -116,8 +121,8 @@ class SimilaritySearch(Similarity):
         flags = {camel(name): argument(camel(name), bool, doc) for name, (_, doc) in self.nearest.filters.items()}
         return taken | flags
 
-    def connection(self, node: Any, page_info: Any) -> Any:
-        """The type that the root answers with."""
+    def connection(self, node: Any, page_info: Any, totals: Mapping[str, Any]) -> Any:
+        """The type that the root answers with; ``totals`` are its fields that count its rows."""
         name = self._root.name[0].upper() + self._root.name[1:]
         edge: Any = type(f"{name}Edge", (), {"__annotations__": {"score": float | None, "cursor": str, "node": node}})
         edge.score = strawberry.field(description="Cosine similarity to what is searched for (-1 to 1, 1 is the same).")
@@ -128,7 +133,6 @@ class SimilaritySearch(Similarity):
             "nodes": (list[node], "The rows of this page, nearest first."),
             "edges": (list[edge], "The rows of this page with their similarity and their cursors."),
             "page_info": (page_info, "Where this page lies in the list."),
-            "total_count": (int, "How many rows the whole list has, by comparing every vector."),
             "complete": (
                 bool,
                 (
@@ -142,4 +146,6 @@ class SimilaritySearch(Similarity):
         cls: Any = type(f"{name}Connection", (), {"__annotations__": {field: one[0] for field, one in fields.items()}})
         for field, (_, doc) in fields.items():
             setattr(cls, field, strawberry.field(description=doc))
+        for field, made in totals.items():
+            setattr(cls, field, made)
         return strawberry.type(cls, description=f"A page of {self.type.name} rows by similarity, nearest first.")

@@ -24,7 +24,7 @@ from schema.catalogue.catalogue import (
     Type,
 )
 from schema.catalogue.column_types import ColumnKind
-from schema.catalogue.records import Record, object_name
+from schema.catalogue.records import TOTALS_OF, Record, object_name
 from schema.catalogue.scalars import BY_NAME
 from schema.catalogue.selection import Operation, Selection
 from schema.execution.loaders import Loaders
@@ -93,9 +93,6 @@ class Connection(Generic[Row]):
     nodes: list[Row] = strawberry.field(description="The rows of this page.")
     edges: list[Edge[Row]] = strawberry.field(description="The rows of this page with their cursors.")
     page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
-    total_count: int = strawberry.field(
-        description="How many rows the whole list has. Costs a statement when selected."
-    )
 
 
 def read(source: Any, name: str) -> Any:
@@ -179,6 +176,8 @@ class Types:
         cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
         aggregate: Any = self._aggregates.aggregate(type_)
         arguments = {"groupBy": group_argument(self.inputs.group_by[type_.name])}
+        for name, field in totals("Costs a statement when selected.").items():
+            setattr(cls, name, field)
         cls.aggregate = strawberry.field(
             resolver=taking(arguments, list[aggregate] | None, _aggregate),
             description="What all rows of the list come to, whatever the page: counts, sums, percentiles, by groups.",
@@ -256,7 +255,7 @@ class Types:
         type_ = self.catalogue[root.target]
         if root.nearest:
             search = SimilaritySearch(self.catalogue, root)
-            connection = search.connection(self.nodes[type_.name], PageInfo)
+            connection = search.connection(self.nodes[type_.name], PageInfo, totals("Compares every vector."))
             taken = search.arguments(self.inputs.where[type_.name])
             resolver = taking(taken, connection | None, _similar(search))
         elif root.many:
@@ -295,6 +294,32 @@ def _bounds(argument: Argument) -> str:
     if argument.least is None or argument.most is None:
         return argument.doc
     return f"{argument.doc} {argument.least:g} to {argument.most:g}."
+
+
+def totals(costs: str) -> dict[str, Any]:
+    """The fields of a connection that count its rows, by name; ``costs`` says what that takes."""
+    exact = Annotated[bool | None, strawberry.argument(description="Whether to count all rows, however many.")]
+    return {
+        "total_count": strawberry.field(
+            resolver=taking({"exact": exact}, int, _total),
+            description="How many rows the whole list has. A list of more than 10,000 (`GATEWAY_COUNT_UP_TO`) has "
+            f"10,001 unless `exact` is true. {costs}",
+        ),
+        "total_count_is_exact": strawberry.field(
+            resolver=taking({}, bool, _total_is_exact),
+            description="Whether `totalCount` without `exact` has counted all rows. Costs as much.",
+        ),
+    }
+
+
+def _total(root: Any, info: Info) -> int:
+    found: int = root[TOTALS_OF][info.context.loaders.lists.count_up_to(selection_of(info))]
+    return found
+
+
+def _total_is_exact(root: Any, info: Info) -> bool:
+    up_to = info.context.loaders.lists.count_up_to(selection_of(info))
+    return up_to is None or root[TOTALS_OF][up_to] <= up_to
 
 
 async def _node(

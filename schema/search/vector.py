@@ -227,13 +227,13 @@ class Similarity:
         where = [*self.conditions(search, lists, bind), *self._behind(search, distance, bind)]
         return sql.count(self.type.sql_name, where=where)
 
-    def total(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
-        """Counts the rows of the whole list, by comparing every vector."""
+    def total(self, search: Search, lists: Lists, bind: sql.Binds, up_to: int | None = None) -> str:
+        """Counts the rows of the whole list, by comparing every vector, up to one more than ``up_to``."""
         where = self.conditions(search, lists, bind)
         if search.least is not None:
             score = f"1 - {self.distance(search, self.target(search, bind))}"
             where.append(f"{score} >= {self.least(search, bind)}")
-        return sql.count(self.type.sql_name, where=where)
+        return sql.count(self.type.sql_name, where=where, up_to=up_to)
 
     def least(self, search: Search, bind: sql.Binds) -> str:
         """The least similarity that is asked for."""

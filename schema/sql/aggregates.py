@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -185,7 +186,25 @@ def groups(found: list[dict[str, Any]]) -> list[dict[str, Any]] | GatewayError:
     """The groups of one list, or the error that there are too many to answer all of them."""
     if len(found) <= MAX_GROUPS:
         return found
+    return too_many()
+
+
+def too_many() -> GatewayError:
+    """The error of an aggregate of more groups than are answered."""
     return GatewayError(ErrorCode.GROUP_LIMIT, limit=MAX_GROUPS)
+
+
+_REFUSAL = re.compile(r"groups of ([\w.]+): \d")
+
+
+def refusal(path: Sequence[str]) -> str:
+    """What a compiled statement fails with, before the number of groups, where the aggregate at a path has too many."""
+    return f"groups of {'.'.join(path)}: "
+
+
+def refused(error: Exception) -> frozenset[tuple[str, ...]]:
+    """The path of the aggregate by which a compiled statement has failed, if it has failed by one."""
+    return frozenset(tuple(found.split(".")) for found in _REFUSAL.findall(str(error)))
 
 
 class AggregateTypes:

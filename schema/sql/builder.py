@@ -192,9 +192,11 @@ def per_parent(statement: str, parents_: str) -> str:
     return f"SELECT k.ord, r.* FROM {parents_} CROSS JOIN LATERAL ({statement}) r"
 
 
-def count(rows: str, *, where: Sequence[str] = ()) -> str:
-    """How many rows there are, of all or of one parent."""
-    return f"SELECT count(*) AS count FROM {rows} t{conditions(where)}"
+def count(rows: str, *, where: Sequence[str] = (), up_to: int | None = None) -> str:
+    """How many rows there are, of all or of one parent; one more than ``up_to`` where there are more."""
+    if up_to is None:
+        return f"SELECT count(*) AS count FROM {rows} t{conditions(where)}"
+    return f"SELECT count(*) AS count FROM (SELECT FROM {rows} t{conditions(where)} LIMIT {up_to + 1}) c"
 
 
 def exists_up_to(

@@ -9,6 +9,7 @@ from typing import Any
 
 from schema.catalogue.catalogue import Catalogue, OrderTerm, RelationField, Root, Type
 from schema.catalogue.records import Missing
+from schema.catalogue.selection import Selection
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.sql import builder as sql
 from schema.sql import cursors, orders
@@ -21,6 +22,10 @@ MAX_PAGE = 1000
 ROOT_PAGE = 50
 NESTED_PAGE = 10
 MAX_IDS = 1000
+
+
+TOTALS = {"totalCount", "totalCountIsExact"}
+"""The fields of a list that count its rows."""
 
 Position = tuple[Any, ...]
 """The texts of an order's values at a cursor, None for a NULL."""
@@ -154,6 +159,10 @@ class Lists:
         lacks_label, vocabulary = self.missing.lacks_label, self.missing.vocabulary
         asked = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary).predicates(type_, where, "t")
         return [*self.missing.conditions(type_, "t"), *asked]
+
+    def count_up_to(self, total: Selection) -> int | None:
+        """How far a ``totalCount`` or a ``totalCountIsExact`` counts; None for all rows."""
+        return None if total.arguments.get("exact") else self.missing.count_up_to
 
     def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:
         """Whether rows can be read at all: from their table, and along the relation from a parent's type.

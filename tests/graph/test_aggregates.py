@@ -139,6 +139,16 @@ async def test_too_many_groups_are_an_error_not_a_part(demo: Client) -> None:
     assert (error["code"], error["extensions"]["limit"]) == ("GROUP_LIMIT", 1000)
 
 
+async def test_too_many_groups_are_found_once_and_what_is_beside_them_is_answered(demo: Client) -> None:
+    query = "{ servingMetrics { all: aggregate { count } many: aggregate(groupBy: [{field: ROW_ID}]) { count } } }"
+    answer = await demo.ask(query)
+    (error,) = answer["errors"]
+    assert (error["extensions"]["code"], error["path"]) == ("GROUP_LIMIT", ["servingMetrics", "many"])
+    assert answer["data"]["servingMetrics"]["many"] is None
+    assert answer["data"]["servingMetrics"]["all"][0]["count"] > 1000
+    assert answer["extensions"]["cost"]["statements"] == 2, "the failed one has told of which it is, or one for each"
+
+
 async def test_groups_of_many_parents_have_a_price(demo: Client) -> None:
     grouped = "aggregate(groupBy: [{field: ROW_ID}]) { count }"
     response = await demo.post(

@@ -25,7 +25,7 @@ from schema.sql import aggregates, cursors
 from schema.sql import builder as sql
 from schema.sql.arguments import bound
 from schema.sql.indexes import Indexes
-from schema.sql.lists import Lists, Slice
+from schema.sql.lists import TOTALS, Lists, Slice
 
 CURSOR = 120
 """Bytes of a cursor in an answer."""
@@ -110,10 +110,17 @@ class ConnectionPage:
                 return made.query(self._edges(child), self._compiler.alias("l"))
             case "pageInfo":
                 return self._info(child)
-            case "totalCount":
-                return f"({self._total()})"
+            case "totalCount" | "totalCountIsExact":
+                return self._counted(child)
             case _:
                 return self._own_field(child, made)
+
+    def _counted(self, child: Selection) -> str:
+        up_to = self._compiler.lists.count_up_to(child)
+        total = f"({self._total(up_to)})"
+        if child.name == "totalCount":
+            return total
+        return "true" if up_to is None else f"({total} <= {up_to})"
 
     # -- what each kind of list says of itself ---------------------------------------------------------------------
 
@@ -121,8 +128,8 @@ class ConnectionPage:
         """The query of the rows with these columns of the table, and the names of what it has beside them."""
         raise NotImplementedError
 
-    def _total(self) -> str:
-        """Counts the rows of the whole list."""
+    def _total(self, up_to: int | None) -> str:
+        """Counts the rows of the whole list, up to one more than ``up_to``."""
         raise NotImplementedError
 
     def _other_side(self) -> str:
@@ -251,8 +258,8 @@ class ListPage(ConnectionPage):
         below = {one.name for child in fields for one in child.fields.values()}
         return bool(below & {"cursor", "startCursor", "endCursor"})
 
-    def _total(self) -> str:
-        return sql.count(self._rows, where=self._where)
+    def _total(self, up_to: int | None) -> str:
+        return sql.count(self._rows, where=self._where, up_to=up_to)
 
     def _other_side(self) -> str:
         found = self._slice.before_start(self._rows, self._bind, self._where)
@@ -298,7 +305,7 @@ class ListPage(ConnectionPage):
                 part = plain(child, names)
                 made.add(key, f"(SELECT {part.json('g$')} FROM ({part.select}) g$)")
         statement = asked.statement(self._rows, self._where, self._bind, lambda kind, value: kind.json(value))
-        refused = f"('groups: ' || count(*))::integer > {aggregates.MAX_GROUPS}"
+        refused = f"({literal(aggregates.refusal(selection.path))} || count(*))::integer > {aggregates.MAX_GROUPS}"
         return Query.of(
             f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
             f"ELSE {made.listed} END AS j, count(*)::int AS n{self._compiler.silent} "
@@ -320,7 +327,7 @@ class NearestPage(ConnectionPage):
         self._search = search = similarity.search(arguments, compiler.indexes)
         self._lists = compiler.lists
         self._limit = search.limit
-        self._wants_rows = any(name not in {"totalCount", "__typename"} for name in self._asked)
+        self._wants_rows = any(name not in {*TOTALS, "__typename"} for name in self._asked)
         if not self._wants_rows:
             self._check([search.what, search.position, search.least])
         least = "'-Infinity'" if search.least is None else similarity.least(search, self._bind)
@@ -340,8 +347,8 @@ class NearestPage(ConnectionPage):
         rows = self._similarity.page(self._search, select, self._lists, self._bind)
         return rows, ["score", "o0", "o1"]
 
-    def _total(self) -> str:
-        return self._similarity.total(self._search, self._lists, self._bind)
+    def _total(self, up_to: int | None) -> str:
+        return self._similarity.total(self._search, self._lists, self._bind, up_to)
 
     def _other_side(self) -> str:
         return "false" if self._search.position is None else "true"
