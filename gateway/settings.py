@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -22,95 +20,26 @@ from sqlalchemy.engine import URL
 
 from db.engine.url import database_url
 from gateway.roles import is_scope, meant
-
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
-_HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-"""What a machine calls itself in URLs. No page of another's can have its origin there, whatever DNS says."""
-
-
-class SettingsError(Exception):
-    """A setting cannot be used; the message names each one, what is wrong and what would be right."""
-
-
-def _postgres(value: str) -> str:
-    database_url(value)
-    return value
-
-
-def _address(value: str) -> str:
-    address(value)
-    return value
-
-
-def address(value: str) -> tuple[str, int]:
-    """The address and the port of ``127.0.0.1:9464`` or ``[::1]:9464``.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    host, colon, port = value.rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) < 2**16):
-        raise ValueError("expected an address and a port, such as 127.0.0.1:9464")
-    return host.strip("[]"), int(port)
-
-
-def _url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or not url.path:
-        raise ValueError("expected a URL with a path, such as https://e2i.example/mcp")
-    return value
-
-
-def _origins(value: str) -> str:
-    for one in filter(None, value.split(",")):
-        if one.strip() != "*" and not _ORIGIN.fullmatch(one.strip()):
-            raise ValueError(f"{one.strip()!r} is not an origin; expected https://host or https://host:port")
-    return value
-
-
-def _hosts(value: str) -> str:
-    for one in _words(value):
-        if one != "*" and not _HOST.fullmatch(one):
-            raise ValueError(
-                f"{one!r} is no name of a server; expected e2i.example, 127.0.0.1 or [::1], without a port"
-            )
-    return value
-
+from gateway.setting_types import (
+    LOOPBACK_NAMES,
+    checked_address,
+    checked_headers,
+    checked_hosts,
+    checked_origins,
+    checked_postgres,
+    checked_redis,
+    checked_url,
+    is_loopback,
+    words,
+)
 
 MIN_SECRET = 32
 ANON = "anon"
 """The role in the database of whoever has none, as in Supabase."""
 
 
-def _words(value: Any) -> Any:
-    """``a, b`` -> ``("a", "b")``, each once."""
-    if isinstance(value, str):
-        return tuple(dict.fromkeys(word for part in value.split(",") if (word := part.strip())))
-    return value
-
-
-def _header_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    if wrong := [name for name in names if not _HEADER.fullmatch(name)]:
-        raise ValueError(f"{wrong[0]!r} is not a header name; expected names such as x-tenant, or *")
-    return names
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine alone."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _redis(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("expected redis://host:6379/0, rediss://... or unix://...")
-    return value
+class SettingsError(Exception):
+    """A setting cannot be used; the message names each one, what is wrong and what would be right."""
 
 
 class Settings(BaseSettings):
@@ -120,12 +49,12 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", validation_alias="HOST", description="Address that the server binds to.")
     port: int = Field(default=8000, validation_alias="PORT", ge=0, le=65535, description="Port; 0 takes any free one.")
-    database_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
+    database_url: Annotated[str, AfterValidator(checked_postgres)] | None = Field(
         default=None,
         validation_alias="DATABASE_URL",
         description="Any Postgres, `postgresql://user:password@host:5432/database`. Unset: the embedded one.",
     )
-    replica_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
+    replica_url: Annotated[str, AfterValidator(checked_postgres)] | None = Field(
         default=None,
         description="A hot standby of that database, for reads. Unset: all reads go to the primary.",
     )
@@ -145,7 +74,7 @@ class Settings(BaseSettings):
     slow_ms: float = Field(
         default=1_000.0, ge=0, description="Milliseconds from which a request is logged with its plan; 0: never."
     )
-    metrics: Annotated[str, AfterValidator(_address)] | None = Field(
+    metrics: Annotated[str, AfterValidator(checked_address)] | None = Field(
         default=None,
         description="Address and port that serve `/metrics`, such as `127.0.0.1:9464`. Unset: not served.",
     )
@@ -160,7 +89,7 @@ class Settings(BaseSettings):
         le=600,
         description="Seconds between a SIGTERM, when `/readyz` becomes 503, and the end of listening.",
     )
-    auth: Annotated[tuple[Literal["none", "jwt", "token"], ...], NoDecode, BeforeValidator(_words)] = Field(
+    auth: Annotated[tuple[Literal["none", "jwt", "token"], ...], NoDecode, BeforeValidator(words)] = Field(
         default=("none",),
         min_length=1,
         description="How callers authenticate, comma-separated: `none` (every client on this machine), `jwt`, `token` "
@@ -176,16 +105,16 @@ class Settings(BaseSettings):
     jwt_jwks: str | None = Field(
         default=None, description="Public keys of JWTs signed by RS256 or ES256: a file or a URL of a JWK set."
     )
-    jwt_issuer: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+    jwt_issuer: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
         default=(), description="Trusted issuers (`iss`), comma-separated. Unset: any whose signature verifies."
     )
-    jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+    jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
         default=("authenticated",), min_length=1, description="Audiences (`aud`) of which a JWT must name one."
     )
     jwt_leeway: float = Field(
         default=10.0, ge=0, le=300, description="Seconds by which the clocks of issuer and gateway may differ."
     )
-    jwt_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+    jwt_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
         default=("app_metadata.roles", "role"),
         description="Claims that hold roles and scopes, paths with dots; users must not be able to write them.",
     )
@@ -194,7 +123,7 @@ class Settings(BaseSettings):
         description="Whether the database's own policies decide too: each statement runs in the caller's role, with "
         "`request.jwt.claims`, as in Supabase.",
     )
-    rls_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+    rls_roles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
         default=("anon", "authenticated"),
         min_length=1,
         description="Roles of the database that callers may have; the gateway's own must be a member of them.",
@@ -204,7 +133,7 @@ class Settings(BaseSettings):
         default="read",
         description="What agents may do by the Model Context Protocol, at /mcp and by `e2i-gateway mcp`.",
     )
-    mcp_url: Annotated[str, AfterValidator(_url)] | None = Field(
+    mcp_url: Annotated[str, AfterValidator(checked_url)] | None = Field(
         default=None,
         description="URL of /mcp as clients know it, `https://e2i.example/mcp`; JWTs must name it in `aud` there. "
         "Unset: the name that a request gives the server, and `aud` as everywhere.",
@@ -268,7 +197,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Points (rows) that a caller, or an address, may request per minute. Unset: no limit.",
     )
-    redis_url: Annotated[str, AfterValidator(_redis)] | None = Field(
+    redis_url: Annotated[str, AfterValidator(checked_redis)] | None = Field(
         default=None,
         validation_alias="REDIS_URL",
         description="Redis that workers share budgets in, `redis://host:6379/0`. Unset: each has its own.",
@@ -297,7 +226,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Minimum bytes of a response that is compressed for clients that accept it; 0: never.",
     )
-    hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+    hosts: Annotated[str, AfterValidator(checked_hosts)] = Field(
         default="",
         description="Names of the server in URLs, with commas between, without ports; requests to others are refused. "
         "`*`: any. Empty: this machine's own names with `GATEWAY_AUTH=none`, any without.",
@@ -305,7 +234,7 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         default="", description="Origins whose pages may read responses (CORS), comma-separated; `*`: all."
     )
-    cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_header_names)] = Field(
+    cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words), AfterValidator(checked_headers)] = Field(
         default=(),
         description="Headers that pages of those origins may send beside those of GraphQL clients, Sentry and "
         "OpenTelemetry, with commas between them; `*` for all.",
@@ -355,7 +284,7 @@ class Settings(BaseSettings):
         default=1_000_000, ge=1, description="Maximum cost of an operation, in rows, computed before any SQL."
     )
 
-    listen_url: Annotated[str, AfterValidator(_postgres)] | None = Field(
+    listen_url: Annotated[str, AfterValidator(checked_postgres)] | None = Field(
         default=None,
         description="The database past any pooler in transaction mode, where LISTEN is lost. Unset: `DATABASE_URL`.",
     )
@@ -368,7 +297,7 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds between two polls for changes without a notification, while there is a subscriber.",
     )
-    ws_origins: Annotated[str, AfterValidator(_origins)] = Field(
+    ws_origins: Annotated[str, AfterValidator(checked_origins)] = Field(
         default="",
         description="Origins of pages that may connect by WebSocket beside the gateway's own, such as "
         "`https://e2i.example,https://lab.example`; `*` for all.",
@@ -446,7 +375,7 @@ class Settings(BaseSettings):
         Whoever asks without a credential is not told from a page that has made its name mean this machine, so that
         anonymous callers need a list. A credential such a page does not have: it is kept for another origin.
         """
-        named: tuple[str, ...] = _words(self.hosts)
+        named: tuple[str, ...] = words(self.hosts)
         if not named and "none" in self.auth:
             own = f"[{self.host.strip('[]')}]" if ":" in self.host else self.host
             named = (*LOOPBACK_NAMES, own)

@@ -11,7 +11,8 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 
 from schema.adapters.strawberry import StrawberrySchema
-from schema.catalogue.catalogue import Catalogue, catalogue
+from schema.catalogue.catalogue import Catalogue
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.scalars import SCALARS
 from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations

@@ -14,7 +14,8 @@ from functools import cache
 from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW, lifecycles
 from db.base.markers import Group
 from db.base.vocabulary import PATIENT, RowClass, derived, entities
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
 from schema.errors import Withheld
 

@@ -17,7 +17,8 @@ from gateway.database import embedded_database, load_demo
 from gateway.observability.logging import LINES
 from gateway.server import uvicorn_server, workers
 from gateway.server.uvicorn_server import ListeningSockets
-from gateway.settings import Settings, address
+from gateway.setting_types import address
+from gateway.settings import Settings
 
 log = logging.getLogger("gateway")
 

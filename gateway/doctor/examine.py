@@ -9,7 +9,8 @@ from db.engine.errors import DatabaseUnavailableError, translate
 from gateway.doctor import database, services
 from gateway.doctor import settings as of_settings
 from gateway.doctor.findings import Finding, error, ok, warning
-from gateway.settings import Settings, is_loopback
+from gateway.setting_types import is_loopback
+from gateway.settings import Settings
 from schema.execution.explain import explain
 
 

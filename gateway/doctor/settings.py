@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 from gateway.doctor.findings import Finding, error, note, ok, warning
-from gateway.settings import Settings, address, is_loopback
+from gateway.setting_types import address, is_loopback
+from gateway.settings import Settings
 
 
 def check(settings: Settings) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from db.base.lifecycles import Guard, Lifecycle
 from db.base.vocabulary import Labels
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Key, Missing
 from schema.errors import missing_object
 from schema.sql import builder as sql

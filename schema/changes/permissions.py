@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from db.base.footprints import Footprint, of_effect
 from db.base.lifecycles import Change, Lifecycle, Step, lifecycles
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from schema.changes.guards import read_by
 from schema.scopes import written
 

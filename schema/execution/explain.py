@@ -20,7 +20,7 @@ from db.attach.compare_indexes import unserved_lookup, unserved_order
 from db.base.vocabulary import entities, is_own
 from db.engine.engine import set_local
 from db.engine.errors import sqlstate
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
 from schema.sql import list_statements
 from schema.sql.indexes import Indexes

@@ -12,7 +12,8 @@ from functools import cache
 from db.base.lifecycles import Lifecycle, lifecycle_of
 from db.base.lineage import LineageKind
 from db.base.vocabulary import EdgeSpec, RowClass, derived, entities, is_own, relations, table_of
-from schema.catalogue.catalogue import Join, Type, joins
+from schema.catalogue.catalogue import Join, Type
+from schema.catalogue.from_models import joins
 from schema.catalogue.records import Missing
 
 

@@ -14,7 +14,7 @@ from graphql import GraphQLInputObjectType, GraphQLSchema, get_named_type
 from strawberry import UNSET
 
 from db.base.recording import RowReference
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.scalars import UUID
 from schema.changes.mutations import Surroundings
 from schema.execution.coercions import CONFIDENTIAL, ROWS

@@ -8,8 +8,9 @@ from functools import cache, cached_property
 
 from db.base.markers import Group, RowNature
 from db.base.recording import RecordPlan, RowReference, plan_of, recordables
-from schema.catalogue.catalogue import Catalogue, Type, camel, catalogue
+from schema.catalogue.catalogue import Catalogue, Type, camel
 from schema.catalogue.column_types import ColumnKind
+from schema.catalogue.from_models import catalogue
 from schema.scopes import column_scope
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from db.base.markers import Group
 from db.base.vocabulary import derived, entities, is_own, table_of
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
 from schema.graph.inputs import reached, upper_snake
 from schema.scopes import column_scope, expanded, read_scopes, reading, scopes_of, withholding

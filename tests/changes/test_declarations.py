@@ -20,7 +20,8 @@ from db.base.footprints import Footprint, everything, of_change, of_effect
 from db.base.lifecycles import Guard, lifecycles
 from db.base.vocabulary import entities, is_own, key_columns, table_of
 from db.embedded.server import GATEWAY_ROLE
-from schema.catalogue.catalogue import camel, catalogue
+from schema.catalogue.catalogue import camel
+from schema.catalogue.from_models import catalogue
 from schema.changes.guards import read_by
 from schema.changes.mutations import mutations
 from schema.scopes import column_scope

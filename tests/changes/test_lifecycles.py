@@ -12,7 +12,8 @@ from sqlalchemy.types import ARRAY, JSON, Boolean, Date, Float, Integer, Numeric
 
 from db.base.lifecycles import Change, Given, Lifecycle, lifecycles
 from db.base.vocabulary import Labels, entities, key_columns, table_of
-from schema.catalogue.catalogue import camel, catalogue
+from schema.catalogue.catalogue import camel
+from schema.catalogue.from_models import catalogue
 from schema.changes.mutations import mutations
 from schema.changes.registry import CHECKS, EFFECTS
 from schema.schema import build

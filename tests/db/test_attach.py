@@ -12,7 +12,7 @@ from db.engine.engine import create_engine
 from db.engine.url import database_url
 from db.migrations.setup import connect as connect_owner
 from db.migrations.setup import platform_tables
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from schema.execution.explain import explain
 from tests.support.databases import (
     MISSING_COLUMN,

@@ -33,7 +33,7 @@ from graphql import (
     visit,
 )
 
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from tests.support.changing import RESULT, model_in, rivals
 from tests.support.client import Client

@@ -7,7 +7,7 @@ import pytest
 from db.store.changelog import LogPosition
 from schema import subscriptions
 from schema.catalogue import ids
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from schema.errors import GatewayError
 from schema.lineage import cursors as lineage_cursors
 from schema.lineage.edges import edges

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from gateway.operations.service import OperationService
-from schema.catalogue.catalogue import Root, camel, catalogue
+from schema.catalogue.catalogue import Root, camel
+from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from schema.sql.filters import filtered
 from tests.support import platform_indexes

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from tests.support.changing import change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect

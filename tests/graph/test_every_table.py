@@ -9,7 +9,8 @@ import pytest
 
 from db.attach.attach import attach
 from db.base.vocabulary import is_own
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 from tests.support.client import Client, serving
 from tests.support.databases import MISSING_COLUMN, Clone, Database
 

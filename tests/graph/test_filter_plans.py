@@ -16,7 +16,7 @@ import pytest
 
 from db.demo import load
 from db.migrations import setup
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from tests.support.client import Client, serving
 from tests.support.databases import DEMO_NOW, Clone, Database, connect
 from tests.support.plans import Statement, plan

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schema.catalogue.catalogue import ColumnField, RelationField, Type, catalogue
+from schema.catalogue.catalogue import ColumnField, RelationField, Type
+from schema.catalogue.from_models import catalogue
 from schema.graph.inputs import upper_snake
 from schema.sql.filters import filtered, operators
 from schema.sql.orders import sortable

@@ -8,7 +8,8 @@ from db.attach import facts
 from db.attach.facts import Facts, Index, IndexColumn
 from db.engine.engine import create_engine
 from db.engine.url import database_url
-from schema.catalogue.catalogue import OrderTerm, Type, catalogue
+from schema.catalogue.catalogue import OrderTerm, Type
+from schema.catalogue.from_models import catalogue
 from schema.sql import builder as sql
 from schema.sql.indexes import Indexes, Served
 from tests.support.client import serving

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 from schema.sql import cursors
 from tests.support import platform_indexes
 from tests.support.client import Client

@@ -16,7 +16,8 @@ import pytest
 from db.attach import facts
 from db.engine.engine import create_engine
 from db.engine.url import database_url
-from schema.catalogue.catalogue import RelationField, Type, catalogue
+from schema.catalogue.catalogue import RelationField, Type
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
 from schema.sql import list_statements
 from schema.sql.indexes import Indexes

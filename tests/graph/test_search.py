@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from schema.fields.search import MAX_TEXT, searchable
 from schema.search import text as search_sql
 from schema.search.text import Searched, SearchStatement, Text

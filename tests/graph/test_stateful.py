@@ -8,7 +8,8 @@ import pytest
 
 from db.base.lifecycles import lifecycles
 from gateway.context import Caller
-from schema.catalogue.catalogue import camel, catalogue
+from schema.catalogue.catalogue import camel
+from schema.catalogue.from_models import catalogue
 from schema.changes.mutations import mutations_of
 from schema.scopes import read_scopes
 from tests.support.client import Client, serving

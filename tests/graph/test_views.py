@@ -8,7 +8,7 @@ from db.attach.attach import inspect
 from db.base import views
 from db.engine.engine import create_engine
 from db.engine.url import database_url
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect, execute
 

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from schema.catalogue.catalogue import ColumnField, RelationField, Type, catalogue
+from schema.catalogue.catalogue import ColumnField, RelationField, Type
+from schema.catalogue.from_models import catalogue
 from schema.graph.inputs import reached, upper_snake
 from schema.sql.orders import sortable
 from tests.support import platform_indexes

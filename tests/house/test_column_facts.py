@@ -13,7 +13,8 @@ import pytest
 from db.base.column_facts import Holds, Unit, column_facts
 from db.base.lifecycles import lifecycles
 from db.base.vocabulary import Labels
-from schema.catalogue.catalogue import ColumnField, Type, catalogue
+from schema.catalogue.catalogue import ColumnField, Type
+from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from tests.support.client import Client
 from tests.support.databases import Database, connect

@@ -23,7 +23,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
 from db.base.vocabulary import Labels, derived, entities, is_own, table_of
-from schema.catalogue.catalogue import camel, catalogue
+from schema.catalogue.catalogue import camel
+from schema.catalogue.from_models import catalogue
 from schema.schema import build
 
 SPEC = Path(__file__).parents[1] / "spec"

@@ -12,7 +12,7 @@ import pytest
 
 from db.base.column_facts import Holds
 from gateway.mcp import fences
-from schema.catalogue.catalogue import catalogue
+from schema.catalogue.from_models import catalogue
 from tests.support.agents import Agent
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connected

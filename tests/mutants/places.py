@@ -19,6 +19,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/": READS,
     "schema/adapters/": ("adapters", *READS),
     "schema/catalogue/catalogue": ("architecture", "paging", "indexes", "every_table", "own_platform"),
+    "schema/catalogue/from_models": ("architecture", "paging", "indexes", "every_table", "own_platform"),
     "schema/catalogue/column_types": ("values", "every_table", "oracle"),
     "schema/catalogue/exact_json": ("values", "changes", "bad_input"),
     "schema/catalogue/ids": ("bad_input", "paging", "arguments", "changes"),

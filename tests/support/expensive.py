@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from graphql import parse, validate
 
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from schema.sql.aggregates import BY_KIND, aggregated
 from schema.sql.filters import filtered

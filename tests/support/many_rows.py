@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 
 PARENTS = 50
 """Rows of each table that the others refer to."""
