@@ -39,7 +39,8 @@ from gateway.database import (
 )
 from gateway.http.endpoint import GraphQLEndpoint
 from gateway.http.origins import cors, host_of, is_of_page, refuse_host
-from gateway.mcp.endpoint import METADATA, PATH, McpEndpoint
+from gateway.mcp.addresses import METADATA, PATH
+from gateway.mcp.entry import McpEntry
 from gateway.mcp.toolbox import Toolbox
 from gateway.observability.gauges import caches, pools, readings, requests
 from gateway.observability.health import Health
@@ -133,7 +134,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         service = OperationService(build(), databases.reads, databases.changes, feed, settings, registry, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
         sockets = WebSocketApp(service, authentication, settings)
-        mcp = McpEndpoint(Toolbox(build(), service, settings), authentication, settings, version("e2i-gateway"))
+        mcp = McpEntry(Toolbox(build(), service, settings), authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
         app.state.mcp = mcp
@@ -153,9 +154,9 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         tasks.append(asyncio.create_task(service.shape.follow()))
         log.info("serving the database %s at %s", url.database, url.host or "the embedded server")
         try:
-            async with mcp.running():
-                yield
+            yield
         finally:
+            await mcp.close()
             for task in tasks:
                 task.cancel()
             await feed.close()
@@ -270,13 +271,13 @@ class _Agents:
     """``/mcp``, as an ASGI application."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint: McpEndpoint = scope["app"].state.mcp
+        endpoint: McpEntry = scope["app"].state.mcp
         await endpoint(scope, receive, send)
 
 
 async def _resource_metadata(request: Request) -> Response:
     """What OAuth clients read of ``/mcp`` before they have a token."""
-    endpoint: McpEndpoint = request.app.state.mcp
+    endpoint: McpEntry = request.app.state.mcp
     return await endpoint.metadata(request)
 
 

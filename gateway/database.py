@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol, TypeVar
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import demo
 from db.attach import attach, facts
 from db.embedded import server as embedded
 from db.engine.connector import connector_of
@@ -55,6 +54,8 @@ async def load_demo(url: str, size: Literal["small", "large"]) -> bool:
     """Loads demo data where there are no rows yet; says whether it did."""
     if await setup.has_rows(url):
         return False
+    from db import demo  # noqa: PLC0415 - slow to import, and needed once
+
     log.info("loading the %s demo data", size)
     async with setup.connect(url) as connection, connection.begin():
         await demo.load(connection, size=size, progress=demo.terminal_progress())

@@ -19,6 +19,7 @@ from sqlalchemy import Column, Numeric, Uuid
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from db.base.vocabulary import Entity, table_of
+from db.migrations.setup import SetupError
 from db.models.g07_model_monitoring import DriftRecord, MonitoringAlert
 
 Row = dict[str, Any]
@@ -28,7 +29,7 @@ FLUSH_ROWS = 20_000
 """Rows that one COPY sends before progress is told."""
 
 
-class DemoError(Exception):
+class DemoError(SetupError):
     """The demo data cannot be loaded; the message says why and nothing was changed."""
 
 

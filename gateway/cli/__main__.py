@@ -2,6 +2,6 @@
 
 import sys
 
-from gateway.cli.command_line import main
+from gateway.cli import main
 
 sys.exit(main())

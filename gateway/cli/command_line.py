@@ -12,7 +12,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from db.demo import DemoError
 from db.embedded.server import EmbeddedPostgresError
 from db.engine.errors import DatabaseError, DatabaseUnavailableError, translate
 from db.migrations.setup import SetupError
@@ -100,10 +99,7 @@ def _look_at_output(run: Command) -> None:
         raise _NowhereError("the standard output is closed: there is nowhere to write to")
 
 
-_TELLING = (
-    EmbeddedPostgresError, SetupError, DemoError, TokenError, TrustedDocumentsError, AddressError,
-    _NowhereError,
-)  # fmt: skip
+_TELLING = (EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, AddressError, _NowhereError)
 """What says by itself what is wrong."""
 
 

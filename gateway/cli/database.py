@@ -11,7 +11,6 @@ from db.attach.report import attach_and_tell
 from db.embedded.server import GATEWAY_ROLE
 from db.engine.url import database_url
 from db.migrations import setup
-from db.migrations.revise import new_revision
 from db.store.grants import role_sql
 from gateway.cli.areas import Areas
 from gateway.cli.connection import say, with_owner
@@ -109,6 +108,8 @@ def demo(options: argparse.Namespace, settings: Settings) -> int:
 
 def revision(options: argparse.Namespace, settings: Settings) -> int:
     """Writes a migration from the difference between the models and the migrations so far."""
+    from db.migrations.revise import new_revision  # noqa: PLC0415 - slow to import, and needed by this command alone
+
     path = ENDING.run(new_revision(settings.database_url, options.message))
     say(f"Wrote {path}: read it before you commit it." if path else "The migrations say what the models say already.")
     return 0

@@ -8,11 +8,9 @@ from importlib.metadata import version
 from sqlalchemy.engine import URL
 
 from db.engine.url import database_url
-from gateway.app import create_app
 from gateway.cli.areas import Areas
 from gateway.cli.ending import ENDING
 from gateway.database import embedded_database, load_demo
-from gateway.mcp import stdio
 from gateway.settings import Settings, SettingsError
 
 
@@ -36,6 +34,9 @@ def mcp(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, url: URL) -> int:
+    from gateway.app import create_app  # noqa: PLC0415 - slow to import, and needed by this command alone
+    from gateway.mcp import stdio  # noqa: PLC0415
+
     app = create_app(settings, url)
     async with app.router.lifespan_context(app):
         await stdio.serve(app.state.mcp.box, app.state.authentication, settings, version("e2i-gateway"))

@@ -22,15 +22,13 @@ from gateway.auth.authentication import Authentication, UnauthenticatedError
 from gateway.context import Caller
 from gateway.http.headers import headers_of
 from gateway.http.origins import cors, is_own_page
+from gateway.mcp.addresses import METADATA, PATH
 from gateway.mcp.server import Context, make_server
 from gateway.mcp.toolbox import Toolbox
 from gateway.observability.logging import request_id as current_request_id
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 
-PATH = "/mcp"
-METADATA = "/.well-known/oauth-protected-resource"
-"""Where RFC 9728 has the metadata of a resource, with the resource's path behind it."""
 HEADERS = ("mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name", "last-event-id")
 """Headers of the protocol, which pages of the sites that may ask send."""
 _CALLER = "e2i.mcp.caller"

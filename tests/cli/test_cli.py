@@ -462,6 +462,7 @@ def test_every_line_on_stderr_is_json() -> None:
 AS_ANOTHER_USER = """
 import os, pwd, sys
 import alembic.command, alembic.ddl.postgresql, asyncpg, encodings.idna, uvicorn.lifespan.on, uvloop
+import db.demo, gateway.cli.command_line
 import uvicorn.protocols.http.httptools_impl
 from gateway.cli import main
 entry = pwd.getpwnam(sys.argv.pop(1))

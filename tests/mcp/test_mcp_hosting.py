@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -28,6 +29,19 @@ async def guarded(module_database: Database) -> AsyncIterator[Client]:
 async def client(module_database: Database) -> AsyncIterator[Client]:
     async with serving(module_database.gateway_url, cors_origins="https://lab.example") as served:
         yield served
+
+
+async def test_the_first_clients_wait_for_one_opening(module_database: Database) -> None:
+    """Also where one of them goes away meanwhile."""
+    async with serving(module_database.gateway_url) as served:
+        asking = [asyncio.create_task(Agent(served).send("tools/list")) for _ in range(3)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(answers[0], asyncio.CancelledError)
+        for answer in answers[1:]:
+            assert not isinstance(answer, BaseException)
+            assert answer.status_code == 200
 
 
 def bearer(*roles: str, aud: object = URL, **claims: object) -> str:

@@ -235,16 +235,17 @@ async def test_a_protocol_that_is_not_spoken(module_database: Database, monkeypa
     assert "Traceback" not in ended.stderr
 
 
-def test_without_traces_nothing_of_it_is_imported() -> None:
+def test_what_nobody_has_asked_for_is_not_imported() -> None:
+    """Traces, the protocol of agents, demo data and migrations: half of what every command and worker would import."""
     code = """
 import sys
 from gateway.app import create_app
 from gateway.settings import Settings
 from db.engine.url import database_url
-import gateway.cli
+import gateway.cli.command_line
 create_app(Settings(), database_url("postgresql://a@127.0.0.1:1/b"))
-own = ("opentelemetry.sdk", "opentelemetry.exporter", "gateway.observability.tracing")  # the SDK of MCP has the API
-print([name for name in sys.modules if name.startswith(own)])
+asked = ("opentelemetry", "gateway.observability.tracing", "mcp", "httpx2", "db.demo", "alembic")
+print([name for name in sys.modules if name.startswith(asked)])
 """
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
