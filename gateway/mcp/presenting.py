@@ -94,7 +94,7 @@ class Presenter:
             name: unit for name in sorted(showing.leaves) if (unit := self._columns.unit(*name.split(".")))
         }
         envelope.complete = not showing.incomplete
-        envelope.warnings = showing.incomplete[:_MOST_WARNINGS]
+        envelope.warnings = [*showing.incomplete, *_stopped_counts(answer, root)][:_MOST_WARNINGS]
         for error in answer.get("errors", [])[:_MOST_WARNINGS]:
             envelope.complete = False
             path = ".".join(map(str, error.get("path", ())))
@@ -118,6 +118,17 @@ class Presenter:
                 raise ToolError(
                     ToolCode.ROW_TOO_LARGE, message, f"Select fewer fields, or pass maxBytes {size + 200} or more."
                 )
+
+
+def _stopped_counts(answer: Mapping[str, Any], root: Place) -> Iterator[str]:
+    """What to say of counts that stopped where nobody has asked for all rows."""
+    for cut in answer.get("extensions", {}).get("more", ()):
+        places = [root]
+        for key in cut["path"]:
+            places = [found for place in places for found in place.below.get(key, ())]
+        if any(place.name == "totalCount" for place in places):
+            path = ".".join(cut["path"])
+            yield f"{path}: there are more; the count stopped. totalCount(exact: true) or aggregate counts all."
 
 
 def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int) -> int:

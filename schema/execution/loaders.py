@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,10 +194,9 @@ class Loaders:
             self._sides(type_, slice_, below, keys, slice_.behind_end) if ahead in asked else _nothing(keys),
         )
         scope = Scope(type_, below, slice_.where, slice_.given)
-        whole = slice_.limit if is_unsized(selection) else math.inf
         return [
             self._connection(type_, slice_, page or [], total, other=bool(other), beyond=bool(further))
-            | {"scope": scope, "key": key, CUT: one_cut(selection) if len(page or ()) > whole else None}
+            | {"scope": scope, "key": key, CUT: self.cut_of(selection, total, more=len(page or ()) > slice_.limit)}
             for key, page, total, other, further in zip(keys, pages, totals, others, beyond, strict=True)
         ]
 
@@ -275,6 +273,17 @@ class Loaders:
         """How far the rows of a connection are counted: once for all of its fields that ask the same."""
         asked = (child for child in connection.fields.values() if child.name in TOTALS)
         return list(dict.fromkeys(self.lists.count_up_to(child) for child in asked))
+
+    def cut_of(
+        self, connection: Selection, totals: Mapping[int | None, int], *, more: bool
+    ) -> Counter[tuple[str, ...]]:
+        """The paths of a connection and of its counts, where they were cut at a size that nobody has asked for."""
+        cut = Counter([connection.path] if more and is_unsized(connection) else [])
+        for total in self.lists.unsaid_totals(connection):
+            up_to = self.lists.count_up_to(total)
+            if up_to is not None and totals[up_to] > up_to:
+                cut[total.path] += 1
+        return cut
 
     async def _totals(
         self,
@@ -534,11 +543,6 @@ class Loaders:
                 await self.reader.fetch("SELECT length($1::text::jsonpath::text)", [path])
             except InvalidValueError as error:
                 raise bad_argument(argument, f"is not an SQL/JSON path: {error}") from error
-
-
-def one_cut(selection: Selection) -> Counter[tuple[str, ...]]:
-    """What a connection says that was cut at a size that nobody has asked for."""
-    return Counter([selection.path])
 
 
 async def _nothing(keys: Sequence[Key]) -> list[Any]:

@@ -11,9 +11,9 @@ import strawberry
 
 from schema.catalogue.catalogue import Catalogue, Root, camel
 from schema.catalogue.records import CUT, TOTALS_OF, Record, key_name
-from schema.catalogue.selection import Selection, is_unsized, node_selections
+from schema.catalogue.selection import Selection, node_selections
 from schema.errors import bad_argument
-from schema.execution.loaders import Loaders, one_cut
+from schema.execution.loaders import Loaders
 from schema.search.vector import Search, Similarity
 from schema.sql import builder as sql
 from schema.sql import cursors
@@ -53,8 +53,9 @@ class SimilaritySearch(Similarity):
             {"node": row, "score": row[score], "cursor": cursors.encode(start, [row[name] for name in position])}
             for row in rows
         ]
+        totals = {up_to: await self._total(loaders, search, up_to) for up_to in loaders.counted(selection)}
         return {
-            CUT: one_cut(selection) if more and is_unsized(selection) else None,
+            CUT: loaders.cut_of(selection, totals, more=more),
             "nodes": rows,
             "edges": edges,
             "page_info": {
@@ -66,7 +67,7 @@ class SimilaritySearch(Similarity):
             "complete": search.exact
             or "complete" not in fields
             or (search.fills if scanned > search.limit else scanned == await self._number(loaders, self.left, search)),
-            TOTALS_OF: {up_to: await self._total(loaders, search, up_to) for up_to in loaders.counted(selection)},
+            TOTALS_OF: totals,
         }
 
     async def _page(self, loaders: Loaders, selection: Selection, search: Search) -> list[Record]:

@@ -164,6 +164,13 @@ class Lists:
         """How far a ``totalCount`` or a ``totalCountIsExact`` counts; None for all rows."""
         return None if total.arguments.get("exact") else self.missing.count_up_to
 
+    def unsaid_totals(self, connection: Selection) -> list[Selection]:
+        """The ``totalCount`` fields of a list that may not count all rows where nothing in the answer would say so."""
+        fields = connection.fields.values()
+        if any(child.name == "totalCountIsExact" for child in fields):
+            return []
+        return [child for child in fields if child.name == "totalCount" and self.count_up_to(child) is not None]
+
     def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:
         """Whether rows can be read at all: from their table, and along the relation from a parent's type.
 

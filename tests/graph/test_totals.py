@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.agents import Agent
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 
@@ -48,6 +49,21 @@ async def test_longer_lists_are_counted_so_far_unless_all_is_asked_for(client: C
         "again": UP_TO + 1,
     }
     assert answer["extensions"]["cost"]["statements"] == client.statements(2), "one for those that count as far"
+
+
+async def test_a_count_that_stopped_is_named_where_the_answer_does_not_say_so(client: Client) -> None:
+    query = """{ experiments(first: 9) { number: totalCount all: totalCount(exact: true)
+        nodes { models(first: 1) { totalCount } some: models { totalCount totalCountIsExact } } } }"""
+    answer = await client.ask(query)
+    assert answer["data"]["experiments"]["number"] == UP_TO + 1
+    assert answer["extensions"]["more"] == [
+        {"path": ["experiments", "nodes", "models", "totalCount"], "lists": 2},  # of four and of five
+        {"path": ["experiments", "number"], "lists": 1},
+    ]
+    assert "more" not in (await client.ask("{ experiments { totalCount(exact: true) } }"))["extensions"]
+    similar = "query($v: [Float!]) { similarEpisodes(embedding: $v, first: 1) { totalCount } }"
+    answer = await client.ask(similar, v=[1.0] * 1536)
+    assert answer["extensions"]["more"] == [{"path": ["similarEpisodes", "totalCount"], "lists": 1}]
 
 
 async def test_a_list_of_just_so_many_rows_is_counted_exactly(client: Client) -> None:
@@ -97,3 +113,11 @@ async def test_the_price_is_of_what_is_counted(own: Database) -> None:
         error = await client.error("{ servingMetrics { totalCount(exact: true) } }")
     assert error["code"] == "COST_LIMIT"
     assert error["extensions"]["argument"] == "servingMetrics.totalCount"
+
+
+async def test_agents_are_told_of_a_count_that_stopped(client: Client) -> None:
+    asked = {"name": "query", "arguments": {"query": "{ experiments(first: 1) { number: totalCount nodes { id } } }"}}
+    values = (await Agent(client).result("tools/call", asked))["structuredContent"]
+    (warning,) = [one for one in values["warnings"] if "the count stopped" in one]
+    assert warning.startswith("experiments.number: ")
+    assert "totalCount(exact: true)" in warning

@@ -159,7 +159,9 @@ class Compiler:
         return self._list_may_cut(type_, selection) if root.many else self._may_cut_below(type_, selection)
 
     def _list_may_cut(self, type_: Type, connection: Selection) -> bool:
-        return is_unsized(connection) or any(self._may_cut_below(type_, one) for one in node_selections(connection))
+        if is_unsized(connection) or self.lists.unsaid_totals(connection):
+            return True
+        return any(self._may_cut_below(type_, one) for one in node_selections(connection))
 
     def _may_cut_below(self, type_: Type, row: Selection) -> bool:
         for child in row.on(type_.name).values():

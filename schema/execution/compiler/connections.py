@@ -73,6 +73,7 @@ class ConnectionPage:
         self._selection = selection
         self._p, self._q = compiler.alias("p"), compiler.alias("q")
         self._asked = [child.name for child in selection.fields.values()]
+        self._unsaid = compiler.lists.unsaid_totals(selection)
 
     def query(self) -> Query:
         """The connection as JSON, and how many rows are in it."""
@@ -111,12 +112,16 @@ class ConnectionPage:
             case "pageInfo":
                 return self._info(child)
             case "totalCount" | "totalCountIsExact":
-                return self._counted(child)
+                return self._counted(child, made)
             case _:
                 return self._own_field(child, made)
 
-    def _counted(self, child: Selection) -> str:
+    def _counted(self, child: Selection, made: Object) -> str:
         up_to = self._compiler.lists.count_up_to(child)
+        if child in self._unsaid:
+            told = self._compiler.cut(child, f"t$.count > {up_to}")
+            counted = f"SELECT t$.count AS j, 0 AS n, {told} AS m FROM ({self._total(up_to)}) t$"
+            return made.query(Query.of(counted, 0), self._compiler.alias("l"))
         total = f"({self._total(up_to)})"
         if child.name == "totalCount":
             return total
