@@ -29,8 +29,10 @@ MAX_WORDS = 12
 MAX_HITS = 100
 MAX_TYPES = 100
 HITS = 20
-POINTS = 3
-"""Of a row whose name is compared with the words: 6 us."""
+POINTS = 6
+"""Of a row whose name is compared with the words, and ranked, as nearly all are by a single letter: 12 us."""
+POINTS_OF_TYPO = 1
+"""Of such a row for each further word that may have a typo."""
 
 
 def searchable(types: Catalogue) -> dict[str, Type]:
@@ -276,11 +278,12 @@ def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _reads(types: Catalogue, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
-    """The points of the rows whose names are compared."""
+    """The points of the rows whose names are compared, by how many words."""
     compared: Iterator[int] = (
         min(sizes[type_.name], MAX_COMPARED) for type_ in _types(types, arguments) if type_.search
     )
-    return POINTS * sum(compared)
+    typos = len(Text(arguments["text"][:MAX_TEXT]).patterns)
+    return (POINTS + POINTS_OF_TYPO * max(typos - 1, 0)) * sum(compared)
 
 
 SEARCH = RootField(_make, _rows, _reads)

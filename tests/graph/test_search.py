@@ -304,12 +304,32 @@ async def test_the_price(demo: Client) -> None:
         return requested
 
     plain = await price('{ search(text: "x", types: [Tool], first: 10) { complete } }')
-    assert plain == 2 * 10 + 3 * 13
+    assert plain == 2 * 10 + 6 * 13
     plain = await price('{ search(text: "x", types: [BentoService], first: 10) { complete } }')
     below = "... on BentoService { metrics(first: 100) { nodes { id } } }"
     deep = await price(f'{{ search(text: "x", types: [BentoService], first: 10) {{ hits {{ node {{ {below} }} }} }} }}')
     assert deep == plain + 10 + 10 * (1 + 100)
     assert await price('{ search(text: "x", types: [ServingMetric], first: 10) { complete } }') == 2 * 10
+    words = "query ($t: String!) { search(text: $t, types: [Tool], first: 10) { complete } }"
+    for text, points in ("model", 6), ("model drift", 7), ("model drift 12", 8), ("v1.2 0f3c", 6):
+        assert (await demo.cost(words, t=text))["requested"] == 2 * 10 + points * 13
+
+
+@pytest.mark.parametrize("word", ["modl", "kisqali", "deployment", "abcdefghijklmnop", "aabbaabb"])
+def test_whatever_a_typo_makes_of_a_word_has_one_of_its_pieces(word: str) -> None:
+    """What is compared first leaves nothing out that the regular expression of the word finds."""
+    text = Text(word)
+    (pattern,) = text.patterns
+    letters = ["", *"qz", word[0], word[-1]]
+    changed = {
+        word[:at] + letter + word[at + more :] for at in range(len(word) + 1) for more in (0, 1) for letter in letters
+    }
+    changed |= {word[: at - 1] + word[at] + word[at - 1] + word[at + 1 :] for at in range(1, len(word))}
+    twice = {one[:-1] + "q" for one in changed} | {"q" + one for one in changed} | {one[::-1] for one in changed}
+    found = [one for one in changed | twice if re.search(pattern, f" {one}")]
+    assert len(found) > len(word)
+    for one in found:
+        assert all(any(piece in one for piece in some) for some in text.pieces), one
 
 
 async def test_an_attached_database(platform_database: Database, serve: Any) -> None:

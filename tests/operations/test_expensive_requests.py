@@ -37,7 +37,7 @@ DATABASE, STALL = 2.0, 0.3
 """Seconds of Postgres's processors, and that the event loop waits: of ``make hostile``."""
 KNOWN = {
     "COST_LIMIT", "ANSWER_LIMIT", "RELATION_LIMIT", "GROUP_LIMIT", "FIELD_LIMIT", "DEPTH_LIMIT", "ALIAS_LIMIT",
-    "TOKEN_LIMIT", "BAD_USER_INPUT", "FORBIDDEN_FIELD", "MISSING_IN_DATABASE",
+    "TOKEN_LIMIT", "DOCUMENT_LIMIT", "BAD_USER_INPUT", "FORBIDDEN_FIELD", "MISSING_IN_DATABASE",
 }  # fmt: skip
 
 
