@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from db.adapters.asyncpg import LARGEST_STATEMENT, SessionConnection
 from db.engine import poolers
 from db.engine.connector import CONNECT_SECONDS, CONNECTOR, Connector
 from db.engine.errors import LOCK_NOT_AVAILABLE, LockedError, plan_is_stale, refused_by_driver, sqlstate, translate
@@ -71,7 +72,9 @@ def create_engine(
         arguments["connection_class"] = poolers.connection_class(settings, read_only=read_only)
     if prepared_statements:
         # statements of compiled selections are long, and good for as long as the connection
-        arguments |= {"max_cacheable_statement_size": 0, "max_cached_statement_lifetime": 0}
+        arguments |= {"max_cacheable_statement_size": LARGEST_STATEMENT, "max_cached_statement_lifetime": 0}
+        if in_session:
+            arguments |= {"connection_class": SessionConnection, "prepared_statement_cache_size": 0}
     else:
         arguments |= {"prepared_statement_cache_size": 0, "statement_cache_size": 0}
     engine = create_async_engine(

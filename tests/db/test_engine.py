@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from db.adapters.asyncpg import STATEMENTS_SIZE
 from db.engine.engine import HeldReader, ShortReader, create_engine, snapshot
 from db.engine.errors import (
     DatabaseUnavailableError,
@@ -42,6 +43,13 @@ async def engine_on(url: str | URL, **settings: Any) -> AsyncIterator[AsyncEngin
 async def engine(module_database: Database) -> AsyncIterator[AsyncEngine]:
     """An engine as the gateway has it, in the gateway's role."""
     async with engine_on(module_database.gateway_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def engine_of_one(module_database: Database) -> AsyncIterator[AsyncEngine]:
+    """The same with one connection."""
+    async with engine_on(module_database.gateway_url, pool_size=1) as engine:
         yield engine
 
 
@@ -151,6 +159,39 @@ async def test_reads_are_single_statements_without_transactions(wire: tuple[Wire
             await reader.fetch("SELECT nothing", ())
         await reader.fetch("SELECT 2", ())
     assert proxy.sent == ["SELECT $1::int", "SELECT nothing", "SELECT 2"]
+
+
+async def test_kept_statements_are_bounded_by_their_size(engine_of_one: AsyncEngine) -> None:
+    """However they are read; those used last are kept, and what is very long is not."""
+    reader = ShortReader(engine_of_one)
+    padding = "/* " + "x" * 20_000 + " */"
+    for place in range(40):
+        assert (await reader.fetch_one(f"SELECT {place} {padding}", []))[0] == place
+        assert (await reader.fetch(f"SELECT -{place} {padding}", []))[0][0] == -place
+        await reader.fetch("SELECT 'often'", [])
+    async with snapshot(engine_of_one) as held:
+        for place in range(10):
+            await held.fetch(f"SELECT {place} AS held {padding}", [])
+        assert (await held.fetch(f"SELECT 'long' {padding * 4}", []))[0][0] == "long"
+    await reader.fetch_one(f"SELECT 'long one' {padding * 4}", [])
+    kept = [text for (text,) in await reader.fetch("SELECT statement FROM pg_prepared_statements", [])]
+    assert 10 < sum(padding in text for text in kept) < 20
+    assert sum(map(len, kept)) < STATEMENTS_SIZE + 1_000
+    assert "SELECT 'often'" in kept
+    assert f"SELECT 9 AS held {padding}" in kept
+    assert not any("'long" in text for text in kept)
+
+
+async def test_a_statement_is_prepared_once(engine_of_one: AsyncEngine) -> None:
+    """Whichever way it is read, and whatever is read in between."""
+    reader = ShortReader(engine_of_one)
+    for _ in range(3):
+        await reader.fetch("SELECT 1 AS once", [])
+        await reader.fetch_one("SELECT 1 AS once", [])
+        async with snapshot(engine_of_one) as held:
+            await held.fetch("SELECT 1 AS once", [])
+    kept = await reader.fetch("SELECT statement FROM pg_prepared_statements", [])
+    assert [text for (text,) in kept].count("SELECT 1 AS once") == 1
 
 
 async def test_a_request_sends_its_statements_and_nothing_else(wire: tuple[Wire, URL]) -> None:
