@@ -67,6 +67,9 @@ CONTENT_POLICY = (
 )
 """Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
 
+CONSOLE_PAGES = ("alerts", "models", "experiments", "twins", "deployments", "explorer")
+"""The console's pages beside its home, each an address of one built page that knows by it what to show."""
+
 _PROBES = frozenset({"/healthz", "/readyz"})
 """What a supervisor or balancer asks, by whatever address it knows; a page has nothing of them."""
 
@@ -192,7 +195,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         *agents,
         Route("/", _home),
         WebSocketRoute("/graphql", _Socket()),
-        Route("/explorer", _explorer),
+        *(Route(f"/{page}", _console) for page in CONSOLE_PAGES),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/version", _version),
@@ -281,8 +284,8 @@ async def _resource_metadata(request: Request) -> Response:
     return await endpoint.metadata(request)
 
 
-async def _explorer(_request: Request) -> Response:
-    """The console's page that walks lineage; it asks ``/graphql`` like any other client."""
+async def _console(_request: Request) -> Response:
+    """A page of the console but its home; it asks ``/graphql`` like any other client."""
     return _built_page("explorer")
 
 

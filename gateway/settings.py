@@ -212,6 +212,9 @@ class Settings(BaseSettings):
         default=False,
         description="Whether trusted documents are in the database too, as `e2i-gateway documents` adds them.",
     )
+    trusted_documents_console: bool = Field(
+        default=True, description="Whether the console's own documents are trusted too, so that its pages work."
+    )
     max_untrusted_cost: int = Field(
         default=100_000, ge=1, description="Cost limit of other documents with `prefer`, in rows."
     )

@@ -1,16 +1,30 @@
-/** Writes src/mutations.json: what the page has to know of each mutation of one row, read from the schema. */
+/**
+ * Writes what the pages know of the schema: src/generated/mutations.json, types.json and operations.ts, whose types are
+ * those of the answers; and ../operations/console_documents.json, every document that the pages send, for gateways that answer trusted
+ * documents alone.
+ */
 
-import { readFileSync, writeFileSync } from "node:fs";
-import { buildSchema, getNamedType, isEnumType, isListType, isNonNullType } from "graphql";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { codegen } from "@graphql-codegen/core";
+import * as operationTypes from "@graphql-codegen/typescript-operations";
+import { buildSchema, getNamedType, isEnumType, isInterfaceType, isLeafType, isListType, isNonNullType, isObjectType, parse, visit } from "graphql";
+import { changeOf, detailsOf, newestOf, standingOf } from "./src/built.js";
 
-const SCHEMA = new URL("../../schema/schema.graphql", import.meta.url);
+const SDL = readFileSync(new URL("../../schema/schema.graphql", import.meta.url), "utf8");
+const OPERATIONS = new URL("src/operations/", import.meta.url);
 /** Inputs that every mutation has, which the page fills in itself. */
 const COMMON = new Set(["id", "to", "expectedVersion", "reason", "idempotencyKey", "dryRun", "force"]);
+/** What is told apart from the fields of a row. */
+const APART = new Set(["id", "rowId", "rowVersion", "state"]);
+const SCALARS = {
+  ID: "string", UUID: "string", DateTime: "string", Date: "string", JSON: "unknown", BigInt: "number | bigint", Decimal: "string",
+};
 
+const schema = buildSchema(SDL, { assumeValidSDL: true });
 const firstSentence = (text) => /^.*?[.](?=\s|$)/s.exec(text ?? "")?.[0].replace(/\s+/g, " ") ?? "";
 
 function mutations() {
-  const schema = buildSchema(readFileSync(SCHEMA, "utf8"), { assumeValidSDL: true });
   const found = {};
   for (const { name, description, args } of Object.values(schema.getMutationType().getFields())) {
     const input = getNamedType(args.find((argument) => argument.name === "input")?.type);
@@ -32,7 +46,107 @@ function mutations() {
     const has = (one) => fields.some((field) => field.name === one);
     found[name] = { about: firstSentence(description), input: input.name, to: has("to"), force: has("force"), fields: more };
   }
-  return `${JSON.stringify(found, null, 1)}\n`;
+  return found;
 }
 
-writeFileSync(new URL("src/mutations.json", import.meta.url), mutations());
+/** The unit of a field, as `@fact` says it. */
+function unitOf(field) {
+  const fact = field.astNode?.directives?.find(({ name }) => name.value === "fact");
+  return fact?.arguments?.find(({ name }) => name.value === "unit")?.value.value;
+}
+
+/** Each type of a row: its list at the root, its plain fields with their units, its foreign keys and where they lead. */
+function types() {
+  const roots = new Map();
+  for (const { name, type } of Object.values(schema.getQueryType().getFields())) {
+    const named = getNamedType(type).name;
+    if (named.endsWith("Connection")) roots.set(named.slice(0, -"Connection".length), name);
+  }
+  const found = {};
+  for (const type of Object.values(schema.getTypeMap())) {
+    if (!isObjectType(type) || !type.getInterfaces().some(({ name }) => name === "Node")) continue;
+    const all = Object.values(type.getFields());
+    const plain = all.filter((field) => {
+      const inner = isNonNullType(field.type) ? field.type.ofType : field.type;
+      const leaf = isListType(inner) ? getNamedType(inner) : inner;
+      return !field.args.length && isLeafType(leaf) && !APART.has(field.name);
+    });
+    const links = {};
+    for (const field of all) {
+      const named = getNamedType(field.type);
+      const key = all.find(({ name }) => name === `${field.name}Id`);
+      if (key && !field.args.length && isObjectType(named) && !isListType(field.type) && named.getInterfaces().some(({ name }) => name === "Node")) links[field.name] = key.name;
+    }
+    const units = Object.fromEntries(plain.map((field) => [field.name, unitOf(field)]).filter(([, unit]) => unit));
+    const stateful = getNamedType(type.getFields().lifecycle?.type ?? schema.getQueryType())?.name === "Lifecycle";
+    found[type.name] = {
+      ...(roots.has(type.name) && { root: roots.get(type.name) }),
+      ...(stateful && { stateful }),
+      fields: plain.map(({ name }) => name),
+      links,
+      units,
+    };
+  }
+  return found;
+}
+
+function kinds() {
+  return schema.getType("LineageKind").getValues().map(({ name, description }) => ({ name, description: firstSentence(description) }));
+}
+
+/** The documents that are written down, by their names. */
+function written() {
+  const files = readdirSync(OPERATIONS).filter((name) => name.endsWith(".graphql")).sort();
+  return files.map((name) => readFileSync(new URL(name, OPERATIONS), "utf8").trim());
+}
+
+async function operations(texts) {
+  // answers alone: the types of filters would be larger than all pages
+  const asked = texts.map((text) => ({ document: visit(parse(text), { VariableDefinition: () => null }) }));
+  const types = await codegen({
+    filename: "operations.ts",
+    schema: parse(SDL),
+    schemaAst: schema,
+    documents: asked,
+    plugins: [{ types: {} }],
+    pluginMap: { types: operationTypes },
+    skipDocumentsValidation: true,
+    config: { skipTypename: true, enumType: "string-literal", scalars: SCALARS, arrayInputCoercion: false },
+  });
+  const constants = texts.map((text) => {
+    const { name, operation } = parse(text).definitions[0];
+    const kind = operation[0].toUpperCase() + operation.slice(1);
+    const constant = name.value.replace(/(?<=[a-z])([A-Z])/g, "_$1").toUpperCase();
+    return `export const ${constant} = ${JSON.stringify(text)} as Operation<${name.value}${kind}>;`;
+  });
+  return `/* Written by generate.mjs from src/operations and the schema. */\n\n${types.replace(/export type \w+Variables = .*;\n+/g, "")}
+/** The text of an operation; the type is that of its answer. */
+export type Operation<T> = string & { readonly answers?: T };
+
+${constants.join("\n")}\n`;
+}
+
+function documents(texts, knownTypes, knownMutations) {
+  const all = [
+    ...texts,
+    ...Object.entries(knownTypes).flatMap(([type, known]) => [
+      detailsOf(type, known),
+      ...(known.stateful ? [standingOf(type)] : []),
+      ...(known.root ? [newestOf(known.root)] : []),
+    ]),
+    ...Object.entries(knownMutations).map(([name, { input }]) => changeOf(name, input)),
+  ];
+  return Object.fromEntries(all.map((text) => [createHash("sha256").update(text).digest("hex"), text]));
+}
+
+const [texts, knownTypes, knownMutations] = [written(), types(), mutations()];
+const write = (path, value) => {
+  const text = typeof value === "string" ? value : `${JSON.stringify(value, null, 1)}\n`;
+  writeFileSync(new URL(path, import.meta.url), text);
+};
+mkdirSync(new URL("src/generated", import.meta.url), { recursive: true });
+write("src/generated/mutations.json", knownMutations);
+write("src/generated/types.json", knownTypes);
+write("src/generated/kinds.json", kinds());
+write("src/generated/operations.ts", await operations(texts));
+write("../operations/console_documents.json", documents(texts, knownTypes, knownMutations));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from gateway.app import CONSOLE_PAGES
+from gateway.operations.persisted import CONSOLE, load
 from tests.support.accessibility import Violations
 from tests.support.browsing import Scheme
 from tests.support.callers import SECRET, token
@@ -245,6 +248,113 @@ def test_pictures_of_the_documentation(request: pytest.FixtureRequest, site: Gat
         picture = PICTURES / name
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert picture.stat().st_size < MAX_PICTURE
+
+
+# -- lists -----------------------------------------------------------------------------------------------------------
+
+
+def shown(page: Page) -> list[str]:
+    ids: list[str] = page.locator("tbody tr[data-row]").evaluate_all("all => all.map(one => one.dataset.row)")
+    return ids
+
+
+def told(page: Page, total: int) -> None:
+    expect(page.locator("main .summary p").first).to_contain_text(re.compile(rf"^{total:,} "))
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+
+
+def test_a_list_is_filtered_sorted_and_passed_on(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page("models"))
+    query = """query($where: ModelWhere, $order: [ModelOrder!]) {
+        models(where: $where, orderBy: $order, first: 50) { totalCount nodes { id auc modelName } } }"""
+
+    def expected(where: object, field: str, direction: str) -> Any:
+        return ask(site, query, where=where, order=[{"field": field, "direction": direction}])["models"]
+
+    every = expected({}, "TRAINED_AT", "DESC")
+    told(page, every["totalCount"])
+    assert shown(page) == [one["id"] for one in every["nodes"]]
+    page.get_by_role("button", name="production", exact=True).click()
+    page.get_by_role("button", name="AUC", exact=True).click()
+    some = expected({"stage": {"eq": "PRODUCTION"}}, "AUC", "DESC")
+    told(page, some["totalCount"])
+    page.wait_for_function("id => document.querySelector('tbody tr').dataset.row === id", arg=some["nodes"][0]["id"])
+    assert shown(page) == [one["id"] for one in some["nodes"]]
+    expect(page.get_by_role("columnheader", name="AUC")).to_have_attribute("aria-sort", "descending")
+    assert page.url.endswith("models#stage=PRODUCTION&sort=-auc")
+    page.reload()
+    told(page, some["totalCount"])
+    assert shown(page) == [one["id"] for one in some["nodes"]]
+    page.get_by_label("Containing").fill("no such model")
+    expect(page.locator("main")).to_contain_text("No model is of this filter.")
+    page.get_by_role("button", name="Clear filters").click()
+    told(page, every["totalCount"])
+
+
+def test_a_list_is_a_file_with_every_row(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page("deployments#environment=production"))
+    rows = ask(site, '{ deployments(where: { environment: { eq: "production" } }) { totalCount } }')
+    with page.expect_download() as started:
+        page.get_by_role("button", name="CSV").click()
+    assert started.value.suggested_filename == "deployments.csv"
+    lines = list(csv.reader(started.value.path().read_text().splitlines()))
+    assert lines[0][:3] == ["id", "Deployment", "Environment"]
+    assert "Latency p95 (ms)" in lines[0]
+    assert len(lines) == 1 + rows["deployments"]["totalCount"]
+    assert {line[2] for line in lines[1:]} == {"production"}
+
+
+def test_a_view_is_saved_under_a_name_and_opened_again(open_page: OpenPage) -> None:
+    page = loaded(open_page("alerts#severity=CRITICAL"))
+    page.locator(".views summary").click()
+    page.get_by_label("Name", exact=True).fill("Burning")
+    page.get_by_role("button", name="Save this view").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Burning")
+    expect(page).to_have_title("Burning · E2I metadata gateway")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Twins").click()
+    loaded(page).locator(".views summary").click()
+    page.get_by_role("link", name="Burning").click()
+    expect(loaded(page).get_by_role("heading", level=1)).to_have_text("Burning")
+    expect(page.get_by_role("button", name="critical", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.locator(".views summary").click()
+    page.get_by_role("button", name="Forget the view Burning").click()
+    expect(page.locator(".views li")).to_have_count(0)
+
+
+def test_a_list_is_followed_live_and_acts(open_page: OpenPage, site: Gateway) -> None:
+    page = loaded(open_page("alerts#status=ACTIVE"))
+    expect(page.locator(".live")).to_be_visible()
+    alert = shown(page)[-1]
+    change = 'mutation($id: ID!) { acknowledgeAlert(input: { id: $id, reason: "On it" }) { __typename } }'
+    assert ask(site, change, id=alert)["acknowledgeAlert"]["__typename"] == "TransitionApplied"
+    expect(row(page, alert)).to_have_count(0)
+    other = row(page, shown(page)[0])
+    other.get_by_role("button", name=re.compile("^Investigate: ")).click()
+    page.get_by_role("button", name="Investigate", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("Done.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_lists_are_accessible_wide_and_narrow(open_page: OpenPage, violations: Violations, scheme: Scheme) -> None:
+    page = loaded(open_page("alerts#severity=HIGH", scheme))
+    expect(page.locator("tbody tr").first).to_be_visible()
+    page.locator(".views summary").click()
+    assert violations(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_pages_send_what_is_known_to_be_theirs(open_page: OpenPage, site: Gateway) -> None:
+    known = set(load(CONSOLE).values())
+    sent: list[str] = []
+    page = open_page("")
+    page.on("request", lambda request: sent.append(request.post_data_json["query"]) if request.post_data else None)
+    for path in ("", *CONSOLE_PAGES):
+        page.goto(f"{site.base}/{path}")
+        loaded(page)
+    assert len(sent) > len(CONSOLE_PAGES)
+    assert set(sent) <= known
 
 
 # -- gateways with little to show ------------------------------------------------------------------------------------

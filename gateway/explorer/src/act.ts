@@ -1,8 +1,10 @@
 /** Changes: which may be offered for a row, how they are called, and how they are previewed and made. */
 
 import { ask, type Blocker, type Lifecycle } from "./api";
+import { changeOf, standingOf } from "./built";
 import { count } from "./format";
-import known from "./mutations.json";
+import known from "./generated/mutations.json";
+import { IMPACT } from "./generated/operations";
 import { typeName, words } from "./tones";
 
 export interface Field {
@@ -65,8 +67,11 @@ export function named(mutation: string, to: string | null): string {
   return apart[0]!.toUpperCase() + apart.slice(1);
 }
 
+/** What is known of the moves of a row. */
+export type Moves = Pick<Lifecycle, "state" | "allowedTransitions" | "changes">;
+
 /** What is offered for a row in its state; a change that is more than a move stands before those that only move. */
-export function offers(type: string, lifecycle: Pick<Lifecycle, "state" | "allowedTransitions">): Offer[] {
+export function offers(type: string, lifecycle: Moves): Offer[] {
   const besides = (BESIDES[type] ?? [])
     .filter(({ from }) => from.includes(lifecycle.state.toUpperCase()))
     .map(({ mutation, to }) => ({ mutation, to, label: named(mutation, to), blockedBy: [] }));
@@ -79,19 +84,9 @@ export function offers(type: string, lifecycle: Pick<Lifecycle, "state" | "allow
   return [...besides, ...moves.filter(({ to }) => !(rolled && to === "ROLLED_BACK"))];
 }
 
-const RESULT = `{
-    __typename
-    ... on TransitionApplied { replayed event { id occurredAt actor } alsoChanged { id } }
-    ... on TransitionPreview { wouldForce wouldChange { nodeId type before after } blockers { code message overridable node { id } } }
-    ... on Problem { code message path }
-    ... on TransitionBlocked { blockers { code message overridable node { id } } }
-  }`;
-
 /** The document of a mutation. */
 export function documentOf(mutation: string): string {
-  return `mutation Change($input: ${MUTATIONS[mutation]!.input}!) {
-  result: ${mutation}(input: $input) ${RESULT}
-}`;
+  return changeOf(mutation, MUTATIONS[mutation]!.input);
 }
 
 export interface Planned {
@@ -156,31 +151,33 @@ export async function change(mutation: string, input: Record<string, unknown>): 
 
 export interface Standing {
   rowVersion: string;
-  lifecycle: Pick<Lifecycle, "state" | "allowedTransitions"> | null;
+  lifecycle: Pick<Lifecycle, "state" | "allowedTransitions" | "changes"> | null;
 }
 
 /** A row as it stands: its version, state and moves. Null if it is gone. */
 export async function standing({ id, type }: Pick<Row, "id" | "type">): Promise<Standing | null> {
-  const query = `query Standing($id: ID!) {
-  node(id: $id) { id ... on ${type} { rowVersion lifecycle { state allowedTransitions { to mutations blockedBy { code message overridable node { id } } } } } }
-}`;
-  return (await ask<{ node: Standing | null }>(query, { id })).data.node;
+  return (await ask<{ node: Standing | null }>(standingOf(type), { id })).data.node;
 }
 
 /** What depends on a row that would move to a state, in words: 2 services, 1 alert. Empty if nothing does. */
 export async function depending(id: string, to: string): Promise<{ said: string; complete: boolean }> {
-  const query = `query Impact($id: ID!, $to: String!) {
-  impact(of: $id, if: { to: $to }, maxNodes: 200) { complete nodes { nodeId type } }
-}`;
-  const { impact } = (await ask<{ impact: { complete: boolean; nodes: { nodeId: string; type: string }[] } }>(query, { id, to })).data;
+  const { impact } = (await ask(IMPACT, { id, to })).data;
+  if (!impact) return { said: "", complete: true };
   const types = new Map<string, number>();
   for (const { nodeId, type } of impact.nodes) if (nodeId !== id) types.set(type, (types.get(type) ?? 0) + 1);
   const said = [...types].map(([type, many]) => count(many, typeName(type).toLowerCase())).join(", ");
   return { said, complete: impact.complete };
 }
 
-/** What may not be done by who asks, by mutation, as far as that was found out. */
+/** What may not be done by who asks, by mutation, as far as that was found out by trying. */
 export const refused = new Map<string, string>();
+
+/** Why a caller may not make a change, where that is known: from what the row's changes say, or by an earlier try. */
+export function refusal({ mutation }: Offer, { changes }: Pick<Lifecycle, "changes">): string | null {
+  const known = changes?.filter((one) => one.mutation === mutation) ?? [];
+  if (known.length && !known.some(({ allowed }) => allowed)) return `This takes the scope ${known[0]!.scope}.`;
+  return refused.get(mutation) ?? null;
+}
 
 /** Once it is sent, a key tells a change that is sent again from another. */
 export function key(): string {

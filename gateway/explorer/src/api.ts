@@ -1,7 +1,8 @@
 /** What the page asks of the public GraphQL API, and nothing else. */
 
-import { HEALTHS } from "./documents";
+import { detailsOf, newestOf } from "./built";
 import { parse } from "./format";
+import { EXPLORER_VIEW, COUNTED, FOLLOWS, HEALTHS, LINEAGE, SEARCH, TYPE_FIELDS, type Operation } from "./generated/operations";
 import { credentials, token } from "./session";
 
 export type Side = "UPSTREAM" | "DOWNSTREAM";
@@ -55,7 +56,12 @@ export interface Hit {
   id: string;
   type: string;
   label: string;
+  /** By what it was found. */
   why: string;
+  state?: string | null;
+  time: string | null;
+  /** The label of what it belongs to. */
+  of: string | null;
 }
 export interface Blocker {
   code: string;
@@ -64,17 +70,34 @@ export interface Blocker {
   overridable: boolean;
   node: { id: string } | null;
 }
+/** A change of the row as it is now, and whether this caller may make it. */
+export interface Possible {
+  mutation: string;
+  to: string | null;
+  allowed: boolean;
+  scope: string;
+}
 export interface Lifecycle {
   state: string;
+  changes?: Possible[] | null;
   /** What blocks a move, and the history, are null where the reader may not know of them; `problems` say why. */
-  allowedTransitions: { to: string; mutations: string[]; blockedBy: Blocker[] | null }[] | null;
+  allowedTransitions: { to: string; mutations: string[]; blockedBy?: Blocker[] | null }[] | null;
   history: {
     totalCount: number;
-    nodes: { fromState: string | null; toState: string; actor: string; reason: string | null; occurredAt: string }[];
+    nodes: { id: string; fromState: string | null; toState: string; actor: string; reason: string | null; forced: boolean | null; occurredAt: string }[];
   } | null;
 }
+export interface Field {
+  name: string;
+  value: unknown;
+  description: string;
+  /** As `@fact` says it. */
+  unit?: string;
+  /** The row that a foreign key names. */
+  link?: string;
+}
 export interface Details {
-  fields: { name: string; value: unknown; description: string }[];
+  fields: Field[];
   lifecycle: Lifecycle | null;
   problems: string[];
 }
@@ -101,7 +124,7 @@ export interface Answered<T> {
 }
 
 /** Sends one operation. Raises for no answer or no data; errors beside data are returned with it. */
-async function send<T>(query: string, variables: object): Promise<{ data: T; errors: NonNullable<Answer<T>["errors"]> }> {
+async function send<T>(query: Operation<T>, variables: object): Promise<{ data: T; errors: NonNullable<Answer<T>["errors"]> }> {
   let response: Response;
   let text: string;
   try {
@@ -135,7 +158,7 @@ function readable<T>(text: string): Answer<T> | null {
 }
 
 /** Asks for what may be answered in part. */
-export async function ask<T>(query: string, variables: object): Promise<Answered<T>> {
+export async function ask<T>(query: Operation<T>, variables: object): Promise<Answered<T>> {
   const { data, errors } = await send<T>(query, variables);
   return { data, errors: new Map(errors.map(({ path, message }) => [String(path?.[0] ?? ""), message])) };
 }
@@ -147,12 +170,6 @@ function refusal(status: number, why = ""): ApiError {
   return new ApiError(what, "UNAUTHENTICATED");
 }
 
-const NODE = "nodeId type label state degree { upstream downstream capped }";
-const LINEAGE = `nodes { ${NODE} }
-    edges { from to kind closesCycle }
-    complete reason asOf missing
-    omitted { type count }`;
-
 /** A lineage, its nodes by the ids of their rows. */
 async function walked(query: string, variables: object): Promise<Lineage> {
   type Asked = Omit<Lineage, "nodes"> & { nodes: (Omit<LineageNode, "id"> & { nodeId: string })[] };
@@ -162,100 +179,108 @@ async function walked(query: string, variables: object): Promise<Lineage> {
 
 /** A walk counts a thousand edges of a kind; of so few nodes the API counts further. */
 export const COUNTED_AT_ONCE = 10;
-const COUNTED = 100_000;
+const COUNTED_UP_TO = 100_000;
 
 /** Nodes, their degrees counted as far as the API goes, and what there is of each kind. */
 export async function counted(from: string[]): Promise<Pick<Lineage, "nodes" | "frontier">> {
-  const query = `query Counted($from: [ID!]!, $most: Int, $far: Int) {
-  lineage(from: $from, maxDepth: 0, maxNodes: $most, countUpTo: $far) {
-    nodes { ${NODE} }
-    frontier { node direction kind type depth remaining capped cursor }
-  }
-}`;
-  return walked(query, { from, most: COUNTED_AT_ONCE, far: COUNTED });
+  return walked(COUNTED, { from, most: COUNTED_AT_ONCE, far: COUNTED_UP_TO });
 }
 
 export async function lineage(walk: Walk): Promise<Lineage> {
-  const query = `query Lineage($from: [ID!]!, $direction: LineageDirection, $maxDepth: Int, $perNodeLimit: Int,
-    $maxNodes: Int, $through: [LineageKind!], $after: [String!]) {
-  lineage(from: $from, direction: $direction, maxDepth: $maxDepth, perNodeLimit: $perNodeLimit, maxNodes: $maxNodes,
-    through: $through, after: $after) {
-    ${LINEAGE}
-    frontier { node direction kind type depth remaining capped cursor }
-  }
-}`;
-  return walked(query, walk);
+  return walked(LINEAGE, walk);
 }
 
 /** The named nodes and every edge among them: what is on screen, as one answer. */
 export async function among(from: string[]): Promise<Pick<Lineage, "nodes" | "edges" | "missing">> {
-  return walked(asGraphQL("$from", "($from: [ID!]!)"), { from });
+  return walked(EXPLORER_VIEW, { from });
 }
 
 /** The operation that answers what is on screen, to be pasted anywhere. */
 export function viewAsGraphQL(ids: string[]): string {
-  return asGraphQL(`[\n    ${ids.map((id) => JSON.stringify(id)).join("\n    ")}\n  ]`, "");
+  const from = `[\n    ${ids.map((id) => JSON.stringify(id)).join("\n    ")}\n  ]`;
+  return `${EXPLORER_VIEW.replace("($from: [ID!]!)", "").replace("$from", () => from)}\n`;
 }
 
-function asGraphQL(from: string, variables: string): string {
-  return `query ExplorerView${variables} {
-  # every node of the view and all edges among them; maxDepth 0 walks no further
-  lineage(from: ${from}, maxDepth: 0) {
-    ${LINEAGE}
-  }
+/** What is known of each type of a row: its list at the root, its fields, their units and where its keys lead. */
+export interface Known {
+  root?: string;
+  stateful?: boolean;
+  fields: string[];
+  links: Record<string, string>;
+  units: Record<string, string>;
 }
-`;
+let knownTypes: Promise<Record<string, Known>> | undefined;
+
+export function types(): Promise<Record<string, Known>> {
+  return (knownTypes ??= import("./generated/types.json").then((module) => module.default as unknown as Record<string, Known>));
 }
 
-interface Root {
-  name: string;
-  type: { name: string | null; ofType: { name: string | null } | null };
-}
-let roots: Promise<Map<string, string>> | undefined;
-
-/** Each type's list at the root: `Model` at `models`. */
-function lists(): Promise<Map<string, string>> {
-  roots ??= send<{ __schema: { queryType: { fields: Root[] } } }>(
-    "{ __schema { queryType { fields { name type { name ofType { name } } } } } }",
-    {},
-  ).then(({ data }) => {
-    const found = new Map<string, string>();
-    for (const { name, type } of data.__schema.queryType.fields) {
-      const named = type.name ?? type.ofType?.name ?? "";
-      if (named.endsWith("Connection")) found.set(named.slice(0, -"Connection".length), name);
-    }
-    return found;
-  });
-  roots.catch(() => (roots = undefined));
-  return roots;
+/** What is searched: a text, and where it says `type:` or `state:`, in which type and state alone. */
+export interface Wanted {
+  text: string;
+  type: string;
+  state: string;
 }
 
-/** Nodes by name, id or external reference, typos forgiven by the API; and by type, forgiven here. */
-export async function search(text: string): Promise<{ hits: Hit[]; note: string }> {
-  const query = `query Search($text: String!) {
-  search(text: $text, first: 12) { hits { field text node { __typename id } } }
-}`;
-  interface Found {
-    search: { hits: { field: string; text: string; node: { __typename: string; id: string } | null }[] };
-  }
-  let note = "";
-  const byType = ofType(text).catch((error: unknown) => {
-    if (!hidesSchema(error)) throw error;
-    note = "Types are not searched: this gateway does not show its schema.";
-    return [];
-  });
-  const [named, typed] = await Promise.all([send<Found>(query, { text }), byType]);
-  const hits = named.data.search.hits.flatMap(({ field, text: value, node }) =>
-    node ? [{ id: node.id, type: node.__typename, why: `${field}: ${value}` }] : [],
+export function wantedIn(typed: string): Wanted {
+  const wanted: Wanted = { text: "", type: "", state: "" };
+  wanted.text = typed
+    .replace(/(?:^|\s)(type|state):(\S*)/gi, (_all, name: string, value: string) => {
+      wanted[name.toLowerCase() as "type" | "state"] = value;
+      return " ";
+    })
+    .trim();
+  return wanted;
+}
+
+/**
+ * Nodes by name, id or external reference, typos forgiven by the API; and by type, forgiven here. An exact name comes
+ * first, then rows of a type that is named, then what is merely like the text.
+ */
+export async function search(typed: string): Promise<{ hits: Hit[]; note: string }> {
+  const { text, type, state } = wantedIn(typed);
+  const known = await types();
+  const only = type ? nearestType(type, known) : null;
+  if (type && !only) return { hits: [], note: `There is no type like “${type}”.` };
+  const named = text ? await found(text, only) : [];
+  const of = only && !text ? only : type ? null : nearestType(text, known);
+  const rows = of && known[of]!.root ? await newest(of, known[of]!.root!, 8) : [];
+  const all = [...named, ...rows.filter((one) => !named.some((hit) => hit.id === one.id))];
+  const hits = ranked(await labelled(all), text, state);
+  return { hits: hits.slice(0, 20), note: "" };
+}
+
+type Found = Omit<Hit, "label">;
+
+async function found(text: string, type: string | null): Promise<Found[]> {
+  const { data } = await send(SEARCH, { text, types: type ? [type] : null, first: 20 });
+  return (data.search?.hits ?? []).flatMap(({ field, text: value, time, node, belongsTo }) =>
+    node ? [{ id: node.id, type: node.__typename, why: `${field}: ${value}`, time, of: belongsTo?.id ?? null }] : [],
   );
-  const all = [...hits, ...typed.filter((one) => !hits.some((hit) => hit.id === one.id))].slice(0, 20);
-  return { hits: await labelled(all), note };
 }
 
-async function labelled<T extends { id: string }>(found: T[]): Promise<(T & { label: string })[]> {
+/** Hits in the order of how well they fit; those of another state than the wanted one are left out. */
+export function ranked(hits: Hit[], text: string, state: string): Hit[] {
+  const plain = (one: string) => one.toLowerCase().replace(/[\s_-]+/g, " ").trim();
+  const rank = ({ label, id }: Hit) => (plain(label) === plain(text) || id === text ? 0 : 1);
+  return hits
+    .filter((hit) => !state || plain(hit.state ?? "").startsWith(plain(state)))
+    .map((hit, at) => [hit, at] as const)
+    .sort(([a, first], [b, second]) => rank(a) - rank(b) || first - second)
+    .map(([hit]) => hit);
+}
+
+/** Hits with the labels and states of their rows, and the label of what each belongs to. */
+async function labelled(found: Found[]): Promise<Hit[]> {
   if (!found.length) return [];
-  const labels = new Map((await among(found.map(({ id }) => id))).nodes.map((node) => [node.id, node.label]));
-  return found.map((one) => ({ ...one, label: labels.get(one.id) ?? one.id }));
+  const ids = new Set(found.flatMap(({ id, of }) => (of ? [id, of] : [id])));
+  const rows = new Map((await among([...ids])).nodes.map((node) => [node.id, node]));
+  return found.map((one) => ({
+    ...one,
+    label: rows.get(one.id)?.label ?? one.id,
+    state: rows.get(one.id)?.state ?? null,
+    of: one.of ? (rows.get(one.of)?.label ?? null) : null,
+  }));
 }
 
 /** Whether a failure is that of a gateway without introspection; the page then does without. */
@@ -263,28 +288,31 @@ function hidesSchema(error: unknown): boolean {
   return error instanceof ApiError && !["UNREACHABLE", "UNREADABLE", "UNAUTHENTICATED", "FORBIDDEN"].includes(error.code);
 }
 
-/** The newest rows of the type that the text names, if it names one, give or take two letters. */
-async function ofType(text: string): Promise<{ id: string; type: string; why: string }[]> {
-  const wanted = text.replace(/[\s_]/g, "").toLowerCase();
-  if (wanted.length < 3) return [];
-  const known = await lists();
-  const slack = wanted.length > 6 ? 2 : 1;
-  const near = [...known]
-    .map(([type, root]) => {
-      const distances = [type, root].map((name) => distance(wanted, name.toLowerCase()));
-      return { type, root, away: Math.min(...distances) };
-    })
-    .filter(({ away }) => away <= slack)
-    .sort((a, b) => a.away - b.away)[0];
-  return near ? newest(near.type, near.root, 8) : [];
+/**
+ * The type that a text names, if it names one: its name or its list's, in the singular or plural, its last word
+ * ("alerts", "run"), give or take two letters.
+ */
+export function nearestType(text: string, known: Record<string, Known>): string | null {
+  const wanted = text.replace(/[\s_-]/g, "").toLowerCase();
+  if (wanted.length < 3) return null;
+  const slack = wanted.length > 6 ? 2 : wanted.length > 4 ? 1 : 0;
+  let best: { type: string; away: number } | null = null;
+  for (const [type, { root }] of Object.entries(known)) {
+    if (!root) continue;
+    const last = /[A-Z][a-z0-9]+$/.exec(type)![0].toLowerCase();
+    const names = [type.toLowerCase(), root.toLowerCase()];
+    const short = [last, `${last}s`, type.toLowerCase().replace(/model$/, ""), `${type.toLowerCase().replace(/model$/, "")}s`];
+    const away = Math.min(...names.map((name) => distance(wanted, name)), ...short.map((name) => (name === wanted ? (type === PLAIN[last] ? 0.4 : 0.5) : Infinity)));
+    if (away <= slack || away < 1) if (!best || away < best.away) best = { type, away };
+  }
+  return best?.type ?? null;
 }
+/** Of types that end in one word, the one that is meant by it. */
+const PLAIN: Record<string, string> = { alert: "MonitoringAlert", run: "TrainingRun", metric: "PerformanceMetric", step: "CompositionStep", twin: "TwinModel" };
 
-async function newest(type: string, root: string, first: number) {
-  const { data } = await send<Record<string, { nodes: { id?: string }[] }>>(
-    `query Newest($first: Int) { ${root}(first: $first) { nodes { ... on Node { id } } } }`,
-    { first },
-  );
-  return (data[root]?.nodes ?? []).flatMap(({ id }) => (id ? [{ id, type, why: `newest of ${root}` }] : []));
+async function newest(type: string, root: string, first: number): Promise<Found[]> {
+  const { data } = await send<Record<string, { nodes: { id?: string }[] }>>(newestOf(root), { first });
+  return (data[root]?.nodes ?? []).flatMap(({ id }) => (id ? [{ id, type, why: `newest of ${root}`, time: null, of: null }] : []));
 }
 
 /** Where a visitor without a link may start. */
@@ -307,73 +335,58 @@ function distance(a: string, b: string): number {
 
 /** Whether changes can be followed; where the schema is not shown that has to be tried. */
 export function canFollow(): Promise<boolean> {
-  return send<{ __schema: { subscriptionType: object | null } }>("{ __schema { subscriptionType { name } } }", {}).then(
-    ({ data }) => data.__schema.subscriptionType !== null,
-    hidesSchema,
-  );
+  return send(FOLLOWS, {}).then(({ data }) => data.__schema.subscriptionType !== null, hidesSchema);
 }
 
 export async function kinds(): Promise<{ name: string; description: string }[]> {
-  const query = `{ __type(name: "LineageKind") { enumValues { name description } } }`;
-  const { data } = await send<{ __type: { enumValues: { name: string; description: string }[] } }>(query, {});
-  return data.__type.enumValues;
+  return (await import("./generated/kinds.json")).default;
 }
 
-interface Field {
-  name: string;
-  description: string;
-  args: { name: string }[];
-  type: { kind: string; name: string | null; ofType: { kind: string; name: string | null } | null };
-}
-const types = new Map<string, Promise<Field[]>>();
+const described = new Map<string, Promise<Map<string, string>>>();
 
-/** The fields of a type, asked once. */
-function fieldsOf(type: string): Promise<Field[]> {
-  const known = types.get(type);
+/** What the schema says of a type's fields, asked once; nothing where it is not shown. */
+function descriptions(type: string): Promise<Map<string, string>> {
+  const known = described.get(type);
   if (known) return known;
-  const query = `query Type($name: String!) {
-  __type(name: $name) { fields { name description args { name } type { kind name ofType { kind name } } } }
-}`;
-  const asked = send<{ __type: { fields: Field[] } }>(query, { name: type }).then(({ data }) => data.__type.fields);
-  types.set(type, asked);
-  asked.catch(() => types.delete(type));
+  const asked = send(TYPE_FIELDS, { name: type }).then(
+    ({ data }) => new Map((data.__type?.fields ?? []).map(({ name, description }) => [name, description ?? ""])),
+    (error: unknown) => {
+      described.delete(type);
+      if (!hidesSchema(error)) throw error;
+      return new Map<string, string>();
+    },
+  );
+  described.set(type, asked);
   return asked;
 }
 
-/** A node's own fields, its lifecycle and history. */
+/** A node's own fields, its lifecycle and history. Null if it is gone. */
 export async function details(id: string, type: string): Promise<Details | null> {
-  const problems: string[] = [];
-  const fields = await fieldsOf(type).catch((error: unknown) => {
-    if (!hidesSchema(error)) throw error;
-    problems.push("Fields are not shown: this gateway does not show its schema.");
-    return [];
-  });
-  const plain = fields.filter((field) => {
-    const named = field.type.kind === "NON_NULL" ? field.type.ofType! : field.type;
-    return ["SCALAR", "ENUM"].includes(named.kind) && !field.args.length && field.name !== "id";
-  });
-  const lifecycle = fields.some((field) => field.name === "lifecycle" && field.type.name === "Lifecycle");
-  const moves = `lifecycle {
-      state
-      allowedTransitions { to mutations blockedBy { code message overridable node { id } } }
-      history(first: 10) { totalCount nodes { fromState toState actor reason occurredAt } }
-    }`;
-  const query = `query Details($id: ID!) {
-  node(id: $id) { id ... on ${type} { id ${plain.map((field) => field.name).join(" ")} ${lifecycle ? moves : ""} } }
-}`;
-  const { data, errors } = await send<{ node: Record<string, unknown> | null }>(query, { id });
-  if (!data.node) return null;
+  const known = (await types())[type];
+  if (!known) throw new ApiError(`This page knows no ${type}: it is older or newer than the gateway.`, "PAGE");
+  const [{ data, errors }, about] = await Promise.all([
+    send<{ node: Record<string, unknown> | null }>(detailsOf(type, known) as Operation<{ node: Record<string, unknown> | null }>, { id }),
+    descriptions(type),
+  ]);
   const row = data.node;
+  if (!row) return null;
+  const keys = new Map(Object.entries(known.links).map(([link, key]) => [key, (row[link] as { id: string } | null)?.id]));
   return {
-    fields: plain.map(({ name, description }) => ({ name, description, value: row[name] })),
-    lifecycle: lifecycle ? (row.lifecycle as Lifecycle | null) : null,
-    problems: [...problems, ...errors.map(({ message }) => message)],
+    fields: known.fields.map((name) => ({
+      name,
+      value: row[name],
+      description: about.get(name) ?? "",
+      unit: known.units[name],
+      link: keys.get(name),
+    })),
+    lifecycle: known.stateful ? (row.lifecycle as Lifecycle | null) : null,
+    problems: errors.map(({ message }) => message),
   };
 }
 
 /** The health of models, as far as the caller may know it. */
 export async function healths(ids: string[]): Promise<Map<string, string | null>> {
-  const { data } = await ask<{ nodes: ({ id?: string; health?: { healthStatus: string | null } | null } | null)[] }>(HEALTHS, { ids });
+  const { data } = await ask<{ nodes: ({ id?: string; health?: { healthStatus: string | null } | null } | null)[] }>(HEALTHS as string, { ids });
   const found = new Map(data.nodes.map((row) => [row?.id, row?.health?.healthStatus]));
   return new Map(ids.map((id) => [id, found.get(id) ?? null]));
 }

@@ -2,26 +2,12 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./api";
-import { EVENT } from "./documents";
 import { json } from "./format";
+import { EVENT, type EventQuery } from "./generated/operations";
 import { lineageOf, Time } from "./shell";
 import { typeName, words } from "./tones";
 
-interface Recorded {
-  id: string;
-  mutation: string | null;
-  nodeId: string | null;
-  nodeType: string | null;
-  lifecycle: string | null;
-  fromState: string | null;
-  toState: string | null;
-  actor: string | null;
-  reason: string | null;
-  forced: boolean | null;
-  details: unknown;
-  requestId: string | null;
-  occurredAt: string | null;
-}
+type Recorded = NonNullable<EventQuery["lifecycleEvent"]>;
 
 export function Event({ id, onClose }: { id: string; onClose(): void }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -30,7 +16,7 @@ export function Event({ id, onClose }: { id: string; onClose(): void }) {
   useEffect(() => {
     if (!dialog.current!.open) dialog.current!.showModal();
     let current = true;
-    ask<{ lifecycleEvent: Recorded | null }>(EVENT, { id }).then(
+    ask(EVENT, { id }).then(
       ({ data, errors }) => current && (setEvent(data.lifecycleEvent), setProblem(errors.get("lifecycleEvent") ?? "")),
       (error: Error) => current && setProblem(error.message),
     );

@@ -155,9 +155,8 @@ export function Explorer() {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest("input, textarea, select")) return;
-      if (event.key === "/") document.querySelector<HTMLInputElement>(".search input")?.focus();
-      else if (event.key === "f") canvas.current?.fit();
-      else return;
+      if (event.key !== "f") return;
+      canvas.current?.fit();
       event.preventDefault();
     };
     addEventListener("keydown", pressed);

@@ -5,9 +5,9 @@ import type { Offer, Row } from "./act";
 import { ask, ApiError, type Answered, type Lifecycle } from "./api";
 import { Columns, days, Spark, Stack, type Part } from "./charts";
 import { Token } from "./controls";
-import { HOME } from "./documents";
 import { Event } from "./event";
 import { count, figure, number } from "./format";
+import { HOME, type HomeQuery } from "./generated/operations";
 import "./home.css";
 import { ALERTS, CHANGES, follow } from "./live";
 import { Offers, type Act } from "./offers";
@@ -15,60 +15,14 @@ import { Search } from "./panels";
 import { onToken } from "./session";
 import { Sheet } from "./sheet";
 import { Bar, lineageOf, State, Time } from "./shell";
-import { tone, typeName, words } from "./tones";
+import { SEVERITIES, severityTone, tone, typeName, words } from "./tones";
 
-export interface Champion {
-  id: string;
-  rowId: string | null;
-  modelName: string | null;
-  modelVersion: string | null;
-  stage: string | null;
-  auc: number | null;
-  experiment: { id: string; experimentName: string | null; brand: string | null } | null;
-  health: {
-    healthStatus: string | null;
-    maxDriftSeverity: string | null;
-    activeAlerts: number | null;
-    criticalAlerts: number | null;
-    latestMetricValue: number | null;
-    primaryMetric: string | null;
-    performanceDegraded: boolean | null;
-  } | null;
-  deployments: { nodes: { id: string; deploymentName: string | null; status: string | null }[] } | null;
-}
-export interface Alert {
-  id: string;
-  title: string | null;
-  severity: string | null;
-  status: string | null;
-  createdAt: string | null;
-  triggeredRetraining: boolean | null;
-  lifecycle: Pick<Lifecycle, "state" | "allowedTransitions"> | null;
-  model: { id: string; modelName: string | null; modelVersion: string | null } | null;
-}
-interface Change {
-  id: string;
-  nodeId: string | null;
-  nodeType: string | null;
-  fromState: string | null;
-  toState: string | null;
-  actor: string | null;
-  reason: string | null;
-  forced: boolean | null;
-  occurredAt: string | null;
-  node: { modelName?: string | null; modelVersion?: string | null; title?: string | null; deploymentName?: string | null } | null;
-}
-export interface Fleet {
-  champions: { totalCount: number; nodes: Champion[] } | null;
-  models: { totalCount: number } | null;
-  scores: { aggregate: { group: { modelId: string | null; createdAt: string | null }; driftScore: { max: number | null } }[] } | null;
-  alerts: { totalCount: number; nodes: Alert[] } | null;
-  drift: { aggregate: { group: { createdAt: string | null; severity: string | null }; count: number }[] } | null;
-  fidelity: { aggregate: { group: { fidelityGrade: string | null }; count: number; absolutePredictionError: { avg: number | null } }[] } | null;
-  twins: { totalCount: number; nodes: { id: string; modelName: string | null; brand: string | null; fidelityScore: number | null }[] } | null;
-  deployments: { aggregate: { group: { environment: string | null; status: string | null }; count: number }[] } | null;
-  changes: { nodes: Change[] } | null;
-}
+export type Fleet = HomeQuery;
+type Rows<Name extends keyof Fleet> = NonNullable<Fleet[Name]> extends { nodes: (infer Row)[] } ? Row : never;
+type Groups<Name extends keyof Fleet> = NonNullable<Fleet[Name]> extends { aggregate: (infer Group)[] | null } ? Group[] : never;
+export type Champion = Rows<"champions">;
+export type Alert = Rows<"alerts">;
+type Change = Rows<"changes">;
 
 /** The event that a link to this page names. */
 function eventOf(hash: string): string | null {
@@ -81,7 +35,6 @@ const DAYS = 14;
 const TOGETHER = 400;
 const AT_MOST_EVERY = 3_000;
 const HEALTHS = ["critical", "warning", "unknown", "healthy"];
-const SEVERITIES: [string, Part["tone"]][] = [["CRITICAL", "bad"], ["HIGH", "severe"], ["MEDIUM", "busy"], ["LOW", "mild"], ["NONE", "good"]];
 const GRADES = ["excellent", "good", "fair", "poor", "unvalidated"];
 
 const since = () => `${new Date(Date.now() - (DAYS - 1) * 86_400_000).toISOString().slice(0, 10)}T00:00:00Z`;
@@ -94,7 +47,7 @@ export function ranked(champions: Champion[]): Champion[] {
 
 /** Whether there is nothing yet to look after. */
 export function isEmpty(fleet: Fleet): boolean {
-  return fleet.models?.totalCount === 0 && !fleet.alerts?.totalCount && !fleet.deployments?.aggregate.length;
+  return fleet.models?.totalCount === 0 && !fleet.alerts?.totalCount && !fleet.deployments?.aggregate?.length;
 }
 
 export function Home() {
@@ -110,7 +63,7 @@ export function Home() {
     const mine = ++turn.current;
     setBusy(true);
     try {
-      const answer = await ask<Fleet>(HOME, { since: since() });
+      const answer = await ask(HOME, { since: since() });
       if (mine !== turn.current) return;
       setTold({ ...answer, at: new Date().toISOString() });
       setError(null);
@@ -286,11 +239,7 @@ function Alerts({ alerts, onAct }: { alerts: Alert[]; onAct: Act }) {
   );
 }
 
-function severityTone(severity: string | null): Part["tone"] {
-  return SEVERITIES.find(([name]) => name === severity)?.[1] ?? "info";
-}
-
-function Champions({ champions, scores: all, window, onAct }: { champions: Champion[]; scores: NonNullable<Fleet["scores"]>["aggregate"]; window: string[]; onAct: Act }) {
+function Champions({ champions, scores: all, window, onAct }: { champions: Champion[]; scores: Groups<"scores">; window: string[]; onAct: Act }) {
   if (!champions.length) return <p class="dim">No model is a champion. A model in shadow or in production becomes one by <code>setChampion</code>.</p>;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Champions, a table">
@@ -301,7 +250,7 @@ function Champions({ champions, scores: all, window, onAct }: { champions: Champ
         <tbody>
           {champions.map((one) => {
             const health = one.health?.healthStatus ?? "unknown";
-            const scores = new Map(all.filter(({ group }) => group.modelId === one.rowId).map(({ group, driftScore }) => [group.createdAt?.slice(0, 10), driftScore.max]));
+            const scores = new Map(all.filter(({ group }) => group.modelId === one.rowId).map(({ group, driftScore }) => [group.createdAt?.slice(0, 10), driftScore?.max ?? null]));
             const values = window.map((day) => scores.get(day) ?? null);
             const last = values.findLast((value) => value !== null);
             return (
@@ -329,7 +278,7 @@ function Champions({ champions, scores: all, window, onAct }: { champions: Champ
                     <Offers
                       key={deployment.id}
                       row={{ id: deployment.id, type: "Deployment", label: deployment.deploymentName ?? deployment.id }}
-                      lifecycle={{ state: deployment.status ?? "", allowedTransitions: [] }}
+                      lifecycle={{ state: deployment.status ?? "", allowedTransitions: [], changes: deployment.lifecycle?.changes }}
                       onAct={onAct}
                     />
                   ))}
@@ -344,7 +293,7 @@ function Champions({ champions, scores: all, window, onAct }: { champions: Champ
   );
 }
 
-function Drift({ counts, window }: { counts: NonNullable<Fleet["drift"]>["aggregate"]; window: string[] }) {
+function Drift({ counts, window }: { counts: Groups<"drift">; window: string[] }) {
   if (!counts.length) return <p class="dim">No reading in the last {DAYS} days.</p>;
   const columns = window.map((day) => ({
     name: day,
@@ -364,7 +313,7 @@ function Drift({ counts, window }: { counts: NonNullable<Fleet["drift"]>["aggreg
   );
 }
 
-function Deployments({ counts }: { counts: NonNullable<Fleet["deployments"]>["aggregate"] }) {
+function Deployments({ counts }: { counts: Groups<"deployments"> }) {
   if (!counts.length) return <p class="dim">Nothing is deployed.</p>;
   const order = ["production", "staging", "development"];
   const place = (name: string) => (order.indexOf(name) + order.length + 1) % (order.length + 1);
@@ -388,7 +337,7 @@ const GRADE_TONES: Record<string, Part["tone"]> = { excellent: "good", good: "go
 
 function Fidelity({ fleet }: { fleet: Fleet }) {
   const grades = [...(fleet.fidelity?.aggregate ?? [])]
-    .map(({ group, count: many, absolutePredictionError }) => ({ grade: group.fidelityGrade?.toLowerCase() ?? "no grade", many: Number(many), error: absolutePredictionError.avg }))
+    .map(({ group, count: many, absolutePredictionError }) => ({ grade: group.fidelityGrade?.toLowerCase() ?? "no grade", many: Number(many), error: absolutePredictionError?.avg ?? null }))
     .sort((a, b) => (GRADES.indexOf(a.grade) + 9) % 9 - (GRADES.indexOf(b.grade) + 9) % 9);
   const twins = fleet.twins?.nodes ?? [];
   if (!grades.length && !twins.length) return <p class="dim">No twin has been compared with an experiment.</p>;
@@ -411,7 +360,10 @@ function Fidelity({ fleet }: { fleet: Fleet }) {
 
 /** What a changed row is called, where it is of a type that has a name. */
 function named({ node, nodeType }: Change): string {
-  const name = node?.title ?? node?.deploymentName ?? (node?.modelName && `${node.modelName} ${node.modelVersion ?? ""}`);
+  const name = !node ? null
+    : "title" in node ? node.title
+    : "deploymentName" in node ? node.deploymentName
+    : "modelName" in node ? `${node.modelName} ${node.modelVersion ?? ""}` : null;
   return [typeName(nodeType ?? "Row"), name].filter(Boolean).join(" ");
 }
 

@@ -2,6 +2,7 @@
 
 import { createClient, type Client } from "graphql-ws";
 import { canFollow } from "./api";
+import { ALERT_CHANGES, CHANGES as CHANGES_TEXT, type AlertChangesSubscription, type ChangesSubscription } from "./generated/operations";
 import { credentials, onToken, token } from "./session";
 
 /** A subscription whose messages each bring a cursor, which is its variable `after`. */
@@ -9,20 +10,10 @@ export interface Stream<T> {
   query: string;
   cursor(data: T): string;
 }
-export interface LifecycleEvents {
-  lifecycleEvents: { cursor: string; event: { nodeId: string | null } | null };
-}
-export interface Alerts {
-  alerts: { cursor: string; change: string | null };
-}
-export const CHANGES: Stream<LifecycleEvents> = {
-  query: "subscription Changes($after: String) { lifecycleEvents(after: $after) { cursor event { nodeId } } }",
-  cursor: (data) => data.lifecycleEvents.cursor,
-};
-export const ALERTS: Stream<Alerts> = {
-  query: "subscription Alerts($after: String) { alerts(after: $after) { cursor change } }",
-  cursor: (data) => data.alerts.cursor,
-};
+export type LifecycleEvents = ChangesSubscription;
+export type Alerts = AlertChangesSubscription;
+export const CHANGES: Stream<LifecycleEvents> = { query: CHANGES_TEXT, cursor: (data) => data.lifecycleEvents.cursor };
+export const ALERTS: Stream<Alerts> = { query: ALERT_CHANGES, cursor: (data) => data.alerts.cursor };
 
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 30_000;

@@ -1,10 +1,18 @@
-/** The pages: which one is asked for, and what holds if it fails. */
+/** The pages: which one is asked for, and what holds if it fails. Each is a bundle of its own. */
 
-import { render } from "preact";
+import { render, type ComponentType } from "preact";
 import { Boundary } from "./boundary";
-import { Explorer } from "./explorer";
-import { Home } from "./home";
 import "./page.css";
+import { LIST_NAMES } from "./shell";
 
-const Page = location.pathname.endsWith("/explorer") ? Explorer : Home;
-render(<Boundary><Page /></Boundary>, document.getElementById("console")!);
+const at = location.pathname.split("/").at(-1)!;
+const list = LIST_NAMES.find((name) => name === at);
+
+async function page(): Promise<ComponentType> {
+  if (at === "explorer") return (await import("./explorer")).Explorer;
+  if (!list) return (await import("./home")).Home;
+  const { Lists } = await import("./lists");
+  return () => <Lists name={list} />;
+}
+
+void page().then((Page) => render(<Boundary><Page /></Boundary>, document.getElementById("console")!));

@@ -1,17 +1,16 @@
 /** The changes that are offered for a row, as buttons; what the caller may not do is said in their place. */
 
-import { offers, refused, type Offer, type Row } from "./act";
-import type { Lifecycle } from "./api";
+import { offers, refusal, type Moves, type Offer, type Row } from "./act";
 
 export type Act = (row: Row, offer: Offer) => void;
 
-export function Offers({ row, lifecycle, only, onAct }: { row: Row; lifecycle: Pick<Lifecycle, "state" | "allowedTransitions">; only?: string[]; onAct: Act }) {
+export function Offers({ row, lifecycle, only, onAct }: { row: Row; lifecycle: Moves; only?: string[]; onAct: Act }) {
   const all = offers(row.type, lifecycle).filter(({ mutation }) => !only || only.includes(mutation));
-  const denied = all.filter(({ mutation }) => refused.has(mutation));
-  const open = all.filter(({ mutation }) => !refused.has(mutation));
+  const told = all.map((offer) => ({ offer, why: refusal(offer, lifecycle) }));
+  const denied = told.filter(({ why }) => why !== null);
   return (
     <p class="offers">
-      {open.map((offer) => (
+      {told.map(({ offer, why }) => why === null && (
         <button
           key={offer.mutation + offer.to}
           class={offer.blockedBy.length ? "blocked" : undefined}
@@ -22,7 +21,7 @@ export function Offers({ row, lifecycle, only, onAct }: { row: Row; lifecycle: P
           {offer.label} …
         </button>
       ))}
-      {denied.length > 0 && <small title={refused.get(denied[0]!.mutation)}>You may not: {[...new Set(denied.map(({ label }) => label.toLowerCase()))].join(", ")}.</small>}
+      {denied.length > 0 && <small title={denied[0]!.why!}>You may not: {[...new Set(denied.map(({ offer }) => offer.label.toLowerCase()))].join(", ")}.</small>}
     </p>
   );
 }

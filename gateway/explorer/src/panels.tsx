@@ -2,10 +2,10 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, details, search, type Details, type Hit, type LineageNode, type Side } from "./api";
-import { json, number } from "./format";
+import { json, local, number } from "./format";
 import type { Graph } from "./graph";
 import { Offers, type Act } from "./offers";
-import { Time } from "./shell";
+import { State, Time } from "./shell";
 import { amount, AT_LEAST, tone, typeName, words } from "./tones";
 
 const PAUSE = 200;
@@ -38,6 +38,17 @@ export function Search({ onPick }: { onPick(id: string): void }) {
       clearTimeout(timer);
     };
   }, [text]);
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    const wanted = (event: KeyboardEvent) => {
+      const typing = (event.target as Element).closest("input, textarea, select, dialog");
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing) return;
+      input.current?.focus();
+      event.preventDefault();
+    };
+    addEventListener("keydown", wanted);
+    return () => removeEventListener("keydown", wanted);
+  }, []);
   const hits = found?.hits ?? [];
   const pick = (hit: Hit | undefined) => {
     if (!hit) return;
@@ -56,8 +67,9 @@ export function Search({ onPick }: { onPick(id: string): void }) {
   return (
     <div class="search">
       <input
+        ref={input}
         type="search"
-        placeholder="Search by name, id or type   ( / )"
+        placeholder="Search by name, id, type:alert, state:active   ( / )"
         aria-label="Search a node by name, id or type"
         list={undefined}
         role="combobox"
@@ -74,8 +86,8 @@ export function Search({ onPick }: { onPick(id: string): void }) {
         <ul id="hits" role="listbox" aria-label="Found">
           {hits.map((hit, index) => (
             <li key={hit.id} id={`hit-${index}`} role="option" aria-selected={index === at} onMouseDown={() => pick(hit)}>
-              <b>{hit.label}</b> <span>{typeName(hit.type)}</span>
-              <small>{hit.why}</small>
+              <b>{hit.label}</b> <span>{typeName(hit.type)}</span>{hit.state && <> <State state={hit.state} type={hit.type} /></>}
+              <small>{[hit.of, hit.why, hit.time && local(hit.time)].filter(Boolean).join(" · ")}</small>
             </li>
           ))}
           {!hits.length && !found.note && <li class="none">Nothing is like “{found.text}”.</li>}

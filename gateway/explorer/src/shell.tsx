@@ -1,15 +1,24 @@
 /** What all pages share: the way between them, who is signed in, the colours, and how times and states are shown. */
 
 import type { ComponentChildren } from "preact";
+import { useRef, useState } from "preact/hooks";
 import { ago, local, utc } from "./format";
+import { forgetView, savedViews, saveView, titled } from "./saved";
 import { keepToken, token } from "./session";
 import { SchemeSwitch } from "./controls";
 import { tone, words } from "./tones";
 
-export type PageName = "home" | "explorer";
+export const LIST_NAMES = ["alerts", "models", "experiments", "twins", "deployments"] as const;
+export type ListName = (typeof LIST_NAMES)[number];
+export type PageName = "home" | "explorer" | ListName;
 
 const PAGES: { name: PageName | "graphiql"; href: string; label: string }[] = [
   { name: "home", href: "./", label: "Home" },
+  { name: "alerts", href: "alerts", label: "Alerts" },
+  { name: "models", href: "models", label: "Models" },
+  { name: "experiments", href: "experiments", label: "Experiments" },
+  { name: "twins", href: "twins", label: "Twins" },
+  { name: "deployments", href: "deployments", label: "Deployments" },
   { name: "explorer", href: "explorer", label: "Lineage" },
   { name: "graphiql", href: "graphql", label: "GraphiQL" },
 ];
@@ -41,6 +50,48 @@ export function Time({ at, relative = false }: { at: string; relative?: boolean 
 
 export function State({ state, type }: { state: string; type?: string }) {
   return <span class={`state tone-${tone(state, type)}`}>{words(state)}</span>;
+}
+
+interface ViewsProps {
+  page: PageName;
+  /** The address of what is shown. */
+  hash(): string;
+  title: string;
+  onTitle(title: string): void;
+}
+
+/** Gives what is shown a name, and lists what has one. */
+export function Views({ page, hash, title, onTitle }: ViewsProps) {
+  const [views, setViews] = useState(savedViews);
+  const input = useRef<HTMLInputElement>(null);
+  const keep = (event: Event) => {
+    event.preventDefault();
+    const name = input.current!.value.trim().slice(0, 80);
+    if (!name) return;
+    const path = page === "home" ? "" : page;
+    setViews(saveView({ name, href: path + titled(hash(), name) }));
+    onTitle(name);
+  };
+  return (
+    <details class="views">
+      <summary>Views{views.length > 0 && ` (${views.length})`}</summary>
+      <div>
+        <form onSubmit={keep}>
+          <label>Name <input ref={input} defaultValue={title} maxLength={80} required /></label> <button>Save this view</button>
+        </form>
+        {views.length === 0 ? <p class="dim">A saved view is kept in this browser; its address can be passed on.</p> : (
+          <ul>
+            {views.map(({ name, href }) => (
+              <li key={name}>
+                <a href={href}>{name}</a>
+                <button class="link" aria-label={`Forget the view ${name}`} onClick={() => setViews(forgetView(name))}>forget</button>
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
+    </details>
+  );
 }
 
 /** Where the explorer shows a row. */

@@ -26,6 +26,13 @@ export const LEGEND: [Tone, string][] = [
   ["none", "no state"],
 ];
 
+/** Severities of drift and alerts, the worst first. */
+export const SEVERITIES: [string, Tone | "mild" | "severe"][] = [["CRITICAL", "bad"], ["HIGH", "severe"], ["MEDIUM", "busy"], ["LOW", "mild"], ["NONE", "good"]];
+
+export function severityTone(severity: string | null | undefined): Tone | "mild" | "severe" {
+  return SEVERITIES.find(([name]) => name === severity)?.[1] ?? "info";
+}
+
 /** An alert that is active is none that all is well with. */
 export function tone(state: string | null, type?: string): Tone {
   if (type === "MonitoringAlert" && state === "ACTIVE") return "bad";

@@ -1,0 +1,17 @@
+/** Rows as CSV (RFC 4180). What a spreadsheet would take for a formula is quoted by an apostrophe. */
+
+import { json } from "./format";
+
+export type CellValue = string | number | bigint | boolean | null | undefined | object;
+
+export function asCsv(head: string[], rows: CellValue[][]): string {
+  return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+
+function cell(value: CellValue): string {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean") return String(value);
+  const text = typeof value === "object" ? json(value) : value;
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
