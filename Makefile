@@ -111,7 +111,7 @@ lock: ## Compile the lock files from pyproject.toml
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
-	  --extra build --extra otel --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	  --extra build --extra otel --extra arrow --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra mutants pyproject.toml -c requirements-dev.lock -o tests/mutants/requirements.lock
 

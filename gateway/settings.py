@@ -287,6 +287,17 @@ class Settings(BaseSettings):
         default=1_000_000, ge=1, description="Maximum cost of an operation, in rows, computed before any SQL."
     )
 
+    max_tables: int = Field(
+        default=2,
+        ge=0,
+        description="Tables (CSV, JSON lines, Arrow) that a worker writes at once, each with a connection; 0: none.",
+    )
+    max_table_rows: int = Field(default=1_000_000, ge=1, description="Maximum rows of a table.")
+    max_table_bytes: int = Field(default=1_000_000_000, ge=1_000, description="Maximum bytes of a table.")
+    table_timeout: float = Field(
+        default=300.0, gt=0, le=24 * 3600, description="Seconds that a table may take, with the time of its reader."
+    )
+
     listen_url: Annotated[str, AfterValidator(checked_postgres)] | None = Field(
         default=None,
         description="The database past any pooler in transaction mode, where LISTEN is lost. Unset: `DATABASE_URL`.",

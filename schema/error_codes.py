@@ -44,7 +44,7 @@ class ErrorCode(_Described):
         "METHOD_NOT_ALLOWED",
         "The HTTP method is not allowed: queries by GET or POST, mutations by POST (405).",
     )
-    NOT_ACCEPTABLE = "NOT_ACCEPTABLE", "The Accept header allows neither media type of responses (406)."
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE", "The Accept header allows no media type of responses (406)."
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE", "The body is not plain JSON in UTF-8 (415)."
     NOT_FOUND = "NOT_FOUND", "The path does not exist; the graph is at /graphql (404)."
     CROSS_SITE = (
@@ -104,6 +104,13 @@ class ErrorCode(_Described):
         "PersistedQueryNotSupported",
     )
     PERSISTED_QUERY_HASH_MISMATCH = "PERSISTED_QUERY_HASH_MISMATCH", "The hash or id belongs to another document."
+    # -- rows as tables
+    NOT_A_TABLE = "NOT_A_TABLE", "The operation asks for more than one list of rows, which CSV and its kind cannot say."
+    TABLE_LIMIT = (
+        "TABLE_LIMIT",
+        "The table has, or would have, more rows or bytes than `limit`; go on behind the last `cursor`.",
+        Retry.LESS,
+    )
     # -- limits, before any SQL, with `limit` and mostly `value`
     ALIAS_LIMIT = "ALIAS_LIMIT", "The document has too many aliases.", Retry.LESS, "The document has too many aliases"
     ANSWER_LIMIT = (

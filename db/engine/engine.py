@@ -274,6 +274,11 @@ class EngineReader(ABC):
         return rows
 
     @property
+    def engine(self) -> AsyncEngine:
+        """The engine that it reads by."""
+        return self._engine
+
+    @property
     @abstractmethod
     def _slots(self) -> AbstractAsyncContextManager[None]:
         """The turn of one of its statements, of which some run side by side."""
@@ -365,7 +370,7 @@ class ShortReader(EngineReader):
             else:
                 answer = await read(borrowed.driver)
         except asyncio.CancelledError:
-            _give_up(borrowed)
+            give_up(borrowed)
             self._limiter.give()
             raise
         except BaseException as error:
@@ -383,7 +388,7 @@ class ShortReader(EngineReader):
 _given_up: set[asyncio.Future[None]] = set()
 
 
-def _give_up(borrowed: BorrowedConnection) -> None:
+def give_up(borrowed: BorrowedConnection) -> None:
     """Cancels what the server does on a connection, and closes it; nobody waits for a server that may never answer.
 
     The pool has another one instead: on this one, the next statement would wait too.
@@ -410,12 +415,12 @@ async def _read_once(driver: Any, begin: str, read: Callable[[], Awaitable[Answe
         answer = await read()
         await driver.execute("COMMIT")
     except Exception:  # whoever gives it up meanwhile gives the connection up too
-        await _roll_back(driver)
+        await roll_back(driver)
         raise
     return answer
 
 
-async def _roll_back(driver: Any) -> None:
+async def roll_back(driver: Any) -> None:
     """Ends a transaction that has failed; a connection that cannot is thrown away."""
     try:
         async with asyncio.timeout(ROLLBACK_SECONDS):  # which waits until a statement that was given up is cancelled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import getrandbits
 from typing import Any
@@ -24,6 +25,7 @@ from gateway.http.response import (
     negotiate,
     packed,
     respond,
+    respond_in_parts,
     respond_unchanged,
 )
 from gateway.observability.logging import request_id as current_request_id
@@ -33,9 +35,11 @@ from gateway.operations.deadline import Deadline, DisconnectedError
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error
 from gateway.operations.request import Parameters
 from gateway.operations.service import OperationService
+from gateway.operations.table_formats import WRITERS
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
+from schema.execution.tables import not_a_table
 
 Body = dict[str, Any] | list[dict[str, Any]]
 
@@ -76,7 +80,11 @@ class GraphQLEndpoint:
         answer: Body
         try:
             if accept := given.get(b"accept"):
-                media = negotiate(accept)
+                asked = negotiate(accept)
+                if asked in WRITERS:
+                    await self._table(scope, given, receive, send, call, asked)
+                    return
+                media = asked
             status, answer = await self._run(scope, given, receive, send, call)
         except RefusedError as error:
             status, answer = error.status_as(media), _refused(error, call)
@@ -89,7 +97,8 @@ class GraphQLEndpoint:
             status, answer = 499, {}
             call.record["gone"] = True
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
-            status, answer = 500, {"errors": [call.reporter.public(GraphQLError("", original_error=error))]}
+            status, answer = 500, {"errors": [call.reporter.public(_as_graphql(error))]}
+            status = _STATUS.get(answer["errors"][0]["extensions"]["code"], status)
         if status == 503:
             call.headers.setdefault("retry-after", "1")
         if not call.heard:
@@ -106,9 +115,7 @@ class GraphQLEndpoint:
         if accept and len(body) >= least > 0 and not known and (how := encoding(accept)):
             body = await packed(body, how)
             call.headers["content-encoding"] = how
-        record = call.record
-        record["milliseconds"] = round((time.perf_counter() - record.started) * 1000, 2)
-        self._service.finished(call, scope["method"], 304 if known else status)
+        self._finished(scope, call, 304 if known else status)
         if known:
             await respond_unchanged(send, call.id, call.headers)
         else:
@@ -122,15 +129,7 @@ class GraphQLEndpoint:
         deadline = Deadline(service.deadlines)
         try:
             with deadline:
-                authorization = given.get(b"authorization")
-                call.caller = await self._authentication.authenticate(
-                    None if authorization is None else authorization.decode("latin-1")
-                )
-                if call.caller is not ANONYMOUS:
-                    call.record["caller"] = call.caller.name
-                call.heard = True
-                there = send.asked() if isinstance(send, WholeSend) else None
-                parameters = await self._reader.read(scope, given, receive, there)
+                parameters = await self._asked(scope, given, receive, send, call)
                 deadline.client_left = partial(disconnected, receive)
                 async with service.limiter:
                     if isinstance(parameters, list):
@@ -142,10 +141,98 @@ class GraphQLEndpoint:
         except TimeoutError:
             if deadline.client_left is not None:
                 raise service.too_late(call) from None
-            seconds = self._settings.request_timeout
-            message = f"The request did not arrive within {seconds:g} seconds."
-            error = request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds)
-            raise RefusedError(408, error, connection="close") from None
+            raise self._not_arrived() from None
+
+    async def _asked(
+        self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall
+    ) -> Parameters | list[Parameters]:
+        """Who asks, and what."""
+        authorization = given.get(b"authorization")
+        call.caller = await self._authentication.authenticate(
+            None if authorization is None else authorization.decode("latin-1")
+        )
+        if call.caller is not ANONYMOUS:
+            call.record["caller"] = call.caller.name
+        call.heard = True
+        there = send.asked() if isinstance(send, WholeSend) else None
+        return await self._reader.read(scope, given, receive, there)
+
+    def _not_arrived(self) -> RefusedError:
+        seconds = self._settings.request_timeout
+        message = f"The request did not arrive within {seconds:g} seconds."
+        error = request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds)
+        return RefusedError(408, error, connection="close")
+
+    # -- tables ----------------------------------------------------------------------------------------------------
+
+    async def _table(
+        self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall, media: str
+    ) -> None:
+        """Answers with a table as it is read.
+
+        Raises:
+            Exception: Nothing of it is sent.
+        """
+        service = self._service
+        try:
+            with Deadline(service.deadlines):
+                parameters = await self._asked(scope, given, receive, send, call)
+                if isinstance(parameters, list):
+                    raise RefusedDocumentError(not_a_table("This is a batch."))
+                call.client_left = partial(disconnected, receive)
+                planned = await service.begin(parameters, call)
+        except TimeoutError:
+            raise (self._not_arrived() if call.client_left is None else service.too_late(call)) from None
+        answer = service.table(planned, call, media)
+        call.record["media"] = media
+
+        async def begin(rows: int) -> None:
+            call.headers |= {"x-rows": str(rows), "cache-control": "no-store"}
+            await respond_in_parts(send, media, call.id, call.headers)
+
+        async def write(data: bytes) -> None:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        try:
+            await answer.write(begin, write)
+        except Exception as error:
+            if not answer.begun:
+                raise
+            await self._break_off(scope, send, call, error, answer.failed)
+            return
+        await send({"type": "http.response.body", "body": b""})
+        self._finished(scope, call, 200)
+
+    async def _break_off(
+        self,
+        scope: Scope,
+        send: Send,
+        call: HTTPCall,
+        error: Exception,
+        said: Callable[[Sequence[dict[str, Any]]], bytes],
+    ) -> None:
+        """Ends an answer in the middle: with what its format can say, and the connection, so that nobody takes it
+        for the whole."""
+        if isinstance(error, DisconnectedError):
+            call.record["gone"] = True
+            self._finished(scope, call, 499)
+            return
+        if isinstance(error, RefusedError):
+            found = [call.reporter.public(one) for one in error.errors]
+        else:
+            found = [call.reporter.public(_as_graphql(error))]
+        call.record["errors"] = [one["extensions"]["code"] for one in found]
+        if last := said(found):
+            await send({"type": "http.response.body", "body": last, "more_body": True})
+        self._finished(scope, call, 500)
+        if isinstance(send, WholeSend):
+            send.break_off()
+
+    def _finished(self, scope: Scope, call: HTTPCall, status: int) -> None:
+        """Says to observers that a request is answered."""
+        record = call.record
+        record["milliseconds"] = round((time.perf_counter() - record.started) * 1000, 2)
+        self._service.finished(call, scope["method"], status)
 
     async def _batch(self, batch: list[Parameters], call: HTTPCall) -> list[dict[str, Any]]:
         """One answer for each request, one after another; together they may cost what one may."""
@@ -174,6 +261,22 @@ class GraphQLEndpoint:
         lasting = f"max-age={seconds}" if seconds else "no-cache"
         whose = "public" if call.caller is ANONYMOUS else "private"
         call.headers |= {"etag": entity_tag(data), "cache-control": f"{whose}, {lasting}"}
+
+
+_STATUS = {
+    ErrorCode.DATABASE_UNAVAILABLE: 503,
+    ErrorCode.OVERLOADED: 503,
+    ErrorCode.LOCKED: 503,
+    ErrorCode.STATEMENT_TIMEOUT: 504,
+    ErrorCode.MISSING_IN_DATABASE: 400,
+    ErrorCode.BAD_USER_INPUT: 400,
+    ErrorCode.UNREPRESENTABLE_VALUE: 400,
+}
+"""The status of a request that failed as a whole by an error of a field."""
+
+
+def _as_graphql(error: Exception) -> GraphQLError:
+    return error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
 
 
 def _refused(error: RefusedError, call: Call) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def cors(graph: ASGIApp, settings: Settings, headers: tuple[str, ...] = ()) -> A
             *settings.cors_headers,
         ),
         allow_credentials=settings.cors_credentials,
-        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id"),
+        expose_headers=("etag", "retry-after", "www-authenticate", "x-request-id", "x-rows"),
         max_age=7200,
     )
 

@@ -13,6 +13,7 @@ from starlette.types import Message, Send
 
 from gateway.http.header_cache import remembered
 from gateway.operations.refusals import JSON, RefusedError, request_error
+from gateway.operations.table_formats import ARROW, CSV, JSON_LINES, WRITERS
 from schema.error_codes import ErrorCode
 
 if sys.version_info >= (3, 14):
@@ -21,6 +22,9 @@ else:
     from backports import zstd
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+
+STREAMED = frozenset(WRITERS)
+"""Media types that are sent as they are made."""
 
 
 class WholeSend:
@@ -42,15 +46,26 @@ class WholeSend:
         """
         raise NotImplementedError
 
+    def break_off(self) -> None:
+        """Closes the connection in the middle of an answer, whose client sees that it is not whole."""
+        raise NotImplementedError
+
 
 IN_THREAD = 64_000
 """Bytes from which an answer is compressed beside the event loop: a few milliseconds of everybody's time."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
+_ALIASES = {"application/jsonl": JSON_LINES, "application/x-jsonlines": JSON_LINES}
+"""Other names of media types."""
+
+
 @remembered
 def negotiate(accept: bytes) -> str:
     """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one.
+
+    Of tables the most welcome one that is named is sent, the first of several, where it is as welcome as the GraphQL
+    media types that are named, and those are not; a wildcard beside it is for errors.
 
     Raises:
         RefusedError: ``NOT_ACCEPTABLE``.
@@ -62,9 +77,20 @@ def negotiate(accept: bytes) -> str:
     def quality(media: str) -> float:
         return next((qualities[name] for name in (media, "application/*", "*/*") if name in qualities), 0.0)
 
-    if max(quality(GRAPHQL_RESPONSE), quality(JSON)) > 0:
+    plain = max(quality(GRAPHQL_RESPONSE), quality(JSON))
+    named = max(qualities.get(GRAPHQL_RESPONSE, 0.0), qualities.get(JSON, 0.0))
+    streamed = [(_ALIASES.get(name, name), found) for name, found in qualities.items() if found > 0]
+    streamed = [(media, found) for media, found in streamed if media in STREAMED]
+    if streamed:
+        media, found = max(streamed, key=lambda one: one[1])
+        if found > named and found >= plain:
+            return media
+    if plain > 0:
         return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
-    message = f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, and the Accept header takes neither."
+    message = (
+        f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, a list of rows as {CSV}, {JSON_LINES} or {ARROW} too; "
+        f"the Accept header takes none of them."
+    )
     raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message))
 
 
@@ -111,6 +137,12 @@ async def respond(
         await send({"type": "http.response.body", "body": body})
 
 
+async def respond_in_parts(send: Send, media: str, request_id: str, headers: Mapping[str, str]) -> None:
+    """Begins an answer whose body is sent as it is made."""
+    sent = [(b"content-type", _STREAM_TYPES.get(media, media.encode())), *_headers(request_id, headers)]
+    await send({"type": "http.response.start", "status": 200, "headers": sent})
+
+
 async def respond_unchanged(send: Send, request_id: str, headers: Mapping[str, str]) -> None:
     """Says that what the client has is what there is."""
     await send({"type": "http.response.start", "status": 304, "headers": _headers(request_id, headers)})
@@ -125,6 +157,8 @@ def _headers(request_id: str, headers: Mapping[str, str]) -> list[tuple[bytes, b
 
 
 _CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}
+
+_STREAM_TYPES = {CSV: b"text/csv; charset=utf-8; header=present"}
 
 
 def entity_tag(data: bytes) -> str:

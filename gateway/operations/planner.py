@@ -26,6 +26,7 @@ from schema.errors import GatewayError
 from schema.execution.plans import KnownOperation, Plan, Plans, variable_values
 from schema.schema import Schema
 from schema.sql.indexes import Indexes
+from schema.sql.lists import MAX_PAGE
 
 
 class PlannedOperation(NamedTuple):
@@ -105,6 +106,30 @@ class Planner:
         except GraphQLError:  # it would cost too much now
             return None
         return planned._replace(plan=plan, reads=reads)
+
+    def price_of_rows(self, planned: PlannedOperation, key: str, rows: int, call: Call) -> int:
+        """What an operation costs whose root field ``key`` is a list that is answered with so many rows: as much for
+        each as on a page, and once what it scans.
+
+        Raises:
+            RefusedDocumentError: A page of it costs too much.
+        """
+        page = min(max(rows, 1), MAX_PAGE)
+        try:
+            scanned, whole = self._price_of_page(planned, key, 0), self._price_of_page(planned, key, page)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+        room = self._settings.max_untrusted_cost
+        if whole > room and not self._registry.is_trusted(call.record.query or ""):
+            raise self._too_costly(whole, room)
+        return scanned + -(-(whole - scanned) * rows // page)
+
+    def _price_of_page(self, planned: PlannedOperation, key: str, first: int) -> int:
+        known = planned.known
+        operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
+        arguments = operation.root.fields[key].arguments
+        arguments["first"], arguments["last"] = first, None
+        return self._measure(operation, planned.reads)
 
     def _read(self, parameters: Parameters, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
         """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""

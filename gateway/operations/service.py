@@ -36,6 +36,7 @@ from gateway.operations.request import Parameters, parameters_of
 from gateway.operations.runner import Runner
 from gateway.operations.shape import ShapeWatch
 from gateway.operations.subscription import Subscriptions
+from gateway.operations.tables import TableAnswer, TableService
 from gateway.settings import Settings
 from gateway.subscriptions.feed import ChangeFeed
 from schema.catalogue.value_sizes import too_large
@@ -73,6 +74,7 @@ class OperationService:
         self.deadlines = Deadlines(settings.request_timeout)
         """For each `Deadline` around a request; `too_late` says to clients that it is over."""
         self.limiter = RequestLimiter(settings.max_concurrent, settings.queue_timeout, settings.max_queued)
+        self._tables = TableService(schema, self.planner, self._runner, reads, self._budgets, settings)
         self._subscriptions = Subscriptions(
             schema, self.planner, self._runner, feed, self._budgets, self._observers, settings
         )
@@ -223,6 +225,14 @@ class OperationService:
     def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[ExecutionResult]:
         """The messages of a subscription that is begun; see `Subscriptions.messages`."""
         return self._subscriptions.messages(planned, call)
+
+    def table(self, planned: PlannedOperation, call: Call, media: str) -> TableAnswer:
+        """An operation that is begun, to be answered as a table of a media type of `WRITERS`.
+
+        Raises:
+            RefusedError: It is no table.
+        """
+        return TableAnswer(self._tables, planned, call, media)
 
     def too_late(self, call: Call) -> RefusedError:
         """What is said of an operation whose time is over."""

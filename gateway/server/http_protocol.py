@@ -350,6 +350,10 @@ class ResponseSend(WholeSend):
         cycle.on_response()
         return True
 
+    def break_off(self) -> None:
+        self._cycle.disconnected = True  # so that uvicorn looks for no end of it
+        self._cycle.transport.close()
+
 
 def protocol(client_timeout: float) -> type[ClientConnection]:
     """Connections that wait so many seconds for their clients."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,29 @@ async def test_the_client(database: Database) -> None:
             await following
     assert heard == ["one", "two", "three"]
     await sql.close()
+
+
+async def test_libraries_read_tables(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pandas, polars and DuckDB, as the page has it."""
+    monkeypatch.setenv("no_proxy", "*")
+    source = "\n".join(blocks(DOCS / "how-to" / "tables.md", "python"))
+    async with listening(demo_database.gateway_url) as gateway:
+        namespace: dict[str, Any] = {"GATEWAY": f"{gateway.http.base_url}/graphql", "TOKEN": ""}
+        await asyncio.to_thread(exec, source, namespace)
+        data = await gateway.client.data(
+            "{ deployments(first: 1000) { nodes { deploymentName environment deployedAt model { modelName auc } } } }"
+        )
+    rows = data["deployments"]["nodes"]
+    frame, table, counts = namespace["frame"], namespace["table"], dict(namespace["count"])
+    names = ["deploymentName", "environment", "deployedAt", "model.modelName", "model.auc"]
+    assert list(frame.columns) == table.columns == names
+    assert list(frame["deploymentName"]) == table["deploymentName"].to_list() == [row["deploymentName"] for row in rows]
+    assert list(frame["model.auc"].dropna()) == [row["model"]["auc"] for row in rows if row["model"]["auc"] is not None]
+    assert table["model.auc"].to_list() == [row["model"]["auc"] for row in rows]
+    times = [one and one.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for one in table["deployedAt"]]
+    assert times == [row["deployedAt"] for row in rows]
+    assert counts == Counter(row["environment"] for row in rows)
+    namespace["stream"].close()
 
 
 async def promoted(sql: asyncpg.Connection, reason: str) -> None:

@@ -1,0 +1,79 @@
+"""Copying rows out of a snapshot: COPY, whose bytes are handed on as they come, at the pace of whoever takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.engine.engine import Identity, give_up, refuse_ended, roll_back, translated, within_share
+from db.engine.locks import LockWaits, lock_waits_of
+from db.engine.pool import limiter_of
+from db.engine.session import setting
+
+Take = Callable[[bytes], Awaitable[None]]
+CopyFormat = Literal["csv", "text"]
+
+
+class Copying:
+    """One REPEATABLE READ, read-only transaction on a connection of its own."""
+
+    midway = False
+    """Whether a copy has begun that has not come to its end."""
+    ended = False
+    """Whether one has come to its end."""
+
+    def __init__(self, driver: Any, waits: LockWaits) -> None:
+        self._driver = driver
+        self._waits = waits
+
+    async def value(self, sql: str, values: Sequence[Any]) -> Any:
+        """The one value of a statement's one row."""
+        return await within_share(self._waits, sql, partial(self._driver.fetchval, sql, *values))
+
+    async def copy(self, sql: str, values: Sequence[Any], take: Take, format_: CopyFormat) -> None:
+        """Copies the rows of a query; ``take`` gets whole rows, some at a time, and others wait until it returns.
+
+        A query that names a table twice has it in one state: of when the transaction began.
+        """
+        self.midway = True
+        copied = partial(self._driver.copy_from_query, sql, *values, output=take, format=format_)
+        await within_share(self._waits, sql, copied)
+        self.midway, self.ended = False, True
+
+
+@asynccontextmanager
+async def copying(engine: AsyncEngine, identity: Identity | None, seconds: float) -> AsyncIterator[Copying]:
+    """A snapshot to copy rows out of, each of whose statements may take so many seconds.
+
+    A connection whose copy does not come to its end is closed: what it has still to say nobody hears.
+
+    Raises:
+        LockedError: A table is locked; see `db.engine.errors` for the others.
+    """
+    limiter, waits = limiter_of(engine), lock_waits_of(engine)
+    with translated():
+        borrowed = await limiter.borrow(engine)
+    made = Copying(borrowed.driver, waits)
+    try:
+        with translated():
+            await borrowed.driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            settings = {**(identity.settings if identity else {}), "statement_timeout": f"{int(seconds * 1000)}"}
+            await borrowed.driver.execute(f"SELECT {setting(settings)}")
+            yield made
+            await borrowed.driver.execute("COMMIT")
+    except BaseException as error:
+        if isinstance(error, Exception) and not made.midway:
+            await roll_back(borrowed.driver)
+            limiter.give_back(borrowed)
+            raise
+        give_up(borrowed)
+        limiter.give()
+        if isinstance(error, asyncio.CancelledError):
+            refuse_ended(waits)
+        raise
+    limiter.give_back(borrowed)

@@ -1,0 +1,188 @@
+"""Formats of tables: what Postgres copies out is CSV or lines of JSON, and Arrow is made of it batch by batch."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from db.engine.copying import CopyFormat
+from gateway.operations.refusals import RefusedError, request_error
+from schema.catalogue.column_types import ColumnKind
+from schema.error_codes import ErrorCode
+from schema.execution.tables import Statement, Table
+
+CSV = "text/csv"
+JSON_LINES = "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
+
+BATCH = 1_000_000
+"""Bytes of CSV that one batch of Arrow is made of, about."""
+
+
+class TableWriter(Protocol):
+    """Writes one table in a format."""
+
+    copied: CopyFormat
+    """What Postgres writes."""
+
+    def statement(self) -> Statement:
+        """The statement of the rows."""
+
+    def begin(self) -> bytes:
+        """What stands before the rows."""
+
+    async def rows(self, copied: bytes) -> bytes:
+        """Some whole rows as Postgres has copied them; nothing where they wait for others."""
+
+    async def end(self) -> bytes:
+        """What stands behind them."""
+
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:
+        """What is said of errors in the middle, behind which nothing comes."""
+
+
+class CsvWriter:
+    """CSV with a line of names: null is nothing, an empty text is two quotes."""
+
+    copied: CopyFormat = "csv"
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def statement(self) -> Statement:
+        return self._table.texts()
+
+    def begin(self) -> bytes:
+        return ",".join(one.name for one in self._table.columns).encode() + b"\n"
+
+    async def rows(self, copied: bytes) -> bytes:
+        return copied
+
+    async def end(self) -> bytes:
+        return b""
+
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - there is no place for it
+        return b""
+
+
+class JsonLinesWriter:
+    """A JSON object a line; errors are a last line of their own."""
+
+    copied: CopyFormat = "text"
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def statement(self) -> Statement:
+        return self._table.lines()
+
+    def begin(self) -> bytes:
+        return b""
+
+    async def rows(self, copied: bytes) -> bytes:
+        return copied.replace(b"\\\\", b"\\")  # COPY escapes nothing else of a line of JSON
+
+    async def end(self) -> bytes:
+        return b""
+
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:
+        return orjson.dumps({"errors": errors}) + b"\n"
+
+
+class ArrowWriter:
+    """Arrow's stream of record batches, made of CSV by pyarrow beside the event loop."""
+
+    copied: CopyFormat = "csv"
+
+    def __init__(self, table: Table) -> None:
+        try:
+            import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to import
+            from pyarrow import csv, ipc  # noqa: PLC0415
+        except ImportError as error:
+            message = (
+                f"Arrow needs pyarrow, which this gateway lacks ({error}); its operator can install "
+                f"e2i-gateway[arrow]. Until then ask for {CSV} or {JSON_LINES}."
+            )
+            raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message)) from None
+        self._table = table
+        self._csv, self._invalid = csv, pa.ArrowInvalid
+        names = [one.name for one in table.columns]
+        types = [_arrow_type(pa, one.kind) for one in table.columns]
+        self._schema = pa.schema(list(zip(names, types, strict=True)))
+        self._reading = csv.ReadOptions(column_names=names, use_threads=False, block_size=16 * BATCH)
+        self._parsing = csv.ParseOptions(newlines_in_values=True)
+        self._converting = csv.ConvertOptions(
+            column_types=self._schema,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["true"],
+            false_values=["false"],
+        )
+        self._sink = io.BytesIO()
+        self._stream = ipc.new_stream(self._sink, self._schema)
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def statement(self) -> Statement:
+        return self._table.texts()
+
+    def begin(self) -> bytes:
+        return self._written()
+
+    async def rows(self, copied: bytes) -> bytes:
+        self._waiting.append(copied)
+        self._size += len(copied)
+        return await asyncio.to_thread(self._batch) if self._size >= BATCH else b""
+
+    async def end(self) -> bytes:
+        batch = await asyncio.to_thread(self._batch) if self._waiting else b""
+        self._stream.close()
+        return batch + self._written()
+
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - there is no place for it
+        return b""
+
+    def _batch(self) -> bytes:
+        text = b"".join(self._waiting)
+        self._waiting, self._size = [], 0
+        try:
+            read = self._csv.read_csv(io.BytesIO(text), self._reading, self._parsing, self._converting)
+        except self._invalid as error:
+            raise request_error(ErrorCode.UNREPRESENTABLE_VALUE, f"Arrow cannot say a value: {error}") from None
+        self._stream.write_table(read)
+        return self._written()
+
+    def _written(self) -> bytes:
+        found = self._sink.getvalue()
+        self._sink.seek(0)
+        self._sink.truncate()
+        return found
+
+
+def _arrow_type(pa: Any, kind: ColumnKind) -> Any:
+    """The type of a column: lists and documents are texts of JSON, enums texts."""
+    if kind.is_list:
+        return pa.string()
+    made = {
+        "boolean": pa.bool_(),
+        "integer": pa.int32(),
+        "bigint": pa.int64(),
+        "double": pa.float64(),
+        "numeric": pa.float64(),
+        "time": pa.timestamp("us", "UTC"),
+        "date": pa.date32(),
+    }
+    return made.get(kind.name, pa.string())
+
+
+WRITERS: dict[str, type[CsvWriter | JsonLinesWriter | ArrowWriter]] = {
+    CSV: CsvWriter,
+    JSON_LINES: JsonLinesWriter,
+    ARROW: ArrowWriter,
+}
+"""The formats by their media types."""

@@ -1,0 +1,181 @@
+"""Tables: a connection answered whole, in a format of tables, from one snapshot, at the pace of its reader.
+
+A table is priced like the pages that it stands for, once its rows are counted, and is refused before it begins where
+that is more than there is. It has turns and a time of its own, since it holds a connection until it is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from graphql import GraphQLError, OperationType
+
+from db.engine.copying import copying
+from db.engine.errors import DatabaseError
+from db.engine.replica import Reads
+from gateway.operations.budgets import Budgets, used
+from gateway.operations.call import Call
+from gateway.operations.deadline import Deadline, Deadlines
+from gateway.operations.limiter import RequestLimiter
+from gateway.operations.planner import PlannedOperation, Planner
+from gateway.operations.refusals import RefusedDocumentError, RefusedError, refuse, request_error, too_late
+from gateway.operations.runner import Runner
+from gateway.operations.table_formats import WRITERS, TableWriter
+from gateway.settings import Settings
+from schema.catalogue.selection import Operation, Selection
+from schema.error_codes import ErrorCode
+from schema.execution.tables import Table, Tables, connection_of, not_a_table, size_of
+from schema.runner import Outcome
+from schema.schema import Schema
+from schema.sql.indexes import Indexes
+
+GO_ON = "Ask for `first` rows at a time, with `edges { cursor node { ... } }`, and go on `after` the last cursor."
+
+Begin = Callable[[int], Awaitable[None]]
+"""Says how many rows come, before the first of them."""
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class TableService:
+    """Answers operations as tables."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        planner: Planner,
+        runner: Runner,
+        reads: Reads,
+        budgets: Budgets | None,
+        settings: Settings,
+    ) -> None:
+        self.settings = settings
+        self.planner = planner
+        self.runner = runner
+        self.reads = reads
+        self.budgets = budgets
+        self.deadlines = Deadlines(settings.table_timeout)
+        self.limiter = RequestLimiter(settings.max_tables, settings.queue_timeout, settings.max_queued)
+        self._schema = schema
+
+    def table(self, planned: PlannedOperation) -> tuple[Selection, Table]:
+        """The connection that an operation is made of, and its table.
+
+        Raises:
+            RefusedError: It is no table, an argument cannot be used, or none are written here.
+        """
+        known = planned.known
+        if not self.settings.max_tables:
+            message = "This gateway writes no tables (GATEWAY_MAX_TABLES is 0); read pages of JSON."
+            raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message))
+        try:
+            if known.definition.operation is not OperationType.QUERY:
+                raise not_a_table(f"This is a {known.kind}.")
+            operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
+            selection = connection_of(operation, self._schema.catalogue)
+            tables = Tables(self._schema.catalogue, planned.reads, Indexes(self.planner.access.facts))
+            return selection, tables.table(selection, self.settings.max_table_rows)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+
+
+class TableAnswer:
+    """One operation, which is begun and paid for as far as its plan goes, answered as a table."""
+
+    begun = False
+    """Whether its first bytes are written."""
+
+    def __init__(self, service: TableService, planned: PlannedOperation, call: Call, media: str) -> None:
+        """Raises:
+        RefusedError: It is no table, an argument cannot be used, or the format lacks what it needs.
+        """
+        self._service = service
+        self._planned = planned
+        self._call = call
+        self._selection, self._table = service.table(planned)
+        self._writer: TableWriter = WRITERS[media](self._table)
+        self._rows = self._size = 0
+        self._waited = 0.0
+
+    async def write(self, begin: Begin, write: Write) -> None:
+        """Writes it; what is raised once it is ``begun`` ends it in the middle.
+
+        Raises:
+            RefusedError: It is too large or too expensive, or took too long.
+            GraphQLError: A value cannot be said.
+            DatabaseError: The database failed it.
+        """
+        self._begin, self._write = begin, write
+        service, call = self._service, self._call
+        try:
+            with Deadline(service.deadlines) as deadline:
+                deadline.client_left = call.client_left
+                async with service.limiter:
+                    await self._run()
+        except TimeoutError:
+            raise too_late(service.settings.table_timeout) from None
+        except (GraphQLError, DatabaseError) as error:
+            told = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+            await service.runner.shape.after(Outcome(None, [told]))
+            raise
+
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:
+        """What the format can say of errors that end it in the middle."""
+        return self._writer.failed(errors)
+
+    async def _run(self) -> None:
+        service, call, caller = self._service, self._call, self._call.caller
+        reader = service.reads.reader(1, caller.name, self._planned.parameters.after, caller.identity)
+        async with copying(reader.engine, caller.identity, service.settings.table_timeout) as snapshot:
+            counted, values = self._table.counted
+            self._rows = await snapshot.value(counted, values)
+            price = await self._pay()
+            started = time.perf_counter()
+            statement, values = self._writer.statement()
+            try:
+                await snapshot.copy(statement, values, self._take, self._writer.copied)
+                await self._take(b"")
+                await self._send(await self._writer.end())
+            finally:
+                call.record.count(1, 2, self._rows)
+                seconds = time.perf_counter() - started - self._waited
+                if service.budgets and call.left:  # of what was given up nothing is given back
+                    unused = price - used(self._rows, self._size, seconds)
+                    service.budgets.settle(call.account, unused if snapshot.ended else min(unused, 0))
+
+    async def _pay(self) -> int:
+        """Takes what the rows cost beside what is paid already; returns all of it.
+
+        Raises:
+            RefusedError: There are too many, or they cost too much.
+        """
+        service, call, planned = self._service, self._call, self._planned
+        most = self._table.most
+        if size_of(self._selection) is None and self._rows > most:
+            raise RefusedDocumentError(refuse(ErrorCode.TABLE_LIMIT, most, None, GO_ON, "The table has too many rows"))
+        price = service.planner.price_of_rows(planned, self._selection.key, self._rows, call)
+        call.record["cost"] = price
+        paid = max(planned.cost, 1)
+        if service.budgets and price > paid:
+            call.left = await service.budgets.take(call.account, price - paid)
+        return max(price, paid)
+
+    async def _take(self, copied: bytes) -> None:
+        if not self.begun:
+            head = self._writer.begin()
+            await self._begin(self._rows)
+            self.begun = True
+            await self._send(head)
+        if copied:
+            await self._send(await self._writer.rows(copied))
+
+    async def _send(self, data: bytes) -> None:
+        if not data:
+            return
+        self._size += len(data)
+        if self._size > (most := self._service.settings.max_table_bytes):
+            raise refuse(ErrorCode.TABLE_LIMIT, most, None, GO_ON, "The table has too many bytes")
+        since = time.perf_counter()
+        await self._write(data)
+        self._waited += time.perf_counter() - since

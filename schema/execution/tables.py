@@ -1,0 +1,320 @@
+"""Rows as a table: a connection whose rows and their to-one relations are flat columns, in one statement of Postgres.
+
+The columns are named by their response keys, those of a relation or an object behind its own: ``deployment.name``.
+Values are written as in an answer of GraphQL, but for what JSON numbers cannot say, of which each form says its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+
+from db.base.quoting import literal
+from schema.catalogue.catalogue import Catalogue, ColumnField, ObjectField, RelationField, Type, fill
+from schema.catalogue.column_types import ColumnKind
+from schema.catalogue.records import Missing
+from schema.catalogue.selection import Operation, Selection
+from schema.error_codes import ErrorCode
+from schema.errors import GatewayError, bad_argument, missing_object
+from schema.execution.compiler.statements import MAX_PAIRS
+from schema.sql import builder as sql
+from schema.sql import cursors
+from schema.sql.arguments import bound, given
+from schema.sql.indexes import Indexes
+from schema.sql.lists import MAX_PAGE, Lists, Slice
+
+MAX_COLUMNS = 1_000
+"""Columns of a table; Postgres has room for 1,664 expressions in a statement."""
+TEXT = ColumnKind("text", "{c}", "text", "String")
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL with its values."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name, its kind, and its value as SQL."""
+
+    name: str
+    kind: ColumnKind
+    value: str
+
+    @property
+    def text(self) -> str:
+        """The value as it stands in CSV: JSON for lists and documents; ``NaN`` and infinities by name."""
+        kind = self.kind
+        if kind.name in {"boolean", "json", "vector"}:
+            return f"({self.value})::text"
+        if kind.is_list:
+            return f"to_json({kind.json(self.value) if kind.labels else self.value})::text"
+        return _label(kind, self.value) if kind.labels else kind.sql(self.value)
+
+    @property
+    def json(self) -> str:
+        """The value as JSON text; null for a number that JSON cannot say."""
+        kind = self.kind
+        if kind.is_list:
+            return f"to_json({kind.json(self.value) if kind.labels else self.value})::text"
+        if kind.name == "json":  # as it was sent, it may have lines of its own
+            return f"translate(({self.value})::text, E'\\n\\r\\t', '   ')"
+        if kind.graphql == "Float":
+            finite = f"({self.value}) > '-Infinity' AND ({self.value}) < 'Infinity'"
+            return f"CASE WHEN {finite} THEN (({self.value})::float8)::text END"
+        if kind.name in {"boolean", "integer", "bigint", "vector"}:
+            return f"({self.value})::text"
+        if kind.name in {"uuid", "time", "date"}:  # whose texts hold nothing to escape
+            return f"'\"' || {kind.sql(self.value)} || '\"'"
+        return f"to_json({_label(kind, self.value) if kind.labels else kind.sql(self.value)})::text"
+
+
+def _label(kind: ColumnKind, value: str) -> str:
+    """The name of an enum's member by its label; a label that the enum does not know, itself."""
+    assert kind.labels is not None  # noqa: S101 - asked before
+    pairs = " ".join(
+        f"WHEN {literal(one.value)} THEN {literal(one.name)}" for one in kind.labels if one.value != one.name
+    )
+    return f"CASE ({value})::text {pairs} ELSE ({value})::text END" if pairs else f"({value})::text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as statements: how many rows it has, and the rows in their order."""
+
+    name: str
+    columns: Sequence[Column]
+    most: int
+    """Rows that are read at most."""
+    counted: Statement
+    """Counts the rows, up to one more than ``most``."""
+    _source: str
+    _values: Sequence[Any]
+
+    def texts(self) -> Statement:
+        """The rows, whose values are texts or are written as such."""
+        return f"SELECT {', '.join(one.text for one in self.columns)} FROM {self._source}", self._values
+
+    def lines(self) -> Statement:
+        """The rows as JSON objects of one line each, in one column.
+
+        They are put together as text, which takes Postgres half as long as a row that it writes as JSON.
+        """
+        pairs = [
+            f"""'{"," if place else "{"}"{one.name}":', coalesce({one.json}, 'null')"""
+            for place, one in enumerate(self.columns)
+        ]
+        parts = [f"concat({', '.join(pairs[at : at + MAX_PAIRS])})" for at in range(0, len(pairs), MAX_PAIRS)]
+        return f"SELECT {' || '.join(parts)} || '}}' FROM {self._source}", self._values
+
+
+def not_a_table(why: str) -> GatewayError:
+    """An operation that is no table."""
+    return GatewayError(ErrorCode.NOT_A_TABLE, f"{why} A table is made of one list: its fields and those of one row.")
+
+
+def connection_of(operation: Operation, catalogue: Catalogue) -> Selection:
+    """The connection whose rows an operation asks for.
+
+    Raises:
+        GatewayError: ``NOT_A_TABLE``.
+    """
+    fields = [one for one in operation.root.fields.values() if one.name != "__typename"]
+    if len(fields) != 1:
+        raise not_a_table(f"The operation has {len(fields)} fields at its root.")
+    (selection,) = fields
+    root = catalogue.roots.get(selection.name)
+    if root is None or not root.many:
+        raise not_a_table(f"{selection.key} is no list of rows.")
+    if root.nearest:
+        raise not_a_table(f"{selection.key} is a similarity search, which has no end.")
+    return selection
+
+
+def size_of(selection: Selection) -> int | None:
+    """How many rows a connection asks for, None for all of them."""
+    first, last = selection.arguments.get("first"), selection.arguments.get("last")
+    size: int | None = last if first is None else first
+    return size
+
+
+class Tables:
+    """Makes tables of connections, for a caller who finds this ``missing``."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing, indexes: Indexes) -> None:
+        self._catalogue = catalogue
+        self._missing = missing
+        self._lists = Lists(catalogue, missing, indexes)
+
+    def table(self, selection: Selection, most: int) -> Table:
+        """The table of a connection, of ``most`` rows or of as many as it asks for.
+
+        Raises:
+            GatewayError: ``NOT_A_TABLE``, ``BAD_USER_INPUT``, ``INVALID_CURSOR``, ``MISSING_IN_DATABASE`` or
+                ``FORBIDDEN_FIELD``.
+        """
+        type_ = self._catalogue[self._catalogue.roots[selection.name].target]
+        self._lists.refuse_missing(type_)
+        slice_ = self._slice(type_, selection, most)
+        columns, source, values = _Rows(self._catalogue, self._missing, self._lists).read(type_, selection, slice_)
+        bind = sql.Binds()
+        rows, where = self._where(type_, slice_, bind)
+        if slice_.position is not None:
+            behind = sql.after(slice_.page.order, slice_.position, "t", bind)
+            where.append(" OR ".join(f"({branch})" for branch in behind))
+        more = slice_.limit + (size_of(selection) is None)
+        counted = f"SELECT count(*) FROM (SELECT FROM {rows} t{sql.conditions(where)} LIMIT {more}) c", bind.values
+        return Table(selection.key, columns, slice_.limit, counted, source, values)
+
+    def _slice(self, type_: Type, selection: Selection, most: int) -> Slice:
+        asked = dict(selection.arguments)
+        size = size_of(selection)
+        for name in ("first", "last"):
+            value = asked.get(name)
+            if value is not None and not 0 <= value <= most:
+                raise bad_argument(name, f"{value} is out of range; a table has up to {most} rows")
+            asked[name] = None if value is None else min(value, MAX_PAGE)
+        found = self._lists.slice(type_, asked, most)
+        return replace(found, limit=most if size is None else size)
+
+    def _where(self, type_: Type, slice_: Slice, bind: sql.Binds) -> tuple[str, list[str]]:
+        rows = type_.source(bound(slice_.given, bind))
+        where = self._lists.filters(type_, slice_.where, bind)
+        return rows, [*where, *slice_.before_end(bind)]
+
+
+class _Rows:
+    """Reads the rows of one table: the page, and beside each row those of its relations."""
+
+    def __init__(self, catalogue: Catalogue, missing: Missing, lists: Lists) -> None:
+        self._catalogue = catalogue
+        self._missing = missing
+        self._lists = lists
+        self._bind = sql.Binds()
+        self._columns: list[Column] = []
+        self._beside: list[str] = []
+        self._numbers = count(1)
+
+    def read(self, type_: Type, connection: Selection, slice_: Slice) -> tuple[Sequence[Column], str, Sequence[Any]]:
+        """The columns, the rows as what stands behind FROM, and the values in it."""
+        rows = type_.source(bound(slice_.given, self._bind))
+        where = [*self._lists.filters(type_, slice_.where, self._bind), *slice_.before_end(self._bind)]
+        start = literal(cursors.start(type_, slice_.order))
+        for child in self._rows_of(connection):
+            if child.name in {"node", "nodes"}:
+                self._row(type_, child, "r0", "", "true")
+            elif child.name == "cursor":
+                places = [f"r0.o{place}" for place in range(len(slice_.order))]
+                self._add(child.key, TEXT, cursors.sql(start, places))
+        if not self._columns:
+            raise not_a_table(f"{connection.key} asks for no field of its rows.")
+        names = self._read_of(type_, [one for one in self._rows_of(connection) if one.name in {"node", "nodes"}])
+        with_cursor = any(one.name == "cursor" for one in self._rows_of(connection))
+        order = slice_.order if with_cursor else ()
+        selected = [*(f"t.{name}" for name in names), *(f"{term.over('t')}::text" for term in order)]
+        select = [f"{value} AS f{place}" for place, value in enumerate(selected)]
+        page = sql.page(rows, select, replace(slice_.page, limit=slice_.limit), self._bind, where=where)
+        named = ", ".join([*names, *(f"o{place}" for place in range(len(order)))])
+        if slice_.backward:
+            placed = f"SELECT *, row_number() OVER () AS at_ FROM ({page}) p({named})"
+            read = f"(SELECT * FROM ({placed}) q ORDER BY at_ DESC) r0"
+        else:
+            read = f"({page}) r0({named})"
+        return self._columns, f"{read}{''.join(self._beside)}", self._bind.values
+
+    def _rows_of(self, connection: Selection) -> list[Selection]:
+        """The fields that say what each row has: ``nodes`` itself, or what is in ``edges``."""
+        asked = [child for child in connection.fields.values() if child.name != "__typename"]
+        if other := [child.key for child in asked if child.name not in {"nodes", "edges"}]:
+            raise not_a_table(f"{connection.key}.{other[0]} is beside the rows.")
+        if len(asked) != 1:
+            raise not_a_table(f"{connection.key} asks for its rows {len(asked)} times.")
+        if asked[0].name == "nodes":
+            return asked
+        found = [child for child in asked[0].fields.values() if child.name != "__typename"]
+        if sum(child.name == "node" for child in found) > 1:
+            raise not_a_table(f"{connection.key}.edges asks for its node several times.")
+        return found
+
+    def _add(self, name: str, kind: ColumnKind, value: str) -> None:
+        if any(one.name == name for one in self._columns):
+            raise not_a_table(f"There are two columns {name}; give one an alias.")
+        if len(self._columns) == MAX_COLUMNS:
+            raise not_a_table(f"There are more than {MAX_COLUMNS} columns.")
+        self._columns.append(Column(name, kind, value))
+
+    def _row(self, type_: Type, selection: Selection, row: str, path: str, there: str) -> None:
+        """The columns of a row that goes by an alias; ``there`` says as SQL whether there is one."""
+        for key, child in selection.on(type_.name).items():
+            name = f"{path}{key}"
+            if child.name == "__typename":
+                continue
+            if leaf := type_.columns.get(child.name):
+                self._need(type_, leaf.columns)
+                value = leaf.value.replace("{row}", row)
+                is_plain = there == "true" or leaf.value == f"{{row}}.{leaf.columns[0] if leaf.columns else ''}"
+                self._add(name, leaf.kind, value if is_plain else f"(CASE WHEN {there} THEN {value} END)")
+            elif relation := type_.relations.get(child.name):
+                self._relation(type_, relation, child, row, name, there)
+            elif field_ := type_.objects.get(child.name):
+                self._need(type_, field_.columns)
+                self._object(field_, child, row, name, there)
+            else:
+                raise not_a_table(f"{name} is no column, but an object that is worked out for each row.")
+
+    def _relation(
+        self, type_: Type, relation: RelationField, selection: Selection, row: str, name: str, there: str
+    ) -> None:
+        if relation.many:
+            raise not_a_table(f"{name} is a list in each row.")
+        target = self._catalogue[relation.target]
+        self._lists.refuse_missing(target, (type_.name, relation))
+        alias = self._alias()
+        values = bound(given(self._catalogue, target.arguments, selection.arguments), self._bind)
+        if relation.join.remote_columns == target.key:
+            values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
+        rows = target.source(values)
+        names = self._read_of(target, [selection])
+        select = ["true AS there_", *(f"t.{column} AS f{place}" for place, column in enumerate(names))]
+        where = [*self._missing.conditions(target, "t"), relation.join.on(row, "t")]
+        order = () if relation.unique else self._lists.order(target, relation.join.equal)
+        found = sql.first(rows, select, order, where=where)
+        self._beside.append(f" LEFT JOIN LATERAL ({found}) {alias}({', '.join(['there_', *names])}) ON {there}")
+        self._row(target, selection, alias, f"{name}.", f"{alias}.there_")
+
+    def _object(self, field_: ObjectField, selection: Selection, row: str, name: str, there: str) -> None:
+        asked: Mapping[str, ColumnField] = {
+            key: field_.leaves[child.name] for key, child in selection.fields.items() if child.name in field_.leaves
+        }
+        leaves = list({leaf.name: leaf for leaf in asked.values()}.values())
+        if not leaves:
+            return
+        alias = self._alias()
+        values = bound(given(self._catalogue, field_.arguments, selection.arguments), self._bind)
+        select = ", ".join(f"{leaf.value} AS {_quoted(leaf.name)}" for leaf in leaves)
+        source = fill(f"SELECT {select} {field_.source}", {"row": row, **values})
+        self._beside.append(f" LEFT JOIN LATERAL ({source}) {alias} ON {there}")
+        for key, leaf in asked.items():
+            self._add(f"{name}.{key}", leaf.kind, f"{alias}.{_quoted(leaf.name)}")
+
+    def _read_of(self, type_: Type, selections: Sequence[Selection]) -> list[str]:
+        """The table's columns that the fields of a row read; one at least, since a query needs one to be named."""
+        used: dict[str, None] = {}
+        for selection in selections:
+            for child in selection.on(type_.name).values():
+                if made := type_.columns.get(child.name) or type_.objects.get(child.name):
+                    used |= dict.fromkeys(made.columns)
+                elif relation := type_.relations.get(child.name):
+                    used |= dict.fromkeys(relation.join.local_columns)
+        return list(used) or list(type_.key[:1])
+
+    def _need(self, type_: Type, columns: Sequence[str]) -> None:
+        if what := self._missing.first(type_, columns):
+            raise missing_object(what)
+
+    def _alias(self) -> str:
+        return f"l{next(self._numbers)}"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
