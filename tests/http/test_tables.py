@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc
 
-from schema.catalogue.catalogue import Type, catalogue
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
