@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client.core import Metric
 
-from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW
+from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW, lifecycle_of
 from db.base.lineage import LineageKind
 from gateway.cli.command_line import parsers
 from gateway.roles import ROLES
@@ -20,7 +20,7 @@ from schema.changes import diagrams
 from schema.changes.mutations import mutations
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, RowCode, ToolCode
 from schema.lineage.edges import edges
-from schema.recording.record_types import batch_mutations
+from schema.recording.record_types import record_types, recording_mutations
 from schema.schema import build
 from schema.scopes import FORCE, PREVIEW, READ, WRITE, read_scopes, scopes_of, shown_scopes, write_scopes, writing
 
@@ -116,12 +116,12 @@ def scopes() -> str:
 def _needed() -> Iterator[tuple[str, str]]:
     """The scope of each mutation."""
     yield from ((f"`{name}`", f"`{one.scope}`") for name, one in mutations().items())
-    yield from ((f"`{name}`", f"`{writing(one.group)}`") for name, one in batch_mutations().items())
+    yield from ((f"`{name}`", f"`{writing(one.group)}`") for name, one in recording_mutations().items())
 
 
 def _meant(scope: str) -> str:
     if scope in write_scopes():
-        recorded = [one.name for one in batch_mutations().values() if writing(one.group) == scope]
+        recorded = [one.name for one in record_types().values() if writing(one.group) == scope]
         return f"Recording rows of {', '.join(f'`{name}`' for name in recorded) or 'the group; there are none yet'}."
     if scope not in read_scopes():
         return _MEANT[scope]
@@ -216,6 +216,34 @@ def lineage_edges() -> str:
     return _page("Lineage edges", words, lines)
 
 
+def recorded_types() -> str:
+    """The door of every table."""
+    doors: dict[str, list[str]] = {}
+    for name, one in recording_mutations().items():
+        doors.setdefault(one.name, []).append(f"`{name}`")
+    rows = []
+    for one in record_types().values():
+        declared, table = one.plan.declared, one.type
+        own = [f"`{declared.door}` ({declared.why})"] if declared.door else []
+        key = ", ".join(f"`{one.by_column[column].name}`" for column in one.key)
+        born = ", ".join(f"`{name}`" for name in declared.born) or "`" + _initial(one.name) + "`"
+        server = ", ".join(f"`{table.field_name(column)}`" for column in sorted(one.plan.server))
+        made = ", ".join([*own, *doors.get(one.name, [])])
+        rows.append((f"`{one.name}`", made, key, born if born != "``" else "", server))
+    words = (
+        "Mutations that write rows of each type beside the moves of its [lifecycle](lifecycles.md); the columns that "
+        "name a row beside its id, for `onConflict`; the states that a row may be born in, the first unless said; and "
+        "what is no input at birth, since the server fills it. [Recording](recording.md) has the rules."
+    )
+    head = ("type", "mutations", "key", "born", "the server's")
+    return _page("Recorded types", words, _table(head, rows))
+
+
+def _initial(name: str) -> str:
+    lifecycle = lifecycle_of(name)
+    return lifecycle.initial.name if lifecycle else ""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings,
     "errors.md": errors,
@@ -224,6 +252,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "schema.md": schema,
     "lifecycles.md": diagrams.document,
     "lineage-edges.md": lineage_edges,
+    "recorded-types.md": recorded_types,
 }
 """The pages that need nothing but the code; that of the metrics needs a gateway that runs."""
 METRICS = "metrics.md"

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, StrEnum
 from functools import partial
 
@@ -52,7 +52,10 @@ class Recordable:
     recorded in, of the lifecycle that is declared first; the first of them unless the row says another, and that
     lifecycle's initial state where there are none. ``server`` are columns that the server fills, such as those of
     triggers and counters. ``actor`` is the column that names who recorded the row. ``agrees``: a row that is there
-    already must not differ from what is sent.
+    already must not differ from what is sent. ``updates`` are the columns of an entity that may be changed later: all
+    that a caller gives at birth and no move writes, but for those that name the row, unless it says others. ``retired``
+    is what stands in the columns of a row that is out of use, as SQL. ``door`` is the mutation that such rows are made
+    by instead, and ``why`` that is so.
     """
 
     nature: RowNature
@@ -62,7 +65,14 @@ class Recordable:
     server: Sequence[str] = ()
     actor: str | None = None
     agrees: bool = False
+    updates: Sequence[str] | None = None
+    retired: Mapping[str, str] = field(default_factory=dict)
+    door: str | None = None
+    why: str = ""
 
 
 facts = partial(Recordable, RowNature.FACT)
 """Declares rows of facts."""
+
+entity = partial(Recordable, RowNature.ENTITY)
+"""Declares rows that have a name and a life of their own."""

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Column
 
 from db.base.lifecycles import Lifecycle, lifecycles
-from db.base.markers import Recordable
+from db.base.markers import Recordable, RowNature
 from db.base.vocabulary import Entity, entities, key_columns, relations, table_of
 
 TIMES_OF_THE_ROW = frozenset({"created_at", "updated_at"})
@@ -56,6 +56,8 @@ class RecordPlan:
     """Inputs that are NOT NULL and have no default."""
     server: frozenset[str]
     """Columns that are no inputs."""
+    updates: tuple[str, ...]
+    """Columns of an entity that a caller may change, in the table's order."""
 
     @property
     def name(self) -> str:
@@ -71,10 +73,11 @@ def plan_of(one: type[Entity]) -> RecordPlan:
     table = table_of(one)
     own = [lifecycle for lifecycle in lifecycles() if lifecycle.entity == one.__name__]
     births: dict[str, str] = {}
-    server = {*declared.server, *(TIMES_OF_THE_ROW & set(table.columns.keys()))}
-    server |= {column.name for column in table.columns if column.computed is not None}
+    server = {*declared.server, *declared.retired, *(TIMES_OF_THE_ROW & set(table.columns.keys()))}
+    server |= {column.name for column in table.columns if column.computed is not None or _is_serial(column)}
     server |= {declared.actor} if declared.actor else set()
     state = None
+    moved: set[str] = set()
     for place, lifecycle in enumerate(own):
         born = declared.born if place == 0 else ()
         if len(born) > 1:
@@ -82,12 +85,20 @@ def plan_of(one: type[Entity]) -> RecordPlan:
         else:
             births[lifecycle.column] = lifecycle.text(lifecycle.states[born[0]] if born else lifecycle.initial)
             server.add(lifecycle.column)
-        if not set(born) - {lifecycle.initial.name}:  # else its work is done, and the caller says when
-            server |= {column for column in _stamped(lifecycle) if column not in table.primary_key.columns}
+        stamped = set(_stamped(lifecycle))
+        moved |= {lifecycle.column, *stamped, *_given(lifecycle)}
+        if not any(not lifecycle.allowed(lifecycle.states[name]) for name in born):
+            server |= stamped - set(table.primary_key.columns.keys())  # else work is done, and the caller says when
     inputs = tuple(column.name for column in table.columns if column.name not in server)
-    refs = {ref.column: ref for ref in _refs(one) if ref.column in inputs}
+    refs = {ref.column: ref for ref in _refs(one) if ref.column in table.columns}
     required = frozenset(name for name in inputs if _is_required(table.columns[name]))
-    return RecordPlan(one, declared, inputs, refs, births, state, required, frozenset(server))
+    named = {*declared.key, *table.primary_key.columns.keys()}
+    updates = [name for name in inputs if name not in named and name not in moved]
+    if declared.nature is RowNature.FACT:
+        updates = []
+    elif declared.updates is not None:
+        updates = [column.name for column in table.columns if column.name in declared.updates]
+    return RecordPlan(one, declared, inputs, refs, births, state, required, frozenset(server), tuple(updates))
 
 
 def _stamped(lifecycle: Lifecycle) -> Iterator[str]:
@@ -96,9 +107,19 @@ def _stamped(lifecycle: Lifecycle) -> Iterator[str]:
         yield from step.stamps
 
 
+def _given(lifecycle: Lifecycle) -> Iterator[str]:
+    """The columns that those who ask for a move give with it."""
+    for change in lifecycle.changes:
+        yield from (name for name, one in change.given.items() if one.stored)
+
+
 def _is_required(column: Column[Any]) -> bool:
-    serial = column.primary_key and column.autoincrement is True
-    return not column.nullable and column.server_default is None and not serial
+    return not column.nullable and column.server_default is None and not _is_serial(column)
+
+
+def _is_serial(column: Column[Any]) -> bool:
+    """Whether the database numbers the rows."""
+    return bool(column.primary_key and column.autoincrement is True)
 
 
 def _refs(one: type[Entity]) -> Iterator[RowReference]:

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, facts
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -83,6 +83,7 @@ class Experiment(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("ml experiment",)
     __tablename__ = "ml_experiments"
+    __record__ = entity(key=("mlflow_experiment_id",), actor="created_by")
     __table_args__ = (CheckConstraint("minimum_auc BETWEEN 0.5 AND 1.0", name="valid_auc"),)
     __order__ = "created_at"
     __search__ = ("experiment_name", "mlflow_experiment_id")
@@ -142,6 +143,7 @@ class Model(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("model version", "registered model", "model registry")
     __tablename__ = "ml_model_registry"
+    __record__ = entity(key=("model_name", "model_version"))
     __label__ = ("model_name", "model_version")
     __table_args__ = (
         UniqueConstraint("model_name", "model_version"),
@@ -261,6 +263,7 @@ class TrainingRun(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("run", "training", "training job", "fit")
     __tablename__ = "ml_training_runs"
+    __record__ = entity(key=("mlflow_run_id",))
     __label__ = ("run_name", "algorithm")
     __table_args__ = (
         Index(
@@ -397,6 +400,7 @@ class Feature(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("variable", "predictor", "feature store")
     __tablename__ = "ml_feature_store"
+    __record__ = entity(key=("feature_name", "feature_version"), retired={"is_active": "false"})
     __label__ = ("feature_name", "feature_version")
     __table_args__ = (UniqueConstraint("feature_name", "feature_version"),)
     __order__ = "created_at"
@@ -461,6 +465,7 @@ class DataQualityReport(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("data quality", "dq report", "validation report", "expectation suite")
     __tablename__ = "ml_data_quality_reports"
+    __record__ = entity(actor="run_by", updates=())
     __order__ = "run_at"
     __search__ = ("report_name", "expectation_suite_name", "table_name")
 
@@ -559,6 +564,7 @@ class ShapAnalysis(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("explanation", "shap", "feature importance", "interpretation")
     __tablename__ = "ml_shap_analyses"
+    __record__ = entity(updates=())
     __label__ = ("analysis_type", "segment_name")
     __order__ = "computed_at"
     __search__ = ("explanation_id", "segment_name")
@@ -691,6 +697,14 @@ class Deployment(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("release", "rollout")
     __tablename__ = "ml_deployments"
+    __record__ = entity(
+        door="startDeployment",
+        why="a deployment is linked to the one that it replaces",
+        updates=(
+            "endpoint_name", "endpoint_url", "deployment_config", "shadow_metrics", "production_metrics",
+            "latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "error_rate",
+        ),
+    )  # fmt: skip
     __order__ = "created_at"
     __filtered__ = ("status",)
     __search__ = ("deployment_name", "endpoint_name", "endpoint_url")

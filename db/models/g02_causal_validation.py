@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import NEW_UUID, NOW, Entity, Labels, belongs_to, column, linked_by, pg_enum
 from db.models.shared import BRANDS
 
@@ -75,6 +75,7 @@ class CausalValidation(Entity):
     __group__ = Group.CAUSAL_VALIDATION
     __aliases__ = ("refutation", "refutation test", "robustness check", "validation")
     __tablename__ = "causal_validations"
+    __record__ = facts()
     __label__ = ("test_type",)
     __table_args__ = (
         Index(
@@ -181,6 +182,9 @@ class ExpertReview(Entity):
     __group__ = Group.CAUSAL_VALIDATION
     __aliases__ = ("review", "approval", "sign off", "reviewer")
     __tablename__ = "expert_reviews"
+    __record__ = entity(
+        door="requestReview", why="a review may supersede an earlier one of the same subject", updates=()
+    )
     __label__ = ("review_type", "reviewer_role")
     __table_args__ = (
         Index("ix_expert_reviews_related_validation_ids", "related_validation_ids", postgresql_using="gin"),

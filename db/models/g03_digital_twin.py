@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group
+from db.base.markers import Group, entity
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -72,6 +72,7 @@ class TwinModel(Entity):
     __group__ = Group.DIGITAL_TWIN
     __aliases__ = ("twin", "digital twin")
     __tablename__ = "digital_twin_models"
+    __record__ = entity(server=("fidelity_score", "fidelity_sample_count", "last_fidelity_update"), actor="created_by")
     __label__ = ("model_name", "model_version")
     __order__ = "created_at"
     __search__ = ("model_name", "model_version", "mlflow_run_id", "mlflow_model_uri")
@@ -156,6 +157,7 @@ class TwinSimulation(Entity):
     __group__ = Group.DIGITAL_TWIN
     __aliases__ = ("simulation", "scenario", "what if")
     __tablename__ = "twin_simulations"
+    __record__ = entity(born=("PENDING", "COMPLETED", "FAILED"), actor="requested_by")
     __label__ = ("intervention_type",)
     __order__ = "created_at"
 
@@ -285,6 +287,13 @@ class TwinFidelity(Entity):
     __group__ = Group.DIGITAL_TWIN
     __aliases__ = ("fidelity", "twin accuracy", "twin validation")
     __tablename__ = "twin_fidelity_tracking"
+    __record__ = entity(
+        server=(
+            "actual_ate", "actual_ci_lower", "actual_ci_upper", "actual_sample_size", "prediction_error",
+            "absolute_error", "ci_coverage", "fidelity_grade", "validated_by", "validated_at",
+        ),
+        updates=("actual_experiment_id", "validation_notes", "confounding_factors"),
+    )  # fmt: skip
     __label__ = ("fidelity_grade",)
     __order__ = "created_at"
 

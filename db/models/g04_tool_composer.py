@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group
+from db.base.markers import Group, entity, facts
 from db.base.quoting import literals
 from db.base.vocabulary import (
     EMPTY_LIST,
@@ -94,6 +94,7 @@ class Tool(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("registered tool", "tool registry", "capability")
     __tablename__ = "tool_registry"
+    __record__ = entity(key=("name",), retired={"deprecated_at": "now()"})
     __order__ = "created_at"
     __search__ = ("name", "version")
 
@@ -139,6 +140,7 @@ class ToolDependency(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("tool edge",)
     __tablename__ = "tool_dependencies"
+    __record__ = facts(key=("consumer_tool_id", "producer_tool_id"))
     __label__ = ("output_field", "input_field")
     __table_args__ = (
         CheckConstraint("consumer_tool_id <> producer_tool_id", name="no_self_dependency"),
@@ -188,6 +190,7 @@ class ClassificationLog(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("routing decision", "query routing", "classification", "query log")
     __tablename__ = "classification_logs"
+    __record__ = facts(server=("correct_pattern", "feedback_notes"))
     __label__ = ("query_text",)
     __order__ = "created_at"
 
@@ -265,6 +268,11 @@ class ComposerEpisode(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("episode", "composition", "tool composition")
     __tablename__ = "composer_episodes"
+    __record__ = entity(
+        key=("composition_id",),
+        born=("PENDING", "COMPLETED", "FAILED", "TIMEOUT"),
+        server=("user_rating", "feedback_text", "feedback_at"),
+    )
     __label__ = ("query_text",)
     __table_args__ = (
         Index(
@@ -369,6 +377,7 @@ class CompositionStep(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("step", "tool call")
     __tablename__ = "composition_steps"
+    __record__ = facts(key=("episode_id", "step_number"), born=("PENDING", "COMPLETED", "FAILED", "TIMEOUT"))
     __label__ = ("step_number", "tool_name")
     __order__ = "created_at"
 
@@ -443,6 +452,7 @@ class ToolPerformance(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("tool call", "tool execution", "tool metric")
     __tablename__ = "tool_performance"
+    __record__ = facts()
     __label__ = ("tool_name",)
     __order__ = "executed_at"
 

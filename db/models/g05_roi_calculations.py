@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
@@ -79,6 +79,7 @@ class RoiCalculation(Entity):
     __group__ = Group.ROI_CALCULATIONS
     __aliases__ = ("roi", "return on investment", "business case", "initiative")
     __tablename__ = "roi_calculations"
+    __record__ = entity(actor="calculated_by", updates=("superseded_by", "notes"), retired={"is_active": "false"})
     __order__ = "calculated_at"
     __filtered__ = ("causal_path_id",)
     __search__ = ("initiative_name", "methodology_version")
@@ -282,6 +283,7 @@ class RoiValueDriverDetail(Entity):
     __group__ = Group.ROI_CALCULATIONS
     __aliases__ = ("value driver", "benefit")
     __tablename__ = "roi_value_driver_details"
+    __record__ = facts()
     __label__ = ("driver_type",)
     __order__ = "created_at"
 
@@ -335,6 +337,7 @@ class RoiCostDetail(Entity):
     __group__ = Group.ROI_CALCULATIONS
     __aliases__ = ("cost", "cost item", "expense")
     __tablename__ = "roi_cost_details"
+    __record__ = facts()
     __label__ = ("category",)
     __order__ = "created_at"
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group, facts
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column
 
 
@@ -23,6 +23,7 @@ class HpoStudy(Entity):
     __group__ = Group.HPO_STUDIES
     __aliases__ = ("study", "hyperparameter study", "hyperparameter optimization", "optuna study", "tuning")
     __tablename__ = "ml_hpo_studies"
+    __record__ = entity(key=("study_name",), actor="created_by")
     __order__ = "started_at"
     __search__ = ("study_name",)
 

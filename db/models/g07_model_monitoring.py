@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, LiveTopic, facts
+from db.base.markers import Group, LiveTopic, entity, facts
 from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
@@ -356,6 +356,14 @@ class MonitoringAlert(Entity):
     __group__ = Group.MODEL_MONITORING
     __aliases__ = ("alert", "incident", "warning", "notification")
     __tablename__ = "ml_monitoring_alerts"
+    __record__ = entity(
+        key=("drift_history_id",),
+        server=("triggered_retraining", "retraining_job_id", "acknowledgement_notes", "resolution_notes"),
+        updates=(
+            "affected_features", "recommended_action", "recommended_priority", "notified_channels",
+            "notification_sent_at", "notification_error", "auto_action_taken", "auto_action_details",
+        ),
+    )  # fmt: skip
     __topic__ = LiveTopic.ALERTS
     __table_args__ = (
         # the trigger raises one alert a drift record; this holds against whoever writes one by hand
@@ -511,6 +519,7 @@ class MonitoringRun(Entity):
     __group__ = Group.MODEL_MONITORING
     __aliases__ = ("monitoring job", "monitoring check")
     __tablename__ = "ml_monitoring_runs"
+    __record__ = entity(born=("RUNNING", "COMPLETED", "FAILED"), actor="created_by")
     __label__ = ("run_type",)
     __table_args__ = (
         Index("ix_ml_monitoring_runs_model_ids_gin", "model_ids", postgresql_using="gin"),
@@ -605,6 +614,9 @@ class Retraining(Entity):
     __group__ = Group.MODEL_MONITORING
     __aliases__ = ("retraining job", "retraining history")
     __tablename__ = "ml_retraining_history"
+    __record__ = entity(
+        door="triggerRetraining", why="a retraining carries the drift and the version that it is for", updates=()
+    )
     __label__ = ("trigger_type", "new_model_version")
     __order__ = "triggered_at"
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, facts
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -167,6 +167,7 @@ class Enrollment(Entity):
     __group__ = Group.AB_TESTING
     __aliases__ = ("participant", "subject")
     __tablename__ = "ab_experiment_enrollments"
+    __record__ = entity(key=("assignment_id",), server=("protocol_deviations", "withdrawal_initiated_by"))
     __label__ = ("enrolled_at",)
     __order__ = "enrolled_at"
 
@@ -252,6 +253,7 @@ class InterimAnalysis(Entity):
     __group__ = Group.AB_TESTING
     __aliases__ = ("interim", "interim look")
     __tablename__ = "ab_interim_analyses"
+    __record__ = entity(key=("experiment_id", "analysis_number"), actor="performed_by", updates=())
     __label__ = ("analysis_number", "decision")
     __order__ = "performed_at"
 
@@ -356,6 +358,7 @@ class ExperimentResult(Entity):
     __group__ = Group.AB_TESTING
     __aliases__ = ("ab result", "ab test", "test result", "treatment effect")
     __tablename__ = "ab_experiment_results"
+    __record__ = entity(actor="computed_by", server=("approved_by", "approval_timestamp"), updates=())
     __label__ = ("analysis_type", "primary_metric")
     __order__ = "computed_at"
 
@@ -511,6 +514,9 @@ class SrmCheck(Entity):
     __group__ = Group.AB_TESTING
     __aliases__ = ("sample ratio mismatch", "srm")
     __tablename__ = "ab_srm_checks"
+    __record__ = entity(
+        server=("root_cause", "resolution_action", "resolved_at", "resolved_by"), updates=("investigation_notes",)
+    )
     __label__ = ("severity", "checked_at")
     __order__ = "checked_at"
 
@@ -585,6 +591,14 @@ class FidelityComparison(Entity):
     __group__ = Group.AB_TESTING
     __aliases__ = ("twin comparison", "predicted versus actual")
     __tablename__ = "ab_fidelity_comparisons"
+    __record__ = entity(
+        key=("experiment_id", "twin_simulation_id", "comparison_type"),
+        server=(
+            "prediction_error", "absolute_prediction_error", "relative_prediction_error",
+            "confidence_interval_coverage", "direction_match", "fidelity_score", "fidelity_grade",
+        ),
+        actor="compared_by",
+    )  # fmt: skip
     __label__ = ("fidelity_grade",)
     __order__ = "comparison_timestamp"
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -78,6 +78,7 @@ class Evaluation(Entity):
     __group__ = Group.SELF_IMPROVEMENT
     __aliases__ = ("ragas score", "quality score", "answer quality")
     __tablename__ = "evaluation_results"
+    __record__ = facts()
     __label__ = ("query",)
     __table_args__ = (
         Index(
@@ -168,6 +169,7 @@ class RetrievalConfiguration(Entity):
     __group__ = Group.SELF_IMPROVEMENT
     __aliases__ = ("retrieval settings", "rag configuration")
     __tablename__ = "retrieval_configurations"
+    __record__ = entity(key=("config_name", "config_version"))
     __label__ = ("config_name", "config_version")
     __table_args__ = (
         CheckConstraint("ABS(vector_weight + fulltext_weight + graph_weight - 1.0) < 0.001", name="weights_sum"),
@@ -250,6 +252,7 @@ class PromptConfiguration(Entity):
     __group__ = Group.SELF_IMPROVEMENT
     __aliases__ = ("prompt", "prompt template", "prompt version")
     __tablename__ = "prompt_configurations"
+    __record__ = entity(key=("prompt_name", "prompt_version"), server=("is_active", "activated_at", "deactivated_at"))
     __label__ = ("prompt_name", "prompt_version")
     __order__ = "created_at"
     __search__ = ("prompt_name",)
@@ -330,6 +333,7 @@ class ImprovementAction(Entity):
     __group__ = Group.SELF_IMPROVEMENT
     __aliases__ = ("improvement", "self improvement")
     __tablename__ = "improvement_actions"
+    __record__ = entity(born=("PENDING",))
     __label__ = ("improvement_type",)
     __table_args__ = (
         Index(
@@ -414,6 +418,9 @@ class ExperimentKnowledge(Entity):
     __group__ = Group.SELF_IMPROVEMENT
     __aliases__ = ("knowledge", "lesson", "lesson learned", "insight")
     __tablename__ = "experiment_knowledge_store"
+    __record__ = entity(
+        key=("source_type", "source_id"), server=("times_applied", "success_rate"), retired={"is_active": "false"}
+    )
     __table_args__ = (
         Index(
             "ix_experiment_knowledge_store_embedding_hnsw",

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import NEW_UUID, NOW, Entity, Labels, belongs_to, column, computed_object, linked_by, pg_enum
 
 
@@ -74,6 +74,7 @@ class PromptOptimizationRun(Entity):
     __group__ = Group.GEPA_OPTIMIZATION
     __aliases__ = ("gepa run", "prompt optimization", "optimization")
     __tablename__ = "prompt_optimization_runs"
+    __record__ = entity(key=("run_name",), server=("optimized_score", "error_message"), actor="created_by")
     __label__ = ("agent_name", "run_name")
     __order__ = "created_at"
     __search__ = ("run_name", "mlflow_run_id")
@@ -203,6 +204,7 @@ class OptimizedInstruction(Entity):
     __group__ = Group.GEPA_OPTIMIZATION
     __aliases__ = ("instruction", "optimized prompt", "prompt")
     __tablename__ = "optimized_instructions"
+    __record__ = entity(key=("instruction_hash",), updates=("val_score", "val_score_components"))
     __label__ = ("agent_name", "predictor_name", "version")
     __table_args__ = (
         Index(
@@ -282,6 +284,7 @@ class OptimizedToolDescription(Entity):
     __group__ = Group.GEPA_OPTIMIZATION
     __aliases__ = ("tool description",)
     __tablename__ = "optimized_tool_descriptions"
+    __record__ = facts(server=("is_active",))
     __order__ = "created_at"
     __search__ = ("tool_name", "version", "description_hash")
 
@@ -341,6 +344,7 @@ class PromptAbTest(Entity):
     __group__ = Group.GEPA_OPTIMIZATION
     __aliases__ = ("prompt test", "prompt experiment", "ab test")
     __tablename__ = "prompt_ab_tests"
+    __record__ = entity(key=("test_name",), server=("p_value", "winner"), actor="created_by")
     __order__ = "created_at"
     __search__ = ("test_name",)
 
@@ -481,6 +485,7 @@ class PromptAbTestObservation(Entity):
     __group__ = Group.GEPA_OPTIMIZATION
     __aliases__ = ("observation",)
     __tablename__ = "prompt_ab_test_observations"
+    __record__ = facts(key=("test_id", "request_id"))
     __label__ = ("variant",)
     __order__ = "created_at"
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group, facts
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
@@ -33,6 +33,7 @@ class BentoService(Entity):
     __group__ = Group.BENTOML_TRACKING
     __aliases__ = ("service", "bento", "endpoint")
     __tablename__ = "ml_bentoml_services"
+    __record__ = entity(actor="created_by")
     __order__ = "created_at"
     __filtered__ = ("bento_tag",)
     __search__ = ("service_name", "bento_tag", "bento_version", "serving_endpoint")

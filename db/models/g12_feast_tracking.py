@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, facts
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
 
 
@@ -22,6 +22,7 @@ class FeatureView(Entity):
     __group__ = Group.FEAST_TRACKING
     __aliases__ = ("feast view",)
     __tablename__ = "ml_feast_feature_views"
+    __record__ = entity(key=("name", "project"), retired={"deleted_at": "now()"})
     __table_args__ = (
         UniqueConstraint("name", "project"),
         Index("ix_ml_feast_feature_views_features", "features", postgresql_using="gin"),
@@ -98,6 +99,7 @@ class MaterializationJob(Entity):
     __group__ = Group.FEAST_TRACKING
     __aliases__ = ("materialization", "job", "feast job")
     __tablename__ = "ml_feast_materialization_jobs"
+    __record__ = entity(key=("job_id",), born=("PENDING", "SUCCESS", "COMPLETED", "FAILED"))
     __label__ = ("feature_view_name", "job_type")
     __order__ = "created_at"
     __search__ = ("job_id",)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -72,6 +72,7 @@ class DiscoveredDag(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("dag", "causal graph", "causal dag", "causal structure")
     __tablename__ = "discovered_dags"
+    __record__ = entity(updates=())
     __label__ = ("discovery_timestamp",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "discovery_timestamp"
@@ -129,6 +130,7 @@ class DiscoveryAlgorithmRun(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("algorithm run", "discovery run")
     __tablename__ = "discovery_algorithm_runs"
+    __record__ = facts(key=("dag_id", "algorithm"))
     __label__ = ("algorithm",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"
@@ -166,6 +168,7 @@ class DiscoveredEdge(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("edge", "causal edge", "causal link")
     __tablename__ = "discovered_edges"
+    __record__ = facts(key=("dag_id", "source_node", "target_node"))
     __label__ = ("source_node", "target_node")
     __table_args__ = (UniqueConstraint("dag_id", "source_node", "target_node"), {"schema": "ml"})
     __order__ = "created_at"
@@ -210,6 +213,7 @@ class DriverRanking(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("driver", "driver importance")
     __tablename__ = "driver_rankings"
+    __record__ = entity(updates=())
     __label__ = ("target_variable",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "ranking_timestamp"
@@ -259,6 +263,7 @@ class FeatureRanking(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("ranking", "feature rank")
     __tablename__ = "feature_rankings"
+    __record__ = facts(key=("ranking_id", "feature_name"))
     __label__ = ("feature_name",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group
+from db.base.markers import Group, entity, facts
 from db.base.vocabulary import NOW, PATIENT, Entity, belongs_to, column, computed_object, linked_by
 from db.models.shared import BRANDS
 
@@ -23,6 +23,12 @@ class CohortDefinition(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("cohort", "patient cohort")
     __tablename__ = "ml_cohort_definitions"
+    __record__ = entity(
+        key=("brand", "indication", "version"),
+        born=("DRAFT",),
+        server=("created_date", "updated_date"),
+        actor="created_by",
+    )
     __label__ = ("cohort_name", "version")
     __table_args__ = (UniqueConstraint("brand", "indication", "version"),)
     __order__ = "created_date"
@@ -97,6 +103,7 @@ class CohortExecution(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("cohort run",)
     __tablename__ = "ml_cohort_executions"
+    __record__ = entity(actor="executed_by")
     __label__ = ("execution_id",)
     __order__ = "execution_timestamp"
     __search__ = ("execution_id",)
@@ -205,6 +212,7 @@ class CohortEligibilityLog(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("eligibility log", "criterion", "exclusion step")
     __tablename__ = "ml_cohort_eligibility_log"
+    __record__ = facts(key=("execution_id", "criterion_order"))
     __label__ = ("criterion_name",)
     __order__ = "applied_at"
 
@@ -262,6 +270,7 @@ class PatientCohortAssignment(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("patient", "cohort member", "cohort patient")
     __tablename__ = "ml_patient_cohort_assignments"
+    __record__ = facts()
     __label__ = ("patient_journey_id",)
     __scope__ = PATIENT
     __order__ = "assigned_at"
@@ -314,6 +323,7 @@ class CohortComparison(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("cohort overlap",)
     __tablename__ = "ml_cohort_comparisons"
+    __record__ = entity(actor="compared_by", updates=())
     __table_args__ = (
         Index(
             "ix_ml_cohort_comparisons_cohort_ids_gin",

@@ -14,7 +14,7 @@ from pathlib import Path
 import db.models  # noqa: F401 - maps all entities
 from db.base.footprints import everything
 from db.base.quoting import identifier, literal, literals
-from db.base.recording import recordables
+from db.base.recording import plan_of, recordables
 from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
 
 OWN_RIGHTS: dict[str, str] = {
@@ -35,14 +35,14 @@ _BOOKS = ("alembic_version", "built", "own_revisions")
 def rights() -> dict[str, str]:
     """What the role may do, by the names of tables and views as the models have them."""
     changes = everything()
-    recorded = {one.__name__ for one, _ in recordables()}
-    upserted = {one.__name__ for one, how in recordables() if how.key}
+    recorded = {one.__name__ for one, how in recordables() if how.door is None}
+    changed = {one.__name__ for one, how in recordables() if how.key or how.retired or plan_of(one).updates}
     found = {}
     for name, entity in entities().items():
         table = table_of(entity)
         if not is_own(table):
             added = ", INSERT" if name in changes.added or name in recorded else ""
-            added += ", UPDATE" if name in changes.updated or name in upserted else ""
+            added += ", UPDATE" if name in changes.updated or name in changed else ""
             found[table.fullname] = f"SELECT{added}"
     own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
     return found | own | {f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}
@@ -54,7 +54,7 @@ def grants(role: str) -> str:
     What a database lacks is passed over; run it again when it is there.
     """
     tables = ",\n".join(f"        ({literal(name)}, {literal(right)})" for name, right in rights().items())
-    names = sorted({*everything().added, *(one.__name__ for one, _ in recordables())})
+    names = sorted({*everything().added, *(one.__name__ for one, how in recordables() if how.door is None)})
     added = literals(table_of(entities()[name]).fullname for name in names)
     functions = literals(sorted(sql_functions()))
     schemas = literals(_schemas())

@@ -32,7 +32,7 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.fields.registry import FIELDS
 from schema.recording.answers import OnConflict
-from schema.recording.record_types import batch_mutations
+from schema.recording.record_types import recording_mutations
 from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 
@@ -190,7 +190,7 @@ class Meter:
 
     def _change_cost(self, selection: Selection, walk: _Walk) -> int:
         """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
-        if selection.name in batch_mutations():
+        if selection.name in recording_mutations():
             return self._recording_cost(selection, walk)
         items = (selection.arguments.get("input") or {}).get("items")
         return self._below_cost(selection, None, len(items) if isinstance(items, list) else 1, walk)
@@ -202,7 +202,7 @@ class Meter:
             GatewayError: ``VALUE_LIMIT``: the operation records too many.
         """
         asked = selection.arguments.get("input") or {}
-        rows = len(asked.get("rows") or ())
+        rows = len(asked["rows"] or ()) if "rows" in asked else 1
         walk.recorded += rows
         if walk.recorded > MAX_RECORDED:
             advice = "Record them in several requests."

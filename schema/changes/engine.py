@@ -436,9 +436,16 @@ class Work:
     def _stamp(self, stamp: str) -> Any:
         return {ACTOR: self.request.actor, REASON: self.request.reason}.get(stamp, Sql(stamp))
 
-    async def record(self, node_id: str, lifecycle: str, origin: str | None, to: str | None) -> None:
-        """Writes the event of a change of one row; nothing can change it afterwards."""
-        details: dict[str, Any] = {"given": self.given} if self.given else {}
+    async def record(
+        self,
+        node_id: str,
+        lifecycle: str,
+        origin: str | None,
+        to: str | None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes the event of a change of one row, with ``more`` details; nothing can change it afterwards."""
+        details: dict[str, Any] = {**({"given": self.given} if self.given else {}), **(more or {})}
         if self.overridden:
             details["overridden"] = self.overridden
         bind = sql.Binds()

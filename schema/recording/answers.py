@@ -7,7 +7,17 @@ from typing import Annotated, Any, Union
 
 import strawberry
 
-from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, rows
+from schema.changes.results import (
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Problem,
+    StaleVersion,
+    TransactionUndone,
+    TransitionBlocked,
+    row,
+    rows,
+)
 from schema.graph.types import Info, Node
 
 
@@ -33,6 +43,10 @@ class RowsRejected(Problem):
     rows: list[RowProblem] = strawberry.field(description="What is wrong with them, up to 20 problems.")
 
 
+async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:
+    return await row(info, root.ids[0] if root.ids else None)  # type: ignore[no-any-return]
+
+
 async def _nodes(root: strawberry.Parent[Any], info: Info) -> list[Node | None]:
     return await rows(info, root.ids)
 
@@ -52,12 +66,24 @@ class Recorded:
     ids: list[strawberry.ID] = strawberry.field(
         description="Global ids of the rows, in the order of the input; empty for a dry run."
     )
+    node: Node | None = strawberry.field(
+        resolver=_node, description="The row; of several the first one. Null for a dry run."
+    )
     nodes: list[Node | None] = strawberry.field(
         resolver=_nodes, description="The rows, in the order of the input; empty for a dry run."
     )
 
 
 RecordResult = Annotated[
-    Union[Recorded, RowsRejected, Forbidden, InvalidInput, TransactionUndone],  # noqa: UP007 - as the other results are written
+    Union[  # noqa: UP007 - as the other results are written
+        Recorded,
+        RowsRejected,
+        NotFound,
+        StaleVersion,
+        TransitionBlocked,
+        Forbidden,
+        InvalidInput,
+        TransactionUndone,
+    ],
     strawberry.union("RecordResult", description="What recording answers."),
 ]

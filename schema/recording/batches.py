@@ -24,6 +24,8 @@ from schema.sql.filters import text_of
 
 log = logging.getLogger("gateway.recording")
 
+Key = tuple[str, ...]
+
 MAX_PROBLEMS = 20
 """Problems of rows that are told of one batch."""
 
@@ -85,6 +87,11 @@ class RowBatch:
     """Whether ids were derived from the seed."""
     made: bool = False
     """Whether any row has an id that was made for it."""
+    fields: Mapping[str, RowField] = field(default_factory=dict)
+    """What the rows may give; what rows of the type do at birth, unless said."""
+
+    def __post_init__(self) -> None:
+        self.fields = self.fields or self.type.fields
 
     @property
     def table(self) -> Type:
@@ -98,8 +105,31 @@ class RowBatch:
             RowsError: Rows are in the way.
         """
         self._check_database()
+        await self._read()
+        self._check_demanded()
+        self._check_named()
+        self._check_duplicates()
+        self._refuse_wrong()
+
+    async def prepare_changes(self) -> None:
+        """The same for rows that are there, and get what is given.
+
+        Raises:
+            UnwritableError: The database does not take such rows.
+            RowsError: Rows are in the way.
+        """
+        await self._read(is_new=False)
+        for column, values in self.values.items():
+            if self._fact(column, "not_null"):
+                for place in (place for place, value in enumerate(values) if value is None):
+                    name = next(one.name for one in self.fields.values() if one.column == column)
+                    if not any(noted.row == place and name in noted.fields for noted in self.wrong):
+                        self._note(RowCode.VALUE_MISSING, place, "needs a value in this database", name)
+        self._refuse_wrong()
+
+    async def _read(self, *, is_new: bool = True) -> None:
         names = set().union(*self.rows)
-        given = {name: one for name, one in self.type.fields.items() if name in names}
+        given = {name: one for name, one in self.fields.items() if name in names}
         for name, one in given.items():
             if self.missing.first(self.table, (one.column,)):
                 raise UnwritableError(f"{name}: the connected database has no such column; leave it out")
@@ -107,12 +137,13 @@ class RowBatch:
                 raise UnwritableError(f"{name}: the connected database computes it; leave it out")
             if one.reference is None:
                 self.values[one.column] = self._checked(one)
-        self._make_ids()
+        if is_new:
+            self._make_ids()
         for one in given.values():
             if one.reference is not None:
                 self.values[one.column] = await self._referred(one)
-        self._check_demanded()
-        self._check_duplicates()
+
+    def _refuse_wrong(self) -> None:
         if self.wrong:
             raise RowsError(sorted(self.wrong, key=lambda one: one.row))
 
@@ -142,14 +173,33 @@ class RowBatch:
             counts.differing = await self._differing(groups, arbiter)
         return counts
 
-    async def keys(self) -> list[str | None]:
-        """The text of each row's key, once they are there; rows that were there before are looked up by theirs."""
-        (key,) = self.table.key
-        if not self.type.key or self.conflict == "ERROR" or not self.made:
-            return [None if one is ABSENT else one for one in self.values.get(key, [])]
+    async def keys(self) -> list[Key | None]:
+        """The texts of each row's key, once they are there; rows that were there before are looked up by theirs."""
+        given = [self.values.get(column, [ABSENT] * len(self.rows)) for column in self.table.key]
+        is_known = not any(ABSENT in values for values in given)
+        if is_known and (not self.type.key or self.conflict == "ERROR" or not self.made):
+            return [tuple(map(text_of, key)) for key in zip(*given, strict=True)]
         columns = list(self.type.key)
+        if not columns:
+            return [None] * len(self.rows)
         found = await self._find(self.table, columns, [self.values[column] for column in columns])
-        return [next(iter(found.get(place, ())), None) for place in range(len(self.rows))]
+        return [max(found.get(place, ()), key=_in_order, default=None) for place in range(len(self.rows))]
+
+    async def change(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Runs a statement that changes a row, after `prepare_changes`; columns are arrays of one item.
+
+        Raises:
+            RowsError: The database refuses it; the transaction is to be undone.
+            DatabaseError: It fails otherwise.
+        """
+        await self.transaction.run("SAVEPOINT batch")
+        try:
+            found = await self.transaction.run(sql, values)
+            await self.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
+        except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
+            await self.transaction.run("ROLLBACK TO SAVEPOINT batch")
+            raise RowsError([await self._meaning(error, 0)]) from None
+        return found
 
     # -- before any SQL --------------------------------------------------------------------------------------------
 
@@ -168,6 +218,8 @@ class RowBatch:
                 )
         if self.conflict != "ERROR" and self.type.key:
             self._arbiter()
+        if self.conflict == statements.UPDATE and not self.type.is_fact and not self.type.changeable:
+            raise UnwritableError(f"a {self.type.name} is not changed once it is there; pass onConflict: KEEP")
 
     def _arbiter(self) -> tuple[str, ...]:
         """The columns of the unique index that conflicts are judged by; none where every conflict is an error."""
@@ -189,7 +241,7 @@ class RowBatch:
         bounds = self._bounds(one.column)
         write = array_of(self.table, one.column).write
         allowed = self._states(one)
-        if one.kind.name in PLAIN and write is None and allowed is None and one.column not in self.type.key:
+        if one.kind.name in PLAIN and write is None and allowed is None and one.column not in self.type.demanded:
             name = one.name
             return [row.get(name, ABSENT) for row in self.rows]
         values: list[Any] = []
@@ -210,7 +262,7 @@ class RowBatch:
                     value = write(value)
                     if wrong := wrong_text(one.kind, value):
                         self._note(RowCode.INVALID_VALUE, place, wrong, one.name)
-            elif value is None and one.column in self.type.key:
+            elif value is None and one.column in self.type.demanded:
                 self._note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
             values.append(value)
         return values
@@ -252,6 +304,16 @@ class RowBatch:
                         continue
                     self._note(RowCode.VALUE_MISSING, place, "needs a value in this database", one.name)
 
+    def _check_named(self) -> None:
+        """What names an entity must be said where it may be there already."""
+        if self.conflict == "ERROR":
+            return
+        for column in set(self.type.key) - set(self.type.demanded):
+            name = self.type.by_column[column].name
+            for place, value in enumerate(self.values.get(column, [ABSENT] * len(self.rows))):
+                if value is None or value is ABSENT:
+                    self._note(RowCode.VALUE_MISSING, place, f"is needed for onConflict: {self.conflict}", name)
+
     def _check_duplicates(self) -> None:
         for columns in {self.type.key, self.table.key} - {()}:
             if any(column not in self.values for column in columns):
@@ -283,7 +345,7 @@ class RowBatch:
         for place, row in enumerate(self.rows):
             given = row.get(one.name, ABSENT)
             values.append(given if given is ABSENT or given is None else None)
-            if given is None and one.column in self.type.key:
+            if given is None and one.column in self.type.demanded:
                 self._note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
             if given is ABSENT or given is None:
                 continue
@@ -320,7 +382,7 @@ class RowBatch:
         for at, (key, places) in enumerate(keys.items()):
             there = found.get(at, [])
             if len(there) == 1:
-                value = there[0]
+                (value,) = there[0]
             elif member == "id" and key[0] in own:
                 value = key[0]
             else:
@@ -332,11 +394,11 @@ class RowBatch:
             for place in places:
                 values[place] = value
 
-    async def _find(self, type_: Type, columns: Sequence[str], arrays: Sequence[list[Any]]) -> dict[int, list[str]]:
+    async def _find(self, type_: Type, columns: Sequence[str], arrays: Sequence[list[Any]]) -> dict[int, list[Key]]:
         """The keys of rows by equal columns, by the place in the arrays."""
-        found: dict[int, list[str]] = {}
-        for place, key in await self.transaction.run(statements.by_columns(type_, columns), arrays):
-            found.setdefault(place - 1, []).append(key)
+        found: dict[int, list[Key]] = {}
+        for place, *key in await self.transaction.run(statements.by_columns(type_, columns), arrays):
+            found.setdefault(place - 1, []).append(tuple(key))
         return found
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -371,7 +433,10 @@ class RowBatch:
 
     def _insertion(self, columns: Sequence[str], arbiter: Sequence[str]) -> statements.Insertion:
         conflict = statements.KEEP if self.derived else self.conflict
-        return statements.Insertion(self.table, tuple(columns), tuple(self.constants), tuple(arbiter), conflict)
+        changeable = None if self.type.is_fact else frozenset(self.type.plan.updates)
+        return statements.Insertion(
+            self.table, tuple(columns), tuple(self.constants), tuple(arbiter), conflict, changeable
+        )
 
     def _arrays(self, columns: Iterable[str], places: Sequence[int]) -> list[list[Any]]:
         whole = len(places) == len(self.rows) and places == list(range(len(self.rows)))
@@ -475,6 +540,11 @@ class RowBatch:
     def _field(self, column: str) -> str:
         one = self.type.by_column.get(column)
         return one.name if one else self.table.field_name(column)
+
+
+def _in_order(key: Key) -> tuple[Any, ...]:
+    """Keys in the order in which a database that numbers its rows has made them."""
+    return tuple(int(part) if part.isdecimal() else part for part in key)
 
 
 class _DroppedError(Exception):

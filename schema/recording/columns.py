@@ -27,6 +27,9 @@ _NATIVE = {
 """Kinds whose values the driver sends as they are, by the type of the array's items."""
 PLAIN = frozenset(_NATIVE)
 """Kinds whose GraphQL values are what a column holds, without bounds of its own."""
+MAX_LIST = 1_000
+"""Items of a list in a column of its own."""
+
 _VARCHAR = re.compile(r"character(?: varying)?\((\d+)\)")
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 
@@ -73,14 +76,21 @@ def wrong_value(kind: ColumnKind, value: Any, bounds: Bounds) -> str | None:
     return None
 
 
+def vector_size(kind: ColumnKind) -> int:
+    """The numbers of a vector's column."""
+    return int(kind.pg_type.removeprefix("vector(").removesuffix(")"))
+
+
 def _wrong_list(kind: ColumnKind, value: Any) -> str | None:
     if not isinstance(value, list):
         return "is no list"
     if kind.name == "vector":
-        size = int(kind.pg_type.removeprefix("vector(").removesuffix(")"))
+        size = vector_size(kind)
         if len(value) != size or not all(isinstance(one, int | float) and not isinstance(one, bool) for one in value):
             return f"is no list of {size} numbers"
         return None
+    if len(value) > MAX_LIST:
+        return f"has {len(value)} items; at most {MAX_LIST:,} are kept"
     return NUL if any(isinstance(one, str) and "\x00" in one for one in value) else None
 
 

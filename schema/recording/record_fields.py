@@ -7,6 +7,7 @@ The resolvers are graphql-core's own and read the coerced values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any
 
 import strawberry
@@ -20,7 +21,19 @@ from schema.changes.mutations import Surroundings
 from schema.execution.coercions import CONFIDENTIAL, ROWS
 from schema.graph.types import Types, selection_of
 from schema.recording.answers import OnConflict, RecordResult
-from schema.recording.record_types import Lookup, RecordType, RowField, batch_mutations, lookups
+from schema.recording.columns import MAX_LIST, vector_size
+from schema.recording.entities import OPTIONS, write
+from schema.recording.record_types import (
+    EntityMutation,
+    Lookup,
+    RecordType,
+    RowField,
+    Verb,
+    batch_mutations,
+    entity_mutations,
+    lookups,
+    recording_mutations,
+)
 from schema.recording.recorder import MAX_ROWS, record
 
 REF = "Ref"
@@ -32,6 +45,16 @@ _KEY = (
 )
 
 
+Described = tuple[Any, str, Any]
+"""A field of an input: its annotation, what it is, and its default, `...` where it is needed."""
+
+_HOW: dict[str, Described] = {
+    "reason": (str | None, "Why, for the record.", UNSET),
+    "idempotencyKey": (str | None, "A text of your own: with the same input again, nothing is done twice.", UNSET),
+    "dryRun": (bool | None, "Does it, says what came of it, and undoes it.", UNSET),
+}
+
+
 class RecordFields:
     """The Strawberry classes of everything that records rows."""
 
@@ -41,22 +64,23 @@ class RecordFields:
 
     def fields(self) -> dict[str, Any]:
         """The fields of the mutation type, by name."""
-        return {name: self._batch(name, one) for name, one in sorted(batch_mutations().items())}
+        batches = {name: self._batch(name, one) for name, one in sorted(batch_mutations().items())}
+        return batches | {name: self._entity(one) for name, one in sorted(entity_mutations().items())}
 
     def _batch(self, name: str, one: RecordType) -> Any:
         type_name = name[0].upper() + name[1:]
         row = self._row(one)
-        fields: dict[str, tuple[Any, str, Any]] = {
+        fields: dict[str, Described] = {
             "rows": (list[row], f"The rows, at most {MAX_ROWS:,}: all of them are recorded, or none.", ...),  # type: ignore[valid-type]
             "idempotencyKey": (str | None, _KEY, UNSET),
             "dryRun": (bool | None, "Records the rows, says what came of it, and undoes it.", UNSET),
         }
-        if one.key or not one.makes_ids:
-            names = " and ".join(one.by_column[column].name for column in one.key or one.type.key)
-            words = f"What becomes of a row whose {names} another row has: ERROR unless said."
-            fields["onConflict"] = (OnConflict | None, words, UNSET)
+        fields |= self._conflict(one)
         input_ = self._input(f"{type_name}Input", f"Input of `{name}`.", fields)
+        doc = f"Records {one.name} rows in one transaction: all of them, or none. {one.type.description}"
+        return self._field(name, input_, doc)
 
+    def _field(self, name: str, input_: Any, doc: str) -> Any:
         def resolve(info: strawberry.Info, input: Any) -> Any:  # noqa: A002 - replaced by `install`
             raise NotImplementedError
 
@@ -64,8 +88,46 @@ class RecordFields:
             "input": Annotated[input_, strawberry.argument(description="What is to be recorded, and how.")],
             "return": RecordResult | None,
         }
-        doc = f"Records {one.name} rows in one transaction: all of them, or none. {one.type.description}"
         return strawberry.field(resolver=resolve, name=name, description=doc)
+
+    def _conflict(self, one: RecordType) -> dict[str, Described]:
+        columns = one.key or (() if one.makes_ids else one.type.key)
+        names = [one.by_column[column].name for column in columns if column in one.by_column]
+        if not names:
+            return {}
+        words = f"What becomes of a row whose {' and '.join(names)} another row has: ERROR unless said."
+        return {"onConflict": (OnConflict | None, words, UNSET)}
+
+    def _entity(self, mutation: EntityMutation) -> Any:
+        one, verb = mutation.type, mutation.verb
+        if verb is Verb.RETIRE:
+            doc = f"Takes a {one.name} out of use: it is kept for the record. One that is retired already stays so."
+            return self._field(mutation.name, self._retirement, doc)
+        given = one.fields if verb is Verb.CREATE else one.changeable
+        if twice := OPTIONS - {"id"} & given.keys():
+            raise ValueError(f"{one.name} has columns that are named as options of its inputs are: {twice}")
+        columns = {name: self._row_field(one, field) for name, field in given.items()}
+        if verb is Verb.CREATE:
+            doc = f"Makes a {one.name}: what is left out takes its column's default, what is null is null."
+            fields = columns | self._conflict(one)
+        else:
+            doc = f"Changes columns of a {one.name}; what is left out stays, and what is null becomes null."
+            fields = self._subject(one.name) | columns
+        name = f"{mutation.name[0].upper()}{mutation.name[1:]}Input"
+        return self._field(mutation.name, self._input(name, f"Input of `{mutation.name}`.", fields | _HOW), doc)
+
+    @cached_property
+    def _retirement(self) -> Any:
+        words = "Input of the mutations that take a row out of use."
+        return self._input("RetireInput", words, self._subject("row") | _HOW)
+
+    def _subject(self, name: str) -> dict[str, Described]:
+        return {
+            "id": (strawberry.ID, f"The {name}, by its global id or the bare key.", ...),
+            "expectedVersion": (
+                str | None, "Its `rowVersion` as it was read; if it is another now, nothing changes.", UNSET
+            ),
+        }  # fmt: skip
 
     def _row(self, one: RecordType) -> Any:
         fields = {name: self._row_field(one, field) for name, field in one.fields.items()}
@@ -75,26 +137,25 @@ class RecordFields:
         )
         return self._input(f"{one.name}Row", words, fields)
 
-    def _row_field(self, one: RecordType, field: RowField) -> tuple[Any, str, Any]:
+    def _row_field(self, one: RecordType, field: RowField) -> Described:
         state = one.plan.state
         if field.reference is not None:
             annotation = self._reference(field.reference)
-        elif field.name == "id" and field.kind.name == "uuid":
+        elif field.name == "id" and field.kind.name == "uuid" and one.makes_ids:
             annotation = UUID
         elif state is not None and state.column == field.column:
             annotation = self._types.enum(state.states)
         else:
             annotation = self._types.annotation(field.kind)
-        if field.required:
-            return annotation, field.description, ...
-        return annotation | None, field.description, UNSET
+        words = f"{field.description}{_most(field)}"
+        return (annotation, words, ...) if field.required else (annotation | None, words, UNSET)
 
     def _reference(self, reference: RowReference) -> Any:
         """An input that names a row of a type by one of the ways there are."""
         name = reference.target + REF
         if name not in self._references:
             type_ = self._types.catalogue[reference.target]
-            fields: dict[str, tuple[Any, str, Any]] = {
+            fields: dict[str, Described] = {
                 "id": (strawberry.ID | None, f"The {type_.name} by its global id, or the bare key.", UNSET)
             }
             for way in lookups(self._types.catalogue, type_.name):
@@ -115,9 +176,7 @@ class RecordFields:
         name = f"{target}By{way.name[0].upper()}{way.name[1:]}"
         return self._input(name, f"Names a {target} by columns that are unique together.", described) | None
 
-    def _input(
-        self, name: str, description: str, fields: Mapping[str, tuple[Any, str, Any]], *, one_of: bool = False
-    ) -> Any:
+    def _input(self, name: str, description: str, fields: Mapping[str, Described], *, one_of: bool = False) -> Any:
         cls: Any = type(name, (), {})
         annotations: dict[str, Any] = {}
         ordered = sorted(fields.items(), key=lambda item: item[1][2] is UNSET)  # a dataclass has its defaults last
@@ -130,11 +189,18 @@ class RecordFields:
         return strawberry.input(cls, name=name, description=description, one_of=one_of)
 
 
+def _most(field: RowField) -> str:
+    """How long the list of a column may be, in words."""
+    if field.kind.name == "vector":
+        return f" Exactly {vector_size(field.kind)} numbers."
+    return f" Pass at most {MAX_LIST:,}." if field.kind.is_list else ""
+
+
 def install(schema: GraphQLSchema) -> None:
     """Puts the resolvers of recording into a schema that has the fields, and marks what no error may quote."""
     mutation = schema.mutation_type
     assert mutation is not None  # noqa: S101 - there are mutations
-    for name, one in batch_mutations().items():
+    for name, one in recording_mutations().items():
         field = mutation.fields[name]
         field.resolve = _resolver(name, one)
         (input_,) = field.args.values()
@@ -154,6 +220,8 @@ def _mark(type_: Any, *, confidential: bool) -> None:
 
 
 def _resolver(name: str, one: RecordType) -> Callable[..., Any]:
+    entity = entity_mutations().get(name)
+
     async def resolve(_source: Any, info: Any, **_arguments: Any) -> Any:
         context = info.context
         selection = selection_of(info)
@@ -167,10 +235,11 @@ def _resolver(name: str, one: RecordType) -> Callable[..., Any]:
             None,
             context.together,
         )
-        keys = bool({"ids", "nodes"} & {field.name for field in _answered(selection)})
-        return await record(
-            name, selection.key, one, selection.arguments["input"], around, context.loaders.facts, keys=keys
-        )
+        keys = bool({"ids", "node", "nodes"} & {field.name for field in _answered(selection)})
+        input_, facts = selection.arguments["input"], context.loaders.facts
+        if entity is not None:
+            return await write(entity, selection.key, input_, around, facts, keys=keys)
+        return await record(name, selection.key, one, input_, around, facts, keys=keys)
 
     return resolve
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cache, cached_property
 
 from db.base.markers import Group, RowNature
@@ -40,6 +41,14 @@ class Lookup:
         return len(self.columns) == 1
 
 
+class Verb(Enum):
+    """What is done with one row of an entity."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    RETIRE = "retire"
+
+
 @dataclass(frozen=True, eq=False)
 class RecordType:
     """A type whose rows are recorded."""
@@ -47,6 +56,8 @@ class RecordType:
     type: Type
     plan: RecordPlan
     group: Group
+    scope: str | None
+    """What a caller needs to record any row of it, beside the scope of the group."""
 
     @property
     def name(self) -> str:
@@ -66,9 +77,31 @@ class RecordType:
         return {one.column: one for one in self.fields.values()}
 
     @cached_property
+    def changeable(self) -> Mapping[str, RowField]:
+        """The fields of an entity that may be changed once it is there, by GraphQL name."""
+        return {one.name: replace(one, required=False) for one in self._fields_of(self.plan.updates)}
+
+    @cached_property
+    def verbs(self) -> Sequence[Verb]:
+        """What can be done with one row; nothing with facts, which come in batches and stay as they are."""
+        if self.is_fact:
+            return ()
+        there = {
+            Verb.CREATE: self.plan.declared.door is None,
+            Verb.UPDATE: self.changeable,
+            Verb.RETIRE: self.plan.declared.retired,
+        }
+        return [verb for verb, one in there.items() if one]
+
+    @cached_property
+    def demanded(self) -> tuple[str, ...]:
+        """The columns of the key that every row must give: a fact is named by them, an entity by its id too."""
+        return self.key if self.is_fact else ()
+
+    @cached_property
     def is_confidential(self) -> bool:
         """Whether its rows hold what is known of single patients."""
-        return any(column_scope(self.type, column.name) for column in self.type.table.columns)
+        return bool(self.scope) or any(column_scope(self.type, one.name) for one in self.type.table.columns)
 
     @cached_property
     def makes_ids(self) -> bool:
@@ -87,19 +120,23 @@ class RecordType:
         return one.column if one is not None and one.kind.name == "time" else None
 
     def _fields(self) -> Iterator[RowField]:
+        return self._fields_of(self.plan.inputs)
+
+    def _fields_of(self, columns: Iterable[str]) -> Iterator[RowField]:
         type_, plan = self.type, self.plan
-        for column in plan.inputs:
+        for column in columns:
             reference = plan.refs.get(column)
             name = camel(reference.name) if reference else camel(column)
             description = reference.doc if reference else type_.table.columns[column].comment or ""
             if type_.key == (column,) and not reference:
-                name, description = "id", "Its key: made here unless given, so that other rows can name it."
+                given = "Its key: made here unless given, so that other rows can name it."
+                name, description = "id", given if self.makes_ids else f"Its key. {description}"
             yield RowField(
                 name,
                 column,
                 type_.column_kind(column),
                 description,
-                column in plan.required or column in self.key,
+                column in plan.required or column in self.demanded,
                 column_scope(type_, column),
                 reference,
             )
@@ -129,7 +166,7 @@ def record_types() -> Mapping[str, RecordType]:
     for entity, _ in recordables():
         group = entity.__group__
         assert group is not None  # noqa: S101 - the gateway's own tables are not recordable
-        found[entity.__name__] = RecordType(models[entity.__name__], plan_of(entity), group)
+        found[entity.__name__] = RecordType(models[entity.__name__], plan_of(entity), group, entity.__scope__)
     return found
 
 
@@ -141,3 +178,27 @@ def batch_mutations() -> Mapping[str, RecordType]:
         for one in record_types().values()
         if one.is_fact
     }
+
+
+@dataclass(frozen=True)
+class EntityMutation:
+    """A mutation of one row of an entity."""
+
+    name: str
+    verb: Verb
+    type: RecordType
+
+
+@cache
+def entity_mutations() -> Mapping[str, EntityMutation]:
+    """The mutations that make, change and retire single rows, by name: ``createExperiment``."""
+    every = (
+        EntityMutation(f"{verb.value}{one.name}", verb, one) for one in record_types().values() for verb in one.verbs
+    )
+    return {one.name: one for one in every}
+
+
+@cache
+def recording_mutations() -> Mapping[str, RecordType]:
+    """Every mutation that records rows, by name, with the type of the rows."""
+    return {**batch_mutations(), **{name: one.type for name, one in entity_mutations().items()}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,13 +15,14 @@ from db.attach.facts import Facts
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from db.engine.transaction import Proof
 from schema.catalogue import exact_json, ids
+from schema.catalogue.records import Missing
 from schema.changes.engine import Attempt, Key, Refused, invalid
 from schema.changes.mutations import Surroundings, dry_run_of
 from schema.changes.results import Forbidden
-from schema.changes.transactions import Terms, checked_key, make
+from schema.changes.transactions import ChangeStep, Terms, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.recording.answers import Recorded, RowProblem, RowsRejected
-from schema.recording.batches import Counts, RowBatch, RowsError, UnwritableError, derived
+from schema.recording.batches import Counts, RowBatch, RowsError, UnwritableError, Wrong, derived
 from schema.recording.columns import bounds_of
 from schema.recording.record_types import RecordType
 from schema.scopes import PREVIEW, writing
@@ -78,15 +79,18 @@ class RecordStep:
             is_kept = self.seed is not None and self._ids() is None
             found = await batch.keys() if not self.dry_run and (self.keys or is_kept) else []
         except RowsError as error:
-            raise Refused(_rejected(error)) from None
+            raise Refused(self._rejected(error)) from None
         except UnwritableError as error:
-            raise invalid("rows", str(error)) from None
+            raise self._unusable(str(error)) from None
         except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
-            log.info("a batch is refused: %s", type(error).__name__)  # its words hold values of rows
-            raise invalid("rows", "the database cannot look for one of the values that name rows") from None
+            log.info("rows are refused: %s", type(error).__name__)  # its words hold values of rows
+            raise self._unusable("the database cannot look for one of the values that name rows") from None
         if not self.dry_run:
-            await self._audit(attempt, batch, counts)
-        self.made = self._answer(vars(counts), found, replayed=False)
+            await self._audit(attempt, batch, counts, found)
+        return self._answered(counts, [ids.encode(self.type.name, key) for key in found if key])
+
+    def _answered(self, counts: Counts, ids_: Sequence[str]) -> Recorded:
+        self.made = self._answer(vars(counts), ids_, replayed=False)
         return self.made
 
     def stored(self) -> Any:
@@ -96,23 +100,45 @@ class RecordStep:
         return {"counts": counts, "ids": [] if self._ids() else one.ids}
 
     def replayed(self, stored: Any) -> Recorded:
-        ids_ = stored["ids"]
-        found = [id_.split(":", 1)[1] for id_ in ids_] or self._ids() or []
-        return self._answer(stored["counts"], found, replayed=True)
+        return self._answer(stored["counts"], stored["ids"] or self._ids() or [], replayed=True)
 
     def refused(self, refused: Refused) -> Any:
         return refused.problem
 
     def _ids(self) -> list[str] | None:
-        """The keys of the rows, where they follow from the input and its key alone."""
+        """The ids of the rows, where they follow from the input and its key alone."""
         if self.seed is None or not self.type.makes_ids or self.conflict != "ERROR":
             return None
         made = derived(self.seed, len(self.rows))
-        return [row.get("id") or made[place] for place, row in enumerate(self.rows)]
+        return [ids.encode(self.type.name, (row.get("id") or made[place],)) for place, row in enumerate(self.rows)]
 
-    def _answer(self, counts: Mapping[str, int], keys: Sequence[str | None], *, replayed: bool) -> Recorded:
-        found: list[Any] = [] if self.dry_run else [ids.encode(self.type.name, (key,)) for key in keys if key]
+    def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
+        found: list[Any] = [] if self.dry_run else list(ids_)
         return Recorded(**counts, replayed=replayed, dry_run=self.dry_run, ids=found)
+
+    def _path(self, wrong: Wrong) -> list[str]:
+        """Where in the input a problem of a row is."""
+        return ["input", "rows", str(wrong.row), *wrong.fields[:2]]
+
+    def _unusable(self, message: str) -> Refused:
+        return invalid("rows", message)
+
+    def _rejected(self, error: RowsError) -> RowsRejected:
+        problems = [
+            RowProblem(code=one.code, message=one.message, path=self._path(one), row=one.row) for one in error.found
+        ]
+        first = problems[0]
+        more = f" There are {len(problems)} problems." if len(problems) > 1 else ""
+        return RowsRejected(
+            code=ProblemCode.ROWS_REJECTED,
+            message=f"{self._named(first.row)}{first.message}; nothing was recorded.{more}",
+            path=first.path,
+            rows=problems,
+        )
+
+    def _named(self, row: int) -> str:
+        """What a message begins with that tells of a row."""
+        return f"rows[{row}]: "
 
     def _batch(self, attempt: Attempt) -> RowBatch:
         return RowBatch(
@@ -123,11 +149,11 @@ class RecordStep:
             attempt.catalogue,
             attempt.missing,
             self.facts,
-            _constants(self.type, self.around.caller.name, self.facts),
+            constants_of(self.type, self.around.caller.name, self.facts, attempt.missing),
             self.seed,
         )
 
-    async def _audit(self, attempt: Attempt, batch: RowBatch, counts: Counts) -> None:
+    async def _audit(self, attempt: Attempt, batch: RowBatch, counts: Counts, _keys: Sequence[Key | None]) -> None:
         """Writes the record of the batch, which is also what tells afterwards whether it was committed."""
         around = self.around
         times = [one for one in batch.values.get(self.type.time or "", ()) if hasattr(one, "year")]
@@ -159,22 +185,42 @@ async def record(
     together = around.together
     try:
         dry_run = dry_run_of(input_, together)
-        _check_caller(mutation, type_, input_, around, dry_run=dry_run)
         rows = input_["rows"]
+        check_caller(mutation, type_, set().union(*rows), around, dry_run=dry_run)
         if not 1 <= len(rows) <= MAX_ROWS:
             raise invalid("rows", f"has {len(rows)} rows; pass 1 to {MAX_ROWS:,} at once")
         key = checked_key(input_.get("idempotencyKey"))
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
+    seed = seed_of(field_, type_, key, around)
+    step = RecordStep(mutation, type_, rows, conflict_of(input_), around, facts, dry_run, keys, seed)
+    return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
+
+
+def conflict_of(input_: Mapping[str, Any]) -> str:
+    """What becomes of a row that is there."""
     conflict = input_.get("onConflict")
-    name = "ERROR" if conflict is None else text_of(conflict)
+    return "ERROR" if conflict is None else text_of(conflict)
+
+
+def seed_of(field_: str, type_: RecordType, key: str | None, around: Surroundings) -> str | None:
+    """What the ids of rows are derived from; None without an idempotency key."""
+    together = around.together
     whole = key if together is None else together.key
     place = "" if together is None else field_
-    seed = None if whole is None else f"{around.caller.name}\0{whole}\0{place}\0{type_.name}"
-    step = RecordStep(mutation, type_, rows, name, around, facts, dry_run, keys, seed)
-    if together is not None:
-        return await together.join(field_, step)
-    made = await make([step], Terms(around.caller.name, key, around.key_hours, dry_run), around)
+    return None if whole is None else f"{around.caller.name}\0{whole}\0{place}\0{type_.name}"
+
+
+async def run_step(step: ChangeStep, field_: str, terms: Terms, around: Surroundings) -> Any:
+    """What a field answers, whether it is made alone or with others.
+
+    Raises:
+        GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
+        DatabaseError: The database failed otherwise; nothing was recorded.
+    """
+    if around.together is not None:
+        return await around.together.join(field_, step)
+    made = await make([step], terms, around)
     if isinstance(made.failure, Refused):
         return step.refused(made.failure)
     if made.failure is not None:
@@ -182,47 +228,39 @@ async def record(
     return made.answers[0]
 
 
-def _check_caller(
-    mutation: str, type_: RecordType, input_: Mapping[str, Any], around: Surroundings, *, dry_run: bool
+def check_caller(
+    mutation: str, type_: RecordType, given: Collection[str], around: Surroundings, *, dry_run: bool
 ) -> None:
-    """Before anything is read, so that a refusal says nothing of the rows."""
+    """Before anything is read, so that a refusal says nothing of the rows; ``given`` are the fields that are.
+
+    Raises:
+        Refused: `Forbidden`.
+    """
     caller, needed = around.caller, writing(type_.group)
-    if not (caller.may(needed) or (dry_run and caller.may(PREVIEW))):
-        raise _forbidden(f"{caller.name} may not use {mutation}: it needs the scope {needed}.")
+    for scope in (needed, type_.scope):
+        if scope and not (caller.may(scope) or (dry_run and scope == needed and caller.may(PREVIEW))):
+            raise _forbidden(f"{caller.name} may not use {mutation}: it needs the scope {scope}.")
     for scope in {one.scope for one in type_.fields.values() if one.scope and not caller.may(one.scope)}:
         fields = {name for name, one in type_.fields.items() if one.scope == scope}
-        if given := sorted(fields & set().union(*input_["rows"])):
-            raise _forbidden(f"{caller.name} may not give {', '.join(given)}: it needs the scope {scope}.")
+        if withheld := sorted(fields.intersection(given)):
+            raise _forbidden(f"{caller.name} may not give {', '.join(withheld)}: it needs the scope {scope}.")
 
 
 def _forbidden(message: str) -> Refused:
     return Refused(Forbidden(code=ProblemCode.FORBIDDEN, message=message, path=["input"]))
 
 
-def _constants(type_: RecordType, caller: str, facts: Facts) -> dict[str, str]:
-    """What the server writes into every row: the states of lifecycles, and who recorded it."""
+def constants_of(type_: RecordType, caller: str, facts: Facts, missing: Missing) -> dict[str, str]:
+    """What the server writes into every row, where the database has a place for it: states, and who recorded it."""
+    known = facts.columns.get(type_.type.sql_name, {})
     constants = {column: text for column, text in type_.plan.births.items() if text}
     if actor := type_.plan.declared.actor:
-        fact = facts.columns.get(type_.type.sql_name, {}).get(actor)
-        constants[actor] = caller[: bounds_of(type_.type, actor, fact).length]
-    return constants
-
-
-def _rejected(error: RowsError) -> RowsRejected:
-    problems = [
-        RowProblem(
-            code=one.code, message=one.message, path=["input", "rows", str(one.row), *one.fields[:2]], row=one.row
-        )
-        for one in error.found
-    ]
-    first = problems[0]
-    more = f" There are {len(problems)} problems." if len(problems) > 1 else ""
-    return RowsRejected(
-        code=ProblemCode.ROWS_REJECTED,
-        message=f"rows[{first.row}]: {first.message}; nothing was recorded.{more}",
-        path=first.path,
-        rows=problems,
-    )
+        constants[actor] = caller[: bounds_of(type_.type, actor, known.get(actor)).length]
+    return {
+        column: text
+        for column, text in constants.items()
+        if not missing.first(type_.type, (column,)) and not (column in known and known[column].generated)
+    }
 
 
 _AUDIT = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from db.base.quoting import literal
 from schema.catalogue.catalogue import Type
 from schema.recording.columns import array_of, compared
 
@@ -21,6 +22,8 @@ class Insertion:
     """Columns that have one text in all rows, which come after the arrays among the parameters."""
     arbiter: tuple[str, ...] = ()
     conflict: str = "ERROR"
+    changeable: frozenset[str] | None = None
+    """The columns that a row which is there gets; None for all that are given."""
 
     @property
     def sql(self) -> str:
@@ -45,7 +48,11 @@ class Insertion:
         if not self.arbiter:
             return ""
         target = f" ON CONFLICT ({', '.join(self.arbiter)})"
-        changed = [column for column in self.columns if column not in {*self.arbiter, *self.type.key}]
+        changed = [
+            column
+            for column in self.columns
+            if column not in {*self.arbiter, *self.type.key} and (self.changeable is None or column in self.changeable)
+        ]
         if self.conflict == KEEP or not changed:
             return f"{target} DO NOTHING"
         assigned = ", ".join(f"{column} = excluded.{column}" for column in changed)
@@ -54,7 +61,7 @@ class Insertion:
 
 
 def by_columns(type_: Type, columns: Sequence[str]) -> str:
-    """Finds the keys of rows by equal columns; gives the place in the arrays and the key's text, once a row."""
+    """Finds the keys of rows by equal columns; gives the place in the arrays and the key's texts, once a row."""
     arrays = [array_of(type_, column) for column in columns]
     bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays, 1))
     names = ", ".join(f"c{place}" for place in range(len(arrays)))
@@ -62,8 +69,9 @@ def by_columns(type_: Type, columns: Sequence[str]) -> str:
         f"t.{column} = {array.read.replace('{v}', f'v.c{place}')}"
         for place, (column, array) in enumerate(zip(columns, arrays, strict=True))
     )
+    keys = ", ".join(f"t.{column}::text" for column in type_.key)
     return (
-        f"SELECT v.place, t.{type_.key[0]}::text FROM unnest({bound}) WITH ORDINALITY AS v ({names}, place) "
+        f"SELECT v.place, {keys} FROM unnest({bound}) WITH ORDINALITY AS v ({names}, place) "
         f"JOIN {type_.sql_name} AS t ON {equal}"
     )
 
@@ -86,6 +94,51 @@ def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str 
         f"SELECT v.place FROM unnest({bound}) WITH ORDINALITY AS v ({names}, place) JOIN {type_.sql_name} AS t "
         f"ON {equal}{other} WHERE ({old}) IS DISTINCT FROM ({new}) ORDER BY 1"
     )
+
+
+def change(type_: Type, columns: Sequence[str], shown: Mapping[str, str]) -> str:
+    """Gives columns of one row other values, from arrays of one item, then the texts of its key.
+
+    Gives what stood in the columns of ``shown`` before, by its names, as JSON; no row where nothing is another.
+    """
+    arrays = {column: array_of(type_, column) for column in columns}
+    bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays.values(), 1))
+    names = ", ".join(f"c{place}" for place in range(len(arrays)))
+    items = _items(type_, tuple(arrays), {column: array.read for column, array in arrays.items()})
+    assigned = ", ".join(f"{column} = {item}" for column, item in items.items())
+    old, new = ", ".join(f"t.{column}" for column in columns), ", ".join(items.values())
+    return (
+        f"UPDATE {type_.sql_name} AS t SET {assigned} FROM unnest({bound}) AS v ({names}), {type_.sql_name} AS o "
+        f"WHERE {_is_row(type_, len(columns))} AND ({old}) IS DISTINCT FROM ({new}) RETURNING {_shown(shown)}"
+    )
+
+
+def retirement(type_: Type, retired: Mapping[str, str], shown: Mapping[str, str]) -> str:
+    """Writes what stands in a row that is out of use, by the texts of its key; gives as much as `change` does.
+
+    A time that is written already stays.
+    """
+    assigned = ", ".join(f"{column} = {sql}" for column, sql in retired.items())
+    used = " OR ".join(
+        f"t.{column} IS NULL" if sql == "now()" else f"t.{column} IS DISTINCT FROM {sql}"
+        for column, sql in retired.items()
+    )
+    return (
+        f"UPDATE {type_.sql_name} AS t SET {assigned} FROM {type_.sql_name} AS o "
+        f"WHERE {_is_row(type_, 0)} AND ({used}) RETURNING {_shown(shown)}"
+    )
+
+
+def _is_row(type_: Type, before: int) -> str:
+    return " AND ".join(
+        f"t.{column} = ${place}::text::{type_.column_kind(column).pg_type} AND o.{column} = t.{column}"
+        for place, column in enumerate(type_.key, before + 1)
+    )
+
+
+def _shown(columns: Mapping[str, str]) -> str:
+    pairs = ", ".join(f"{literal(name)}, o.{column}" for name, column in columns.items())
+    return f"jsonb_build_object({pairs})::text"
 
 
 def _items(type_: Type, columns: Sequence[str], reads: Mapping[str, str]) -> dict[str, str]:

@@ -95,7 +95,7 @@ async def test_rights_of_before_are_taken_back(database: Database) -> None:
     await execute(database.owner_url, f"GRANT DELETE, TRUNCATE ON ml_experiments TO {GATEWAY_ROLE}")
     await execute(database.owner_url, role_sql(GATEWAY_ROLE))
     sql = await connect(database.admin_url)
-    assert (await held(sql, GATEWAY_ROLE))["public.ml_experiments"] == "SELECT"
+    assert (await held(sql, GATEWAY_ROLE))["public.ml_experiments"] == "INSERT, SELECT, UPDATE"
     await sql.close()
 
 

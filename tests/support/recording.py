@@ -27,3 +27,15 @@ async def record(
     )
     result: dict[str, Any] = data["result"]
     return result
+
+
+async def write(client: Client, mutation: str, select: str = "", **input_: Any) -> dict[str, Any]:
+    """The result of a mutation of one row of an entity, which must not fail outside its union."""
+    type_ = "RetireInput!" if mutation.startswith("retire") else f"{mutation[0].upper()}{mutation[1:]}Input!"
+    data = await client.data(
+        f"mutation($input: {type_}) {{ result: {mutation}(input: $input) {{ {ANSWER} "
+        f"... on Recorded {{ ids {select} }} ... on StaleVersion {{ expected }} }} }}",
+        input=input_,
+    )
+    result: dict[str, Any] = data["result"]
+    return result

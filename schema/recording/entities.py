@@ -1,0 +1,203 @@
+"""One row of an entity: made, changed where it says nothing of a state, or retired; each is one event in the record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any
+
+from pgvector.sqlalchemy import Vector
+
+from db.attach.facts import Facts
+from db.base.lifecycles import lifecycle_of
+from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
+from schema.catalogue import exact_json, ids
+from schema.changes.engine import Attempt, Key, Refused, Request, Subject, Work, check_text, invalid
+from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
+from schema.changes.mutations import key as key_of
+from schema.changes.transactions import Terms, checked_key
+from schema.recording import statements
+from schema.recording.answers import Recorded
+from schema.recording.batches import ABSENT, Counts, RowBatch, RowsError, UnwritableError, Wrong
+from schema.recording.record_types import EntityMutation, Verb
+from schema.recording.recorder import RecordStep, check_caller, conflict_of, run_step, seed_of
+from schema.scopes import column_scope
+
+log = logging.getLogger("gateway.recording")
+
+ROW = "row"
+"""What the record names as the lifecycle of rows, where no lifecycle of their own says of a change."""
+BORN, UPDATED, RETIRED = "BORN", "UPDATED", "RETIRED"
+"""Its states."""
+
+OPTIONS = frozenset({"id", "expectedVersion", "onConflict", "reason", "idempotencyKey", "dryRun"})
+"""Inputs that are no columns; the id of a row that is made is one."""
+
+
+@dataclass
+class _EntityStep(RecordStep):
+    """What making a row and changing one have in common."""
+
+    _: KW_ONLY
+    reason: str | None = None
+
+    @property
+    def meaning(self) -> Any:
+        return [self.name, self.digest, self.reason]
+
+    def _path(self, wrong: Wrong) -> list[str]:
+        return ["input", *wrong.fields[:2]]
+
+    def _named(self, row: int) -> str:  # noqa: ARG002 - there is one
+        return ""
+
+    def _unusable(self, message: str) -> Refused:
+        return invalid("input", message)
+
+    def _work(self, attempt: Attempt) -> Work:
+        caller, request_id = self.around.caller.name, self.around.request_id
+        return Work(attempt, Request(self.name, caller, request_id, self.reason, dry_run=self.dry_run))
+
+
+@dataclass
+class CreateStep(_EntityStep):
+    """A row that is to be made; its birth is an event of its first lifecycle."""
+
+    async def _audit(self, attempt: Attempt, batch: RowBatch, counts: Counts, keys: Sequence[Key | None]) -> None:
+        key = keys[0] if keys else None
+        if key is None or counts.kept:  # which has changed nothing
+            return
+        work, id_ = self._work(attempt), ids.encode(self.type.name, key)
+        if counts.updated:
+            names = [name for name, one in batch.fields.items() if one.column in self.type.plan.updates]
+            await work.record(id_, ROW, BORN, UPDATED, {"columns": [name for name in names if name in self.rows[0]]})
+            return
+        lifecycle = lifecycle_of(self.type.name)
+        if lifecycle is None:
+            await work.record(id_, ROW, None, BORN)
+            return
+        values = batch.values.get(lifecycle.column, [ABSENT])
+        state = batch.constants.get(lifecycle.column) if values[0] is ABSENT else values[0]
+        await work.record(id_, lifecycle.name, None, lifecycle.shown(state))
+
+
+@dataclass
+class ChangeRowStep(_EntityStep):
+    """A row that is there and gets other values, or is retired."""
+
+    subject: Subject
+    retires: bool = False
+
+    @property
+    def meaning(self) -> Any:
+        return [*super().meaning, self.subject.key, self.subject.version]
+
+    @property
+    def subjects(self) -> Mapping[str, Sequence[Key]]:
+        return {self.type.name: [self.subject.key]}
+
+    async def make(self, attempt: Attempt) -> Recorded:
+        work = self._work(attempt)
+        (row,) = await work.lock(self.type.type, [self.subject])
+        batch = self._batch(attempt)
+        batch.fields = self.type.changeable
+        try:
+            before = await self._write(batch)
+        except RowsError as error:
+            raise Refused(self._rejected(error)) from None
+        except UnwritableError as error:
+            raise self._unusable(str(error)) from None
+        except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
+            log.info("a change of a row is refused: %s", type(error).__name__)  # its words hold values of rows
+            raise self._unusable("the database cannot look for one of the values that name rows") from None
+        if before is not None and not self.dry_run:
+            details = {"columns": list(self._columns), "before": before}
+            await work.record(row.id, ROW, BORN, RETIRED if self.retires else UPDATED, details)
+        counts = Counts(kept=1) if before is None else Counts(updated=1)
+        return self._answered(counts, [row.id])
+
+    @cached_property
+    def _columns(self) -> Mapping[str, str]:
+        """The columns that are written, by their fields."""
+        if self.retires:
+            return {self.type.type.field_name(column): column for column in self.type.plan.declared.retired}
+        return {name: one.column for name, one in self.type.changeable.items() if name in self.rows[0]}
+
+    async def _write(self, batch: RowBatch) -> Mapping[str, Any] | None:
+        """Writes the row; what stood in its columns before, None where it is as it was."""
+        table = self.type.type
+        if not self.retires:
+            await batch.prepare_changes()
+        shown = {
+            name: column
+            for name, column in self._columns.items()
+            if not column_scope(table, column) and not isinstance(table.table.columns[column].type, Vector)
+        }
+        if self.retires:
+            sql = statements.retirement(table, self.type.plan.declared.retired, shown)
+        else:
+            sql = statements.change(table, list(batch.values), shown)
+        found = await batch.change(sql, [*batch.values.values(), *self.subject.key])
+        return exact_json.loads(found[0][0]) if found else None
+
+
+async def write(
+    mutation: EntityMutation,
+    field_: str,
+    input_: Mapping[str, Any],
+    around: Surroundings,
+    facts: Facts,
+    *,
+    keys: bool,
+) -> Any:
+    """Makes, changes or retires a row; ``field_`` is its response key, ``keys`` says whether its id is asked for.
+
+    Raises:
+        GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
+        DatabaseError: The database failed otherwise; nothing was written.
+    """
+    together = around.together
+    try:
+        dry_run = dry_run_of(input_, together)
+        key = checked_key(input_.get("idempotencyKey"))
+        step = _step(mutation, field_, input_, around, facts, key, keys=keys, dry_run=dry_run)
+    except Refused as refused:
+        return refused.problem if together is None else await together.join(field_, refused)
+    return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
+
+
+def _step(
+    mutation: EntityMutation,
+    field_: str,
+    input_: Mapping[str, Any],
+    around: Surroundings,
+    facts: Facts,
+    key: str | None,
+    *,
+    keys: bool,
+    dry_run: bool,
+) -> _EntityStep:
+    type_, makes = mutation.type, mutation.verb is Verb.CREATE
+    fields = type_.fields if makes else type_.changeable
+    row = {name: value for name, value in input_.items() if name in fields}
+    check_caller(mutation.name, type_, row.keys(), around, dry_run=dry_run)
+    reason = input_.get("reason")
+    if reason is not None:
+        check_text("reason", reason, MAX_REASON)
+        reason = reason.strip() or None
+    conflict = conflict_of(input_)
+    if makes:
+        seed = seed_of(field_, type_, key, around)
+        # an event names its row, so that the id is wanted whoever asks
+        return CreateStep(mutation.name, type_, [row], conflict, around, facts, dry_run, True, seed, reason=reason)  # noqa: FBT003
+    if mutation.verb is Verb.UPDATE and not row:
+        names = ", ".join(list(fields)[:5])
+        raise invalid("input", f"names no column that is to be another; a {type_.name} has {names} and others")
+    id_ = input_["id"]
+    subject = Subject(id_, key_of(around.catalogue, type_.name, id_, "id"), "id", input_.get("expectedVersion"))
+    return ChangeRowStep(
+        mutation.name, type_, [row], conflict, around, facts, dry_run, keys, None, subject,
+        mutation.verb is Verb.RETIRE, reason=reason,
+    )  # fmt: skip
