@@ -39,6 +39,7 @@ from gateway.database import (
 )
 from gateway.http.endpoint import GraphQLEndpoint
 from gateway.http.origins import cors, host_of, is_of_page, refuse_host
+from gateway.http.record_endpoint import PREFIX, RecordEndpoint
 from gateway.mcp.addresses import METADATA, PATH
 from gateway.mcp.entry import McpEntry
 from gateway.mcp.toolbox import Toolbox
@@ -141,6 +142,8 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
         app.state.mcp = mcp
+        door = RecordEndpoint(service, authentication, settings)
+        app.state.record = door if tracing is None else tracing.app(door, f"{PREFIX}{{plural}}")
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
         app.answer = endpoint if tracing is None else tracing.app(endpoint, "/graphql")
         _measure(request_log.metrics, databases, service, sockets, feed)
@@ -196,6 +199,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         Route("/", _home),
         WebSocketRoute("/graphql", _Socket()),
         *(Route(f"/{page}", _console) for page in CONSOLE_PAGES),
+        Mount(PREFIX.removesuffix("/"), _Lines()),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/version", _version),
@@ -268,6 +272,14 @@ class _Socket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sockets: WebSocketApp = scope["app"].state.sockets
         await sockets(scope, receive, send)
+
+
+class _Lines:
+    """``/record/<plural>``, as an ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door: ASGIApp = scope["app"].state.record
+        await door(scope, receive, send)
 
 
 class _Agents:

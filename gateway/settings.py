@@ -276,6 +276,9 @@ class Settings(BaseSettings):
     max_recorded_values: int = Field(
         default=60_000, ge=10, description="Maximum values in the variables of a request that records rows."
     )
+    max_lines_bytes: int = Field(
+        default=10_000_000, ge=1_000, description="Maximum bytes of rows sent as ndjson, after decompression."
+    )
     max_value_depth: int = Field(default=50, ge=1, description="Maximum levels of lists and objects in a value.")
     max_answer_bytes: int = Field(
         default=16_000_000, ge=1_000, description="Maximum bytes of a response's data, before compression."

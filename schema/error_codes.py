@@ -369,6 +369,8 @@ class BlockerCode(_Described):
 class RowCode(_Described):
     """``code`` of a ``RowProblem``: what is wrong with one of the rows that were to be recorded."""
 
+    MALFORMED = "MALFORMED", "A line of ndjson is no JSON object, or gives a key twice."
+    UNKNOWN_FIELD = "UNKNOWN_FIELD", "A line of ndjson gives a field that rows of the type do not have as an input."
     INVALID_VALUE = "INVALID_VALUE", "A value is none that its column can hold."
     VALUE_MISSING = "VALUE_MISSING", "A value is needed that the row does not give."
     DUPLICATE = "DUPLICATE", "Another row of the batch has the same key."

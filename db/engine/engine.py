@@ -194,11 +194,12 @@ async def within_share(
     waits.running[task] = sql
     if change is not None:
         waits.changes[task] = change
-    key = sql if change is None else change.key
     try:
-        return await (_in_share(waits, sql, key, run) if waits.known or waits.suspected else run())
+        if waits.known or waits.suspected:
+            return await _in_share(waits, sql, sql if change is None else change.key, run)
+        return await run()
     except DRIVER_ERRORS as error:
-        _suspect(waits, key, error)
+        _suspect(waits, sql if change is None else change, error)
         raise
     finally:
         waits.running.pop(task, None)
@@ -227,10 +228,10 @@ async def _in_share(waits: LockWaits, sql: str, key: Hashable, run: Callable[[],
         return await run()
 
 
-def _suspect(waits: LockWaits, key: Hashable, error: BaseException) -> None:
+def _suspect(waits: LockWaits, statement: str | Running, error: BaseException) -> None:
     """Where it waited for a lock in vain, those who wait for its connection hear of it before they have that."""
     if isinstance(error, DRIVER_ERRORS) and sqlstate(error) == LOCK_NOT_AVAILABLE:
-        waits.suspect(key)
+        waits.suspect(statement if isinstance(statement, str) else statement.key)
 
 
 async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:

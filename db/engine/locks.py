@@ -96,7 +96,13 @@ class Running(NamedTuple):
     """
 
     process: int
-    key: Hashable
+    sql: str
+    values: Sequence[Any]
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it from others; made where somebody has waited in vain, since the values may be many."""
+        return self.sql, repr(self.values)
 
 
 class LockWaits:

@@ -109,7 +109,7 @@ class Transaction:
             DatabaseError: Anything else that has a name.
         """
         self.reader.statements += 1
-        change = Running(self._process, (sql, repr(values)))
+        change = Running(self._process, sql, values)
         try:
             rows = await within_share(lock_waits_of(self._engine), sql, partial(self._run, sql, values), change=change)
         except LockedError as error:

@@ -22,6 +22,8 @@ else:
     from backports import zstd
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+PROBLEM = "application/problem+json"
+"""RFC 9457."""
 
 STREAMED = frozenset(WRITERS)
 """Media types that are sent as they are made."""
@@ -156,7 +158,7 @@ def _headers(request_id: str, headers: Mapping[str, str]) -> list[tuple[bytes, b
     return sent
 
 
-_CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON)}
+_CONTENT_TYPES = {media: f"{media}; charset=utf-8".encode() for media in (GRAPHQL_RESPONSE, JSON, PROBLEM)}
 
 _STREAM_TYPES = {CSV: b"text/csv; charset=utf-8; header=present"}
 

@@ -209,8 +209,8 @@ class Meter:
             raise refuse(
                 ErrorCode.VALUE_LIMIT, MAX_RECORDED, walk.recorded, advice, "The operation records too many rows"
             )
-        each = PER_UPDATED if asked.get("onConflict") is OnConflict.UPDATE else 1
-        return PER_BATCH + each * rows + self._below_cost(selection, None, -(-rows // BESIDE), walk)
+        price = batch_price(rows, updates=asked.get("onConflict") is OnConflict.UPDATE)
+        return price + self._below_cost(selection, None, -(-rows // BESIDE), walk)
 
     def _below_cost(self, selection: Selection, parent: Type | None, rows: int, walk: _Walk) -> int:
         """The cost of a field that the catalogue does not know: by the types of what is below it."""
@@ -309,6 +309,11 @@ class Meter:
         found = depth(operation.definition.selection_set)
         if found > self._limits.max_depth:
             raise refuse(ErrorCode.DEPTH_LIMIT, self._limits.max_depth, found, SHALLOWER)
+
+
+def batch_price(rows: int, *, updates: bool) -> int:
+    """Points of a batch of rows that are recorded; ``updates``: they may find others to be changed."""
+    return PER_BATCH + (PER_UPDATED if updates else 1) * rows
 
 
 def _read(type_: Type, rows: int) -> int:

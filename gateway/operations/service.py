@@ -31,6 +31,7 @@ from gateway.operations.limiter import RequestLimiter
 from gateway.operations.observers import Observer, Observers
 from gateway.operations.persisted import DocumentRegistry
 from gateway.operations.planner import PlannedOperation, Planner
+from gateway.operations.recordings import LineBatches
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, too_late
 from gateway.operations.request import Parameters, parameters_of
 from gateway.operations.runner import Runner
@@ -75,6 +76,8 @@ class OperationService:
         """For each `Deadline` around a request; `too_late` says to clients that it is over."""
         self.limiter = RequestLimiter(settings.max_concurrent, settings.queue_timeout, settings.max_queued)
         self._tables = TableService(schema, self.planner, self._runner, reads, self._budgets, settings)
+        self.recordings = LineBatches(schema, self.planner, reads, changes, self._runner.shape, self._budgets, settings)
+        """Records rows that come as lines."""
         self._subscriptions = Subscriptions(
             schema, self.planner, self._runner, feed, self._budgets, self._observers, settings
         )
@@ -207,7 +210,8 @@ class OperationService:
             "rows": reader.rows,
         }
         if self._budgets and left:
-            unused = max(planned.cost, 1) - used(reader.rows, result.size, time.perf_counter() - started)
+            least = planned.cost if planned.known.records else 0  # rows that are recorded are work, if none is read
+            unused = max(planned.cost, 1) - max(used(reader.rows, result.size, time.perf_counter() - started), least)
             self._budgets.settle(call.account, unused)
             price["budget"] = left.public(given_back=unused)
         extensions: dict[str, Any] = {"cost": price}

@@ -93,7 +93,12 @@ def loads(raw: bytes | str) -> Any:
 def _is_kept(raw: bytes | str, written: bytes | None) -> bool:
     """Whether a value is written again as it was, but for spaces: embeddings are, and have many numbers."""
     text = raw.encode() if isinstance(raw, str) else raw
-    return written is not None and _close(written) == _close(text)
+    return written is not None and is_written_as(text, written)
+
+
+def is_written_as(text: bytes, written: bytes) -> bool:
+    """Whether a JSON text is one that was written so, but for spaces behind commas and colons."""
+    return _close(written) == _close(text)
 
 
 def _close(text: bytes) -> bytes:
@@ -113,10 +118,15 @@ def _is_telling(raw: bytes | str) -> bool:
 
 
 def _exactly(raw: bytes | str) -> Any:
-    return json.loads(raw, parse_float=number, parse_int=integer, parse_constant=_no_json)
+    return json.loads(raw, parse_float=number, parse_int=integer, parse_constant=no_json)
 
 
-def _no_json(name: str) -> Any:
+def no_json(name: str) -> Any:
+    """NaN and the infinities, which Python reads.
+
+    Raises:
+        ValueError: Always.
+    """
     raise ValueError(name)
 
 

@@ -107,6 +107,8 @@ def _parse_float(value: Any) -> float:
 
 
 def _parse_int(value: Any) -> int:
+    if type(value) is int and -(2**31) <= value < 2**31:  # most are, and rows have many of them
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**31) <= value < 2**31 or value % 1:
         raise GraphQLError(f"{shown(value)} is not a 32-bit integer.")
     return int(value)

@@ -90,7 +90,8 @@ class Mutation:
 class Actor(Protocol):
     """Who asks: a name for the record, and what he may do."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def may(self, right: str) -> bool:
         """Whether the caller has a scope; ``change:promoteModel`` is that of one mutation."""

@@ -6,6 +6,8 @@ They say nothing of what is wrong: whoever calls them asks graphql-core then.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 from graphql import (
@@ -26,6 +28,10 @@ ROWS = "rows"
 CONFIDENTIAL = "confidential"
 """The extension of an input field whose values no error quotes."""
 
+SERVER = "server"
+"""The extension of an input type of rows that names the fields of the row which the server fills."""
+
+_INT = 2**31
 _PLAIN = {"Float": float, "String": str, "Boolean": bool}
 """Scalars whose values of this very class are coerced already: JSON has no NaN, and numbers out of range have one of
 their own."""
@@ -68,6 +74,9 @@ def _nullable(type_: Any, known: dict[str, Coerce]) -> Coerce:
 def _of(type_: Any, known: dict[str, Coerce]) -> Coerce:
     if isinstance(type_, GraphQLList):
         item = _nullable(type_.of_type, known)
+        named: Any = get_nullable_type(type_.of_type)
+        if isinstance(named, GraphQLInputObjectType) and _is_plain(named):
+            return _RowsCoercion(named, item, known)
         return lambda value: [item(one) for one in value] if isinstance(value, list) else [item(value)]
     if isinstance(type_, GraphQLInputObjectType):
         if type_.name not in known:
@@ -96,6 +105,61 @@ def _object(type_: GraphQLInputObjectType, known: dict[str, Coerce]) -> Coerce:
         return made(found)
 
     return coerce
+
+
+class _RowsCoercion:
+    """Coerces rows column by column, where all of them give the same fields: most columns need a look alone."""
+
+    def __init__(self, type_: GraphQLInputObjectType, item: Coerce, known: dict[str, Coerce]) -> None:
+        self._item = item
+        self._fields = {name: _FieldColumn(field.type, known) for name, field in type_.fields.items()}
+        self._required = {name for name, field in type_.fields.items() if isinstance(field.type, GraphQLNonNull)}
+
+    def __call__(self, value: Any) -> Any:
+        rows = value if isinstance(value, list) else [value]
+        names = rows[0].keys() if rows and isinstance(rows[0], dict) else ()
+        if (
+            not names
+            or not self._required <= names
+            or any(row.__class__ is not dict or row.keys() != names for row in rows)
+        ):
+            return [self._item(row) for row in rows]
+        columns = [self._fields[name](list(map(itemgetter(name), rows))) for name in names]
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+class _FieldColumn:
+    """Coerces the values of one field in many rows."""
+
+    def __init__(self, type_: Any, known: dict[str, Coerce]) -> None:
+        named = get_nullable_type(type_)
+        self._coerce = _nullable(type_, known)
+        self._plain = _PLAIN.get(getattr(named, "name", ""))
+        self._is_int = named is get_named_type(type_) and getattr(named, "name", "") == "Int"
+        self._takes = {NoneType} - ({NoneType} if isinstance(type_, GraphQLNonNull) else set())
+
+    def __call__(self, values: list[Any]) -> list[Any]:
+        kinds = set(map(type, values)) - self._takes
+        if self._plain is not None and kinds <= {self._plain}:
+            return values
+        if self._is_int and kinds == {int}:
+            numbers = [value for value in values if value is not None]
+            if min(numbers) >= -_INT and max(numbers) < _INT:
+                return values
+        coerce = self._coerce
+        if kinds == {str}:  # times and ids come again and again
+            found = {value: coerce(value) for value in set(values)}
+            return [found[value] for value in values]
+        return [coerce(value) for value in values]
+
+
+def _is_plain(type_: GraphQLInputObjectType) -> bool:
+    """Whether an object of a type is a dictionary of its fields, and nothing else."""
+    return not (
+        any(field.default is not None or field.out_name for field in type_.fields.values())
+        or type_.is_one_of
+        or type_.out_type is not GraphQLInputObjectType.out_type
+    )
 
 
 def _core(value: Any, type_: GraphQLInputObjectType) -> Any:

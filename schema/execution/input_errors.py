@@ -31,11 +31,13 @@ from graphql.utilities.validate_input_value import validate_input_literal
 
 from schema.adapters.graphql_core import GraphQLVariableSignature
 from schema.catalogue.exact_json import shown
-from schema.execution.coercions import CONFIDENTIAL, ROWS
+from schema.execution.coercions import CONFIDENTIAL, ROWS, SERVER
 from schema.names.suggestions import Suggestion, Suggestions
 
 Path = Sequence[str | int]
 
+NO_FIELD = "the type '"
+"""What is said of a field that a type does not have begins so."""
 _NONE = "not to be None."
 
 
@@ -73,6 +75,11 @@ def of_variables(
     return errors
 
 
+def wrong_values(type_: GraphQLInputType, value: Any, suggestions: Suggestions | None) -> Iterator[tuple[Path, str]]:
+    """What is wrong with a value that should be of a type: where within it, and what; ``suggestions`` as above."""
+    return _wrong(type_, value, (), suggestions)
+
+
 def _wrong(type_: GraphQLInputType, value: Any, path: Path, suggest: Suggestions | None) -> Iterator[tuple[Path, str]]:
     if isinstance(type_, GraphQLNonNull):
         if value is None or value is Undefined:
@@ -108,8 +115,12 @@ def _wrong_object(
         yield path, f"exactly one field of the type '{type_}' is needed, with a value: {', '.join(type_.fields)}."
     for name in value:
         if name not in type_.fields:
-            hint = _hint(suggest.input_field(type_.name, str(name)) if suggest else None)
-            yield path, f"the type '{type_}' has no field '{name}'.{hint}"
+            said = f"{NO_FIELD}{type_}' has no field '{name[:80]}'"
+            if suggest and name in type_.extensions.get(SERVER, ()):
+                hint = ", since the gateway fills it; leave it out."
+            else:
+                hint = f".{_hint(suggest.input_field(type_.name, name) if suggest else None)}"
+            yield (*path, name[:80]), f"{said}{hint}"
 
 
 def _hint(found: Suggestion | None) -> str:
@@ -118,7 +129,7 @@ def _hint(found: Suggestion | None) -> str:
 
 def _unquoted(type_: GraphQLInputType, path: Path, message: str) -> tuple[Path, str]:
     """The same without the value, which may tell of a patient."""
-    known = ("it is ", "exactly one field", "the type '")
+    known = ("it is ", "exactly one field", NO_FIELD)
     return path, message if message.startswith(known) else f"it is no value of the type '{get_named_type(type_)}'."
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from db.attach.facts import Facts
@@ -87,6 +88,8 @@ class RowBatch:
     """Whether ids were derived from the seed."""
     made: bool = False
     """Whether any row has an id that was made for it."""
+    all_made: bool = False
+    """Whether every row has."""
     fields: Mapping[str, RowField] = field(default_factory=dict)
     """What the rows may give; what rows of the type do at birth, unless said."""
 
@@ -242,8 +245,7 @@ class RowBatch:
         write = array_of(self.table, one.column).write
         allowed = self._states(one)
         if one.kind.name in PLAIN and write is None and allowed is None and one.column not in self.type.demanded:
-            name = one.name
-            return [row.get(name, ABSENT) for row in self.rows]
+            return self._given(one.name)
         values: list[Any] = []
         for place, row in enumerate(self.rows):
             value = row.get(one.name, ABSENT)
@@ -267,6 +269,12 @@ class RowBatch:
             values.append(value)
         return values
 
+    def _given(self, name: str) -> list[Any]:
+        try:
+            return list(map(itemgetter(name), self.rows))
+        except KeyError:
+            return [row.get(name, ABSENT) for row in self.rows]
+
     def _states(self, one: RowField) -> Mapping[str, str] | None:
         """The states that rows may be born in, by their texts, for the field of a state."""
         lifecycle = self.type.plan.state
@@ -285,6 +293,7 @@ class RowBatch:
         if ABSENT not in given and None not in given:
             return
         self.made = True
+        self.all_made = given.count(ABSENT) == len(given)
         self.derived = self.seed is not None and not self.type.key
         made = _random(len(given)) if self.seed is None else derived(self.seed, len(given))
         self.values[key] = [made[place] if one in (ABSENT, None) else one for place, one in enumerate(given)]
@@ -318,8 +327,11 @@ class RowBatch:
         for columns in {self.type.key, self.table.key} - {()}:
             if any(column not in self.values for column in columns):
                 continue
+            keys = list(zip(*(self.values[column] for column in columns), strict=True))
+            if len(set(keys)) == len(keys):
+                continue
             seen: dict[tuple[Any, ...], int] = {}
-            for place, key in enumerate(zip(*(self.values[column] for column in columns), strict=True)):
+            for place, key in enumerate(keys):
                 if ABSENT in key or None in key:
                     continue
                 before = seen.setdefault(key, place)
@@ -410,7 +422,7 @@ class RowBatch:
         """
         order = range(len(self.rows))
         sorts = [self.values[column] for column in self.type.key or self.table.key if column in self.values]
-        if sorts:
+        if sorts and (self.type.key or not self.all_made):  # nobody else has a key that was made here
             order = sorted(order, key=lambda place: tuple(str(values[place]) for values in sorts))  # type: ignore[assignment]
         every = self.conflict != "ERROR"
         known = self.facts.columns.get(self.table.sql_name)
@@ -443,7 +455,7 @@ class RowBatch:
         arrays = []
         for column in columns:
             values = self.values[column]
-            chosen = values if whole else [values[place] for place in places]
+            chosen = values if whole else list(map(values.__getitem__, places))
             arrays.append([None if one is ABSENT else one for one in chosen] if ABSENT in chosen else chosen)
         return arrays
 

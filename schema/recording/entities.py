@@ -182,7 +182,7 @@ def _step(
     type_, makes = mutation.type, mutation.verb is Verb.CREATE
     fields = type_.fields if makes else type_.changeable
     row = {name: value for name, value in input_.items() if name in fields}
-    check_caller(mutation.name, type_, row.keys(), around, dry_run=dry_run)
+    check_caller(mutation.name, type_, row.keys(), around.caller, dry_run=dry_run)
     reason = input_.get("reason")
     if reason is not None:
         check_text("reason", reason, MAX_REASON)

@@ -18,7 +18,7 @@ from db.base.recording import RowReference
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.scalars import UUID
 from schema.changes.mutations import Surroundings
-from schema.execution.coercions import CONFIDENTIAL, ROWS
+from schema.execution.coercions import CONFIDENTIAL, ROWS, SERVER
 from schema.graph.types import Types, selection_of
 from schema.recording.answers import OnConflict, RecordResult
 from schema.recording.columns import MAX_LIST, vector_size
@@ -204,7 +204,10 @@ def install(schema: GraphQLSchema) -> None:
         field = mutation.fields[name]
         field.resolve = _resolver(name, one)
         (input_,) = field.args.values()
-        _mark(get_named_type(input_.type), confidential=one.is_confidential)
+        named: Any = get_named_type(input_.type)
+        _mark(named, confidential=one.is_confidential)
+        row = get_named_type(named.fields["rows"].type) if "rows" in named.fields else named
+        row.extensions[SERVER] = frozenset(one.type.field_name(column) for column in one.plan.server)
 
 
 def _mark(type_: Any, *, confidential: bool) -> None:

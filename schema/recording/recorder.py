@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from db.engine.transaction import Proof
 from schema.catalogue import exact_json, ids
 from schema.catalogue.records import Missing
 from schema.changes.engine import Attempt, Key, Refused, invalid
-from schema.changes.mutations import Surroundings, dry_run_of
+from schema.changes.mutations import Actor, Surroundings, dry_run_of
 from schema.changes.results import Forbidden
 from schema.changes.transactions import ChangeStep, Terms, checked_key, make
 from schema.error_codes import ProblemCode
@@ -118,27 +118,17 @@ class RecordStep:
 
     def _path(self, wrong: Wrong) -> list[str]:
         """Where in the input a problem of a row is."""
-        return ["input", "rows", str(wrong.row), *wrong.fields[:2]]
+        return _path_of_row(wrong)
 
     def _unusable(self, message: str) -> Refused:
         return invalid("rows", message)
 
     def _rejected(self, error: RowsError) -> RowsRejected:
-        problems = [
-            RowProblem(code=one.code, message=one.message, path=self._path(one), row=one.row) for one in error.found
-        ]
-        first = problems[0]
-        more = f" There are {len(problems)} problems." if len(problems) > 1 else ""
-        return RowsRejected(
-            code=ProblemCode.ROWS_REJECTED,
-            message=f"{self._named(first.row)}{first.message}; nothing was recorded.{more}",
-            path=first.path,
-            rows=problems,
-        )
+        return rejected(error, self._path, self._named)
 
     def _named(self, row: int) -> str:
         """What a message begins with that tells of a row."""
-        return f"rows[{row}]: "
+        return _named_row(row)
 
     def _batch(self, attempt: Attempt) -> RowBatch:
         return RowBatch(
@@ -175,8 +165,11 @@ async def record(
     facts: Facts,
     *,
     keys: bool,
+    most: int = MAX_ROWS,
 ) -> Any:
-    """Records a batch; ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for.
+    """Records a batch of at most so many rows.
+
+    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -186,9 +179,9 @@ async def record(
     try:
         dry_run = dry_run_of(input_, together)
         rows = input_["rows"]
-        check_caller(mutation, type_, set().union(*rows), around, dry_run=dry_run)
-        if not 1 <= len(rows) <= MAX_ROWS:
-            raise invalid("rows", f"has {len(rows)} rows; pass 1 to {MAX_ROWS:,} at once")
+        check_caller(mutation, type_, set().union(*rows), around.caller, dry_run=dry_run)
+        if not 1 <= len(rows) <= most:
+            raise invalid("rows", f"has {len(rows)} rows; pass 1 to {most:,} at once")
         key = checked_key(input_.get("idempotencyKey"))
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
@@ -228,15 +221,13 @@ async def run_step(step: ChangeStep, field_: str, terms: Terms, around: Surround
     return made.answers[0]
 
 
-def check_caller(
-    mutation: str, type_: RecordType, given: Collection[str], around: Surroundings, *, dry_run: bool
-) -> None:
+def check_caller(mutation: str, type_: RecordType, given: Collection[str], caller: Actor, *, dry_run: bool) -> None:
     """Before anything is read, so that a refusal says nothing of the rows; ``given`` are the fields that are.
 
     Raises:
         Refused: `Forbidden`.
     """
-    caller, needed = around.caller, writing(type_.group)
+    needed = writing(type_.group)
     for scope in (needed, type_.scope):
         if scope and not (caller.may(scope) or (dry_run and scope == needed and caller.may(PREVIEW))):
             raise _forbidden(f"{caller.name} may not use {mutation}: it needs the scope {scope}.")
@@ -244,6 +235,31 @@ def check_caller(
         fields = {name for name, one in type_.fields.items() if one.scope == scope}
         if withheld := sorted(fields.intersection(given)):
             raise _forbidden(f"{caller.name} may not give {', '.join(withheld)}: it needs the scope {scope}.")
+
+
+def _path_of_row(wrong: Wrong) -> list[str]:
+    return ["input", "rows", str(wrong.row), *wrong.fields[:2]]
+
+
+def _named_row(row: int) -> str:
+    return f"rows[{row}]: "
+
+
+def rejected(
+    error: RowsError,
+    path: Callable[[Wrong], list[str]] = _path_of_row,
+    named: Callable[[int], str] = _named_row,
+) -> RowsRejected:
+    """The problem that says which rows are in the way: by their ``path``, and how a message names one."""
+    problems = [RowProblem(code=one.code, message=one.message, path=path(one), row=one.row) for one in error.found]
+    first = problems[0]
+    more = f" There are {len(problems)} problems." if len(problems) > 1 else ""
+    return RowsRejected(
+        code=ProblemCode.ROWS_REJECTED,
+        message=f"{named(first.row)}{first.message}; nothing was recorded.{more}",
+        path=first.path,
+        rows=problems,
+    )
 
 
 def _forbidden(message: str) -> Refused:

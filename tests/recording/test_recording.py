@@ -254,7 +254,7 @@ async def test_wrong_shapes_have_exact_paths(client: Client, sql: asyncpg.Connec
     rows = [metric(service), metric(service, p50LatencyMs="fast"), metric(service, rowId="x"), {"service": {}}]
     answer = await client.ask(query, i={"rows": rows})
     assert [error["extensions"]["argument"] for error in answer["errors"]] == [
-        "$i.rows[1].p50LatencyMs", "$i.rows[2]", "$i.rows[3].service",
+        "$i.rows[1].p50LatencyMs", "$i.rows[2].rowId", "$i.rows[3].service",
     ]  # fmt: skip
     assert '"fast" is not a number' in answer["errors"][0]["message"]
     query = "mutation($i: RecordAssignmentsInput!) { recordAssignments(input: $i) { __typename } }"

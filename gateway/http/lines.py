@@ -1,0 +1,116 @@
+"""Bodies of lines: received and inflated within a limit, whatever they claim of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from starlette.types import Receive
+
+from gateway.http.headers import Headers
+from gateway.operations.deadline import DisconnectedError
+from gateway.operations.refusals import RefusedError, refuse, request_error
+from gateway.operations.request import bad_request
+from schema.error_codes import ErrorCode
+
+MEDIA = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+"""What lines are called; a page cannot send one of these to another origin without asking first."""
+STEP = 1_000_000
+"""Bytes that are inflated before others have their turn: two milliseconds."""
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read_lines(headers: Headers, receive: Receive, most: int) -> list[bytes]:
+    """The lines of a body of at most so many bytes, without those that are empty.
+
+    Raises:
+        RefusedError: It is none, or too large.
+        DisconnectedError: The client went away in the middle of it.
+    """
+    packed = check_kind(headers.get(b"content-type", b""), headers.get(b"content-encoding", b""))
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced[:20]) > most:
+        raise _too_large(most)
+    inflater = _Inflater(most) if packed else None
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError
+        part: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        if inflater is not None:
+            await inflater.add(part)
+            continue
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+    body = inflater.end() if inflater is not None else b"".join(parts)
+    return [line for line in body.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").split(b"\n") if line.strip()]
+
+
+class _Inflater:
+    """Inflates gzip as it comes; members behind each other are one body."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = self._taken = 0
+        self._parts: list[bytes] = []
+        self._member = zlib.decompressobj(_GZIP)
+        self._is_begun = False
+
+    async def add(self, data: bytes) -> None:
+        self._taken += len(data)
+        if self._taken > self._most:  # there may be any number of members with nothing in them
+            raise _too_large(self._most)
+        while data:
+            if self._member.eof:
+                self._member = zlib.decompressobj(_GZIP)
+            try:
+                part = self._member.decompress(data, min(STEP, self._most - self._size + 1))
+            except zlib.error:
+                raise bad_request("The body is no gzip, though its Content-Encoding says so.") from None
+            self._is_begun = True
+            self._size += len(part)
+            if self._size > self._most:
+                raise _too_large(self._most)
+            self._parts.append(part)
+            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if data:
+                await asyncio.sleep(0)
+
+    def end(self) -> bytes:
+        if self._is_begun and not self._member.eof:
+            raise bad_request("The body of gzip ends too early.")
+        return b"".join(self._parts)
+
+
+def check_kind(content_type: bytes, coding: bytes = b"") -> bool:
+    """Whether a body of lines is compressed.
+
+    Raises:
+        RefusedError: ``UNSUPPORTED_MEDIA_TYPE``.
+    """
+    media, *options = content_type.decode("latin-1").lower().split(";")
+    if media.strip() not in MEDIA:
+        message = f"The content type {media.strip()[:80] or '(none)'!r} is not supported; send {MEDIA[0]}."
+        raise RefusedError(415, request_error(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message))
+    for option in options:
+        name, _, value = option.strip().partition("=")
+        if name == "charset" and value.strip('"') not in {"utf-8", "utf8"}:
+            raise RefusedError(415, request_error(ErrorCode.UNSUPPORTED_MEDIA_TYPE, f"Send UTF-8, not {value[:80]!r}."))
+    how = coding.decode("latin-1").strip().lower()
+    if how in {"gzip", "x-gzip"}:
+        return True
+    if how in {"", "identity"}:
+        return False
+    message = f"The body is encoded as {how[:80]!r}; send it as it is, or as gzip."
+    error = request_error(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+    raise RefusedError(415, error, **{"accept-encoding": "gzip, identity"})
+
+
+def _too_large(most: int) -> RefusedError:
+    error = refuse(ErrorCode.BODY_LIMIT, most, None, "Record the rows in several requests.")
+    return RefusedError(413, error, connection="close")

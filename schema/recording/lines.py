@@ -1,0 +1,162 @@
+"""Rows as lines of JSON: read with all their digits, and coerced by the same types as those of a mutation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from graphql import GraphQLInputObjectType, GraphQLList, GraphQLNonNull, GraphQLSchema, get_named_type
+
+from schema.catalogue import exact_json
+from schema.error_codes import RowCode
+from schema.execution.coercions import Coerce, coercion
+from schema.execution.input_errors import NO_FIELD, wrong_values
+from schema.execution.time_slices import turns
+from schema.names.suggestions import Suggestions
+from schema.recording.batches import MAX_PROBLEMS, RowsError, Wrong
+
+SLICE = 200
+"""Lines that are read before others have their turn: a millisecond or two."""
+_MARKS = (b"{", b"[")
+
+
+class _TwiceError(ValueError):
+    """A key stands twice in an object: which value is meant nobody knows."""
+
+
+class LineReader:
+    """Reads the rows of one type from lines of JSON, one row a line."""
+
+    def __init__(self, schema: GraphQLSchema, mutation: str, suggestions: Suggestions | None, max_depth: int) -> None:
+        assert schema.mutation_type is not None  # noqa: S101 - there are mutations
+        (argument,) = schema.mutation_type.fields[mutation].args.values()
+        type_: Any = get_named_type(get_named_type(argument.type).fields["rows"].type)
+        one, many = coercion(GraphQLNonNull(type_)), coercion(GraphQLList(GraphQLNonNull(type_)))
+        assert one is not None and many is not None  # noqa: S101, PT018 - they are of rows
+        self.type: GraphQLInputObjectType = type_
+        self._coerce: Coerce = one
+        self._coerce_all: Coerce = many
+        self._suggestions = suggestions
+        self._max_depth = max_depth
+
+    async def read(self, lines: Sequence[bytes]) -> list[Mapping[str, Any]]:
+        """The rows, as a mutation's resolver gets them.
+
+        Raises:
+            RowsError: Lines are no JSON objects, or values are none of their types.
+        """
+        rows: list[Mapping[str, Any]] = []
+        found: list[Wrong] = []
+
+        def one(place: int, part: Sequence[bytes]) -> None:
+            if len(found) < MAX_PROBLEMS:
+                self._read(part, place * SLICE, rows, found)
+
+        await turns().each((lines[at : at + SLICE] for at in range(0, len(lines), SLICE)), one)
+        if found:
+            raise RowsError(found)
+        return rows
+
+    def _read(self, lines: Sequence[bytes], first: int, rows: list[Mapping[str, Any]], found: list[Wrong]) -> None:
+        try:
+            values = list(map(orjson.loads, lines))
+            if b"\n".join(map(orjson.dumps, values)) == b"\n".join(lines) and not self._may_be_deep(lines):
+                rows += self._coerce_all(values)
+                return
+        except Exception:  # noqa: BLE001, S110 - whatever it is, the lines say so one by one
+            pass
+        for place, line in enumerate(lines, first):
+            if len(found) >= MAX_PROBLEMS:
+                return
+            value = self._value(place, line, found)
+            if value is not None:
+                self._row(place, value, rows, found)
+
+    def _may_be_deep(self, lines: Iterable[bytes]) -> bool:
+        return any(line.count(b"{") + line.count(b"[") > self._max_depth for line in lines)
+
+    def _value(self, place: int, line: bytes, found: list[Wrong]) -> dict[str, Any] | None:
+        """The object of a line, None where it is none."""
+        try:
+            value = exactly(line)
+        except _TwiceError as error:
+            found.append(Wrong(RowCode.MALFORMED, place, f"gives the key {error} twice"))
+            return None
+        except (ValueError, RecursionError) as error:
+            said = (
+                f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
+            )
+            found.append(Wrong(RowCode.MALFORMED, place, f"is no JSON of one line: {said}"))
+            return None
+        if not isinstance(value, dict):
+            found.append(Wrong(RowCode.MALFORMED, place, "is no JSON object; each line is one row"))
+            return None
+        if self._may_be_deep([line]) and (field := self._deep(value)):
+            words = f"{field}: is nested deeper than {self._max_depth} levels"
+            found.append(Wrong(RowCode.INVALID_VALUE, place, words, (field,)))
+            return None
+        return value
+
+    def _deep(self, row: Mapping[str, Any]) -> str | None:
+        """The first field whose value is nested too deeply."""
+        for name, value in row.items():
+            level, depth = [value], 1
+            while level := [item for one in level if isinstance(one, dict | list) for item in _items(one)]:
+                depth += 1
+                if depth > self._max_depth:
+                    return name
+        return None
+
+    def _row(self, place: int, value: dict[str, Any], rows: list[Mapping[str, Any]], found: list[Wrong]) -> None:
+        try:
+            rows.append(self._coerce(value))
+        except Exception:  # noqa: BLE001 - what is wrong, and where, is found out next
+            problems = self._problems(place, value)
+            found += problems or [Wrong(RowCode.INVALID_VALUE, place, "cannot be read as a row")]
+
+    def _problems(self, place: int, value: dict[str, Any]) -> list[Wrong]:
+        found = []
+        for path, message in wrong_values(self.type, value, self._suggestions):
+            fields = tuple(map(str, path))
+            if message.startswith(NO_FIELD):
+                code = RowCode.UNKNOWN_FIELD
+            elif message.startswith(("it is missing", "it is null")):
+                code = RowCode.VALUE_MISSING
+            else:
+                code = RowCode.INVALID_VALUE
+            found.append(Wrong(code, place, f"{'.'.join(fields)}: {message}", fields))
+        return found
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def exactly(line: bytes) -> Any:
+    """The value of a line, with the digits of its numbers.
+
+    Raises:
+        ValueError: It is no JSON, or gives a key of an object twice.
+        RecursionError: It is nested deeper than any value that is kept.
+    """
+    value = orjson.loads(line)
+    written = orjson.dumps(value)
+    if written == line or exact_json.is_written_as(line, written):
+        return value
+    return json.loads(
+        line,
+        object_pairs_hook=_once,
+        parse_float=exact_json.number,
+        parse_int=exact_json.integer,
+        parse_constant=exact_json.no_json,
+    )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(exact_json.shown(next(name for name in found if names.count(name) > 1), 80))
+    return found

@@ -1,0 +1,322 @@
+"""Batches as lines of JSON over HTTP: the same rules as the mutations', exact digits, bounded bodies, exact places."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.support.callers import JWT, calling, token
+from tests.support.changing import add
+from tests.support.client import Client, serving
+from tests.support.databases import Clone, Database, connect
+from tests.support.recording import record
+
+AT = "2026-05-01T12:00:00Z"
+NDJSON = "application/x-ndjson"
+
+
+@pytest.fixture(scope="module")
+async def place(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    async with clone(template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+async def client(place: Database) -> AsyncIterator[Client]:
+    async with serving(place.gateway_url, max_lines_bytes=200_000, request_timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+async def sql(place: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(place.admin_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def service(sql: asyncpg.Connection) -> str:
+    return str(await add(sql, "ml_bentoml_services"))
+
+
+def metric(service: str, **values: Any) -> dict[str, Any]:
+    return {"service": {"id": service}, "recordedAt": AT, **values}
+
+
+def lines(*rows: Any) -> bytes:
+    return b"\n".join(row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows)
+
+
+async def send(client: Client, body: Any, plural: str = "servingMetrics", **headers: str) -> httpx.Response:
+    name, _, query = plural.partition("?")
+    sent = {"content-type": NDJSON} | {key.replace("_", "-"): value for key, value in headers.items()}
+    return await client.http.post(f"/record/{name}{f'?{query}' if query else ''}", content=body, headers=sent)
+
+
+async def count_of(sql: asyncpg.Connection, service: str) -> int:
+    found: int = await sql.fetchval(
+        "SELECT count(*) FROM ml_bentoml_serving_metrics WHERE service_id = $1::text::uuid", service
+    )
+    return found
+
+
+async def test_rows_are_recorded_as_by_the_mutation(client: Client, sql: asyncpg.Connection, service: str) -> None:
+    """Absent takes the default, null is null; the audit says the mutation."""
+    rows = [metric(service, requestsTotal=7, errorTypes={"500": 3}), metric(service, requestsTotal=None)]
+    answer = await send(client, lines(*rows, b"", b"  "), "servingMetrics?ids=true", Idempotency_Key='"k-1"')
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/json")
+    body = answer.json()
+    assert {name: body[name] for name in ("inserted", "updated", "kept", "differing", "replayed", "dryRun")} == {
+        "inserted": 2, "updated": 0, "kept": 0, "differing": 0, "replayed": False, "dryRun": False,
+    }  # fmt: skip
+    assert len(body["ids"]) == 2
+    found = await sql.fetch(
+        "SELECT requests_total, error_types FROM ml_bentoml_serving_metrics WHERE service_id = $1::text::uuid "
+        "ORDER BY requests_total",
+        service,
+    )
+    assert [tuple(row) for row in found] == [(7, '{"500": 3}'), (None, "{}")]
+    audit = await sql.fetchrow("SELECT * FROM gateway.recordings WHERE request_id = $1", answer.headers["x-request-id"])
+    assert (audit["mutation"], audit["inserted"], audit["actor"]) == ("recordServingMetrics", 2, "anonymous")
+    again = (await send(client, lines(*rows), "servingMetrics?ids=true", Idempotency_Key="k-1")).json()
+    assert (again["replayed"], again["ids"]) == (True, body["ids"])
+    by_graph = await record(client, "recordServingMetrics", rows, "ids", idempotencyKey="k-1")
+    assert (by_graph["replayed"], by_graph["ids"]) == (True, body["ids"])
+    assert await count_of(sql, service) == 2
+
+
+async def test_a_dry_run_leaves_nothing(client: Client, sql: asyncpg.Connection, service: str) -> None:
+    answer = await send(client, lines(metric(service)), "servingMetrics?dryRun=true&ids=true")
+    assert (answer.json()["inserted"], answer.json()["dryRun"], answer.json()["ids"]) == (1, True, [])
+    assert await count_of(sql, service) == 0
+
+
+async def test_numbers_keep_their_digits(client: Client, sql: asyncpg.Connection) -> None:
+    """JSON is kept as it is written, however large or precise a number is."""
+    digits = b'{"big": 12345678901234567890123, "small": 0.10000000000000000001, "one": 1.0, "exp": 1E2}'
+    service = str(await add(sql, "ml_bentoml_services"))
+    line = b'{"service":{"id":"%s"},"errorTypes":%s}' % (service.encode(), digits)
+    assert (await send(client, line)).status_code == 200
+    stored = await sql.fetchval(
+        "SELECT error_types::text FROM ml_bentoml_serving_metrics WHERE service_id = $1::text::uuid", service
+    )
+    assert json.loads(stored, parse_float=str, parse_int=str) == {
+        "big": "12345678901234567890123", "small": "0.10000000000000000001", "one": "1.0", "exp": "100",
+    }  # fmt: skip
+
+
+WRONG = {
+    "no JSON": (b"{", "MALFORMED", [], "is no JSON"),
+    "no object": (b"[1]", "MALFORMED", [], "each line is one row"),
+    "a key twice": (b'{"requestsTotal":1,"requestsTotal":2}', "MALFORMED", [], '"requestsTotal" twice'),
+    "a key twice below": (b'{"errorTypes":{"a":1,"a":1}}', "MALFORMED", [], '"a" twice'),
+    "NaN": (b'{"errorRate":NaN}', "MALFORMED", [], "is no JSON"),
+    "infinite": (b'{"errorRate":1e999}', "MALFORMED", [], "infinity"),
+    "not UTF-8": (b'{"metadata":"\xff"}', "MALFORMED", [], "is no JSON"),
+    "a lone surrogate": (b'{"errorTypes":"\\ud800"}', "MALFORMED", [], "is no JSON"),
+    "too deep": (b'{"errorTypes":' + b"[" * 60 + b"]" * 60 + b"}", "INVALID_VALUE", ["errorTypes"], "50 levels"),
+    "far too deep": (b'{"errorTypes":' + b"[" * 9_000 + b"]" * 9_000 + b"}", "MALFORMED", [], "is no JSON"),
+    "an unknown field": (b'{"requests":1}', "UNKNOWN_FIELD", ["requests"], "has no field 'requests'"),
+    "a text": (b'{"p50LatencyMs":"fast"}', "INVALID_VALUE", ["p50LatencyMs"], "is not a number"),
+    "a big integer": (b'{"requestsTotal":2147483648}', "INVALID_VALUE", ["requestsTotal"], "32-bit"),
+    "a huge integer": (b'{"requestsTotal":%s}' % (b"9" * 30), "INVALID_VALUE", ["requestsTotal"], "32-bit"),
+    "a time": (b'{"recordedAt":"yesterday"}', "INVALID_VALUE", ["recordedAt"], "RFC 3339"),
+    "two ways to name": (b'{"service":{"id":"1","nope":2}}', "INVALID_VALUE", ["service"], "exactly one"),
+    "nothing named": (b'{"service":{}}', "INVALID_VALUE", ["service"], "exactly one"),
+    "null": (b'{"service":null}', "VALUE_MISSING", ["service"], "it is null"),
+    "NUL": (b'{"errorTypes":{"a":"\\u0000"}}', "INVALID_VALUE", ["errorTypes"], "NUL"),
+    "no such row": (
+        b'{"service":{"id":"00000000-0000-4000-8000-000000000000"}}', "NO_SUCH_ROW", ["service", "id"], "names no",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_bad_row_is_named_exactly(name: str, client: Client, sql: asyncpg.Connection, service: str) -> None:
+    line, code, path, words = WRONG[name]
+    if line.startswith(b'{"') and b'"service"' not in line and code != "MALFORMED":
+        line = line[:-1] + b',"service":{"id":"%s"}}' % service.encode()
+    good = metric(service)
+    answer = await send(client, lines(good, good, line, good))
+    assert (answer.status_code, answer.json()["code"]) == (422, "ROWS_REJECTED"), answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    problems = answer.json()["rows"]
+    assert any(
+        (one["code"], one["row"], one["path"]) == (code, 2, ["rows", "2", *path]) and words in one["message"]
+        for one in problems
+    ), problems
+    assert {one["row"] for one in problems} == {2}
+    assert await count_of(sql, service) == 0
+
+
+async def test_at_most_twenty_problems_are_told(client: Client, service: str) -> None:
+    answer = await send(client, lines(*[metric(service, requestsTotal="x")] * 300))
+    assert [one["row"] for one in answer.json()["rows"]] == list(range(20))
+
+
+async def test_what_the_server_fills_is_no_input(client: Client) -> None:
+    answer = await send(client, b'{"createdAt":"2026-01-01T00:00:00Z"}', "driftRecords")
+    said = {one["message"] for one in answer.json()["rows"] if one["path"] == ["rows", "0", "createdAt"]}
+    assert len(said) == 1
+    assert "the gateway fills it; leave it out" in said.pop()
+
+
+async def test_a_row_that_is_missing_something(client: Client) -> None:
+    answer = await send(client, b'{"requestsTotal":1}')
+    (problem,) = answer.json()["rows"]
+    assert (problem["code"], problem["path"]) == ("VALUE_MISSING", ["rows", "0", "service"])
+
+
+# -- conflicts and options ---------------------------------------------------------------------------------------------
+
+
+async def test_conflicts_by_the_natural_key(client: Client, sql: asyncpg.Connection) -> None:
+    study = str(await add(sql, "ml_hpo_studies"))
+    row = {"study": {"id": study}, "trialNumber": 1, "state": "COMPLETE", "value": 0.5, "params": {}}
+    first = await send(client, lines(row), "hpoTrials")
+    assert first.status_code == 200, first.text
+    assert (await send(client, lines(row), "hpoTrials?onConflict=KEEP")).json()["kept"] == 1
+    taken = await send(client, lines(row), "hpoTrials")
+    assert taken.json()["rows"][0]["code"] == "NOT_UNIQUE"
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("servingMetrics?onConflict=KEEP", "no natural key"),
+        ("hpoTrials?onConflict=MERGE", "none of ERROR, KEEP, UPDATE"),
+        ("hpoTrials?dryRun=yes", "neither true nor false"),
+        ("hpoTrials?dry_run=true", "There is no option 'dry_run'"),
+    ],
+)
+async def test_options_are_checked(query: str, words: str, client: Client) -> None:
+    answer = await send(client, b"{}", query)
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
+    assert words in answer.json()["detail"]
+
+
+async def test_names_and_methods_are_checked(client: Client) -> None:
+    answer = await send(client, b"{}", "metrics")
+    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+    assert "servingMetrics" in answer.json()["detail"]
+    got = await client.http.get("/record/servingMetrics")
+    assert (got.status_code, got.headers["allow"], got.json()["code"]) == (405, "POST", "METHOD_NOT_ALLOWED")
+
+
+async def test_a_key_stands_for_one_batch(client: Client, service: str) -> None:
+    assert (await send(client, lines(metric(service)), Idempotency_Key="k-2")).status_code == 200
+    other = await send(client, lines(metric(service, requestsTotal=3)), Idempotency_Key="k-2")
+    assert (other.status_code, other.json()["code"]) == (422, "INVALID_INPUT")
+    assert other.json()["path"] == ["idempotencyKey"]
+
+
+# -- bodies ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("members", [1, 3])
+async def test_gzip(members: int, client: Client, sql: asyncpg.Connection, service: str) -> None:
+    body = lines(*[metric(service)] * 6) + b"\n"
+    part = len(body) // members
+    packed = b"".join(gzip.compress(body[at : at + part]) for at in range(0, len(body), part))
+    assert (await send(client, packed, Content_Encoding="gzip")).json()["inserted"] == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (gzip.compress(b"\n" * 3_000_000), 413, "BODY_LIMIT"),
+        (gzip.compress(b"") * 12_000, 413, "BODY_LIMIT"),
+        (gzip.compress(b"{}")[:-6], 400, "BAD_REQUEST"),
+        (zlib.compress(b"{}"), 400, "BAD_REQUEST"),
+        (b"", 422, "INVALID_INPUT"),
+    ],
+    ids=["a bomb", "members with nothing in them", "cut", "not gzip", "empty"],
+)
+async def test_bodies_of_gzip_are_bounded(body: bytes, status: int, code: str, client: Client) -> None:
+    answer = await send(client, body, Content_Encoding="gzip")
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json"}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": f"{NDJSON}; charset=latin-1"}, 415),
+        ({"content-type": NDJSON, "content-encoding": "br"}, 415),
+        ({"content-type": f"{NDJSON}; charset=utf-8"}, 422),
+    ],
+)
+async def test_kinds_of_bodies(headers: dict[str, str], status: int, client: Client) -> None:
+    answer = await client.http.post("/record/servingMetrics", content=b"{}", headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+async def test_too_many_bytes_and_rows(client: Client, service: str) -> None:
+    large = await send(client, b"x" * 200_001)
+    assert (large.status_code, large.json()["code"], large.json()["limit"]) == (413, "BODY_LIMIT", 200_000)
+    many = await send(client, b"{}\n" * 10_001)
+    assert (many.status_code, many.json()["code"], many.json()["value"]) == (413, "VALUE_LIMIT", 10_001)
+
+
+async def test_a_client_that_stops_sending_holds_nothing(place: Database) -> None:
+    async with serving(place.gateway_url, request_timeout=0.3) as client:
+
+        async def half() -> AsyncIterator[bytes]:
+            yield b'{"service":'
+            await asyncio.Event().wait()
+
+        answer = await send(client, half())
+        assert (answer.status_code, answer.json()["code"]) == (408, "REQUEST_TIMEOUT")
+        assert answer.headers["connection"] == "close"
+
+
+# -- callers -----------------------------------------------------------------------------------------------------------
+
+
+async def test_callers_need_the_scope_of_the_group(place: Database, service: str, sql: asyncpg.Connection) -> None:
+    async with serving(place.gateway_url, **JWT) as base:
+        body = lines(metric(service))
+        assert (await send(base, body)).status_code == 401
+        reader = await send(calling(base, token("viewer")), b"no JSON at all")
+        assert (reader.status_code, reader.json()["code"]) == (403, "FORBIDDEN")
+        assert "write:bentoml_tracking" in reader.json()["detail"]
+        writer = await send(calling(base, token("write:bentoml_tracking")), body)
+        assert writer.status_code == 200
+        assert await sql.fetchval("SELECT actor FROM gateway.recordings ORDER BY recorded_at DESC LIMIT 1") == "ada"
+        preview = await send(calling(base, token("preview")), body, "servingMetrics?dryRun=true")
+        assert preview.status_code == 200
+
+
+async def test_rows_cost_points(place: Database, service: str) -> None:
+    async with serving(place.gateway_url, budget_per_minute=100) as client:
+        first = await send(client, lines(*[metric(service)] * 80))
+        assert first.status_code == 200
+        second = await send(client, lines(*[metric(service)] * 80))
+        assert (second.status_code, second.json()["code"]) == (429, "BUDGET_EXCEEDED")
+        assert int(second.headers["retry-after"]) > 0
+
+
+async def test_rows_of_mutations_are_not_given_back(place: Database, service: str) -> None:
+    query = "mutation($i: RecordServingMetricsInput!) { recordServingMetrics(input: $i) { __typename } }"
+    async with serving(place.gateway_url, budget_per_minute=150) as client:
+        first = await client.ask(query, i={"rows": [metric(service)] * 80})
+        assert first["data"]["recordServingMetrics"]["__typename"] == "Recorded"
+        second = await client.error(query, i={"rows": [metric(service)] * 80})
+        assert second["code"] == "BUDGET_EXCEEDED"
+
+
+async def test_values_of_patients_are_not_quoted(client: Client) -> None:
+    answer = await send(client, b'{"assignedAt": "of-17", "unitId": {"a": "secret-1"}}', "assignments")
+    assert {one["path"][-1] for one in answer.json()["rows"]} >= {"assignedAt", "unitId"}
+    assert "secret-1" not in answer.text
+    assert "of-17" not in answer.text
