@@ -145,7 +145,7 @@ class Scans:
         """The patterns and the relations of a filter over so many rows, which a statement names so many times.
 
         Beside an equality that an index serves, few rows are left for a pattern. What is a query of its own below is
-        ``tried`` for as many rows as the list has.
+        ``tried`` for as many rows as the list has, or as the relation of the list that leads there.
         """
         narrow = self._is_narrow(type_, where)
         left = self._left(type_, where, rows)
@@ -182,7 +182,9 @@ class Scans:
                 looked_up = self._selected(type_, relation, target, max(rows, tried), first=_is_first(path))
             reached = self.below(target, type_, rows) if joined else there
             yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
-            yield from self._patterns(target, inner or {}, here, there, copies, tried)
+            # Postgres keeps the answers for what the rows of a list lead to, or reads all of it first; not further on
+            once = joined and not relation.many and _is_first(path)
+            yield from self._patterns(target, inner or {}, here, there, copies, min(tried, there) if once else tried)
 
     def _selected(self, type_: Type, relation: RelationField, target: Type, tried: int, *, first: bool) -> int:
         """The points of a SELECT or a view that is asked for so many rows of a filter.

@@ -82,6 +82,22 @@ async def test_a_view_of_many_rows_behind_a_relation_has_a_price(demo_database: 
         assert await client.data(f"{{ observabilitySpans(where: {{ {direct} }}) {{ totalCount }} }}")
 
 
+async def test_a_view_behind_a_relation_is_asked_once_for_each_row_that_the_list_leads_to(
+    demo_database: Database,
+) -> None:
+    """60,000 spans of 15 experiments ask for the health of 15; through a further relation Postgres may ask for each."""
+    async with serving(demo_database.gateway_url) as client:
+        endpoint: OperationService = client.app.state.graphql
+        facts = endpoint.access.facts
+        endpoint.planner.learn_facts(replace(facts, rows={**facts.rows, "ml_observability_spans": 60_000}))
+        health = "experiment: { health: { assignments: { gt: 100 } } }"
+        nodes = "{ totalCount nodes { id } }"
+        for where in (f"{{ {health} }}", f"{{ or: [{{ {health} }}, {{ not: {{ {health} }} }}] }}"):
+            assert await cost(client, f"{{ observabilitySpans(where: {where}) {nodes} }}") < 80_000
+        far = await cost(client, f"{{ observabilitySpans(where: {{ parent: {{ {health} }} }}) {nodes} }}")
+        assert far > 500_000
+
+
 def as_json(levels: int) -> dict[str, Any]:
     inner: dict[str, Any] = {}
     for level in reversed(range(levels)):
