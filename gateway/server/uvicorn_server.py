@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import select
 import socket
@@ -28,6 +27,7 @@ from gateway.http.headers import headers_of
 from gateway.http.origins import host_of, refuse_host
 from gateway.observability.metrics import exposition
 from gateway.observability.worker_metrics import WorkerMetrics
+from gateway.server.garbage import QuietCollections
 from gateway.server.http_protocol import protocol
 from gateway.settings import Settings
 from gateway.websocket.transport import SocketProtocol
@@ -136,14 +136,15 @@ class Server(uvicorn.Server):
         self._drain = drain
         self._on_start = on_start
         self._ends_at: float | None = None
+        self._garbage = QuietCollections(lambda: app.state.graphql.limiter.taken > 0)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # the schema stays: collections need not walk its million objects again and again
+        self._garbage.begin()  # the schema stays: collections need not walk its million objects again and again
         self._on_start()
 
     async def on_tick(self, counter: int) -> bool:
+        self._garbage.tick()
         if not await super().on_tick(counter):
             return False
         if self._ends_at is None:
@@ -168,6 +169,7 @@ class Server(uvicorn.Server):
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
+        self._garbage.end()
 
 
 async def _let_in(listeners: Sequence[socket.socket]) -> None:
