@@ -58,22 +58,20 @@ class Execution:
         self,
         asked: KnownOperation,
         plan: Plan,
-        given: dict[str, Any],
         values: VariableValues,
         reader: ShortReader,
         context: MakeContext,
     ) -> Coroutine[Any, Any, Outcome]:
-        """Answers an operation; ``given`` are its variables as they were sent, ``values`` as they are coerced."""
+        """Answers an operation; ``values`` are its coerced variables."""
         if plan.statement is None:
-            return self._resolve(asked, given, values, context, plan.rest or Part(asked.document, asked.definition))
+            return self._resolve(asked, values, context, plan.rest or Part(asked.document, asked.definition))
         if plan.rest is None:
-            return self._compiled(asked, plan, given, values, reader, context)
-        return self._both(asked, plan, plan.rest, given, values, reader, context)
+            return self._compiled(asked, plan, values, reader, context)
+        return self._both(asked, plan, plan.rest, values, reader, context)
 
     async def _resolve(
         self,
         asked: KnownOperation,
-        given: dict[str, Any],
         values: VariableValues,
         context: MakeContext,
         part: Part,
@@ -84,7 +82,7 @@ class Execution:
         name = part.definition.name.value if part.definition.name else None
         made = context(operation)
         made.loaders.grouped = grouped
-        result = await self._schema.run(part.document, name, given, made)
+        result = await self._schema.run(part.document, name, made)
         loaders = made.loaders
         return Outcome(result.data, result.errors or [], cut=loaders.cut, size=loaders.room.taken)
 
@@ -93,14 +91,13 @@ class Execution:
         asked: KnownOperation,
         plan: Plan,
         part: Part,
-        given: dict[str, Any],
         values: VariableValues,
         reader: ShortReader,
         context: MakeContext,
     ) -> Outcome:
         outcome, rest = await asyncio.gather(
-            self._compiled(asked, plan, given, values, reader, context),
-            self._resolve(asked, given, values, context, part),
+            self._compiled(asked, plan, values, reader, context),
+            self._resolve(asked, values, context, part),
         )
         outcome.errors += rest.errors
         outcome.size += rest.size
@@ -113,7 +110,6 @@ class Execution:
         self,
         asked: KnownOperation,
         plan: Plan,
-        given: dict[str, Any],
         values: VariableValues,
         reader: ShortReader,
         context: MakeContext,
@@ -144,7 +140,7 @@ class Execution:
             return Outcome(data, [], len(data), cut, size)
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
-        outcome = await self._resolve(asked, given, values, context, part, grouped)
+        outcome = await self._resolve(asked, values, context, part, grouped)
         outcome.fallback = reason
         return outcome
 

@@ -68,7 +68,6 @@ class Schema(StrawberrySchema):
         self,
         document: DocumentNode,
         operation_name: str | None,
-        variables: dict[str, Any],
         context: RequestContext,
         root: object = None,
     ) -> ExecutionResult:
@@ -83,10 +82,9 @@ class Schema(StrawberrySchema):
             )
         result = execute(
             self.graphql,
-            _without_variables(document) if changes else document,
+            _without_variables(document),
             root,
             context_value=context,
-            variable_values={} if changes else variables,
             operation_name=operation_name,
             executor_class=MutationExecutor if changes else AnswerExecutor,
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's says bool, not TypeGuard

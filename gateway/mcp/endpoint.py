@@ -119,6 +119,7 @@ class McpEndpoint:
             await _refusal(error.status, error.code, error.message, **headers)(scope, receive, send)
             return
         scope[_CALLER] = caller
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]  # the SDK compares them
         await self._manager.handle_request(scope, receive, send)
 
     def _check_audience(self, caller: Caller) -> None:

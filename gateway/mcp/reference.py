@@ -13,6 +13,8 @@ from gateway.mcp.envelope import listed
 from gateway.mcp.toolbox import Toolbox
 
 OUTLINE, TYPES = "e2i://outline", "e2i://types/"
+MAX_URI = 200
+"""Characters of an address that is repeated to who has sent it."""
 _PROMPTS: dict[str, tuple[str, str, str]] = {
     "triage": (
         "What is at risk in production now, and what to do first",
@@ -77,7 +79,8 @@ class ReferenceShelf:
         uri = str(given.uri)
         name = uri.removeprefix(TYPES)
         if not self._box.settings.introspection:
-            raise MCPError(code=INVALID_PARAMS, message="There are no resources: the schema is not shown here.")
+            message = "There are no resources: the schema is not shown here."
+            raise MCPError(code=INVALID_PARAMS, message=message, data={"uri": uri[:MAX_URI]})
         known = self._box.schema.graphql.type_map
         if uri == OUTLINE:
             text = self.outline()
@@ -85,7 +88,7 @@ class ReferenceShelf:
             text = self._box.cards.card(name)
         else:
             message = f"There is no such resource; there are {OUTLINE} and {TYPES} with the name of a type."
-            raise MCPError(code=INVALID_PARAMS, message=message)
+            raise MCPError(code=INVALID_PARAMS, message=message, data={"uri": uri[:MAX_URI]})
         return types.ReadResourceResult(
             contents=[types.TextResourceContents(uri=uri, mime_type="text/plain", text=text)]
         )

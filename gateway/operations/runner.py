@@ -45,9 +45,9 @@ class Runner:
         """What an operation comes to."""
         parameters, known, values, plan, _, reads = planned
         if plan.statement is None and self._about_schema.concerns(known, plan):
-            return self._about_schema.answer(known, plan, parameters.variables)
+            return self._about_schema.answer(known, plan, dict(known.given(parameters.variables)))
         context = partial(self._context, reads, reader, call)
-        running = self.execution.run(known, plan, parameters.variables, values, reader, context)
+        running = self.execution.run(known, plan, values, reader, context)
         return self._change(running, reader, call) if call.changes else running
 
     async def _change(self, running: Awaitable[Outcome], reader: ShortReader, call: Call) -> Outcome:
@@ -85,12 +85,12 @@ class Runner:
     async def _messages(
         self, planned: PlannedOperation, roots: Sequence[object], reads: Missing, call: Call
     ) -> list[ExecutionResult]:
-        known, variables = planned.known, planned.parameters.variables
+        known = planned.known
         operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
         context = self._context(reads, self.reader_of_now(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
         return await asyncio.gather(
-            *(self._schema.run(known.document, name, variables, context, root) for root in roots)
+            *(self._schema.run(known.document, name, context, root) for root in roots)
         )
 
     def reader_of_now(self, call: Call) -> ShortReader:

@@ -23,6 +23,7 @@ from gateway.settings import Settings
 from gateway.subscriptions.feed import ChangeFeed
 from gateway.subscriptions.stream import Told, follow
 from schema.catalogue import exact_json
+from schema.catalogue.relative_times import START
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.selection import Operation
 from schema.errors import missing_object
@@ -217,7 +218,9 @@ class Subscriptions:
     def _sameness(self, planned: PlannedOperation, call: Call) -> Hashable:
         """What messages depend on beside what has happened: they are the same for all callers where it is."""
         variables = exact_json.dumps(planned.parameters.variables)
-        return planned.known, variables, call.caller.scopes, call.caller.identity, self._planner.access
+        known = planned.known
+        moment = id(planned.values) if known.hidden or known.defaults or START.encode() in variables else None
+        return known, variables, moment, call.caller.scopes, call.caller.identity, self._planner.access
 
 
 def _is_away(error: GraphQLError) -> bool:

@@ -33,6 +33,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from schema.catalogue import exact_json
 from schema.catalogue.exact_json import Digits, shown
+from schema.catalogue.relative_times import is_relative, relative_time
 
 UUID = NewType("UUID", str)
 DateTime = NewType("DateTime", str)
@@ -57,10 +58,17 @@ _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _parse_datetime(value: Any) -> datetime:
-    """A moment in UTC: what Postgres can hold of RFC 3339 in these years, exactly, and nothing else."""
+    """A moment in UTC: what Postgres can hold of RFC 3339 in these years, exactly, or one relative to now."""
+    if is_relative(value):
+        try:
+            return relative_time(value)
+        except ValueError as error:
+            raise GraphQLError(f"{shown(value)} {error}.") from None
     found = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise GraphQLError(f"{shown(value)} is not an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z.")
+        raise GraphQLError(
+            f"{shown(value)} is not an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z, or one such as now-7d."
+        )
     day, time, fraction, zone = found.groups()
     if time.endswith(":60"):
         raise GraphQLError(f"{shown(value)} is within a leap second, which Postgres cannot store.")
@@ -221,7 +229,8 @@ SCALARS: dict[object, Any] = {
     DateTime: _scalar(
         "DateTime",
         "A moment, RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`. Arguments may have any offset, "
-        "and no more digits than a microsecond has; years are 1 to 9999 in UTC.",
+        "and no more digits than a microsecond has; years are 1 to 9999 in UTC. Or they are relative to the moment of "
+        "the operation: `now`, `now-7d`, `now+1h30m` (w, d, h, m, s).",
         _parse_datetime,
         "https://www.rfc-editor.org/rfc/rfc3339",
     ),

@@ -10,7 +10,7 @@ import orjson
 from db.engine.transaction import Transaction
 from schema.catalogue import exact_json
 from schema.changes.engine import invalid
-from schema.sql.filters import text_of
+from schema.sql.filters import as_sent
 
 MAX_KEY = 200
 _SWEPT = 100
@@ -19,7 +19,7 @@ _SWEPT = 100
 
 def digest(meant: Any) -> str:
     """The hash of what is asked for, by its meaning: neither the key nor whether it is a dry run belongs to it."""
-    text = exact_json.dumps(meant, text_of, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
+    text = exact_json.dumps(meant, as_sent, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
     return hashlib.sha256(text).hexdigest()
 
 

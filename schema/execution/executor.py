@@ -36,7 +36,14 @@ warnings.filterwarnings("ignore", r"coroutine .Executor\.", RuntimeWarning)
 
 
 class AnswerExecutor(Executor[Any]):
-    """graphql-core's executor, to which a row that is written already is complete."""
+    """graphql-core's executor, to which a row that is written already is complete.
+
+    Its variables are those of the planned operation: they are coerced once, and relative to one moment.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.variable_values = self.context_value.operation.variables
 
     def complete_object_value(
         self,
@@ -133,13 +140,8 @@ class MutationExecutor(AnswerExecutor):
 
     A stock executor reads the answer after the resolver has returned, when its change would be committed already. Here
     the resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed
-    either, so that null means that nothing was changed, unless an error says otherwise. Its variables are those of the
-    planned operation: thousands of rows are coerced once.
+    either, so that null means that nothing was changed, unless an error says otherwise.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.variable_values = self.context_value.operation.variables
 
     def execute_field(
         self,

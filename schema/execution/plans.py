@@ -36,6 +36,7 @@ from graphql.pyutils import Undefined
 from schema.adapters.graphql_core import GraphQLVariableSignature, VariableValueSource, get_variable_signature
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Missing
+from schema.catalogue.relative_times import one_moment
 from schema.catalogue.selection import Operation, Selection
 from schema.catalogue.value_sizes import Sizes
 from schema.errors import GatewayError
@@ -43,6 +44,7 @@ from schema.execution import input_errors
 from schema.execution.coercions import coercion, holds_rows
 from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError, Statement
+from schema.execution.relative_literals import opened
 from schema.execution.time_slices import MANY, aside
 from schema.names.suggestions import Suggestions
 from schema.sql.indexes import Indexes
@@ -85,6 +87,10 @@ class KnownOperation:
     types: Sequence[tuple[str, Any]]
     """Variables with their input types."""
     signatures: Sequence[GraphQLVariableSignature]
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    """Variables that stand for times relative to now in the document, with their texts."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """The defaults of variables that hold such times."""
     pins: dict[str, Parameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,6 +110,12 @@ class KnownOperation:
         """Whether its variables hold rows to be recorded."""
         shaped = self.types if self.kind == "query" else ()  # else nothing is compiled
         self._shaped = [(name, type_) for name, type_ in shaped if not _has_one_shape(type_)]
+
+    def given(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The variables that were sent, with those that stand for what the document says."""
+        if not self.hidden and not self.defaults:
+            return variables
+        return {**self.defaults, **variables, **self.hidden}
 
     def size_with(self, values: VariableValues) -> int:
         """Characters of its text, and as many as there are values in those of its variables that are objects; large
@@ -128,6 +140,17 @@ def variable_values(
 
     Without ``suggestions`` errors tell nothing of what the schema has in place of what was sent.
     """
+    with one_moment():
+        return _variable_values(schema, known, known.given(given), max_errors, suggestions)
+
+
+def _variable_values(
+    schema: GraphQLSchema,
+    known: KnownOperation,
+    given: Mapping[str, Any],
+    max_errors: int,
+    suggestions: Suggestions | None,
+) -> VariableValues | list[GraphQLError]:
     sources: dict[str, VariableValueSource] = {}
     coerced: dict[str, Any] = {}
     for signature, coerce in known.coercions:
@@ -218,11 +241,14 @@ class Plans:
         fragments: Mapping[str, FragmentDefinitionNode],
     ) -> KnownOperation:
         """An operation, to be kept with its document."""
-        nodes = definition.variable_definitions or ()
+        made = opened(self._schema, document, definition, fragments)
+        nodes = made.definition.variable_definitions or ()
         found = [get_variable_signature(self._schema, node) for node in nodes]
         signatures = [one for one in found if not isinstance(one, GraphQLError)]  # a valid document has no others
         types = [(one.name, one.type) for one in signatures]
-        return KnownOperation(document, definition, fragments, types, signatures)
+        return KnownOperation(
+            made.document, made.definition, made.fragments, types, signatures, made.hidden, made.defaults
+        )
 
     def kept(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int] | None:
         """The plan for an operation with these variables, and its price, for a caller who finds this missing.

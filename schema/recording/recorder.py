@@ -26,7 +26,7 @@ from schema.recording.batches import Counts, RowBatch, RowsError, UnwritableErro
 from schema.recording.columns import bounds_of
 from schema.recording.record_types import RecordType
 from schema.scopes import PREVIEW, writing
-from schema.sql.filters import text_of
+from schema.sql.filters import as_sent, text_of
 
 log = logging.getLogger("gateway.recording")
 
@@ -54,7 +54,7 @@ class RecordStep:
     @cached_property
     def digest(self) -> str:
         """The hash of what is to be recorded, however its fields are ordered."""
-        return hashlib.sha256(exact_json.dumps([self.conflict, self.rows], text_of, orjson.OPT_SORT_KEYS)).hexdigest()
+        return hashlib.sha256(exact_json.dumps([self.conflict, self.rows], as_sent, orjson.OPT_SORT_KEYS)).hexdigest()
 
     @property
     def meaning(self) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.catalogue.column_types import ColumnKind
+from schema.catalogue.relative_times import RelativeTime
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
 from schema.names.words import closest
@@ -65,6 +66,11 @@ def text_of(value: Any) -> str:
             return repr(value)
         case _:
             return str(value.value)
+
+
+def as_sent(value: Any) -> str:
+    """The same for what is compared with what was sent before: a time relative to now is the text that says it."""
+    return value.sent if isinstance(value, RelativeTime) else text_of(value)
 
 
 def _texts_of(values: list[Any]) -> list[str]:

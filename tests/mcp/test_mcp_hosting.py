@@ -44,6 +44,17 @@ async def test_the_first_clients_wait_for_one_opening(module_database: Database)
             assert answer.status_code == 200
 
 
+async def test_space_around_headers_is_no_part_of_them(client: Client) -> None:
+    agent = Agent(client, **{"mcp-method": "  tools/list \t"})
+    assert (await agent.send("tools/list")).status_code == 200
+
+
+async def test_an_unknown_resource_is_named_in_the_error(client: Client) -> None:
+    answer = (await Agent(client).send("resources/read", {"uri": "e2i://nothing"})).json()
+    assert answer["error"]["code"] == -32602
+    assert answer["error"]["data"] == {"uri": "e2i://nothing"}
+
+
 def bearer(*roles: str, aud: object = URL, **claims: object) -> str:
     return f"Bearer {token(*roles, aud=aud, iss='https://auth.example', **claims)}"
 

@@ -45,6 +45,20 @@ def metric(service: str, **values: Any) -> dict[str, Any]:
     return {"service": {"id": service}, "recordedAt": AT, **values}
 
 
+async def test_a_key_stands_for_times_as_they_were_said(client: Client, sql: asyncpg.Connection) -> None:
+    """The same rows of `now-1h`, sent again after a while, are the same rows."""
+    rows = [metric(await service_in(sql), recordedAt="now-1h")]
+    first = await record(client, "recordServingMetrics", rows, "ids", idempotencyKey="once")
+    again = await record(client, "recordServingMetrics", rows, "ids", idempotencyKey="once")
+    assert (first["replayed"], again["replayed"]) == (False, True)
+    assert first["ids"] == again["ids"]
+    ago = "SELECT extract(epoch FROM now() - recorded_at)::int FROM ml_bentoml_serving_metrics"
+    assert 3_590 < await sql.fetchval(ago) < 3_900
+    rows[0]["recordedAt"] = "now-60m"
+    other = await record(client, "recordServingMetrics", rows, idempotencyKey="once")
+    assert other["__typename"] == "InvalidInput"
+
+
 async def test_a_batch_with_defaults_and_nulls(client: Client, sql: asyncpg.Connection) -> None:
     """Absent takes the default, null is null, whatever the other rows of the batch give."""
     service = await service_in(sql)
