@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from functools import cache, cached_property
-from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, OperationDefinitionNode, execute, get_named_type, is_abstract_type
 from strawberry.execution import optimized_is_awaitable

@@ -89,9 +89,7 @@ class Runner:
         operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
         context = self._context(reads, self.reader_of_now(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
-        return await asyncio.gather(
-            *(self._schema.run(known.document, name, context, root) for root in roots)
-        )
+        return await asyncio.gather(*(self._schema.run(known.document, name, context, root) for root in roots))
 
     def reader_of_now(self, call: Call) -> ShortReader:
         """Reads from where changes are told of: a replica may not have them yet."""

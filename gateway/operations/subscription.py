@@ -23,8 +23,8 @@ from gateway.settings import Settings
 from gateway.subscriptions.feed import ChangeFeed
 from gateway.subscriptions.stream import Told, follow
 from schema.catalogue import exact_json
-from schema.catalogue.relative_times import START
 from schema.catalogue.catalogue import Catalogue
+from schema.catalogue.relative_times import START
 from schema.catalogue.selection import Operation
 from schema.errors import missing_object
 from schema.schema import Schema

@@ -1,8 +1,8 @@
-"""Times relative to now: in literals, variables and defaults, by both executors, of one moment, never of a kept plan."""
+"""Times relative to now: literals, variables and defaults, by both executors, of one moment, never of a kept plan."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,9 +24,9 @@ class Clock(datetime):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Clock]]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
     monkeypatch.setattr(relative_times, "datetime", Clock)
-    yield Clock
+    return Clock
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
