@@ -263,7 +263,7 @@ class TrainingRun(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("run", "training", "training job", "fit")
     __tablename__ = "ml_training_runs"
-    __record__ = entity(key=("mlflow_run_id",))
+    __record__ = entity(key=("mlflow_run_id",), born=("RUNNING", "COMPLETED", "FINISHED", "FAILED"))
     __label__ = ("run_name", "algorithm")
     __table_args__ = (
         Index(
@@ -313,7 +313,7 @@ class TrainingRun(Entity):
         VARCHAR(50),
         "State of the run: running, completed or failed.",
         server_default="running",
-        values=("running", "completed", "finished", "failed"),
+        holds=Holds.STATE,
     )
     error_message: Mapped[str | None] = column(
         TEXT(), "Why the run failed, if it did.", holds=Holds.PROSE, aliases=("failure", "failure reason")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import VARCHAR
+from sqlalchemy import TEXT, VARCHAR
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base.effects import Effect, Moves, Writes
-from db.base.lifecycles import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step
+from db.base.lifecycles import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step, duration_since
 from db.base.vocabulary import Labels
 from db.models.g01_mlops_core import DeploymentStatus, ModelStage
 
@@ -183,6 +184,51 @@ STAGE = Lifecycle(
     },
     changes=(Change("promoteModel", "Moves a model to a stage of its lifecycle, forward or back."),),
     ended=(ModelStage.DEPRECATED, ModelStage.ARCHIVED),
+)
+
+
+class TrainingStatus(Labels):
+    """Where a training run stands."""
+
+    RUNNING = "running", "Training."
+    COMPLETED = "completed", "Ended with its metrics."
+    FINISHED = "finished", "Ended with its metrics, in the platform's other word for it."
+    FAILED = "failed", "Ended by an error."
+    KILLED = "killed", "Ended by somebody."
+
+
+_RUN_ENDED = {"completed_at": NOW, "duration_seconds": duration_since("started_at")}
+_TRAINED = (TrainingStatus.COMPLETED, TrainingStatus.FINISHED)
+
+TRAINING_RUN = Lifecycle(
+    "status",
+    "TrainingRun",
+    "status",
+    TrainingStatus,
+    TrainingStatus.RUNNING,
+    {TrainingStatus.RUNNING: (*_TRAINED, TrainingStatus.FAILED, TrainingStatus.KILLED)},
+    entering={end: Step(stamps=_RUN_ENDED) for end in (*_TRAINED, TrainingStatus.FAILED, TrainingStatus.KILLED)},
+    changes=(
+        Change(
+            "completeTrainingRun",
+            "Ends a training run with what it has reached.",
+            _TRAINED,
+            {
+                "train_metrics": Given(JSONB(), "Metrics on the training split."),
+                "validation_metrics": Given(JSONB(), "Metrics on the validation split."),
+                "test_metrics": Given(JSONB(), "Metrics on the test split."),
+                "model_registry_id": Given("Model", "The model that the run has made."),
+            },
+            many=False,
+        ),
+        Change(
+            "failTrainingRun",
+            "Ends a training run by an error.",
+            (TrainingStatus.FAILED,),
+            {"error_message": Given(TEXT(), "Why the run failed.", required=True)},
+        ),
+        Change("killTrainingRun", "Records that somebody ended a training run.", (TrainingStatus.KILLED,)),
+    ),
 )
 
 CHAMPION = Lifecycle(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Numeric
+from sqlalchemy import TEXT, Numeric
 
 from db.base.effects import Effect, Writes
 from db.base.lifecycles import NOW, Change, Given, Lifecycle, Step, duration_since
@@ -33,6 +33,51 @@ COUNT_TRIALS = Effect(
     ),
     ways=(("HpoTrial.study",),),
 )  # fmt: skip
+
+
+class StudyStatus(Labels):
+    """Where a study stands."""
+
+    RUNNING = "running", "Its trials are made."
+    COMPLETED = "completed", "All of its trials were made."
+    FAILED = "failed", "Ended by an error."
+    PRUNED = "pruned", "Ended early, since it led nowhere."
+
+
+COUNT_OWN_TRIALS = Effect(
+    "count_own_trials",
+    writes=(Writes("HpoStudy", columns=COUNT_TRIALS.writes[0].columns),),
+    reads=("HpoTrial",),
+)
+_STUDY_ENDED = Step(
+    stamps={"completed_at": NOW, "duration_seconds": duration_since("started_at")}, effects=(COUNT_OWN_TRIALS,)
+)
+
+STUDY = Lifecycle(
+    "status",
+    "HpoStudy",
+    "status",
+    StudyStatus,
+    StudyStatus.RUNNING,
+    {StudyStatus.RUNNING: (StudyStatus.COMPLETED, StudyStatus.FAILED, StudyStatus.PRUNED)},
+    entering=dict.fromkeys((StudyStatus.COMPLETED, StudyStatus.FAILED, StudyStatus.PRUNED), _STUDY_ENDED),
+    changes=(
+        Change(
+            "completeHpoStudy",
+            "Ends a study; its counts and its best trial are those of its trials, where there are any.",
+            (StudyStatus.COMPLETED,),
+            many=False,
+        ),
+        Change(
+            "endHpoStudy",
+            "Ends a study before all of its trials were made.",
+            (StudyStatus.FAILED, StudyStatus.PRUNED),
+            {"error_message": Given(TEXT(), "Why the study failed; needed for FAILED.")},
+            needs={StudyStatus.FAILED: ("error_message",)},
+            many=False,
+        ),
+    ),
+)
 
 TRIAL = Lifecycle(
     "state",

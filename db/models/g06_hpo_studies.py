@@ -23,7 +23,12 @@ class HpoStudy(Entity):
     __group__ = Group.HPO_STUDIES
     __aliases__ = ("study", "hyperparameter study", "hyperparameter optimization", "optuna study", "tuning")
     __tablename__ = "ml_hpo_studies"
-    __record__ = entity(key=("study_name",), actor="created_by")
+    __record__ = entity(
+        key=("study_name",),
+        born=("RUNNING", "COMPLETED", "FAILED"),
+        actor="created_by",
+        updates=("experiment_id", "sampler_name", "pruner_name", "search_space", "fixed_params"),
+    )
     __order__ = "started_at"
     __search__ = ("study_name",)
 
@@ -84,7 +89,7 @@ class HpoStudy(Entity):
         VARCHAR(50),
         "State of the study: running, completed, failed or pruned.",
         server_default="running",
-        values=("running", "completed", "failed", "pruned"),
+        holds=Holds.STATE,
     )
     error_message: Mapped[str | None] = column(TEXT(), "Why the study failed, if it did.", holds=Holds.PROSE)
     created_by: Mapped[str | None] = column(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import TEXT, VARCHAR, Boolean, Numeric
+from sqlalchemy import TEXT, VARCHAR, Boolean, Integer, Numeric
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base.effects import Effect, Writes
 from db.base.lifecycles import ACTOR, NOTHING, NOW, Change, Given, Guard, Lifecycle, Step, duration_since
@@ -210,8 +211,19 @@ MONITORING_RUN = Lifecycle(
             "completeMonitoringRun",
             "Ends a monitoring run that made every check.",
             (RunStatus.COMPLETED,),
-            {"overall_health_score": Given(Numeric(5, 2), "Health score (0-100, higher is better).")},
-            checks=("health_score_in_range",),
+            {
+                "overall_health_score": Given(Numeric(5, 2), "Health score (0-100, higher is better)."),
+                "total_checks": Given(Integer(), "Checks that were made."),
+                "drift_detected_count": Given(Integer(), "Checks that found drift."),
+                "alerts_generated": Given(Integer(), "Alerts that were raised."),
+                "critical_count": Given(Integer(), "Findings of critical severity."),
+                "high_count": Given(Integer(), "Findings of high severity."),
+                "medium_count": Given(Integer(), "Findings of medium severity."),
+                "low_count": Given(Integer(), "Findings of low severity."),
+                "requires_attention": Given(Boolean(), "Whether somebody must look at it."),
+                "summary": Given(JSONB(), "What was found."),
+            },
+            checks=("health_score_in_range", "counts_not_negative"),
             many=False,
         ),
         Change(

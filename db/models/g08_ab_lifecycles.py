@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import TEXT, VARCHAR, Integer
+from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base.effects import Effect, Writes
 from db.base.lifecycles import ACTOR, NOW, REASON, Change, Given, Lifecycle, Step
@@ -90,4 +91,13 @@ RECORD_ROOT_CAUSE = {
 RECORDING_ROOT_CAUSE = Effect(
     "recordSrmRootCause",
     writes=(Writes("SrmCheck", columns=(*RECORD_ROOT_CAUSE, "resolved_at", "resolved_by")),),
+)
+
+RECORD_DEVIATION = {
+    "deviation": Given(JSONB(), "The deviation, as an object of the caller's own.", required=True, stored=False),
+}
+"""What the report of a protocol deviation takes."""
+
+RECORDING_DEVIATION = Effect(
+    "recordProtocolDeviation", writes=(Writes("Enrollment", columns=("protocol_deviations",)),)
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from db.base.effects import Effect, Moves
-from db.base.lifecycles import NOW, REASON, Change, Lifecycle, Step, activation
+from sqlalchemy import Boolean
+
+from db.base.effects import Effect, Moves, Writes
+from db.base.lifecycles import NOW, REASON, Change, Given, Lifecycle, Step, activation
 from db.base.vocabulary import Labels
 from db.models.g03_twin_lifecycles import Activation
 
@@ -49,4 +51,13 @@ ACTION = Lifecycle(
         Change("applyImprovement", "Puts a proposed improvement in place.", (ActionStatus.APPLIED,)),
         Change("rollBackImprovement", "Takes an improvement back.", (ActionStatus.ROLLED_BACK,), reason_due=True),
     ),
+)
+
+RECORD_APPLICATION = {
+    "succeeded": Given(Boolean(), "Whether the lesson helped.", required=True, stored=False),
+}
+"""What the report of an applied lesson takes."""
+
+RECORDING_APPLICATION = Effect(
+    "recordKnowledgeApplication", writes=(Writes("ExperimentKnowledge", columns=("times_applied", "success_rate")),)
 )

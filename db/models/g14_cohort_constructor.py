@@ -103,7 +103,7 @@ class CohortExecution(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("cohort run",)
     __tablename__ = "ml_cohort_executions"
-    __record__ = entity(actor="executed_by")
+    __record__ = entity(actor="executed_by", server=("execution_time_seconds",), updates=())
     __label__ = ("execution_id",)
     __order__ = "execution_timestamp"
     __search__ = ("execution_id",)

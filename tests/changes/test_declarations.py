@@ -170,6 +170,7 @@ SCENARIOS = [
     special.test_the_sweep_ends_what_is_overdue_and_nothing_else,
     special.test_the_end_of_a_step_is_a_measurement_of_its_tool,
     special.test_the_cause_of_a_mismatch,
+    special.test_counters_count_every_report,
 ]
 """Tests of changes in which effects have something to change."""
 

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from db.models.g11_bentoml_lifecycles import HealthStatus
-from tests.support.changing import change, deployed, events_of, model_in, previewed, uuid_of
+from tests.support.changing import add, change, deployed, events_of, model_in, previewed, uuid_of
 from tests.support.client import Client
 from tests.support.platform_shaped import IS_PLATFORM
 
@@ -877,3 +877,43 @@ async def test_a_stop_is_final(client: Client, sql: asyncpg.Connection) -> None:
     )  # fmt: skip
     refused = await change(client, "recordInterimDecision", id=str(key), to="CONTINUE", reason="please")
     assert refused["allowed"] == []
+
+
+async def test_counters_count_every_report(client: Client, sql: asyncpg.Connection) -> None:
+    """Several at once are all there: the row is locked before it is read."""
+    enrollment = str(await sql.fetchval("SELECT id FROM ab_experiment_enrollments ORDER BY id LIMIT 1"))
+    await sql.execute("UPDATE ab_experiment_enrollments SET protocol_deviations = NULL WHERE id::text = $1", enrollment)
+    deviations = [{"visit": number} for number in range(4)]
+    answers = await asyncio.gather(
+        *(change(client, "recordProtocolDeviation", id=enrollment, deviation=one) for one in deviations)
+    )
+    assert {answer["event"]["toState"] for answer in answers} == {"1", "2", "3", "4"}
+    stored = await sql.fetchval(
+        "SELECT protocol_deviations FROM ab_experiment_enrollments WHERE id::text = $1", enrollment
+    )
+    assert sorted(one["visit"] for one in json.loads(stored)) == [0, 1, 2, 3]
+    lesson = str(await sql.fetchval("SELECT knowledge_id FROM experiment_knowledge_store ORDER BY 1 LIMIT 1"))
+    await sql.execute(
+        "UPDATE experiment_knowledge_store SET times_applied = 3, success_rate = 1 WHERE knowledge_id::text = $1",
+        lesson,
+    )
+    answer = await change(client, "recordKnowledgeApplication", id=lesson, succeeded=False)
+    assert (answer["event"]["fromState"], answer["event"]["toState"]) == ("3", "4")
+    counted = "SELECT times_applied, success_rate FROM experiment_knowledge_store WHERE knowledge_id::text = $1"
+    assert tuple(await sql.fetchrow(counted, lesson)) == (4, 0.75)
+
+
+async def test_a_study_that_ends_knows_its_trials(client: Client, sql: asyncpg.Connection) -> None:
+    """Its counts and best trial are those of its trials; without any it keeps what was said of it."""
+    study = str(await add(sql, "ml_hpo_studies", direction="maximize", status="running", n_trials=7))
+    answer = await change(client, "completeHpoStudy", id=study)
+    assert answer["__typename"] == "TransitionApplied"
+    counts = (
+        "SELECT n_trials, n_completed, best_trial_number, completed_at IS NULL FROM ml_hpo_studies WHERE id::text = $1"
+    )
+    assert tuple(await sql.fetchrow(counts, study)) == (7, 0, None, False)
+    for number, value in enumerate(("0.5", "0.75", "0.25")):
+        await add(sql, "ml_hpo_trials", study_id=study, trial_number=number, state="COMPLETE", value=value)
+    await sql.execute("UPDATE ml_hpo_studies SET status = 'running' WHERE id::text = $1", study)
+    assert (await change(client, "completeHpoStudy", id=study))["__typename"] == "TransitionApplied"
+    assert tuple(await sql.fetchrow(counts, study)) == (3, 3, 1, False)

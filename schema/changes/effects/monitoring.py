@@ -15,6 +15,14 @@ from schema.error_codes import BlockerCode
 
 
 @check
+def counts_not_negative(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    for name, value in given.items():
+        if name.endswith(("_count", "_checks", "_generated")) and value < 0:
+            return name, f"{value} is negative"
+    return None
+
+
+@check
 def health_score_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
     if not 0 <= given.get("overall_health_score", 0) <= 100:
         return "overall_health_score", f"{given['overall_health_score']} is out of range; pass 0 to 100"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from db.models.g06_hpo_lifecycles import COUNT_TRIALS
-from schema.changes.engine import Moved, Sql, Work
+from db.models.g06_hpo_lifecycles import COUNT_OWN_TRIALS, COUNT_TRIALS
+from schema.changes.engine import Moved, Row, Sql, Work
 from schema.changes.registry import check, effect
 
 
@@ -32,16 +32,28 @@ _BEST = (
 async def count_trials(work: Work, moved: Moved) -> None:
     """Counts the study's trials again and finds its best one, by the direction of the study; the first of equals."""
     for study in await work.find("HpoStudy", "t.id = $1::text::uuid", moved.row["study_id"]):
-        best = {
-            f"best_{name}": Sql(_BEST.replace("{column}", column))
-            for name, column in (("trial_number", "trial_number"), ("value", "value"), ("params", "params"))
-        }
-        counts = {
+        await _count_trials(work, study)
+        work.touched(study.id)
+
+
+@effect(COUNT_OWN_TRIALS)
+async def count_own_trials(work: Work, moved: Moved) -> None:
+    """The same for a study that ends; one without trials here keeps what was said of it."""
+    there = "SELECT true FROM ml_hpo_trials AS h WHERE h.study_id = $1::text::uuid LIMIT 1"
+    if await work.fetch(there, moved.row["id"]):
+        await _count_trials(work, moved.row)
+
+
+async def _count_trials(work: Work, study: Row) -> None:
+    best = {
+        f"best_{name}": Sql(_BEST.replace("{column}", column))
+        for name, column in (("trial_number", "trial_number"), ("value", "value"), ("params", "params"))
+    }
+    counts = {
             "n_trials": Sql("(SELECT count(*) FROM ml_hpo_trials AS h WHERE h.study_id = t.id AND h.state IN "
                             "('COMPLETE', 'PRUNED', 'FAIL'))"),
             "n_completed": _count("COMPLETE"),
             "n_pruned": _count("PRUNED"),
             "n_failed": _count("FAIL"),
         }  # fmt: skip
-        await work.write(study, {**counts, **best})
-        work.touched(study.id)
+    await work.write(study, {**counts, **best})

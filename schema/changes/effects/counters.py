@@ -1,0 +1,48 @@
+"""What is counted or appended in a row: under its lock, so that two reports at once are both there."""
+
+from __future__ import annotations
+
+from db.models.g08_ab_lifecycles import RECORD_DEVIATION, RECORDING_DEVIATION
+from db.models.g09_improvement_lifecycles import RECORD_APPLICATION, RECORDING_APPLICATION
+from schema.catalogue import exact_json
+from schema.changes.engine import Sql, Work, blocked
+from schema.changes.mutations import mutation
+from schema.changes.results import Blocker
+from schema.error_codes import BlockerCode
+
+
+@mutation(
+    RECORDING_DEVIATION,
+    "Adds a deviation from the protocol to those of an enrollment.",
+    subject="Enrollment",
+    given=RECORD_DEVIATION,
+)
+async def record_protocol_deviation(work: Work) -> None:
+    """Appends to the list of the row."""
+    (row,) = await work.lock(work.catalogue["Enrollment"], work.asked)
+    work.subjects.append(row.id)
+    found = exact_json.loads(row["protocol_deviations"] or "[]")
+    if not isinstance(found, list):
+        message = "its protocolDeviations are no list, and nothing can be added to them"
+        raise blocked(Blocker(code=BlockerCode.REFUSED_BY_DATABASE, message=message, overridable=False, node_id=row.id))
+    await work.write(row, {"protocol_deviations": [*found, work.given["deviation"]]})
+    await work.record(row.id, "protocol deviations", str(len(found)), str(len(found) + 1))
+
+
+@mutation(
+    RECORDING_APPLICATION,
+    "Counts that a lesson was applied, and whether it helped; its success rate follows.",
+    subject="ExperimentKnowledge",
+    given=RECORD_APPLICATION,
+)
+async def record_knowledge_application(work: Work) -> None:
+    """Adds one to the count of the row; the rate is that of all applications."""
+    (row,) = await work.lock(work.catalogue["ExperimentKnowledge"], work.asked)
+    work.subjects.append(row.id)
+    times = "coalesce(times_applied, 0)"
+    helped = "1" if work.given["succeeded"] else "0"
+    known = "CASE WHEN success_rate BETWEEN 0 AND 1 THEN success_rate ELSE 0 END"
+    rate = f"({known} * {times} + {helped}) / ({times} + 1)"
+    await work.write(row, {"times_applied": Sql(f"{times} + 1"), "success_rate": Sql(rate)})
+    after = await work.again(row)
+    await work.record(row.id, "applications", row["times_applied"] or "0", after["times_applied"])
