@@ -30,6 +30,7 @@ from db.engine.replica import Changes
 from db.engine.timelines import Timelines
 from db.engine.transaction import Transactions
 from db.engine.url import target_of
+from db.store.previews import PreviewStore
 from gateway.auth.authentication import Authentication
 from gateway.database import (
     count_again,
@@ -138,7 +139,8 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         service = OperationService(build(), databases.reads, databases.changes, feed, settings, registry, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
         sockets = WebSocketApp(service, authentication, settings)
-        mcp = McpEntry(Toolbox(build(), service, settings), authentication, settings)
+        box = Toolbox(build(), service, settings, PreviewStore(databases.writer))
+        mcp = McpEntry(box, authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
         app.state.mcp = mcp

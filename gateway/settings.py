@@ -129,9 +129,10 @@ class Settings(BaseSettings):
         description="Roles of the database that callers may have; the gateway's own must be a member of them.",
     )
     rls_token_role: str = Field(default="authenticated", description="The one of them that service tokens have.")
-    mcp: Literal["off", "read"] = Field(
+    mcp: Literal["off", "read", "change"] = Field(
         default="read",
-        description="What agents may do by the Model Context Protocol, at /mcp and by `e2i-gateway mcp`.",
+        description="What agents may do by the Model Context Protocol, at /mcp and by `e2i-gateway mcp`: with `change` "
+        "they preview changes, and apply those that a person confirms.",
     )
     mcp_url: Annotated[str, AfterValidator(checked_url)] | None = Field(
         default=None,

@@ -391,3 +391,10 @@ class ToolCode(_Described):
     ROW_TOO_LARGE = "ROW_TOO_LARGE", "One row alone exceeds `maxBytes`.", Retry.LESS
     UNKNOWN_FIELD = "UNKNOWN_FIELD", "A type has no field of this name."
     UNKNOWN_TYPE = "UNKNOWN_TYPE", "The schema has no type of this name."
+    CHANGE_REFUSED = "CHANGE_REFUSED", "A step of `preview_change` cannot be made as it is."
+    PREVIEW_NOT_FOUND = "PREVIEW_NOT_FOUND", "No preview of this caller has the `previewId`."
+    PREVIEW_EXPIRED = "PREVIEW_EXPIRED", "The preview is older than ten minutes."
+    PREVIEW_USED = "PREVIEW_USED", "The preview was applied before; nothing is changed again."
+    PREVIEW_STALE = "PREVIEW_STALE", "What the preview concerns has changed since."
+    PREVIEW_DECLINED = "PREVIEW_DECLINED", "A person has declined the change."
+    CONFIRMATION_NEEDED = "CONFIRMATION_NEEDED", "A person has to confirm the change, and has not."

@@ -79,6 +79,8 @@ class Schema(StrawberrySchema):
             context.together = OperationTransaction.of(
                 self.graphql, context.operation.definition, context.operation.variables
             )
+            if context.together is not None:
+                context.together.seen = context.seen
         result = execute(
             self.graphql,
             _without_variables(document),

@@ -172,6 +172,31 @@ TRUSTED_DOCUMENTS = Table(
     comment="Documents that are answered where others are not; added, listed and removed by the command line.",
 )
 
+CHANGE_PREVIEWS = Table(
+    "change_previews",
+    Entity.metadata,
+    Column("preview_id", TEXT(), primary_key=True, comment="The short handle that an agent was given."),
+    Column("caller", TEXT(), nullable=False, comment="Whose it is: nobody else can apply it."),
+    Column("document", TEXT(), nullable=False, comment="The mutation that was previewed, and is applied."),
+    Column("variables", JSONB(), nullable=False, comment="Its variables."),
+    Column(
+        "row_versions", JSONB(), nullable=False,
+        comment="Rows that it concerns, by their ids, with their versions: it is applied while they are these.",
+    ),
+    Column("question", TEXT(), nullable=False, comment="What a person is asked, in the gateway's words alone."),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was made."),
+    Column("expires_at", TIMESTAMP(timezone=True), nullable=False, comment="Until when it can be applied."),
+    Column("asked", TEXT(), comment="State of the question that was put last; an answer must repeat it."),
+    Column("answer", TEXT(), comment="What came back to that question by another connection."),
+    Column("confirmed_at", TIMESTAMP(timezone=True), comment="When a person has said yes."),
+    Column("confirmed_by", TEXT(), comment="How: by the client of the agent, or as a role of the database."),
+    Column("outcome", TEXT(), comment="What ended it: applied, declined or stale; null while it can be applied."),
+    Column("ended_at", TIMESTAMP(timezone=True), comment="When that was."),
+    Index("ix_change_previews_expires_at", "expires_at"),
+    schema=OWN_SCHEMA,
+    comment="Changes that agents have previewed, until a person confirms them; kept for an hour after they expire.",
+)  # fmt: skip
+
 LIVE_LOG = Table(
     "live_log",
     Entity.metadata,

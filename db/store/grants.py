@@ -21,6 +21,7 @@ OWN_RIGHTS: dict[str, str] = {
     "lifecycle_events": "SELECT, INSERT",
     "recordings": "SELECT, INSERT",
     "idempotency_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "change_previews": "SELECT, INSERT, UPDATE, DELETE",
     "service_tokens": "SELECT, UPDATE (last_used_at)",
     "trusted_documents": "SELECT",
     "live_log": "SELECT, INSERT, DELETE",

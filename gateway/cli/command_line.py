@@ -16,8 +16,9 @@ from db.embedded.server import EmbeddedPostgresError
 from db.engine.errors import DatabaseError, DatabaseUnavailableError, translate
 from db.migrations.setup import SetupError
 from db.store.documents import TrustedDocumentsError
+from db.store.previews import PreviewError
 from db.store.tokens import TokenError
-from gateway.cli import database, doctor, documents, mcp, schema, serve, tokens
+from gateway.cli import database, doctor, documents, mcp, previews, schema, serve, tokens
 from gateway.cli.areas import Command
 from gateway.cli.ending import ENDING
 from gateway.cli.serve import AddressError
@@ -49,7 +50,7 @@ def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> ar
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('e2i-gateway')}")
     areas = parser.add_subparsers(required=True, metavar="command")
 
-    for group in (serve, mcp, doctor, database, tokens, documents, schema):
+    for group in (serve, mcp, doctor, database, tokens, documents, previews, schema):
         group.add(areas)
     return parser
 
@@ -99,7 +100,9 @@ def _look_at_output(run: Command) -> None:
         raise _NowhereError("the standard output is closed: there is nowhere to write to")
 
 
-_TELLING = (EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, AddressError, _NowhereError)
+_TELLING = (
+    EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, AddressError, _NowhereError,
+)  # fmt: skip
 """What says by itself what is wrong."""
 
 

@@ -24,7 +24,7 @@ def add(areas: Areas) -> None:
 def mcp(options: argparse.Namespace, settings: Settings) -> int:
     """Serves one agent over stdin and stdout, until it closes its end."""
     if settings.mcp == "off":
-        raise SettingsError("GATEWAY_MCP: it is off; set it to read")
+        raise SettingsError("GATEWAY_MCP: it is off; set it to read or change")
     if settings.url is not None:
         return ENDING.run(_serve(settings, settings.url))
     with embedded_database(settings, ENDING.run) as (owner, gateway):

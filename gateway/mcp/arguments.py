@@ -31,6 +31,8 @@ class ToolArgument:
     least: int | None = None
     most: int | None = None
     choices: tuple[str, ...] = ()
+    items: Mapping[str, Any] | None = None
+    """The JSON Schema of what a list of objects has."""
 
     def schema(self) -> dict[str, Any]:
         """Its JSON Schema, in as few words as say it."""
@@ -41,6 +43,8 @@ class ToolArgument:
                 made["maxItems"] = self.most
         elif self.choices:
             made["enum"] = list(self.choices)
+        if self.items is not None:
+            made["items"] = dict(self.items)
         if self.kind in {"integer", "number"}:
             made |= {} if self.least is None else {"minimum": self.least}
             made |= {} if self.most is None else {"maximum": self.most}
@@ -64,7 +68,7 @@ class ToolArgument:
             raise self._wrong(f"is {_NAMES.get(type(value), 'something else')}", f"pass {_WORDS[self.kind]}")
         if isinstance(value, str):
             self._text(value)
-        elif isinstance(value, list):
+        elif isinstance(value, list) and self.kind == "strings":
             self._list(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             self._number(value)

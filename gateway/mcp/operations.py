@@ -8,11 +8,13 @@ from random import getrandbits
 from typing import Any
 
 from gateway.context import Caller
+from gateway.mcp.confirming import Nobody, Person
 from gateway.mcp.envelope import ToolError
 from gateway.observability.logging import request_id as current_request_id
 from gateway.operations.call import Call
 from gateway.operations.refusals import RefusedDocumentError, RefusedError
 from gateway.operations.service import OperationService
+from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
@@ -28,20 +30,31 @@ class ToolCall(Call):
         self.caller = caller
         self.connection = connection
         self.record["caller"] = caller.name
+        self.person: Person = Nobody()
+        self.may_change = False
+        """Whether what runs now is a change that was previewed, or its preview."""
 
     def admit(self, kind: str) -> None:
-        """Queries alone."""
+        """Queries, and what the tools of changes run themselves."""
+        if self.may_change and kind == "mutation":
+            return
         raise RefusedDocumentError(GatewayError(ErrorCode.BAD_USER_INPUT, f"A {kind} cannot be run by a tool."))
 
 
 class Operations:
     """Runs the operations of tools."""
 
-    def __init__(self, service: OperationService) -> None:
+    def __init__(self, service: OperationService, settings: Settings) -> None:
         self.service = service
+        self._settings = settings
 
-    async def run(self, call: ToolCall, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def run(
+        self, call: ToolCall, document: str, variables: Mapping[str, Any] | None = None, *, own: bool = True
+    ) -> dict[str, Any]:
         """The answer to an operation as plain values: ``data``, ``errors`` where there are any, ``extensions``.
+
+        ``own`` says that the document is a tool's own, or trusted as it was sent: it is answered where only trusted
+        documents are.
 
         Raises:
             ToolError: It was refused, came to nothing, or there was too little time.
@@ -49,14 +62,14 @@ class Operations:
         current_request_id.set(call.id)
         try:
             parameters = self.service.parameters({"query": document, "variables": dict(variables or {})})
-            answer = await self.service.run(parameters, call)
+            answer = await self.service.run(parameters._replace(own=own), call)
         except RefusedError as error:
             call.record["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
             call.record.setdefault("status", error.status)
-            raise failure([call.reporter.public(each) for each in error.errors]) from None
+            raise failure([call.reporter.public(each) for each in error.errors], self._settings) from None
         values = answer.as_values()
         if values.get("errors") and not any(one is not None for one in (values.get("data") or {}).values()):
-            raise failure(values["errors"])
+            raise failure(values["errors"], self._settings)
         return values
 
     def finished(self, call: ToolCall, tool: str) -> None:
@@ -69,20 +82,26 @@ class Operations:
         self.service.finished(call, TRANSPORT, record.pop("status", 200))
 
 
-def failure(errors: list[dict[str, Any]]) -> ToolError:
+def failure(errors: list[dict[str, Any]], settings: Settings) -> ToolError:
     """The errors of an operation as a tool's; the same message is said once."""
+    shown = settings.introspection
     found: dict[str, tuple[str, str]] = {}
     for error in errors:
         code = str(error.get("extensions", {}).get("code", ErrorCode.INTERNAL))
-        message, advice = _told(error["message"], code)
+        message, advice = _told(error["message"], code, shown=shown)
         found.setdefault(message, (message, advice))
     first, *others = found.values()
     code = str(errors[0].get("extensions", {}).get("code", ErrorCode.INTERNAL))
     return ToolError(code, *first, *others)
 
 
-def _told(message: str, code: str) -> tuple[str, str]:
-    """A message as what was wrong and what to try: most say both, the second in sentences of their own."""
+def _told(message: str, code: str, *, shown: bool) -> tuple[str, str]:
+    """A message as what was wrong and what to try: most say both, the second in sentences of their own.
+
+    ``shown`` says whether there are tools that show the schema.
+    """
+    if code == ErrorCode.GRAPHQL_VALIDATION_FAILED and not shown:
+        return message, "Use names that an answer of answer, find or lineage has used."
     if code in _ADVICE:
         return message, _ADVICE[code]
     head, separator, rest = message.partition(". ")
@@ -99,5 +118,8 @@ _ADVICE: dict[str, str] = {
     ErrorCode.DATABASE_UNAVAILABLE: "Call again in a minute.",
     ErrorCode.COST_LIMIT: "Lower `first` on the lists along the path.",
     ErrorCode.FORBIDDEN_FIELD: "Leave the field out; whoever runs the gateway grants scopes.",
+    ErrorCode.DOCUMENT_NOT_TRUSTED: "Use answer, find, similar or lineage, or a trusted document to the letter.",
+    ErrorCode.OUTCOME_UNKNOWN: "Call apply_change again: what was made is not made twice.",
+    ErrorCode.ANSWER_UNREAD: "It was changed. Call apply_change again: it is not made twice.",
     ErrorCode.INTERNAL: "It is in the gateway's log; ask another way.",
 }

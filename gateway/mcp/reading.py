@@ -36,6 +36,7 @@ from graphql import (
 )
 
 from gateway.mcp.envelope import ToolError
+from gateway.settings import Settings
 from schema.error_codes import ErrorCode, ToolCode
 
 MAX_PLACES = 20_000
@@ -77,14 +78,14 @@ class Reading:
     root: Place
 
 
-def parsed(text: str, limit: int) -> tuple[DocumentNode, OperationDefinitionNode]:
+def parsed(text: str, settings: Settings) -> tuple[DocumentNode, OperationDefinitionNode]:
     """A document of one query.
 
     Raises:
         ToolError: It is none.
     """
     try:
-        document = parse(text, no_location=True, max_lexical_tokens=limit)
+        document = parse(text, no_location=True, max_lexical_tokens=settings.max_tokens)
     except (GraphQLSyntaxError, RecursionError) as error:
         message = error.message if isinstance(error, GraphQLSyntaxError) else "It is nested too deeply."
         raise ToolError(ErrorCode.GRAPHQL_PARSE_FAILED, message, _EXAMPLE) from None
@@ -95,7 +96,8 @@ def parsed(text: str, limit: int) -> tuple[DocumentNode, OperationDefinitionNode
         )
     kind = operations[0].operation
     if kind is not OperationType.QUERY:
-        advice = "Changes go by GraphQL at /graphql." if kind is OperationType.MUTATION else "Ask again later instead."
+        changes = "Use preview_change." if settings.mcp == "change" else "Changes go by GraphQL at /graphql."
+        advice = changes if kind is OperationType.MUTATION else "Ask again later instead."
         raise ToolError(ToolCode.READ_ONLY, f"query runs no {kind.value}.", advice)
     return document, operations[0]
 
@@ -103,24 +105,26 @@ def parsed(text: str, limit: int) -> tuple[DocumentNode, OperationDefinitionNode
 _EXAMPLE = "Send one query such as { models(first: 5) { nodes { id modelName } } }."
 
 
-def read(schema: GraphQLSchema, document: DocumentNode) -> Reading:
+def read(schema: GraphQLSchema, document: DocumentNode, settings: Settings) -> Reading:
     """A validated document with what is added to it.
 
     Raises:
         ToolError: It asks for the schema, or is too large.
     """
-    document = visit(document, _without_introspection())
+    document = visit(document, _without_introspection(shown=settings.introspection))
     info = TypeInfo(schema)
     made = visit(document, TypeInfoVisitor(info, _Adding(info)))
     return Reading(print_ast(made), _Places(schema, document).root())
 
 
 class _without_introspection(Visitor):  # noqa: N801 - it reads as what it does
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__()
+        self._advice = "Use find_fields or describe_type." if shown else "Ask for rows; the schema is not shown here."
+
     def enter_field(self, node: FieldNode, *_: Any) -> None:
         if node.name.value in {"__schema", "__type"}:
-            raise ToolError(
-                ToolCode.NO_INTROSPECTION, "query does not show the schema.", "Use find_fields or describe_type."
-            )
+            raise ToolError(ToolCode.NO_INTROSPECTION, "query does not show the schema.", self._advice)
 
 
 class _Adding(Visitor):

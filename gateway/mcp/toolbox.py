@@ -6,17 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from db.store.previews import PreviewStore
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.cards import Cards
+from gateway.mcp.changing import ChangeReport
 from gateway.mcp.columns import Columns
-from gateway.mcp.envelope import Envelope, ToolError
+from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.operations import Operations, ToolCall, failure
 from gateway.mcp.presenting import Presenter
 from gateway.mcp.reading import Reading, parsed, read
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
-from schema.error_codes import ToolCode
+from schema.error_codes import ErrorCode, ToolCode
 from schema.schema import Schema
 
 LEAST_BYTES, BYTES, MOST_BYTES = 500, 8_000, 40_000
@@ -27,39 +29,71 @@ _KEPT = 256
 class Toolbox:
     """The graph as tools see it."""
 
-    def __init__(self, schema: Schema, service: OperationService, settings: Settings) -> None:
+    def __init__(self, schema: Schema, service: OperationService, settings: Settings, previews: PreviewStore) -> None:
+        self.previews = previews
         self.schema = schema
         self.settings = settings
         self.columns = Columns(schema)
         self.cards = Cards(schema.graphql, self.columns)
-        self.operations = Operations(service)
+        self.operations = Operations(service, settings)
+        self.changes = ChangeReport(schema, self.columns)
         self._service = service
         self._presenter = Presenter(self.columns)
         self._readings: dict[str, Reading] = {}
 
     async def ask(
-        self, call: ToolCall, document: str, variables: Mapping[str, Any] | None = None, budget: int = BYTES
+        self,
+        call: ToolCall,
+        document: str,
+        variables: Mapping[str, Any] | None = None,
+        budget: int = BYTES,
+        *,
+        own: bool = True,
     ) -> Envelope:
-        """The envelope of a query's answer.
+        """The envelope of a query's answer. A document that is not the tool's ``own`` may have to be a trusted one.
 
         Raises:
             ToolError: It is no query, is refused, or has no answer within the budget.
         """
+        trusted = own or self._is_trusted(call, document)
         reading = self._reading(call, document)
-        answer = await self.operations.run(call, reading.text, variables)
+        answer = await self.operations.run(call, reading.text, variables, own=trusted)
         return self._presenter.envelope(answer, reading.root, variables or {}, budget)
+
+    def _is_trusted(self, call: ToolCall, document: str) -> bool:
+        try:
+            return self._service.planner.is_trusted(document)
+        except RefusedError as error:
+            raise self._refused(call, error) from None
+
+    def check_trusted_mutations(self, names: list[str]) -> None:
+        """Whether these mutations may be asked for, where only trusted documents are answered.
+
+        Raises:
+            ToolError: No trusted document has one of them.
+        """
+        trusted = self._service.planner.trusted_changes()
+        if trusted is not None and (others := [name for name in names if name not in trusted]):
+            raise ToolError(
+                ErrorCode.DOCUMENT_NOT_TRUSTED,
+                f"No trusted document has the mutation {others[0]}, and only those are answered here.",
+                f"Use one of: {listed(sorted(trusted))}." if trusted else "Nothing can be changed by a tool here.",
+            )
+
+    def _refused(self, call: ToolCall, error: RefusedError) -> ToolError:
+        call.record["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
+        return failure([call.reporter.public(each) for each in error.errors], self.settings)
 
     def _reading(self, call: ToolCall, document: str) -> Reading:
         """A document with what is added to it; the last ones are kept."""
         if kept := self._readings.get(document):
             return kept
-        ast, _ = parsed(document, self.settings.max_tokens)
+        ast, _ = parsed(document, self.settings)
         try:
             self._service.documents.get(document)
         except RefusedError as error:  # of what was sent, not of what is added to it
-            call.record["refused"] = [(each.extensions or {}).get("code") for each in error.errors]
-            raise failure([call.reporter.public(each) for each in error.errors]) from None
-        made = read(self.schema.graphql, ast)
+            raise self._refused(call, error) from None
+        made = read(self.schema.graphql, ast, self.settings)
         while len(self._readings) >= _KEPT:
             del self._readings[next(iter(self._readings))]
         if len(document) <= MOST_BYTES:
@@ -93,3 +127,7 @@ class AgentTool:
     run: Callable[[Toolbox, ToolCall, dict[str, Any]], Awaitable[Envelope]]
     shows_schema: bool = False
     """Whether it is about the schema itself, which is not shown where introspection is off."""
+    changes: bool = False
+    """Whether it belongs to changes, which ``GATEWAY_MCP=change`` allows."""
+    destructive: bool = False
+    """Whether it changes something itself."""

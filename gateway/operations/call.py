@@ -10,6 +10,7 @@ from typing import Any
 from gateway.context import ANONYMOUS, Caller
 from gateway.operations.budgets import Left
 from gateway.operations.errors import Reporter
+from schema.changes.transactions import RowsSeen
 from schema.execution.plans import Plan
 
 
@@ -51,6 +52,8 @@ class Call:
     """What is left of that, once an operation is paid for; None where there are no budgets."""
     changes = False
     """Whether it is a mutation."""
+    seen: RowsSeen | None = None
+    """Of a mutation that is one transaction, what binds it to a preview."""
     authenticate: Callable[[], Awaitable[Caller]] | None = None
     """Says who asks now, where a credential may end before a subscription does."""
     client_left: Callable[[], Awaitable[object]] | None = None

@@ -10,11 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine.engine import ShortReader
@@ -111,6 +121,7 @@ class DocumentRegistry:
         """Whether all that are trusted are known."""
         self.table = table
         """Whether some are in the table."""
+        self._changes: frozenset[str] | None = None
         self._trust = trust
         self._register = register and trust != "only"
         self._size = 0
@@ -132,6 +143,8 @@ class DocumentRegistry:
             raise RefusedError(503, request_error(ErrorCode.DOCUMENTS_UNAVAILABLE)) from error
 
     def _text(self, asked: Parameters) -> str:
+        if asked.own and asked.query is not None:
+            return asked.query
         if asked.document_id is not None:
             return self._by_id(asked.document_id, asked.query)
         if asked.hash is not None:
@@ -152,12 +165,21 @@ class DocumentRegistry:
         new = {id_: text for id_, text in table.items() if self._trusted.get(id_) != text}
         self._trusted = {**{digest(text): text for text in table.values()}, **table, **self._given}
         self._texts = frozenset(self._trusted.values())
+        self._changes = None
         self.read = True
         return new
 
     def is_trusted(self, text: str) -> bool:
         """Whether a document has all that may be asked for: everything, where none is preferred."""
         return self._trust == "off" or text in self._texts
+
+    def changes(self) -> frozenset[str] | None:
+        """The mutations that trusted documents have, where only these are answered; None where others are."""
+        if self._trust != "only":
+            return None
+        if self._changes is None:
+            self._changes = frozenset(name for text in self._texts for name in _mutations_in(text))
+        return self._changes
 
     def register(self, asked: Parameters, text: str) -> None:
         """Keeps a document, which was found valid, for requests that send its hash alone."""
@@ -198,6 +220,32 @@ class DocumentRegistry:
         if self._trust == "only" and query not in self._texts:
             raise _untrusted("This document is not one of this gateway's trusted documents.")
         return query
+
+
+def _mutations_in(text: str) -> Iterator[str]:
+    """The names of the mutations of a document that parses, those in its fragments too."""
+    if "mutation" not in text:
+        return
+    with suppress(GraphQLSyntaxError, RecursionError):
+        document = parse(text, no_location=True)
+        fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
+        pending: list[Any] = [
+            one
+            for one in document.definitions
+            if isinstance(one, OperationDefinitionNode) and one.operation is OperationType.MUTATION
+        ]
+        seen: set[str] = set()
+        while pending:
+            for node in pending.pop().selection_set.selections:
+                if isinstance(node, FieldNode):
+                    yield node.name.value
+                elif isinstance(node, FragmentSpreadNode):
+                    name = node.name.value
+                    if name in fragments and name not in seen:
+                        seen.add(name)
+                        pending.append(fragments[name])
+                else:
+                    pending.append(node)
 
 
 def _untrusted(what: str) -> RefusedDocumentError:

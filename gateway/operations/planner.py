@@ -95,6 +95,19 @@ class Planner:
             raise self._too_costly(cost, room)
         return PlannedOperation(parameters, known, values, plan, cost, reads)
 
+    def is_trusted(self, text: str) -> bool:
+        """Whether a document has all that may be asked for.
+
+        Raises:
+            RefusedError: Only trusted documents are answered, and it is none.
+        """
+        self._registry.text(Parameters(text, None, {}))
+        return self._registry.is_trusted(text)
+
+    def trusted_changes(self) -> frozenset[str] | None:
+        """The mutations that may be asked for, where these are only those of trusted documents."""
+        return self._registry.changes()
+
     async def again(self, planned: PlannedOperation, call: Call) -> PlannedOperation | None:
         """An operation planned anew, where its caller finds something else missing than before."""
         reads = self.access.of(call.caller.scopes)
@@ -156,7 +169,7 @@ class Planner:
         values = variable_values(self._schema.graphql, known, variables, MAX_ERRORS, self._suggestions)
         if isinstance(values, list):
             raise RefusedDocumentError(*values)
-        return known, values, self._registry.is_trusted(text)
+        return known, values, parameters.own or self._registry.is_trusted(text)
 
     def _operation(self, document: Document, name: str | None) -> KnownOperation:
         try:

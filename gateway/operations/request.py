@@ -30,6 +30,8 @@ class Parameters(NamedTuple):
     """The position in the database's log that the answer must not be behind."""
     values: int = 0
     """How many values the variables hold."""
+    own: bool = False
+    """Whether the document is the gateway's own, or a trusted one with what a tool adds to it; never a client's."""
 
 
 def parameters_of(given: Any, settings: Settings) -> Parameters:

@@ -97,7 +97,7 @@ class Runner:
 
     def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
         planner = self._planner
-        return Context(
+        context = Context(
             operation,
             Loaders(
                 self._schema.catalogue,
@@ -114,6 +114,8 @@ class Runner:
             after=partial(snapshot, self.reads.primary, call.caller.identity),
             answer_timeout=min(self._settings.change_read_timeout, self._settings.statement_timeout),
         )
+        context.seen = call.seen
+        return context
 
 
 def _may_be_made(error: GraphQLError) -> bool:

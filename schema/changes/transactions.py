@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
 import strawberry
@@ -29,12 +29,13 @@ from db.engine.errors import (
     RefusedByDatabaseError,
 )
 from db.engine.transaction import Transaction
+from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Missing
 from schema.changes import idempotency
 from schema.changes.constraint_errors import unable, violation
 from schema.changes.engine import Attempt, Key, Refused, blocked, check_text, invalid
-from schema.changes.results import Blocker, Problem, TransactionUndone
+from schema.changes.results import Blocker, Problem, StaleVersion, TransactionUndone
 from schema.error_codes import ErrorCode, ProblemCode
 from schema.errors import GatewayError
 
@@ -84,6 +85,47 @@ class ChangeStep(Protocol):
         ...
 
 
+@dataclass
+class RowsSeen:
+    """The rows that the changes of an operation have locked, with their versions before it.
+
+    A preview notes them; with ``expected`` the same changes are made of the same rows alone, each as it was then: of
+    those beside the subjects too.
+    """
+
+    expected: Mapping[str, str] | None = None
+    """Versions by global id, as a preview has found them."""
+    found: dict[str, str] = field(default_factory=dict)
+    """Those of the attempt that was made last."""
+
+    async def look(self, attempt: Attempt) -> None:
+        """Notes what an attempt has locked, without the rows that it has made.
+
+        Raises:
+            Refused: `StaleVersion`: a row is not as it was, or another one is concerned.
+        """
+        own = (await attempt.transaction.run("SELECT pg_current_xact_id_if_assigned()::xid::text"))[0][0]
+        found = {ids.encode(*row): _OWN if version == own else version for row, version in attempt.versions.items()}
+        self.found = {id_: version for id_, version in found.items() if id_.split(":", 1)[1] not in attempt.made}
+        if self.expected is None:
+            return
+        other = [id_ for id_ in {**self.expected, **self.found} if self.expected.get(id_) != self.found.get(id_)]
+        if other:
+            raise Refused(
+                StaleVersion(
+                    code=ProblemCode.STALE_VERSION,
+                    message=f"{other[0]} is not as it was in the preview, or was not concerned then.",
+                    path=["input"],
+                    expected=self.expected.get(other[0], ""),
+                    current_id=other[0],
+                )
+            )
+
+
+_OWN = "own"
+"""In place of the version of a row that the transaction itself had written before it was locked."""
+
+
 @dataclass(frozen=True)
 class Terms:
     """How changes are made: the key by which they are made once, if there is one, and whether they are undone."""
@@ -94,6 +136,8 @@ class Terms:
     dry_run: bool
     whole: bool = False
     """Whether it is the transaction of an operation, whatever the number of its fields."""
+    seen: RowsSeen | None = None
+    """What notes, or checks, the rows that are concerned."""
 
 
 @dataclass
@@ -152,6 +196,8 @@ async def _attempt(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScop
         for place, step in enumerate(steps):
             answers.append(await _translated(_step(step, attempt, first=place == 0), around))
         place = None
+        if terms.seen is not None:
+            await _translated(terms.seen.look(attempt), around)
         if terms.dry_run:
             await transaction.rollback()  # its locks are let go before the answer is written
             return Made(answers)
@@ -265,6 +311,8 @@ class OperationTransaction:
     def __init__(self, key: str | None = None, *, dry_run: bool = False) -> None:
         self.key = key
         self.dry_run = dry_run
+        self.seen: RowsSeen | None = None
+        """What notes, or checks, the rows that are concerned; of callers that bind a change to its preview."""
         self._fields: list[str] = []
         self._joined: dict[str, ChangeStep | Refused] = {}
         self._left: set[str] = set()
@@ -337,7 +385,7 @@ class OperationTransaction:
             if isinstance(step, Refused):
                 return Made([], step, place)
         steps: list[Any] = [self._joined[one] for one in self._fields]
-        terms = Terms(context.caller.name, self.key, context.key_hours, self.dry_run, whole=True)
+        terms = Terms(context.caller.name, self.key, context.key_hours, self.dry_run, whole=True, seen=self.seen)
         loaders = context.loaders
         try:
             return await make(steps, terms, _OperationScope(context.transaction, loaders.catalogue, loaders.missing))

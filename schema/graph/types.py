@@ -42,6 +42,8 @@ class RequestContext:
     loaders: Loaders
     together: Any = None
     """Of a mutation that is one transaction, its changes."""
+    seen: Any = None
+    """Of such a one, what notes or checks the rows that it concerns (`RowsSeen`)."""
 
 
 Info = strawberry.Info[RequestContext, None]

@@ -13,7 +13,7 @@ MAX_BYTES = ToolArgument("maxBytes", "integer", default=BYTES, least=LEAST_BYTES
 
 
 async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
-    return await box.ask(call, given["query"], given["variables"], given["maxBytes"])
+    return await box.ask(call, given["query"], given["variables"], given["maxBytes"], own=False)
 
 
 QUERY = AgentTool(

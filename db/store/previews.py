@@ -1,0 +1,187 @@
+"""Changes that agents have previewed: kept under a short handle until a person confirms them, for all workers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db.engine.engine import translated
+
+MINUTES = 10
+"""How long a preview can be applied."""
+_SWEPT = 100
+"""Rows that one new preview clears away: those that have been over for an hour."""
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+
+
+class PreviewError(Exception):
+    """A preview cannot be shown or approved; the message says why and what would be right."""
+
+
+@dataclass(frozen=True)
+class KeptPreview:
+    """A preview as it is kept."""
+
+    id: str
+    caller: str
+    document: str
+    variables: Mapping[str, Any]
+    row_versions: Mapping[str, str]
+    """Rows that it concerns, by global id, with their versions when it was made."""
+    question: str
+    """What a person is asked, in the gateway's words alone."""
+    expires_at: datetime
+    asked: str | None
+    """The state of the question that was put last."""
+    confirmed_at: datetime | None
+    outcome: str | None
+    """What ended it: ``applied``, ``declined`` or ``stale``."""
+    ended_at: datetime | None
+    expired: bool
+
+    @property
+    def key(self) -> str:
+        """The idempotency key by which it is applied once, however often that is tried."""
+        return f"preview:{self.id}"
+
+    @property
+    def state(self) -> str:
+        """Its outcome, or whether it waits for a person, is confirmed or expired."""
+        return self.outcome or ("expired" if self.expired else "confirmed" if self.confirmed_at else "open")
+
+
+_COLUMNS = (
+    "preview_id, caller, document, variables::text, row_versions::text, question, expires_at, asked, confirmed_at, "
+    "outcome, ended_at, expires_at <= now()"
+)
+_OPEN = "preview_id = $1::text AND outcome IS NULL AND expires_at > now()"
+
+
+def _kept(row: Sequence[Any]) -> KeptPreview:
+    id_, caller, document, variables, versions, *rest = row
+    return KeptPreview(id_, caller, document, orjson.loads(variables), orjson.loads(versions), *rest)
+
+
+class PreviewStore:
+    """The previews of a database, for all workers of all gateways on it; errors are those of `DatabaseError`."""
+
+    def __init__(self, writer: AsyncEngine) -> None:
+        self._writer = writer
+
+    async def _run(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
+        with translated():
+            async with self._writer.begin() as connection:
+                result = await connection.exec_driver_sql(sql, values)
+                return result.fetchall() if result.returns_rows else ()
+
+    async def add(
+        self, caller: str, document: str, variables: bytes, row_versions: Mapping[str, str], question: str
+    ) -> tuple[str, datetime]:
+        """Keeps a preview; its handle, and when it expires. ``variables`` are JSON."""
+        await self._run(
+            "DELETE FROM gateway.change_previews WHERE preview_id IN (SELECT preview_id FROM gateway.change_previews "
+            f"WHERE expires_at < now() - interval '1 hour' ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)"
+        )
+        id_ = "".join(secrets.choice(_ALPHABET) for _ in range(16))
+        rows = await self._run(
+            "INSERT INTO gateway.change_previews "
+            "(preview_id, caller, document, variables, row_versions, question, expires_at) "
+            "VALUES ($1::text, $2::text, $3::text, $4::text::jsonb, $5::text::jsonb, $6::text, "
+            f"now() + interval '{MINUTES} minutes') RETURNING expires_at",
+            id_, caller, document, variables.decode(), orjson.dumps(row_versions).decode(), question,
+        )  # fmt: skip
+        return id_, rows[0][0]
+
+    async def get(self, id_: str, caller: str) -> KeptPreview | None:
+        """A caller's preview, None where the caller has none of that handle."""
+        rows = await self._run(
+            f"SELECT {_COLUMNS} FROM gateway.change_previews WHERE preview_id = $1::text AND caller = $2::text",
+            id_, caller,
+        )  # fmt: skip
+        return _kept(rows[0]) if rows else None
+
+    async def ask(self, id_: str) -> str:
+        """Notes that its question is put; the state that the answer must repeat."""
+        state = secrets.token_urlsafe(18)
+        await self._run(f"UPDATE gateway.change_previews SET asked = $2::text, answer = NULL WHERE {_OPEN}", id_, state)
+        return state
+
+    async def confirm(self, id_: str, by: str) -> bool:
+        """Notes that a person has said yes; whether it was still open."""
+        rows = await self._run(
+            "UPDATE gateway.change_previews SET confirmed_at = coalesce(confirmed_at, now()), "
+            f"confirmed_by = coalesce(confirmed_by, $2::text) WHERE {_OPEN} RETURNING 1",
+            id_, by,
+        )  # fmt: skip
+        return bool(rows)
+
+    async def end(self, id_: str, outcome: str) -> None:
+        """Notes what ended it; what has ended it before stands."""
+        await self._run(
+            "UPDATE gateway.change_previews SET outcome = $2::text, ended_at = now() "
+            "WHERE preview_id = $1::text AND outcome IS NULL",
+            id_, outcome,
+        )  # fmt: skip
+
+    async def answer(self, asked: str, caller: str, answer: str) -> bool:
+        """Keeps the answer to a question that another connection waits for; whether there is such a question."""
+        rows = await self._run(
+            "UPDATE gateway.change_previews SET answer = $3::text WHERE asked = $1::text AND caller = $2::text "
+            "AND answer IS NULL AND outcome IS NULL RETURNING 1",
+            asked, caller, answer,
+        )  # fmt: skip
+        return bool(rows)
+
+    async def answered(self, asked: str) -> str | None:
+        """The answer to a question, once there is one."""
+        rows = await self._run("SELECT answer FROM gateway.change_previews WHERE asked = $1::text", asked)
+        return rows[0][0] if rows else None
+
+
+async def listed(connection: AsyncConnection) -> list[KeptPreview]:
+    """Every preview that is kept, the newest first."""
+    rows = await connection.execute(
+        text(f"SELECT {_COLUMNS} FROM gateway.change_previews ORDER BY created_at DESC, preview_id")
+    )
+    return [_kept(row) for row in rows]
+
+
+async def found(connection: AsyncConnection, id_: str) -> KeptPreview:
+    """A preview by its handle, whoever made it.
+
+    Raises:
+        PreviewError: There is none.
+    """
+    rows = await connection.execute(
+        text(f"SELECT {_COLUMNS} FROM gateway.change_previews WHERE preview_id = :id"), {"id": id_}
+    )
+    row = rows.first()
+    if row is None:
+        raise PreviewError(f"there is no preview {id_}; `e2i-gateway previews list` shows all")
+    return _kept(row)
+
+
+async def approve(connection: AsyncConnection, id_: str) -> KeptPreview:
+    """Confirms a preview in the place of the agent's client; it as it was before.
+
+    Raises:
+        PreviewError: There is none, or it cannot be applied any more.
+    """
+    kept = await found(connection, id_)
+    if kept.state not in {"open", "confirmed"}:
+        raise PreviewError(f"the preview {id_} is {kept.state}; have the agent preview the change anew")
+    await connection.execute(
+        text(
+            "UPDATE gateway.change_previews SET confirmed_at = coalesce(confirmed_at, now()), "
+            "confirmed_by = coalesce(confirmed_by, CURRENT_USER) WHERE preview_id = :id"
+        ),
+        {"id": id_},
+    )
+    return kept
