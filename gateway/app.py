@@ -144,6 +144,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets
         app.state.mcp = mcp
+        app.state.answer_agents = mcp if tracing is None else tracing.app(mcp, PATH)
         door = RecordEndpoint(service, authentication, settings)
         app.state.record = door if tracing is None else tracing.app(door, f"{PREFIX}{{plural}}")
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
@@ -288,8 +289,8 @@ class _Agents:
     """``/mcp``, as an ASGI application."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint: McpEntry = scope["app"].state.mcp
-        await endpoint(scope, receive, send)
+        answer: ASGIApp = scope["app"].state.answer_agents
+        await answer(scope, receive, send)
 
 
 async def _resource_metadata(request: Request) -> Response:

@@ -14,17 +14,30 @@ from typing import Any
 
 import orjson
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from db.engine.errors import DatabaseError
 from gateway.auth.authentication import Authentication, UnauthenticatedError
 from gateway.context import Caller
 from gateway.http.headers import headers_of
 from gateway.http.origins import cors, is_own_page
 from gateway.mcp.addresses import METADATA, PATH
-from gateway.mcp.server import Context, make_server
+from gateway.mcp.server import ASKS, LEFT, Context, make_server
 from gateway.mcp.toolbox import Toolbox
+from gateway.mcp.waiting import (
+    Departure,
+    WaitingResponse,
+    begins,
+    body_of,
+    can_stream,
+    is_marked,
+    keep_answer,
+    marked,
+    read_message,
+)
 from gateway.observability.logging import request_id as current_request_id
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
@@ -32,6 +45,8 @@ from schema.error_codes import ErrorCode
 HEADERS = ("mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name", "last-event-id")
 """Headers of the protocol, which pages of the sites that may ask send."""
 _CALLER = "e2i.mcp.caller"
+
+log = logging.getLogger("gateway.mcp")
 
 
 class McpEndpoint:
@@ -120,6 +135,33 @@ class McpEndpoint:
             return
         scope[_CALLER] = caller
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]  # the SDK compares them
+        departure = Departure(receive)
+        scope[LEFT] = departure.left
+        if self._settings.mcp == "change" and not _is_modern(scope):
+            await self._answer_waiting(scope, departure, send)
+        else:
+            await self._manager.handle_request(scope, departure.receive, send)
+
+    async def _answer_waiting(self, scope: Scope, departure: Departure, send: Send) -> None:
+        """Answers a client of the era before, which is asked for its person's answer while a call waits."""
+        body, receive = await body_of(departure.receive, self._settings.max_body_bytes)
+        message = read_message(body) if is_marked(scope) or b'"initialize"' in body else {}
+        if begins(message):
+            send = marked(send)
+        elif is_marked(scope) and "method" not in message and "id" in message:
+            caller: Caller = scope[_CALLER]
+            try:
+                kept = await keep_answer(message, caller.name, self.box.previews)
+            except DatabaseError as error:
+                log.warning("the answer of a person cannot be kept: %s", error)
+                kept = False
+            refusal = _refusal(400, ErrorCode.BAD_REQUEST, "Nobody waits for an answer to this question.")
+            await (Response(status_code=202) if kept else refusal)(scope, receive, send)
+            return
+        elif is_marked(scope) and message.get("method") == "tools/call" and can_stream(scope):
+            waiting = WaitingResponse(send, departure.left, self.box.previews)
+            scope[ASKS] = waiting.ask
+            send = waiting.send
         await self._manager.handle_request(scope, receive, send)
 
     def _check_audience(self, caller: Caller) -> None:
@@ -141,6 +183,12 @@ async def _sender(context: Context) -> tuple[Caller, Mapping[str, Any] | None]:
     scope: Scope = context.request.scope
     caller: Caller = scope[_CALLER]
     return caller, scope
+
+
+def _is_modern(scope: Scope) -> bool:
+    """Whether a request is of the protocol of 2026-07-28, or of one that is not known."""
+    named = headers_of(scope).get(b"mcp-protocol-version")
+    return named is not None and named.decode("latin-1") not in HANDSHAKE_PROTOCOL_VERSIONS
 
 
 def _refusal(status: int, code: str, message: str, **headers: str) -> Response:

@@ -12,14 +12,12 @@ from gateway.mcp.confirming import Nobody, Person
 from gateway.mcp.envelope import ToolError
 from gateway.observability.logging import request_id as current_request_id
 from gateway.operations.call import Call
+from gateway.operations.observers import AGENTS
 from gateway.operations.refusals import RefusedDocumentError, RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
-
-TRANSPORT = "MCP"
-"""What the log calls it, where HTTP has its methods."""
 
 
 class ToolCall(Call):
@@ -79,7 +77,7 @@ class Operations:
             return
         record["tool"] = tool
         record["milliseconds"] = round((time.perf_counter() - record.started) * 1000, 2)
-        self.service.finished(call, TRANSPORT, record.pop("status", 200))
+        self.service.finished(call, AGENTS, record.pop("status", 200))
 
 
 def failure(errors: list[dict[str, Any]], settings: Settings) -> ToolError:

@@ -20,11 +20,12 @@ from gateway.context import Caller
 from gateway.mcp import fences
 from gateway.mcp.arguments import read_arguments
 from gateway.mcp.confirming import AnswerLater, person_of
-from gateway.mcp.envelope import ToolError, listed
+from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.reference import ReferenceShelf
 from gateway.mcp.toolbox import AgentTool, Toolbox
 from gateway.mcp.tools.registry import TOOLS
+from gateway.operations.deadline import DisconnectedError
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode, ToolCode
 
@@ -60,6 +61,8 @@ _LASTING: tuple[CacheableMethod, ...] = (
 )
 """What depends on the gateway's version alone."""
 _MALFORMED = "\0malformed"
+LEFT = "e2i.mcp.left"
+"""Where the scope of a connection tells when its client goes away, as `Call.client_left`."""
 ASKS = "e2i.mcp.asks"
 """Where the scope of a connection has its own way to ask a person, if it has one."""
 
@@ -128,18 +131,27 @@ class _Protocol:
         arguments = read_arguments(tool.name, tool.arguments, sent)
         caller, connection = await self._who(context)
         call = ToolCall(caller, connection)
+        call.client_left = (connection or {}).get(LEFT)
         call.person = person_of(context, given, (connection or {}).get(ASKS))
+        with self._box.operations.service.tool(call, tool.name):
+            envelope = await self._run(tool, call, arguments)
+        return _answered(envelope.as_values(), failed=False)
+
+    async def _run(self, tool: AgentTool, call: ToolCall, arguments: dict[str, Any]) -> Envelope:
+        """What a tool answers, told to observers however it ends."""
         try:
-            envelope = await tool.run(self._box, call, arguments)
+            return await tool.run(self._box, call, arguments)
         except (ToolError, AnswerLater):
             raise
+        except DisconnectedError:
+            call.record["gone"], call.record["status"] = True, 499
+            raise ToolError(ErrorCode.REQUEST_TIMEOUT, "Nobody waits any more.", "Call again.") from None
         except Exception:
             log.exception("the tool %s has failed", tool.name)
             call.record["refused"], call.record["status"] = [ErrorCode.INTERNAL], 500
             raise ToolError(ErrorCode.INTERNAL, "Something went wrong; it is in the log.", "Ask another way.") from None
         finally:
             self._box.operations.finished(call, tool.name)
-        return _answered(envelope.as_values(), failed=False)
 
 
 def _instructions(settings: Settings) -> str:

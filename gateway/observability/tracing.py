@@ -39,7 +39,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.engine.errors import sqlstate
 from gateway.operations.call import Call, RequestRecord
-from gateway.operations.observers import Count, Observer
+from gateway.operations.observers import AGENTS, Count, Observer
 from gateway.operations.refusals import RefusedError
 from gateway.settings import SettingsError
 
@@ -109,6 +109,27 @@ class Tracing(Observer):
         finally:
             span.end()
 
+    @contextmanager
+    def tool(self, call: Call, name: str) -> Iterator[None]:
+        """A span around the call of a tool, within that of its request; over stdio it has none around it."""
+        attributes = {
+            "e2i.request_id": call.id,
+            "mcp.method.name": "tools/call",
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": name,
+        }
+        kind = SpanKind.INTERNAL if trace.get_current_span().is_recording() else SpanKind.SERVER
+        span = self._tracer.start_span(f"tools/call {name}", kind=kind, attributes=attributes)
+        try:
+            with _current(span):
+                yield
+        except Exception as error:
+            if code := getattr(error, "code", None):  # what a tool refuses has one; its words may hold values
+                span.set_attribute(error_attributes.ERROR_TYPE, str(code))
+            raise
+        finally:
+            span.end()
+
     def planned(self, call: Call) -> None:
         """The plan of an operation gets a span of its own."""
         if not trace.get_current_span().is_recording() or (plan := call.record.plan) is None:
@@ -143,19 +164,21 @@ class Tracing(Observer):
         finally:
             span.end()
 
-    def finished(self, call: Call, transport: str, status: int) -> None:  # noqa: ARG002 - the span knows its transport
+    def finished(self, call: Call, transport: str, status: int) -> None:
         """What became known of the request whose span is the current one."""
         span = trace.get_current_span()
         if span.is_recording():
-            self._describe(span, call.record)
+            self._describe(span, call.record, named=transport != AGENTS)
             if status >= 500:
                 span.set_status(StatusCode.ERROR)
 
-    def _describe(self, span: Span, record: RequestRecord) -> None:
+    def _describe(self, span: Span, record: RequestRecord, *, named: bool = True) -> None:
+        """Says of a span what is known; ``named`` after the operation, where it is not a tool's of several."""
         record["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
         if kind := record.kind:
             name = record.get("operation")
-            span.update_name(f"{kind} {name}" if name else kind)
+            if named:
+                span.update_name(f"{kind} {name}" if name else kind)
             span.set_attribute(OPERATION_TYPE, kind)
             if name:
                 span.set_attribute(OPERATION_NAME, name)

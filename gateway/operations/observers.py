@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 from gateway.operations.call import Call
 
+AGENTS = "MCP"
+"""The transport of agents' tools, where HTTP has its methods."""
 Count = Callable[[int], None]
 """Takes how many messages there are."""
 
@@ -19,6 +21,10 @@ class Observer:
 
     def operation(self, call: Call) -> AbstractContextManager[None]:  # noqa: ARG002 - for those that look at it
         """Around an operation that shares its connection with others, from before it is read to its end."""
+        return nullcontext()
+
+    def tool(self, call: Call, name: str) -> AbstractContextManager[None]:  # noqa: ARG002 - as above
+        """Around the call of an agent's tool, which runs any number of operations."""
         return nullcontext()
 
     def planned(self, call: Call) -> None:
@@ -62,6 +68,14 @@ class Observers:
         with ExitStack() as stack:
             for one in self._all:
                 stack.enter_context(one.operation(call))
+            yield
+
+    @contextmanager
+    def tool(self, call: Call, name: str) -> Iterator[None]:
+        """As of each."""
+        with ExitStack() as stack:
+            for one in self._all:
+                stack.enter_context(one.tool(call, name))
             yield
 
     def subscribed(self, call: Call) -> None:

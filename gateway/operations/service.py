@@ -132,6 +132,10 @@ class OperationService:
         """Around an operation of a transport on whose connections there are several at once."""
         return self._observers.operation(call)
 
+    def tool(self, call: Call, name: str) -> AbstractContextManager[None]:
+        """Around the call of an agent's tool."""
+        return self._observers.tool(call, name)
+
     async def run(self, parameters: Parameters, call: Call) -> Answer:
         """The answer to a query or mutation, from the beginning.
 

@@ -14,7 +14,7 @@ import pytest
 from db.store.previews import PreviewError
 from gateway.cli import previews as command
 from gateway.settings import Settings
-from tests.support.agents import LEGACY, MODERN, Agent, failed, tokens
+from tests.support.agents import LEGACY, MODERN, Agent, failed, promote, tokens
 from tests.support.callers import JWT, token
 from tests.support.changing import add, events_of, model_in, rivals, shadowed, state, uuid_of
 from tests.support.client import Client, serving
@@ -52,10 +52,6 @@ def asking(client: Client, *roles: str, **claims: Any) -> Agent:
     made = Agent(client, **headers)
     made.capabilities = {"elicitation": {}}
     return made
-
-
-def promote(model: str, to: str = "STAGING", **input_: Any) -> dict[str, Any]:
-    return {"mutation": "promoteModel", "id": model, "input": {"to": to, **input_}}
 
 
 async def previewed(agent: Agent, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
 import pytest
 from mcp import Client as McpClient
-from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.stdio import stdio_client
 
-from db.engine.url import database_url
+from tests.support.agents import command
 from tests.support.databases import Database
 
 pytestmark = pytest.mark.slow
-
-
-def command(database: Database, **settings: str) -> StdioServerParameters:
-    url = database_url(database.gateway_url).render_as_string(hide_password=False)
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    e2i = str(Path(sys.executable).with_name("e2i-gateway"))
-    return StdioServerParameters(command=e2i, args=["mcp"], env={**inherited, "DATABASE_URL": url, **settings})
 
 
 async def test_a_client_asks_over_stdio(module_database: Database) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from gateway.settings import SettingsError
+from tests.support.agents import LEGACY, Agent
 from tests.support.changing import change, model_in
 from tests.support.client import serving
 from tests.support.databases import Database, connect, execute
@@ -126,6 +127,27 @@ async def test_a_change_has_its_transaction(database: Database, collector: Colle
     assert transaction.parent_span_id == request.span_id
     names = {span.name for span in collector.below(transaction)}
     assert {"SELECT", "UPDATE", "INSERT"} <= names
+    assert SECRET.encode() not in collector.raw
+
+
+async def test_a_tool_of_an_agent_has_its_span(module_database: Database, collector: Collector) -> None:
+    """Within that of its request, with what it runs below it; what it refuses is its error, without a word of it."""
+    async with serving(module_database.gateway_url, traces=True) as client:
+        agent = Agent(client, traceparent=f"00-{TRACE}-{PARENT}-01")
+        await agent.call("query", query=BY_NAME, variables={"name": SECRET})
+        await agent.fails("query", query=SECRET)
+        await Agent(client, LEGACY).call("find", text="kisqali")
+    first, second = [span for span in collector.spans if span.name == "tools/call query"]
+    (request,) = [span for span in collector.spans if span.span_id == first.parent_span_id]
+    assert request.name == "POST /mcp"
+    assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, PARENT)
+    assert {"plan", "SELECT"} <= {span.name for span in collector.below(first)}
+    said = values(first.attributes)
+    assert (said["gen_ai.tool.name"], said["graphql.operation.name"]) == ("query", "ByName")
+    assert said["e2i.statements"] == 1
+    assert values(second.attributes)["error.type"] == "GRAPHQL_PARSE_FAILED"
+    found = collector.named("tools/call find")
+    assert [span.name for span in collector.spans if span.span_id == found.parent_span_id] == ["POST /mcp"]
     assert SECRET.encode() not in collector.raw
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
+from mcp.client.stdio import StdioServerParameters
+
+from db.engine.url import database_url
 from tests.support.client import Client
+from tests.support.databases import Database
 
 MODERN = "2026-07-28"
 LEGACY = "2025-06-18"
@@ -64,6 +71,19 @@ class Agent:
     async def fails(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """The failure of a call: an answer of the tool, in at most 150 tokens."""
         return failed(await self.result("tools/call", {"name": tool, "arguments": arguments}))
+
+
+def promote(model: str, to: str = "STAGING", **input_: Any) -> dict[str, Any]:
+    """A step of ``preview_change``."""
+    return {"mutation": "promoteModel", "id": model, "input": {"to": to, **input_}}
+
+
+def command(database: Database, **settings: str) -> StdioServerParameters:
+    """How a client starts the gateway itself, on a database."""
+    url = database_url(database.gateway_url).render_as_string(hide_password=False)
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    e2i = str(Path(sys.executable).with_name("e2i-gateway"))
+    return StdioServerParameters(command=e2i, args=["mcp"], env={**inherited, "DATABASE_URL": url, **settings})
 
 
 def failed(result: dict[str, Any]) -> dict[str, Any]:
