@@ -18,7 +18,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from db.store.previews import PreviewStore
 from gateway.http.headers import headers_of
-from gateway.mcp.confirming import ACCEPT, CANCEL, DECLINE, SCHEMA, can_ask
+from gateway.mcp.asking import can_ask
+from gateway.mcp.confirming import ACCEPT, CANCEL, DECLINE, SCHEMA
 
 MARK = "asks-"
 """How the ids of sessions begin whose client can ask its person."""

@@ -23,7 +23,8 @@ NOWHERE = "Model:00000000-0000-0000-0000-000000000000"
 async def agent(own: Database, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
     path = tmp_path_factory.mktemp("trusted") / "documents.json"
     path.write_text(json.dumps({"some": TRUSTED, "promoting": PROMOTING}))
-    async with serving(own.gateway_url, mcp="change", trusted_documents="only", trusted_documents_path=path) as client:
+    settings = {"trusted_documents": "only", "trusted_documents_path": path, "trusted_documents_console": False}
+    async with serving(own.gateway_url, mcp="change", **settings) as client:
         yield Agent(client)
 
 
