@@ -35,7 +35,7 @@ _IDS = 3
 
 
 @dataclass(frozen=True)
-class ChangeStep:
+class PreviewStep:
     """One step: a mutation with its input."""
 
     mutation: Mutation
@@ -43,7 +43,7 @@ class ChangeStep:
     id: str | None
 
 
-def steps_of(given: Sequence[Any], reason: str | None, *, suggests: bool) -> list[ChangeStep]:
+def steps_of(given: Sequence[Any], reason: str | None, *, suggests: bool) -> list[PreviewStep]:
     """The steps of ``preview_change`` as they were sent.
 
     Raises:
@@ -54,7 +54,7 @@ def steps_of(given: Sequence[Any], reason: str | None, *, suggests: bool) -> lis
     return [_step(place, one, reason, suggests=suggests) for place, one in enumerate(given)]
 
 
-def _step(place: int, given: Any, reason: str | None, *, suggests: bool) -> ChangeStep:
+def _step(place: int, given: Any, reason: str | None, *, suggests: bool) -> PreviewStep:
     where = f"steps[{place}]"
     if not isinstance(given, dict):
         raise _bad(f"{where} is no object.", 'Pass {"mutation": ..., "id": ..., "input": {...}}.')
@@ -77,7 +77,7 @@ def _step(place: int, given: Any, reason: str | None, *, suggests: bool) -> Chan
     if mutation.subject is not None and made.get(needed) is None:
         advice = "Pass input.items: [{id}]." if mutation.plural else f"Pass the id of a {mutation.subject} as id."
         raise _bad(f"{where} names no row.", advice)
-    return ChangeStep(mutation, made, id_)
+    return PreviewStep(mutation, made, id_)
 
 
 def _mutation(where: str, name: Any, *, suggests: bool) -> Mutation:
@@ -108,7 +108,7 @@ def _bad(message: str, advice: str) -> ToolError:
     return ToolError(ToolCode.BAD_ARGUMENT, message, advice)
 
 
-def document_of(steps: Sequence[ChangeStep]) -> tuple[str, dict[str, Any]]:
+def document_of(steps: Sequence[PreviewStep]) -> tuple[str, dict[str, Any]]:
     """The one mutation of all steps, and its variables beside ``dryRun`` and ``key``."""
     taken = "".join(f", ${key(place)}: {one.mutation.input_type}!" for place, one in enumerate(steps))
     fields = "\n".join(
@@ -164,7 +164,7 @@ class ChangeReport:
         self._schema = schema
         self._columns = columns
 
-    def steps(self, steps: Sequence[ChangeStep], results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def steps(self, steps: Sequence[PreviewStep], results: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Each step with what it would change, and what is in its way."""
         told = []
         for place, step in enumerate(steps):
@@ -200,7 +200,7 @@ class ChangeReport:
 
     # -- the question --------------------------------------------------------------------------------------------------
 
-    def question(self, steps: Sequence[ChangeStep], results: Mapping[str, Any]) -> str:
+    def question(self, steps: Sequence[PreviewStep], results: Mapping[str, Any]) -> str:
         """What a person is asked: mutations, ids, and from which value to which, never a text of a row or a model."""
         lines = ["Make these changes, all or none?"]
         for place, step in enumerate(steps):

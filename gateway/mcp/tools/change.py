@@ -19,7 +19,7 @@ from db.engine.errors import (
 from db.store.previews import MINUTES, KeptPreview
 from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
-from gateway.mcp.changing import MAX_STEPS, ChangeStep, document_of, mutations_in, problem_of, steps_of
+from gateway.mcp.changing import MAX_STEPS, PreviewStep, document_of, mutations_in, problem_of, steps_of
 from gateway.mcp.confirming import ACCEPT, DECLINE
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
@@ -54,7 +54,7 @@ async def _preview(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
 
 
 async def _keep(
-    box: Toolbox, call: ToolCall, steps: list[ChangeStep], results: dict[str, Any], seen: RowsSeen, envelope: Envelope
+    box: Toolbox, call: ToolCall, steps: list[PreviewStep], results: dict[str, Any], seen: RowsSeen, envelope: Envelope
 ) -> None:
     """Keeps what was previewed, and says by which handle."""
     document, inputs = document_of(steps)
