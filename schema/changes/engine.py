@@ -401,6 +401,7 @@ class Work:
     def _origin(self, lifecycle: Lifecycle, row: Row, to: Labels) -> Labels:
         text = row[lifecycle.column]
         origin = lifecycle.state(text)
+        self._refuse_computed(lifecycle, row)
         if origin is None or to not in possible(self.missing, row.type, lifecycle, origin):
             text = row.values.get(STATE, text) if lifecycle.lapses else text
             names = [state.name for state in possible(self.missing, row.type, lifecycle, lifecycle.state(text))]
@@ -418,11 +419,14 @@ class Work:
             )
         return origin
 
-    async def shift(self, lifecycle: Lifecycle, row: Row, to: Labels) -> None:
-        """Writes a row's new state with its stamps and records it, unguarded: for what a change brings with it."""
+    def _refuse_computed(self, lifecycle: Lifecycle, row: Row) -> None:
         if (row.type.sql_name, lifecycle.column) in self.missing.computed:
             what = f"the database computes the {lifecycle.name} of {row.type.name}, and nobody can change it"
             raise blocked(Blocker(code=BlockerCode.REFUSED_BY_DATABASE, message=what, overridable=False))
+
+    async def shift(self, lifecycle: Lifecycle, row: Row, to: Labels) -> None:
+        """Writes a row's new state with its stamps and records it, unguarded: for what a change brings with it."""
+        self._refuse_computed(lifecycle, row)
         written: dict[str, Any] = {lifecycle.column: lifecycle.text(to)}
         origin = lifecycle.state(row[lifecycle.column])
         for step in lifecycle.steps(origin, to) if origin else ():

@@ -58,7 +58,9 @@ def _all_guards(lifecycle: Lifecycle) -> list[Guard]:
 
 
 def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels | None) -> list[Labels]:
-    """The states that a row in this one may move to, of those that the database can hold."""
+    """The states that a row in this one may move to, of those that the database can hold; none if it computes them."""
+    if (type_.sql_name, lifecycle.column) in missing.computed:
+        return []
     kind = type_.column_kind(lifecycle.column)
     return [one for one in lifecycle.allowed(state) if not missing.lacks_label(kind, lifecycle.text(one))]
 

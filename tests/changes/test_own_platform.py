@@ -279,6 +279,11 @@ async def test_a_state_that_the_database_computes_is_nobodys_to_change(
     id_ = await sql.fetchval("SELECT id::text FROM ml_retraining_history LIMIT 1")
     async with serving(own_platform.gateway_url) as client:
         (blocker,) = (await change(client, "moveRetraining", id=id_, to="APPROVED"))["blockers"]
+        asked = "allowedTransitions { to blockedBy { code } } changes { mutation to }"
+        row = await client.data(f'{{ retraining(id: "{id_}") {{ status lifecycle {{ {asked} }} }} }}')
+    assert row["retraining"]["status"] == "pending"
+    assert row["retraining"]["lifecycle"]["allowedTransitions"] == []
+    assert not [one for one in row["retraining"]["lifecycle"]["changes"] if one["mutation"] == "moveRetraining"]
     assert blocker["code"] == "REFUSED_BY_DATABASE"
     assert "the database computes the status of Retraining" in blocker["message"]
 
