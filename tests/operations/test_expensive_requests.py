@@ -21,9 +21,11 @@ import httpx
 import psutil
 import pytest
 
+from gateway.settings import Settings
 from tests.support.databases import Clone, Database, connect
-from tests.support.expensive import HOT, Question, questions
+from tests.support.expensive import HOT, SUBSCRIPTIONS, Question, questions
 from tests.support.process import Gateway
+from tests.support.sockets import peer
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +37,8 @@ MEGABYTES = 200
 """More than before the request: of the gateway, which fills its caches meanwhile, or of a backend."""
 DATABASE, STALL = 2.0, 0.3
 """Seconds of Postgres's processors, and that the event loop waits: of ``make hostile``."""
+HELD = 0.2
+"""Seconds that subscriptions are held."""
 KNOWN = {
     "COST_LIMIT", "ANSWER_LIMIT", "RELATION_LIMIT", "GROUP_LIMIT", "FIELD_LIMIT", "DEPTH_LIMIT", "ALIAS_LIMIT",
     "TOKEN_LIMIT", "DOCUMENT_LIMIT", "BAD_USER_INPUT", "FORBIDDEN_FIELD", "MISSING_IN_DATABASE",
@@ -149,18 +153,35 @@ async def postmaster(url: str) -> psutil.Process:
     return parent
 
 
+async def asked(query: str, http: httpx.AsyncClient) -> dict[str, Any]:
+    """The answer to a query."""
+    answer: dict[str, Any] = (await http.post("/graphql", json={"query": query})).json()
+    return answer
+
+
+async def held(query: str, http: httpx.AsyncClient) -> dict[str, Any]:
+    """The first messages of as many subscriptions as a socket may have, which are held for a while and cancelled."""
+    async with peer(f"{str(http.base_url).replace('http', 'ws', 1).rstrip('/')}/graphql") as one:
+        ids = [await one.subscribe(query) for _ in range(Settings().ws_operations)]
+        messages = [await one.hear() for _ in ids]
+        await asyncio.sleep(HELD)
+        for id_ in ids:
+            await one.say(id=id_, type="complete")
+    assert {message["type"] for message in messages} <= {"next", "error"}
+    return {"errors": [error for message in messages if message["type"] == "error" for error in message["payload"]]}
+
+
 async def take(question: Question, http: httpx.AsyncClient, process: psutil.Process, postgres: psutil.Process) -> Taken:
     watch = Watch(process, postgres, http)
     before = dict(watch.backends)
     looking = asyncio.ensure_future(watch.look())
     started = time.perf_counter()
-    response = await http.post("/graphql", json={"query": question.query})
+    answer = await (held if question.kind == SUBSCRIPTIONS else asked)(question.query, http)
     seconds = time.perf_counter() - started
     await asyncio.sleep(0)
     looking.cancel()
     watch.measure()
     database = sum(used - before.get(pid, 0.0) for pid, used in watch.backends.items())
-    answer: dict[str, Any] = response.json()
     codes = sorted({error["extensions"]["code"] for error in answer.get("errors", [])})
     cost = answer.get("extensions", {}).get("cost", {}).get("requested")
     outcome = ",".join(codes) or "answered"

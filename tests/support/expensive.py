@@ -270,6 +270,24 @@ def lineages(dice: random.Random, ids: Ids) -> str:
     )
 
 
+SUBSCRIPTIONS = "live"
+"""The kind of those that are started together, held for a while and cancelled."""
+
+
+def subscriptions(dice: random.Random, ids: Ids) -> str:
+    """A subscription with filters as long as they may be, whose messages may hold much."""
+    below = "... on Model { deployments(first: 100) { nodes { id service: services(first: 50) { nodes { id } } } } }"
+    if dice.random() < 0.5:
+        some = ", ".join(f'"{_id(dice, ids)}"' for _ in range(dice.choice([1, 100])))
+        states = ", ".join(f'"STATE_{n}"' for n in range(dice.choice([1, 100])))
+        given = f"nodeIds: [{some}], from: [{states}], to: [{states}]"
+        return f"subscription {{ lifecycleEvents({given}) {{ cursor event {{ id node {{ id {below} }} }} }} }}"
+    given = dice.choice(["", "(severity: [HIGH, CRITICAL])", "(status: [ACTIVE])"])
+    leaves = " ".join(_leaves(catalogue()["MonitoringAlert"]))
+    model = f"model {{ id {' '.join(_leaves(catalogue()['Model']))} deployments(first: 100) {{ nodes {{ id }} }} }}"
+    return f"subscription {{ alerts{given} {{ cursor alert {{ {leaves} {model} }} }} }}"
+
+
 KINDS: dict[str, Callable[[random.Random, Ids], str]] = {
     "filters": filters,
     "orders": orders,
@@ -283,4 +301,5 @@ KINDS: dict[str, Callable[[random.Random, Ids], str]] = {
     "similarities": similarities,
     "searches": searches,
     "patterns": patterns,
+    SUBSCRIPTIONS: subscriptions,
 }
