@@ -147,6 +147,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         app.state.answer_agents = mcp if tracing is None else tracing.app(mcp, PATH)
         door = RecordEndpoint(service, authentication, settings)
         app.state.record = door if tracing is None else tracing.app(door, f"{PREFIX}{{plural}}")
+        app.state.events = endpoint.events
         assert isinstance(app, _Gateway)  # noqa: S101 - it is the one below
         app.answer = endpoint if tracing is None else tracing.app(endpoint, "/graphql")
         _measure(request_log.metrics, databases, service, sockets, feed)

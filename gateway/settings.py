@@ -320,7 +320,11 @@ class Settings(BaseSettings):
         description="Origins of pages that may connect by WebSocket beside the gateway's own, such as "
         "`https://e2i.example,https://lab.example`; `*` for all.",
     )
-    ws_sockets: int = Field(default=5_000, ge=0, description="WebSockets that a worker holds open; 0 refuses all.")
+    ws_sockets: int = Field(
+        default=5_000,
+        ge=0,
+        description="WebSockets that a worker holds open, and as many subscriptions by events; 0 refuses all.",
+    )
     ws_operations: int = Field(default=20, ge=1, description="Operations under way on one WebSocket.")
     ws_messages: int = Field(
         default=1_000, ge=10, description="Messages that a WebSocket may send in ten seconds before it is closed."

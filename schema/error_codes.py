@@ -274,9 +274,12 @@ class ErrorCode(_Described):
     # -- subscriptions
     SUBSCRIPTION_OVER_HTTP = (
         "SUBSCRIPTION_OVER_HTTP",
-        "Subscriptions are answered over WebSocket, by graphql-transport-ws.",
+        "Subscriptions are answered over WebSocket, by graphql-transport-ws, or as `text/event-stream`.",
         Retry.NO,
-        "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws.",
+        (
+            "Subscriptions are answered over WebSocket: connect to this address by graphql-transport-ws, or send "
+            "`Accept: text/event-stream`."
+        ),
     )
     SUBSCRIPTIONS_UNAVAILABLE = (
         "SUBSCRIPTIONS_UNAVAILABLE",
@@ -310,9 +313,9 @@ class ErrorCode(_Described):
     )
     TOO_MANY_SOCKETS = (
         "TOO_MANY_SOCKETS",
-        "As many WebSockets are open as the gateway holds (503).",
+        "As many WebSockets, or subscriptions by events, are open as the gateway holds (503).",
         Retry.LATER,
-        "As many WebSockets are open as this gateway holds; connect again shortly.",
+        "As many WebSockets or event streams are open as this gateway holds; connect again shortly.",
     )
     INTERNAL = (
         "INTERNAL",

@@ -14,9 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.auth.authentication import Authentication, UnauthenticatedError
 from gateway.context import ANONYMOUS
+from gateway.http.events import EventStreams
 from gateway.http.headers import Headers, headers_of
 from gateway.http.request import RequestReader, disconnected
 from gateway.http.response import (
+    EVENTS,
     GRAPHQL_RESPONSE,
     WholeSend,
     encoding,
@@ -32,6 +34,7 @@ from gateway.observability.logging import request_id as current_request_id
 from gateway.operations.answer import Answer
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, DisconnectedError
+from gateway.operations.planner import PlannedOperation
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error
 from gateway.operations.request import Parameters
 from gateway.operations.service import OperationService
@@ -39,7 +42,6 @@ from gateway.operations.table_formats import WRITERS
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
-from schema.execution.tables import not_a_table
 
 Body = dict[str, Any] | list[dict[str, Any]]
 
@@ -48,12 +50,16 @@ class HTTPCall(Call):
     """A request over HTTP."""
 
     by_get = False
+    by_events = False
+    """Whether its answer is a stream of events, which may have no end."""
     heard = False
     """Whether its body is read, or was thrown away."""
 
     def admit(self, kind: str) -> None:
         """GET is safe, and a response ends."""
         if kind == "subscription":
+            if self.by_events:
+                return
             raise RefusedDocumentError(GatewayError(ErrorCode.SUBSCRIPTION_OVER_HTTP))
         if self.by_get:
             message = f"A {kind} changes something and cannot be sent by GET; use POST."
@@ -68,6 +74,7 @@ class GraphQLEndpoint:
         self._authentication = authentication
         self._settings = settings
         self._reader = RequestReader(settings)
+        self.events = EventStreams(service, authentication, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = f"{getrandbits(128):032x}"  # tells requests apart, and guards nothing
@@ -81,6 +88,9 @@ class GraphQLEndpoint:
         try:
             if accept := given.get(b"accept"):
                 asked = negotiate(accept)
+                if asked == EVENTS:
+                    await self._events(scope, given, receive, send, call)
+                    return
                 if asked in WRITERS:
                     await self._table(scope, given, receive, send, call, asked)
                     return
@@ -163,6 +173,46 @@ class GraphQLEndpoint:
         error = request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds)
         return RefusedError(408, error, connection="close")
 
+    async def _begun(
+        self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall
+    ) -> PlannedOperation:
+        """The operation of a request whose answer is streamed, which is paid for."""
+        try:
+            with Deadline(self._service.deadlines):
+                parameters = await self._asked(scope, given, receive, send, call)
+                call.client_left = partial(disconnected, receive)
+                if isinstance(parameters, list):
+                    message = "A batch has no stream; send one operation."
+                    raise RefusedError(400, request_error(ErrorCode.BAD_REQUEST, message))
+                return await self._service.begin(parameters, call)
+        except TimeoutError:
+            raise (self._not_arrived() if call.client_left is None else self._service.too_late(call)) from None
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    async def _events(self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall) -> None:
+        """Answers with a stream of events. What is wrong with an operation is an event, too: a browser's EventSource
+        sees nothing of an answer that is none.
+
+        Raises:
+            Exception: Nothing of it is sent.
+        """
+        call.by_events = True
+        begun: PlannedOperation | RefusedError
+        try:
+            begun = await self._begun(scope, given, receive, send, call)
+        except RefusedDocumentError as refused:
+            begun = refused
+        authorization = given.get(b"authorization")
+        credential = None if authorization is None else authorization.decode("latin-1")
+        call.record["media"] = EVENTS
+        status = 200
+        try:
+            await self.events.answer(begun, call, credential, receive, send)
+        except DisconnectedError:
+            call.record["gone"], status = True, 499
+        self._finished(scope, call, status)
+
     # -- tables ----------------------------------------------------------------------------------------------------
 
     async def _table(
@@ -173,17 +223,8 @@ class GraphQLEndpoint:
         Raises:
             Exception: Nothing of it is sent.
         """
-        service = self._service
-        try:
-            with Deadline(service.deadlines):
-                parameters = await self._asked(scope, given, receive, send, call)
-                if isinstance(parameters, list):
-                    raise RefusedDocumentError(not_a_table("This is a batch."))
-                call.client_left = partial(disconnected, receive)
-                planned = await service.begin(parameters, call)
-        except TimeoutError:
-            raise (self._not_arrived() if call.client_left is None else service.too_late(call)) from None
-        answer = service.table(planned, call, media)
+        planned = await self._begun(scope, given, receive, send, call)
+        answer = self._service.table(planned, call, media)
         call.record["media"] = media
 
         async def begin(rows: int) -> None:

@@ -25,7 +25,9 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 PROBLEM = "application/problem+json"
 """RFC 9457."""
 
-STREAMED = frozenset(WRITERS)
+EVENTS = "text/event-stream"
+
+STREAMED = frozenset({EVENTS, *WRITERS})
 """Media types that are sent as they are made."""
 
 
@@ -90,8 +92,8 @@ def negotiate(accept: bytes) -> str:
     if plain > 0:
         return GRAPHQL_RESPONSE if quality(GRAPHQL_RESPONSE) >= quality(JSON) else JSON
     message = (
-        f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, a list of rows as {CSV}, {JSON_LINES} or {ARROW} too; "
-        f"the Accept header takes none of them."
+        f"This endpoint answers {GRAPHQL_RESPONSE} or {JSON}, subscriptions as {EVENTS}, and a list of rows as {CSV}, "
+        f"{JSON_LINES} or {ARROW} too; the Accept header takes none of them."
     )
     raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message))
 

@@ -164,6 +164,7 @@ class Server(uvicorn.Server):
             listener.close()
         self.server_state.default_headers.append((b"connection", b"close"))
         if self.started:  # WebSockets end in their own way; uvicorn would cut off their answers
+            self._app.state.events.leave()
             await self._app.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
         until = time.monotonic() + LAST_REQUESTS
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - uvicorn has no event

@@ -1,0 +1,186 @@
+"""Answers as streams of server-sent events: the protocol graphql-sse, each operation on a connection of its own.
+
+A stream has an event ``next`` for each answer, comments while there is none, and ends with the event ``complete``. One
+that ends without it is over because the gateway is: its client asks again, with its last cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+import orjson
+from graphql import ExecutionResult, GraphQLError
+from starlette.types import Receive, Send
+
+from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
+from gateway.http.request import disconnected
+from gateway.http.response import EVENTS, respond_in_parts
+from gateway.operations.call import Call
+from gateway.operations.deadline import DisconnectedError
+from gateway.operations.planner import PlannedOperation
+from gateway.operations.refusals import RefusedError
+from gateway.operations.service import OperationService
+from gateway.settings import Settings
+from schema.error_codes import ErrorCode
+from schema.errors import GatewayError
+
+CHECK_SECONDS = 5.0
+"""How often the credential of an open stream is looked at again: it may have been revoked. It ends on time besides."""
+
+_BROKEN = bytes.maketrans(b"\r\n", b"  ")
+"""JSON as it was sent may have lines of its own, which end a field of an event."""
+
+
+class EventStreams:
+    """All event streams of this process, of which subscriptions are limited in number."""
+
+    def __init__(self, service: OperationService, authentication: Authentication, settings: Settings) -> None:
+        self.service = service
+        self.authentication = authentication
+        self.settings = settings
+        self.open = 0
+        """Subscriptions under way."""
+        self.leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Ends all subscriptions for a restart; their clients ask again, elsewhere."""
+        self.leaving.set()
+
+    async def answer(
+        self,
+        begun: PlannedOperation | RefusedError,
+        call: Call,
+        authorization: str | None,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answers an operation that is begun, or refused.
+
+        Raises:
+            RefusedError: There are as many subscriptions as may be.
+            DisconnectedError: The client has left.
+        """
+        stream = _Stream(call, send)
+        if isinstance(begun, RefusedError):
+            await stream.begin()
+            await stream.fail(begun.errors)
+        elif not self.service.streams(begun):
+            answer = await self.service.answer(begun, call)
+            await stream.begin()
+            await stream.next(answer.as_json())
+        else:
+            await self._subscribe(begun, call, authorization, receive, stream)
+            return
+        await stream.complete()
+
+    async def _subscribe(
+        self, begun: PlannedOperation, call: Call, authorization: str | None, receive: Receive, stream: _Stream
+    ) -> None:
+        if self.leaving.is_set() or self.open >= self.settings.ws_sockets:
+            limit = self.settings.ws_sockets
+            raise RefusedError(503, GatewayError(ErrorCode.TOO_MANY_SOCKETS, limit=limit))
+        call.authenticate = partial(self.authentication.authenticate, authorization)
+        call.record["messages"] = 0
+        self.open += 1
+        try:
+            await stream.begin()
+            await self._follow(begun, call, receive, stream, credential=authorization is not None)
+        finally:
+            self.open -= 1
+
+    async def _follow(
+        self, begun: PlannedOperation, call: Call, receive: Receive, stream: _Stream, *, credential: bool
+    ) -> None:
+        """Sends messages until there is an error, the client or the gateway leaves, or the credential ends."""
+        pump = asyncio.create_task(stream.pump(self.service.messages(begun, call)))
+        gone = asyncio.create_task(disconnected(receive))
+        others = [asyncio.create_task(self.leaving.wait()), asyncio.create_task(stream.keep(self.settings.ws_ping))]
+        if credential:
+            others.append(asyncio.create_task(self._watch(call)))
+        tasks = {pump, gone, *others}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if gone in done:
+            raise DisconnectedError
+        failed: Any = next((task.exception() for task in done if task.exception()), None)
+        match failed:
+            case RefusedError():
+                await stream.fail(failed.errors)
+            case GraphQLError():
+                await stream.fail([failed])
+            case None:  # the gateway ends
+                await stream.end()
+                return
+            case _:  # which the log has, and the client an answer
+                await stream.fail([GraphQLError("", original_error=failed)])
+        await stream.complete()
+
+    async def _watch(self, call: Call) -> None:
+        """Ends, with an error, once the credential has."""
+        while True:
+            until = call.caller.until
+            seconds = CHECK_SECONDS if until is None else min(CHECK_SECONDS, max(until - time.time(), 0) + 0.01)
+            await asyncio.sleep(seconds)
+            assert call.authenticate is not None  # noqa: S101 - set before
+            try:
+                call.caller = await call.authenticate()
+            except UnauthenticatedError as error:
+                if error.status != UNAVAILABLE or (until is not None and until <= time.time()):
+                    raise
+
+
+class _Stream:
+    """One stream of events."""
+
+    def __init__(self, call: Call, send: Send) -> None:
+        self._call = call
+        self._send = send
+
+    async def begin(self) -> None:
+        self._call.headers |= {"cache-control": "no-store", "x-accel-buffering": "no"}  # which nginx understands
+        await respond_in_parts(self._send, EVENTS, self._call.id, self._call.headers)
+        await self._write(b":\n\n")  # so that the client sees it open
+
+    async def next(self, body: bytes) -> None:
+        await self._write(b"event: next\ndata: %b\n\n" % body.translate(_BROKEN))
+
+    async def fail(self, errors: Sequence[GraphQLError]) -> None:
+        """An answer of errors alone."""
+        public = [self._call.reporter.public(error) for error in errors]
+        self._call.record["refused"] = [error["extensions"]["code"] for error in public]
+        await self.next(orjson.dumps({"errors": public}))
+
+    async def complete(self) -> None:
+        await self._write(b"event: complete\ndata:\n\n")
+        await self.end()
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def pump(self, messages: AsyncGenerator[ExecutionResult]) -> None:
+        """Sends messages as they come."""
+        async with aclosing(messages):
+            async for result in messages:
+                body: dict[str, Any] = {"data": result.data}
+                if result.errors:
+                    body["errors"] = [self._call.reporter.public(error) for error in result.errors]
+                self._call.record["messages"] += 1
+                await self.next(orjson.dumps(body))
+
+    async def keep(self, seconds: float) -> None:
+        """Says from time to time that it is open, to whatever stands between."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self._write(b":\n\n")
+
+    async def _write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
