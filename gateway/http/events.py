@@ -65,7 +65,7 @@ class EventStreams:
             RefusedError: There are as many subscriptions as may be.
             DisconnectedError: The client has left.
         """
-        stream = _Stream(call, send)
+        stream = _EventStream(call, send)
         if isinstance(begun, RefusedError):
             await stream.begin()
             await stream.fail(begun.errors)
@@ -79,7 +79,7 @@ class EventStreams:
         await stream.complete()
 
     async def _subscribe(
-        self, begun: PlannedOperation, call: Call, authorization: str | None, receive: Receive, stream: _Stream
+        self, begun: PlannedOperation, call: Call, authorization: str | None, receive: Receive, stream: _EventStream
     ) -> None:
         if self.leaving.is_set() or self.open >= self.settings.ws_sockets:
             limit = self.settings.ws_sockets
@@ -94,7 +94,7 @@ class EventStreams:
             self.open -= 1
 
     async def _follow(
-        self, begun: PlannedOperation, call: Call, receive: Receive, stream: _Stream, *, credential: bool
+        self, begun: PlannedOperation, call: Call, receive: Receive, stream: _EventStream, *, credential: bool
     ) -> None:
         """Sends messages until there is an error, the client or the gateway leaves, or the credential ends."""
         pump = asyncio.create_task(stream.pump(self.service.messages(begun, call)))
@@ -138,7 +138,7 @@ class EventStreams:
                     raise
 
 
-class _Stream:
+class _EventStream:
     """One stream of events."""
 
     def __init__(self, call: Call, send: Send) -> None:
