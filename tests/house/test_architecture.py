@@ -27,8 +27,8 @@ ROOMS = {
         "changes", "recording", "lineage", "fields", "subscriptions", "schema", "runner",
     ),
     "gateway": (
-        "adapters", "roles", "context", "setting_types", "settings", "database", "auth", "subscriptions", "operations",
-        "observability", "http", "websocket", "mcp", "app", "server", "doctor", "cli", "reference",
+        "client", "adapters", "roles", "context", "setting_types", "settings", "database", "auth", "subscriptions",
+        "operations", "observability", "http", "websocket", "mcp", "app", "server", "doctor", "cli", "reference",
     ),
 }  # fmt: skip
 """The rooms of each floor: a module uses its own room and those before it."""

@@ -266,6 +266,16 @@ async def test_the_client(database: Database) -> None:
     await sql.close()
 
 
+async def test_a_pipeline_writes(demo_template: Database, clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter of the page, as it stands there."""
+    monkeypatch.setenv("no_proxy", "*")
+    (source,) = blocks(DOCS / "how-to" / "pipelines.md", "python")
+    async with clone(demo_template) as copy, listening(copy.gateway_url) as gateway:
+        namespace: dict[str, Any] = {"GATEWAY": str(gateway.http.base_url), "TOKEN": None}
+        await asyncio.to_thread(exec, source, namespace)
+    assert (namespace["first"], namespace["second"]) == (5_000, 0)
+
+
 async def test_libraries_read_tables(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """pandas, polars and DuckDB, as the page has it."""
     monkeypatch.setenv("no_proxy", "*")

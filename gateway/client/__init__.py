@@ -1,0 +1,6 @@
+"""A Python client of the gateway, over httpx: queries with paging, mutations and batches that are safely sent again.
+
+``clients`` has `Gateway` and `AsyncGateway`, ``errors`` what they raise, ``rows`` what they give, ``flows`` what both
+do. Uses the public API alone, and of the gateway's own code nothing but the codes of errors: none of the server's
+dependencies is imported.
+"""

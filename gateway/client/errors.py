@@ -1,0 +1,49 @@
+"""What goes wrong for a client, by the codes of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schema.error_codes import ErrorCode, ProblemCode, RowCode
+
+
+class ClientError(Exception):
+    """A request that was not answered as it should be."""
+
+
+class NoAnswerError(ClientError):
+    """The gateway did not answer, however often it was asked; what was sent last may have been done."""
+
+
+class RequestFailedError(ClientError):
+    """The gateway refused a request, or could not answer it. ``details`` is the error as it was sent."""
+
+    def __init__(self, code: str, message: str, status: int, details: Mapping[str, Any]) -> None:
+        super().__init__(f"{code}: {message}")
+        self.message = message
+        self.status = status
+        self.details = details
+        self.code: ErrorCode | ProblemCode | str = _member(code)
+
+
+class RejectedRowsError(RequestFailedError):
+    """Rows of a batch are in the way; none of its batch was recorded.
+
+    ``rows`` has what is wrong, with ``code``, ``message``, ``path`` and ``row``: the place among all rows that were
+    given. ``recorded`` is how many rows of the batches before it are recorded.
+    """
+
+    def __init__(
+        self, message: str, status: int, details: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], recorded: int
+    ) -> None:
+        super().__init__(ProblemCode.ROWS_REJECTED, message, status, details)
+        self.rows = [{**row, "code": RowCode[row["code"]]} for row in rows]
+        self.recorded = recorded
+
+
+def _member(code: str) -> ErrorCode | ProblemCode | str:
+    for codes in (ErrorCode, ProblemCode):
+        if code in codes.__members__:
+            return codes[code]
+    return code

@@ -1,0 +1,241 @@
+"""What a client does, whatever sends it: requests are yielded, and what came of them is sent back in.
+
+Sent again is what is sure to change nothing twice: what was refused before anything was done, queries, and changes that
+have an idempotency key.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+import uuid
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from gateway.client.errors import NoAnswerError, RejectedRowsError, RequestFailedError
+from gateway.client.rows import Recording, Rows, batches, lines
+from schema.error_codes import ErrorCode, ProblemCode, Retry
+
+PACKED_FROM = 4_000
+"""Bytes from which rows are compressed."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+"""Seconds between two attempts: the first, and at most where the gateway says nothing of it."""
+_PASSING = (408, 429, 502, 503, 504)
+"""Statuses that a proxy may answer with, too."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request."""
+
+    path: str
+    content: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def body(self) -> dict[str, Any]:
+        """Its JSON; empty where it has none, as those of proxies."""
+        try:
+            found = json.loads(self.content)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Lost:
+    """There was no answer; ``sent`` says whether the gateway may have had the request."""
+
+    error: Exception
+    sent: bool
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Seconds to wait for."""
+
+    seconds: float
+
+
+Flow = Generator[Exchange | Pause, Reply | Lost | None, T]
+
+
+def exchanged(asked: Exchange, retries: int, *, again: bool) -> Flow[Reply]:
+    """The answer to a request; ``again`` says that it may be sent twice, whatever became of it.
+
+    Raises:
+        NoAnswerError: There is none.
+    """
+    for attempt in range(retries + 1):
+        reply = yield asked
+        pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - not all at once
+        if isinstance(reply, Lost):
+            if attempt == retries or (reply.sent and not again):
+                raise NoAnswerError(str(reply.error) or type(reply.error).__name__) from reply.error
+        else:
+            assert reply is not None  # noqa: S101 - a request was yielded
+            if attempt == retries or not _is_passing(reply, again=again):
+                return reply
+            after = reply.headers.get("retry-after", "")
+            pause = max(pause, float(after)) if after.isdigit() else pause
+        yield Pause(pause)
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _is_passing(reply: Reply, *, again: bool) -> bool:
+    """Whether another attempt may be answered otherwise, and does no harm."""
+    body = reply.body()
+    if reply.status == 200 and any(one is not None for one in (body.get("data") or {}).values()):
+        return False
+    codes = [str((error.get("extensions") or {}).get("code")) for error in body.get("errors", ())]
+    codes += [str(body["code"])] if "code" in body else []
+    if not codes:
+        return again and reply.status in _PASSING
+    if reply.status == 429 and "retry-after" not in reply.headers:  # it costs more than there ever is
+        return False
+    allowed = {Retry.LATER} | ({Retry.WITH_KEY} if again else set())
+    known = [ErrorCode[code].retry in allowed if code in ErrorCode.__members__ else False for code in codes]
+    return all(known) or (again and codes == [ErrorCode.REQUEST_TIMEOUT])
+
+
+# -- the graph ---------------------------------------------------------------------------------------------------------
+
+
+def asked(document: str, variables: Mapping[str, Any], retries: int, *, again: bool) -> Flow[dict[str, Any]]:
+    """The data of an operation.
+
+    Raises:
+        RequestFailedError: It has errors; ``details`` has the data that there are.
+        NoAnswerError: There is no answer.
+    """
+    content = json.dumps({"query": document, "variables": variables}).encode()
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    reply = yield from exchanged(Exchange("/graphql", content, headers), retries, again=again)
+    body = reply.body()
+    if errors := body.get("errors"):
+        first = errors[0]
+        code = (first.get("extensions") or {}).get("code", "")
+        raise RequestFailedError(str(code), first.get("message", ""), reply.status, body)
+    if reply.status != 200 or "data" not in body:
+        raise RequestFailedError("", f"HTTP {reply.status}", reply.status, body)
+    data: dict[str, Any] = body["data"]
+    return data
+
+
+def queried(document: str, variables: Mapping[str, Any], retries: int) -> Flow[dict[str, Any]]:
+    """The data of a query, which is sent again where that may help; of a document with mutations only what is safe."""
+    return asked(document, variables, retries, again=re.search(r"\bmutation\b", document) is None)
+
+
+def changed(document: str, variables: Mapping[str, Any], retries: int, key: str | None) -> Flow[dict[str, Any]]:
+    """The data of a mutation that is made once, however often it is sent: by its variable ``$key``, or in ``$input``.
+
+    Raises:
+        ValueError: The document has neither.
+    """
+    key = key or str(uuid.uuid4())
+    if re.search(r"\$key\b", document):
+        given = {**variables, "key": key}
+    elif isinstance(variables.get("input"), Mapping):
+        given = {**variables, "input": {**variables["input"], "idempotencyKey": key}}
+    else:
+        raise ValueError(
+            "a mutation needs a place for its idempotency key: a variable $input, or "
+            "mutation($key: String!) @transaction(idempotencyKey: $key)"
+        )
+    return asked(document, given, retries, again=True)
+
+
+def paged(document: str, variables: Mapping[str, Any], retries: int, most: int | None) -> Flow[Rows]:
+    """The rows of the one list of a query, page by page.
+
+    Raises:
+        ValueError: The document cannot be paged.
+    """
+    if not re.search(r"\$after\b", document) or "endCursor" not in document:
+        raise ValueError(
+            "a query is paged by query($after: String) { list(first: 1000, after: $after) { nodes { ... } "
+            "pageInfo { hasNextPage endCursor } } }"
+        )
+    found, after = Rows(), variables.get("after")
+    while True:
+        data = yield from queried(document, {**variables, "after": after}, retries)
+        lists = [one for one in data.values() if isinstance(one, dict) and "nodes" in one]
+        if len(lists) != 1 or "pageInfo" not in lists[0]:
+            raise ValueError("a query that is paged has one list at its root, with nodes and pageInfo")
+        found += lists[0]["nodes"]
+        if most is not None and len(found) >= most:
+            return Rows(found[:most])
+        if not lists[0]["pageInfo"]["hasNextPage"]:
+            return found
+        after = lists[0]["pageInfo"]["endCursor"]
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RecordTerms:
+    """How rows are recorded; see `Gateway.record`."""
+
+    key: str | None = None
+    on_conflict: str | None = None
+    dry_run: bool = False
+    ids: bool = False
+    size: int = 5_000
+    progress: Callable[[int], object] | None = None
+
+
+def recorded(plural: str, rows: Iterable[Mapping[str, Any]], retries: int, terms: RecordTerms) -> Flow[Recording]:
+    """Records rows in batches, each once, however often it is sent.
+
+    Raises:
+        RejectedRowsError: Rows are in the way.
+        RequestFailedError: A batch was refused, or could not be recorded.
+        NoAnswerError: There is no answer.
+    """
+    key = terms.key or str(uuid.uuid4())
+    options = {"onConflict": terms.on_conflict} if terms.on_conflict else {}
+    options |= {"dryRun": "true"} if terms.dry_run else {}
+    options |= {"ids": "true"} if terms.ids else {}
+    path = f"/record/{quote(plural, safe='')}{f'?{urlencode(options)}' if options else ''}"
+    total, done = Recording(), 0
+    for number, part in enumerate(batches(rows, terms.size)):
+        content = lines(part)
+        headers = {"content-type": "application/x-ndjson", "idempotency-key": f"{key}/{number}"}
+        if len(content) >= PACKED_FROM:
+            content, headers["content-encoding"] = gzip.compress(content, 1, mtime=0), "gzip"
+        reply = yield from exchanged(Exchange(path, content, headers), retries, again=True)
+        if reply.status != 200:
+            raise _failed(reply, done)
+        total.add(reply.body())
+        done += len(part)
+        if terms.progress is not None:
+            terms.progress(done)
+    return total
+
+
+def _failed(reply: Reply, before: int) -> RequestFailedError:
+    body = reply.body()
+    code, message = str(body.get("code", "")), str(body.get("detail", f"HTTP {reply.status}"))
+    if code != ProblemCode.ROWS_REJECTED:
+        return RequestFailedError(code, message, reply.status, body)
+    rows = [
+        {**one, "row": one["row"] + before, "path": ["rows", str(one["row"] + before), *one["path"][2:]]}
+        for one in body["rows"]
+    ]
+    return RejectedRowsError(message, reply.status, body, rows, before)

@@ -1,0 +1,270 @@
+"""The Python client against a real gateway: answers that are lost, refusals that pass, pages, rows in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from gateway.client.clients import AsyncGateway, Gateway
+from gateway.client.errors import NoAnswerError, RejectedRowsError, RequestFailedError
+from gateway.client.rows import Rows, lines
+from schema.error_codes import ErrorCode, ProblemCode, RowCode
+from tests.support.changing import add
+from tests.support.client import Client, serving
+from tests.support.databases import Clone, Database, connect
+from tests.support.sockets import listening
+
+
+@pytest.fixture(scope="module")
+async def place(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    async with clone(template) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+async def served(place: Database) -> AsyncIterator[Client]:
+    async with serving(place.gateway_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def sql(place: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(place.admin_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def service(sql: asyncpg.Connection) -> str:
+    return str(await add(sql, "ml_bentoml_services"))
+
+
+class Unsteady(httpx.AsyncBaseTransport):
+    """Passes requests on; of those that ``loses`` counts, from 0, the answer is lost; ``instead`` replaces others."""
+
+    def __init__(self, served: Client, loses: Sequence[int] = (), instead: Any = None) -> None:
+        self.requests = 0
+        self._inner = httpx.ASGITransport(served.app)
+        self._loses = loses
+        self._instead = instead or {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        number = self.requests
+        self.requests += 1
+        if isinstance(replaced := self._instead.get(number), httpx.Response):
+            return replaced
+        if replaced is not None:
+            raise replaced
+        answer = await self._inner.handle_async_request(request)
+        if number in self._loses:
+            await answer.aread()
+            raise httpx.ReadError("the connection is lost")
+        return answer
+
+
+def asking(served: Client, transport: httpx.AsyncBaseTransport | None = None, **given: Any) -> AsyncGateway:
+    return AsyncGateway("http://localhost", transport=transport or httpx.ASGITransport(served.app), **given)
+
+
+def metrics(service: str, count: int) -> list[dict[str, Any]]:
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    return [{"service": {"id": service}, "recordedAt": at, "requestsTotal": number} for number in range(count)]
+
+
+async def count_of(sql: asyncpg.Connection, service: str) -> int:
+    found: int = await sql.fetchval(
+        "SELECT count(*) FROM ml_bentoml_serving_metrics WHERE service_id = $1::text::uuid", service
+    )
+    return found
+
+
+def test_it_needs_none_of_the_servers_dependencies() -> None:
+    refused = [
+        "strawberry",
+        "graphql",
+        "sqlalchemy",
+        "asyncpg",
+        "starlette",
+        "uvicorn",
+        "pydantic",
+        "orjson",
+        "mcp",
+        "redis",
+    ]
+    code = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {refused!r}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+from gateway.client.clients import AsyncGateway, Gateway
+Gateway("http://localhost:1").close()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+async def test_rows_are_recorded_once_however_often_answers_are_lost(
+    served: Client, sql: asyncpg.Connection, service: str
+) -> None:
+    transport = Unsteady(
+        served,
+        loses=(
+            0,
+            2,
+            3,
+            5,
+        ),
+    )
+    told: list[int] = []
+    async with asking(served, transport) as gateway:
+        made = await gateway.record("servingMetrics", metrics(service, 250), size=100, ids=True, progress=told.append)
+    assert (made.inserted, made.batches, len(set(made.ids or ()))) == (250, 3, 250)
+    assert made.replayed == 3
+    assert transport.requests == 7
+    assert told == [100, 200, 250]
+    assert await count_of(sql, service) == 250
+
+
+async def test_a_key_of_ones_own_is_for_good(served: Client, sql: asyncpg.Connection, service: str) -> None:
+    async with asking(served) as gateway:
+        await gateway.record("servingMetrics", metrics(service, 30), size=20, key="exporter/1")
+        again = await gateway.record("servingMetrics", metrics(service, 30), size=20, key="exporter/1")
+    assert (again.replayed, await count_of(sql, service)) == (2, 30)
+
+
+async def test_rows_in_the_way_have_their_place_among_all(
+    served: Client, sql: asyncpg.Connection, service: str
+) -> None:
+    rows = metrics(service, 50)
+    rows[37]["requestsTotal"] = "many"
+    async with asking(served) as gateway:
+        with pytest.raises(RejectedRowsError) as caught:
+            await gateway.record("servingMetrics", rows, size=20)
+    (row,) = caught.value.rows
+    assert (row["row"], row["path"], row["code"]) == (37, ["rows", "37", "requestsTotal"], RowCode.INVALID_VALUE)
+    assert (caught.value.code, caught.value.status, caught.value.recorded) == (ProblemCode.ROWS_REJECTED, 422, 20)
+    assert await count_of(sql, service) == 20
+
+
+async def test_a_mutation_is_made_once(served: Client, sql: asyncpg.Connection, service: str) -> None:
+    by_input = "mutation($input: RecordServingMetricsInput!) { m: recordServingMetrics(input: $input) { __typename } }"
+    by_key = (
+        "mutation($key: String!, $input: RecordServingMetricsInput!) @transaction(idempotencyKey: $key) "
+        "{ m: recordServingMetrics(input: $input) { __typename } }"
+    )
+    rows = [{"service": {"id": service}}]
+    for document in (by_input, by_key):
+        async with asking(
+            served,
+            Unsteady(
+                served,
+                loses=(
+                    0,
+                    1,
+                ),
+            ),
+        ) as gateway:
+            data = await gateway.mutate(document, {"input": {"rows": rows}})
+            assert data["m"]["__typename"] == "Recorded"
+    assert await count_of(sql, service) == 2
+    async with asking(served) as gateway:
+        with pytest.raises(ValueError, match=r"\$input"):
+            await gateway.mutate("mutation { m: pauseAll { __typename } }")
+
+
+async def test_what_may_have_been_made_is_not_sent_again_without_a_key(
+    served: Client, sql: asyncpg.Connection, service: str
+) -> None:
+    document = "mutation($input: RecordServingMetricsInput!) { m: recordServingMetrics(input: $input) { __typename } }"
+    transport = Unsteady(served, loses=(0,))
+    async with asking(served, transport) as gateway:
+        with pytest.raises(NoAnswerError, match="lost"):
+            await gateway.query(document, {"input": {"rows": [{"service": {"id": service}}]}})
+    assert (transport.requests, await count_of(sql, service)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadError("lost"),
+        httpx.Response(502, html="<html>"),
+        httpx.Response(503, headers={"retry-after": "0"}, json={"errors": [{"extensions": {"code": "OVERLOADED"}}]}),
+        httpx.Response(200, json={"data": {"now": None}, "errors": [{"extensions": {"code": "LOCKED"}}]}),
+    ],
+    ids=["not connected", "lost", "a proxy", "overloaded", "locked"],
+)
+async def test_queries_outlast_what_passes(instead: Any, served: Client) -> None:
+    transport = Unsteady(served, instead={0: instead})
+    async with asking(served, transport) as gateway:
+        assert (await gateway.query("{ now }"))["now"]
+    assert transport.requests == 2
+
+
+async def test_what_does_not_pass_is_told_at_once(served: Client) -> None:
+    never = httpx.Response(429, json={"errors": [{"message": "no", "extensions": {"code": "BUDGET_EXCEEDED"}}]})
+    for instead, code in (({0: never}, ErrorCode.BUDGET_EXCEEDED), ({}, ErrorCode.GRAPHQL_VALIDATION_FAILED)):
+        transport = Unsteady(served, instead=instead)
+        async with asking(served, transport) as gateway:
+            with pytest.raises(RequestFailedError) as caught:
+                await gateway.query("{ nothing }")
+        assert (caught.value.code, transport.requests) == (code, 1)
+    async with asking(served, retries=1) as gateway:
+        with pytest.raises(RequestFailedError) as caught:
+            await gateway.record("nothings", [{}])
+    assert (caught.value.code, caught.value.status) == (ErrorCode.NOT_FOUND, 404)
+
+
+QUERY = """
+    query($after: String, $service: UUID!) {
+      servingMetrics(
+        first: 10, after: $after, where: { serviceId: { eq: $service } }, orderBy: [{ field: REQUESTS_TOTAL }]
+      ) { nodes { requestsTotal service { serviceName } } pageInfo { hasNextPage endCursor } } }
+"""
+
+
+async def test_a_blocking_client_pages_into_frames(place: Database, service: str) -> None:
+    def work(url: str) -> Rows:
+        with Gateway(url) as gateway:
+            gateway.record("servingMetrics", metrics(service, 25))
+            some = gateway.rows(QUERY, {"service": service}, most=12)
+            assert [row["requestsTotal"] for row in some] == list(range(12))
+            return gateway.rows(QUERY, {"service": service})
+
+    async with listening(place.gateway_url) as server:
+        rows = await asyncio.to_thread(work, f"http://127.0.0.1:{server.port}")
+    assert [row["requestsTotal"] for row in rows] == list(range(25))
+    assert list(rows.to_pandas()["requestsTotal"]) == list(range(25))
+    assert "service.serviceName" in rows.to_pandas().columns
+    assert rows.to_polars()["requestsTotal"].to_list() == list(range(25))
+
+
+async def test_only_a_list_is_paged(served: Client) -> None:
+    async with asking(served) as gateway:
+        with pytest.raises(ValueError, match="after"):
+            await gateway.rows("{ now }")
+
+
+def test_values_have_one_form() -> None:
+    id_ = uuid.uuid4()
+    row = {"id": id_, "at": datetime(2026, 5, 1, tzinfo=UTC), "on": date(2026, 5, 1), "x": Decimal("0.1"), "é": None}
+    assert lines([row]) == (
+        f'{{"id":"{id_}","at":"2026-05-01T00:00:00+00:00","on":"2026-05-01","x":0.1,"é":null}}'.encode()
+    )
+    for wrong in (datetime(2026, 5, 1), float("nan")):  # noqa: DTZ001 - which is what is wrong
+        with pytest.raises(ValueError, match=r"no time zone|not JSON compliant"):
+            lines([{"x": wrong}])
+    for odd in (Decimal("0.10000000000000000001"), object()):
+        with pytest.raises(TypeError):
+            lines([{"x": odd}])
