@@ -10,7 +10,7 @@ AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-pages lint format bench bench-peers bench-recall \
+.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
   bench-lineage bench-recording bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
@@ -61,6 +61,9 @@ test-caches: $(VENV)/dev ## Fill the stores of Apollo, urql and Relay with the g
 
 test-pages: ## Check types and run the unit tests of the pages (needs npm)
 	cd gateway/explorer && npm ci --ignore-scripts && npm run check && npm test
+
+test-mcp-conformance: $(VENV)/dev ## Run the conformance suite of the agents' protocol from npm (skips without npm)
+	$(BIN)/python -m tests.mcp.conformance
 
 bench: $(VENV)/dev ## Measure the executors on a database of their own, beside PostGraphile if that is there
 	$(BIN)/python -m tests.bench

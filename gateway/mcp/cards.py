@@ -76,7 +76,8 @@ class Cards:
         for words in (160, 80):
             lines = [f"{type_.name}: {_about(type_, words)}"]
             lines += [f"roots: {roots}"] if roots else []
-            lines += [f"fields: id, {', '.join(leaves)}"]
+            own = ["id", *leaves] if "id" in type_.fields else leaves
+            lines += [f"fields: {', '.join(own)}"] if own else []
             lines += [f"to one: {', '.join(rows)}"] if rows else []
             lines += [f"lists: {', '.join(lists)}"] if lists else []
             if len("\n".join(lines).encode()) <= CARD_BYTES:

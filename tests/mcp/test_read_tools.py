@@ -155,3 +155,10 @@ async def test_the_unit_of_every_number_is_said(demo: Client) -> None:
         "Deployment.latencyP99Ms": "ms",
         "ServingMetric.errorRate": "%",
     }
+
+
+async def test_a_card_names_an_id_where_there_is_one(client: Client) -> None:
+    envelope = await Agent(client).call("describe_type", names=["MonitoringAlertConnection", "MonitoringAlert"])
+    page, row = envelope["data"]
+    assert "fields: totalCount" in page
+    assert "fields: id, " in row
