@@ -35,8 +35,8 @@ test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with
 
 # What reads and changes rows, on the platform's own columns, constraints, indexes, triggers, labels and row security.
 # CI has the time for PLATFORM_CI alone, whose files tell most in the least of it; `make test-platform` runs them all.
-PLATFORM_CI := golden questions changes own_platform
-PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_table paging filters search similarity \
+PLATFORM_CI := golden questions changes own_platform recordable_types
+PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_table paging filters search similarity entities \
   lineage_answers lineage_links lineage_impact compare more views special_changes lifecycles causal_gate stamps ended \
   known_values attached_changes live observability turns locks own_tables masking withheld values differential compiler walks
 

@@ -80,10 +80,15 @@ BEGIN
         EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', what.name, who);
         EXECUTE format('GRANT %s ON TABLE %s TO %s', what.rights, what.name, who);
     END LOOP;
-    FOR what IN SELECT d.objid::regclass AS name FROM pg_depend AS d
-    JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
-    WHERE d.classid = 'pg_class'::regclass AND d.refobjid IN (
-        SELECT to_regclass(name) FROM unnest(ARRAY[{added}]) AS name
+    FOR what IN SELECT s.oid::regclass AS name FROM pg_class AS s
+    WHERE s.relkind = 'S' AND EXISTS (
+        SELECT FROM unnest(ARRAY[{added}]) AS added (name)
+        JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
+            AND d.refobjid = to_regclass(added.name)  -- a column's own
+        UNION ALL
+        SELECT FROM unnest(ARRAY[{added}]) AS added (name)
+        JOIN pg_attrdef AS a ON a.adrelid = to_regclass(added.name)  -- one that a default reads
+        JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refobjid = s.oid
     ) LOOP
         EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', what.name, who);
     END LOOP;
