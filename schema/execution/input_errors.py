@@ -6,6 +6,7 @@ say themselves is kept.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from graphql import (
     VariableDefinitionNode,
     VariableNode,
     get_named_type,
+    is_input_object_type,
 )
 from graphql.pyutils import Undefined
 from graphql.utilities.validate_input_value import validate_input_literal
@@ -157,7 +159,10 @@ _STANDARD = {"String": (str, "a text"), "Boolean": (bool, "true or false")}
 
 
 class PlacedValuesRule(ValuesOfCorrectTypeRule):
-    """graphql-core's rule, whose errors say where a value stands: its place in the text, and the argument's path."""
+    """graphql-core's rule, whose errors say where a value stands: its place in the text, and the argument's path.
+
+    They quote no object, which may be a row of somebody's, and no value that may tell of a patient.
+    """
 
     _owner = ""
 
@@ -174,12 +179,33 @@ class PlacedValuesRule(ValuesOfCorrectTypeRule):
                 message = error.message
                 if message.endswith(_NONE):
                     message = f"{message.removesuffix(_NONE)}not to be null."
+                else:
+                    message = _told(input_type, path, message)
                 places = error.nodes if error.locations else [_at(node, path)]
                 where = path_text((self._owner, *path))
                 self.report_error(GraphQLError(message, places, extensions={"argument": where}))
 
             validate_input_literal(node, input_type, on_error, None, None, self.context.hide_suggestions)
         return SKIP
+
+
+def _told(type_: GraphQLInputType, path: Path, message: str) -> str:
+    """What graphql-core says of a value at a path within one of this type, as far as it may be told."""
+    for part in path:
+        named = get_named_type(type_)
+        field = named.fields.get(part) if isinstance(named, GraphQLInputObjectType) else None
+        if field is None:
+            continue
+        type_ = field.type
+        if field.extensions.get(CONFIDENTIAL) and not is_input_object_type(get_named_type(type_)):
+            return f"Expected value of type '{type_}'; this is none."
+    if not is_input_object_type(get_named_type(type_)):
+        return message
+    said = _FOUND.sub("", message, count=1)
+    return said if said.endswith((".", "?")) else f"{said}."
+
+
+_FOUND = re.compile(r",? [Ff]ound: .*", re.DOTALL)
 
 
 def _at(node: ValueNode, path: Path) -> ValueNode:

@@ -262,3 +262,22 @@ async def test_scopes(own: Database, sql: asyncpg.Connection) -> None:
         client.http.headers["authorization"] = f"Bearer {token('write')}"
         refused = await record(client, "recordPatientCohortAssignments", [row])
         assert (refused["__typename"], "patient" in refused["message"]) == ("Forbidden", True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ('[{unitId: "secret-1", unitType: HCP, variant: "a"}]', "to include required field 'experiment'."),
+        ('[{unitId: "secret-1", unitTyp: HCP}]', "not to include unknown field 'unitTyp'"),
+        ('["secret-1"]', "to be an object."),
+        ('[{unitId: {a: "secret-1"}, experiment: {id: "1"}, unitType: HCP, variant: "a"}]', "'String!'; this is none."),
+        ('[{unitId: "u", experiment: {ids: "secret-1"}, unitType: HCP, variant: "a"}]', "unknown field 'ids'"),
+    ],
+)
+async def test_errors_of_literals_quote_no_row(client: Client, rows: str, said: str) -> None:
+    """As those of variables: they say where a value stands, and what would be right."""
+    answer = await client.ask(f"mutation {{ recordAssignments(input: {{rows: {rows}}}) {{ __typename }} }}")
+    messages = [error["message"] for error in answer["errors"]]
+    assert any(said in message for message in messages), messages
+    assert "secret" not in json.dumps(answer)
+    assert "HCP" not in json.dumps(answer)
