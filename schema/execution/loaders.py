@@ -182,11 +182,12 @@ class Loaders:
     ) -> list[Record]:
         """A connection for every parent key; the keys are ``[()]`` at a root."""
         slice_ = self.lists.slice(type_, selection.arguments, default, equal=below[1].join.equal if below else ())
-        fields = {child.name: child for child in selection.fields.values()}
-        wants_rows = bool(fields.keys() & {"nodes", "edges", "pageInfo"})
+        children = selection.fields.values()  # one field may be there several times, by aliases
+        fields = {child.name for child in children}
+        wants_rows = bool(fields & {"nodes", "edges", "pageInfo"})
         self.lists.refuse_missing(type_, below)
         ahead, behind = ("hasNextPage", "hasPreviousPage")[:: -1 if slice_.backward else 1]
-        asked = {child.name for info in fields.values() if info.name == "pageInfo" for child in info.fields.values()}
+        asked = {child.name for info in children if info.name == "pageInfo" for child in info.fields.values()}
         pages, totals, others, beyond = await asyncio.gather(
             self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
             self._totals(type_, slice_, below, keys, self.counted(selection)),

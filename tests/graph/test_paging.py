@@ -19,7 +19,7 @@ from schema.catalogue.catalogue import Type
 from schema.catalogue.from_models import catalogue
 from schema.sql import cursors
 from tests.support import platform_indexes
-from tests.support.client import Client
+from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 from tests.support.plans import Statement, plan
 
@@ -608,3 +608,16 @@ async def many(template: Database, clone: Clone, serve: Serve) -> AsyncIterator[
             await connection.close()
         async with serve(copy) as client:
             yield client, copy
+
+
+@pytest.mark.parametrize("compiler", [True, False])
+async def test_page_info_by_several_aliases(demo_database: Database, *, compiler: bool) -> None:
+    """Each says what it is asked for, whatever stands in the last of them."""
+    info = "pageInfo { hasNextPage } b: pageInfo { hasPreviousPage } last: pageInfo { __typename }"
+    async with serving(demo_database.gateway_url, compiler=compiler) as client:
+        page = await client.data("{ models(first: 3) { edges { cursor } } }")
+        cursor = page["models"]["edges"][1]["cursor"]
+        before = (await client.data(f'{{ models(before: "{cursor}") {{ {info} }} }}'))["models"]
+        after = (await client.data(f'{{ models(first: 1, after: "{cursor}") {{ {info} }} }}'))["models"]
+    assert (before["pageInfo"]["hasNextPage"], before["b"]["hasPreviousPage"]) == (True, False)
+    assert (after["pageInfo"]["hasNextPage"], after["b"]["hasPreviousPage"]) == (True, True)
