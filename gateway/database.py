@@ -81,6 +81,7 @@ def engine_for(
         lock_timeout=settings.lock_timeout * (1 if read_only else _LOCK_TIMEOUTS_OF_A_CHANGE),
         prepared_statements=settings.prepared_statements,
         timelines=timelines,
+        heavy=settings.heavy_connections,
     )
 
 

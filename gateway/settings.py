@@ -149,6 +149,15 @@ class Settings(BaseSettings):
         le=200,
         description="Connections to the database for queries, and as many for changes, per worker.",
     )
+    heavy_connections: int | None = Field(
+        default=None,
+        ge=1,
+        description="Connections for queries that heavy statements may hold, per worker, by their price or once they "
+        "have run for long; the others are left for light ones. Unset: a fourth.",
+    )
+    heavy_cost: int = Field(
+        default=20_000, ge=1, description="Price, in rows, from which the statements of an operation are heavy."
+    )
     parallel_statements: int = Field(
         default=4, ge=1, le=50, description="Statements of one request that run side by side."
     )

@@ -58,6 +58,7 @@ async def copying(engine: AsyncEngine, identity: Identity | None, seconds: float
     limiter, waits = limiter_of(engine), lock_waits_of(engine)
     with translated():
         borrowed = await limiter.borrow(engine)
+    limiter.set_apart(borrowed)
     made = Copying(borrowed.driver, waits)
     try:
         with translated():
@@ -72,7 +73,7 @@ async def copying(engine: AsyncEngine, identity: Identity | None, seconds: float
             limiter.give_back(borrowed)
             raise
         give_up(borrowed)
-        limiter.give()
+        limiter.give(borrowed)
         if isinstance(error, asyncio.CancelledError):
             refuse_ended(waits)
         raise

@@ -47,10 +47,12 @@ def create_engine(
     prepared_statements: bool = True,
     session_settings: bool | None = None,
     timelines: Timelines | None = None,
+    heavy: int | None = None,
 ) -> AsyncEngine:
     """An engine whose connections autocommit, speak UTC and cancel statements after ``statement_timeout`` seconds.
 
-    Engines of one database share its ``timelines``, so that none of them takes a primary of the past for the database.
+    Heavy statements have ``heavy`` of its connections at most, a fourth unless said. Engines of one database share its
+    ``timelines``, so that none of them takes a primary of the past for the database.
 
     ``prepared_statements=False`` suits poolers in transaction mode, which hand a connection to another client between
     two transactions: there, every statement is in one, and what is not committed explicitly is undone. Settings are
@@ -90,13 +92,13 @@ def create_engine(
         execution_options={  # what is kept for as long as the engine
             CONNECTOR: connector,
             LOCK_WAITS: LockWaits(pool_size, writes=not read_only),
-            LIMITER: ConnectionLimiter(pool_size + overflow, connect_timeout),
+            LIMITER: ConnectionLimiter(pool_size + overflow, connect_timeout, heavy),
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     follow(engine)
     limiter = limiter_of(engine)
-    limiter.used_up = partial(lock_waits_of(engine).watch, engine, lambda: limiter.waiting)
+    limiter.used_up = partial(lock_waits_of(engine).watch, engine, lambda: limiter.is_used_up)
     return engine
 
 
@@ -295,13 +297,20 @@ class ShortReader(EngineReader):
     With an ``identity`` each is a transaction that the database takes for that one's.
     """
 
+    heavy = False
+    """Whether its statements are heavy by their price."""
+
     def __init__(self, engine: AsyncEngine, parallel: int = 4, identity: Identity | None = None) -> None:
-        self._engine = engine
+        self._use(engine)
         self._identity = identity
+        self._parallel = parallel
+
+    def _use(self, engine: AsyncEngine) -> None:
+        """Reads by connections of an engine from now on."""
+        self._engine = engine
         options = engine.sync_engine.get_execution_options()
         self._limiter: ConnectionLimiter = options[LIMITER]
         self._lock_waits: LockWaits = options[LOCK_WAITS]
-        self._parallel = parallel
 
     @cached_property
     def _slots(self) -> asyncio.Semaphore:
@@ -336,7 +345,7 @@ class ShortReader(EngineReader):
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        async with self._slots, snapshot(self._engine, self._identity) as held:
+        async with self._slots, snapshot(self._engine, self._identity, heavy=self.heavy) as held:
             try:
                 yield held
             finally:
@@ -350,8 +359,13 @@ class ShortReader(EngineReader):
                 sql, lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
             )
             return rows
-        async with self._limiter, self._engine.connect() as connection:
-            return await within_share(self._lock_waits, sql, partial(_run, connection, sql, values))
+        limiter = self._limiter
+        turn = await limiter.take(sql, heavy=self.heavy)
+        try:
+            async with self._engine.connect() as connection:
+                return await within_share(self._lock_waits, sql, partial(_run, connection, sql, values))
+        finally:
+            limiter.give(turn)
 
     def _begin(self, settings: Mapping[str, str]) -> str:
         """What begins the transaction of a statement that needs one of its own."""
@@ -361,7 +375,7 @@ class ShortReader(EngineReader):
 
     async def _straight(self, sql: str, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
         """Reads by a connection of the driver's own."""
-        borrowed = await self._limiter.borrow(self._engine)
+        borrowed = await self._limiter.borrow(self._engine, sql, heavy=self.heavy)
         waits, task = self._lock_waits, current_task(get_running_loop())
         running = waits.running
         running[task] = sql
@@ -372,7 +386,7 @@ class ShortReader(EngineReader):
                 answer = await read(borrowed.driver)
         except asyncio.CancelledError:
             give_up(borrowed)
-            self._limiter.give()
+            self._limiter.give(borrowed)
             raise
         except BaseException as error:
             _suspect(waits, sql, error)
@@ -491,16 +505,18 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
 
 
 @asynccontextmanager
-async def snapshot(engine: AsyncEngine, identity: Identity | None = None) -> AsyncIterator[HeldReader]:
+async def snapshot(
+    engine: AsyncEngine, identity: Identity | None = None, *, heavy: bool = False
+) -> AsyncIterator[HeldReader]:
     """One REPEATABLE READ, read-only transaction: every statement of the block sees the same moment."""
     limiter = limiter_of(engine)
     with translated():
-        await limiter.take()
+        turn = await limiter.take(heavy=heavy)
     try:
         async with _snapshot(engine, identity) as held:
             yield held
     finally:
-        limiter.give()
+        limiter.give(turn)
 
 
 @asynccontextmanager

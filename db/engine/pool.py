@@ -4,14 +4,18 @@ SQLAlchemy opens connections within a greenlet and waits for them there, and wra
 as much as a small statement. An idle connection needs none of it. So readers queue for a turn before they take one,
 first come, first served; under load a connection passes directly from one reader to the next, and one that was given
 back a moment ago is borrowed again before it is back in the pool.
+
+There are two lanes. Statements that are heavy by their price have a share of the turns, so that the others are left for
+light ones. What has run for long is heavy too, and so is the same statement when it is run again. Within a lane, and
+between both, turns are given in order of arrival.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -25,9 +29,28 @@ WARM = 0.05
 again, costs as much as a small statement."""
 CLOSE_SECONDS = 2.0
 """For a server to be told that a connection ends, before it is cut off."""
+LOOK_SECONDS, LONG = 0.1, 2
+"""Seconds between two looks at what runs, and after how many of them a statement has run for long."""
+PATIENCE = 6
+"""How many times as long heavy statements wait for a connection: they wait for each other."""
+REMEMBERED = 1_000
+"""Statements that are remembered to have run for long."""
 
 
-class BorrowedConnection:
+class Turn:
+    """A turn that is taken."""
+
+    __slots__ = ("heavy", "looks", "sql")
+
+    heavy: bool
+    """Whether it is one of the share for heavy statements."""
+    sql: str
+    """The statement that it is for; empty for several."""
+    looks: int
+    """How often it was seen since it was taken."""
+
+
+class BorrowedConnection(Turn):
     """A connection checked out of its pool, with the driver's own."""
 
     __slots__ = ("_pooled", "driver", "generation")
@@ -57,23 +80,32 @@ class BorrowedConnection:
 
 
 class _ConnectionWaiter(asyncio.Future[BorrowedConnection | None]):
-    """A pending turn, with a connection if it ``connects``; until ``end`` by the loop's clock."""
+    """A pending turn, with a connection if it ``connects``; it waits ``since`` then, at most until ``end``."""
 
-    def __init__(self, end: float, *, connects: bool) -> None:
+    def __init__(self, since: float, end: float, *, connects: bool) -> None:
         super().__init__()
+        self.since = since
         self.end = end
         self.connects = connects
 
 
 class ConnectionLimiter:
-    """Gives as many turns at once as an engine has connections: ``async with limiter:`` is one.
+    """Gives as many turns at once as an engine has connections, ``heavy`` of them to heavy statements at most.
 
     Raises:
-        sqlalchemy.exc.TimeoutError: No connection came free within ``timeout`` seconds.
+        sqlalchemy.exc.TimeoutError: No connection came free within ``timeout`` seconds, for heavy ones `PATIENCE` times
+            as many.
     """
 
-    def __init__(self, size: int, timeout: float) -> None:
+    def __init__(self, size: int, timeout: float, heavy: int | None = None) -> None:
+        """``heavy``: a fourth of them unless said."""
         self._free = size
+        self._heavy_free = max(1, size // 4) if heavy is None else heavy
+        """Below zero where more have turned out to be heavy than may begin as such."""
+        self._taken: dict[Turn, None] = {}
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._long: dict[str, None] = {}
+        """Statements that have run for long, the last ones at the end; one that did not is none of them any more."""
         self._timeout = timeout
         self._generation = 0
         """How often the database was lost or the pool disposed of, with all connections from before."""
@@ -81,57 +113,114 @@ class ConnectionLimiter:
         """Connections that were given back a moment ago; `take` returns one of them to the pool first."""
         self._cooling: asyncio.TimerHandle | None = None
         self._waiters: deque[_ConnectionWaiter] = deque()
+        self._heavy_waiters: deque[_ConnectionWaiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One for all who wait: a timer for each would cost more than the turn."""
         self.used_up: Callable[[], None] = _nothing
-        """Called whenever a caller has to wait."""
+        """Called whenever a caller has to wait since all connections are busy."""
 
     @property
     def waiting(self) -> int:
         """How many wait for a turn."""
-        return sum(not waiter.done() for waiter in self._waiters)
+        return sum(not waiter.done() for waiter in self._waiters) + self.heavy_waiting
 
-    async def take(self) -> None:
-        """Waits for a turn, with which the pool has a connection."""
-        if self._free:
+    @property
+    def heavy_waiting(self) -> int:
+        """How many of them are heavy."""
+        return sum(not waiter.done() for waiter in self._heavy_waiters)
+
+    @property
+    def heavy_taken(self) -> int:
+        """How many turns heavy statements have."""
+        return sum(turn.heavy for turn in self._taken)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether somebody waits since all connections are busy."""
+        return not self._free and self.waiting > 0
+
+    async def take(self, sql: str = "", *, heavy: bool = False) -> Turn:
+        """Waits for a turn, with which the pool has a connection; for one statement, or for several."""
+        heavy = heavy or (bool(self._long) and sql in self._long)
+        if self._free and (not heavy or self._heavy_free > 0):
             self._free -= 1
+            self._heavy_free -= heavy
             if self._warm:
                 self._return(self._warm.pop())
         else:
-            await self._wait(connects=False)
+            await self._wait(connects=False, heavy=heavy)
+        return self._begin(Turn(), sql, heavy=heavy)
 
-    def give(self) -> None:
-        """Ends a turn."""
+    def give(self, turn: Turn) -> None:
+        """Ends a turn, whose connection is not lent any more."""
+        self._end(turn)
         self._pass_on(self._next())
 
-    async def __aenter__(self) -> None:
-        await self.take()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.give()
-
-    async def borrow(self, engine: AsyncEngine) -> BorrowedConnection:
+    async def borrow(self, engine: AsyncEngine, sql: str = "", *, heavy: bool = False) -> BorrowedConnection:
         """Waits for a turn, and has a connection of the pool for it."""
-        if self._free:
+        heavy = heavy or (bool(self._long) and sql in self._long)
+        if self._free and (not heavy or self._heavy_free > 0):
             self._free -= 1
+            self._heavy_free -= heavy
             if self._warm:
                 warm = self._warm.pop()
                 if warm.generation == self._generation and not warm.driver.is_closed():  # is usable
+                    self._begin(warm, sql, heavy=heavy)
                     return warm
                 self._return(warm)
-        elif borrowed := await self._wait(connects=True):
+        elif borrowed := await self._wait(connects=True, heavy=heavy):
+            self._begin(borrowed, sql, heavy=heavy)
             return borrowed
         try:
             generation = self._generation
-            return BorrowedConnection(await engine.raw_connection(), generation)
+            borrowed = BorrowedConnection(await engine.raw_connection(), generation)
         except BaseException:
-            self.give()
+            self._heavy_free += heavy
+            self._pass_on(self._next())
             raise
+        self._begin(borrowed, sql, heavy=heavy)
+        return borrowed
+
+    @staticmethod
+    def set_apart(turn: Turn) -> None:
+        """The turn is not heavy, however long it lasts: another limit counts those of its kind."""
+        turn.looks = -sys.maxsize
+
+    def _begin(self, turn: Turn, sql: str, *, heavy: bool) -> Turn:
+        turn.sql, turn.heavy, turn.looks = sql, heavy, 0
+        self._taken[turn] = None
+        if self._look_timer is None:
+            self._look_timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        return turn
+
+    def _end(self, turn: Turn) -> None:
+        del self._taken[turn]
+        if turn.heavy:
+            self._heavy_free += 1
+            if not turn.looks:
+                self._long.pop(turn.sql, None)
+
+    def _look(self) -> None:
+        """Sees which statements have run for long: they are heavy, now and when they are run again."""
+        self._look_timer = None
+        for turn in self._taken:
+            turn.looks += 1
+            if turn.looks < LONG:
+                continue
+            if not turn.heavy:
+                turn.heavy = True
+                self._heavy_free -= 1
+            if turn.sql and turn.looks == LONG:
+                self._long.pop(turn.sql, None)
+                self._long[turn.sql] = None
+        while len(self._long) > REMEMBERED:
+            del self._long[next(iter(self._long))]
+        if self._taken:
+            self._look_timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def give_back(self, borrowed: BorrowedConnection) -> None:
         """Ends a turn whose connection can be used again: by the next one, or by whoever finds it in the pool."""
+        self._end(borrowed)
         waiter = self._next()
         if waiter is None:
             self._free += 1
@@ -185,11 +274,12 @@ class ConnectionLimiter:
                 left.driver.terminate()
 
     def _next(self) -> _ConnectionWaiter | None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                return waiter
-        return None
+        """Takes from its lane whoever has waited longest of those that may have a turn now, which is theirs then."""
+        light, heavy = _first(self._waiters), _first(self._heavy_waiters) if self._heavy_free > 0 else None
+        if heavy is not None and (light is None or heavy.since <= light.since):
+            self._heavy_free -= 1
+            return self._heavy_waiters.popleft()
+        return self._waiters.popleft() if light is not None else None
 
     def _pass_on(self, waiter: _ConnectionWaiter | None) -> None:
         if waiter is None:
@@ -197,12 +287,16 @@ class ConnectionLimiter:
         else:
             waiter.set_result(None)
 
-    async def _wait(self, *, connects: bool) -> BorrowedConnection | None:
+    async def _wait(self, *, connects: bool, heavy: bool) -> BorrowedConnection | None:
         loop = asyncio.get_running_loop()
-        waiter = _ConnectionWaiter(loop.time() + self._timeout, connects=connects)
-        self._waiters.append(waiter)
-        self.used_up()
-        if self._timer is None:
+        now, patience = loop.time(), self._timeout * (PATIENCE if heavy else 1)
+        waiter = _ConnectionWaiter(now, now + patience, connects=connects)
+        (self._heavy_waiters if heavy else self._waiters).append(waiter)
+        if not self._free:
+            self.used_up()
+        if self._timer is None or waiter.end < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = loop.call_at(waiter.end, self._time_out)
         try:
             return await waiter
@@ -210,15 +304,28 @@ class ConnectionLimiter:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both came at once
                 if borrowed := waiter.result():
                     self._return(borrowed)
-                self.give()
+                self._heavy_free += heavy
+                self._pass_on(self._next())
             raise
 
     def _time_out(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiters and (self._waiters[0].done() or self._waiters[0].end <= loop.time()):
-            if not (waiter := self._waiters.popleft()).done():
-                waiter.set_exception(PoolTimeoutError(f"every connection was busy for {self._timeout:g} seconds"))
-        self._timer = loop.call_at(self._waiters[0].end, self._time_out) if self._waiters else None
+        ends = []
+        for waiters, which in ((self._waiters, ""), (self._heavy_waiters, " for heavy statements")):
+            while (waiter := _first(waiters)) and waiter.end <= loop.time():
+                waiters.popleft()
+                seconds = waiter.end - waiter.since
+                waiter.set_exception(PoolTimeoutError(f"every connection{which} was busy for {seconds:.3g} seconds"))
+            if waiter:
+                ends.append(waiter.end)
+        self._timer = loop.call_at(min(ends), self._time_out) if ends else None
+
+
+def _first(waiters: deque[_ConnectionWaiter]) -> _ConnectionWaiter | None:
+    """Whoever has waited longest of those that still wait, who stay in their lane."""
+    while waiters and waiters[0].done():
+        waiters.popleft()
+    return waiters[0] if waiters else None
 
 
 def _nothing() -> None:

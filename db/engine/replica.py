@@ -313,4 +313,4 @@ class ReplicaReader(ShortReader):
         elif sqlstate(error) != SERIALIZATION_FAILURE:
             raise error
         self._reads.sent["primary: replica failed"] += 1
-        self._engine = self._reads.primary
+        self._use(self._reads.primary)

@@ -35,6 +35,8 @@ def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable
             ("in_use", "Connections that requests hold.", in_use),
             ("size", "Connections that the pool may open.", size),
             ("waiting", "Statements and changes that wait for a connection.", waiting),
+            ("heavy", "Connections that heavy statements hold.", lambda engine: limiter_of(engine).heavy_taken),
+            ("heavy_waiting", "Heavy statements that wait for one.", lambda engine: limiter_of(engine).heavy_waiting),
         ):
             family = GaugeMetricFamily(f"e2i_pool_{name}", documentation, labels=["pool"])
             for pool, engine in engines.items():

@@ -19,6 +19,7 @@ from typing import Any
 from graphql import ExecutionResult, OperationType
 
 from db.attach.facts import Facts
+from db.engine.engine import ShortReader
 from db.engine.replica import Reads, position_text
 from db.engine.transaction import Transactions
 from gateway.auth.permissions import Access
@@ -78,6 +79,8 @@ class OperationService:
         self._tables = TableService(schema, self.planner, self._runner, reads, self._budgets, settings)
         self.recordings = LineBatches(schema, self.planner, reads, changes, self._runner.shape, self._budgets, settings)
         """Records rows that come as lines."""
+        self.heavy = RequestLimiter(max(1, settings.max_concurrent // 2), queue=0)
+        """For requests that are heavy by their price: they wait for connections, and leave places to light ones."""
         self._subscriptions = Subscriptions(
             schema, self.planner, self._runner, feed, self._budgets, self._observers, settings
         )
@@ -187,8 +190,16 @@ class OperationService:
 
     async def finish(self, planned: PlannedOperation, call: Call) -> Answer:
         """The answer to a query or mutation, once it has its turn; its caller has a deadline around it."""
-        runner, left, caller = self._runner, call.left, call.caller
+        caller = call.caller
         reader = self._reads.reader(self._parallel, caller.name, planned.parameters.after, caller.identity)
+        if planned.cost >= self._settings.heavy_cost:
+            reader.heavy = True
+            async with self.heavy:
+                return await self._finish(planned, call, reader)
+        return await self._finish(planned, call, reader)
+
+    async def _finish(self, planned: PlannedOperation, call: Call, reader: ShortReader) -> Answer:
+        runner, left = self._runner, call.left
         started = time.perf_counter()
         try:
             result = await runner.run(planned, reader, call)

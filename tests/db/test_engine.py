@@ -493,8 +493,9 @@ async def test_what_is_given_up_is_cancelled_in_the_server(module_database: Data
     async with engine_on(module_database.gateway_url, pool_size=2, connect_timeout=1) as engine:
         for _ in range(4):
             task = asyncio.create_task(ask(engine))
-            await asyncio.sleep(0.15)
-            assert any("pg_sleep" in doing for doing in await active(module_database))
+            async with asyncio.timeout(10):
+                while not any("pg_sleep" in doing for doing in await active(module_database)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

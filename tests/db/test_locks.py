@@ -101,7 +101,8 @@ async def test_a_burst_for_a_locked_table_leaves_connections_for_others(
     model = await model_in(holder, "development")
     await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
     query, half = (WALK % model, 15) if walks else (RUNS, 100)
-    async with serving(copy.gateway_url, pool_size=4, lock_timeout=60, compiler=compiler) as client:
+    limits = {"pool_size": 4, "heavy_connections": 4, "lock_timeout": 60}
+    async with serving(copy.gateway_url, compiler=compiler, **limits) as client:
         assert await client.data(OTHER)
         burst = [asyncio.create_task(client.ask(query)) for _ in range(half)]
         await asyncio.sleep(0)

@@ -128,7 +128,11 @@ async def test_pools_and_the_process(module_database: Database) -> None:
             await asyncio.sleep(0.01)
             found = await scrape(client)
         assert found["e2i_pool_in_use{pool=read}"] == found["e2i_pool_size{pool=read}"] == 1
-        assert found["e2i_pool_in_use{pool=write}"] == 0
+        assert found["e2i_pool_in_use{pool=write}"] == found["e2i_pool_heavy{pool=write}"] == 0
+        assert found["e2i_pool_heavy_waiting{pool=read}"] == 0
+        while found["e2i_pool_heavy{pool=read}"] != 1:  # it has run for long
+            await asyncio.sleep(0.01)
+            found = await scrape(client)
         assert found["process_resident_memory_bytes"] > 1e7
         assert found["process_cpu_seconds_total"] > 0
         for task in waiting:
