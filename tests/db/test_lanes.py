@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from db.engine.copying import copying
 from db.engine.engine import ShortReader, create_engine, snapshot
 from db.engine.errors import OverloadedError
 from db.engine.pool import BorrowedConnection, ConnectionLimiter, limiter_of
@@ -117,6 +118,20 @@ async def test_turns_are_given_in_order_of_arrival(engine: AsyncEngine) -> None:
     assert await waiting[2]
     for place in (1, 2, 3):
         limiter.give_back(await waiting[place])
+
+
+async def test_a_table_that_is_read_slowly_takes_no_place_of_heavy_ones(
+    engine: AsyncEngine, holder: asyncpg.Connection
+) -> None:
+    """It has a limit of its own, and others run for long meanwhile."""
+    limiter = limiter_of(engine)
+    async with copying(engine, None, 60) as table:
+        running = asyncio.ensure_future(ShortReader(engine).fetch_one(HELD, ()))
+        await until(lambda: taken(limiter) == (1, 0))
+        assert await table.value("SELECT 2", ()) == 2
+        await holder.execute("SELECT pg_advisory_unlock(7)")
+        await running
+    assert (taken(limiter), limiter.waiting) == ((0, 0), 0)
 
 
 async def test_who_waits_in_the_lane_may_leave_it(engine: AsyncEngine) -> None:
