@@ -37,7 +37,7 @@ REMEMBERED = 1_000
 """Statements that are remembered to have run for long."""
 
 
-class Turn:
+class PoolTurn:
     """A turn that is taken."""
 
     __slots__ = ("heavy", "looks", "sql")
@@ -50,7 +50,7 @@ class Turn:
     """How often it was seen since it was taken."""
 
 
-class BorrowedConnection(Turn):
+class BorrowedConnection(PoolTurn):
     """A connection checked out of its pool, with the driver's own."""
 
     __slots__ = ("_pooled", "driver", "generation")
@@ -102,7 +102,7 @@ class ConnectionLimiter:
         self._free = size
         self._heavy_free = max(1, size // 4) if heavy is None else heavy
         """Below zero where more have turned out to be heavy than may begin as such."""
-        self._taken: dict[Turn, None] = {}
+        self._taken: dict[PoolTurn, None] = {}
         self._look_timer: asyncio.TimerHandle | None = None
         self._long: dict[str, None] = {}
         """Statements that have run for long, the last ones at the end; one that did not is none of them any more."""
@@ -139,7 +139,7 @@ class ConnectionLimiter:
         """Whether somebody waits since all connections are busy."""
         return not self._free and self.waiting > 0
 
-    async def take(self, sql: str = "", *, heavy: bool = False) -> Turn:
+    async def take(self, sql: str = "", *, heavy: bool = False) -> PoolTurn:
         """Waits for a turn, with which the pool has a connection; for one statement, or for several."""
         heavy = heavy or (bool(self._long) and sql in self._long)
         if self._free and (not heavy or self._heavy_free > 0):
@@ -149,9 +149,9 @@ class ConnectionLimiter:
                 self._return(self._warm.pop())
         else:
             await self._wait(connects=False, heavy=heavy)
-        return self._begin(Turn(), sql, heavy=heavy)
+        return self._begin(PoolTurn(), sql, heavy=heavy)
 
-    def give(self, turn: Turn) -> None:
+    def give(self, turn: PoolTurn) -> None:
         """Ends a turn, whose connection is not lent any more."""
         self._end(turn)
         self._pass_on(self._next())
@@ -182,18 +182,18 @@ class ConnectionLimiter:
         return borrowed
 
     @staticmethod
-    def set_apart(turn: Turn) -> None:
+    def set_apart(turn: PoolTurn) -> None:
         """The turn is not heavy, however long it lasts: another limit counts those of its kind."""
         turn.looks = -sys.maxsize
 
-    def _begin(self, turn: Turn, sql: str, *, heavy: bool) -> Turn:
+    def _begin(self, turn: PoolTurn, sql: str, *, heavy: bool) -> PoolTurn:
         turn.sql, turn.heavy, turn.looks = sql, heavy, 0
         self._taken[turn] = None
         if self._look_timer is None:
             self._look_timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
         return turn
 
-    def _end(self, turn: Turn) -> None:
+    def _end(self, turn: PoolTurn) -> None:
         del self._taken[turn]
         if turn.heavy:
             self._heavy_free += 1
