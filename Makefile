@@ -87,6 +87,7 @@ bench-frames: $(VENV)/dev ## Measure the explorer's frames with 500 nodes on scr
 drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds each, and write gateway/docs/drills.json
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/db/test_drill.py
 	DRILL_SOCKETS=2000 $(BIN)/python -m pytest -s tests/live/test_socket_endurance.py
+	DRILL_KILLS=200 DRILL_ROUNDS=100 $(BIN)/python -m pytest -s tests/recording/test_recording_drills.py
 	rm -f gateway/docs/drills.json
 	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
 
