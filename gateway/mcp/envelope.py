@@ -46,6 +46,26 @@ class Envelope:
         return len(orjson.dumps(self.as_values()))
 
 
+OUTPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "data": {},
+        "complete": {"type": "boolean"},
+        "more": {"type": "array", "items": {"type": "object"}},
+        "units": {"type": "object"},
+        "warnings": {"type": "array", "items": {"type": "string"}},
+        "asOf": {"type": "string"},
+        "error": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+    "anyOf": [
+        {"required": ["data", "complete", "more", "units", "warnings", "asOf"]},
+        {"required": ["error", "errors"]},
+    ],
+}
+"""The JSON Schema of what any tool answers, an envelope or a failure: some clients hold failures against it too."""
+
+
 class ToolError(Exception):
     """A call of a tool that fails: a code, and for each reason a message and what to try."""
 

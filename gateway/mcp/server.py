@@ -20,7 +20,7 @@ from gateway.context import Caller
 from gateway.mcp import fences
 from gateway.mcp.arguments import read_arguments
 from gateway.mcp.asking import AnswerLater, person_of
-from gateway.mcp.envelope import Envelope, ToolError, listed
+from gateway.mcp.envelope import OUTPUT, Envelope, ToolError, listed
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.reference import ReferenceShelf
 from gateway.mcp.toolbox import AgentTool, Toolbox
@@ -185,7 +185,13 @@ def _listed(tool: AgentTool) -> types.Tool:
         idempotent_hint=True,
         open_world_hint=False,
     )
-    return types.Tool(name=tool.name, description=tool.description, input_schema=schema, annotations=hints)
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=schema,
+        output_schema=OUTPUT,
+        annotations=hints,
+    )
 
 
 def _taken(tool: AgentTool) -> str:

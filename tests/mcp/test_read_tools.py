@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.support.agents import LEGACY, MODERN, Agent, tokens
 from tests.support.client import Client, serving
@@ -27,11 +28,22 @@ async def test_tools_are_listed_in_few_words(agent: Agent) -> None:
     result = await agent.result("tools/list")
     names = [tool["name"] for tool in result["tools"]]
     assert names[:4] == ["answer", "find_fields", "describe_type", "query"]
-    assert tokens(json.dumps(result["tools"], separators=(",", ":"))) <= 1_500
+    assert tokens(json.dumps(result["tools"], separators=(",", ":"))) <= 3_000
+    inputs = [{key: one for key, one in tool.items() if key != "outputSchema"} for tool in result["tools"]]
+    assert tokens(json.dumps(inputs, separators=(",", ":"))) <= 1_500
     for tool in result["tools"]:
         assert tool["annotations"]["readOnlyHint"] is True
         assert tool["annotations"]["openWorldHint"] is False
         assert tool["inputSchema"]["additionalProperties"] is False
+
+
+async def test_answers_and_failures_are_of_the_output_schema(agent: Agent) -> None:
+    """Clients of the SDKs check both against it."""
+    [schema] = {json.dumps(tool["outputSchema"]) for tool in (await agent.result("tools/list"))["tools"]}
+    valid = Draft202012Validator(json.loads(schema))
+    valid.validate(await agent.call("find", text="kisqali"))
+    valid.validate(await agent.fails("find", text=1))
+    assert not valid.is_valid({"data": {}})
 
 
 async def test_a_query_is_answered(agent: Agent) -> None:
