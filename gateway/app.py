@@ -136,10 +136,11 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         engine = databases.engine
         authentication = Authentication(settings, engine, databases.writer)
         feed = ChangeFeed(Connector(target_of(settings.listen or url), databases.timelines), settings)
-        service = OperationService(build(), databases.reads, databases.changes, feed, settings, registry, observers)
+        schema = build(federated=settings.federation)
+        service = OperationService(schema, databases.reads, databases.changes, feed, settings, registry, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
         sockets = WebSocketApp(service, authentication, settings)
-        box = Toolbox(build(), service, settings, PreviewStore(databases.writer))
+        box = Toolbox(schema, service, settings, PreviewStore(databases.writer))
         mcp = McpEntry(box, authentication, settings)
         app.state.engine, app.state.graphql, app.state.authentication = engine, service, authentication
         app.state.reads, app.state.feed, app.state.sockets = databases.reads, feed, sockets

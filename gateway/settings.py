@@ -259,6 +259,10 @@ class Settings(BaseSettings):
     introspection: bool = Field(
         default=True, description="Whether introspection is allowed, and errors suggest names of the schema."
     )
+    federation: bool = Field(
+        default=False,
+        description="Whether the graph is a subgraph of Apollo Federation 2, with `_entities` and `_service`.",
+    )
     closed_vocabularies: bool = Field(
         default=True,
         description="Whether filters refuse texts that a column cannot have by its closed vocabulary; `off` for "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache, cached_property
+from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, OperationDefinitionNode, execute, get_named_type, is_abstract_type
 from strawberry.execution import optimized_is_awaitable
@@ -17,8 +18,10 @@ from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations
 from schema.changes.transactions import OperationTransaction, transaction_directive
 from schema.execution.executor import AnswerExecutor, MutationExecutor
+from schema.federation import subgraph_sdl
+from schema.fields.entities import REPRESENTATION, Representation, federated_fields
 from schema.fields.registry import FIELDS
-from schema.graph.types import RequestContext, Types, read
+from schema.graph.types import Node, RequestContext, Types, read
 from schema.names.find import FieldFinder, FoundField
 from schema.names.suggestions import Suggestions
 from schema.recording.record_fields import RecordFields, install
@@ -28,17 +31,24 @@ from schema.subscriptions import subscription
 class Schema(StrawberrySchema):
     """The graph's schema, with the catalogue that it was made from."""
 
-    def __init__(self, models: Catalogue) -> None:
+    def __init__(self, models: Catalogue, *, federated: bool = False) -> None:
+        """``federated``: as a subgraph, which has the fields ``_entities`` and ``_service`` beside the others."""
         types = Types(models, LifecycleFields())
+        fields = {**FIELDS, **(federated_fields(subgraph) if federated else {})}
         super().__init__(
-            query=types.query({name: own.make(types) for name, own in FIELDS.items()}),
+            query=types.query({name: own.make(types) for name, own in fields.items()}),
             mutation=Mutations(types).type(RecordFields(types).fields()),
             subscription=subscription(types),
             directives=[transaction_directive],
             types=list(types.nodes.values()),
-            config=StrawberryConfig(auto_camel_case=True, default_resolver=read, scalar_map=SCALARS),
+            config=StrawberryConfig(
+                auto_camel_case=True, default_resolver=read, scalar_map=SCALARS | {Representation: REPRESENTATION}
+            ),
         )
         install(self.graphql)
+        if federated:
+            entity: Any = self.graphql.type_map["_Entity"]
+            entity.resolve_type = Node.resolve_type
         self.catalogue = models
         self.suggestions = Suggestions(self.graphql, models)
         """What is probably meant by names that it does not have."""
@@ -108,6 +118,13 @@ def _without_variables(document: DocumentNode) -> DocumentNode:
 
 
 @cache
-def build() -> Schema:
-    """The schema over all models."""
-    return Schema(catalogue())
+def build(*, federated: bool = False) -> Schema:
+    """The schema over all models, as a subgraph if asked."""
+    return Schema(catalogue(), federated=federated)
+
+
+@cache
+def subgraph() -> str:
+    """The SDL of the subgraph."""
+    schema = build()
+    return subgraph_sdl(schema.as_str(), {type_.name for type_ in schema.catalogue if type_.is_node})

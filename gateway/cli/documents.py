@@ -43,7 +43,7 @@ def add_documents(options: argparse.Namespace, settings: Settings) -> int:
         return 0
 
     status = with_owner(settings, run)
-    readable = Documents(build(), settings)
+    readable = Documents(build(federated=settings.federation), settings)
     for one in found:
         warn_of(one.id, one.text, readable)
     return status

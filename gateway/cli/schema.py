@@ -8,22 +8,24 @@ import sys
 
 from gateway.cli.areas import Areas
 from gateway.settings import Settings
-from schema.schema import build
+from schema.schema import build, subgraph
 
 
 def add(areas: Areas) -> None:
     """Adds the commands."""
     parsers = areas.add_parser("schema", help="the graph's schema").add_subparsers(required=True, metavar="command")
-    parsers.add_parser("print", help="print the schema as SDL").set_defaults(run=print_sdl)
+    printed = parsers.add_parser("print", help="print the schema as SDL")
+    printed.add_argument("--federation", action="store_true", help="as a subgraph of Apollo Federation 2")
+    printed.set_defaults(run=print_sdl)
     possible = parsers.add_parser(
         "possible-types", help="print the members of interfaces and unions, for Apollo Client"
     )
     possible.set_defaults(run=print_possible_types)
 
 
-def print_sdl(_options: argparse.Namespace, _settings: Settings) -> int:
-    """Prints the schema as SDL."""
-    sys.stdout.write(build().as_str() + "\n")
+def print_sdl(options: argparse.Namespace, _settings: Settings) -> int:
+    """Prints the schema as SDL, that of the subgraph if asked."""
+    sys.stdout.write(subgraph() if options.federation else build().as_str() + "\n")
     return 0
 
 

@@ -34,6 +34,7 @@ from schema.fields.registry import FIELDS
 from schema.recording.answers import OnConflict
 from schema.recording.record_types import recording_mutations
 from schema.sql.aggregates import MAX_GROUPS
+from schema.sql.entities import ENTITIES, REPRESENTATIONS
 from schema.sql.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 
 BYTES_OF_ROW = 500
@@ -155,6 +156,8 @@ class Meter:
         if selection.name in {"node", "nodes"}:
             ids = selection.arguments.get("ids")
             return self._nodes_cost(selection, len(ids) if isinstance(ids, list) else 1, walk)
+        if selection.name == ENTITIES:
+            return self._nodes_cost(selection, len(selection.arguments[REPRESENTATIONS]), walk)
         if own := FIELDS.get(selection.name):
             rows = own.rows(selection.arguments)
             sizes = {type_.name: walk.scans.rows(type_) for type_ in self._catalogue}

@@ -26,7 +26,12 @@ from graphql import (
     parse,
     validate,
 )
-from graphql.validation import NoSchemaIntrospectionCustomRule, ValuesOfCorrectTypeRule, specified_rules
+from graphql.validation import (
+    NoSchemaIntrospectionCustomRule,
+    ValidationRule,
+    ValuesOfCorrectTypeRule,
+    specified_rules,
+)
 
 from gateway.operations.refusals import SHALLOWER, RefusedDocumentError, refuse
 from gateway.settings import Settings
@@ -35,6 +40,7 @@ from schema.errors import GatewayError
 from schema.execution.coercions import holds_rows
 from schema.execution.input_errors import PlacedValuesRule
 from schema.execution.plans import KnownOperation
+from schema.fields.entities import SERVICE
 from schema.names.hints import hinted
 from schema.schema import Schema
 
@@ -78,6 +84,14 @@ class Document:
         return next(iter(self.operations.values())) if len(self.operations) == 1 else None
 
 
+class NoServiceRule(ValidationRule):
+    """Refuses what a subgraph says of its schema, as the other rule refuses introspection."""
+
+    def enter_field(self, node: FieldNode, *_args: Any) -> None:
+        if node.name.value == SERVICE:
+            self.report_error(GraphQLError(f"Introspection is turned off, and {SERVICE} tells the schema.", node))
+
+
 class Documents:
     """Parses and validates documents, and keeps the last ones that were valid.
 
@@ -91,7 +105,7 @@ class Documents:
         self._suggestions = schema.suggestions if settings.introspection else None
         self._settings = settings
         rules = [PlacedValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules]
-        self._rules = [*rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule])]
+        self._rules = [*rules, *([] if settings.introspection else [NoSchemaIntrospectionCustomRule, NoServiceRule])]
         self.hits = self.misses = 0
         self._capacity = capacity
         self._size = 0

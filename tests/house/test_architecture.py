@@ -24,7 +24,7 @@ ROOMS = {
     ),
     "schema": (
         "adapters", "error_codes", "errors", "catalogue", "names", "scopes", "sql", "search", "execution", "graph",
-        "changes", "recording", "lineage", "fields", "subscriptions", "schema", "runner",
+        "changes", "recording", "lineage", "fields", "subscriptions", "federation", "schema", "runner",
     ),
     "gateway": (
         "client", "adapters", "roles", "context", "setting_types", "settings", "database", "auth", "subscriptions",

@@ -47,6 +47,7 @@ from schema.search.vector import Similarity, together
 from schema.sql import builder as sql
 from schema.sql import cursors
 from schema.sql.arguments import bound, given, parse_id, type_of
+from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_ids
 from schema.sql.filters import few
 from schema.sql.indexes import Indexes
 from schema.sql.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
@@ -191,7 +192,9 @@ class Compiler:
         if selection.name == "node":
             return self._node(selection)
         if selection.name == "nodes":
-            return self._nodes(selection)
+            return self._nodes(selection, selection.arguments["ids"])
+        if selection.name == ENTITIES:
+            return self._nodes(selection, applied(entity_ids, selection.arguments[REPRESENTATIONS]))
         root = self._catalogue.roots.get(selection.name)
         if root is None:
             raise NotCompilableError(f"{selection.name} is resolved in Python")
@@ -238,9 +241,8 @@ class Compiler:
         parts = applied(partial(parse_id, self._catalogue, argument, type_), value)
         return [self.bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
 
-    def _nodes(self, selection: Selection) -> Query:
+    def _nodes(self, selection: Selection, values: Any) -> Query:
         """Rows by ids of any types: a query per type, and each row in its place."""
-        values = selection.arguments["ids"]
         self._pinned(values, len, "count")  # which the price depends on
         names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
         queries = [self._nodes_of(selection, values, name) for name in names]

@@ -1,0 +1,50 @@
+"""The schema as a subgraph of Apollo Federation 2: the SDL with its keys, for composition.
+
+`@key(fields: "id")` stands on every type with a global id; `PageInfo`, `Query.node` and `Query.nodes` are shareable,
+since other subgraphs of Relay's kind have them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from graphql import DirectiveNode, DocumentNode, ObjectTypeDefinitionNode, parse, print_ast
+
+LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@shareable"])\n'
+SHAREABLE_ROOTS = ("node", "nodes")
+
+
+def subgraph_sdl(sdl: str, entities: Collection[str]) -> str:
+    """The SDL of a subgraph, made of that of the schema; ``entities`` are the types with keys."""
+    key, shareable = _directive('@key(fields: "id")'), _directive("@shareable")
+    definitions = []
+    for one in parse(sdl, no_location=True).definitions:
+        made: Any = one
+        if isinstance(one, ObjectTypeDefinitionNode):
+            if one.name.value in entities:
+                made = _with(one, directives=(key, *(one.directives or ())))
+            elif one.name.value == "PageInfo":
+                made = _with(one, directives=(shareable, *(one.directives or ())))
+            elif one.name.value == "Query":
+                fields = tuple(
+                    _with(field, directives=(shareable, *(field.directives or ())))
+                    if field.name.value in SHAREABLE_ROOTS
+                    else field
+                    for field in one.fields or ()
+                )
+                made = _with(one, fields=fields)
+        definitions.append(made)
+    return f"{LINK}\n{print_ast(DocumentNode(definitions=tuple(definitions)))}\n"
+
+
+def _with(node: Any, **changed: Any) -> Any:
+    """The same node with other parts."""
+    parts = {name: getattr(node, name) for name in node.keys if name != "loc"}
+    return type(node)(**(parts | changed))
+
+
+def _directive(text: str) -> DirectiveNode:
+    made: Any = parse(f"type T {text} {{ a: Int }}", no_location=True).definitions[0]
+    directive: DirectiveNode = made.directives[0]
+    return directive

@@ -1,0 +1,80 @@
+"""`_entities` and `_service`: what a graph of several subgraphs asks of each (Apollo Federation 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NewType, Union
+
+import strawberry
+
+from schema.errors import GatewayError
+from schema.graph.root_field import RootField
+from schema.graph.types import Info, Types, selection_of, taking
+from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_ids
+from schema.sql.lists import MAX_IDS
+
+SERVICE = "_service"
+
+Representation = NewType("Representation", object)
+REPRESENTATION = strawberry.scalar(
+    name="_Any",
+    description="The key of a row in another subgraph: an object of its `__typename` and its `id`.",
+    serialize=lambda value: value,
+    parse_value=lambda value: value,
+)
+
+
+async def _entities(info: Info) -> list[Any] | None:
+    selection = selection_of(info)
+    representations = selection.arguments[REPRESENTATIONS]
+    found: list[Any] = [None] * len(representations)
+    asked: list[tuple[int, str]] = []
+    if len(representations) > MAX_IDS:
+        entity_ids(representations)
+    for place, one in enumerate(representations):
+        try:
+            asked += [(place, id_) for id_ in entity_ids([one], place)]
+        except GatewayError as error:
+            found[place] = error
+    rows = await info.context.loaders.nodes(REPRESENTATIONS, [id_ for _, id_ in asked], selection)
+    for (place, _), row in zip(asked, rows, strict=True):
+        found[place] = row
+    return found
+
+
+def _make_entities(types: Types) -> Any:
+    members = tuple(cls for name, cls in types.nodes.items() if types.catalogue[name].is_node)
+    union = strawberry.union("_Entity", description="Every type that other subgraphs can extend.")
+    entity: Any = Annotated[Union[members], union]  # noqa: UP007 - of as many as there are
+    described = strawberry.argument(description=f"The entities, of any types, at most {MAX_IDS}.")
+    taken: Any = Annotated[list[Representation], described]
+    return strawberry.field(
+        resolver=taking({REPRESENTATIONS: taken}, list[entity | None], lambda _root, info: _entities(info)),
+        name=ENTITIES,
+        description="Rows by their keys, in that order, for the router of a graph of several subgraphs.",
+    )
+
+
+def _of_no_rows(_arguments: Mapping[str, Any]) -> Mapping[str, int]:
+    return {}
+
+
+def federated_fields(sdl: Callable[[], str]) -> dict[str, RootField]:
+    """The root fields of a subgraph, by name; ``sdl`` is what it says of itself."""
+
+    @strawberry.type(name="_Service", description="This subgraph.")
+    class Service:
+        sdl: str = strawberry.field(description="Its schema, with the keys of its entities.")
+
+    async def service() -> Any:
+        return {"sdl": sdl()}
+
+    def make(_types: Types) -> Any:
+        return strawberry.field(
+            resolver=taking({}, Service, lambda _root, _info: service()), name=SERVICE, description="This subgraph."
+        )
+
+    return {
+        ENTITIES: RootField(_make_entities, _of_no_rows),
+        SERVICE: RootField(make, _of_no_rows),
+    }

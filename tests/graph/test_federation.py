@@ -1,0 +1,104 @@
+"""The gateway as a subgraph of Apollo Federation 2: its SDL with keys, and entities by their representations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from graphql import ObjectTypeDefinitionNode, parse
+
+from schema.catalogue.from_models import catalogue
+from schema.schema import build
+from tests.support.callers import JWT, calling, token
+from tests.support.client import Client, serving
+from tests.support.databases import Database
+from tests.support.process import run
+
+ENTITIES = """query($representations: [_Any!]!) { _entities(representations: $representations) {
+    __typename ... on Model { id modelName } ... on TwinSimulation { id simulationStatus } } }"""
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+async def subgraph(request: pytest.FixtureRequest, demo_database: Database) -> AsyncIterator[Client]:
+    async with serving(demo_database.gateway_url, federation=True, compiler=request.param) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def entities(demo: Client) -> list[dict[str, str]]:
+    """Representations of rows of two types, in turn."""
+    data = await demo.data("{ models(first: 5) { nodes { id } } twinSimulations(first: 5) { nodes { id } } }")
+    pairs = zip(data["models"]["nodes"], data["twinSimulations"]["nodes"], strict=True)
+    made = [({"__typename": "Model", **one}, {"__typename": "TwinSimulation", **other}) for one, other in pairs]
+    return [one for pair in made for one in pair]
+
+
+async def test_entities_come_in_their_places_by_a_statement_a_type(
+    subgraph: Client, entities: list[dict[str, str]]
+) -> None:
+    bare = {"__typename": "Model", "id": entities[0]["id"].removeprefix("Model:")}
+    nobody = {"__typename": "Model", "id": "Model:00000000-0000-4000-8000-000000000000"}
+    answer = await subgraph.ask(ENTITIES, representations=[*entities, bare, nobody])
+    assert "errors" not in answer
+    found = answer["data"]["_entities"]
+    asked = [*entities, {**bare, "id": entities[0]["id"]}]
+    assert [{"__typename": one["__typename"], "id": one["id"]} for one in found[:-1]] == asked
+    assert found[-1] is None
+    assert answer["extensions"]["cost"]["statements"] <= (1 if subgraph.compiles else 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"__typename": "TwinSimulation", "id": "Model:00000000-0000-4000-8000-000000000000"}, "is an id of Model"),
+        ({"__typename": "Nothing", "id": "1"}, "names no type"),
+        ({"__typename": "Model", "id": "x"}, "Model"),
+        ({"__typename": "Model"}, "is no entity"),
+        ({"id": "Model:x"}, "is no entity"),
+        ("Model:x", "is no entity"),
+    ],
+)
+async def test_what_is_no_entity_is_an_error_in_its_place(
+    subgraph: Client, entities: list[dict[str, str]], wrong: Any, said: str
+) -> None:
+    answer = await subgraph.ask(ENTITIES, representations=[entities[0], wrong, entities[1]])
+    found = answer["data"]["_entities"]
+    assert [one and one["id"] for one in found] == [entities[0]["id"], None, entities[1]["id"]]
+    (error,) = answer["errors"]
+    assert error["path"] == ["_entities", 1]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert said in error["message"]
+
+
+async def test_ten_thousand_entities_are_refused_in_words(subgraph: Client, entities: list[dict[str, str]]) -> None:
+    error = await subgraph.error(ENTITIES, representations=entities[:2] * 1_000)
+    assert (error["code"], error["path"]) == ("BAD_USER_INPUT", ["_entities"])
+    assert "2000 entities are too many" in error["message"]
+    assert (await subgraph.error(ENTITIES, representations=entities[:2] * 5_000))["code"] == "VALUE_LIMIT"
+
+
+async def test_scopes_are_those_of_the_caller(demo_database: Database, entities: list[dict[str, str]]) -> None:
+    async with serving(demo_database.gateway_url, federation=True, **JWT) as client:
+        answer = await calling(client, token("read:mlops")).ask(ENTITIES, representations=entities[1:2])
+        assert answer["data"]["_entities"] == [None]
+        assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN_FIELD"
+
+
+async def test_the_subgraph_says_its_keys(subgraph: Client) -> None:
+    sdl = (await subgraph.data("{ _service { sdl } }"))["_service"]["sdl"]
+    assert sdl == run("schema", "print", "--federation").stdout
+    types = {one.name.value: one for one in parse(sdl).definitions if isinstance(one, ObjectTypeDefinitionNode)}
+    keyed = {name for name, one in types.items() if any(each.name.value == "key" for each in one.directives or ())}
+    assert keyed == {type_.name for type_ in catalogue() if type_.is_node}
+    assert [each.name.value for each in types["PageInfo"].directives or ()] == ["shareable"]
+
+
+async def test_without_introspection_the_schema_is_not_told(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, federation=True, introspection=False) as client:
+        assert (await client.error("{ _service { sdl } }"))["code"] == "GRAPHQL_VALIDATION_FAILED"
+
+
+async def test_without_the_setting_there_is_no_subgraph(demo: Client) -> None:
+    assert (await demo.error("{ _service { sdl } }"))["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert "_Any" not in build().as_str()
