@@ -28,7 +28,7 @@ UNKNOWN_FIELD = re.compile(r"Cannot query field '(?P<name>\w+)' on type '(?P<own
 UNKNOWN_ARGUMENT = re.compile(r"Unknown argument '(?P<name>\w+)' on field '(?P<owner>\w+)\.(?P<field>\w+)'\.")
 UNKNOWN_DIRECTIVE_ARGUMENT = re.compile(r"Unknown argument '(?P<name>\w+)' on directive '@(?P<owner>\w+)'\.")
 UNKNOWN_INPUT_FIELD = re.compile(
-    r"Expected value of type '(?P<owner>\w+)!?' not to include unknown field '(?P<name>\w+)', found: "
+    r"Expected value of type '(?P<owner>\w+)!?' not to include unknown field '(?P<name>\w+)'[,.]"
 )
 UNKNOWN_TYPE = re.compile(r"Unknown type '(?P<name>\w+)'\.")
 UNKNOWN_VALUE = re.compile(r"Value '(?P<name>\w+)' does not exist in '(?P<owner>\w+)' enum\.")
