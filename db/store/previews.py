@@ -18,6 +18,8 @@ MINUTES = 10
 """How long a preview can be applied."""
 _SWEPT = 100
 """Rows that one new preview clears away: those that have been over for an hour."""
+MOST = 100
+"""Previews of one caller that are kept, the newest ones."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -88,6 +90,11 @@ class PreviewStore:
         await self._run(
             "DELETE FROM gateway.change_previews WHERE preview_id IN (SELECT preview_id FROM gateway.change_previews "
             f"WHERE expires_at < now() - interval '1 hour' ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)"
+        )
+        await self._run(
+            "DELETE FROM gateway.change_previews WHERE preview_id IN (SELECT preview_id FROM gateway.change_previews "
+            f"WHERE caller = $1::text ORDER BY created_at DESC OFFSET {MOST - 1})",
+            caller,
         )
         id_ = "".join(secrets.choice(_ALPHABET) for _ in range(16))
         rows = await self._run(

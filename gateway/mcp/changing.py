@@ -152,7 +152,8 @@ def problem_of(results: Mapping[str, Any]) -> tuple[str, str, str] | None:
     problems = [(name, one) for name, one in results.items() if one and "path" in one]
     for name, one in problems:
         if one["code"] != ProblemCode.TRANSACTION_UNDONE:
-            message = fences.visible(f"{name}: {one['message']}")
+            guarded = one["code"] == ProblemCode.TRANSITION_BLOCKED  # guards name rows by their texts
+            message = f"{name}: {fences.label(one['message']) if guarded else fences.visible(one['message'])}"
             return one["code"], message, _ADVICE.get(one["code"], "Change what it says, then preview anew.")
     return None
 

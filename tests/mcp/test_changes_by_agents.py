@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.store.previews import PreviewError
+from db.store.previews import MOST, PreviewError
 from gateway.cli import previews as command
 from gateway.settings import Settings
 from tests.support.agents import LEGACY, MODERN, Agent, failed, promote, tokens
@@ -208,6 +208,47 @@ async def test_an_expired_preview_is_refused_even_while_its_person_decides(
     await previewed(agent, promote(model))  # clears away what has been over for long
     assert failed(await apply(agent, id_))["error"] == "PREVIEW_NOT_FOUND"
     assert await state(sql, model) == ("development", False)
+
+
+async def test_a_confirmed_preview_that_has_expired_may_have_been_applied(
+    agent: Agent, sql: asyncpg.Connection
+) -> None:
+    id_ = (await previewed(agent, promote(await model_in(sql, "development"))))["previewId"]
+    await sql.execute(
+        "UPDATE gateway.change_previews SET expires_at = now(), confirmed_at = now() WHERE preview_id = $1", id_
+    )
+    failure = failed(await apply(agent, id_))
+    assert failure["error"] == "PREVIEW_EXPIRED"
+    assert "may have been applied" in failure["errors"][0]["message"]
+
+
+async def test_the_newest_previews_of_a_caller_are_kept(guarded: Client, sql: asyncpg.Connection) -> None:
+    ada = asking(guarded, "operator", sub="busy")
+    model = await model_in(sql, "development")
+    first = (await previewed(ada, promote(model)))["previewId"]
+    await sql.execute(
+        "INSERT INTO gateway.change_previews (preview_id, caller, document, variables, row_versions, question, "
+        "expires_at) SELECT 'p' || n, caller, document, variables, row_versions, question, expires_at "
+        "FROM gateway.change_previews, generate_series(1, 150) AS n WHERE preview_id = $1",
+        first,
+    )
+    last = (await previewed(ada, promote(model)))["previewId"]
+    kept = "SELECT count(*) FROM gateway.change_previews WHERE caller = (SELECT caller FROM gateway.change_previews "
+    assert await sql.fetchval(f"{kept} WHERE preview_id = $1)", last) == MOST
+    assert failed(await apply(ada, first))["error"] == "PREVIEW_NOT_FOUND"
+    assert (await asked(ada, last))["requestState"]
+
+
+async def test_without_its_table_nothing_is_previewed(agent: Agent, own: Database, sql: asyncpg.Connection) -> None:
+    model = await model_in(sql, "development")
+    await sql.execute("ALTER TABLE gateway.change_previews RENAME TO away")
+    try:
+        failure = await agent.fails("preview_change", steps=[promote(model)])
+    finally:
+        await sql.execute("ALTER TABLE gateway.away RENAME TO change_previews")
+    assert failure["error"] == "CHANGES_UNAVAILABLE"
+    assert "db migrate" in failure["errors"][0]["try"]
+    assert (await previewed(agent, promote(model)))["previewId"]
 
 
 async def test_a_row_that_has_changed_since_makes_it_stale_before_anybody_is_asked(

@@ -108,6 +108,11 @@ def _check_open(kept: KeptPreview) -> None:
         raise _declined()
     if kept.outcome is not None:
         raise ToolError(ToolCode.PREVIEW_STALE, f"What it concerns was found changed{when}.", _ANEW)
+    if kept.expired and kept.confirmed_at is not None:
+        message = "It has expired after a person confirmed it; it may have been applied."
+        raise ToolError(
+            ToolCode.PREVIEW_EXPIRED, message, "Query lifecycle { history } of its rows, then preview anew."
+        )
     if kept.expired:
         raise _expired()
 
@@ -159,7 +164,7 @@ async def _check_made(box: Toolbox, kept: KeptPreview, results: dict[str, Any]) 
     problem = problem_of(results)
     if problem is None and any(result.get("blockers") for result in results.values()):
         blockers = [one for result in results.values() for one in result.get("blockers") or ()]
-        problem = ProblemCode.TRANSITION_BLOCKED, fences.visible(blockers[0]["message"]), ""
+        problem = ProblemCode.TRANSITION_BLOCKED, fences.label(blockers[0]["message"]), ""
     if problem is None:
         return
     code, message, advice = problem
