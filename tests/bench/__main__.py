@@ -30,7 +30,6 @@ import orjson
 import psutil
 from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
-from tests.platform_indexes import replace_indexes
 
 from db.attach import facts
 from db.attach.facts import Facts
@@ -45,6 +44,7 @@ from schema.schema import build
 from schema.sql.indexes import Indexes
 from tests.bench import load, report, servers
 from tests.bench.cases import OUR_ORDERS, PLATFORM_ORDERS, Case, cases
+from tests.support.platform_indexes import replace_indexes
 
 CONNECTIONS = 16
 DOCS = servers.ROOT / "gateway" / "docs"

@@ -17,11 +17,11 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from tests.client import Client, serving
 
 from db.embedded import server as embedded
 from db.engine.url import database_url
 from db.migrations import setup
+from tests.support.client import Client, serving
 
 DATA = Path(".e2i/bench-lineage")
 DATABASE = "lineage"

@@ -21,12 +21,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from tests.client import Client, serving
-from tests.plans import Statement, plan, recording
 
 from db.embedded import server as embedded
 from db.engine.url import database_url
 from db.migrations import setup
+from tests.support.client import Client, serving
+from tests.support.plans import Statement, plan, recording
 
 DATA = Path(".e2i/bench-recall")
 REPORT = Path("gateway/docs/recall.json")

@@ -232,3 +232,27 @@ def test_what_the_gateway_tells_live_is_marked_on_the_models() -> None:
         if room != "db" and path not in allowed:
             strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
             assert not told & strings, path.relative_to(ROOT)
+
+
+def test_what_tests_and_benches_import_is_there() -> None:
+    """Benches run by hand: nobody else would notice that a module of theirs has moved."""
+    lost = [
+        f"{path.relative_to(ROOT)}: {node.module}.{alias.name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"tests", *ALLOWED}
+        for alias in node.names
+        if not is_there(str(node.module), alias.name)
+    ]
+    assert lost == []
+
+
+def is_there(module: str, name: str) -> bool:
+    """Whether a module of this repository has a name, or a module of that name in it."""
+    path = ROOT.joinpath(*module.split("."))
+    if path.is_dir():
+        if (path / f"{name}.py").exists() or (path / name).is_dir():
+            return True
+        path /= "__init__"
+    source = path.with_suffix(".py")
+    return source.exists() and re.search(rf"\b{re.escape(name)}\b", source.read_text()) is not None
