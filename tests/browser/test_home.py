@@ -328,6 +328,7 @@ def test_a_list_is_followed_live_and_acts(open_page: OpenPage, site: Gateway) ->
     change = 'mutation($id: ID!) { acknowledgeAlert(input: { id: $id, reason: "On it" }) { __typename } }'
     assert ask(site, change, id=alert)["acknowledgeAlert"]["__typename"] == "TransitionApplied"
     expect(row(page, alert)).to_have_count(0)
+    expect(page.locator("tbody tr[data-row]").first).to_be_visible()
     other = row(page, shown(page)[0])
     other.get_by_role("button", name=re.compile("^Investigate: ")).click()
     page.get_by_role("button", name="Investigate", exact=True).click()

@@ -220,7 +220,7 @@ async def test_what_a_trigger_of_the_databases_refuses_is_the_callers_to_read(
 
 
 async def test_attach_says_what_changes_cannot_fill(own_platform: Database, sql: asyncpg.Connection) -> None:
-    """A column that the gateway does not know and that must have a value, where changes add rows; others are theirs."""
+    """A column that the gateway does not know and that must have a value, in a table that changes add rows to."""
 
     async def told() -> list[str]:
         async with setup.connect(own_platform.admin_url) as connection:
@@ -231,7 +231,7 @@ async def test_attach_says_what_changes_cannot_fill(own_platform: Database, sql:
         assert await told() == []
     for table in ("twin_fidelity_tracking", "ml_experiments"):
         await sql.execute(f"ALTER TABLE {table} ALTER COLUMN cost_centre DROP DEFAULT")
-    assert await told() == ["twin_fidelity_tracking.cost_centre"]
+    assert await told() == ["ml_experiments.cost_centre", "twin_fidelity_tracking.cost_centre"]
 
 
 _COMPUTED = """
