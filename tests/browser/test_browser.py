@@ -5,11 +5,13 @@ With UPDATE_SNAPSHOTS=1 the pictures of the documentation are taken anew.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, Response, expect
@@ -172,3 +174,27 @@ def test_the_pictures_are_there() -> None:
         picture: Path = PICTURES / f"graphiql-{scheme}.png"
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert picture.stat().st_size < MAX_PICTURE
+
+
+def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.get_by_role("button", name="Show Cookbook").click()
+    book = page.get_by_role("region", name="Cookbook")
+    everything = book.locator("li").count()
+    assert everything >= 20
+    book.get_by_label("Search").fill("alerts severity")
+    expect(book.locator("li")).not_to_have_count(everything)
+    book.get_by_role("button", name="alerts by status and severity").click()
+    expect(page.get_by_role("tab", name="AlertsByStatusAndSeverity")).to_be_visible()
+    rows = execute(page)["monitoringAlerts"]["nodes"]
+    page.get_by_role("button", name="Show Result as a table").click()
+    table = page.get_by_role("region", name="Result")
+    expect(table.locator("tbody tr")).to_have_count(len(rows))
+    expect(table.get_by_role("columnheader", name="model.modelName")).to_be_visible()
+    link = table.get_by_role("link", name=rows[0]["id"])
+    assert link.get_attribute("href") == f"explorer#from={quote(rows[0]['id'], '')}&select={quote(rows[0]['id'], '')}"
+    with page.expect_download() as started:
+        table.get_by_role("button", name="CSV").click()
+    lines = list(csv.DictReader(started.value.path().read_text().splitlines()))
+    assert [line["id"] for line in lines] == [row["id"] for row in rows]
+    assert lines[0]["model.modelName"] == rows[0]["model"]["modelName"]

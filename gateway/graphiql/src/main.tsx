@@ -4,7 +4,9 @@ import { createGraphiQLFetcher, type Storage } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
 import "graphiql/setup-workers/vite";
 import { createRoot } from "react-dom/client";
+import { cookbookPlugin } from "./cookbook";
 import "./page.css";
+import { RESULTS_PLUGIN } from "./results";
 
 const ENDPOINT = window.location.pathname;
 /** The examples, and of which model those speak that take one: the newest in a stage. */
@@ -73,14 +75,18 @@ const storage: Storage = {
   },
 };
 
+/** The newest rows of lists. Raises for whatever is no answer. */
+async function newest(query: string): Promise<Record<string, { nodes: { id: string }[] }>> {
+  const headers = signed({ "content-type": "application/json", accept: "application/json" });
+  const answer = await fetch(ENDPOINT, { method: "POST", headers, body: JSON.stringify({ query }) });
+  return (await answer.json()).data as Record<string, { nodes: { id: string }[] }>;
+}
+
 /** The id of a model to try an example with; where none can be had, the form of one. */
 async function newestModel(stage: string | null): Promise<string | null> {
   if (!stage) return null;
-  const query = `{ models(first: 1, where: { stage: { eq: ${stage} } }) { nodes { id } } }`;
-  const headers = signed({ "content-type": "application/json", accept: "application/json" });
   try {
-    const answer = await fetch(ENDPOINT, { method: "POST", headers, body: JSON.stringify({ query }) });
-    return (await answer.json()).data.models.nodes[0].id as string;
+    return (await newest(`{ models(first: 1, where: { stage: { eq: ${stage} } }) { nodes { id } } }`)).models!.nodes[0]!.id;
   } catch {
     return "Model:00000000-0000-0000-0000-000000000000";
   }
@@ -101,7 +107,7 @@ async function exampleTabs(): Promise<{ query: string; variables?: string }[]> {
 const hasSavedTabs = localStorage.getItem("graphiql:tabState") !== null;
 const tabs = hasSavedTabs ? [] : await exampleTabs();
 await document.fonts.load("15px 'Fira Code'"); // Monaco measures the font once, when an editor opens
-const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false })];
+const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false }), cookbookPlugin(newest), RESULTS_PLUGIN];
 
 createRoot(document.getElementById("graphiql")!).render(
   <GraphiQL
@@ -115,7 +121,8 @@ createRoot(document.getElementById("graphiql")!).render(
   >
     <GraphiQL.Logo>
       <nav className="pages" aria-label="Pages">
-        <a href="./">Home</a> <a href="explorer">Lineage</a> <a href="graphql" aria-current="page">GraphiQL</a>
+        <a href="./">Home</a> <a href="alerts">Alerts</a> <a href="models">Models</a> <a href="explorer">Lineage</a>{" "}
+        <a href="graphql" aria-current="page">GraphiQL</a>
       </nav>
     </GraphiQL.Logo>
   </GraphiQL>,
