@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,11 +16,12 @@ from tests.support.accessibility import Violations
 from tests.support.browsing import Scheme
 from tests.support.callers import SECRET, token
 from tests.support.exploring import ask, link, settled
-from tests.support.process import Gateway
+from tests.support.process import ROOT, Gateway
 
 pytestmark = pytest.mark.slow
 
 OpenPage = Callable[..., Page]
+PICTURES = ROOT / "gateway" / "docs"
 
 ALERT = """query($id: ID!) { monitoringAlert(id: $id) { status triggeredRetraining retrainings { totalCount }
     lifecycle { history(first: 1) { nodes { id reason actor forced toState } } } } }"""
@@ -171,7 +174,80 @@ def test_a_blocked_promotion_is_forced_with_a_reason(open_page: OpenPage, site: 
     assert now["stage"] == "PRODUCTION"
     assert now["lifecycle"]["history"]["nodes"][0] == {"forced": True, "reason": "The review board has agreed"}
     opened.get_by_role("button", name="Close").click()
-    expect(page.locator("aside .history li").first).to_contain_text("shadow → production")
+    expect(page.locator("aside .history .recorded").first).to_contain_text("shadow → production")
+
+
+def test_who_is_on_call_needs_few_clicks(open_page: OpenPage, site: Gateway) -> None:
+    """Journeys from the home page; how a rollback and a forced promotion go on is said above."""
+    page = open_page("")
+    strip: list[bytes] = []
+
+    def journey(*clicks: Locator, most: int = 8) -> None:
+        assert len(clicks) <= most
+        for one in clicks:
+            one.click()
+            page.wait_for_load_state()
+
+    def look() -> None:
+        if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+            page.set_viewport_size({"width": 1280, "height": 860})
+            strip.append(page.screenshot(animations="disabled"))
+
+    alert = alert_of(site, "ACTIVE", triggeredRetraining=False)
+    line, opened = row(page, alert["id"]), page.get_by_role("dialog")
+    expect(line).to_be_visible()
+    look()
+    journey(line.get_by_role("button", name=f"Acknowledge: {alert['title']}"))
+    opened.get_by_role("textbox", name=re.compile("^Reason")).fill("On it")
+    expect(opened.get_by_role("region", name="Preview")).to_contain_text("It would change")
+    look()
+    journey(opened.locator("button.primary"), opened.get_by_role("button", name="Close"))
+    expect(line.locator(".state")).to_have_text("acknowledged")
+    journey(line.get_by_role("button", name=f"Retrain: {alert['title']}"))
+    opened.get_by_role("textbox", name="Reason", exact=True).fill("The mix of payers has shifted")
+    expect(opened.get_by_role("region", name="Preview")).to_contain_text("It would change")
+    look()
+    journey(opened.locator("button.primary"))
+    expect(opened.get_by_role("status")).to_contain_text("Done.")
+    look()
+    told = state(site, alert["id"])
+    assert (told["status"], told["triggeredRetraining"]) == ("ACKNOWLEDGED", True)
+    journey(opened.get_by_role("button", name="Close"))
+    if strip:
+        take_strip(page, strip)
+
+    # why is this model in production?
+    champion = page.get_by_role("region", name="Champions", exact=True).locator("tr[data-row] th a").first
+    journey(champion, page.get_by_role("button", name="Why is it here?"))
+    expect(page.locator(".answer")).to_contain_text(" came of ")
+
+    # is this twin good enough?
+    pages = page.get_by_role("navigation", name="Pages")
+    first = page.locator("tbody tr[data-row]").first
+    journey(pages.get_by_role("link", name="Twins"), page.get_by_role("button", name="Fidelity"))
+    expect(first).to_be_visible()
+    journey(first.get_by_role("link"))
+    expect(page.locator("aside")).to_contain_text(re.compile(r"fidelityScore[\d.]+"))
+    expect(page.locator("aside")).to_contain_text("Predicted and actual effect")
+
+
+def take_strip(page: Page, pictures: list[bytes]) -> None:
+    """Puts pictures beside each other, two in a row, as one of the documentation."""
+    shown = "".join(
+        f'<img style="width:640px;margin:4px" src="data:image/png;base64,{base64.b64encode(one).decode()}">'
+        for one in pictures
+    )
+    other = page.context.new_page()
+    other.set_viewport_size({"width": 1310, "height": 890})
+    other.set_content(f'<body style="margin:0;background:#888">{shown}</body>')
+    other.screenshot(path=PICTURES / "console-journey.png", full_page=True)
+    other.close()
+
+
+def test_the_strip_is_there() -> None:
+    picture = PICTURES / "console-journey.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 500_000
 
 
 def test_a_row_that_changes_meanwhile_is_previewed_anew(open_page: OpenPage, site: Gateway) -> None:

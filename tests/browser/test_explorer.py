@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def test_details_tell_fields_lifecycle_and_what_blocks(open_page: OpenPage, site
     for move in moves:
         for blocker in move["blockedBy"]:
             expect(aside.locator(".moves .blocked").filter(has_text=blocker["message"]).first).to_be_visible()
-    expect(aside.get_by_role("heading", name="History")).to_be_visible()
+    expect(aside.get_by_role("heading", name="Timeline")).to_be_visible()
 
 
 def test_an_unknown_id_is_said(open_page: OpenPage) -> None:
@@ -247,13 +248,113 @@ def abscissa(place: str) -> float:
 def test_a_view_is_fitted_into_the_window(open_page: OpenPage, experiment: str) -> None:
     page = open_page(link(experiment, depth=2, per=10))
     settled(page)
-    page.wait_for_function(IN_SIGHT)
     page.keyboard.press("f")
+    page.wait_for_function(IN_SIGHT)
     page.get_by_role("button", name="Zoom in").click(click_count=4)
     page.wait_for_function(f"!({IN_SIGHT})()")
     page.keyboard.press("f")
     page.wait_for_function(IN_SIGHT)
     expect(page.locator(".minimap")).not_to_be_visible()
+
+
+SMALLEST_TEXT = """() => {
+    const scale = new DOMMatrix(document.querySelector('.sheet').style.transform).a;
+    const texts = [...document.querySelectorAll('.node text')];
+    return Math.min(...texts.map(one => parseFloat(getComputedStyle(one).fontSize) * scale));
+}"""
+"""Height of the smallest text of a node, in pixels of the screen."""
+
+OVERFLOWING = """() => [...document.querySelectorAll('.node')].filter(node => {
+    const card = node.querySelector('.card').getBoundingClientRect();
+    return [...node.querySelectorAll(':scope > text')].some(one => one.getBoundingClientRect().right > card.right);
+}).map(node => node.textContent)"""
+
+
+def test_a_view_opens_so_that_it_can_be_read(open_page: OpenPage, experiment: str) -> None:
+    page = open_page(link(experiment, depth=2, select=experiment))
+    shown = settled(page)
+    assert len(shown) > 25
+    page.wait_for_function(f"({SMALLEST_TEXT})() >= 11")
+    start = node(page, experiment).bounding_box()
+    stage = page.locator(".pane").bounding_box()
+    assert start is not None
+    assert stage is not None
+    assert stage["x"] < start["x"] < stage["x"] + stage["width"] - start["width"]
+    assert page.evaluate(OVERFLOWING) == []
+
+
+def test_questions_are_answered_by_a_click(open_page: OpenPage, site: Gateway) -> None:
+    model = ask(site, "{ models(first: 1, where: { isChampion: { eq: true } }) { nodes { id } } }")["models"]["nodes"][
+        0
+    ]
+    page = open_page(link(model["id"], select=model["id"]))
+    settled(page)
+    for name, direction, lead in (
+        ("What depends on it?", "DOWNSTREAM", "On .* depend"),
+        ("Why is it here?", "UPSTREAM", ".* came of"),
+    ):
+        page.get_by_role("group", name="Questions").get_by_role("button", name=name).click()
+        expect(page.locator(".answer")).to_have_text(re.compile(f"^{lead} .*"))
+        settled(page)
+        assert f"direction={direction}" in page.url
+    page.go_back()
+    expect(page.locator(".answer")).to_have_text(re.compile("^On .* depend"))
+
+
+def test_a_slider_marks_what_has_become_of_a_lineage(open_page: OpenPage, site: Gateway, experiment: str) -> None:
+    page = open_page(link(experiment, depth=1, select=experiment))
+    shown = settled(page)
+    expect(page.locator(".mark")).to_have_count(0)
+    page.get_by_role("slider", name="Changes of").fill("90")
+    summary = page.locator(".diff summary")
+    expect(summary).to_contain_text("In 90 days")
+    assert "since=90" in page.url
+    query = """query($from: [ID!]!, $between: [DateTime!]!) {
+        lineageDiff(from: $from, between: $between, maxDepth: 1, perNodeLimit: 3) {
+            added { nodes { nodeId } } removed { nodes { nodeId } } changed { node { nodeId } } } }"""
+    as_of = page.locator(".partial time").get_attribute("datetime") or ""
+    before = (datetime.fromisoformat(as_of) - timedelta(days=90)).isoformat()
+    told = ask(site, query, **{"from": [experiment], "between": [before, as_of]})["lineageDiff"]
+    expect(summary).to_contain_text(f"{len(told['added']['nodes'])} added")
+    changed = {one["node"]["nodeId"] for one in told["changed"]}
+    marked = changed | {one["nodeId"] for part in ("added", "removed") for one in told[part]["nodes"]}
+    assert marked & shown.keys()
+    expect(page.locator(".node .mark")).to_have_count(len(marked & shown.keys()))
+    page.get_by_role("slider", name="Changes of").fill("0")
+    expect(page.locator(".mark")).to_have_count(0)
+
+
+def test_details_tell_what_matters_first(open_page: OpenPage, site: Gateway) -> None:
+    query = """{ driftRecords(first: 1, where: { model: { isChampion: { eq: true } } }) {
+        nodes { model { id trainedAt experiment { id } } } } }"""
+    model = ask(site, query)["driftRecords"]["nodes"][0]["model"]
+    page = open_page(link(model["id"], select=model["id"]))
+    settled(page)
+    aside = page.locator("aside")
+    expect(aside.locator("figure.plot canvas").first).to_be_attached()
+    expect(aside.locator("figure.plot").first).to_contain_text("drift score from")
+    expect(aside.locator(".history")).to_contain_text("trained")
+    expect(aside.get_by_text("mlflowModelUri", exact=True)).to_be_hidden()
+    aside.locator(".folded summary").click()
+    expect(aside.get_by_text("mlflowModelUri", exact=True)).to_be_visible()
+    aside.get_by_role("button", name="Experiment", exact=True).click()
+    page.wait_for_url(f"**select={model['experiment']['id']}*")
+    expect(aside).to_contain_text(re.compile(r"predictionHorizonDays\d+ days"))
+
+
+def test_a_phone_shows_words_first_and_the_drawing_when_asked(open_page: OpenPage, retraining: str) -> None:
+    page = open_page("explorer")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.evaluate("hash => { location.hash = hash }", link(retraining).split("#")[1])
+    page.reload()
+    settled(page)
+    expect(page.get_by_role("tab", name="Outline")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("treeitem").first).to_be_visible()
+    expect(node(page, retraining)).to_be_hidden()
+    page.get_by_role("tab", name="Drawing").click()
+    expect(node(page, retraining)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.wait_for_function(f"({SMALLEST_TEXT})() >= 11")
 
 
 def test_the_minimap_is_dragged(open_page: OpenPage, experiment: str) -> None:
@@ -302,7 +403,7 @@ def test_the_recorded_history_of_a_node(open_page: OpenPage, site: Gateway) -> N
     assert ask(site, change, id=alert)["acknowledgeAlert"]["__typename"] == "TransitionApplied"
     page = open_page(link(alert, select=alert))
     settled(page)
-    history = page.locator("aside .history li")
+    history = page.locator("aside .history .recorded")
     expect(history).to_have_count(1)
     expect(history).to_contain_text("active → acknowledged by")
     expect(history).to_contain_text("Seen on the page")
@@ -318,7 +419,7 @@ def test_a_change_is_shown_when_it_is_made(open_page: OpenPage, site: Gateway) -
     assert ask(site, change, id=alert["id"])["acknowledgeAlert"]["__typename"] == "TransitionApplied"
     expect(node(page, alert["id"])).to_contain_text("acknowledged")
     expect(page.locator("p[role=status][aria-live]")).to_contain_text(f"{alert['title']} is now acknowledged")
-    expect(page.locator("aside .history li")).to_have_count(1)
+    expect(page.locator("aside .history .recorded")).to_have_count(1)
 
 
 # -- for those who do not see the drawing ----------------------------------------------------------------------------
@@ -517,6 +618,7 @@ def test_five_hundred_nodes(open_page: OpenPage, experiment: str) -> None:
 def test_five_hundred_nodes_move_as_a_picture(open_page: OpenPage, experiment: str) -> None:
     page = open_page(link(experiment, depth=4, per=25))
     settled(page)
+    page.keyboard.press("f")
     page.wait_for_function(IN_SIGHT)
     drawn = page.evaluate(RESTS)
     by, still = page.evaluate(TURN)

@@ -12,8 +12,8 @@ import type { Box, Place } from "./layout";
 
 /** Below this scale text cannot be read and is not drawn. */
 const FAR = 0.38;
-/** A node that is shown stands at this scale at least. */
-const READABLE = 0.6;
+/** A node that is shown stands at this scale at least: its smallest text is 11 px high then. */
+const READABLE = 0.92;
 /** What lies over the edges of the window (the state of the answer, the zoom's buttons, the legend), in pixels. */
 const FRAME = { left: 12, top: 62, right: 54, bottom: 56 };
 /** How near to the edge of the window a node may stand, in pixels. */
@@ -60,6 +60,12 @@ export class Camera {
     const scale = Math.min(1.1, width / box.width, height / box.height);
     const aside = { x: (FRAME.right - FRAME.left) / 2 / scale, y: (FRAME.bottom - FRAME.top) / 2 / scale };
     this.centre({ x: box.x + box.width / 2 + aside.x, y: box.y + box.height / 2 + aside.y }, scale);
+  }
+
+  /** Shows all of a box if its text can be read then; otherwise what is around a point of it, as it can be read. */
+  open(box: Box, at: Place): void {
+    this.fit(box);
+    if (zoomTransform(this.pane).k < READABLE) this.centre(at, READABLE);
   }
 
   zoomBy(factor: number): void {

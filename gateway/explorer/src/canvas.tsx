@@ -5,6 +5,7 @@ import { useImperativeHandle, useLayoutEffect, useMemo, useRef, useState } from 
 import type { LineageEdge, Side } from "./api";
 import { Camera } from "./camera";
 import { Card, Edge, route } from "./cards";
+import type { Mark } from "./diff";
 import type { Graph } from "./graph";
 import { bounds, type Box, type Place, type Places } from "./layout";
 import { Minimap } from "./minimap";
@@ -16,7 +17,9 @@ import { Minimap } from "./minimap";
 const MANY = 250;
 
 export interface CanvasHandle {
-  /** Shows the whole view. */
+  /** Shows the view so that it can be read: all of it, or what is around the node that is selected or that it starts at. */
+  open(): void;
+  /** Shows the whole view, however small. */
   fit(): void;
   zoomBy(factor: number): void;
   /** Brings a node into sight, and gives it the focus if asked to. */
@@ -30,12 +33,13 @@ interface Props {
   places: Places;
   starts: string[];
   selected: string | null;
+  marks: ReadonlyMap<string, Mark>;
   handle: RefObject<CanvasHandle | null>;
   onSelect(id: string): void;
   onOpen(id: string, sides: Side[]): void;
 }
 
-export function Canvas({ graph, drawn, places, starts, selected, handle, onSelect, onOpen }: Props) {
+export function Canvas({ graph, drawn, places, starts, selected, marks, handle, onSelect, onOpen }: Props) {
   const pane = useRef<HTMLDivElement>(null);
   const scene = useRef<HTMLDivElement>(null);
   const sheet = useRef<HTMLDivElement>(null);
@@ -60,6 +64,10 @@ export function Canvas({ graph, drawn, places, starts, selected, handle, onSelec
     requestAnimationFrame(() => document.getElementById(`node-${id}`)?.focus({ preventScroll: true }));
   }
   const methods: CanvasHandle = {
+    open: () => {
+      const at = places.get(selected ?? "") ?? places.get(starts[0] ?? "") ?? [...places.values()][0];
+      if (at) camera.current!.open(bounds(places), at);
+    },
     fit: () => camera.current!.fit(bounds(places)),
     zoomBy: (factor) => camera.current!.zoomBy(factor),
     show,
@@ -139,6 +147,7 @@ export function Canvas({ graph, drawn, places, starts, selected, handle, onSelec
                   start={starts.includes(node.id)}
                   selected={node.id === selected}
                   tab={node.id === current}
+                  mark={marks.get(node.id)}
                   onSelect={onSelect}
                   onOpen={onOpen}
                   onFocus={setRoving}

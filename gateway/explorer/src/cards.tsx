@@ -2,6 +2,7 @@
 
 import { Component } from "preact";
 import type { LineageEdge, LineageNode, Side } from "./api";
+import type { Mark } from "./diff";
 import { HEIGHT, WIDTH, type Place } from "./layout";
 import { amount, AT_LEAST, standing, toneOf, typeName, words } from "./tones";
 
@@ -15,20 +16,26 @@ interface CardProps {
   start: boolean;
   selected: boolean;
   tab: boolean;
+  /** What has become of it in the time that is asked about. */
+  mark?: Mark;
   onSelect(id: string): void;
   onOpen(id: string, sides: Side[]): void;
   onFocus(id: string): void;
 }
 
+/** Marks in words. */
+const MARKS: Record<Mark, string> = { added: "added", gone: "out of use", changed: "changed" };
+
 /** One node. Drawn again only when something of it changed. */
 export class Card extends Component<CardProps> {
   shouldComponentUpdate(next: CardProps) {
-    const drawn = ["node", "at", "up", "down", "cut", "start", "selected", "tab"] as const;
+    const drawn = ["node", "at", "up", "down", "cut", "start", "selected", "tab", "mark"] as const;
     return drawn.some((name) => next[name] !== this.props[name]);
   }
 
-  render({ node, at, up, down, cut, start, selected, tab, onOpen, onSelect, onFocus }: CardProps) {
-    const classes = ["node", `tone-${toneOf(node)}`, start && "start", selected && "selected"];
+  render({ node, at, up, down, cut, start, selected, tab, mark, onOpen, onSelect, onFocus }: CardProps) {
+    const classes = ["node", `tone-${toneOf(node)}`, start && "start", selected && "selected", mark && `mark-${mark}`];
+    const label = lines(node.label);
     return (
       <g
         id={`node-${node.id}`}
@@ -42,11 +49,12 @@ export class Card extends Component<CardProps> {
         onClick={() => onSelect(node.id)}
         onFocus={() => onFocus(node.id)}
       >
-        <title>{spoken(node, up, down)}</title>
+        <title>{[spoken(node, up, down), mark && MARKS[mark]].filter(Boolean).join(", ")}</title>
+        {mark && <text class="mark" x={WIDTH} y="-4">{MARKS[mark]}</text>}
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
-        <text class="title" x="15" y="18">{short(node.label, 21)}</text>
-        <text class="kind" x="15" y="34">{short([typeName(node.type), standing(node)].filter(Boolean).join(" · "), 34)}</text>
+        {label.map((line, at) => <text key={at} class="title" x="15" y={(label.length > 1 ? 17 : 24) + at * 15}>{line}</text>)}
+        <text class="kind" x="15" y={label.length > 1 ? 49 : 43}>{short([typeName(node.type), standing(node)].filter(Boolean).join(" · "), 28)}</text>
         {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
         {down > 0 && <More x={WIDTH + 8} anchor="start" count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
       </g>
@@ -134,9 +142,26 @@ export function spoken(node: LineageNode, up: number, down: number): string {
   return [typeName(node.type), node.label, standing(node), unseen(up, down)].filter(Boolean).join(", ");
 }
 
-/** A name with its middle left out where it is long: versions differ at the end. Times are told to the minute. */
+/** Characters that a line of a card holds. */
+const LINE = 22;
+
+/** A name in at most two lines, broken between its words. The middle of what is longer is left out. */
+export function lines(label: string): string[] {
+  const text = plain(label);
+  if (text.length <= LINE) return [text];
+  const at = Math.max(...[" ", "-", "_", "/"].map((sign) => text.lastIndexOf(sign, LINE - 1)));
+  const cut = at > LINE / 5 ? at + 1 : LINE;
+  return [text.slice(0, cut).trimEnd(), short(text.slice(cut).trimStart(), LINE)];
+}
+
+/** Times are told to the minute. */
+function plain(text: string): string {
+  return text.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z/g, "$1 $2");
+}
+
+/** A name with its middle left out where it is long: versions differ at the end. */
 function short(text: string, most: number): string {
-  const told = text.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z/g, "$1 $2");
+  const told = plain(text);
   const tail = Math.floor(most * 0.35);
   return told.length > most ? `${told.slice(0, most - tail - 1)}…${told.slice(-tail)}` : told;
 }

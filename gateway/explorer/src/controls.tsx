@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { kinds, suggestions, type ApiError, type Direction, type Hit } from "./api";
+import { Since } from "./diff";
 import { keepToken } from "./session";
 import { typeName, words } from "./tones";
 import { DEFAULTS, type View } from "./view";
@@ -9,7 +10,7 @@ import { DEFAULTS, type View } from "./view";
 type Scheme = "light" | "dark";
 
 /** Which way to walk, how far, how many of each kind, and along which kinds of edges. */
-export function Walks({ view, onChange }: { view: View; onChange(changes: Partial<View>): void }) {
+export function Walks({ view, onChange, onSince }: { view: View; onChange(changes: Partial<View>): void; onSince(days: number): void }) {
   const [known, setKnown] = useState<{ name: string; description: string }[]>([]);
   useEffect(() => void kinds().then(setKnown, () => undefined), []); // introspection may be off
   const toggle = (kind: string) =>
@@ -21,6 +22,7 @@ export function Walks({ view, onChange }: { view: View; onChange(changes: Partia
       </select></label>
       <label>Depth <input type="number" min="0" max="30" value={view.depth} onChange={(event) => onChange({ depth: Number(event.currentTarget.value) || 0 })} /></label>
       <label class="per">Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
+      <Since days={view.since} onChange={onSince} />
       {known.length > 0 && (
         <details class="kinds">
           <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>

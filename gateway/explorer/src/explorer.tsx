@@ -1,10 +1,12 @@
 /** The lineage: reads the view from the URL, asks the API, draws, and writes the URL as the view grows. */
 
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Offer, Row } from "./act";
+import { asRows, sentence } from "./answers";
 import { ApiError, healths, viewAsGraphQL, type Side } from "./api";
 import { Canvas, type CanvasHandle } from "./canvas";
 import { Token, Walks, Welcome } from "./controls";
+import { Changes, diffOf, marks, type Diff, type Mark } from "./diff";
 import { asPng, asSvg, download } from "./export";
 import { Graph } from "./graph";
 import "./graph.css";
@@ -14,7 +16,8 @@ import "./page.css";
 import { Outline } from "./outline";
 import { NodeDetails, PartialAnswer, Search } from "./panels";
 import { Sheet } from "./sheet";
-import { Bar } from "./shell";
+import { titled, titleOf } from "./saved";
+import { Bar, Views } from "./shell";
 import { LEGEND, words } from "./tones";
 import { read, write, type View } from "./view";
 
@@ -29,6 +32,9 @@ const EMPTY: Shown = { graph: Graph.EMPTY, places: new Map(), drawn: 0 };
 const AT_ONCE = 40;
 /** So many models at most are asked about their health: beyond that nobody reads it. */
 const EXAMINED = 200;
+const NO_MARKS: ReadonlyMap<string, Mark> = new Map();
+/** A window that shows the drawing or what is beside it. */
+const NARROW = "(max-width: 900px)";
 /** Milliseconds. */
 const TOAST_SHOWN = 4_000;
 const frame = () => new Promise(requestAnimationFrame);
@@ -41,7 +47,7 @@ export function Explorer() {
   const [said, say] = useState("");
   const [toast, setToast] = useState("");
   const [acting, setActing] = useState<{ row: Row; offer: Offer } | null>(null);
-  const [tab, setTab] = useState<"details" | "list">("details");
+  const [tab, setTab] = useState<"details" | "list" | "graph">(() => (matchMedia(NARROW).matches && !read(location.hash).selected ? "list" : "details"));
   const canvas = useRef<CanvasHandle>(null);
   const now = useRef({ view, shown, busy });
   now.current = { view, shown, busy };
@@ -53,8 +59,17 @@ export function Explorer() {
     setShown(now.current.shown);
   }, []);
 
+  const [title, setTitle] = useState(() => titleOf(location.hash));
+  const entitle = (next: string) => {
+    history.replaceState(null, "", titled(location.hash, next));
+    setTitle(next);
+  };
+
   const remember = useCallback((next: View, push = false) => {
-    history[push ? "pushState" : "replaceState"](null, "", write(next));
+    // another view is not the one that was given a name
+    const kept = push ? "" : titleOf(location.hash);
+    history[push ? "pushState" : "replaceState"](null, "", kept ? titled(write(next), kept) : write(next));
+    setTitle(kept);
     now.current.view = next;
     setView(next);
   }, []);
@@ -95,7 +110,7 @@ export function Explorer() {
       if (!isLast()) return;
       show(() => ({ graph, places, drawn: 0 }));
       await frame();
-      canvas.current?.fit();
+      canvas.current?.open();
       await unfold(isLast);
       if (!isLast()) return;
       say(`${graph.nodes.size} nodes and ${graph.edges.size} edges${graph.reasons.length ? `. Partial: ${graph.reasons[0]}` : ""}`);
@@ -106,6 +121,7 @@ export function Explorer() {
     load(view);
     const travelled = () => {
       const next = read(location.hash);
+      setTitle(titleOf(location.hash));
       setView(next);
       load(next);
     };
@@ -202,6 +218,21 @@ export function Explorer() {
   }, [graph]);
 
   const node = view.selected ? graph.nodes.get(view.selected) : undefined;
+  const [diff, setDiff] = useState<Diff | null>(null);
+  useEffect(() => {
+    setDiff(null);
+    if (!view.since || !graph.asOf) return;
+    let current = true;
+    diffOf(view, graph.asOf).then(
+      (told) => current && setDiff(told),
+      (error: ApiError) => current && setProblem({ error, again: () => load(now.current.view) }),
+    );
+    return () => {
+      current = false;
+    };
+  }, [view.since, graph.asOf, view.from, view.direction, view.depth]);
+  const marked = useMemo(() => (diff ? marks(diff) : NO_MARKS), [diff]);
+  const answer = useMemo(() => sentence(graph, view), [graph, view.from, view.direction]);
   const copy = async () => {
     const text = viewAsGraphQL([...graph.nodes.keys()]);
     try {
@@ -217,9 +248,9 @@ export function Explorer() {
     return () => clearTimeout(timer || undefined);
   }, [toast]);
   useEffect(() => {
-    const about = graph.nodes.get(view.from[0] ?? "")?.label;
+    const about = title || graph.nodes.get(view.from[0] ?? "")?.label;
     document.title = `${about ? `${about} · ` : ""}Lineage · E2I metadata gateway`;
-  }, [graph, view.from]);
+  }, [graph, view.from, title]);
   const name = (graph.nodes.get(view.from[0] ?? "")?.label ?? "lineage").replace(/\W+/g, "-");
 
   return (
@@ -227,13 +258,17 @@ export function Explorer() {
       <Bar
         page="explorer"
         tools={<>
-          <button disabled={!graph.nodes.size} onClick={() => void copy()} title="Copy the view as a GraphQL query">Copy GraphQL</button>
-          <button disabled={!whole} onClick={() => download(`${name}.svg`, new Blob([asSvg(canvas.current!.svg(), places)], { type: "image/svg+xml" }))}>SVG</button>
-          <button disabled={!whole} onClick={() => void attempt(async () => download(`${name}.png`, await asPng(canvas.current!.svg(), places)))}>PNG</button>
+          <Walks view={view} onChange={start} onSince={(since) => remember({ ...now.current.view, since })} />
+          <span class="tools">
+            {loaded && <Views page="explorer" hash={() => write(view)} title={title} onTitle={entitle} />}
+            <button disabled={!graph.nodes.size} onClick={() => void copy()} title="Copy the view as a GraphQL query">Copy GraphQL</button>
+            <button disabled={!whole} onClick={() => download(`${name}.svg`, new Blob([asSvg(canvas.current!.svg(), places)], { type: "image/svg+xml" }))}>SVG</button>
+            <button disabled={!whole} onClick={() => void attempt(async () => download(`${name}.png`, await asPng(canvas.current!.svg(), places)))}>PNG</button>
+            <button disabled={!whole} onClick={() => download(`${name}.csv`, new Blob([asRows(graph)], { type: "text/csv" }))} title="The nodes of the view as a table">CSV</button>
+          </span>
         </>}
       >
         <Search onPick={startAt} />
-        <Walks view={view} onChange={start} />
       </Bar>
       {problem && (
         <div class="error" role="alert">
@@ -241,13 +276,17 @@ export function Explorer() {
           {problem.error.code === "UNAUTHENTICATED" ? <Token onKept={problem.again} /> : <button onClick={problem.again}>Try again</button>}
         </div>
       )}
-      <main aria-busy={busy}>
+      <main aria-busy={busy} class={loaded ? `beside beside-${tab}` : undefined}>
         {graph.nodes.size > 0 && <h1 class="spoken">Lineage of {graph.nodes.get(view.from[0] ?? "")?.label ?? "several rows"}</h1>}
         <div class="stage">
           {graph.nodes.size ? (
             <>
-              <Canvas graph={graph} drawn={drawn} places={places} starts={view.from} selected={view.selected} handle={canvas} onSelect={select} onOpen={open} />
-              <PartialAnswer graph={graph} live={live} onSelect={select} />
+              <Canvas graph={graph} drawn={drawn} places={places} starts={view.from} selected={view.selected} marks={marked} handle={canvas} onSelect={select} onOpen={open} />
+              <div class="told">
+                <PartialAnswer graph={graph} live={live} onSelect={select} />
+                {answer && <p class="answer">{answer}</p>}
+                {diff && <Changes diff={diff} days={view.since} shown={(id) => graph.nodes.has(id)} onSelect={select} />}
+              </div>
               <div class="zoom">
                 <button aria-label="Zoom in" onClick={() => canvas.current?.zoomBy(1.3)}>+</button>
                 <button aria-label="Zoom out" onClick={() => canvas.current?.zoomBy(1 / 1.3)}>−</button>
@@ -265,13 +304,14 @@ export function Explorer() {
           <aside>
             <nav role="tablist" aria-label="Beside the graph">
               <button role="tab" aria-selected={tab === "details"} onClick={() => setTab("details")}>Details</button>
+              <button role="tab" class="narrow" aria-selected={tab === "graph"} onClick={() => { setTab("graph"); requestAnimationFrame(() => canvas.current?.open()); }}>Drawing</button>
               <button role="tab" aria-selected={tab === "list"} onClick={() => setTab("list")}>Outline ({graph.nodes.size})</button>
             </nav>
-            <div role="tabpanel">
-              {tab === "list" ? (
+            <div role="tabpanel" hidden={tab === "graph" && matchMedia(NARROW).matches}>
+              {tab === "graph" ? null : tab === "list" ? (
                 <Outline graph={graph} starts={view.from} selected={view.selected} onOpen={open} onSelect={point} />
               ) : node ? (
-                <NodeDetails graph={graph} node={node} busy={busy} onOpen={open} onStart={startAt} onSelect={select} onAct={(row, offer) => setActing({ row, offer })} />
+                <NodeDetails graph={graph} node={node} busy={busy} onOpen={open} onStart={startAt} onSelect={select} onAsk={start} onAct={(row, offer) => setActing({ row, offer })} />
               ) : <p class="dim">Choose a node to see its fields, its lifecycle and its history.</p>}
             </div>
           </aside>

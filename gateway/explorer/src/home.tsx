@@ -190,10 +190,10 @@ function Fleet({ fleet, errors, at, onAct }: { fleet: Fleet; errors: Map<string,
   const window = days(since(), at);
   return (
     <div class="cards">
-      <Card title="Alerts to work on" wide problem={problem("alerts")} aside={<More of={fleet.alerts} noun="alert" />}>
+      <Card title="Alerts to work on" wide problem={problem("alerts")} aside={<More of={fleet.alerts} noun="alert" href="alerts#status=ACTIVE,ACKNOWLEDGED,INVESTIGATING" />}>
         <Alerts alerts={fleet.alerts?.nodes ?? []} onAct={onAct} />
       </Card>
-      <Card title="Champions" wide problem={problem("champions")} aside={<More of={fleet.champions} noun="champion" />}>
+      <Card title="Champions" wide problem={problem("champions")} aside={<More of={fleet.champions} noun="champion" href="models#champion=yes" />}>
         <Champions champions={ranked(fleet.champions?.nodes ?? [])} scores={fleet.scores?.aggregate ?? []} window={window} onAct={onAct} />
       </Card>
       <Card title="Drift by day" problem={problem("drift")} aside={<small class="dim">readings, last {DAYS} days (UTC)</small>}>
@@ -212,8 +212,10 @@ function Fleet({ fleet, errors, at, onAct }: { fleet: Fleet; errors: Map<string,
   );
 }
 
-function More({ of, noun }: { of: { totalCount: number; nodes: unknown[] } | null; noun: string }) {
-  return of && of.totalCount > of.nodes.length ? <small class="dim">{of.nodes.length} of {count(of.totalCount, noun)}</small> : null;
+/** How many there are beyond those that are shown, and where all of them are. */
+function More({ of, noun, href }: { of: { totalCount: number; nodes: unknown[] } | null; noun: string; href: string }) {
+  if (!of) return null;
+  return <small class="dim">{of.totalCount > of.nodes.length && `${of.nodes.length} of ${count(of.totalCount, noun)} · `}<a href={href}>as a list</a></small>;
 }
 
 function Alerts({ alerts, onAct }: { alerts: Alert[]; onAct: Act }) {

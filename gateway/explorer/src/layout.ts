@@ -3,9 +3,9 @@
 import type { LineageEdge } from "./api";
 
 export const WIDTH = 210;
-export const HEIGHT = 44;
+export const HEIGHT = 58;
 export const COLUMN = 320;
-export const ROW = 60;
+export const ROW = 74;
 
 /** The centre of a node. */
 export interface Place {

@@ -3,7 +3,7 @@
 import type { CellValue } from "./csv";
 
 export type Where = Record<string, unknown>;
-export type PageOfRows<Row> = { totalCount: number | bigint; pageInfo: { hasNextPage: boolean; endCursor: string | null }; nodes: Row[] };
+export type PageOfRows<Row> = { totalCount: number; totalCountIsExact: boolean; pageInfo: { hasNextPage: boolean; endCursor: string | null }; nodes: Row[] };
 
 export interface Column<Row> {
   name: string;

@@ -173,7 +173,7 @@ const FILE_ROWS = 20_000;
 const TYPED = 250;
 const TOGETHER = 600;
 
-type Told = { rows: { id: string }[]; total: number; more: boolean; cursor: string | null; problem?: string };
+type Told = { rows: { id: string }[]; total: number; exact: boolean; more: boolean; cursor: string | null; problem?: string };
 
 export function Lists({ name }: { name: ListName }) {
   const list = LISTS[name];
@@ -212,7 +212,7 @@ export function Lists({ name }: { name: ListName }) {
   const read = useCallback((rows = PAGE) => attempt(async (isLast) => {
     const answer = await page(Math.max(PAGE, Math.min(rows, FILE_PAGE)), null);
     if (!isLast()) return;
-    setTold({ rows: answer.nodes, total: Number(answer.totalCount), more: answer.pageInfo.hasNextPage, cursor: answer.pageInfo.endCursor, problem: answer.problem });
+    setTold({ rows: answer.nodes, total: answer.totalCount, exact: answer.totalCountIsExact, more: answer.pageInfo.hasNextPage, cursor: answer.pageInfo.endCursor, problem: answer.problem });
     say(count(answer.totalCount, list.noun));
   }), [list]);
 
@@ -299,7 +299,7 @@ export function Lists({ name }: { name: ListName }) {
         <header class="summary">
           <h1>{title || list.title}</h1>
           <p>
-            {told ? <>{count(told.total, list.noun)}{filtered && " of this filter"}{told.more && `, ${told.rows.length} shown`}. </> : busy ? "Reading …" : null}
+            {told ? <>{!told.exact && "more than "}{count(told.total, list.noun)}{filtered && " of this filter"}{told.more && `, ${told.rows.length} shown`}. </> : busy ? "Reading …" : null}
             {live ? <span class="live" title="Changes are shown when they are made">live</span>
               : live === false && told && <span class="stale" role="status">not followed live <button class="link" onClick={() => void read()}>read again</button></span>}
           </p>
@@ -361,7 +361,7 @@ export function Lists({ name }: { name: ListName }) {
             </table>
           </div>
         )}
-        {told?.more && <p class="on"><button disabled={busy} onClick={() => void readOn()}>Show {Math.min(PAGE, told.total - told.rows.length)} more</button></p>}
+        {told?.more && <p class="on"><button disabled={busy} onClick={() => void readOn()}>Show {told.exact ? Math.min(PAGE, told.total - told.rows.length) : PAGE} more</button></p>}
         <p class="spoken" role="status" aria-live="polite">{said}</p>
       </main>
       {acting && <Sheet {...acting} onClose={() => setActing(null)} onDone={() => void read(told?.rows.length)} />}

@@ -1,12 +1,18 @@
 /** What is beside the drawing: the search, a node's details, the list of all nodes, and what the answer leaves out. */
 
+import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, details, search, type Details, type Hit, type LineageNode, type Side } from "./api";
-import { json, local, number } from "./format";
+import { QUESTIONS, viewOf } from "./answers";
+import { ApiError, details, search, type Details, type Field, type Hit, type LineageNode, type Side } from "./api";
+import { count, json, local, number } from "./format";
 import type { Graph } from "./graph";
 import { Offers, type Act } from "./offers";
 import { State, Time } from "./shell";
+import { PLOTTED, plotsOf, type PlotData } from "./plots";
+import { timeline } from "./timeline";
 import { amount, AT_LEAST, tone, typeName, words } from "./tones";
+import { UnitValue } from "./units";
+import type { View } from "./view";
 
 const PAUSE = 200;
 /** How the API writes a time. */
@@ -105,10 +111,12 @@ interface DetailsProps {
   onOpen(id: string, sides: Side[]): void;
   onStart(id: string): void;
   onSelect(id: string): void;
+  /** Shows the view that answers a question. */
+  onAsk(view: Partial<View>): void;
   onAct: Act;
 }
 
-export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect, onAct }: DetailsProps) {
+export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect, onAsk, onAct }: DetailsProps) {
   const [told, setTold] = useState<{ id: string; row: Details | null } | undefined>(undefined);
   const [error, setError] = useState<string | null>(null);
   useEffect(() => {
@@ -144,27 +152,21 @@ export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect, onAc
           })}
           <button onClick={() => onStart(node.id)}>Start here</button>
         </p>
+        <p class="actions" role="group" aria-label="Questions">
+          {QUESTIONS.map((question) => (
+            <button key={question.label} title={question.about} onClick={() => onAsk(viewOf(question, node.id))}>{question.label}</button>
+          ))}
+        </p>
       </header>
       <Remaining graph={graph} node={node} />
       {error && <p class="problem" role="alert">{error}</p>}
       {row === undefined && !error && <p class="dim">Reading …</p>}
       {row === null && <p class="problem" role="alert">This row no longer exists.</p>}
       {row?.lifecycle && <LifecyclePart node={node} lifecycle={row.lifecycle} onSelect={onSelect} onAct={onAct} />}
-      {row && (
-        <>
-          <h3>Fields</h3>
-          <dl>
-            {row.fields.filter(({ value }) => value !== null).map(({ name, value, description }) => (
-              <div key={name}>
-                <dt title={description}>{name}</dt>
-                <dd><Value value={value} /></dd>
-              </div>
-            ))}
-          </dl>
-          <p class="dim">{row.fields.filter(({ value }) => value === null).map(({ name }) => name).join(", ")}{row.fields.some(({ value }) => value === null) && ": null"}</p>
-          {row.problems.map((problem) => <p class="problem">{problem}</p>)}
-        </>
-      )}
+      {row && PLOTTED.has(node.type) && <Plots id={node.id} type={node.type} />}
+      {row && <Fields fields={row.fields} onSelect={onSelect} />}
+      {row && <Timeline row={row} />}
+      {row?.problems.map((problem) => <p class="problem">{problem}</p>)}
     </section>
   );
 }
@@ -187,7 +189,6 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
 function LifecyclePart({ node, lifecycle, onSelect, onAct }: { node: LineageNode; lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void; onAct: Act }) {
   const { type } = node;
   const moves = lifecycle.allowedTransitions ?? [];
-  const history = lifecycle.history;
   return (
     <>
       <h3>Lifecycle</h3>
@@ -210,24 +211,89 @@ function LifecyclePart({ node, lifecycle, onSelect, onAct }: { node: LineageNode
           </li>
         ))}
       </ul>
-      <h3>History</h3>
-      {!history && <p class="dim">Not known to you.</p>}
-      {history?.totalCount === 0 && <p class="dim">The gateway has recorded no change.</p>}
-      <ol class="history">
-        {history?.nodes.map((event) => (
-          <li>
-            <Time at={event.occurredAt} />{" "}
-            {words(event.fromState ?? "made")} → <b>{words(event.toState)}</b> by {event.actor}
-            {event.reason && <p>{event.reason}</p>}
-          </li>
-        ))}
-      </ol>
-      {history && history.totalCount > history.nodes.length && <p class="dim">{history.totalCount - history.nodes.length} earlier.</p>}
     </>
   );
 }
 
-function Value({ value }: { value: unknown }) {
+/** Plots are drawn by a library of their own, which is read once there is something to plot. */
+function Plots({ id, type }: { id: string; type: string }) {
+  const [plots, setPlots] = useState<{ id: string; data: PlotData[]; Plot: ComponentType<PlotData> | null } | null>(null);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    let current = true;
+    setProblem("");
+    plotsOf(id, type)
+      .then(async (data) => {
+        const Plot = data.length ? (await import("./plot")).default : null;
+        if (current) setPlots({ id, data, Plot });
+      })
+      .catch((error: Error) => current && setProblem(error.message));
+    return () => {
+      current = false;
+    };
+  }, [id]);
+  if (problem) return <p class="problem">Not plotted: {problem}</p>;
+  if (plots?.id !== id) return <p class="dim">Reading what was measured …</p>;
+  const { data, Plot } = plots;
+  if (!Plot) return null;
+  return <section aria-label="Plots">{data.map((one) => <Plot key={one.title} {...one} />)}</section>;
+}
+
+/** Keys and addresses: they name a row, and tell nothing of it. */
+const NAMING = /(Id|Uri|Url|Hash|Tag)$/;
+
+/** What is known of the row: what tells something first, keys that lead somewhere as links, the rest folded. */
+function Fields({ fields, onSelect }: { fields: Field[]; onSelect(id: string): void }) {
+  const known = fields.filter(({ value }) => value !== null && value !== undefined);
+  const folded = known.filter(({ name, link }) => NAMING.test(name) && !link);
+  const line = ({ name, value, description, unit, link }: Field) => (
+    <div key={name}>
+      <dt title={description}>{name}</dt>
+      <dd>{link ? <button class="link" onClick={() => onSelect(link)}>{link.split(":")[0]}</button> : <Value value={value} unit={unit} />}</dd>
+    </div>
+  );
+  const empty = fields.filter(({ value }) => value === null || value === undefined);
+  return (
+    <>
+      <h3>Fields</h3>
+      <dl>{known.filter((field) => !folded.includes(field)).map(line)}</dl>
+      {(folded.length > 0 || empty.length > 0) && (
+        <details class="folded">
+          <summary>{[folded.length && count(folded.length, "id or address", "ids and addresses"), empty.length && count(empty.length, "empty field")].filter(Boolean).join(", ")}</summary>
+          <dl>{folded.map(line)}</dl>
+          {empty.length > 0 && <p class="dim">Empty: {empty.map(({ name }) => name).join(", ")}</p>}
+        </details>
+      )}
+    </>
+  );
+}
+
+/** Recorded changes and the row's own times, newest first. */
+function Timeline({ row: { fields, lifecycle } }: { row: Details }) {
+  const moments = timeline(fields, lifecycle?.history ?? null);
+  const history = lifecycle?.history;
+  return (
+    <>
+      <h3>Timeline</h3>
+      {lifecycle && !history && <p class="dim">Recorded changes are not known to you.</p>}
+      {history?.totalCount === 0 && <p class="dim">The gateway has recorded no change.</p>}
+      <ol class="history">
+        {moments.map((moment) => (
+          <li key={moment.at + moment.what} class={moment.event ? "recorded" : undefined}>
+            <Time at={moment.at} />{" "}
+            {moment.event ? <a href={`./#event=${moment.event}`}>{moment.what}</a> : moment.what}
+            {moment.actor && <> by {moment.actor}</>}
+            {moment.reason && <p>{moment.reason}</p>}
+          </li>
+        ))}
+      </ol>
+      {history && history.totalCount > history.nodes.length && <p class="dim">{history.totalCount - history.nodes.length} earlier changes.</p>}
+    </>
+  );
+}
+
+function Value({ value, unit }: { value: unknown; unit?: string }) {
+  if (unit && (typeof value === "number" || typeof value === "bigint")) return <UnitValue value={value} unit={unit} />;
   if (typeof value === "object") {
     const text = json(value, 1);
     return text.length < 60 ? <code>{json(value)}</code> : <details><summary>JSON</summary><pre>{text}</pre></details>;

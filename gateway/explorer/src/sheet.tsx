@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { change, depending, differences, documentOf, inputOf, key, missing, MUTATIONS, refused, standing, type Filled, type Offer, type Planned, type Result, type Row } from "./act";
 import { ApiError, type Blocker } from "./api";
 import { download } from "./export";
-import { count, json } from "./format";
+import { count, json, local } from "./format";
 import "./sheet.css";
 import { lineageOf, Time } from "./shell";
 import { typeName, words } from "./tones";
@@ -253,6 +253,7 @@ function Changes({ planned, forced }: { planned: Planned[]; forced: string[] }) 
 
 function shown(value: unknown): string {
   if (value === null || value === undefined) return "nothing";
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:/.test(value)) return local(value);
   if (typeof value === "string") return /^[A-Z_]+$/.test(value) ? words(value) : value;
   return json(value);
 }

@@ -23,22 +23,32 @@ const PAGES: { name: PageName | "graphiql"; href: string; label: string }[] = [
   { name: "graphiql", href: "graphql", label: "GraphiQL" },
 ];
 
-export function Bar({ page, children, tools }: { page: PageName; children?: ComponentChildren; tools?: ComponentChildren }) {
+interface BarProps {
+  page: PageName;
+  /** The search. */
+  children?: ComponentChildren;
+  /** What a page has of its own, in a line below. */
+  tools?: ComponentChildren;
+}
+
+export function Bar({ page, children, tools }: BarProps) {
   return (
-    <header class="bar">
-      <nav class="pages" aria-label="Pages">
-        <i aria-hidden="true" />
-        {PAGES.map(({ name, href, label }) => (
-          <a key={name} href={href} aria-current={name === page ? "page" : undefined}>{label}</a>
-        ))}
-      </nav>
-      {children}
-      <span class="tools">
-        {tools}
-        {token() && <button title="Forget the token" onClick={() => { keepToken(""); location.reload(); }}>Sign out</button>}
-        <SchemeSwitch />
-      </span>
-    </header>
+    <>
+      <header class="bar">
+        <nav class="pages" aria-label="Pages">
+          <i aria-hidden="true" />
+          {PAGES.map(({ name, href, label }) => (
+            <a key={name} href={href} aria-current={name === page ? "page" : undefined}>{label}</a>
+          ))}
+        </nav>
+        {children}
+        <span class="tools">
+          {token() && <button title="Forget the token" onClick={() => { keepToken(""); location.reload(); }}>Sign out</button>}
+          <SchemeSwitch />
+        </span>
+      </header>
+      {tools && <div class="bar second" role="region" aria-label="View">{tools}</div>}
+    </>
   );
 }
 

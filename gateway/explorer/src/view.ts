@@ -16,6 +16,8 @@ export interface View {
   kinds: string[];
   open: Step[];
   selected: string | null;
+  /** Changes of so many days are marked; none with nought. */
+  since: number;
 }
 
 export const DEFAULTS: View = {
@@ -26,6 +28,7 @@ export const DEFAULTS: View = {
   kinds: [],
   open: [],
   selected: null,
+  since: 0,
 };
 
 const DIRECTIONS: readonly string[] = ["UPSTREAM", "DOWNSTREAM", "BOTH"];
@@ -41,6 +44,7 @@ export function read(hash: string): View {
     kinds: (parameters.get("kinds") ?? "").split(",").filter((kind) => /^[A-Z_]+$/.test(kind)),
     open: parameters.getAll("open").flatMap(step),
     selected: parameters.get("select"),
+    since: whole(parameters.get("since"), DEFAULTS.since, 0, 180),
   };
 }
 
@@ -55,6 +59,7 @@ export function write(view: View): string {
     parameters.append("open", `${side === "UPSTREAM" ? "up" : "down"}~${limit}~${node}`);
   }
   if (view.selected) parameters.set("select", view.selected);
+  if (view.since) parameters.set("since", String(view.since));
   return `#${parameters.toString().replaceAll("%3A", ":").replaceAll("%7E", "~")}`;
 }
 

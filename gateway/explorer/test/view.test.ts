@@ -10,6 +10,7 @@ test("a link holds the view", () => {
     kinds: ["PRODUCES", "TRAINED_ON"],
     open: [{ node: "Model:1~x", side: "DOWNSTREAM", limit: 53 }],
     selected: "Model:1",
+    since: 30,
   };
   expect(read(write(view))).toEqual(view);
   expect(read(write(DEFAULTS))).toEqual(DEFAULTS);
@@ -21,6 +22,8 @@ test.each([
   ["#depth=x&per=", { depth: DEFAULTS.depth, per: DEFAULTS.per }],
   ["#direction=SIDEWAYS&kinds=a,PRODUCES,1)", { direction: "BOTH", kinds: ["PRODUCES"] }],
   ["#open=left~1~Model:1&open=up~x~Model:1&open=up~9999~Model:1", { open: [{ node: "Model:1", side: "UPSTREAM", limit: 1000 }] }],
+  ["#since=-1", { since: 0 }],
+  ["#since=9999", { since: 180 }],
   ["#from=&from=Model:1", { from: ["Model:1"] }],
 ])("what a link %s cannot mean is left out", (hash, told) => {
   expect(read(hash)).toMatchObject(told);

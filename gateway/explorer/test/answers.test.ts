@@ -1,0 +1,71 @@
+import { expect, test } from "vitest";
+import { asRows, QUESTIONS, sentence, viewOf } from "../src/answers";
+import type { Field, LineageNode } from "../src/api";
+import { lines } from "../src/cards";
+import { marks, type Diff } from "../src/diff";
+import kinds from "../src/generated/kinds.json";
+import type { Graph } from "../src/graph";
+import { aligned, seriesOf } from "../src/plots";
+import { timeline } from "../src/timeline";
+
+const node = (id: string, state: string | null = null): LineageNode => ({ id, type: id.split(":")[0]!, label: id, state, degree: { upstream: 0, downstream: 1, capped: false } });
+const graph = (nodes: LineageNode[], reasons: string[] = []) => ({ nodes: new Map(nodes.map((one) => [one.id, one])), reasons }) as unknown as Graph;
+
+test("an answer says what is there, and what of it is in a bad way", () => {
+  const all = [node("Model:1"), node("TrainingRun:1"), node("ShapAnalysis:1"), node("ShapAnalysis:2")];
+  const view = { from: ["Model:1"], direction: "UPSTREAM" as const, kinds: [] };
+  expect(sentence(graph(all), view)).toBe("Model:1 came of 2 shap analyses and 1 training run. None of them is failed or alerting.");
+  const bad = [node("Model:1"), node("Deployment:1", "FAILED"), node("Deployment:2", "ACTIVE")];
+  expect(sentence(graph(bad, ["maxDepth"]), { ...view, direction: "DOWNSTREAM" })).toBe("On Model:1 depend at least 2 deployments. 1 is failed or alerting: Deployment:1.");
+  expect(sentence(graph([node("Model:1")]), view)).toBe("");
+  expect(sentence(graph(all), { ...view, from: ["Model:1", "TrainingRun:1"] })).toBe("");
+});
+
+test("questions are views of the schema's own kinds of edges", () => {
+  const known = kinds.map(({ name }) => name);
+  for (const question of QUESTIONS) {
+    const view = viewOf(question, "Model:1");
+    expect(view).toMatchObject({ from: ["Model:1"], selected: "Model:1", open: [] });
+    for (const kind of view.kinds!) expect(known).toContain(kind);
+  }
+});
+
+test("a view is a table with a line for each node", () => {
+  expect(asRows(graph([node("Model:1", "SHADOW")]))).toBe("id,type,label,state,health,upstream,downstream\r\nModel:1,Model,Model:1,SHADOW,,0,1\r\n");
+});
+
+test("a name stands in two lines, broken between words, its end is kept", () => {
+  expect(lines("short 1.0")).toEqual(["short 1.0"]);
+  expect(lines("kisqali-discontinuation-risk-model 1.1.0")).toEqual(["kisqali-", "discontinuatio…l 1.1.0"]);
+  expect(lines("run of 2026-01-02T03:04:05.5Z")).toEqual(["run of 2026-01-02", "03:04"]);
+  for (const line of lines("x".repeat(80))) expect(line.length).toBeLessThanOrEqual(22);
+});
+
+test("series are in the order of time, and side by side at the times of all", () => {
+  const series = seriesOf([
+    { name: "a", at: "2026-01-02T00:00:00Z", value: 2 },
+    { name: "a", at: "2026-01-01T00:00:00Z", value: 1 },
+    { name: "b", at: "2026-01-03T00:00:00Z", value: 3 },
+    { name: "b", at: "2026-01-04T00:00:00Z", value: null },
+  ]);
+  expect(series.map(({ name, points }) => [name, points.map(([, value]) => value)])).toEqual([["a", [1, 2]], ["b", [3]]]);
+  const [times, a, b] = aligned(series);
+  expect(times).toHaveLength(3);
+  expect([a, b]).toEqual([[1, 2, null], [null, null, 3]]);
+});
+
+test("recorded changes and the row's own times are one list", () => {
+  const field = (name: string, value: unknown): Field => ({ name, value, description: "" });
+  const told = timeline([field("createdAt", "2026-01-01T00:00:00Z"), field("updatedAt", "2026-01-09T00:00:00Z"), field("title", "x")], {
+    totalCount: 1,
+    nodes: [{ id: "E:1", fromState: "ACTIVE", toState: "RESOLVED", actor: "ada", reason: "done", forced: true, occurredAt: "2026-01-02T00:00:00Z" }],
+  });
+  expect(told.map(({ what, event }) => [what, event])).toEqual([["active → resolved, forced", "E:1"], ["created", undefined]]);
+});
+
+test("what was added since is new, whatever became of it then", () => {
+  const row = (nodeId: string) => ({ nodeId, type: "Model", label: nodeId, state: null });
+  const change = (nodeId: string) => ({ node: row(nodeId), at: "2026-01-01T00:00:00Z", lifecycle: null, from: null, to: null, actor: null });
+  const diff: Diff = { added: { nodes: [row("a")] }, removed: { nodes: [row("b")] }, changed: [change("a"), change("b"), change("c")], unknown: [], complete: true, reason: null };
+  expect([...marks(diff)].sort()).toEqual([["a", "added"], ["b", "gone"], ["c", "changed"]]);
+});
