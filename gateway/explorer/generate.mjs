@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { codegen } from "@graphql-codegen/core";
 import * as operationTypes from "@graphql-codegen/typescript-operations";
-import { buildSchema, getNamedType, isEnumType, isInterfaceType, isLeafType, isListType, isNonNullType, isObjectType, parse, visit } from "graphql";
+import { buildSchema, getNamedType, isEnumType, isLeafType, isListType, isNonNullType, isObjectType, parse, visit } from "graphql";
 import { changeOf, detailsOf, newestOf, standingOf } from "./src/built.js";
 
 const SDL = readFileSync(new URL("../../schema/schema.graphql", import.meta.url), "utf8");
@@ -26,7 +26,8 @@ const firstSentence = (text) => /^.*?[.](?=\s|$)/s.exec(text ?? "")?.[0].replace
 
 function mutations() {
   const found = {};
-  for (const { name, description, args } of Object.values(schema.getMutationType().getFields())) {
+  for (const { name, description, args, type } of Object.values(schema.getMutationType().getFields())) {
+    if (getNamedType(type).name !== "TransitionResult") continue; // rows are recorded by programs
     const input = getNamedType(args.find((argument) => argument.name === "input")?.type);
     const fields = Object.values(input?.getFields?.() ?? {});
     if (!fields.some((field) => field.name === "id")) continue; // of many rows, or of none that is there yet
