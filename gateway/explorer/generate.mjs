@@ -15,6 +15,8 @@ const SDL = readFileSync(new URL("../../schema/schema.graphql", import.meta.url)
 const OPERATIONS = new URL("src/operations/", import.meta.url);
 /** Inputs that every mutation has, which the page fills in itself. */
 const COMMON = new Set(["id", "to", "expectedVersion", "reason", "idempotencyKey", "dryRun", "force"]);
+/** Units that say nothing beside a number. */
+const UNTOLD = new Set(["COUNT", "ORDINAL", "DIMENSIONLESS", "ROW_SCALE"]);
 /** What is told apart from the fields of a row. */
 const APART = new Set(["id", "rowId", "rowVersion", "state"]);
 const SCALARS = {
@@ -23,6 +25,9 @@ const SCALARS = {
 
 const schema = buildSchema(SDL, { assumeValidSDL: true });
 const firstSentence = (text) => /^.*?[.](?=\s|$)/s.exec(text ?? "")?.[0].replace(/\s+/g, " ") ?? "";
+
+/** The same, shorter: up to its first colon or semicolon. */
+const firstClause = (text) => firstSentence(text).split(/[:;]/)[0].replace(/[.]$/, "");
 
 function mutations() {
   const found = {};
@@ -37,15 +42,16 @@ function mutations() {
         const named = getNamedType(field.type);
         return {
           name: field.name,
-          about: firstSentence(field.description),
-          type: named.name,
+          about: firstClause(field.description),
+          ...(named.name !== "String" && { type: named.name }),
           ...(isNonNullType(field.type) && { required: true }),
           ...(isListType(isNonNullType(field.type) ? field.type.ofType : field.type) && { list: true }),
           ...(isEnumType(named) && { values: named.getValues().map((value) => value.name) }),
         };
       });
     const has = (one) => fields.some((field) => field.name === one);
-    found[name] = { about: firstSentence(description), input: input.name, to: has("to"), force: has("force"), fields: more };
+    if (input.name !== `${name[0].toUpperCase()}${name.slice(1)}Input`) throw new Error(`${name} takes ${input.name}`);
+    found[name] = { about: firstSentence(description), ...(has("to") && { to: true }), ...(has("force") && { force: true }), ...(more.length && { fields: more }) };
   }
   return found;
 }
@@ -78,27 +84,45 @@ function types() {
       const key = all.find(({ name }) => name === `${field.name}Id`);
       if (key && !field.args.length && isObjectType(named) && !isListType(field.type) && named.getInterfaces().some(({ name }) => name === "Node")) links[field.name] = key.name;
     }
-    const units = Object.fromEntries(plain.map((field) => [field.name, unitOf(field)]).filter(([, unit]) => unit));
     const stateful = getNamedType(type.getFields().lifecycle?.type ?? schema.getQueryType())?.name === "Lifecycle";
     found[type.name] = {
       ...(roots.has(type.name) && { root: roots.get(type.name) }),
       ...(stateful && { stateful }),
       fields: plain.map(({ name }) => name),
-      links,
-      units,
+      links: Object.keys(links),
+      units: Object.fromEntries(plain.map((field) => [field.name, unitOf(field)]).filter(([, unit]) => unit && !UNTOLD.has(unit))),
     };
   }
   return found;
 }
 
+/**
+ * The same, as short as it goes: lists as words, and of units those that most fields of a name have once, with what
+ * differs from them in each type.
+ */
+function compact(known) {
+  const votes = new Map();
+  for (const { fields, units } of Object.values(known)) {
+    for (const field of fields) votes.set(field, [...(votes.get(field) ?? []), units[field] ?? ""]);
+  }
+  const most = (all) => [...all].sort((a, b) => all.filter((one) => one === b).length - all.filter((one) => one === a).length)[0];
+  const usual = Object.fromEntries([...votes].map(([field, all]) => [field, most(all)]).filter(([, unit]) => unit));
+  const types = Object.entries(known).map(([name, { fields, links, units, ...rest }]) => {
+    const other = fields.filter((field) => (units[field] ?? "") !== (usual[field] ?? "")).map((field) => [field, units[field] ?? ""]);
+    return [name, { ...rest, fields: fields.join(" "), links: links.join(" "), ...(other.length && { units: Object.fromEntries(other) }) }];
+  });
+  return { usual, types: Object.fromEntries(types) };
+}
+
 function kinds() {
-  return schema.getType("LineageKind").getValues().map(({ name, description }) => ({ name, description: firstSentence(description) }));
+  return schema.getType("LineageKind").getValues().map(({ name, description }) => ({ name, description: firstClause(description) }));
 }
 
 /** The documents that are written down, by their names. */
 function written() {
   const files = readdirSync(OPERATIONS).filter((name) => name.endsWith(".graphql")).sort();
-  return files.map((name) => readFileSync(new URL(name, OPERATIONS), "utf8").trim());
+  const texts = files.map((name) => readFileSync(new URL(name, OPERATIONS), "utf8").trim());
+  return texts.map((text) => (text.includes("#") ? text : text.replace(/\s+/g, " "))); // one with a comment is shown to people
 }
 
 async function operations(texts) {
@@ -135,7 +159,7 @@ function documents(texts, knownTypes, knownMutations) {
       ...(known.stateful ? [standingOf(type)] : []),
       ...(known.root ? [newestOf(known.root)] : []),
     ]),
-    ...Object.entries(knownMutations).map(([name, { input }]) => changeOf(name, input)),
+    ...Object.keys(knownMutations).map((name) => changeOf(name)),
   ];
   return Object.fromEntries(all.map((text) => [createHash("sha256").update(text).digest("hex"), text]));
 }
@@ -147,7 +171,7 @@ const write = (path, value) => {
 };
 mkdirSync(new URL("src/generated", import.meta.url), { recursive: true });
 write("src/generated/mutations.json", knownMutations);
-write("src/generated/types.json", knownTypes);
+write("src/generated/types.json", compact(knownTypes));
 write("src/generated/kinds.json", kinds());
 write("src/generated/operations.ts", await operations(texts));
 write("../operations/console_documents.json", documents(texts, knownTypes, knownMutations));

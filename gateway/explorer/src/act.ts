@@ -17,13 +17,17 @@ export interface Field {
 }
 export interface Mutation {
   about: string;
-  input: string;
   to: boolean;
   force: boolean;
   fields: Field[];
 }
 /** The mutations of one row, made from the schema by `npm run generate`. */
-export const MUTATIONS = known as Record<string, Mutation>;
+export const MUTATIONS: Record<string, Mutation> = Object.fromEntries(
+  Object.entries(known as Record<string, Partial<Mutation>>).map(([name, { about = "", to = false, force = false, fields = [] }]) => [
+    name,
+    { about, to, force, fields: fields.map((field) => ({ ...field, type: field.type ?? "String" })) },
+  ]),
+);
 
 /** A change that is offered: by which mutation, and to which state if it leads to one. */
 export interface Offer {
@@ -86,7 +90,7 @@ export function offers(type: string, lifecycle: Moves): Offer[] {
 
 /** The document of a mutation. */
 export function documentOf(mutation: string): string {
-  return changeOf(mutation, MUTATIONS[mutation]!.input);
+  return changeOf(mutation);
 }
 
 export interface Planned {

@@ -201,18 +201,32 @@ export function viewAsGraphQL(ids: string[]): string {
   return `${EXPLORER_VIEW.replace("($from: [ID!]!)", "").replace("$from", () => from)}\n`;
 }
 
-/** What is known of each type of a row: its list at the root, its fields, their units and where its keys lead. */
+/** What is known of each type of a row: its list at the root, its fields, their units, and which keys (`modelId`) lead to rows. */
 export interface Known {
   root?: string;
   stateful?: boolean;
   fields: string[];
-  links: Record<string, string>;
+  links: string[];
   units: Record<string, string>;
+}
+/** As `npm run generate` writes it, which is short. */
+interface Compact {
+  usual: Record<string, string>;
+  types: Record<string, { root?: string; stateful?: boolean; fields: string; links: string; units?: Record<string, string> }>;
 }
 let knownTypes: Promise<Record<string, Known>> | undefined;
 
 export function types(): Promise<Record<string, Known>> {
-  return (knownTypes ??= import("./generated/types.json").then((module) => module.default as unknown as Record<string, Known>));
+  return (knownTypes ??= import("./generated/types.json").then((module) => unfolded(module.default as unknown as Compact)));
+}
+
+export function unfolded({ usual, types }: Compact): Record<string, Known> {
+  const known = Object.entries(types).map(([name, { fields: listed, links, units = {}, ...rest }]) => {
+    const fields = listed.split(" ");
+    const all = fields.map((field) => [field, units[field] ?? usual[field] ?? ""] as const).filter(([, unit]) => unit);
+    return [name, { ...rest, fields, links: links.split(" ").filter(Boolean), units: Object.fromEntries(all) }] as const;
+  });
+  return Object.fromEntries(known);
 }
 
 /** What is searched: a text, and where it says `type:` or `state:`, in which type and state alone. */
@@ -370,7 +384,7 @@ export async function details(id: string, type: string): Promise<Details | null>
   ]);
   const row = data.node;
   if (!row) return null;
-  const keys = new Map(Object.entries(known.links).map(([link, key]) => [key, (row[link] as { id: string } | null)?.id]));
+  const keys = new Map(known.links.map((link) => [`${link}Id`, (row[link] as { id: string } | null)?.id]));
   return {
     fields: known.fields.map((name) => ({
       name,

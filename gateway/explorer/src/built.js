@@ -11,7 +11,7 @@ const CHANGES = `changes { mutation to allowed scope ${BLOCKERS} }`;
 /**
  * A row's own fields, its lifecycle, changes and history.
  * @param {string} type
- * @param {{ fields: string[], links: Record<string, string>, stateful?: boolean }} known
+ * @param {{ fields: string[], links: string[], stateful?: boolean }} known
  */
 export function detailsOf(type, { fields, links, stateful }) {
   const moves = `lifecycle {
@@ -20,7 +20,7 @@ export function detailsOf(type, { fields, links, stateful }) {
       ${CHANGES}
       history(first: 10) { totalCount nodes { id fromState toState actor reason forced occurredAt } }
     }`;
-  const linked = Object.keys(links).map((name) => `${name} { id }`);
+  const linked = links.map((name) => `${name} { id }`);
   return `query Details($id: ID!) {
   node(id: $id) { id ... on ${type} { id ${[...fields, ...linked].join(" ")} ${stateful ? moves : ""} } }
 }`;
@@ -47,10 +47,9 @@ export function newestOf(root) {
 /**
  * A change, or its preview.
  * @param {string} mutation
- * @param {string} input
  */
-export function changeOf(mutation, input) {
-  return `mutation Change($input: ${input}!) {
+export function changeOf(mutation) {
+  return `mutation Change($input: ${mutation[0].toUpperCase()}${mutation.slice(1)}Input!) {
   result: ${mutation}(input: $input) {
     __typename
     ... on TransitionApplied { replayed event { id occurredAt actor } alsoChanged { id } }

@@ -9,8 +9,7 @@ const SIGNS: Record<string, string> = {
   MEGABYTES: "MB", USD: "USD", MULTIPLE: "×", TOKENS: "tokens", PER_SECOND: "per s", POINTS_OF_5: "of 5", POINTS_OF_100: "of 100",
 };
 const MEANINGS: Record<string, string> = {
-  FRACTION: "a part of a whole: 1 is all of it", COUNT: "a count", ROW_SCALE: "on the scale of what the row is about", ORDINAL: "an order or a name",
-  DIMENSIONLESS: "without a unit", PERCENT: "percent: 100 is all of it",
+  FRACTION: "a part of a whole: 1 is all of it", PERCENT: "percent: 100 is all of it",
 };
 
 /** The sign of a unit between two texts; nothing where it has none. */

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { buildSchema, parse, validate } from "graphql";
 import { expect, test } from "vitest";
 import { documentOf, MUTATIONS } from "../src/act";
+import { unfolded } from "../src/api";
 import { detailsOf, newestOf, standingOf } from "../src/built";
 import * as operations from "../src/generated/operations";
 import types from "../src/generated/types.json";
@@ -18,7 +19,7 @@ test("every document that a page may send is answered by the schema", () => {
 test("every document that a page sends is among those that are trusted", () => {
   for (const text of Object.values(operations)) expect(trusted).toContain(text);
   for (const mutation of Object.keys(MUTATIONS)) expect(trusted).toContain(documentOf(mutation));
-  for (const [type, known] of Object.entries(types as unknown as Record<string, { root?: string; stateful?: boolean } & Parameters<typeof detailsOf>[1]>)) {
+  for (const [type, known] of Object.entries(unfolded(types as unknown as Parameters<typeof unfolded>[0]))) {
     expect(trusted).toContain(detailsOf(type, known));
     if (known.stateful) expect(trusted).toContain(standingOf(type));
     if (known.root) expect(trusted).toContain(newestOf(known.root));

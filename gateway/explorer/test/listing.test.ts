@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { nearestType, ranked, wantedIn, type Hit, type Known } from "../src/api";
+import { nearestType, ranked, unfolded, wantedIn, type Hit } from "../src/api";
 import { asCsv } from "../src/csv";
 import types from "../src/generated/types.json";
 import { asked, readListed, writeListed, type Shape } from "../src/listing";
@@ -53,7 +53,8 @@ test("a search may say the type and the state", () => {
 });
 
 test("types are known by name, plural, short name and with a typo", () => {
-  const near = (text: string) => nearestType(text, types as unknown as Record<string, Known>);
+  const known = unfolded(types as unknown as Parameters<typeof unfolded>[0]);
+  const near = (text: string) => nearestType(text, known);
   expect(["model", "models", "alerts", "alert", "run", "training runs", "twin", "experimnet", "deployments"].map(near)).toEqual([
     "Model", "Model", "MonitoringAlert", "MonitoringAlert", "TrainingRun", "TrainingRun", "TwinModel", "Experiment", "Deployment",
   ]);
@@ -69,4 +70,11 @@ test("an exact name comes first, other states are left out", () => {
 
 test("units are written where they are one", () => {
   expect([unitName("MILLISECONDS", " "), unitName("PERCENT"), unitName("FRACTION", " "), unitName("USD", " (", ")")]).toEqual([" ms", "%", "", " (USD)"]);
+});
+
+test("units are those of the schema, whatever other types have under the same name", () => {
+  const known = unfolded(types as unknown as Parameters<typeof unfolded>[0]);
+  expect(known.Deployment!.units).toMatchObject({ latencyP95Ms: "MILLISECONDS", errorRate: "FRACTION" });
+  expect(known.ServingMetric!.units).toMatchObject({ errorRate: "PERCENT" });
+  expect(known.MonitoringAlert!.links).toContain("model");
 });
