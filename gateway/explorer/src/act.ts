@@ -23,7 +23,7 @@ export interface Mutation {
 }
 /** The mutations of one row, made from the schema by `npm run generate`. */
 export const MUTATIONS: Record<string, Mutation> = Object.fromEntries(
-  Object.entries(known as Record<string, Partial<Mutation>>).map(([name, { about = "", to = false, force = false, fields = [] }]) => [
+  Object.entries(known as unknown as Record<string, Partial<Mutation>>).map(([name, { about = "", to = false, force = false, fields = [] }]) => [
     name,
     { about, to, force, fields: fields.map((field) => ({ ...field, type: field.type ?? "String" })) },
   ]),

@@ -34,8 +34,6 @@ export default function Plot({ title, unit, series }: PlotData) {
           width: Math.max(180, box.clientWidth),
           height: HEIGHT,
           cursor: { y: false },
-          legend: { live: true },
-          scales: { x: { time: true } },
           axes: [{ ...axis, values: (_plot, ticks) => ticks.map((tick) => day(tick, ticks)) }, { ...axis, size: 52, values: (_plot, ticks) => ticks.map((tick) => number(tick)) }],
           series: [
             { value: (_plot, at) => (at ? new Date(at * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }) : "–") },

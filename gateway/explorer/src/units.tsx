@@ -8,10 +8,6 @@ const SIGNS: Record<string, string> = {
   PERCENT: "%", MILLISECONDS: "ms", SECONDS: "s", DAYS: "days", WEEKS: "weeks", MONTHS: "months", YEARS: "years", BYTES: "bytes",
   MEGABYTES: "MB", USD: "USD", MULTIPLE: "×", TOKENS: "tokens", PER_SECOND: "per s", POINTS_OF_5: "of 5", POINTS_OF_100: "of 100",
 };
-const MEANINGS: Record<string, string> = {
-  FRACTION: "a part of a whole: 1 is all of it", PERCENT: "percent: 100 is all of it",
-};
-
 /** The sign of a unit between two texts; nothing where it has none. */
 export function unitName(unit: string, before = "", after = ""): string {
   return SIGNS[unit] ? before + SIGNS[unit] + after : "";
@@ -22,5 +18,5 @@ export function UnitValue({ value, unit, bare = false }: { value: CellValue; uni
   if (value === null || value === undefined) return null;
   if (typeof value !== "number" && typeof value !== "bigint") return <>{String(value)}</>;
   const sign = bare ? "" : unitName(unit, " ");
-  return <span title={MEANINGS[unit]}>{number(value)}{sign && <span class="unit">{sign}</span>}</span>;
+  return <span title={unit === "FRACTION" ? "a part of a whole: 1 is all of it" : undefined}>{number(value)}{sign && <span class="unit">{sign}</span>}</span>;
 }
