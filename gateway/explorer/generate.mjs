@@ -115,7 +115,7 @@ function compact(known) {
 }
 
 function kinds() {
-  return schema.getType("LineageKind").getValues().map(({ name, description }) => ({ name, description: firstClause(description) }));
+  return schema.getType("LineageKind").getValues().map(({ name, description }) => ({ name, description: firstClause(description).split(",")[0] }));
 }
 
 /** The documents that are written down, by their names. */
