@@ -4,3 +4,18 @@
 do. Uses the public API alone, and of the gateway's own code nothing but the codes of errors: none of the server's
 dependencies is imported.
 """
+
+from gateway.client.clients import AsyncGateway, Gateway
+from gateway.client.errors import ClientError, NoAnswerError, RejectedRowsError, RequestFailedError
+from gateway.client.rows import Recording, Rows
+
+__all__ = [
+    "AsyncGateway",
+    "ClientError",
+    "Gateway",
+    "NoAnswerError",
+    "Recording",
+    "RejectedRowsError",
+    "RequestFailedError",
+    "Rows",
+]

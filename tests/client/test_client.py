@@ -15,8 +15,7 @@ import asyncpg
 import httpx
 import pytest
 
-from gateway.client.clients import AsyncGateway, Gateway
-from gateway.client.errors import NoAnswerError, RejectedRowsError, RequestFailedError
+from gateway.client import AsyncGateway, Gateway, NoAnswerError, RejectedRowsError, RequestFailedError
 from gateway.client.rows import Rows, lines
 from schema.error_codes import ErrorCode, ProblemCode, RowCode
 from tests.support.changing import add
@@ -108,7 +107,7 @@ class Refuse:
         if name.split(".")[0] in {refused!r}:
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
-from gateway.client.clients import AsyncGateway, Gateway
+from gateway.client import AsyncGateway, Gateway
 Gateway("http://localhost:1").close()
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

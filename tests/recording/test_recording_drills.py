@@ -15,8 +15,7 @@ import asyncpg
 import httpx
 import pytest
 
-from gateway.client.clients import AsyncGateway
-from gateway.client.errors import RejectedRowsError
+from gateway.client import AsyncGateway, RejectedRowsError
 from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, kill_backends
