@@ -45,7 +45,7 @@ def test_no_code_stands_as_a_string(path: Path) -> None:
 
 def test_each_code_is_used() -> None:
     text = "".join(path.read_text() for path in SOURCES)
-    used = set(re.findall(r"\b((?:Error|Problem|Blocker|Row|Tool)Code\.[A-Z_]+)", text))
+    used = set(re.findall(r"\b((?:Error|Problem|Blocker|Row|Tool)Code\.[A-Z][A-Z_]+)", text))
     assert {f"{type(code).__name__}.{code.name}" for code in CODES} == used
 
 
