@@ -1,6 +1,6 @@
 """The models of the platform's tables and their lifecycles, by group; importing this maps them all."""
 
-from db.base.vocabulary import add_comments, add_indexes
+from db.base.metadata import add_comments, add_indexes
 from db.models import (
     g01_agent_latency,
     g01_mlops_core,

@@ -1,0 +1,94 @@
+"""Fields that are SQL over a row, alone or as an object, and the arguments that SQL takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from sqlalchemy.types import TypeEngine
+
+from db.base.column_facts import NO_FACTS, ColumnFacts, Holds, Unit, column_facts
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A field that is a SQL expression over the row: ``{row}`` is its alias. Sent as ``type`` says."""
+
+    sql: str
+    type: TypeEngine[Any]
+    doc: str
+    columns: Sequence[str]
+    facts: ColumnFacts = NO_FACTS
+
+
+def computed(
+    sql: str,
+    type_: TypeEngine[Any],
+    doc: str,
+    *,
+    columns: Sequence[str],
+    unit: Unit | None = None,
+    holds: Holds | None = None,
+    values: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+) -> Computed:
+    """A SQL field; ``columns`` are the columns it reads, so that a missing one makes this field a named error.
+
+    The rest are its facts, as `column` takes them.
+    """
+    return Computed(sql, type_, doc, columns, column_facts(unit, holds, values, aliases))
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of SQL: a hole in its text, NULL where the query does not give it and there is no ``default``.
+
+    ``least`` and ``most`` bound a number. ``of`` names the type whose id it takes, global or bare.
+    """
+
+    type: TypeEngine[Any]
+    doc: str
+    _: KW_ONLY
+    required: bool = False
+    default: int | float | bool | None = None
+    least: float | None = None
+    most: float | None = None
+    of: str | None = None
+
+
+@dataclass(frozen=True)
+class ComputedObject:
+    """A field that is an object of SQL expressions over the row ``{row}``, all from one ``source``.
+
+    ``source`` is what follows the SELECT (``FROM ... WHERE ...``), empty where the row itself is enough. Arguments are
+    holes in it and in the expressions: ``{since}``.
+    """
+
+    doc: str
+    fields: Mapping[str, Computed]
+    source: str
+    columns: Sequence[str]
+    arguments: Mapping[str, Argument]
+    sums_up: str | None
+
+
+ObjectPart = tuple[str, TypeEngine[Any], str] | tuple[str, TypeEngine[Any], str, Unit]
+
+
+def computed_object(
+    doc: str,
+    fields: Mapping[str, ObjectPart],
+    *,
+    columns: Sequence[str],
+    source: str = "",
+    arguments: Mapping[str, Argument] | None = None,
+    sums_up: str | None = None,
+) -> ComputedObject:
+    """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are those of the row that it reads.
+
+    Numbers have their unit as a fourth. ``sums_up`` names the entity whose rows the source reads, which is what it
+    costs.
+    """
+    made = {name: Computed(*part[:3], (), ColumnFacts(*part[3:])) for name, part in fields.items()}
+    return ComputedObject(doc, made, source, columns, arguments or {}, sums_up)

@@ -1,0 +1,185 @@
+"""Classes of rows: tables, views and SELECTs of the gateway's own, and what is declared on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sqlalchemy import MetaData, Table
+from sqlalchemy.orm import DeclarativeBase
+
+from db.base.computed import Argument, Computed, ComputedObject
+from db.base.markers import Group, LiveTopic, Recordable
+from db.base.relation import Relation
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+OWN_SCHEMA = "gateway"
+"""The gateway's own schema in Postgres; everything else belongs to the platform."""
+
+
+class RowOptions:
+    """What every class of rows says of itself, beside its columns, relations and SQL fields.
+
+    ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
+    the key alone orders. ``__plural__`` is needed only where the plural is not regular. ``__lookups__`` are further
+    ways to ask for one row: argument -> column, all of them unique together. ``__label__`` are the columns whose
+    values together name a row, ``__search__``'s first one unless said. ``__search__`` are the columns by which
+    `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
+    tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
+    by which its lists are often filtered: each has an index in the default order. ``__group__`` is the group of
+    the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what a caller
+    needs beside it. ``__topic__`` is the topic of the live log that tells of its rows. ``__aliases__`` is what people
+    call such a row, in the singular. ``__record__`` says how its rows are recorded through the gateway, None where they
+    are not.
+    """
+
+    __order__: ClassVar[str | None] = None
+    __ascending__: ClassVar[bool] = False
+    __plural__: ClassVar[str | None] = None
+    __is_view__: ClassVar[bool] = False
+    __lookups__: ClassVar[Sequence[Mapping[str, str]]] = ()
+    __label__: ClassVar[Sequence[str]] = ()
+    __search__: ClassVar[Sequence[str]] = ()
+    __references__: ClassVar[Sequence[str]] = ()
+    __filtered__: ClassVar[Sequence[str]] = ()
+    __group__: ClassVar[Group | None] = None
+    __topic__: ClassVar[LiveTopic | None] = None
+    __scope__: ClassVar[str | None] = None
+    __aliases__: ClassVar[Sequence[str]] = ()
+    __record__: ClassVar[Recordable | None] = None
+
+
+class Entity(RowOptions, DeclarativeBase):
+    """A table of the platform, and a type of the graph of the same name."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__dict__.get("__abstract__"):
+            _entities[cls.__name__] = cls
+
+
+_entities: dict[str, type[Entity]] = {}
+
+
+class View(Entity):
+    """A view of the platform: its primary key is the declared key of its rows, held by no constraint.
+
+    ``__reads__`` are the entities that it reads.
+    """
+
+    __abstract__ = True
+    __is_view__ = True
+    __reads__: ClassVar[Sequence[str]] = ()
+
+
+class Derived(RowOptions, DeclarativeBase):
+    """A type of the graph that no table or view stands for: its rows are those of a SELECT of the gateway's own.
+
+    ``__select__`` gives its columns by their names. ``__arguments__`` are holes in it (``{days}``), which every field
+    that leads here takes as arguments; ids cannot carry them, so that such rows are no nodes. A hole ``{keys}`` holds
+    the keys that a row is asked for by, for a SELECT that has a row for every key; NULL otherwise. ``__reads__`` are
+    the entities that it reads. ``__single__``: the SELECT has one row, and the one root is that.
+    """
+
+    metadata = MetaData()
+    __is_view__ = True
+    __select__: ClassVar[str]
+    __arguments__: ClassVar[Mapping[str, Argument]] = {}
+    __reads__: ClassVar[Sequence[str]] = ()
+    __single__: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        cls.__tablename__ = cls.__name__
+        super().__init_subclass__(**kwargs)
+        _derived[cls.__name__] = cls
+
+
+_derived: dict[str, type[Derived]] = {}
+
+RowClass = type[Entity] | type[Derived]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """A root that lists an entity's rows by the similarity of their vectors to a given one, nearest first.
+
+    ``root`` is its name, ``vector`` the column, ``like`` the argument that names a row by whose vector to search, and
+    ``filters`` are flags: ``{argument: (predicate over {row}, description)}``.
+    """
+
+    root: str
+    vector: str
+    like: str
+    doc: str
+    filters: Mapping[str, tuple[str, str]]
+
+
+def plural(entity: RowClass) -> str:
+    """The plural of an entity's name in camelCase: ``Model`` -> ``models``, ``ShapAnalysis`` -> ``shapAnalyses``."""
+    name = entity.__name__[0].lower() + entity.__name__[1:]
+    if entity.__plural__:
+        return entity.__plural__
+    if name.endswith("sis"):
+        return name[:-2] + "es"
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return name[:-1] + "ies"
+    if name.endswith(("s", "x", "ch", "sh")):
+        return name + "es"
+    return name + "s"
+
+
+def relations(entity: RowClass) -> dict[str, Relation]:
+    """The relations that a model declares itself, by name, in order."""
+    return {name: value for name, value in vars(entity).items() if isinstance(value, Relation)}
+
+
+def computed_fields(entity: RowClass) -> dict[str, Computed]:
+    """The SQL fields that a model declares, by name, in order."""
+    return {name: value for name, value in vars(entity).items() if isinstance(value, Computed)}
+
+
+def computed_objects(entity: RowClass) -> dict[str, ComputedObject]:
+    """The SQL objects that a model declares, by name, in order."""
+    return {name: value for name, value in vars(entity).items() if isinstance(value, ComputedObject)}
+
+
+def entities() -> dict[str, type[Entity]]:
+    """Every mapped table and view by its name in the graph, in order of declaration."""
+    return dict(_entities)
+
+
+def derived() -> dict[str, type[Derived]]:
+    """Every type that is a SELECT, by its name in the graph, in order of declaration."""
+    return dict(_derived)
+
+
+def nearest(entity: RowClass) -> list[Nearest]:
+    """The similarity searches that a model declares."""
+    return [value for value in vars(entity).values() if isinstance(value, Nearest)]
+
+
+def key_columns(entity: RowClass) -> list[str]:
+    """The names of the key's columns, in order."""
+    return [column.name for column in table_of(entity).primary_key.columns]
+
+
+def table_of(entity: RowClass) -> Table:
+    """The table (or view) behind an entity."""
+    table = entity.__table__
+    assert isinstance(table, Table)  # noqa: S101 - every entity maps one table, never a join
+    return table
+
+
+def is_own(table: Table) -> bool:
+    """Whether a table is the gateway's own, not the platform's."""
+    return table.schema == OWN_SCHEMA

@@ -1,0 +1,74 @@
+"""What follows from the models for the database: the comments of tables, and the indexes behind lists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Index, Table, UniqueConstraint
+
+from db.base.entity import Entity, entities, key_columns, relations, table_of
+
+_MAX_IDENTIFIER = 63
+
+
+def add_comments() -> None:
+    """A model's docstring becomes the COMMENT of its table."""
+    for entity in entities().values():
+        table_of(entity).comment = " ".join((entity.__doc__ or "").split())
+
+
+def add_indexes() -> None:
+    """An index behind every relation, default order and common filter, so that a page is read from an index.
+
+    Derived, not declared: (columns of the relation, default order's time DESC NULLS LAST, key DESC). Both ends of a
+    relation are looked up by equality, and so is a foreign key when what it refers to is deleted; an end that is a key
+    or has a unique constraint has its index already.
+    """
+    by_name = entities()
+    for entity in by_name.values():
+        if entity.__is_view__:
+            continue
+        if entity.__order__:
+            _add_ordered_index(entity, ())
+        for name in entity.__filtered__:
+            _add_ordered_index(entity, (name,))
+        for relation in relations(entity).values():
+            if relation.on:
+                _add_ordered_index(entity, tuple(relation.on))
+                _add_ordered_index(by_name[relation.target], tuple(relation.on.values()))
+        keys = [tuple(key.column_keys) for key in table_of(entity).foreign_key_constraints]
+        for columns in sorted(keys):
+            _add_ordered_index(entity, columns)
+
+
+def _add_ordered_index(entity: type[Entity], lookup: tuple[str, ...]) -> None:
+    table = table_of(entity)
+    key = key_columns(entity)
+    if entity.__is_view__ or (lookup and (set(lookup) == set(key) or _is_unique(table, lookup))):
+        return
+    order = [entity.__order__] if entity.__order__ and entity.__order__ not in lookup else []
+    name = _index_name(table.name, [*lookup, *order])
+    if any(index.name == name for index in table.indexes):
+        return
+    terms: list[Any] = [table.c[column] for column in lookup]
+    terms += [table.c[column].desc().nulls_last() for column in order]
+    terms += [table.c[column].desc() for column in key if column not in {*lookup, *order}]
+    Index(name, *terms)
+
+
+def _index_name(table: str, columns: Sequence[str]) -> str:
+    name = f"ix_{table}_{'_'.join(columns)}"
+    if len(name) <= _MAX_IDENTIFIER:
+        return name
+    # Two long names may differ at their ends only.
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _MAX_IDENTIFIER - 9].rstrip('_')}_{digest}"
+
+
+def _is_unique(table: Table, columns: tuple[str, ...]) -> bool:
+    return any(
+        isinstance(constraint, UniqueConstraint) and {c.name for c in constraint.columns} == set(columns)
+        for constraint in table.constraints
+    )

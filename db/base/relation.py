@@ -1,0 +1,110 @@
+"""Relations between entities, and what they are in the lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+
+from db.base.labels import Labels
+
+
+@dataclass(frozen=True)
+class EdgeSpec:
+    """What a relation is in the lineage: the kind of its edge, and which of its ends is upstream.
+
+    ``closes_loop`` marks the edge by which a loop of the platform comes back to the type that it began with.
+    """
+
+    kind: Labels
+    _: KW_ONLY
+    target_is_upstream: bool
+    closes_loop: bool = False
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One relation between two entities, declared once at the side that refers, and a field on both sides.
+
+    ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
+    instead: a predicate over the row aliases ``{this}`` and ``{that}`` (never NULL-unsafe: NULL means no match), with
+    the columns of each side that it reads. ``lineage`` is its edge, or why it is none.
+    """
+
+    target: str
+    doc: str
+    _: KW_ONLY
+    on: Mapping[str, str]
+    many: bool = False
+    inverse: str | None = None
+    inverse_doc: str = ""
+    inverse_many: bool = True
+    latest: str | None = None
+    sql: str | None = None
+    inverse_sql: str | None = None
+    this_columns: Sequence[str] = ()
+    that_columns: Sequence[str] = ()
+    lineage: EdgeSpec | str = ""
+
+
+def belongs_to(
+    target: str,
+    on: str | Mapping[str, str],
+    doc: str,
+    *,
+    inverse: str,
+    inverse_doc: str,
+    inverse_many: bool = True,
+    latest: str | None = None,
+    lineage: EdgeSpec | str = "",
+) -> Relation:
+    """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
+
+    ``inverse`` names the field on the target: a connection, or one row where ``inverse_many`` is False. ``latest``
+    names another one there: the first of them in the default order, which is the newest.
+    """
+    pairs = on if isinstance(on, Mapping) else {on: "id"}
+    return Relation(
+        target,
+        doc,
+        on=pairs,
+        inverse=inverse,
+        inverse_doc=inverse_doc,
+        inverse_many=inverse_many,
+        latest=latest,
+        lineage=lineage,
+    )
+
+
+def linked_by(
+    target: str,
+    sql: str,
+    doc: str,
+    *,
+    this_columns: Sequence[str],
+    that_columns: Sequence[str],
+    many: bool = True,
+    inverse: str | None = None,
+    inverse_doc: str = "",
+    inverse_many: bool = True,
+    inverse_sql: str | None = None,
+    lineage: EdgeSpec | str = "",
+) -> Relation:
+    """A relation by a predicate over ``{this}`` and ``{that}``.
+
+    ``inverse_sql`` says the same relation in a form that is fast when walked the other way; the aliases keep their
+    meaning (``{this}`` is always the declaring side).
+    """
+    return Relation(
+        target,
+        doc,
+        on={},
+        many=many,
+        sql=sql,
+        inverse=inverse,
+        inverse_doc=inverse_doc,
+        inverse_many=inverse_many,
+        inverse_sql=inverse_sql,
+        this_columns=this_columns,
+        that_columns=that_columns,
+        lineage=lineage,
+    )
