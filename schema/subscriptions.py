@@ -16,7 +16,8 @@ import strawberry
 
 from db.base.lifecycles import lifecycles
 from db.base.markers import LiveTopic
-from db.models.g07_model_monitoring import AlertStatus, DriftSeverity
+from db.models.g07_model_monitoring import DriftSeverity
+from db.models.g07_monitoring_alerts import AlertStatus
 from db.store.changelog import Entry, LogPosition
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue, Type

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from db.demo.vocabulary import ALGORITHMS, FEATURES, REGIONS, Topic
 from db.demo.world import Case, DeploymentCase, Document, ModelCase, World, seconds, slug
-from db.models.g01_mlops_core import Deployment, Experiment, Model, TrainingRun
+from db.models.g01_mlops_core import Experiment, Model, TrainingRun
+from db.models.g01_mlops_serving import Deployment
 from db.models.g11_bentoml_tracking import BentoService
 
 SPACE: dict[str, Document] = {

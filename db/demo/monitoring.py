@@ -13,7 +13,8 @@ from typing import Any
 from db.demo.rows import Row
 from db.demo.vocabulary import FEATURES_BY_NAME, PEOPLE, FeatureSpec
 from db.demo.world import Case, DeploymentCase, Document, ModelCase, World, seconds, spread
-from db.models.g07_model_monitoring import DriftRecord, MonitoringAlert, MonitoringRun, PerformanceMetric, Retraining
+from db.models.g07_model_monitoring import DriftRecord, PerformanceMetric
+from db.models.g07_monitoring_alerts import MonitoringAlert, MonitoringRun, Retraining
 
 SEVERITIES = (("none", 0.1), ("low", 0.2), ("medium", 0.3), ("high", 0.45), ("critical", math.inf))
 """Severity of a drift score, by its upper bound."""

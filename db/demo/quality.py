@@ -9,7 +9,7 @@ from uuid import UUID
 from db.demo.rows import Row
 from db.demo.vocabulary import FEATURES, REGIONS, SPECIALTIES, FeatureSpec
 from db.demo.world import Case, Document, ModelCase, World
-from db.models.g01_mlops_core import DataQualityReport, Feature, ShapAnalysis
+from db.models.g01_mlops_data import DataQualityReport, Feature, ShapAnalysis
 
 SOURCES = {"hcp": "hcp_profiles", "patient": "patient_journeys", "treatment": "triggers"}
 DIMENSIONS = ("completeness", "validity", "uniqueness", "consistency", "timeliness", "accuracy")

@@ -20,7 +20,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from db.base.vocabulary import Entity, table_of
 from db.migrations.setup import SetupError
-from db.models.g07_model_monitoring import DriftRecord, MonitoringAlert
+from db.models.g07_model_monitoring import DriftRecord
+from db.models.g07_monitoring_alerts import MonitoringAlert
 
 Row = dict[str, Any]
 Progress = Callable[[str, int, int], None]

@@ -8,7 +8,7 @@ from uuid import UUID
 from db.demo.rows import Row
 from db.demo.vocabulary import AGENTS, LLMS, PEOPLE
 from db.demo.world import Case, Document, World
-from db.models.g01_mlops_core import ObservabilitySpan
+from db.models.g01_mlops_serving import ObservabilitySpan
 
 ANSWERING = [agent for agent, tier in AGENTS.items() if tier not in {"ml_foundation", "coordination"}]
 OPERATIONS = {

@@ -19,7 +19,8 @@ from db.demo.mlops import deploy, experiment, model, serving, shadow, training_r
 from db.demo.monitoring import drift, monitoring_run
 from db.demo.vocabulary import FABHALTA, KISQALI, REMIBRUTINIB, Topic
 from db.demo.world import Case, ModelCase, World, seconds
-from db.models.g07_model_monitoring import PerformanceMetric, Retraining
+from db.models.g07_model_monitoring import PerformanceMetric
+from db.models.g07_monitoring_alerts import Retraining
 
 CHAMPION = Topic("Remibrutinib CSU adoption", REMIBRUTINIB, "first_rx_90d", "Allergists and dermatologists", "hcp")
 DRIFT = Topic("Kisqali NRx propensity", KISQALI, "nrx_30d", "Medical oncologists", "hcp")

@@ -10,7 +10,8 @@ from statistics import NormalDist
 from db.demo.rows import Row
 from db.demo.vocabulary import REGIONS, SPECIALTIES
 from db.demo.world import Case, Document, World, sha256, spread
-from db.models.g08_ab_testing import Assignment, Enrollment, ExperimentResult, InterimAnalysis, SrmCheck
+from db.models.g08_ab_results import ExperimentResult, SrmCheck
+from db.models.g08_ab_testing import Assignment, Enrollment, InterimAnalysis
 
 NORMAL = NormalDist()
 STATUSES = (("completed", 20), ("withdrawn", 2), ("excluded", 1), ("lost_to_followup", 1.5))

@@ -18,7 +18,7 @@ from db.demo.vocabulary import BRANDS, FABHALTA, FEATURES, KISQALI, REGIONS, REM
 from db.demo.world import Case, Document, World
 from db.models.g01_mlops_core import TrainingRun
 from db.models.g03_digital_twin import TwinFidelity, TwinModel, TwinSimulation
-from db.models.g08_ab_testing import FidelityComparison
+from db.models.g08_ab_results import FidelityComparison
 
 INTERVENTIONS = (
     "email_campaign", "call_frequency_increase", "speaker_program_invitation", "sample_distribution",

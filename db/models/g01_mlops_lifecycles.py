@@ -8,7 +8,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from db.base.effects import Effect, Moves, Writes
 from db.base.lifecycles import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step, duration_since
 from db.base.vocabulary import Labels
-from db.models.g01_mlops_core import DeploymentStatus, ModelStage
+from db.models.g01_mlops_core import ModelStage
+from db.models.g01_mlops_serving import DeploymentStatus
 
 CLOSED = "('resolved', 'dismissed')"
 """The states of alerts that somebody has closed; one without a state, or with a label that nobody knows, is open."""

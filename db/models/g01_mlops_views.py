@@ -18,7 +18,8 @@ from sqlalchemy.orm import Mapped
 from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
 from db.base.vocabulary import View, belongs_to, column, pg_enum
-from db.models.g01_mlops_core import DataQualityStatus, ModelStage
+from db.models.g01_mlops_core import ModelStage
+from db.models.g01_mlops_data import DataQualityStatus
 from db.models.shared import AgentName, AgentTier, Brand, DataSplit, Region
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from db.base.effects import Effect, Writes
 from db.base.lifecycles import ACTOR, NOTHING, NOW, Change, Given, Guard, Lifecycle, Step, duration_since
 from db.base.vocabulary import Labels
-from db.models.g07_model_monitoring import AlertStatus
+from db.models.g07_monitoring_alerts import AlertStatus
 
 
 class ResolutionAction(Labels):

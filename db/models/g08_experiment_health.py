@@ -13,7 +13,8 @@ from sqlalchemy.orm import Mapped
 from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
 from db.base.vocabulary import Derived, Labels, belongs_to, column, linked_by, pg_enum
-from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision, SrmSeverity
+from db.models.g08_ab_results import SrmSeverity
+from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision
 
 
 class AbTestHealth(Labels):

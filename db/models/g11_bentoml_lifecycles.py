@@ -7,8 +7,8 @@ from sqlalchemy import Integer
 from db.base.effects import Effect, Moves
 from db.base.lifecycles import NOTHING, NOW, Change, Given, Guard, Lifecycle, Step
 from db.base.vocabulary import Labels
-from db.models.g01_mlops_core import DeploymentStatus
 from db.models.g01_mlops_lifecycles import ROLLOUT, deployment_queue
+from db.models.g01_mlops_serving import DeploymentStatus
 
 
 class HealthStatus(Labels):

@@ -24,7 +24,7 @@ from db.base.vocabulary import (
     computed_object,
     pg_enum,
 )
-from db.models.g01_mlops_core import DeploymentStatus
+from db.models.g01_mlops_serving import DeploymentStatus
 
 
 class BentoService(Entity):

@@ -13,11 +13,12 @@ from sqlalchemy import bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base.vocabulary import Entity, table_of
-from db.models.g01_mlops_core import Deployment, Experiment, Model
+from db.models.g01_mlops_core import Experiment, Model
+from db.models.g01_mlops_serving import Deployment
 from db.models.g02_causal_validation import CausalValidation, ExpertReview, RefutationTest
 from db.models.g04_tool_composer import Tool, ToolDependency
 from db.models.g05_roi_calculations import RoiCalculation
-from db.models.g07_model_monitoring import MonitoringAlert, Retraining
+from db.models.g07_monitoring_alerts import MonitoringAlert, Retraining
 from db.models.g09_self_improvement import PromptConfiguration
 from db.models.g11_bentoml_tracking import BentoService
 

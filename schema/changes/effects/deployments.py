@@ -7,7 +7,6 @@ from typing import Any
 
 from db.base.lifecycles import Given
 from db.base.vocabulary import Labels
-from db.models.g01_mlops_core import DeploymentStatus
 from db.models.g01_mlops_lifecycles import (
     DEPLOYMENT,
     DRAIN_REPLACED,
@@ -17,6 +16,7 @@ from db.models.g01_mlops_lifecycles import (
     START_DEPLOYMENT,
     STARTING_DEPLOYMENT,
 )
+from db.models.g01_mlops_serving import DeploymentStatus
 from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, REPORTING_HEALTH, SERVICE, HealthStatus
 from schema.changes.engine import Moved, Row, Subject, Work, blocked
 from schema.changes.mutations import mutation
