@@ -124,6 +124,9 @@ WRONG = {
     "not UTF-8": (b'{"metadata":"\xff"}', "MALFORMED", [], "is no JSON"),
     "a lone surrogate": (b'{"errorTypes":"\\ud800"}', "MALFORMED", [], "is no JSON"),
     "too deep": (b'{"errorTypes":' + b"[" * 60 + b"]" * 60 + b"}", "INVALID_VALUE", ["errorTypes"], "50 levels"),
+    "too deep to be written": (
+        b'{"errorTypes":' + b"[" * 300 + b"]" * 300 + b"}", "INVALID_VALUE", ["errorTypes"], "50 levels",
+    ),
     "far too deep": (b'{"errorTypes":' + b"[" * 9_000 + b"]" * 9_000 + b"}", "MALFORMED", [], "is no JSON"),
     "an unknown field": (b'{"requests":1}', "UNKNOWN_FIELD", ["requests"], "has no field 'requests'"),
     "a text": (b'{"p50LatencyMs":"fast"}', "INVALID_VALUE", ["p50LatencyMs"], "is not a number"),
