@@ -102,7 +102,7 @@ class Gateway(_Client):
     def mutate(
         self, document: str, variables: Mapping[str, Any] | None = None, *, key: str | None = None
     ) -> dict[str, Any]:
-        """The data of a mutation, made once for its key: that of its variable ``$key``, or of ``$input``.
+        """The data of a mutation, made once for its ``key``, or the one in its variable ``$key`` or ``$input``.
 
         Raises:
             RequestFailedError: It has errors.
@@ -128,6 +128,7 @@ class Gateway(_Client):
         it twice. ``progress`` is called with the number of rows that are done, or True for a line on stderr.
 
         Raises:
+            ValueError: ``size`` is below 1.
             RejectedRowsError: Rows are in the way.
             RequestFailedError: A batch was refused, or could not be recorded.
             NoAnswerError: There is no answer; the same key tells what became of the rows.

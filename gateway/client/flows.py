@@ -147,11 +147,12 @@ def changed(document: str, variables: Mapping[str, Any], retries: int, key: str 
     Raises:
         ValueError: The document has neither.
     """
-    key = key or str(uuid.uuid4())
+    input_ = variables.get("input")
     if re.search(r"\$key\b", document):
-        given = {**variables, "key": key}
-    elif isinstance(variables.get("input"), Mapping):
-        given = {**variables, "input": {**variables["input"], "idempotencyKey": key}}
+        given = {**variables, "key": key or variables.get("key") or str(uuid.uuid4())}
+    elif isinstance(input_, Mapping):
+        key = key or input_.get("idempotencyKey") or str(uuid.uuid4())
+        given = {**variables, "input": {**input_, "idempotencyKey": key}}
     else:
         raise ValueError(
             "a mutation needs a place for its idempotency key: a variable $input, or "
@@ -204,10 +205,13 @@ def recorded(plural: str, rows: Iterable[Mapping[str, Any]], retries: int, terms
     """Records rows in batches, each once, however often it is sent.
 
     Raises:
+        ValueError: A batch is to have no rows.
         RejectedRowsError: Rows are in the way.
         RequestFailedError: A batch was refused, or could not be recorded.
         NoAnswerError: There is no answer.
     """
+    if terms.size < 1:
+        raise ValueError(f"a batch has 1 row or more, not {terms.size}")
     key = terms.key or str(uuid.uuid4())
     options = {"onConflict": terms.on_conflict} if terms.on_conflict else {}
     options |= {"dryRun": "true"} if terms.dry_run else {}
@@ -220,9 +224,10 @@ def recorded(plural: str, rows: Iterable[Mapping[str, Any]], retries: int, terms
         if len(content) >= PACKED_FROM:
             content, headers["content-encoding"] = gzip.compress(content, 1, mtime=0), "gzip"
         reply = yield from exchanged(Exchange(path, content, headers), retries, again=True)
-        if reply.status != 200:
+        body = reply.body()
+        if reply.status != 200 or "inserted" not in body:
             raise _failed(reply, done)
-        total.add(reply.body())
+        total.add(body)
         done += len(part)
         if terms.progress is not None:
             terms.progress(done)

@@ -116,15 +116,7 @@ Gateway("http://localhost:1").close()
 async def test_rows_are_recorded_once_however_often_answers_are_lost(
     served: Client, sql: asyncpg.Connection, service: str
 ) -> None:
-    transport = Unsteady(
-        served,
-        loses=(
-            0,
-            2,
-            3,
-            5,
-        ),
-    )
+    transport = Unsteady(served, loses=[0, 2, 3, 5])
     told: list[int] = []
     async with asking(served, transport) as gateway:
         made = await gateway.record("servingMetrics", metrics(service, 250), size=100, ids=True, progress=told.append)
@@ -164,22 +156,43 @@ async def test_a_mutation_is_made_once(served: Client, sql: asyncpg.Connection, 
     )
     rows = [{"service": {"id": service}}]
     for document in (by_input, by_key):
-        async with asking(
-            served,
-            Unsteady(
-                served,
-                loses=(
-                    0,
-                    1,
-                ),
-            ),
-        ) as gateway:
+        async with asking(served, Unsteady(served, loses=[0, 1])) as gateway:
             data = await gateway.mutate(document, {"input": {"rows": rows}})
             assert data["m"]["__typename"] == "Recorded"
     assert await count_of(sql, service) == 2
     async with asking(served) as gateway:
         with pytest.raises(ValueError, match=r"\$input"):
             await gateway.mutate("mutation { m: pauseAll { __typename } }")
+
+
+async def test_a_key_among_the_variables_is_kept(served: Client, sql: asyncpg.Connection, service: str) -> None:
+    """Another process that says the same with the same key does not make the change again."""
+    record = "m: recordServingMetrics(input: $input) { ... on Recorded { replayed } }"
+    by_input = f"mutation($input: RecordServingMetricsInput!) {{ {record} }}"
+    by_key = (
+        "mutation($key: String!, $input: RecordServingMetricsInput!) "
+        f"@transaction(idempotencyKey: $key) {{ {record} }}"
+    )
+    rows, own = [{"service": {"id": service}}], str(uuid.uuid4())
+    for document, variables in (
+        (by_input, {"input": {"rows": rows, "idempotencyKey": f"{own}/input"}}),
+        (by_key, {"key": f"{own}/key", "input": {"rows": rows}}),
+    ):
+        async with asking(served) as gateway:
+            answers = [await gateway.mutate(document, variables) for _ in range(2)]
+        assert [answer["m"]["replayed"] for answer in answers] == [False, True]
+    assert await count_of(sql, service) == 2
+
+
+async def test_batches_have_rows_and_answers(served: Client, service: str) -> None:
+    """Neither is a batch of no rows passed over, nor a page of a proxy's taken for an answer."""
+    async with asking(served) as gateway:
+        with pytest.raises(ValueError, match="1 row or more"):
+            await gateway.record("servingMetrics", metrics(service, 1), size=0)
+    page = httpx.Response(200, html="<html>")
+    async with asking(served, Unsteady(served, instead={0: page})) as gateway:
+        with pytest.raises(RequestFailedError, match="HTTP 200"):
+            await gateway.record("servingMetrics", metrics(service, 1))
 
 
 async def test_what_may_have_been_made_is_not_sent_again_without_a_key(
