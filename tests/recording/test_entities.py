@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -13,28 +12,9 @@ import pytest
 from tests.support.callers import JWT, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Database
 from tests.support.platform_shaped import IS_PLATFORM
 from tests.support.recording import ANSWER, record, write
-
-
-@pytest.fixture(scope="module")
-async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.admin_url)
-    yield connection
-    await connection.close()
 
 
 def new() -> str:

@@ -16,7 +16,7 @@ import pytest
 from tests.support.callers import JWT, calling, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Database
 from tests.support.recording import record
 
 AT = "2026-05-01T12:00:00Z"
@@ -24,22 +24,9 @@ NDJSON = "application/x-ndjson"
 
 
 @pytest.fixture(scope="module")
-async def place(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(place: Database) -> AsyncIterator[Client]:
-    async with serving(place.gateway_url, max_lines_bytes=200_000, request_timeout=20) as client:
+async def client(own: Database) -> AsyncIterator[Client]:
+    async with serving(own.gateway_url, max_lines_bytes=200_000, request_timeout=20) as client:
         yield client
-
-
-@pytest.fixture
-async def sql(place: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(place.admin_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -271,8 +258,8 @@ async def test_too_many_bytes_and_rows(client: Client, service: str) -> None:
     assert (many.status_code, many.json()["code"], many.json()["value"]) == (413, "VALUE_LIMIT", 10_001)
 
 
-async def test_a_client_that_stops_sending_holds_nothing(place: Database) -> None:
-    async with serving(place.gateway_url, request_timeout=0.3) as client:
+async def test_a_client_that_stops_sending_holds_nothing(own: Database) -> None:
+    async with serving(own.gateway_url, request_timeout=0.3) as client:
 
         async def half() -> AsyncIterator[bytes]:
             yield b'{"service":'
@@ -286,8 +273,8 @@ async def test_a_client_that_stops_sending_holds_nothing(place: Database) -> Non
 # -- callers -----------------------------------------------------------------------------------------------------------
 
 
-async def test_callers_need_the_scope_of_the_group(place: Database, service: str, sql: asyncpg.Connection) -> None:
-    async with serving(place.gateway_url, **JWT) as base:
+async def test_callers_need_the_scope_of_the_group(own: Database, service: str, sql: asyncpg.Connection) -> None:
+    async with serving(own.gateway_url, **JWT) as base:
         body = lines(metric(service))
         assert (await send(base, body)).status_code == 401
         reader = await send(calling(base, token("viewer")), b"no JSON at all")
@@ -300,8 +287,8 @@ async def test_callers_need_the_scope_of_the_group(place: Database, service: str
         assert preview.status_code == 200
 
 
-async def test_rows_cost_points(place: Database, service: str) -> None:
-    async with serving(place.gateway_url, budget_per_minute=100) as client:
+async def test_rows_cost_points(own: Database, service: str) -> None:
+    async with serving(own.gateway_url, budget_per_minute=100) as client:
         first = await send(client, lines(*[metric(service)] * 80))
         assert first.status_code == 200
         second = await send(client, lines(*[metric(service)] * 80))
@@ -309,9 +296,9 @@ async def test_rows_cost_points(place: Database, service: str) -> None:
         assert int(second.headers["retry-after"]) > 0
 
 
-async def test_rows_of_mutations_are_not_given_back(place: Database, service: str) -> None:
+async def test_rows_of_mutations_are_not_given_back(own: Database, service: str) -> None:
     query = "mutation($i: RecordServingMetricsInput!) { recordServingMetrics(input: $i) { __typename } }"
-    async with serving(place.gateway_url, budget_per_minute=150) as client:
+    async with serving(own.gateway_url, budget_per_minute=150) as client:
         first = await client.ask(query, i={"rows": [metric(service)] * 80})
         assert first["data"]["recordServingMetrics"]["__typename"] == "Recorded"
         second = await client.error(query, i={"rows": [metric(service)] * 80})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +17,7 @@ from schema.recording.record_types import RecordType, RowField, Verb, batch_muta
 from schema.schema import build
 from tests.support import platform_db
 from tests.support.changing import add
-from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.client import Client
 from tests.support.platform_shaped import IS_PLATFORM
 from tests.support.recording import record, write
 
@@ -32,25 +30,6 @@ SAMPLES = {"minimum_auc": 0.75, "vector_weight": 0.5, "fulltext_weight": 0.25, "
 FILLED = {"explanation_id", "request_timestamp"}
 """Columns that a trigger of the platform's fills where nobody has."""
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(template) as copy:
-        yield copy
-
-
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.admin_url)
-    yield connection
-    await connection.close()
 
 
 def sample(one: RecordType, field: RowField, n: int) -> Any:  # noqa: C901, PLR0911, PLR0912 - a value for each kind

@@ -12,7 +12,7 @@ import pytest
 from tests.support.callers import JWT, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Clone, Database
 from tests.support.recording import record
 
 AT = "2026-05-01T12:00:00Z"
@@ -28,13 +28,6 @@ async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
 async def client(own: Database) -> AsyncIterator[Client]:
     async with serving(own.gateway_url) as client:
         yield client
-
-
-@pytest.fixture
-async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(own.admin_url)
-    yield connection
-    await connection.close()
 
 
 async def service_in(sql: asyncpg.Connection) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -17,37 +16,18 @@ import pytest
 
 from gateway.client import AsyncGateway, RejectedRowsError
 from tests.support.changing import add
-from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect, kill_backends
+from tests.support.client import Client
+from tests.support.databases import kill_backends
 
 KILLS = int(os.environ.get("DRILL_KILLS", "6"))
 ROUNDS = int(os.environ.get("DRILL_ROUNDS", "2"))
 
 
-@pytest.fixture(scope="module")
-async def place(template: Database, clone: Clone) -> AsyncIterator[Database]:
-    async with clone(template) as copy:
-        yield copy
+def asking(client: Client, retries: int = 20) -> AsyncGateway:
+    return AsyncGateway("http://localhost", transport=httpx.ASGITransport(client.app), retries=retries)
 
 
-@pytest.fixture(scope="module")
-async def served(place: Database) -> AsyncIterator[Client]:
-    async with serving(place.gateway_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def sql(place: Database) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect(place.admin_url)
-    yield connection
-    await connection.close()
-
-
-def asking(served: Client, retries: int = 20) -> AsyncGateway:
-    return AsyncGateway("http://localhost", transport=httpx.ASGITransport(served.app), retries=retries)
-
-
-async def test_backends_that_are_ended_neither_double_nor_part_a_batch(served: Client, sql: asyncpg.Connection) -> None:
+async def test_backends_that_are_ended_neither_double_nor_part_a_batch(client: Client, sql: asyncpg.Connection) -> None:
     service = str(await add(sql, "ml_bentoml_services"))
     dice = random.Random(17)
     over = asyncio.Event()
@@ -60,7 +40,7 @@ async def test_backends_that_are_ended_neither_double_nor_part_a_batch(served: C
 
     batches = 0
     killing = asyncio.create_task(kill())
-    async with asking(served) as gateway:
+    async with asking(client) as gateway:
         while not over.is_set() or not batches:
             rows = [{"service": {"id": service}, "requestsTotal": batches} for _ in range(200)]
             made = await gateway.record("servingMetrics", rows, key=f"drill/{batches}")
@@ -74,7 +54,7 @@ async def test_backends_that_are_ended_neither_double_nor_part_a_batch(served: C
     assert [row["count"] for row in found] == [200] * batches
 
 
-async def test_writers_of_the_same_keys_in_opposite_orders(served: Client, sql: asyncpg.Connection) -> None:
+async def test_writers_of_the_same_keys_in_opposite_orders(client: Client, sql: asyncpg.Connection) -> None:
     """None of them is told of a conflict or a deadlock."""
     study = str(await add(sql, "ml_hpo_studies"))
 
@@ -83,7 +63,7 @@ async def test_writers_of_the_same_keys_in_opposite_orders(served: Client, sql: 
         return [{**common, "trialNumber": number, "value": value} for number in range(300)][::step]
 
     async def write(writer: int) -> None:
-        async with asking(served, retries=0) as gateway:
+        async with asking(client, retries=0) as gateway:
             for turn in range(ROUNDS):
                 made = await gateway.record(
                     "hpoTrials", rows(writer + turn / 1000, -1 if writer % 2 else 1), on_conflict="UPDATE"
@@ -98,12 +78,12 @@ async def test_writers_of_the_same_keys_in_opposite_orders(served: Client, sql: 
     assert tuple(counts) == (300, 1)
 
 
-async def test_bad_rows_among_ten_thousand_are_all_named(served: Client, sql: asyncpg.Connection) -> None:
+async def test_bad_rows_among_ten_thousand_are_all_named(client: Client, sql: asyncpg.Connection) -> None:
     """Those that the database alone knows of, too: they are found by halving."""
     study = str(await add(sql, "ml_hpo_studies"))
     common = {"study": {"id": study}, "state": "COMPLETE", "params": {}}
     taken = sorted(random.Random(5).sample(range(10_000), 20))
-    async with asking(served, retries=0) as gateway:
+    async with asking(client, retries=0) as gateway:
         await gateway.record("hpoTrials", [{**common, "trialNumber": number} for number in taken])
         with pytest.raises(RejectedRowsError) as caught:
             await gateway.record(
