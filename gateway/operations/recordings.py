@@ -13,7 +13,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from db.engine.replica import Reads
-from db.engine.transaction import Transactions
+from db.engine.transaction import Transaction, Transactions
 from gateway.operations.budgets import ANONYMOUS, Budgets, account
 from gateway.operations.call import Call
 from gateway.operations.cost import batch_price
@@ -26,7 +26,7 @@ from schema.changes.mutations import Surroundings
 from schema.changes.results import Problem
 from schema.error_codes import ErrorCode
 from schema.execution.change_answer import commit
-from schema.recording.answers import Recorded
+from schema.recording.answers import OnConflict, Recorded
 from schema.recording.batches import RowsError
 from schema.recording.lines import LineReader
 from schema.recording.record_types import RecordType, batch_mutations
@@ -36,7 +36,6 @@ from schema.schema import Schema
 
 MAX_LINES = 10_000
 """Rows of one batch."""
-CONFLICTS = ("ERROR", "KEEP", "UPDATE")
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,10 @@ class LineBatches:
             raise _bad_option(f"There is no option {unknown[0][:80]!r}; those are onConflict, dryRun and ids.")
         conflict = options.get("onConflict")
         if conflict is not None:
-            if not (type_.key or not type_.makes_ids):
+            if not type_.named_by:
                 raise _bad_option(f"onConflict: {type_.name} rows have no natural key; leave it out.")
-            if conflict not in CONFLICTS:
-                raise _bad_option(f"onConflict: {conflict[:80]!r} is none of {', '.join(CONFLICTS)}.")
+            if conflict not in OnConflict.__members__:
+                raise _bad_option(f"onConflict: {conflict[:80]!r} is none of {', '.join(OnConflict.__members__)}.")
         dry_run, ids = (_flag(name, options.get(name, "false")) for name in ("dryRun", "ids"))
         return AskedBatch(mutation, type_, conflict, key, dry_run, ids)
 
@@ -144,7 +143,9 @@ class LineBatches:
             self._reads.changed(call.caller.name, position)
         return answer
 
-    async def _record(self, asked: AskedBatch, rows: Sequence[Any], call: Call, transaction: Any) -> Recorded | Problem:
+    async def _record(
+        self, asked: AskedBatch, rows: Sequence[Any], call: Call, transaction: Transaction
+    ) -> Recorded | Problem:
         reads = self._planner.access.of(call.caller.scopes)
         around = Surroundings(
             transaction, self._schema.catalogue, reads, call.caller, call.id, self._settings.idempotency_hours, None

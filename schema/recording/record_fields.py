@@ -91,8 +91,7 @@ class RecordFields:
         return strawberry.field(resolver=resolve, name=name, description=doc)
 
     def _conflict(self, one: RecordType) -> dict[str, Described]:
-        columns = one.key or (() if one.makes_ids else one.type.key)
-        names = [one.by_column[column].name for column in columns if column in one.by_column]
+        names = [one.by_column[column].name for column in one.named_by if column in one.by_column]
         if not names:
             return {}
         words = f"What becomes of a row whose {' and '.join(names)} another row has: ERROR unless said."

@@ -114,6 +114,11 @@ class RecordType:
         return tuple(self.plan.declared.key)
 
     @cached_property
+    def named_by(self) -> tuple[str, ...]:
+        """The columns by which a row can be there already: those of its key, or an id that callers give."""
+        return self.key or (() if self.makes_ids else self.type.key)
+
+    @cached_property
     def time(self) -> str | None:
         """The column of the time that a row tells of, None where there is none among the inputs."""
         one = self.by_column.get(self.type.ordered_by or "")
