@@ -24,7 +24,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from packaging.requirements import Requirement
 from uvicorn.server import ServerState
 
-from db.adapters.asyncpg import leave_jit
+from db.adapters.asyncpg import SessionConnection, leave_jit
 from db.engine.poolers import connection_class
 from gateway.adapters import uvicorn as adapter
 from gateway.server import http_protocol
@@ -79,6 +79,41 @@ async def test_asyncpg_turns_jit_off_where_it_is_not_kept_from_it(database: Data
         await connection.close()
     assert any("typbasetype" in query for query in queries), "no type was asked for"
     assert any("set_config('jit'" in " ".join(query.split()) for query in queries) is not left
+
+
+async def test_asyncpg_keeps_statements_in_our_cache(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own bound and ours hold, whoever prepares; what is dropped is closed in the server, and what is used again
+    is dropped later."""
+    monkeypatch.setattr("db.adapters.asyncpg.STATEMENTS_SIZE", 300)
+    dsn = database.gateway_url.replace("+asyncpg", "", 1)
+    connection = await asyncpg.connect(
+        dsn, connection_class=SessionConnection, statement_cache_size=5, max_cacheable_statement_size=200
+    )
+
+    async def kept() -> list[str]:
+        asked = "SELECT statement FROM pg_prepared_statements"
+        return sorted(row["statement"] for row in await connection.fetch(asked) if row["statement"] != asked)
+
+    async def prepare(text: str) -> None:
+        await (await connection.prepare(text)).fetch()
+
+    long = {name: f"SELECT '{name * 80}'" for name in "abcd"}
+    try:
+        for run in (connection.fetch, prepare, connection.fetch):
+            await run("SELECT 1")
+            assert await kept() == ["SELECT 1"]
+        for number in range(2, 9):
+            await connection.fetch(f"SELECT {number}")
+        assert len(await kept()) == 4, "five with the question itself"
+        for name in "abacb":
+            await (prepare if name == "b" else connection.fetch)(long[name])
+        assert await kept() == [long["b"], long["c"]], "a has come before"
+        await prepare(f"SELECT '{'x' * 200}'")
+        assert await kept() == [long["b"], long["c"]]
+        await connection.reload_schema_state()
+        assert await kept() == [], "all are dropped at once"
+    finally:
+        await connection.close()
 
 
 async def test_asyncpg_begins_its_transactions_by_execute(database: Database) -> None:
