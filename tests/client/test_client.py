@@ -170,8 +170,7 @@ async def test_a_key_among_the_variables_is_kept(served: Client, sql: asyncpg.Co
     record = "m: recordServingMetrics(input: $input) { ... on Recorded { replayed } }"
     by_input = f"mutation($input: RecordServingMetricsInput!) {{ {record} }}"
     by_key = (
-        "mutation($key: String!, $input: RecordServingMetricsInput!) "
-        f"@transaction(idempotencyKey: $key) {{ {record} }}"
+        f"mutation($key: String!, $input: RecordServingMetricsInput!) @transaction(idempotencyKey: $key) {{ {record} }}"
     )
     rows, own = [{"service": {"id": service}}], str(uuid.uuid4())
     for document, variables in (
