@@ -27,8 +27,8 @@ from schema.changes.results import Problem
 from schema.error_codes import ErrorCode
 from schema.execution.change_answer import commit
 from schema.recording.answers import OnConflict, Recorded
-from schema.recording.batches import RowsError
 from schema.recording.lines import LineReader
+from schema.recording.problems import RowsError
 from schema.recording.record_types import RecordType, batch_mutations
 from schema.recording.recorder import check_caller, record, rejected
 from schema.runner import Outcome

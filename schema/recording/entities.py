@@ -20,9 +20,11 @@ from schema.changes.mutations import key as key_of
 from schema.changes.transactions import Terms, checked_key
 from schema.recording import statements
 from schema.recording.answers import Recorded
-from schema.recording.batches import ABSENT, Counts, RowBatch, RowsError, UnwritableError, Wrong
+from schema.recording.batches import RowBatch
+from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
 from schema.recording.record_types import EntityMutation, Verb
 from schema.recording.recorder import RecordStep, check_caller, conflict_of, run_step, seed_of
+from schema.recording.row_values import ABSENT
 from schema.scopes import column_scope
 
 log = logging.getLogger("gateway.recording")

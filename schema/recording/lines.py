@@ -15,7 +15,7 @@ from schema.execution.coercions import Coerce, coercion
 from schema.execution.input_errors import NO_FIELD, wrong_values
 from schema.execution.time_slices import turns
 from schema.names.suggestions import Suggestions
-from schema.recording.batches import MAX_PROBLEMS, RowsError, Wrong
+from schema.recording.problems import MAX_PROBLEMS, RowsError, Wrong
 
 SLICE = 200
 """Lines that are read before others have their turn: a millisecond or two."""

@@ -22,9 +22,11 @@ from schema.changes.results import Forbidden
 from schema.changes.transactions import ChangeStep, Terms, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.recording.answers import Recorded, RowProblem, RowsRejected
-from schema.recording.batches import Counts, RowBatch, RowsError, UnwritableError, Wrong, derived
+from schema.recording.batches import RowBatch
 from schema.recording.columns import bounds_of
+from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
 from schema.recording.record_types import RecordType
+from schema.recording.row_ids import derived_ids
 from schema.scopes import PREVIEW, writing
 from schema.sql.filters import as_sent, text_of
 
@@ -109,7 +111,7 @@ class RecordStep:
         """The ids of the rows, where they follow from the input and its key alone."""
         if self.seed is None or not self.type.makes_ids or self.conflict != "ERROR":
             return None
-        made = derived(self.seed, len(self.rows))
+        made = derived_ids(self.seed, len(self.rows))
         return [ids.encode(self.type.name, (row.get("id") or made[place],)) for place, row in enumerate(self.rows)]
 
     def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
@@ -135,12 +137,12 @@ class RecordStep:
             self.type,
             self.rows,
             self.conflict,
-            attempt.transaction,
             attempt.catalogue,
             attempt.missing,
             self.facts,
             constants_of(self.type, self.around.caller.name, self.facts, attempt.missing),
             self.seed,
+            transaction=attempt.transaction,
         )
 
     async def _audit(self, attempt: Attempt, batch: RowBatch, counts: Counts, _keys: Sequence[Key | None]) -> None:

@@ -1,0 +1,43 @@
+"""What is wrong with rows, and what becomes of a batch: the words that recording and its answers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schema.error_codes import RowCode
+
+MAX_PROBLEMS = 20
+"""Problems of rows that are told of one batch."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong with one row, and with which of its fields."""
+
+    code: RowCode
+    row: int
+    message: str
+    fields: tuple[str, ...] = ()
+
+
+class RowsError(Exception):
+    """Rows are in the way; nothing of the batch may stay."""
+
+    def __init__(self, found: Sequence[Wrong]) -> None:
+        super().__init__(f"{len(found)} problems of rows")
+        self.found = found[:MAX_PROBLEMS]
+
+
+class UnwritableError(Exception):
+    """The connected database does not let rows of the type be recorded, or not in the way that is asked for."""
+
+
+@dataclass
+class Counts:
+    """What has become of the rows of a batch."""
+
+    inserted: int = 0
+    updated: int = 0
+    kept: int = 0
+    differing: int = 0

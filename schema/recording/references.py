@@ -1,0 +1,106 @@
+"""References of rows, by id or by what else is unique: the keys that they stand for, read from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from db.engine.transaction import Transaction
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Type
+from schema.error_codes import RowCode
+from schema.recording import statements
+from schema.recording.columns import array_of
+from schema.recording.record_types import Lookup, RowField, lookups
+from schema.recording.row_values import ABSENT, RowValues
+
+Key = tuple[str, ...]
+
+
+async def referred_keys(rows: RowValues, one: RowField, transaction: Transaction) -> list[Any]:
+    """The keys that references of rows stand for, with one statement for each way of naming."""
+    assert one.reference is not None  # noqa: S101 - asked of references alone
+    target = rows.catalogue[one.reference.target]
+    ways = {way.name: way for way in lookups(rows.catalogue, target.name)}
+    values: list[Any] = []
+    places: dict[str, dict[tuple[Any, ...], list[int]]] = {}
+    keys_by_id: dict[str, tuple[Any, ...]] = {}
+    for place, row in enumerate(rows.rows):
+        given = row.get(one.name, ABSENT)
+        values.append(given if given is ABSENT or given is None else None)
+        if given is None and one.column in rows.type.demanded:
+            rows.note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
+        if given is ABSENT or given is None:
+            continue
+        ((member, by),) = given.items()
+        try:
+            key = keys_by_id.get(by) if member == "id" else None
+            if key is None:
+                key = _key_of(target, ways.get(member), by)
+                if member == "id":
+                    keys_by_id[by] = key
+        except ids.MalformedIdError as error:
+            message = f"names no {target.name}: {error}"
+            if rows.type.is_confidential:
+                message = f"is no id of {target.name}"
+            rows.note(RowCode.INVALID_VALUE, place, message, one.name, member)
+            continue
+        places.setdefault(member, {}).setdefault(key, []).append(place)
+    for member, keys in places.items():
+        columns = list(ways[member].columns.values()) if member in ways else list(target.key)
+        await _resolve(rows, transaction, one, target, member, columns, keys, values)
+    return values
+
+
+async def _resolve(
+    rows: RowValues,
+    transaction: Transaction,
+    one: RowField,
+    target: Type,
+    member: str,
+    columns: list[str],
+    keys: Mapping[tuple[Any, ...], list[int]],
+    values: list[Any],
+) -> None:
+    own = set(rows.values.get(target.key[0], ())) if target is rows.table else set()
+    found = await find_keys(transaction, target, columns, [list(parts) for parts in zip(*keys, strict=True)])
+    for at, (key, places) in enumerate(keys.items()):
+        there = found.get(at, [])
+        if len(there) == 1:
+            (value,) = there[0]
+        elif member == "id" and key[0] in own:
+            value = key[0]
+        else:
+            many = f"names {len(there)} rows of {target.name}, since it is not unique in the connected database"
+            for place in places:
+                message = many if there else f"names no {target.name}"
+                rows.note(RowCode.NO_SUCH_ROW, place, message, one.name, member)
+            continue
+        for place in places:
+            values[place] = value
+
+
+async def find_keys(
+    transaction: Transaction, type_: Type, columns: Sequence[str], arrays: Sequence[list[Any]]
+) -> dict[int, list[Key]]:
+    """The keys of rows by equal columns, by the place in the arrays."""
+    found: dict[int, list[Key]] = {}
+    for place, *key in await transaction.run(statements.by_columns(type_, columns), arrays):
+        found.setdefault(place - 1, []).append(tuple(key))
+    return found
+
+
+def _key_of(target: Type, way: Lookup | None, by: Any) -> tuple[Any, ...]:
+    """The values of a reference in the order of its columns, as they are sent.
+
+    Raises:
+        MalformedIdError: It cannot be read.
+    """
+    if way is None:
+        return ids.decode(by, target.name, target.key_kinds)
+    parts = [by] if way.is_single else [by[name] for name in way.columns]
+    for part in parts:
+        if isinstance(part, str) and "\x00" in part:
+            raise ids.MalformedIdError("it contains NUL")
+    writes: list[Callable[[Any], Any] | None] = [array_of(target, column).write for column in way.columns.values()]
+    return tuple(write(part) if write else part for write, part in zip(writes, parts, strict=True))

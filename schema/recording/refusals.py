@@ -1,0 +1,53 @@
+"""What a refusal of the database says of a row."""
+
+from __future__ import annotations
+
+from db.engine import constraints, errors
+from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
+from db.engine.transaction import Transaction
+from schema.error_codes import RowCode
+from schema.recording.problems import Wrong
+from schema.recording.row_values import RowValues
+
+
+class DroppedError(Exception):
+    """A trigger has swallowed rows without a word."""
+
+
+REFUSALS = (RefusedByDatabaseError, DataError, InvalidValueError, DroppedError)
+"""The errors that are about rows."""
+
+
+async def meaning(error: Exception, row: int, rows: RowValues, transaction: Transaction) -> Wrong:  # noqa: PLR0911 - one line for each kind
+    """What is wrong with a row, without a word of the server's: they quote values and names of constraints."""
+    if isinstance(error, DroppedError):
+        return Wrong(RowCode.REFUSED_BY_DATABASE, row, "a trigger of the database drops the row")
+    if not isinstance(error, RefusedByDatabaseError):
+        return Wrong(RowCode.INVALID_VALUE, row, "the database cannot hold one of its values")
+    said = error.diagnostics
+    columns: tuple[str, ...] = ()
+    if said.column:
+        columns = (said.column,)
+    elif said.constraint:
+        known = await constraints.look_up(transaction.run, said.schema, said.table, said.constraint)
+        columns = known.columns if known else ()
+    fields = tuple(rows.field_of(column) for column in columns)
+    names = " and ".join(fields)
+    match said.state:
+        case errors.UNIQUE:
+            return Wrong(
+                RowCode.NOT_UNIQUE, row, f"another {rows.table.name} has the same {names or 'key'}", fields[:1]
+            )
+        case errors.FOREIGN_KEY:
+            return Wrong(RowCode.NO_SUCH_ROW, row, f"{names or 'a reference'} names no row", fields[:1])
+        case errors.CHECK:
+            words = f"a rule of the database does not allow its {names or 'values'}"
+            return Wrong(RowCode.CHECK_FAILED, row, words, fields[:1])
+        case errors.NOT_NULL:
+            return Wrong(RowCode.VALUE_MISSING, row, f"{names} needs a value in this database", fields[:1])
+        case errors.EXCLUSION:
+            words = f"another {rows.table.name} excludes it{f' by {names}' if names else ''}"
+            return Wrong(RowCode.NOT_UNIQUE, row, words, fields[:1])
+        case _:
+            words = "" if rows.type.is_confidential or not error.by_trigger else f": {said.words}"
+            return Wrong(RowCode.REFUSED_BY_DATABASE, row, f"the database does not allow it{words}")

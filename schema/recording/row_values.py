@@ -1,0 +1,245 @@
+"""Rows of one type by column, as they are sent: what is wrong with them is found here, before any SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import itemgetter
+from typing import Any
+
+from db.attach.facts import Facts
+from schema.catalogue.catalogue import Catalogue, Type
+from schema.catalogue.records import Missing
+from schema.error_codes import RowCode
+from schema.recording import statements
+from schema.recording.columns import PLAIN, Bounds, array_of, bounds_of, wrong_text, wrong_value
+from schema.recording.problems import RowsError, UnwritableError, Wrong
+from schema.recording.record_types import RecordType, RowField
+from schema.recording.row_ids import derived_ids, random_ids
+from schema.sql.filters import text_of
+
+ABSENT: Any = object()
+"""A field that a row does not give."""
+
+
+@dataclass
+class RowValues:
+    """Rows of one type by column."""
+
+    type: RecordType
+    rows: Sequence[Mapping[str, Any]]
+    conflict: str
+    catalogue: Catalogue
+    missing: Missing
+    facts: Facts
+    constants: Mapping[str, str]
+    """Columns that have one text in all rows: states at birth, the actor."""
+    seed: str | None
+    """What the ids of rows without a natural key are derived from, so that they are the same when asked again."""
+    wrong: list[Wrong] = field(default_factory=list)
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    """By column, as they are sent; `ABSENT` where a row does not give it."""
+    derived: bool = False
+    """Whether ids were derived from the seed."""
+    made: bool = False
+    """Whether any row has an id that was made for it."""
+    all_made: bool = False
+    """Whether every row has."""
+    fields: Mapping[str, RowField] = field(default_factory=dict)
+    """What the rows may give; what rows of the type do at birth, unless said."""
+
+    def __post_init__(self) -> None:
+        self.fields = self.fields or self.type.fields
+
+    @property
+    def table(self) -> Type:
+        return self.type.type
+
+    def read_values(self) -> None:
+        """Reads what the rows give, references left out.
+
+        Raises:
+            UnwritableError: The database lacks a column that is given, or computes it.
+        """
+        for name, one in self.given.items():
+            if self.missing.first(self.table, (one.column,)):
+                raise UnwritableError(f"{name}: the connected database has no such column; leave it out")
+            if self.fact(one.column, "generated"):
+                raise UnwritableError(f"{name}: the connected database computes it; leave it out")
+            if one.reference is None:
+                self.values[one.column] = self._checked(one)
+
+    @cached_property
+    def given(self) -> Mapping[str, RowField]:
+        """The fields that any row gives."""
+        names = set().union(*self.rows)
+        return {name: one for name, one in self.fields.items() if name in names}
+
+    def check_nulls(self) -> None:
+        """Rows that are there keep a value where the connected database demands one."""
+        for column, values in self.values.items():
+            if self.fact(column, "not_null"):
+                for place in (place for place, value in enumerate(values) if value is None):
+                    self._note_missing(place, next(one.name for one in self.fields.values() if one.column == column))
+
+    def _note_missing(self, place: int, name: str) -> None:
+        if not any(noted.row == place and name in noted.fields for noted in self.wrong):
+            self.note(RowCode.VALUE_MISSING, place, "needs a value in this database", name)
+
+    def fact(self, column: str, name: str) -> bool:
+        """Whether this is so of a column of the connected database; False where nothing is known of it."""
+        known = self.facts.columns.get(self.table.sql_name, {}).get(column)
+        return bool(known and getattr(known, name))
+
+    def check_database(self) -> None:
+        """Whether the connected database takes such rows at all.
+
+        Raises:
+            UnwritableError: It does not.
+        """
+        if what := self.missing.table(self.table):
+            raise UnwritableError(f"the connected database has no table {what}")
+        for column, fact in self.facts.columns.get(self.table.sql_name, {}).items():
+            filled = column in self.type.by_column or column in self.constants
+            if fact.not_null and not fact.has_default and not fact.generated and not filled:
+                raise UnwritableError(
+                    f"the connected database wants a value in {column}, which the gateway does not fill"
+                )
+        if self.conflict != "ERROR" and self.type.key:
+            self.arbiter()
+        if self.conflict == statements.UPDATE and not self.type.is_fact and not self.type.changeable:
+            raise UnwritableError(f"a {self.type.name} is not changed once it is there; pass onConflict: KEEP")
+
+    def arbiter(self) -> tuple[str, ...]:
+        """The columns of the unique index that conflicts are judged by; none where every conflict is an error."""
+        if self.derived:
+            return self.table.key
+        if self.conflict == "ERROR":
+            return ()
+        wanted = self.type.key or self.table.key
+        for index in self.facts.indexes.get(self.table.sql_name, ()):
+            columns = {column.name for column in index.columns}
+            if index.unique and index.predicate is None and columns == set(wanted):
+                return wanted
+        names = " and ".join(self.table.field_name(column) for column in wanted)
+        raise UnwritableError(
+            f"onConflict: {self.conflict} needs a unique index over {names}, which the connected database lacks"
+        )
+
+    def _checked(self, one: RowField) -> list[Any]:
+        bounds = self._bounds(one.column)
+        write = array_of(self.table, one.column).write
+        allowed = self._states(one)
+        if one.kind.name in PLAIN and write is None and allowed is None and one.column not in self.type.demanded:
+            return self._given(one.name)
+        values: list[Any] = []
+        for place, row in enumerate(self.rows):
+            value = row.get(one.name, ABSENT)
+            if value is not ABSENT and value is not None:
+                if wrong := wrong_value(one.kind, value, bounds):
+                    self.note(RowCode.INVALID_VALUE, place, wrong, one.name)
+                    value = None
+                elif allowed is not None and text_of(value) not in allowed:
+                    names = ", ".join(allowed.values())
+                    self.note(
+                        RowCode.INVALID_VALUE, place, f"no row is recorded in this state; it may be {names}", one.name
+                    )
+                elif allowed is not None:
+                    value = text_of(value)
+                elif write is not None:
+                    value = write(value)
+                    if wrong := wrong_text(one.kind, value):
+                        self.note(RowCode.INVALID_VALUE, place, wrong, one.name)
+            elif value is None and one.column in self.type.demanded:
+                self.note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
+            values.append(value)
+        return values
+
+    def _given(self, name: str) -> list[Any]:
+        try:
+            return list(map(itemgetter(name), self.rows))
+        except KeyError:
+            return [row.get(name, ABSENT) for row in self.rows]
+
+    def _states(self, one: RowField) -> Mapping[str, str] | None:
+        """The states that rows may be born in, by their texts, for the field of a state."""
+        lifecycle = self.type.plan.state
+        if lifecycle is None or lifecycle.column != one.column:
+            return None
+        return {lifecycle.text(lifecycle.states[name]): name for name in self.type.plan.declared.born}
+
+    def _bounds(self, column: str) -> Bounds:
+        return bounds_of(self.table, column, self.facts.columns.get(self.table.sql_name, {}).get(column))
+
+    def make_ids(self) -> None:
+        """Ids for the rows that bring none, where the gateway makes them."""
+        if not self.type.makes_ids:
+            return
+        (key,) = self.table.key
+        given = self.values.get(key, [ABSENT] * len(self.rows))
+        if ABSENT not in given and None not in given:
+            return
+        self.made = True
+        self.all_made = given.count(ABSENT) == len(given)
+        self.derived = self.seed is not None and not self.type.key
+        made = random_ids(len(given)) if self.seed is None else derived_ids(self.seed, len(given))
+        self.values[key] = [made[place] if one in (ABSENT, None) else one for place, one in enumerate(given)]
+
+    def check_demanded(self) -> None:
+        """What the connected database demands beyond the models."""
+        for column, fact in self.facts.columns.get(self.table.sql_name, {}).items():
+            one = self.type.by_column.get(column)
+            if one is None or not fact.not_null or fact.generated:
+                continue
+            values = self.values.get(column, [ABSENT] * len(self.rows))
+            if None not in values and (fact.has_default or ABSENT not in values):
+                continue
+            for place, value in enumerate(values):
+                if value is None or (value is ABSENT and not fact.has_default):
+                    self._note_missing(place, one.name)
+
+    def check_named(self) -> None:
+        """What names an entity must be said where it may be there already."""
+        if self.conflict == "ERROR":
+            return
+        for column in set(self.type.key) - set(self.type.demanded):
+            name = self.type.by_column[column].name
+            for place, value in enumerate(self.values.get(column, [ABSENT] * len(self.rows))):
+                if value is None or value is ABSENT:
+                    self.note(RowCode.VALUE_MISSING, place, f"is needed for onConflict: {self.conflict}", name)
+
+    def check_duplicates(self) -> None:
+        """No two rows of the batch have the same key."""
+        for columns in {self.type.key, self.table.key} - {()}:
+            if any(column not in self.values for column in columns):
+                continue
+            keys = list(zip(*(self.values[column] for column in columns), strict=True))
+            if len(set(keys)) == len(keys):
+                continue
+            seen: dict[tuple[Any, ...], int] = {}
+            for place, key in enumerate(keys):
+                if ABSENT in key or None in key:
+                    continue
+                before = seen.setdefault(key, place)
+                if before != place:
+                    names = tuple(self.type.by_column[column].name for column in columns)
+                    self.note(
+                        RowCode.DUPLICATE, place, f"has the same {' and '.join(names)} as row {before}", *names[:1]
+                    )
+
+    def note(self, code: RowCode, row: int, message: str, *fields: str) -> None:
+        """Notes what is wrong with a row, and with which of its fields."""
+        self.wrong.append(Wrong(code, row, f"{fields[0]} {message}" if fields else message, fields))
+
+    def field_of(self, column: str) -> str:
+        """The name of a column's field."""
+        one = self.type.by_column.get(column)
+        return one.name if one else self.table.field_name(column)
+
+    def refuse_wrong(self) -> None:
+        """Raises:
+        RowsError: Something is wrong with rows.
+        """
+        if self.wrong:
+            raise RowsError(sorted(self.wrong, key=lambda one: one.row))
