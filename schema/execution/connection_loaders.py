@@ -1,0 +1,235 @@
+"""Pages of tables and of relations: their rows, counts, sides and aggregates, each one statement for all parents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schema.catalogue.catalogue import RelationField, Type
+from schema.catalogue.records import CUT, TOTALS_OF, Key, Record, key_name
+from schema.catalogue.selection import Selection, is_unsized, node_selections
+from schema.errors import missing_object
+from schema.execution.batch_reader import BatchReader
+from schema.sql import aggregates, cursors
+from schema.sql import builder as sql
+from schema.sql.arguments import Given, bound
+from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, TOTALS, Slice
+
+Below = tuple[str, RelationField] | None
+"""The type and the relation that lead to the rows of a connection; None where it is a whole table."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The rows of a connection, whatever page of them is read: of a parent or all, filtered."""
+
+    type: Type
+    below: Below
+    where: Mapping[str, Any] | None
+    given: Given
+
+
+class ConnectionLoaders(BatchReader):
+    """The loaders of connections."""
+
+    def conditions(self, type_: Type, below: Below, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
+        """What rows must fulfil: to belong to the parent, and the filter."""
+        on = [below[1].join.on("k", "t")] if below else []
+        return [*on, *self.lists.filters(type_, where, bind)]
+
+    async def root_connection(self, type_: Type, selection: Selection) -> Record:
+        """A page of a whole table."""
+        return (await self._connections(type_, selection, ROOT_PAGE, None, [()]))[0]
+
+    def related_connection(self, parent: Record, relation: RelationField, selection: Selection) -> Any:
+        """A page of a parent's rows, with all parents that meet at this place of the query."""
+        key = self.local_key(parent, relation)
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            target = self.catalogue[relation.target]
+            return await self._connections(target, selection, NESTED_PAGE, (parent["__typename"], relation), keys)
+
+        return self.loader(selection, load).load(key)
+
+    async def _connections(
+        self,
+        type_: Type,
+        selection: Selection,
+        default: int,
+        below: Below,
+        keys: Sequence[Key],
+    ) -> list[Record]:
+        """A connection for every parent key; the keys are ``[()]`` at a root."""
+        slice_ = self.lists.slice(type_, selection.arguments, default, equal=below[1].join.equal if below else ())
+        children = selection.fields.values()  # one field may be there several times, by aliases
+        fields = {child.name for child in children}
+        wants_rows = bool(fields & {"nodes", "edges", "pageInfo"})
+        self.lists.refuse_missing(type_, below)
+        ahead, behind = ("hasNextPage", "hasPreviousPage")[:: -1 if slice_.backward else 1]
+        page_info = {child.name for info in children if info.name == "pageInfo" for child in info.fields.values()}
+        pages, totals, others, beyond = await asyncio.gather(
+            self._pages(type_, selection, slice_, below, keys) if wants_rows else _nothing(keys),
+            self._totals(type_, slice_, below, keys, self.counted(selection)),
+            self._sides(type_, slice_, below, keys, slice_.before_start) if behind in page_info else _nothing(keys),
+            self._sides(type_, slice_, below, keys, slice_.behind_end) if ahead in page_info else _nothing(keys),
+        )
+        scope = Scope(type_, below, slice_.where, slice_.given)
+        return [
+            self._connection(type_, slice_, page or [], total, other=bool(other), beyond=bool(further))
+            | {"scope": scope, "key": key, CUT: self.cut_of(selection, total, more=len(page or ()) > slice_.limit)}
+            for key, page, total, other, further in zip(keys, pages, totals, others, beyond, strict=True)
+        ]
+
+    def aggregate(self, connection: Record, selection: Selection) -> Any:
+        """What the rows of a connection come to, with all connections that meet at this place of the query."""
+        scope: Scope = connection["scope"]
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            if scope.below is None and selection.path in self.grouped:
+                return [aggregates.too_many() for _ in keys]
+            summary = aggregates.summary(scope.type, selection)
+            used = {column for leaf, _ in (*summary.keys, *summary.measures) for column in leaf.columns}
+            if what := self.missing.first(scope.type, sorted(used)):
+                raise missing_object(what)
+            bind = sql.Binds()
+            source = self._parents(scope.below, keys, bind)
+            rows = scope.type.source(bound(scope.given, bind))
+            statement = summary.statement(rows, self.conditions(scope.type, scope.below, scope.where, bind), bind)
+            groups: list[list[Record]] = [[] for _ in keys]
+            if source is None:
+                groups[0] = [summary.record(row) for row in await self.fetch(statement, bind, where=scope.where)]
+            else:
+                statement = sql.per_parent(statement, source)
+                for place, *row in await self.fetch(statement, bind, where=scope.where):
+                    groups[place - 1].append(summary.record(row))
+            return [aggregates.groups(records) for records in groups]
+
+        return self.loader(selection, load).load(connection["key"])
+
+    async def _pages(
+        self,
+        type_: Type,
+        selection: Selection,
+        slice_: Slice,
+        below: Below,
+        keys: Sequence[Key],
+    ) -> list[list[Record]]:
+        bind = sql.Binds()
+        # the row beyond an empty page is counted alone: no value of it can fail
+        shape = self.shape(type_, node_selections(selection) if slice_.limit else [], bind, slice_.order)
+        source = self._parents(below, keys, bind)
+        rows = type_.source(bound(slice_.given, bind))
+        where = self.conditions(type_, below, slice_.where, bind)
+        statement = sql.page(rows, shape.select, slice_.page, bind, where=[*where, *slice_.before_end(bind)])
+        pages: list[list[Record]] = [[] for _ in keys]
+        if source is None:
+            pages[0] = await self.records(shape, await self.fetch(statement, bind, slice_))
+        else:
+            statement = sql.per_parent(statement, source)
+            if len(keys) * slice_.limit > (most := self.room.rows(shape.keys)):  # more have no room in any case
+                statement += f" LIMIT {most}"
+            answer = await self.fetch(statement, bind, slice_)
+            records = await self.records(shape, [row[1:] for row in answer])
+            for row, record in zip(answer, records, strict=True):
+                pages[row[0] - 1].append(record)
+        return pages
+
+    def counted(self, connection: Selection) -> list[int | None]:
+        """How far the rows of a connection are counted: once for all of its fields that ask the same."""
+        totals = (child for child in connection.fields.values() if child.name in TOTALS)
+        return list(dict.fromkeys(self.lists.count_up_to(child) for child in totals))
+
+    def cut_of(
+        self, connection: Selection, totals: Mapping[int | None, int], *, more: bool
+    ) -> Counter[tuple[str, ...]]:
+        """The paths of a connection and of its counts, where they were cut at a size that nobody has asked for."""
+        cut = Counter([connection.path] if more and is_unsized(connection) else [])
+        for total in self.lists.unsaid_totals(connection):
+            up_to = self.lists.count_up_to(total)
+            if up_to is not None and totals[up_to] > up_to:
+                cut[total.path] += 1
+        return cut
+
+    async def _totals(
+        self,
+        type_: Type,
+        slice_: Slice,
+        below: Below,
+        keys: Sequence[Key],
+        counted: Sequence[int | None],
+    ) -> list[dict[int | None, int]]:
+        """For every parent how many rows its list has, by how far they are counted."""
+
+        async def count(up_to: int | None) -> list[Any]:
+            bind = sql.Binds()
+            rows = type_.source(bound(slice_.given, bind))
+            statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind), up_to=up_to)
+            return await self._facts(below, keys, statement, bind, slice_)
+
+        counts = await asyncio.gather(*(count(up_to) for up_to in counted))
+        return [{up_to: counts[at][place] for at, up_to in enumerate(counted)} for place in range(len(keys))]
+
+    async def _sides(
+        self,
+        type_: Type,
+        slice_: Slice,
+        below: Below,
+        keys: Sequence[Key],
+        side: Callable[[str, sql.Binds, Sequence[str]], str | None],
+    ) -> list[Any]:
+        """Whether rows lie on one side of the page, beyond a cursor; without a cursor there nobody needs to ask."""
+        bind = sql.Binds()
+        where = self.conditions(type_, below, slice_.where, bind)
+        statement = side(type_.source(bound(slice_.given, bind)), bind, where)
+        return await (self._facts(below, keys, statement, bind, slice_) if statement else _nothing(keys))
+
+    async def _facts(
+        self,
+        below: Below,
+        keys: Sequence[Key],
+        statement: str,
+        bind: sql.Binds,
+        slice_: Slice | None = None,
+    ) -> list[Any]:
+        """One value for every parent."""
+        source = self._parents(below, keys, bind)
+        if source is None:
+            return [(await self.fetch(statement, bind, slice_))[0][0]]
+        by_place = {row[0]: row[1] for row in await self.fetch(sql.per_parent(statement, source), bind, slice_)}
+        return [by_place[index + 1] for index in range(len(keys))]
+
+    def _parents(self, below: Below, keys: Sequence[Key], bind: sql.Binds) -> str | None:
+        if below is None:
+            return None
+        parent, relation = below
+        return sql.parents(self.catalogue[parent], relation.join.local_columns, keys, bind)
+
+    def _connection(
+        self, type_: Type, slice_: Slice, rows: list[Record], totals: Any, *, other: bool, beyond: bool
+    ) -> Record:
+        """``other``: whether rows lie before where the page begins; ``beyond``: behind the cursor that ends it."""
+        more = len(rows) > slice_.limit or beyond
+        rows = rows[: slice_.limit]
+        if slice_.backward:
+            rows.reverse()
+        names = [key_name(term.name) for term in slice_.order]
+        start = cursors.start(type_, slice_.order)
+        edges = [{"node": row, "cursor": cursors.encode(start, [row[name] for name in names])} for row in rows]
+        return {
+            "nodes": rows,
+            "edges": edges,
+            TOTALS_OF: totals,
+            "page_info": {
+                "has_next_page": other if slice_.backward else more,
+                "has_previous_page": more if slice_.backward else other,
+                "start_cursor": edges[0]["cursor"] if edges else None,
+                "end_cursor": edges[-1]["cursor"] if edges else None,
+            },
+        }
+
+
+async def _nothing(keys: Sequence[Key]) -> list[Any]:
+    return [None] * len(keys)

@@ -1,0 +1,161 @@
+"""Single rows: by id, by what else is unique, by a relation, and rows of any type by their global ids."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from db.engine.errors import NEVER_TWICE, DatabaseError
+from schema.catalogue.catalogue import RelationField, Root, Type
+from schema.catalogue.records import CUT, WRITTEN, Key, Record
+from schema.catalogue.selection import Selection
+from schema.catalogue.value_sizes import Sizes
+from schema.errors import GatewayError
+from schema.execution.batch_reader import BatchReader
+from schema.execution.compiler.compiler import Compiler
+from schema.execution.compiler.statements import NotCompilableError
+from schema.sql import builder as sql
+from schema.sql.arguments import bound, given, parse_id, type_of
+
+log = logging.getLogger("gateway.compiler")
+
+
+class RowLoaders(BatchReader):
+    """The loaders of single rows."""
+
+    _compiled_failed = False
+
+    def related_row(self, parent: Record, relation: RelationField, selection: Selection) -> Any:
+        """The one row that a relation leads to, or None."""
+        key = self.local_key(parent, relation)
+        if relation.join.equality and None in key:
+            return None
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            target = self.catalogue[relation.target]
+            below = (parent["__typename"], relation)
+            self.lists.refuse_missing(target, below)
+            bind = sql.Binds()
+            shape = self.shape(target, [selection], bind)
+            source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
+            one = sql.Page(self.lists.order(target, relation.join.equal), 1)
+            values = bound(given(self.catalogue, target.arguments, selection.arguments), bind)
+            if relation.join.remote_columns == target.key:
+                values["keys"] = f"ARRAY[k.{relation.join.local_columns[0]}::text]"
+            statement = sql.page(target.source(values), shape.select, one, bind, where=[relation.join.on("k", "t")])
+            answer = await self.fetch(sql.per_parent(statement, source), bind)
+            records = await self.records(shape, [row[1:] for row in answer])
+            by_place = {row[0]: record for row, record in zip(answer, records, strict=True)}
+            return [by_place.get(index + 1) for index in range(len(keys))]
+
+        return self.loader(selection, load).load(key)
+
+    async def by_ids(self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key]) -> list[Record | None]:
+        """The rows with these keys, in that order, None where there is none."""
+        bind = sql.Binds()
+        shape = self.shape(type_, selections, bind)
+        statement = sql.by_keys(type_, shape.select, keys, bind)
+        if shown := self.missing.conditions(type_, "t"):
+            statement += sql.conditions(shown)
+        answer = await self.fetch(statement, bind)
+        records = await self.records(shape, [row[1:] for row in answer])
+        by_place = {row[0]: record for row, record in zip(answer, records, strict=True)}
+        return [by_place.get(index + 1) for index in range(len(keys))]
+
+    async def root_row(self, type_: Type, root: Root, selection: Selection) -> Record | None:
+        """The row with the id that is asked for, global or bare, or with what else is unique; or the only one."""
+        arguments = {name: value for name, value in selection.arguments.items() if value is not None}
+        if "id" in arguments and len(arguments) == 1:
+            key = parse_id(self.catalogue, "id", type_, arguments["id"])
+            return (await self.by_ids(type_, [selection], [key]))[0]
+        bind = sql.Binds()
+        shape = self.shape(type_, [selection], bind)
+        conditions = self.lists.lookup(type_, root, arguments, bind) if type_.is_node else []
+        source = type_.source(bound(given(self.catalogue, type_.arguments, selection.arguments), bind))
+        statement = sql.page(source, shape.select, sql.Page(self.lists.order(type_), 1), bind, where=conditions)
+        rows = await self.fetch(statement, bind)
+        return (await self.records(shape, rows))[0] if rows else None
+
+    def row(self, type_: Type, selection: Selection, key: Key) -> Any:
+        """The row with a key or None, with all that meet at this place of the query; for fields of Python's own."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            return await self.rows(type_, selection, keys)
+
+        return self.loader(selection, load, type_.name).load(key)
+
+    async def rows(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
+        """The rows with these keys; with all that is selected below them in one compiled statement, where that can be.
+
+        What can't be said so, and what makes that statement fail, is left to the loaders.
+        """
+        nested = any(child.name in type_.relations for child in selection.on(type_.name).values())
+        if self.compiles and nested and not self._compiled_failed:
+            try:
+                return await self._compiled(type_, selection, keys)
+            except NEVER_TWICE:
+                raise
+            except (NotCompilableError, GatewayError):
+                if self.room.is_full:
+                    raise
+            except DatabaseError as error:
+                self._compiled_failed = True
+                log.info("rows of %s are answered by the loaders: %s", type_.name, error)
+        return await self.by_ids(type_, [selection], keys)
+
+    async def _compiled(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
+        variables = selection.operation.variables.coerced
+        statement = Compiler(
+            self.catalogue, self.missing, variables, self.indexes, Sizes(self.facts, self.room.most)
+        ).rows(type_, selection, keys)
+        records: list[Record | None] = [None] * len(keys)
+        for place, json, *told, rows in await self.reader.fetch(statement.sql, statement.values(variables)):
+            self.room.take(len(json))
+            cut = statement.cut(told[0]) if told else None
+            records[place - 1] = {"__typename": type_.name, WRITTEN: orjson.Fragment(json), CUT: cut}
+            self.reader.rows += rows - 1  # it has counted the row itself
+        return records
+
+    def node(self, selection: Selection, id_: str) -> Any:
+        """A row of any type by its global id, with all that meet at this place of the query."""
+
+        async def load(keys: list[Key]) -> Sequence[Any]:
+            return await self.nodes("id", [str(key[0]) for key in keys], selection)
+
+        return self.loader(selection, load).load((id_,))
+
+    async def nodes(
+        self, argument: str, values: Sequence[str], selection: Selection
+    ) -> list[Record | Exception | None]:
+        """Rows of any type by their global ids: one statement per type, all types at once.
+
+        An id that cannot be used is an error in its own place; the others are answered.
+        """
+        rows: list[Record | Exception | None] = [None] * len(values)
+        wanted: dict[str, dict[Key, list[int]]] = {}
+        for place, value in enumerate(values):
+            try:
+                type_ = type_of(self.catalogue, argument, value)
+                key: Key = parse_id(self.catalogue, argument, type_, value)
+                wanted.setdefault(type_.name, {}).setdefault(key, []).append(place)
+            except GatewayError as error:
+                rows[place] = error
+        groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
+        answers = await asyncio.gather(*(self._rows_or_error(type_, selection, keys) for type_, keys in groups))
+        for (type_, keys), records in zip(groups, answers, strict=True):
+            for key, record in zip(keys, records, strict=True):
+                for place in wanted[type_.name][key]:
+                    rows[place] = record
+        return rows
+
+    async def _rows_or_error(
+        self, type_: Type, selection: Selection, keys: Sequence[Key]
+    ) -> Sequence[Record | Exception | None]:
+        try:
+            return await self.rows(type_, selection, keys)
+        except (GatewayError, DatabaseError) as error:
+            return [error] * len(keys)
