@@ -63,6 +63,7 @@ def graded_alike(found: DatabaseCatalog) -> Iterator[Difference]:
         yield Difference(
             Severity.COSTS, "wrong grades", table,
             f"a trigger of {table} grades fidelity scores by {function}, of which there is one alone, by which errors "
-            f"are graded too: a score near 1 is stored as poor and one near 0 as excellent, and the graph shows what "
-            f"is stored; read fidelityScore, not fidelityGrade, until there is a function of that name for scores",
+            f"are graded too: a score near 1 is stored as poor and one near 0 as excellent. fidelityGrade shows what "
+            f"is stored; read effectGrade, which the gateway works out from the effects, as for an experiment's "
+            f"health, until there is a function of that name for scores",
         )  # fmt: skip

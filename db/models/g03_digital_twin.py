@@ -22,9 +22,11 @@ from db.base.vocabulary import (
     Labels,
     belongs_to,
     column,
+    computed,
     linked_by,
     pg_enum,
 )
+from db.models.grades import GRADES, grade_of
 from db.models.shared import BRANDS
 
 
@@ -364,6 +366,16 @@ class TwinFidelity(Entity):
     )
     validated_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the real outcome was recorded; set by a trigger unless given."
+    )
+
+    effect_grade = computed(
+        grade_of("{row}.simulated_ate", "{row}.actual_ate"),
+        TEXT(),
+        "Grade of the predicted beside the real effect, by one rule on every database, whatever is stored: excellent "
+        "(an error below 10 % of the real effect), good (below 20 %), fair (up to 35 %) or poor; null without both.",
+        columns=("simulated_ate", "actual_ate"),
+        values=GRADES,
+        aliases=("exact grade",),
     )
 
     simulation = belongs_to(

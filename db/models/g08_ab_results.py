@@ -22,8 +22,10 @@ from db.base.vocabulary import (
     Labels,
     belongs_to,
     column,
+    computed,
     pg_enum,
 )
+from db.models.grades import GRADES, grade_of
 
 
 class AnalysisType(Labels, pg_name="ab_analysis_type"):
@@ -299,7 +301,7 @@ class FidelityComparison(Entity):
         ),
         actor="compared_by",
     )  # fmt: skip
-    __label__ = ("fidelity_grade",)
+    __label__ = ("effect_grade",)
     __order__ = "comparison_timestamp"
 
     id: Mapped[UUID] = column(Uuid(), "Comparison identifier.", primary_key=True, server_default=NEW_UUID)
@@ -361,8 +363,9 @@ class FidelityComparison(Entity):
     )
     fidelity_grade: Mapped[str | None] = column(
         VARCHAR(20),
-        "Grade of the relative error: excellent (below 0.10), good (below 0.20), fair (up to 0.35) or poor.",
-        values=("excellent", "good", "fair", "poor"),
+        "Grade of the relative error: excellent (below 0.10), good (below 0.20), fair (up to 0.35) or poor. Set by a "
+        "trigger; effect_grade is the same, worked out anew.",
+        values=GRADES,
     )
     calibration_adjustment: Mapped[Any | None] = column(
         JSONB(),
@@ -381,6 +384,16 @@ class FidelityComparison(Entity):
     )
     created_at: Mapped[datetime | None] = column(
         TIMESTAMP(timezone=True), "When the comparison was recorded.", server_default=NOW
+    )
+
+    effect_grade = computed(
+        grade_of("{row}.predicted_effect", "{row}.actual_effect"),
+        TEXT(),
+        "Grade of the predicted beside the real effect, by one rule on every database, whatever is stored: excellent "
+        "(an error below 10 % of the real effect), good (below 20 %), fair (up to 35 %) or poor; null without both.",
+        columns=("predicted_effect", "actual_effect"),
+        values=GRADES,
+        aliases=("exact grade",),
     )
 
     experiment = belongs_to(

@@ -15,6 +15,7 @@ from db.base.markers import Group
 from db.base.vocabulary import Derived, Labels, belongs_to, column, linked_by, pg_enum
 from db.models.g08_ab_results import SrmSeverity
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision
+from db.models.grades import GRADES, grade_of
 
 
 class AbTestHealth(Labels):
@@ -111,7 +112,11 @@ class ExperimentHealth(Derived):
         _newest("ab_experiment_results", "computed_at", "x.effect_estimate, x.p_value, x.is_significant")
     } AS r ON true
             {
-        _newest("ab_fidelity_comparisons", "comparison_timestamp", "x.fidelity_score, x.fidelity_grade")
+        _newest(
+            "ab_fidelity_comparisons",
+            "comparison_timestamp",
+            f"x.fidelity_score, {grade_of('x.predicted_effect', 'x.actual_effect')} AS fidelity_grade",
+        )
     } AS f ON true
         ) AS h
     """
@@ -172,8 +177,8 @@ class ExperimentHealth(Derived):
     )
     fidelity_grade: Mapped[str | None] = column(
         VARCHAR(20),
-        "Grade of that prediction: excellent, good, fair or poor.",
-        values=("excellent", "good", "fair", "poor"),
+        "Grade of that prediction, by its effects: excellent, good, fair or poor.",
+        values=GRADES,
     )
 
     experiment = belongs_to(

@@ -104,7 +104,8 @@ class Face:
 def face(type_: Type, missing: Missing) -> Face:
     """How nodes of a type are shown, with the columns that the database has."""
     there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
-    named = ", ".join(type_.leaf(column).sql + "::text" for column in type_.label if column in there)
+    labels = (type_.leaf(name) for name in type_.label)
+    named = ", ".join(f"{leaf.sql}::text" for leaf in labels if not missing.first(type_, leaf.columns))
     lifecycle = lifecycle_of(type_.name)
     state = next((column for column in ((lifecycle.column,) if lifecycle else STATES) if column in there), None)
     if lifecycle and state:

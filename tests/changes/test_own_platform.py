@@ -87,6 +87,39 @@ async def test_attach_says_that_scores_are_graded_as_errors(own_platform: Databa
     await sql.execute("ALTER TABLE ab_fidelity_comparisons ENABLE TRIGGER trg_ab_fidelity_grade")
 
 
+async def test_grades_are_worked_out_where_the_database_stores_others(client: Client, sql: asyncpg.Connection) -> None:
+    """Of a comparison, in its experiment's health, in filters and where lineage names it: never the score's, graded
+    as an error."""
+    experiment = await sql.fetchval("SELECT id FROM ml_experiments ORDER BY id LIMIT 1")
+    simulation = await sql.fetchval("SELECT simulation_id FROM twin_simulations ORDER BY simulation_id LIMIT 1")
+    stored = await sql.fetchrow(
+        "INSERT INTO ab_fidelity_comparisons (experiment_id, twin_simulation_id, comparison_timestamp, "
+        "comparison_type, predicted_effect, predicted_ci_lower, predicted_ci_upper, actual_effect) "
+        "VALUES ($1, $2, '2090-01-01', 'interim', 1.05, 0.5, 1.5, 1.0) RETURNING id, fidelity_grade",
+        experiment, simulation,
+    )  # fmt: skip
+    key, worse = stored
+    assert worse == "poor"
+    try:
+        found = await client.data(
+            """query($id: ID!, $key: UUID!, $node: ID!, $experiment: ID!) {
+              fidelityComparison(id: $id) { fidelityGrade effectGrade }
+              fidelityComparisons(where: { rowId: { eq: $key }, effectGrade: { eq: "excellent" } }) { totalCount }
+              experiment(id: $experiment) { health { fidelityGrade } }
+              node: lineage(from: [$node], maxDepth: 0) { nodes { label } }
+            }""",
+            id=str(key), key=str(key), node=f"FidelityComparison:{key}", experiment=str(experiment),
+        )  # fmt: skip
+        assert found == {
+            "fidelityComparison": {"fidelityGrade": "poor", "effectGrade": "excellent"},
+            "fidelityComparisons": {"totalCount": 1},
+            "experiment": {"health": {"fidelityGrade": "excellent"}},
+            "node": {"nodes": [{"label": "excellent"}]},
+        }
+    finally:
+        await sql.execute("DELETE FROM ab_fidelity_comparisons WHERE id = $1", key)
+
+
 async def step(sql: asyncpg.Connection) -> tuple[str, uuid.UUID]:
     """A step that is executed, as an id, and its tool."""
     tool = await sql.fetchval(

@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from db.embedded.server import GATEWAY_ROLE
 from db.migrations import setup
+from db.models.grades import grade_of
 from db.seed.tools import default_tools, seed_tools, tool_id
 from tests.support import platform_db
 from tests.support.changing import add
@@ -543,6 +544,8 @@ async def test_validations_are_graded_like_the_written_rule(db: asyncpg.Connecti
             assert same(row["absolute_error"], None if expected is None else abs(expected))
             assert row["ci_coverage"] == covers(lower, upper, actual)
             assert row["fidelity_grade"] == (grade(simulated, actual) or "unvalidated")
+            worked_out = f"SELECT {grade_of('t.simulated_ate', 't.actual_ate')} FROM twin_fidelity_tracking AS t"
+            assert await db.fetchval(f"{worked_out} WHERE tracking_id = $1", key) == grade(simulated, actual)
             assert (row["validated_at"] is not None) == (finite(actual) is not None)
             for name in ("prediction_error", "absolute_error"):
                 assert row[name] is None or math.isfinite(row[name])
@@ -589,8 +592,12 @@ async def test_grades_one_step_to_either_side_of_their_limits(
                 key = await add(
                     db, "ab_fidelity_comparisons", **comparison_of, predicted_effect=simulated, actual_effect=actual
                 )
-                compared = await db.fetchval("SELECT fidelity_grade FROM ab_fidelity_comparisons WHERE id = $1", key)
-                assert compared == found
+                compared = await db.fetchrow(
+                    f"SELECT fidelity_grade, {grade_of('predicted_effect', 'actual_effect')} "
+                    "FROM ab_fidelity_comparisons WHERE id = $1",
+                    key,
+                )
+                assert tuple(compared) == (found, found)
                 met.add((found, abs(written(simulated) - written(actual)) == written(limit) * abs(written(actual))))
     below, above = {0.1: ("excellent", "good"), 0.2: ("good", "fair"), 0.35: ("fair", "poor")}[limit]
     on_it = below if limit == 0.35 else above
