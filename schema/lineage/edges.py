@@ -104,8 +104,8 @@ class Face:
 def face(type_: Type, missing: Missing) -> Face:
     """How nodes of a type are shown, with the columns that the database has."""
     there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
-    labels = (type_.leaf(name) for name in type_.label)
-    named = ", ".join(f"{leaf.sql}::text" for leaf in labels if not missing.first(type_, leaf.columns))
+    leaves = (type_.leaf(name) for name in type_.label)
+    named = ", ".join(f"{leaf.sql}::text" for leaf in leaves if not missing.first(type_, leaf.columns))
     lifecycle = lifecycle_of(type_.name)
     state = next((column for column in ((lifecycle.column,) if lifecycle else STATES) if column in there), None)
     if lifecycle and state:
