@@ -93,19 +93,21 @@ def _views(found: DatabaseCatalog) -> Iterator[Difference]:
 
 def _enum(labels: type[Labels], found: DatabaseCatalog) -> Iterator[Difference]:
     name = enum_name(labels)
+    known = [member.value for member in labels]
+    there = found.enums.get(name)
+    if there is not None and set(there) == set(known):
+        return
     fields = [
         field_of(entity, column.name)
         for entity in entities().values()
         for column in table_of(entity).columns
         if labels_of(column.type) is labels
     ]
-    there = found.enums.get(name)
     if there is None:
         use = f"{joined(fields)} cannot be filtered by its labels" if fields else "no column of ours has it"
         severity = Severity.BREAKS if fields else Severity.INFORMS
         yield Difference(severity, "missing enum", name, f"the enum {name} is missing: {use}")
         return
-    known = [member.value for member in labels]
     if lacks := [label for label in known if label not in there]:
         asked = bool(fields) and not labels.open_ended
         them = "it" if len(lacks) == 1 else "them"

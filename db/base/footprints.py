@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from db.base.effects import Effect, Moves, effects
 from db.base.lifecycles import Change, Guard, Lifecycle, Step, lifecycles
@@ -72,8 +73,9 @@ def of_change(lifecycle: Lifecycle, change: Change) -> Footprint:
     return given | _of_move(lifecycle, [*steps, *lifecycle.leaving.values()], judged=True)
 
 
+@cache
 def everything() -> Footprint:
-    """What all changes together write and read."""
+    """What all changes together write and read; to be asked once the models are imported, which declare them."""
     moves = [of_change(lifecycle, change) for lifecycle in lifecycles() for change in lifecycle.changes]
     return union([*moves, *map(of_effect, effects().values())])
 

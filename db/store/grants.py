@@ -7,7 +7,7 @@ platform's. `e2i-gateway db role` prints this as SQL for the owner of a database
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +33,8 @@ _BOOKS = ("alembic_version", "built", "own_revisions")
 """Tables by which a database says what built it."""
 
 
-def rights() -> dict[str, str]:
+@cache
+def rights() -> Mapping[str, str]:
     """What the role may do, by the names of tables and views as the models have them."""
     changes = everything()
     recorded = {one.__name__ for one, how in recordables() if how.door is None}

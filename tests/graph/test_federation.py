@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from graphql import ObjectTypeDefinitionNode, parse
 
+from gateway.cli.command_line import main
 from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database
-from tests.support.process import run
 
 ENTITIES = """query($representations: [_Any!]!) { _entities(representations: $representations) {
     __typename ... on Model { id modelName } ... on TwinSimulation { id simulationStatus } } }"""
@@ -85,9 +85,10 @@ async def test_scopes_are_those_of_the_caller(demo_database: Database, entities:
         assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN_FIELD"
 
 
-async def test_the_subgraph_says_its_keys(subgraph: Client) -> None:
+async def test_the_subgraph_says_its_keys(subgraph: Client, capsys: pytest.CaptureFixture[str]) -> None:
     sdl = (await subgraph.data("{ _service { sdl } }"))["_service"]["sdl"]
-    assert sdl == run("schema", "print", "--federation").stdout
+    assert main(["schema", "print", "--federation"]) == 0
+    assert sdl == capsys.readouterr().out
     types = {one.name.value: one for one in parse(sdl).definitions if isinstance(one, ObjectTypeDefinitionNode)}
     keyed = {name for name, one in types.items() if any(each.name.value == "key" for each in one.directives or ())}
     assert keyed == {type_.name for type_ in catalogue() if type_.is_node}

@@ -37,6 +37,13 @@ async def loaders(demo_database: Database) -> AsyncIterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+async def compiled(demo_database: Database) -> AsyncIterator[Client]:
+    """The same with them."""
+    async with serving(demo_database.gateway_url, compiler=True) as client:
+        yield client
+
+
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 async def test_answer_and_statements(path: Path, loaders: Client) -> None:
     answer = await loaders.ask(path.read_text())
@@ -56,9 +63,8 @@ async def test_answer_and_statements(path: Path, loaders: Client) -> None:
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-async def test_one_compiled_statement_answers_the_same(path: Path, demo_database: Database) -> None:
-    async with serving(demo_database.gateway_url, compiler=True) as client:
-        answer = await client.ask(path.read_text())
+async def test_one_compiled_statement_answers_the_same(path: Path, compiled: Client) -> None:
+    answer = await compiled.ask(path.read_text())
     golden = json.loads(path.with_suffix(".json").read_text())
     assert same(answer["data"], golden)
     if path.stem not in IN_PYTHON:
