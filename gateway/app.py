@@ -48,6 +48,7 @@ from gateway.observability.gauges import caches, pools, readings, requests
 from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
 from gateway.observability.request_log import RequestLog
+from gateway.operations.embedding_service import check_library
 from gateway.operations.observers import Observer
 from gateway.operations.persisted import document_registry, follow_table
 from gateway.operations.service import OperationService
@@ -125,7 +126,9 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
 
     Raises:
         TrustedDocumentsError: The trusted documents cannot be read.
+        SettingsError: A library that the settings need is not installed.
     """
+    check_library(settings)
     registry = document_registry(settings)
     tracing, request_log, health = _tracing(settings), RequestLog(settings), Health()
     observers: list[Observer] = [request_log] if tracing is None else [tracing, request_log]
@@ -156,6 +159,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         tasks = [
             asyncio.create_task(count_again(engine, service.learn_facts)),
             *await follow_table(engine, registry, service.documents, health.reports),
+            *service.embeddings.prove(health.reports),
         ]
         try:
             await service.shape.begin()

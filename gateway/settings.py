@@ -142,6 +142,17 @@ class Settings(BaseSettings):
     mcp_token: SecretStr | None = Field(
         default=None, description="Service token or JWT of the caller of `e2i-gateway mcp`, over stdio."
     )
+    embeddings_url: Annotated[str, AfterValidator(checked_url)] | None = Field(
+        default=None,
+        description="Service that makes vectors of texts, compatible with OpenAI's API: `https://api.openai.com/v1`. "
+        "Texts that are searched by, and three stored ones at start, are sent to it. Unset: no search by text.",
+    )
+    embeddings_model: str | None = Field(default=None, description="Its model: the one that made the stored vectors.")
+    embeddings_key: SecretStr | None = Field(default=None, description="Its key, sent as a bearer token.")
+    embeddings_dimensions: int | None = Field(
+        default=None, ge=1, le=16_000, description="Numbers of a vector, for models that are told. Unset: not said."
+    )
+    embeddings_timeout: float = Field(default=5.0, gt=0, le=60, description="Seconds that it may take.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
     pool_size: int = Field(
         default=10,
@@ -388,6 +399,11 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Self:
         if "jwt" in self.auth and not (self.jwt_secret or self.jwt_jwks):
             raise ValueError("GATEWAY_AUTH: jwt needs GATEWAY_JWT_SECRET or GATEWAY_JWT_JWKS to verify signatures")
+        if self.embeddings_url and not self.embeddings_model:
+            raise ValueError("GATEWAY_EMBEDDINGS_MODEL: name the model that the stored vectors were made by")
+        url = urlsplit(self.embeddings_url or "")
+        if self.embeddings_key and url.scheme == "http" and not is_loopback(url.hostname or ""):
+            raise ValueError("GATEWAY_EMBEDDINGS_URL: a key is sent by https:// alone, or to this machine")
         if self.mcp_url and "jwt" in self.auth and self.mcp_url not in self.jwt_audience:
             raise ValueError("GATEWAY_JWT_AUDIENCE: add the GATEWAY_MCP_URL, which JWTs name in aud there")
         if self.rls and self.rls_token_role not in self.rls_roles:

@@ -201,6 +201,32 @@ class ErrorCode(_Described):
     # -- arguments
     BAD_USER_INPUT = "BAD_USER_INPUT", "A variable or argument cannot be used; `argument` names it."
     INVALID_CURSOR = "INVALID_CURSOR", "A cursor is not one of this list, order or stream; `argument` names it."
+    # -- vectors of texts
+    EMBEDDINGS_NOT_CONFIGURED = (
+        "EMBEDDINGS_NOT_CONFIGURED",
+        "A similarity search by `text` needs `GATEWAY_EMBEDDINGS_URL`, which is not set.",
+        Retry.OPERATOR,
+        (
+            "text: this gateway has no service that makes vectors of texts (GATEWAY_EMBEDDINGS_URL). Search by a row's "
+            "id or an `embedding`, or for words by a filter (`iContains`)."
+        ),
+    )
+    EMBEDDINGS_UNAVAILABLE = (
+        "EMBEDDINGS_UNAVAILABLE",
+        "The service that makes vectors of texts did not answer, or not usably.",
+        Retry.LATER,
+        (
+            "text: the service that makes vectors of texts cannot be used at the moment; try again shortly, or search "
+            "for words by a filter (`iContains`)."
+        ),
+    )
+    EMBEDDING_MODEL_MISMATCH = (
+        "EMBEDDING_MODEL_MISMATCH",
+        "The vectors of the configured model are not comparable with the stored ones, as stored texts show.",
+        Retry.OPERATOR,
+        "text: the model that makes vectors of texts is not the one that the stored vectors were made by.",
+    )
+    # -- tools
     UNKNOWN_TOOL = "UNKNOWN_TOOL", "No tool has this name or id; `unknown` lists each with near names."
     TOOL_NOT_COMPOSABLE = "TOOL_NOT_COMPOSABLE", "The Tool Composer cannot use the `tools` that are named."
     DEPENDENCY_CYCLE = "DEPENDENCY_CYCLE", "The tools depend on each other's output in a circle; `cycle` lists it."

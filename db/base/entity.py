@@ -122,6 +122,8 @@ class Nearest:
     like: str
     doc: str
     filters: Mapping[str, tuple[str, str]]
+    texts: tuple[str, ...]
+    """The texts that the vector may have been made of, as SQL over {row}: which one is found out by comparing."""
 
 
 def plural(entity: RowClass) -> str:

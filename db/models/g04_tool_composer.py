@@ -368,6 +368,7 @@ class ComposerEpisode(Entity):
         "episode_id",
         "Compositions whose queries are most similar to a given one, by the cosine similarity of their embeddings.",
         {"only_successful": ("{row}.success", "Only episodes whose feedback is that they were a success.")},
+        ("{row}.query_text",),
     )
 
 

@@ -502,4 +502,11 @@ class ExperimentKnowledge(Entity):
             "only_active": ("{row}.is_active", "Only lessons that are in use."),
             "only_validated": ("{row}.validated", "Only lessons that have been validated."),
         },
+        (
+            "{row}.description",
+            "{row}.title",
+            "concat_ws(E'\\n', {row}.title, {row}.description)",
+            "concat_ws(': ', {row}.title, {row}.description)",
+            "concat_ws(' ', {row}.title, {row}.description)",
+        ),
     )

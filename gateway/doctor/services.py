@@ -11,10 +11,13 @@ from jwt.exceptions import PyJWTError
 
 from gateway.auth.jwks import read_keys
 from gateway.doctor.findings import Finding, error, ok, warning
-from gateway.settings import Settings
+from gateway.operations.embedding_service import EmbeddingService, ServiceError, check_library
+from gateway.settings import Settings, SettingsError
 
 TIMEOUT = 5.0
 """Seconds for any of them to answer."""
+LENGTH = 1536
+"""Numbers of the platform's vectors."""
 
 
 async def check(settings: Settings) -> AsyncIterator[Finding]:
@@ -23,6 +26,8 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
         yield await _jwks(settings.jwt_jwks)
     if settings.redis_url:
         yield await _redis(settings.redis_url)
+    if settings.embeddings_url:
+        yield await _embeddings(settings)
     if settings.traces:
         yield await _collector()
 
@@ -58,6 +63,23 @@ async def _redis(url: str) -> Finding:
     finally:
         await client.aclose()
     return ok(name, "Redis answers")
+
+
+async def _embeddings(settings: Settings) -> Finding:
+    name = "services.embeddings"
+    advice = "correct GATEWAY_EMBEDDINGS_URL, _MODEL and _KEY; meanwhile texts are searched for by their words alone"
+    try:
+        check_library(settings)
+    except SettingsError as problem:
+        return error(name, str(problem), "pip install 'e2i-gateway[embeddings]'")
+    service = EmbeddingService(settings)
+    try:
+        await service.vectors(["a text"], LENGTH)
+    except ServiceError as problem:
+        return error(name, f"the service {problem}", advice)
+    finally:
+        await service.close()
+    return ok(name, f"the service makes vectors of {LENGTH:,} numbers; a server's start compares them with stored ones")
 
 
 async def _collector() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -53,7 +54,10 @@ def caches(service: OperationService) -> Callable[[], Iterable[Metric]]:
         hits = CounterMetricFamily("e2i_cache_hits", "Lookups that the cache answered.", labels=["cache"])
         misses = CounterMetricFamily("e2i_cache_misses", "Lookups that the cache did not answer.", labels=["cache"])
         kept = GaugeMetricFamily("e2i_cache_entries", "Entries of the cache.", labels=["cache"])
-        for name, cache in (("plans", service.plans), ("documents", service.documents)):
+        named: dict[str, Any] = {"plans": service.plans, "documents": service.documents}
+        if service.embeddings.service is not None:
+            named["embeddings"] = service.embeddings
+        for name, cache in named.items():
             hits.add_metric([name], cache.hits)
             misses.add_metric([name], cache.misses)
             kept.add_metric([name], len(cache))
@@ -80,10 +84,17 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
 
 
 def requests(service: OperationService) -> Callable[[], Iterable[Metric]]:
-    """How many requests are worked on, and how many wait for a place."""
+    """How many requests are worked on, and how many wait for a place; what was asked of the service of embeddings."""
 
     def tell() -> Iterable[Metric]:
         yield GaugeMetricFamily("e2i_requests_inside", "Requests in progress.", service.limiter.taken)
         yield GaugeMetricFamily("e2i_requests_waiting", "Requests in the queue.", service.limiter.waiting)
+        made = service.embeddings.service
+        for name, documentation, count in (
+            ("requests", "Requests to the service of embeddings.", made.requests if made else 0),
+            ("failures", "Requests to the service of embeddings that failed.", made.failures if made else 0),
+            ("texts", "Texts that were sent to the service of embeddings.", made.texts if made else 0),
+        ):
+            yield CounterMetricFamily(f"e2i_embedding_{name}", documentation, count)
 
     return tell

@@ -33,6 +33,7 @@ from schema.errors import GatewayError
 from schema.fields.registry import FIELDS
 from schema.recording.answers import OnConflict
 from schema.recording.record_types import recording_mutations
+from schema.search.texts import TEXT
 from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.entities import ENTITIES, REPRESENTATIONS
 from schema.sql.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
@@ -53,6 +54,8 @@ MAX_RECORDED = 5_000
 """Rows that one operation records."""
 PER_BATCH, PER_UPDATED = 10, 2
 """Points of a batch of rows, and of each of its rows that may find another one to be changed."""
+PER_TEXT = 500
+"""Points of a vector that another service makes of a text: what it takes, and may cost."""
 BESIDE = 10
 """Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
@@ -169,7 +172,8 @@ class Meter:
         type_ = self._catalogue[root.target]
         if not root.many:
             return 1 + _read(type_, walk.scans.below(type_, type_, 1)) + self._rows_cost(type_, selection, 1, walk)
-        return self._list_cost(type_, selection, None, 1, ROOT_PAGE, walk)
+        made = PER_TEXT if root.nearest and selection.arguments.get(TEXT) is not None else 0
+        return made + self._list_cost(type_, selection, None, 1, ROOT_PAGE, walk)
 
     def _nodes_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
         """So many rows of one type or of any."""

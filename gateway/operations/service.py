@@ -28,6 +28,7 @@ from gateway.operations.budgets import ANONYMOUS, Budgets, account, used
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, Deadlines
 from gateway.operations.documents import Documents
+from gateway.operations.embeddings import Embeddings
 from gateway.operations.limiter import RequestLimiter
 from gateway.operations.observers import Observer, Observers
 from gateway.operations.persisted import DocumentRegistry
@@ -47,6 +48,7 @@ from schema.errors import GatewayError
 from schema.execution.plans import Plans
 from schema.runner import Execution, Outcome
 from schema.schema import Schema
+from schema.search.texts import searching_by
 
 
 class OperationService:
@@ -79,6 +81,8 @@ class OperationService:
         self._tables = TableService(schema, self.planner, self._runner, reads, self._budgets, settings)
         self.recordings = LineBatches(schema, self.planner, reads, changes, self._runner.shape, self._budgets, settings)
         """Records rows that come as lines."""
+        self.embeddings = Embeddings(schema.catalogue, reads, lambda: self.planner.access.missing, settings)
+        """Makes vectors of the texts that operations search by."""
         self.heavy = RequestLimiter(max(1, settings.max_concurrent // 2), queue=0)
         """For requests that are heavy by their price: they wait for connections, and leave places to light ones."""
         self._subscriptions = Subscriptions(
@@ -87,6 +91,7 @@ class OperationService:
 
     async def close(self) -> None:
         """Lets go of what is not the database's."""
+        await self.embeddings.close()
         if self._budgets:
             await self._budgets.close()
 
@@ -199,12 +204,11 @@ class OperationService:
         return await self._finish(planned, call, reader)
 
     async def _finish(self, planned: PlannedOperation, call: Call, reader: ShortReader) -> Answer:
-        runner, left = self._runner, call.left
+        left = call.left
         started = time.perf_counter()
         try:
-            result = await runner.run(planned, reader, call)
-            if result.errors or result.fallback:
-                result = await runner.run_again(planned, result, reader, call)
+            run = self._searched if planned.plan.texts else self._ran
+            result = await run(planned, reader, call)
         except BaseException:  # given up: what was taken is gone, and so is what was used beyond it
             if self._budgets and left:
                 beyond = max(planned.cost, 1) - used(reader.rows, 0, time.perf_counter() - started)
@@ -236,6 +240,18 @@ class OperationService:
         if reader.position is not None:
             extensions["position"] = position_text(reader.position)
         return answer
+
+    async def _ran(self, planned: PlannedOperation, reader: ShortReader, call: Call) -> Outcome:
+        result = await self._runner.run(planned, reader, call)
+        if result.errors or result.fallback:
+            result = await self._runner.run_again(planned, result, reader, call)
+        return result
+
+    async def _searched(self, planned: PlannedOperation, reader: ShortReader, call: Call) -> Outcome:
+        """Runs an operation that searches by texts, once they have vectors."""
+        call.record["texts"] = len(planned.plan.texts)
+        with searching_by(await self.embeddings.of(planned)):
+            return await self._ran(planned, reader, call)
 
     def streams(self, planned: PlannedOperation) -> bool:
         """Whether an operation is a subscription, whose messages are asked for in place of an answer."""

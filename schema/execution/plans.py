@@ -47,6 +47,7 @@ from schema.execution.compiler.statements import NotCompilableError, Statement
 from schema.execution.relative_literals import opened
 from schema.execution.time_slices import MANY, aside
 from schema.names.suggestions import Suggestions
+from schema.search.texts import TextPlace, places
 from schema.sql.indexes import Indexes
 from schema.sql.parameters import Parameter, Variables
 
@@ -67,6 +68,8 @@ class Plan:
     rest: Part | None
     compiled: Part | None
     """The fields that the statement answers, for the resolvers to run when it fails."""
+    texts: tuple[TextPlace, ...] = ()
+    """The texts that it searches by, which need vectors before it runs."""
 
 
 @dataclass(frozen=True)
@@ -324,22 +327,26 @@ class Plans:
         operation = self._operation(known, variables)
         cost = self._measure(operation, reads)
         roots = operation.root.fields
-        if not self.compiles or known.definition.operation is not OperationType.QUERY:
+        if known.definition.operation is not OperationType.QUERY:
             return Plan(tuple(roots), None, None, None), {}, cost
         values = operation.variables
-        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, self._sizes)
         opened = {
             name: _opened(type_, name, values.coerced[name], itemgetter(name))
             for name, type_ in known.types
             if name in values.coerced
         }
         open_values = VariableValues(_Sources(values.sources), opened)
-        for selection in self._operation(known, open_values).root.fields.values():
+        fields = self._operation(known, open_values).root.fields
+        texts = places(self._catalogue, fields)
+        if not self.compiles:
+            return Plan(tuple(roots), None, None, None, texts), {}, cost
+        compiler = Compiler(self._catalogue, reads, values.coerced, self._indexes, self._sizes)
+        for selection in fields.values():
             compiler.add(selection)
         statement = compiler.statement()
         compiled = [roots[key] for key in statement.keys] if statement else []
         rest = [selection for selection in roots.values() if not statement or selection.key not in statement.keys]
-        plan = Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled))
+        plan = Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled), texts)
         return plan, compiler.pins, cost
 
 

@@ -12,8 +12,9 @@ import strawberry
 from schema.catalogue.catalogue import Catalogue, Root, camel
 from schema.catalogue.records import CUT, TOTALS_OF, Record, key_name
 from schema.catalogue.selection import Selection, node_selections
-from schema.errors import bad_argument
+from schema.errors import bad_argument, missing_object
 from schema.execution.loaders import Loaders
+from schema.search.texts import MAX_TEXT, TEXT
 from schema.search.vector import Search, Similarity
 from schema.sql import builder as sql
 from schema.sql import cursors
@@ -36,8 +37,10 @@ class SimilaritySearch(Similarity):
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
         """
-        search = self.search(selection.arguments, loaders.indexes)
         loaders.lists.refuse_missing(self.type)
+        if what := loaders.lists.missing.first(self.type, [self.nearest.vector]):
+            raise missing_object(what)
+        search = self.search(selection.arguments, loaders.indexes)
         fields = {child.name for child in selection.fields.values()}
         page = await self._page(loaders, selection, search) if fields - {*TOTALS, "__typename"} else []
         scanned = len(page)
@@ -111,6 +114,12 @@ class SimilaritySearch(Similarity):
                 "embedding", list[float], f"The vector to search by: exactly {self.length} numbers, not all zero."
             ),
             self.like: argument(self.like, strawberry.ID, "In place of `embedding`: search by this row's own vector."),
+            TEXT: argument(
+                TEXT,
+                str,
+                f"In place of `embedding`: search by the meaning of a text of at most {MAX_TEXT:,} characters. Needs a "
+                "gateway with a service that makes vectors of texts.",
+            ),
             "first": argument("first", int, f"How many rows: 0 to {MAX_PAGE}, {ROOT_PAGE} unless said."),
             "after": argument("after", str, "Read on behind this cursor of the same search."),
             "minSimilarity": argument("minSimilarity", float, "Least cosine similarity (-1 to 1); any unless said."),

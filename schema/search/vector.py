@@ -20,6 +20,7 @@ from typing import Any
 from db.attach.vector_indexes import VectorIndex
 from schema.catalogue.catalogue import Catalogue, OrderTerm, Root, Type, camel
 from schema.errors import bad_argument
+from schema.search.texts import EMBEDDING, TEXT, vector_of
 from schema.sql import builder as sql
 from schema.sql import cursors
 from schema.sql.arguments import parse_id
@@ -84,6 +85,7 @@ class Similarity:
         self.type: Type = catalogue[root.target]
         self.nearest = root.nearest
         self.column = self.type.leaf(self.nearest.vector)
+        self.root = root.name
         self.length = int(self.type.table.c[self.nearest.vector].type.dim)  # type: ignore[attr-defined]  # a Vector
         self.like = camel(self.nearest.like)
         self._catalogue = catalogue
@@ -96,17 +98,22 @@ class Similarity:
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
         """
-        embedding, like = arguments.get("embedding"), arguments.get(self.like)
-        if (embedding is None) == (like is None):
-            given = "both were given" if embedding is not None else "neither was given"
-            raise bad_argument("embedding", f"pass `embedding` or `{self.like}`: {given}")
+        names = (EMBEDDING, self.like, TEXT)
+        embedding, like, text = (arguments.get(name) for name in names)
+        given = [name for name in names if arguments.get(name) is not None]
+        if len(given) != 1:
+            ways = f"`embedding`, `{self.like}` or `{TEXT}`"
+            raise bad_argument("embedding", f"pass one of {ways}: {' and '.join(given) or 'none'} given")
         first, least, after = arguments.get("first"), arguments.get("minSimilarity"), arguments.get("after")
         limit = ROOT_PAGE if first is None else first
         if not 0 <= limit <= MAX_PAGE:
             raise bad_argument("first", f"{limit} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
         vector = None if embedding is None else applied(self._vector, embedding)
         key = None if like is None else applied(self._key, like)
-        what = applied(_digest, key if vector is None else vector)
+        if text is not None:
+            vector, what = applied(self._vector_of_text, text), applied(lambda one: _digest(f"text {one}"), text)
+        else:
+            what = applied(_digest, key if vector is None else vector)
         return Search(
             limit,
             vector,
@@ -132,6 +139,9 @@ class Similarity:
         near = [value / longest for value in embedding]  # whose squares are numbers, too
         length = math.sqrt(math.fsum(value * value for value in near))
         return f"[{','.join(repr(value / length) for value in near)}]"
+
+    def _vector_of_text(self, text: str) -> str:
+        return self._vector(vector_of(self.root, text))
 
     def _key(self, id_: str) -> str:
         return parse_id(self._catalogue, self.like, self.type, id_)[0]
@@ -174,6 +184,15 @@ class Similarity:
         """How many rows there are by whose vector to search, and how many have one: one each, if all is well."""
         vectors = f"count(*) FILTER (WHERE {self._points('s')}) AS vectors"
         return f"SELECT count(*) AS rows, {vectors} {self._liked(search, bind)}"
+
+    def sample(self) -> str:
+        """Some rows: the texts that their vectors may have been made of, and the vectors as texts. Takes how many
+        ($1), and how many characters the texts may have ($2)."""
+        texts = [text.replace("{row}", "t") for text in self.nearest.texts]
+        usable = [f"length({text}) BETWEEN 1 AND $2" for text in texts]
+        where = [f"t.{self.nearest.vector} IS NOT NULL", self._points("t"), *usable]
+        items = ", ".join([*texts, f"t.{self.nearest.vector}::text"])
+        return f"SELECT {items} FROM {self.type.sql_name} t{sql.conditions(where)} LIMIT $1"
 
     def order(self, value: str, name: str = "distance") -> tuple[OrderTerm, ...]:
         """Nearest first by a distance, then by key."""

@@ -37,6 +37,7 @@ from gateway.doctor.examine import examine
 from gateway.doctor.findings import Finding, Level, as_sql, as_text
 from gateway.settings import Settings
 from tests.support.databases import Clone, Database, Server, connect, execute
+from tests.support.embedding_service import embedding_server
 from tests.support.process import run, until
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -373,6 +374,18 @@ async def test_keys_of_tokens(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert await level(f"http://127.0.0.1:{server.server_port}/jwks.json") is Level.WARNING, "it is not encrypted"
         server.shutdown()
+
+
+async def test_a_service_of_embeddings() -> None:
+    async def finding(url: str) -> Finding:
+        settings = Settings(auth="token", embeddings_url=url, embeddings_model="words", database_url=NOWHERE)
+        return gravest(await examine(settings, None))["services.embeddings"]
+
+    assert (await finding(f"http://127.0.0.1:{free_port()}/v1")).level is Level.ERROR
+    with embedding_server() as service:
+        assert (await finding(service.url)).level is Level.OK
+        service.length = 8
+        assert "8 numbers" in (await finding(service.url)).message
 
 
 async def test_shared_budgets(redis: RedisServer) -> None:

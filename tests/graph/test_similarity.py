@@ -269,8 +269,8 @@ async def test_an_answer_that_the_index_cut_short_says_so(world: World) -> None:
     ("arguments", "argument", "says"),
     [
         ("embedding: [1, 2, 3]", "embedding", "1536"),
-        ("", "embedding", "neither"),
-        ('embedding: [1], episodeId: "x"', "embedding", "both"),
+        ("", "embedding", "none given"),
+        ('embedding: [1], episodeId: "x"', "embedding", "embedding and episodeId given"),
         ('episodeId: "nonsense"', "episodeId", "UUID"),
         ('episodeId: "Model:00000000-0000-0000-0000-000000000001"', "episodeId", "ComposerEpisode"),
         ('episodeId: "00000000-0000-0000-0000-000000000001"', "episodeId", "there is no"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import AgentTool, Toolbox
-from schema.error_codes import ToolCode
+from gateway.mcp.toolbox import MOST_BYTES, AgentTool, Toolbox
+from schema.error_codes import ErrorCode, ToolCode
+from schema.names.words import stem
 
 _FIND = """query Find($text: String!, $types: [SearchType!], $first: Int!) {
   search(text: $text, types: $types, first: $first) {
@@ -63,23 +65,38 @@ FIND = AgentTool(
 
 
 _SIMILAR = {
-    "episodes": """query Similar($id: ID!, $first: Int!, $least: Float, $only: Boolean) {
-  found: similarEpisodes(episodeId: $id, first: $first, minSimilarity: $least, onlySuccessful: $only) {
+    "episodes": """query Similar($id: ID, $text: String, $first: Int!, $least: Float, $only: Boolean) {
+  found: similarEpisodes(episodeId: $id, text: $text, first: $first, minSimilarity: $least, onlySuccessful: $only) {
     complete
     edges { score node { id queryText success userRating totalLatencyMs createdAt } }
   }
 }""",
-    "lessons": """query Similar($id: ID!, $first: Int!, $least: Float, $only: Boolean) {
-  found: similarKnowledge(knowledgeId: $id, first: $first, minSimilarity: $least, onlyValidated: $only) {
+    "lessons": """query Similar($id: ID, $text: String, $first: Int!, $least: Float, $only: Boolean) {
+  found: similarKnowledge(knowledgeId: $id, text: $text, first: $first, minSimilarity: $least, onlyValidated: $only) {
     complete
     edges { score node { id title lessonType confidenceLevel validated successRate createdAt } }
   }
 }""",
 }
-_WORDS = """query Words($text: String!, $types: [SearchType!], $first: Int!) {
-  search(text: $text, types: $types, first: $first) { complete hits { score text time node { id } } }
-}"""
-_TYPES = {"episodes": "ComposerEpisode", "lessons": "ExperimentKnowledge"}
+_WORDS = {
+    "episodes": """query Words($all: ComposerEpisodeWhere, $any: ComposerEpisodeWhere, $first: Int!) {
+  all: composerEpisodes(where: $all, first: $first) { nodes { ...Row } }
+  any: composerEpisodes(where: $any, first: $first) { nodes { ...Row } }
+}
+fragment Row on ComposerEpisode { id queryText success userRating totalLatencyMs createdAt }""",
+    "lessons": """query Words($all: ExperimentKnowledgeWhere, $any: ExperimentKnowledgeWhere, $first: Int!) {
+  all: experimentKnowledgeEntries(where: $all, first: $first) { nodes { ...Row } }
+  any: experimentKnowledgeEntries(where: $any, first: $first) { nodes { ...Row } }
+}
+fragment Row on ExperimentKnowledge { id title lessonType confidenceLevel validated successRate createdAt }""",
+}
+_PROSE = {"episodes": ("queryText",), "lessons": ("title", "description")}
+"""The texts in which words are looked for."""
+_ONLY = {"episodes": "success", "lessons": "validated"}
+_MOST_WORDS = 8
+_LONG = 3
+"""Letters from which a word tells something, if there is any such word."""
+_NO_VECTORS = {ErrorCode.EMBEDDINGS_UNAVAILABLE, ErrorCode.EMBEDDING_MODEL_MISMATCH}
 LOW = 0.5
 """A best cosine below which nothing is like what was asked for."""
 
@@ -90,10 +107,16 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
         raise ToolError(
             ToolCode.BAD_ARGUMENT, "similar takes text or id, exactly one.", "Pass the id of a row of that kind."
         )
-    if id_ is None:
-        return await _by_words(box, call, given)
-    variables = {"id": id_, "first": given["first"], "least": given["minScore"], "only": given["onlySuccessful"]}
-    envelope = await box.ask(call, _SIMILAR[kind], variables)
+    if text is not None and not box.settings.embeddings_url:
+        return await _by_words(box, call, given, "Found by words, not by meaning")
+    variables = {"id": id_, "text": text, "first": given["first"], "least": given["minScore"]}
+    variables["only"] = given["onlySuccessful"]
+    try:
+        envelope = await box.ask(call, _SIMILAR[kind], variables)
+    except ToolError as error:
+        if text is None or error.code not in _NO_VECTORS:
+            raise
+        return await _by_words(box, call, given, f"{error.code}: found by words, not by meaning")
     edges = (envelope.data.get("found") or {}).get("edges", [])
     envelope.data = {"by": "vectors", "rows": [{"score": edge["score"], **edge["node"]} for edge in edges]}
     envelope.more = []  # the nearest were asked for, and are there
@@ -104,27 +127,39 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
     return envelope
 
 
-async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
-    variables = {"text": given["text"], "types": [_TYPES[given["kind"]]], "first": given["first"]}
-    answer = await box.operations.run(call, _WORDS, variables)
-    found = answer["data"]["search"]
-    rows = [
-        {"id": hit["node"]["id"], "score": round(hit["score"], 2), "text": fences.fenced(hit["text"], 200)}
-        for hit in found["hits"]
-        if hit["node"]
-    ]
-    envelope = Envelope({"by": "words", "rows": rows}, complete=bool(found["complete"]))
-    envelope.warnings.append(
-        "Found by words, not by meaning; scores are no similarity. For vectors pass the id of a row."
-    )
-    if given["onlySuccessful"] or given["minScore"] is not None:
-        envelope.warnings.append("onlySuccessful and minScore are for vectors: they were not applied.")
-    return fences.noted(envelope)
+async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: str) -> Envelope:
+    """Rows whose texts have the words of a text, the newest first, those with all of them before those with any.
+
+    ``why`` begins the warning that these are no vectors.
+    """
+    kind = given["kind"]
+    named = list(dict.fromkeys(re.findall(r"\w+", given["text"].lower())))
+    telling = [word for word in named if len(word) > _LONG] or named
+    looked_for = sorted(map(stem, telling), key=len, reverse=True)[:_MOST_WORDS]
+    each = [{"or": [{field: {"iContains": word}} for field in _PROSE[kind]]} for word in looked_for]
+    only = {_ONLY[kind]: {"eq": True}} if given["onlySuccessful"] else {}
+    variables = {"all": {"and": each, **only}, "any": {"or": each, **only}, "first": given["first"]}
+    envelope = await box.ask(call, _WORDS[kind], variables, MOST_BYTES) if each else Envelope({})
+    found = {
+        name: [{"matched": f"{name} word{'s' * (name == 'all')}", **row} for row in rows["nodes"]]
+        for name, rows in reversed(envelope.data.items())
+        if rows
+    }
+    rows = list({row["id"]: row for row in (*found.get("any", ()), *found.get("all", ()))}.values())
+    rows = sorted(rows, key=lambda row: row["matched"] != "all words")
+    shown = rows[: given["first"]]
+    envelope.data = {"by": "words", "rows": shown}
+    envelope.complete = envelope.complete and len(shown) == len(rows)
+    envelope.more = [] if envelope.complete else [{"path": "rows", "shown": len(shown)}]
+    envelope.warnings.insert(0, f"{why}: this is no similarity. For vectors pass the id of a row.")
+    if given["minScore"] is not None:
+        envelope.warnings.insert(1, "minScore is for vectors: it was not applied.")
+    return envelope
 
 
 SIMILAR = AgentTool(
     "similar",
-    "Episodes or lessons like a row (by vectors), or by a text (by words).",
+    "Episodes or lessons like a row or a text; `by` says whether by vectors or words.",
     (
         ToolArgument("kind", "string", required=True, choices=("episodes", "lessons")),
         ToolArgument("id", "string", most=300),

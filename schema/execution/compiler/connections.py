@@ -20,12 +20,14 @@ from db.base.quoting import literal
 from schema.catalogue.catalogue import Type
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.execution.compiler.statements import InlineBinds, NotCompilableError, Object, Query
+from schema.search.texts import TEXT
 from schema.search.vector import Similarity
 from schema.sql import aggregates, cursors
 from schema.sql import builder as sql
 from schema.sql.arguments import bound
 from schema.sql.indexes import Indexes
 from schema.sql.lists import TOTALS, Lists, Slice
+from schema.sql.parameters import Parameter
 
 CURSOR = 120
 """Bytes of a cursor in an answer."""
@@ -329,6 +331,8 @@ class NearestPage(ConnectionPage):
     ) -> None:
         super().__init__(compiler, similarity.type, selection)
         self._similarity = similarity
+        if isinstance(text := arguments.get(TEXT), str):  # whose vector is made for each request, as of a variable's
+            arguments[TEXT] = Parameter(f"text {text}", lambda _variables: text)
         self._search = search = similarity.search(arguments, compiler.indexes)
         self._lists = compiler.lists
         self._limit = search.limit
