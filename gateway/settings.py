@@ -304,6 +304,11 @@ class Settings(BaseSettings):
     max_lines_bytes: int = Field(
         default=10_000_000, ge=1_000, description="Maximum bytes of rows sent as ndjson, after decompression."
     )
+    max_line_batches: int = Field(
+        default=4,
+        ge=1,
+        description="Batches of ndjson that a worker reads and records at once; others wait.",
+    )
     max_value_depth: int = Field(default=50, ge=1, description="Maximum levels of lists and objects in a value.")
     max_answer_bytes: int = Field(
         default=16_000_000, ge=1_000, description="Maximum bytes of a response's data, before compression."

@@ -1,9 +1,10 @@
-"""Bodies of lines: received and inflated within a limit, whatever they claim of themselves."""
+"""Bodies of lines: received, and inflated and parted once it is their turn, within limits whatever they claim."""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Sequence
 
 from starlette.types import Receive
 
@@ -20,8 +21,38 @@ STEP = 1_000_000
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_lines(headers: Headers, receive: Receive, most: int) -> list[bytes]:
-    """The lines of a body of at most so many bytes, without those that are empty.
+class LinesBody:
+    """A body of lines as it was sent: what it holds inflated is known once it has a turn."""
+
+    def __init__(self, parts: Sequence[bytes], most: int, *, packed: bool) -> None:
+        self._parts = parts
+        self._most = most
+        self._packed = packed
+
+    async def lines(self, most: int) -> list[bytes]:
+        """The lines without those that are empty; ``most`` is how many there may be of both.
+
+        Raises:
+            RefusedError: There are more, or more bytes than there may be, or it is no gzip.
+        """
+        parts = self._parts
+        if self._packed:
+            inflater = _Inflater(self._most)
+            for part in parts:
+                await inflater.add(part)
+            parts = inflater.end()
+        feeds = 0
+        for part in parts:
+            feeds += part.count(b"\n")
+            if feeds > most:
+                raise _too_many(most)
+            await asyncio.sleep(0)
+        body = b"".join(parts).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+        return [line for line in body.split(b"\n") if line.strip()]
+
+
+async def receive_lines(headers: Headers, receive: Receive, most: int) -> LinesBody:
+    """A body of lines of at most so many bytes.
 
     Raises:
         RefusedError: It is none, or too large.
@@ -31,7 +62,6 @@ async def read_lines(headers: Headers, receive: Receive, most: int) -> list[byte
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and int(announced[:20]) > most:
         raise _too_large(most)
-    inflater = _Inflater(most) if packed else None
     parts: list[bytes] = []
     size, more = 0, True
     while more:
@@ -40,31 +70,24 @@ async def read_lines(headers: Headers, receive: Receive, most: int) -> list[byte
             raise DisconnectedError
         part: bytes = message.get("body", b"")
         more = message.get("more_body", False)
-        if inflater is not None:
-            await inflater.add(part)
-            continue
         size += len(part)
-        if size > most:
+        if size > most:  # of gzip, too: there may be any number of members with nothing in them
             raise _too_large(most)
         parts.append(part)
-    body = inflater.end() if inflater is not None else b"".join(parts)
-    return [line for line in body.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").split(b"\n") if line.strip()]
+    return LinesBody(parts, most, packed=packed)
 
 
 class _Inflater:
-    """Inflates gzip as it comes; members behind each other are one body."""
+    """Inflates gzip part by part; members behind each other are one body."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._size = self._taken = 0
+        self._size = 0
         self._parts: list[bytes] = []
         self._member = zlib.decompressobj(_GZIP)
         self._is_begun = False
 
     async def add(self, data: bytes) -> None:
-        self._taken += len(data)
-        if self._taken > self._most:  # there may be any number of members with nothing in them
-            raise _too_large(self._most)
         while data:
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP)
@@ -81,10 +104,10 @@ class _Inflater:
             if data:
                 await asyncio.sleep(0)
 
-    def end(self) -> bytes:
+    def end(self) -> list[bytes]:
         if self._is_begun and not self._member.eof:
             raise bad_request("The body of gzip ends too early.")
-        return b"".join(self._parts)
+        return self._parts
 
 
 def check_kind(content_type: bytes, coding: bytes = b"") -> bool:
@@ -114,3 +137,8 @@ def check_kind(content_type: bytes, coding: bytes = b"") -> bool:
 def _too_large(most: int) -> RefusedError:
     error = refuse(ErrorCode.BODY_LIMIT, most, None, "Record the rows in several requests.")
     return RefusedError(413, error, connection="close")
+
+
+def _too_many(most: int) -> RefusedError:
+    advice = "Record the rows in several requests, without empty lines."
+    return RefusedError(413, refuse(ErrorCode.VALUE_LIMIT, most, None, advice, "The body has too many lines"))

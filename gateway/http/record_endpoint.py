@@ -16,13 +16,13 @@ from starlette.types import Receive, Scope, Send
 from gateway.auth.authentication import Authentication, UnauthenticatedError
 from gateway.context import ANONYMOUS
 from gateway.http.headers import Headers, headers_of
-from gateway.http.lines import read_lines
+from gateway.http.lines import receive_lines
 from gateway.http.request import RequestReader, disconnected
 from gateway.http.response import PROBLEM, encoding, packed, respond
 from gateway.observability.logging import request_id as current_request_id
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, DisconnectedError
-from gateway.operations.recordings import AskedBatch
+from gateway.operations.recordings import MAX_LINES, AskedBatch
 from gateway.operations.refusals import JSON, RefusedError, request_error
 from gateway.operations.request import bad_request
 from gateway.operations.service import OperationService
@@ -108,9 +108,10 @@ class RecordEndpoint:
                 asked = self._asked(scope, given)
                 if problem := service.recordings.check(asked, call):
                     return _answer(problem)
-                lines = await read_lines(given, heard, self._settings.max_lines_bytes)
+                body = await receive_lines(given, heard, self._settings.max_lines_bytes)
                 deadline.client_left = partial(disconnected, heard)
-                async with service.limiter:
+                async with service.recordings.limiter, service.limiter:
+                    lines = await body.lines(2 * MAX_LINES)
                     return _answer(await service.recordings.record(asked, lines, call), ids=asked.ids)
         except TimeoutError:
             if deadline.client_left is not None:
@@ -128,6 +129,9 @@ class RecordEndpoint:
             pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)
         except ValueError:
             raise bad_request("The URL has too many parameters.") from None
+        names = [name for name, _ in pairs]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise bad_request(f"The option {twice[:80]!r} is given twice; give it once.")
         key = given.get(b"idempotency-key")
         return self._service.recordings.asked(
             scope["path"].removeprefix(PREFIX), dict(pairs), None if key is None else _key(key)

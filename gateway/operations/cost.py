@@ -56,6 +56,8 @@ PER_BATCH, PER_UPDATED = 10, 2
 """Points of a batch of rows, and of each of its rows that may find another one to be changed."""
 PER_TEXT = 500
 """Points of a vector that another service makes of a text: what it takes, and may cost."""
+ROW_VALUES = 40
+"""Values that are read for a point, those within JSON among them."""
 BESIDE = 10
 """Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
 
@@ -318,9 +320,10 @@ class Meter:
             raise refuse(ErrorCode.DEPTH_LIMIT, self._limits.max_depth, found, SHALLOWER)
 
 
-def batch_price(rows: int, *, updates: bool) -> int:
-    """Points of a batch of rows that are recorded; ``updates``: they may find others to be changed."""
-    return PER_BATCH + (PER_UPDATED if updates else 1) * rows
+def batch_price(rows: int, *, updates: bool, values: int = 0) -> int:
+    """Points of a batch of rows that are recorded, where one has some `ROW_VALUES` values; ``updates``: they may find
+    others to be changed."""
+    return PER_BATCH + (PER_UPDATED if updates else 1) * max(rows, values // ROW_VALUES)
 
 
 def _read(type_: Type, rows: int) -> int:

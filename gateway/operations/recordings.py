@@ -17,6 +17,7 @@ from db.engine.transaction import Transaction, Transactions
 from gateway.operations.budgets import ANONYMOUS, Budgets, account
 from gateway.operations.call import Call
 from gateway.operations.cost import batch_price
+from gateway.operations.limiter import RequestLimiter
 from gateway.operations.planner import Planner
 from gateway.operations.refusals import RefusedError, refuse, request_error
 from gateway.operations.shape import ShapeWatch
@@ -27,7 +28,7 @@ from schema.changes.results import Problem
 from schema.error_codes import ErrorCode
 from schema.execution.change_answer import commit
 from schema.recording.answers import OnConflict, Recorded
-from schema.recording.lines import LineReader
+from schema.recording.lines import LineReader, values_in
 from schema.recording.problems import RowsError
 from schema.recording.record_types import RecordType, batch_mutations
 from schema.recording.recorder import check_caller, record, rejected
@@ -73,6 +74,8 @@ class LineBatches:
         self._budgets = budgets
         self._settings = settings
         self._readers: dict[str, LineReader] = {}
+        self.limiter = RequestLimiter(settings.max_line_batches, settings.queue_timeout, settings.max_queued)
+        """Batches at once: each holds its lines, and what is read of them."""
 
     @cached_property
     def plurals(self) -> Mapping[str, tuple[str, RecordType]]:
@@ -166,7 +169,9 @@ class LineBatches:
             raise RefusedError(
                 413, refuse(ErrorCode.VALUE_LIMIT, MAX_LINES, count, advice, "The batch has too many rows")
             )
-        cost = call.record["cost"] = batch_price(count, updates=asked.conflict == "UPDATE")
+        cost = call.record["cost"] = batch_price(
+            count, values=sum(map(values_in, lines)), updates=asked.conflict == "UPDATE"
+        )
         if cost > self._settings.max_cost:
             advice = "Record them in several requests."
             raise RefusedError(413, refuse(ErrorCode.COST_LIMIT, self._settings.max_cost, cost, advice))
@@ -178,8 +183,8 @@ class LineBatches:
     def _reader(self, mutation: str) -> LineReader:
         if mutation not in self._readers:
             suggestions = self._schema.suggestions if self._settings.introspection else None
-            depth = self._settings.max_value_depth
-            self._readers[mutation] = LineReader(self._schema.graphql, mutation, suggestions, depth)
+            depth, values = self._settings.max_value_depth, self._settings.max_recorded_values
+            self._readers[mutation] = LineReader(self._schema.graphql, mutation, suggestions, depth, values)
         return self._readers[mutation]
 
 

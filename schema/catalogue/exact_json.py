@@ -9,13 +9,18 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Self
 
 import orjson
 
 MAX_DIGITS = 400
 """Characters of an integer that are read; more is beyond every double anyway."""
+
+TEXTS = 10_000
+"""Texts that are looked through before it is known whether more have to be."""
 
 # what a float may change: many digits, an exponent, a zero at the end
 _TELLING = re.compile(rb"[:\[,\s]-?(?:[0-9.]{16,}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+\.[0-9]+0(?![0-9]))")
@@ -56,7 +61,16 @@ def holds_more(raw: bytes | str, most: int) -> bool:
     To read a megabyte of them takes a second, in which nothing else of the process runs.
     """
     text = raw.encode(errors="replace") if isinstance(raw, str) else raw
-    return _marks(text) > most and _marks(_TEXT.sub(b"", text)) > most
+    if _marks(text) <= most:
+        return False
+    texts = _TEXT.finditer(text)
+    marks = at = 0
+    while at < len(text) and marks <= most:  # as far as it takes
+        last = deque(islice(texts, TEXTS), maxlen=1)
+        end = last[0].end() if last else len(text)
+        marks += _marks(_TEXT.sub(b"", text[at:end]))
+        at = end
+    return marks > most
 
 
 def _marks(text: bytes) -> int:

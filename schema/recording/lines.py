@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -19,6 +20,8 @@ from schema.recording.problems import MAX_PROBLEMS, RowsError, Wrong
 
 SLICE = 200
 """Lines that are read before others have their turn: a millisecond or two."""
+SLICE_BYTES = 100_000
+"""Bytes of lines behind which others have their turn as well."""
 
 
 class _TwiceError(ValueError):
@@ -28,7 +31,10 @@ class _TwiceError(ValueError):
 class LineReader:
     """Reads the rows of one type from lines of JSON, one row a line."""
 
-    def __init__(self, schema: GraphQLSchema, mutation: str, suggestions: Suggestions | None, max_depth: int) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, mutation: str, suggestions: Suggestions | None, max_depth: int, max_values: int
+    ) -> None:
+        """``max_values``: those of a row, those within JSON among them."""
         assert schema.mutation_type is not None  # noqa: S101 - there are mutations
         (argument,) = schema.mutation_type.fields[mutation].args.values()
         type_: Any = get_named_type(get_named_type(argument.type).fields["rows"].type)
@@ -39,6 +45,7 @@ class LineReader:
         self._coerce_all: Coerce = many
         self._suggestions = suggestions
         self._max_depth = max_depth
+        self._max_values = max_values
 
     async def read(self, lines: Sequence[bytes]) -> list[Mapping[str, Any]]:
         """The rows, as a mutation's resolver gets them.
@@ -49,18 +56,18 @@ class LineReader:
         rows: list[Mapping[str, Any]] = []
         found: list[Wrong] = []
 
-        def one(place: int, part: Sequence[bytes]) -> None:
+        def one(_: int, part: tuple[int, Sequence[bytes]]) -> None:
             if len(found) < MAX_PROBLEMS:
-                self._read(part, place * SLICE, rows, found)
+                self._read(part[1], part[0], rows, found)
 
-        await turns().each((lines[at : at + SLICE] for at in range(0, len(lines), SLICE)), one)
+        await turns().each(slices(lines), one)
         if found:
             raise RowsError(found)
         return rows
 
     def _read(self, lines: Sequence[bytes], first: int, rows: list[Mapping[str, Any]], found: list[Wrong]) -> None:
         try:
-            values = list(map(orjson.loads, lines))
+            values = [] if any(map(self._is_long, lines)) else list(map(orjson.loads, lines))
             if b"\n".join(map(orjson.dumps, values)) == b"\n".join(lines) and not self._may_be_deep(lines):
                 rows += self._coerce_all(values)
                 return
@@ -73,11 +80,19 @@ class LineReader:
             if value is not None:
                 self._row(place, value, rows, found)
 
+    def _is_long(self, line: bytes) -> bool:
+        """Whether a line may hold more values than a row may: each has a mark and a character at least."""
+        return len(line) > 2 * self._max_values
+
     def _may_be_deep(self, lines: Iterable[bytes]) -> bool:
         return any(line.count(b"{") + line.count(b"[") > self._max_depth for line in lines)
 
     def _value(self, place: int, line: bytes, found: list[Wrong]) -> dict[str, Any] | None:
         """The object of a line, None where it is none."""
+        if self._is_long(line) and exact_json.holds_more(line, 2 * self._max_values):
+            words = f"holds more than {self._max_values:,} values; record what is large in parts"
+            found.append(Wrong(RowCode.INVALID_VALUE, place, words))
+            return None
         try:
             value = exactly(line)
         except _TwiceError as error:
@@ -112,12 +127,13 @@ class LineReader:
         try:
             rows.append(self._coerce(value))
         except Exception:  # noqa: BLE001 - what is wrong, and where, is found out next
-            problems = self._problems(place, value)
+            problems = self._problems(place, value, MAX_PROBLEMS - len(found))
             found += problems or [Wrong(RowCode.INVALID_VALUE, place, "cannot be read as a row")]
 
-    def _problems(self, place: int, value: dict[str, Any]) -> list[Wrong]:
+    def _problems(self, place: int, value: dict[str, Any], most: int) -> list[Wrong]:
+        """The first problems of a row: each has a suggestion that is looked for."""
         found = []
-        for path, message in wrong_values(self.type, value, self._suggestions):
+        for path, message in islice(wrong_values(self.type, value, self._suggestions), most):
             fields = tuple(map(str, path))
             if message.startswith(NO_FIELD):
                 code = RowCode.UNKNOWN_FIELD
@@ -127,6 +143,22 @@ class LineReader:
                 code = RowCode.INVALID_VALUE
             found.append(Wrong(code, place, f"{'.'.join(fields)}: {message}", fields))
         return found
+
+
+def values_in(line: bytes) -> int:
+    """How many values a line may hold, found without reading it."""
+    return line.count(b",") + line.count(b"[") + line.count(b"{")
+
+
+def slices(lines: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
+    """Some lines at a time, with the place of their first."""
+    first = size = 0
+    for place, line in enumerate(lines):
+        if place > first and (place - first == SLICE or size + len(line) > SLICE_BYTES):
+            yield first, lines[first:place]
+            first, size = place, 0
+        size += len(line)
+    yield first, lines[first:]
 
 
 def _items(value: Any) -> Iterable[Any]:

@@ -13,11 +13,14 @@ import asyncpg
 import httpx
 import pytest
 
+from schema.names.suggestions import Suggestion, Suggestions
+from schema.recording.lines import slices
 from tests.support.callers import JWT, calling, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 from tests.support.recording import record
+from tests.support.sockets import until
 
 AT = "2026-05-01T12:00:00Z"
 NDJSON = "application/x-ndjson"
@@ -186,6 +189,7 @@ async def test_conflicts_by_the_natural_key(client: Client, sql: asyncpg.Connect
         ("hpoTrials?onConflict=MERGE", "none of ERROR, KEEP, UPDATE"),
         ("hpoTrials?dryRun=yes", "neither true nor false"),
         ("hpoTrials?dry_run=true", "There is no option 'dry_run'"),
+        ("hpoTrials?dryRun=true&dryRun=false", "'dryRun' is given twice"),
     ],
 )
 async def test_options_are_checked(query: str, words: str, client: Client) -> None:
@@ -225,11 +229,12 @@ async def test_gzip(members: int, client: Client, sql: asyncpg.Connection, servi
     [
         (gzip.compress(b"\n" * 3_000_000), 413, "BODY_LIMIT"),
         (gzip.compress(b"") * 12_000, 413, "BODY_LIMIT"),
+        (gzip.compress(b"\n" * 20_001), 413, "VALUE_LIMIT"),
         (gzip.compress(b"{}")[:-6], 400, "BAD_REQUEST"),
         (zlib.compress(b"{}"), 400, "BAD_REQUEST"),
         (b"", 422, "INVALID_INPUT"),
     ],
-    ids=["a bomb", "members with nothing in them", "cut", "not gzip", "empty"],
+    ids=["a bomb", "members with nothing in them", "empty lines", "cut", "not gzip", "empty"],
 )
 async def test_bodies_of_gzip_are_bounded(body: bytes, status: int, code: str, client: Client) -> None:
     answer = await send(client, body, Content_Encoding="gzip")
@@ -256,6 +261,55 @@ async def test_too_many_bytes_and_rows(client: Client, service: str) -> None:
     assert (large.status_code, large.json()["code"], large.json()["limit"]) == (413, "BODY_LIMIT", 200_000)
     many = await send(client, b"{}\n" * 10_001)
     assert (many.status_code, many.json()["code"], many.json()["value"]) == (413, "VALUE_LIMIT", 10_001)
+
+
+async def test_the_values_of_a_row_are_limited(client: Client, service: str) -> None:
+    row = lines(metric(service, errorTypes="..."))
+    many = await send(client, row.replace(b'"..."', b"[" + b",".join([b"[]"] * 60_001) + b"]"))
+    (problem,) = many.json()["rows"]
+    assert (problem["code"], problem["path"]) == ("INVALID_VALUE", ["rows", "0"])
+    assert "holds more than 60,000 values" in problem["message"]
+    texts = await send(client, row.replace(b'"..."', b'{"log": "%b"}' % (b"," * 125_000)), "servingMetrics?dryRun=true")
+    assert texts.status_code == 200, texts.text
+
+
+async def test_no_more_is_looked_up_than_is_told(client: Client, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suggestion takes half a millisecond, in which nothing else of the process runs."""
+    looked: list[str] = []
+    find = Suggestions.input_field
+
+    def counted(self: Suggestions, type_: str, name: str) -> Suggestion | None:
+        looked.append(name)
+        return find(self, type_, name)
+
+    monkeypatch.setattr(Suggestions, "input_field", counted)
+    answer = await send(client, lines(metric(service, **{f"requestsTota{n}": n for n in range(100)})))
+    assert [one["code"] for one in answer.json()["rows"]] == ["UNKNOWN_FIELD"] * 20
+    assert len(looked) == 20
+
+
+def test_long_lines_are_read_in_turns() -> None:
+    parts = [b"x" * size for size in (40_000, 70_000, 300_000, 10)] + [b"y"] * 450
+    found = list(slices(parts))
+    assert [(first, len(part)) for first, part in found] == [(0, 1), (1, 1), (2, 1), (3, 200), (203, 200), (403, 51)]
+    assert [line for _, part in found for line in part] == parts
+
+
+async def test_batches_wait_for_each_other(own: Database, sql: asyncpg.Connection, service: str) -> None:
+    """Each holds its lines and what was read of them; others are answered meanwhile."""
+    async with serving(own.gateway_url, max_line_batches=1, queue_timeout=0.05) as client:
+        body = lines(metric(service))
+        async with sql.transaction():
+            await sql.execute("SELECT 1 FROM ml_bentoml_services WHERE id = $1::text::uuid FOR UPDATE", service)
+            first = asyncio.create_task(send(client, body))
+            recordings = client.app.state.graphql.recordings
+            await until(lambda: recordings.limiter.taken)
+            second = await send(client, body)
+            assert (second.status_code, second.json()["code"]) == (503, "OVERLOADED")
+            assert second.headers["retry-after"] == "1"
+            assert (await client.ask("{ __typename }"))["data"] == {"__typename": "Query"}
+        assert (await first).status_code == 200
+        assert not recordings.limiter.taken
 
 
 async def test_a_client_that_stops_sending_holds_nothing(own: Database) -> None:
@@ -294,6 +348,12 @@ async def test_rows_cost_points(own: Database, service: str) -> None:
         second = await send(client, lines(*[metric(service)] * 80))
         assert (second.status_code, second.json()["code"]) == (429, "BUDGET_EXCEEDED")
         assert int(second.headers["retry-after"]) > 0
+
+
+async def test_values_cost_points(own: Database, service: str) -> None:
+    async with serving(own.gateway_url, budget_per_minute=100) as client:
+        wide = await send(client, lines(metric(service, errorTypes={f"e{n}": n for n in range(4_000)})))
+        assert (wide.status_code, wide.json()["code"]) == (429, "BUDGET_EXCEEDED")
 
 
 async def test_rows_of_mutations_are_not_given_back(own: Database, service: str) -> None:
