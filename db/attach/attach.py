@@ -19,6 +19,9 @@ from db.base.vocabulary import entities, enum_types, table_of
 from db.migrations.setup import connect
 from db.store.caller_roles import emptied_for_gateways, hides
 
+SPEED = {"missing index"}
+"""The kinds of differences that cost time, and never an answer."""
+
 __all__ = ["Difference", "Differences", "Severity", "attach", "check", "inspect"]
 
 
@@ -41,8 +44,9 @@ class Differences:
     notes: tuple[Difference, ...] = field(default=())
 
     def of(self, severity: Severity) -> Sequence[Difference]:
-        """The differences of one severity."""
-        return [note for note in self.notes if note.severity is severity]
+        """The differences of one severity, those of answers before those of speed alone."""
+        found = (note for note in self.notes if note.severity is severity)
+        return sorted(found, key=lambda note: note.kind in SPEED)
 
     @property
     def breaks(self) -> bool:

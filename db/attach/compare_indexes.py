@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import Index, Table
 from sqlalchemy.dialects.postgresql.base import PGDialect
@@ -60,11 +60,20 @@ def index_name(table: Table, columns: Sequence[str]) -> str:
     return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = False) -> bool:
+def is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = False, given: Collection[str] = ()) -> bool:
+    """Whether an index keeps columns unique; ``given`` are further ones that have one value in all rows in question."""
     return any(
-        index.unique and (partial or not index.partial) and set(index.columns) == set(columns)
+        index.unique
+        and (partial or not index.partial)
+        and set(columns) <= set(index.columns) <= {*columns, *(given if not index.partial else ())}
         for index in there.indexes
     )
+
+
+def _given(where: str) -> frozenset[str]:
+    """The column that a partial index's predicate gives one value: that of ``is_active``, or of ``type = 'drift'``."""
+    found = re.fullmatch(r"(\w+)(?: = '[^']*')?", where)
+    return frozenset({found[1]} if found else ())
 
 
 def special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Difference]:
@@ -87,8 +96,10 @@ def special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Dif
                     str(CreateIndex(index).compile(dialect=_DIALECT)),
                 ),
             )  # fmt: skip
-    elif index.unique and not is_unique(there, columns, partial=True):
-        where = index.dialect_options["postgresql"]["where"]
+        return
+    where = index.dialect_options["postgresql"]["where"]
+    given = _given(str(where)) if where is not None else frozenset()
+    if index.unique and not is_unique(there, columns, partial=True, given=given):
         yield Difference(
             Severity.COSTS, "missing constraint", what,
             f"nothing keeps {what} unique{f' where {where}' if where is not None else ''}: where one row is expected, "

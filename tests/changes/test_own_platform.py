@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.attach.attach import inspect
+from db.attach.attach import Severity, inspect
 from db.migrations import setup
 from tests.support import platform_own
 from tests.support.changing import change, previewed, uuid_of
@@ -85,6 +85,34 @@ async def test_attach_says_that_scores_are_graded_as_errors(own_platform: Databa
     await sql.execute("ALTER TABLE ab_fidelity_comparisons DISABLE TRIGGER trg_ab_fidelity_grade")
     assert await wrong() == []
     await sql.execute("ALTER TABLE ab_fidelity_comparisons ENABLE TRIGGER trg_ab_fidelity_grade")
+
+
+async def test_what_costs_certainty_is_told_before_what_costs_speed(
+    own_platform: Database, sql: asyncpg.Connection
+) -> None:
+    """And what a wider constraint keeps unique is not said to be kept by nothing: one row in use of each predictor, by
+    a constraint that has whether it is in use among its columns."""
+
+    async def unkept() -> set[str]:
+        async with setup.connect(own_platform.admin_url) as connection:
+            costs = (await inspect(connection)).of(Severity.COSTS)
+        kinds = [note.kind for note in costs]
+        assert kinds.index("wrong grades") < kinds.index("missing index")
+        assert set(kinds[kinds.index("missing index") :]) == {"missing index"}
+        return {note.object for note in costs if note.kind == "missing constraint"}
+
+    predictor = "optimized_instructions (agent_name, predictor_name)"
+    assert await unkept() == {"ml_monitoring_alerts (drift_history_id)"}
+    await sql.execute("ALTER TABLE optimized_instructions DROP CONSTRAINT unique_active_instruction")
+    await sql.execute("CREATE UNIQUE INDEX wider ON optimized_instructions (agent_name, predictor_name, version)")
+    try:
+        assert await unkept() == {"ml_monitoring_alerts (drift_history_id)", predictor}
+    finally:
+        await sql.execute("DROP INDEX wider")
+        await sql.execute(
+            "ALTER TABLE optimized_instructions ADD CONSTRAINT unique_active_instruction "
+            "UNIQUE NULLS NOT DISTINCT (agent_name, predictor_name, is_active)"
+        )
 
 
 async def test_grades_are_worked_out_where_the_database_stores_others(client: Client, sql: asyncpg.Connection) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from tests.support.changing import deployed, model_in, uuid_of
+from tests.support.changing import add, deployed, model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 
@@ -257,6 +257,35 @@ AFTER = "query($t: DateTime) { models(where: {trainedAt: {gt: $t}}) { totalCount
 async def test_times_that_are_read(graph: Client, text: str) -> None:
     await graph.data(AFTER, t=text)
     await graph.data(f'{{ models(where: {{trainedAt: {{gt: "{text}"}}}}) {{ totalCount }} }}')
+
+
+EDGES = ("0001-01-01", "9999-12-31")
+OVER = ("0001-12-31 BC", "10000-01-01")
+
+
+async def test_times_at_the_edges_are_answered(database: Database, sql: asyncpg.Connection) -> None:
+    """The first and the last that a client can read; one day further, the field alone is an error."""
+    review = await add(sql, "expert_reviews")
+    query = "query($id: ID!) { expertReview(id: $id) { validUntil createdAt } }"
+    for compiler in (True, False):
+        async with serving(database.gateway_url, compiler=compiler) as client:
+            for day, time in zip(EDGES, ("00:00:00.000000", "23:59:59.999999"), strict=True):
+                await sql.execute(
+                    "UPDATE expert_reviews SET valid_from = NULL, valid_until = $1::text::date, "
+                    "created_at = $2::text::timestamptz",
+                    day, f"{day} {time}+00",
+                )  # fmt: skip
+                found = await client.data(query, id=str(review))
+                assert found["expertReview"] == {"validUntil": day, "createdAt": f"{day}T{time}Z"}
+            for day in OVER:
+                await sql.execute(
+                    "UPDATE expert_reviews SET valid_from = NULL, valid_until = $1::text::date, "
+                    "created_at = $1::text::timestamptz",
+                    day,
+                )
+                answer = await client.ask(query, id=str(review))
+                assert answer["data"]["expertReview"] == {"validUntil": None, "createdAt": None}
+                assert len(answer["errors"]) == 2
 
 
 REFUSED_TIMES = {

@@ -19,8 +19,9 @@ async def test_what_takes_too_long_ends_on_time() -> None:
 
 async def test_what_is_quick_has_no_timer_and_leaves_nothing() -> None:
     deadlines = Deadlines(30)
-    with Deadline(deadlines):
+    with Deadline(deadlines) as deadline:
         await asyncio.sleep(0.12)  # looked at twice
+        assert deadline._timer is None
     assert not deadlines.held
     await asyncio.sleep(0.1)
     assert deadlines.timer is None

@@ -38,6 +38,23 @@ async def cost(client: Client, query: str) -> int:
     return requested
 
 
+async def test_what_a_change_answers_is_part_of_its_price(demo: Client) -> None:
+    """A row more is a point, and a list of them as many as it may have."""
+    asked = 'mutation {{ acknowledgeAlert(input: {{ id: "MonitoringAlert:{key}" }}) {{ __typename {more} }} }}'
+    key = "00000000-0000-0000-0000-000000000001"
+
+    async def price(more: str) -> int:
+        return await cost(demo, asked.format(key=key, more=more))
+
+    alone = await price("")
+    changed = await price("... on TransitionApplied { node { id } }")
+    listed = await price(
+        "... on TransitionApplied { node { ... on MonitoringAlert { model { alerts(first: 90) { nodes { id } } } } } }"
+    )
+    assert 0 < alone < changed
+    assert listed > changed + 90
+
+
 async def test_chains_of_relations_are_planned_in_time_and_have_a_price(demo: Client) -> None:
     """Ten chains of nine took twelve seconds of planning and a gigabyte, at a price of 2."""
     ten = ", ".join([chain(9)] * 10)

@@ -282,6 +282,11 @@ async def test_limits(client: Client, sql: asyncpg.Connection) -> None:
     fields = " ".join(f"a{place}: {one}" for place in range(6))
     error = await client.error(f"mutation($rows: [ServingMetricRow!]!) {{ {fields} }}", rows=[metric(service)] * 1000)
     assert (error["code"], error["extensions"]["limit"]) == ("VALUE_LIMIT", 5000)
+    assert (await record(client, "recordServingMetrics", [metric(service)] * 1000))["inserted"] == 1000
+    nobody = [metric(str(uuid.uuid4()))] * 1000  # refused row by row, and not for their number
+    fields = " ".join(f"a{place}: {one}" for place in range(5))
+    found = await client.data(f"mutation($rows: [ServingMetricRow!]!) {{ {fields} }}", rows=nobody)
+    assert {answer["__typename"] for answer in found.values()} == {"RowsRejected"}
     cost = await client.cost(f"mutation($rows: [ServingMetricRow!]!) {{ {one} }}", rows=[metric(service)] * 100)
     assert 110 <= cost["requested"] < 150
 
