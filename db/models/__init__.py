@@ -1,89 +1,12 @@
-"""The models of the platform's tables and their lifecycles, by group; importing this maps them all."""
+"""The models of the platform's tables and their lifecycles, by group; importing this maps all that stand here."""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from db.base.metadata import add_comments, add_indexes
-from db.models import (
-    g01_agent_latency,
-    g01_mlops_core,
-    g01_mlops_data,
-    g01_mlops_lifecycles,
-    g01_mlops_serving,
-    g01_mlops_views,
-    g02_causal_gate,
-    g02_causal_validation,
-    g02_validation_lifecycles,
-    g03_digital_twin,
-    g03_twin_lifecycles,
-    g04_composer_lifecycles,
-    g04_tool_composer,
-    g05_roi_calculations,
-    g06_hpo_lifecycles,
-    g06_hpo_studies,
-    g07_model_monitoring,
-    g07_model_questions,
-    g07_monitoring_alerts,
-    g07_monitoring_lifecycles,
-    g07_monitoring_views,
-    g08_ab_lifecycles,
-    g08_ab_results,
-    g08_ab_testing,
-    g08_experiment_health,
-    g09_improvement_lifecycles,
-    g09_self_improvement,
-    g10_gepa_optimization,
-    g10_prompt_lifecycles,
-    g11_bentoml_lifecycles,
-    g11_bentoml_tracking,
-    g12_feast_lifecycles,
-    g12_feast_tracking,
-    g13_causal_discovery,
-    g14_cohort_constructor,
-    g14_cohort_funnel,
-    g14_cohort_lifecycles,
-    gateway,
-    shared,
-)
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 add_comments()
 add_indexes()
-
-__all__ = [
-    "g01_agent_latency",
-    "g01_mlops_core",
-    "g01_mlops_data",
-    "g01_mlops_lifecycles",
-    "g01_mlops_serving",
-    "g01_mlops_views",
-    "g02_causal_gate",
-    "g02_causal_validation",
-    "g02_validation_lifecycles",
-    "g03_digital_twin",
-    "g03_twin_lifecycles",
-    "g04_composer_lifecycles",
-    "g04_tool_composer",
-    "g05_roi_calculations",
-    "g06_hpo_lifecycles",
-    "g06_hpo_studies",
-    "g07_model_monitoring",
-    "g07_model_questions",
-    "g07_monitoring_alerts",
-    "g07_monitoring_lifecycles",
-    "g07_monitoring_views",
-    "g08_ab_lifecycles",
-    "g08_ab_results",
-    "g08_ab_testing",
-    "g08_experiment_health",
-    "g09_improvement_lifecycles",
-    "g09_self_improvement",
-    "g10_gepa_optimization",
-    "g10_prompt_lifecycles",
-    "g11_bentoml_lifecycles",
-    "g11_bentoml_tracking",
-    "g12_feast_lifecycles",
-    "g12_feast_tracking",
-    "g13_causal_discovery",
-    "g14_cohort_constructor",
-    "g14_cohort_funnel",
-    "g14_cohort_lifecycles",
-    "gateway",
-    "shared",
-]

@@ -230,6 +230,16 @@ class Work:
         """Waits for its turn among the changes that keep the same thing true."""
         await self.attempt.queue(lifecycle, keys)
 
+    async def subject(self, entity: str) -> Row:
+        """Locks and reads the one row that the mutation is about, which its answer shows.
+
+        Raises:
+            Refused: `NotFound` or `StaleVersion`.
+        """
+        (row,) = await self.lock(self.catalogue[entity], self.asked)
+        self.subjects.append(row.id)
+        return row
+
     async def lock(self, type_: Type, subjects: Sequence[Subject]) -> list[Row]:
         """Locks rows and then reads them, in the order of the input.
 

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy.types import ARRAY, JSON, Boolean, Date, Float, Integer, Numeric, String
 
+from db.base.effects import effects
 from db.base.lifecycles import Change, Given, Lifecycle, lifecycles
 from db.base.vocabulary import Labels, entities, key_columns, table_of
 from schema.catalogue.catalogue import camel
@@ -224,6 +225,7 @@ async def test_null_moves_as_the_initial_state(client: Client, sql: asyncpg.Conn
 def test_every_function_is_named_by_some_lifecycle() -> None:
     steps = [s for one in lifecycles() for s in (*one.entering.values(), *one.leaving.values())]
     assert {one.name for step in steps for one in (*step.before, *step.effects)} == set(EFFECTS)
+    assert set(effects()) <= {*EFFECTS, *mutations()}, "these are declared, and no function does them"
     checks = {name for one in mutations().values() for name in one.checks}
     assert checks == set(CHECKS)
 

@@ -18,6 +18,8 @@ import pytest
 
 from tests.support.process import ROOT
 
+pytestmark = pytest.mark.slow
+
 LOCK = "alpha==1.0 --hash=sha256:{0}\nbeta==2.0 --hash=sha256:{0}\n".format("0" * 64)
 KNOWN = {
     "id": "PYSEC-2026-1",

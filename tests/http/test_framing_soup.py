@@ -25,6 +25,8 @@ from gateway.server.uvicorn_server import server_config
 from gateway.settings import Settings
 from tests.support.sockets import TIMEOUT, until
 
+pytestmark = pytest.mark.slow
+
 SECONDS = float(os.environ.get("FRAMING_SECONDS", "3"))
 SEED = int(os.environ.get("FRAMING_SEED", "1"))
 HIDDEN = b"GET /read HTTP/1.1\r\nhost: h\r\n\r\n"

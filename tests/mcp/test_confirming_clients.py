@@ -21,6 +21,8 @@ from tests.support.changing import events_of, model_in, state
 from tests.support.databases import Database, connect
 from tests.support.sockets import Listening, listening
 
+pytestmark = pytest.mark.slow
+
 Callback = Callable[[Any, Any], Awaitable[ElicitResult]]
 ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
@@ -102,7 +104,6 @@ async def test_a_client_that_cannot_ask_over_http(site: Listening, sql: asyncpg.
     assert "previews approve" in failure["errors"][0]["try"]
 
 
-@pytest.mark.slow
 @ERAS
 async def test_a_person_is_asked_over_stdio(own: Database, sql: asyncpg.Connection, mode: Any) -> None:
     model, heard = await model_in(sql, "development"), []  # type: tuple[str, list[str]]

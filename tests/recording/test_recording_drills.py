@@ -19,6 +19,8 @@ from tests.support.changing import add
 from tests.support.client import Client
 from tests.support.databases import kill_backends
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("DRILL_KILLS", "6"))
 ROUNDS = int(os.environ.get("DRILL_ROUNDS", "2"))
 

@@ -1,5 +1,10 @@
-"""What is particular to a group's lifecycles: effects, checks, and mutations that are more than a move."""
+"""What is particular to a group's lifecycles: effects, checks, and mutations that are more than a move.
 
-from schema.changes.effects import composer, counters, deployments, models, monitoring, prompts, reviews, studies, twins
+Importing this binds those of every module here.
+"""
 
-__all__ = ["composer", "counters", "deployments", "models", "monitoring", "prompts", "reviews", "studies", "twins"]
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -19,8 +19,7 @@ from schema.error_codes import BlockerCode
 )
 async def record_protocol_deviation(work: Work) -> None:
     """Appends to the list of the row."""
-    (row,) = await work.lock(work.catalogue["Enrollment"], work.asked)
-    work.subjects.append(row.id)
+    row = await work.subject("Enrollment")
     found = exact_json.loads(row["protocol_deviations"] or "[]")
     if not isinstance(found, list):
         message = "its protocolDeviations are no list, and nothing can be added to them"
@@ -37,8 +36,7 @@ async def record_protocol_deviation(work: Work) -> None:
 )
 async def record_knowledge_application(work: Work) -> None:
     """Adds one to the count of the row; the rate is that of all applications."""
-    (row,) = await work.lock(work.catalogue["ExperimentKnowledge"], work.asked)
-    work.subjects.append(row.id)
+    row = await work.subject("ExperimentKnowledge")
     times = "coalesce(times_applied, 0)"
     helped = "1" if work.given["succeeded"] else "0"
     known = "CASE WHEN success_rate BETWEEN 0 AND 1 THEN success_rate ELSE 0 END"

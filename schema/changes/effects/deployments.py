@@ -163,10 +163,8 @@ async def rollback_deployment(work: Work) -> None:
     that is unhealthy or unavailable.
     """
     await work.queue(DEPLOYMENT, [subject.key for subject in work.asked])
-    rows = await work.lock(work.catalogue["Deployment"], work.asked)
-    (row,) = rows
-    work.subjects.append(row.id)
-    await work.move(DEPLOYMENT, rows, DeploymentStatus.ROLLED_BACK)
+    row = await work.subject("Deployment")
+    await work.move(DEPLOYMENT, [row], DeploymentStatus.ROLLED_BACK)
     was_active = row["status"] == DeploymentStatus.ACTIVE.value
     if not was_active and await work.find("Deployment", _REPLACED, row["id"]):
         return
@@ -245,11 +243,10 @@ def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
 )
 async def report_health(work: Work) -> None:
     """Writes the health, given or measured."""
-    rows = await work.lock(work.catalogue["BentoService"], work.asked)
-    work.subjects.append(rows[0].id)
+    service = await work.subject("BentoService")
     said = work.given.get("health_status")
-    health = HealthStatus[said.name] if said else await _measured(work, rows[0])
-    await work.move(HEALTH, rows, health)
+    health = HealthStatus[said.name] if said else await _measured(work, service)
+    await work.move(HEALTH, [service], health)
 
 
 # Of the service's recent measurements: one without requests says nothing, whatever stands in it. What is missing or no

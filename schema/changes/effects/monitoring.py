@@ -44,8 +44,7 @@ def sample_size_positive(given: Mapping[str, Any]) -> tuple[str, str] | None:
 )
 async def trigger_retraining(work: Work) -> None:
     """Adds a pending retraining; the alert is the subject, the retraining what changed with it."""
-    (alert,) = await work.lock(work.catalogue["MonitoringAlert"], work.asked)
-    work.subjects.append(alert.id)
+    alert = await work.subject("MonitoringAlert")
     await _require_first(work, alert)
     rows = await work.find("Model", "t.id = $1::text::uuid", alert["model_id"])
     kind = alert["alert_type"] if alert["alert_type"] in {"drift", "performance"} else "manual"
@@ -101,8 +100,7 @@ async def _require_first(work: Work, alert: Row) -> None:
 )
 async def record_srm_root_cause(work: Work) -> None:
     """Writes the finding; a later one replaces it, and both are recorded."""
-    (check_,) = await work.lock(work.catalogue["SrmCheck"], work.asked)
-    work.subjects.append(check_.id)
+    check_ = await work.subject("SrmCheck")
     if check_["is_srm_detected"] != "true":
         message = "the check found no mismatch, so there is no cause to record"
         raise blocked(Blocker(code=BlockerCode.NO_MISMATCH, message=message, overridable=False, node_id=check_.id))

@@ -51,8 +51,7 @@ def actual_within_interval(given: Mapping[str, Any]) -> tuple[str, str] | None:
 )
 async def record_actual_effect(work: Work) -> None:
     """Fills the simulation's open fidelity record, or adds one; outcomes that were recorded stay as they are."""
-    (simulation,) = await work.lock(work.catalogue["TwinSimulation"], work.asked)
-    work.subjects.append(simulation.id)
+    simulation = await work.subject("TwinSimulation")
     if simulation["simulation_status"] != "completed" or simulation["simulated_ate"] is None:
         message = f"the simulation is {simulation['simulation_status']} and predicts no effect to compare with"
         raise blocked(
