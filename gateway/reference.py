@@ -20,9 +20,22 @@ from schema.changes import diagrams
 from schema.changes.mutations import mutations
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, RowCode, ToolCode
 from schema.lineage.edges import edges
-from schema.recording.record_types import record_types, recording_mutations
+from schema.recording.record_types import purge_mutations, record_types, recording_mutations
 from schema.schema import build
-from schema.scopes import FORCE, PREVIEW, READ, WRITE, read_scopes, scopes_of, shown_scopes, write_scopes, writing
+from schema.scopes import (
+    FORCE,
+    PREVIEW,
+    PURGE,
+    READ,
+    WRITE,
+    purge_scopes,
+    purging,
+    read_scopes,
+    scopes_of,
+    shown_scopes,
+    write_scopes,
+    writing,
+)
 
 MADE = "<!-- Made from the code by `make snapshot`; changes belong there. -->"
 
@@ -95,6 +108,7 @@ _MEANT = {
     MAY_CHANGE: f"Every mutation but those of experts' reviews; `{MAY_CHANGE}:promoteModel` is one mutation.",
     MAY_REVIEW: "Mutations of experts' reviews.",
     WRITE: "Recording rows of every group; none of it lets read them.",
+    PURGE: "Removing old rows of every group; none of it lets read them.",
     FORCE: "Overriding guards, with a reason.",
 }
 
@@ -117,12 +131,16 @@ def _needed() -> Iterator[tuple[str, str]]:
     """The scope of each mutation."""
     yield from ((f"`{name}`", f"`{one.scope}`") for name, one in mutations().items())
     yield from ((f"`{name}`", f"`{writing(one.group)}`") for name, one in recording_mutations().items())
+    yield from ((f"`{name}`", f"`{purging(one.group)}`") for name, one in purge_mutations().items())
 
 
 def _meant(scope: str) -> str:
     if scope in write_scopes():
         recorded = [one.name for one in record_types().values() if writing(one.group) == scope]
         return f"Recording rows of {', '.join(f'`{name}`' for name in recorded) or 'the group; there are none yet'}."
+    if scope in purge_scopes():
+        removed = [f"`{name}`" for name, one in purge_mutations().items() if purging(one.group) == scope]
+        return f"Removing old rows: {', '.join(removed)}."
     if scope not in read_scopes():
         return _MEANT[scope]
     needed = [type_.name for type_ in build().catalogue if scope in scopes_of(type_.name)]
@@ -220,6 +238,8 @@ def recorded_types() -> str:
     """The door of every table."""
     doors: dict[str, list[str]] = {}
     for name, one in recording_mutations().items():
+        doors.setdefault(one.name, []).append(f"`{name}`")
+    for name, one in purge_mutations().items():
         doors.setdefault(one.name, []).append(f"`{name}`")
     rows = []
     for one in record_types().values():

@@ -9,7 +9,7 @@ from functools import cache
 import schema.changes.effects  # noqa: F401 - the mutations that are more than a move
 from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW
 from schema.changes.mutations import mutations
-from schema.scopes import FORCE, PREVIEW, READ, WRITE, all_scopes, expanded
+from schema.scopes import FORCE, PREVIEW, PURGE, READ, WRITE, all_scopes, expanded
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "viewer": (READ,),
@@ -17,9 +17,13 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "operator": (READ, PREVIEW, MAY_CHANGE),
     "reviewer": (READ, PREVIEW, MAY_REVIEW, f"{MAY_CHANGE}:requestReview"),
     "recorder": (WRITE,),
+    "keeper": (PURGE,),
     "admin": (READ, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE, WRITE),
 }
-"""What each role may do. None of them reads what is known of single patients: that scope is given by its name."""
+"""What each role may do. Removing old rows is for a keeper alone.
+
+None of them reads what is known of single patients: that scope is given by its name.
+"""
 
 
 @cache
@@ -30,12 +34,14 @@ def _single_changes() -> frozenset[str]:
 
 def is_scope(text: str) -> bool:
     """Whether a text names a scope; ``change:promoteModel`` is that of one mutation."""
-    return text in {READ, WRITE} or text in all_scopes() or text in _single_changes()
+    return text in {READ, WRITE, PURGE} or text in all_scopes() or text in _single_changes()
 
 
 def meant(name: str, roles: Iterable[str] = ()) -> str:
     """What somebody may have meant by a name that is neither a role nor a scope, as the end of a sentence."""
-    near = get_close_matches(name[:80], [*roles, READ, WRITE, *all_scopes(), *_single_changes()], n=3, cutoff=0.75)
+    near = get_close_matches(
+        name[:80], [*roles, READ, WRITE, PURGE, *all_scopes(), *_single_changes()], n=3, cutoff=0.75
+    )
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -24,6 +24,7 @@ from schema.fields.registry import FIELDS
 from schema.graph.types import Node, RequestContext, Types, read
 from schema.names.find import FieldFinder, FoundField
 from schema.names.suggestions import Suggestions
+from schema.recording.purging import purge_fields
 from schema.recording.record_fields import RecordFields, install
 from schema.subscriptions import subscription
 
@@ -37,7 +38,7 @@ class Schema(StrawberrySchema):
         fields = {**FIELDS, **(federated_fields(subgraph) if federated else {})}
         super().__init__(
             query=types.query({name: own.make(types) for name, own in fields.items()}),
-            mutation=Mutations(types).type(RecordFields(types).fields()),
+            mutation=Mutations(types).type(RecordFields(types).fields() | purge_fields()),
             subscription=subscription(types),
             directives=[transaction_directive],
             types=list(types.nodes.values()),

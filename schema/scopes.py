@@ -2,7 +2,7 @@
 
 A scope for reading each group (`read:model_monitoring`), one for what is known of single patients (`patient`), and
 those for changes: `preview` (dry runs), `change`, `review` and `force`; for recording rows of each group
-(`write:model_monitoring`). The models say what belongs to whom.
+(`write:model_monitoring`), and for removing old ones (`purge:model_monitoring`). The models say what belongs to whom.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from functools import cache
 
 from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW, lifecycles
 from db.base.markers import Group
+from db.base.recording import recordables
 from db.base.vocabulary import PATIENT, RowClass, derived, entities
 from schema.catalogue.catalogue import Type
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
 from schema.errors import Withheld
 
-READ, PREVIEW, FORCE, WRITE = "read", "preview", "force", "write"
+READ, PREVIEW, FORCE, WRITE, PURGE = "read", "preview", "force", "write", "purge"
 
 
 def reading(group: Group) -> str:
@@ -30,6 +31,18 @@ def reading(group: Group) -> str:
 def writing(group: Group) -> str:
     """The scope for recording rows of a group."""
     return f"{WRITE}:{group}"
+
+
+def purging(group: Group) -> str:
+    """The scope for removing old rows of a group."""
+    return f"{PURGE}:{group}"
+
+
+@cache
+def purge_scopes() -> frozenset[str]:
+    """Every scope that removing old rows needs: those of groups that have rows which may go."""
+    kept = [one.__group__ for one, how in recordables() if how.retention is not None]
+    return frozenset(purging(group) for group in kept if group is not None)
 
 
 @cache
@@ -47,15 +60,18 @@ def read_scopes() -> frozenset[str]:
 @cache
 def all_scopes() -> frozenset[str]:
     """Every scope there is: what the owner of a machine may do on it."""
-    return read_scopes() | write_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE}
+    return read_scopes() | write_scopes() | purge_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE}
 
 
 def expanded(scopes: Iterable[str]) -> frozenset[str]:
-    """Scopes in full: ``read`` and ``write`` alone are those of every group."""
+    """Scopes in full: ``read``, ``write`` and ``purge`` alone are those of every group."""
     found = set(scopes)
     if WRITE in found:
         found.remove(WRITE)
         found |= write_scopes()
+    if PURGE in found:
+        found.remove(PURGE)
+        found |= purge_scopes()
     if READ in found:
         found.remove(READ)
         found |= read_scopes() - {PATIENT}
@@ -65,7 +81,18 @@ def expanded(scopes: Iterable[str]) -> frozenset[str]:
 def shown_scopes() -> list[str]:
     """Every scope, in the order in which they are told."""
     writes = [WRITE, *(writing(group) for group in Group)]
-    return [READ, *(reading(group) for group in Group), PATIENT, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE, *writes]
+    purges = [PURGE, *(purging(group) for group in Group if purging(group) in purge_scopes())]
+    return [
+        READ,
+        *(reading(group) for group in Group),
+        PATIENT,
+        PREVIEW,
+        MAY_CHANGE,
+        MAY_REVIEW,
+        FORCE,
+        *writes,
+        *purges,
+    ]
 
 
 # -- what reading needs ------------------------------------------------------------------------------------------------

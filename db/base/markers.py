@@ -45,6 +45,19 @@ class RowNature(Enum):
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How long rows are kept that may go one day.
+
+    ``by`` is the column of the time that they are old by; none is purged that is younger than ``days``. ``states`` are
+    the names of the states, of the lifecycle that is declared first, in which a row may go; any where there are none.
+    """
+
+    by: str
+    days: int = 30
+    states: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Recordable:
     """How rows of a type are recorded through the gateway.
 
@@ -55,7 +68,7 @@ class Recordable:
     already must not differ from what is sent. ``updates`` are the columns of an entity that may be changed later: all
     that a caller gives at birth and no move writes, but for those that name the row, unless it says others. ``retired``
     is what stands in the columns of a row that is out of use, as SQL. ``door`` is the mutation that such rows are made
-    by instead, and ``why`` that is so.
+    by instead, and ``why`` that is so. ``retention`` is there where rows may be purged once they are old.
     """
 
     nature: RowNature
@@ -69,6 +82,7 @@ class Recordable:
     retired: Mapping[str, str] = field(default_factory=dict)
     door: str | None = None
     why: str = ""
+    retention: Retention | None = None
 
 
 facts = partial(Recordable, RowNature.FACT)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group, entity, facts
+from db.base.markers import Group, Retention, entity, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -173,7 +173,7 @@ class ObservabilitySpan(Entity):
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("span", "trace", "agent call")
     __tablename__ = "ml_observability_spans"
-    __record__ = facts(key=("trace_id", "span_id"))
+    __record__ = facts(key=("trace_id", "span_id"), retention=Retention("started_at"))
     __label__ = ("agent_name", "operation_type")
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
     __order__ = "started_at"

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, entity, facts
+from db.base.markers import Group, Retention, entity, facts
 from db.base.quoting import literals
 from db.base.vocabulary import (
     EMPTY_LIST,
@@ -453,7 +453,7 @@ class ToolPerformance(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("tool call", "tool execution", "tool metric")
     __tablename__ = "tool_performance"
-    __record__ = facts()
+    __record__ = facts(retention=Retention("executed_at"))
     __label__ = ("tool_name",)
     __order__ = "executed_at"
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group, facts
+from db.base.markers import Group, Retention, facts
 from db.base.vocabulary import (
     NEW_UUID,
     NOW,
@@ -75,7 +75,7 @@ class DriftRecord(Entity):
     __group__ = Group.MODEL_MONITORING
     __aliases__ = ("drift", "drift test", "drift check", "drift history")
     __tablename__ = "ml_drift_history"
-    __record__ = facts()
+    __record__ = facts(retention=Retention("created_at"))
     __label__ = ("drift_type", "feature_name", "severity")
     __table_args__ = (
         CheckConstraint("baseline_end <= current_start", name="valid_period"),
@@ -234,7 +234,7 @@ class PerformanceMetric(Entity):
     __group__ = Group.MODEL_MONITORING
     __aliases__ = ("metric", "performance", "measurement")
     __tablename__ = "ml_performance_metrics"
-    __record__ = facts()
+    __record__ = facts(retention=Retention("measured_at"))
     __label__ = ("metric_name", "data_split")
     __order__ = "measured_at"
 

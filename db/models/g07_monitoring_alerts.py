@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, LiveTopic, entity
+from db.base.markers import Group, LiveTopic, Retention, entity
 from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
@@ -59,6 +59,7 @@ class MonitoringAlert(Entity):
     __tablename__ = "ml_monitoring_alerts"
     __record__ = entity(
         key=("drift_history_id",),
+        retention=Retention("created_at", states=("RESOLVED", "DISMISSED")),
         server=("triggered_retraining", "retraining_job_id", "acknowledgement_notes", "resolution_notes"),
         updates=(
             "affected_features", "recommended_action", "recommended_priority", "notified_channels",
@@ -220,7 +221,11 @@ class MonitoringRun(Entity):
     __group__ = Group.MODEL_MONITORING
     __aliases__ = ("monitoring job", "monitoring check")
     __tablename__ = "ml_monitoring_runs"
-    __record__ = entity(born=("RUNNING", "COMPLETED", "FAILED"), actor="created_by")
+    __record__ = entity(
+        born=("RUNNING", "COMPLETED", "FAILED"),
+        actor="created_by",
+        retention=Retention("started_at", states=("COMPLETED", "FAILED")),
+    )
     __label__ = ("run_type",)
     __table_args__ = (
         Index("ix_ml_monitoring_runs_model_ids_gin", "model_ids", postgresql_using="gin"),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group, entity
+from db.base.markers import Group, Retention, entity
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -217,7 +217,9 @@ class SrmCheck(Entity):
     __aliases__ = ("sample ratio mismatch", "srm")
     __tablename__ = "ab_srm_checks"
     __record__ = entity(
-        server=("root_cause", "resolution_action", "resolved_at", "resolved_by"), updates=("investigation_notes",)
+        server=("root_cause", "resolution_action", "resolved_at", "resolved_by"),
+        updates=("investigation_notes",),
+        retention=Retention("checked_at", days=365),
     )
     __label__ = ("severity", "checked_at")
     __order__ = "checked_at"

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, entity, facts
+from db.base.markers import Group, Retention, entity, facts
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -227,7 +227,12 @@ class InterimAnalysis(Entity):
     __group__ = Group.AB_TESTING
     __aliases__ = ("interim", "interim look")
     __tablename__ = "ab_interim_analyses"
-    __record__ = entity(key=("experiment_id", "analysis_number"), actor="performed_by", updates=())
+    __record__ = entity(
+        key=("experiment_id", "analysis_number"),
+        actor="performed_by",
+        updates=(),
+        retention=Retention("performed_at", days=365),
+    )
     __label__ = ("analysis_number", "decision")
     __order__ = "performed_at"
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
-from db.base.markers import Group, entity, facts
+from db.base.markers import Group, Retention, entity, facts
 from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
@@ -167,7 +167,7 @@ class ServingMetric(Entity):
     __group__ = Group.BENTOML_TRACKING
     __aliases__ = ("serving metric", "service metric", "serving statistics")
     __tablename__ = "ml_bentoml_serving_metrics"
-    __record__ = facts()
+    __record__ = facts(retention=Retention("recorded_at", days=7))
     __label__ = ("recorded_at",)
     __order__ = "recorded_at"
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from, leads_to
-from db.base.markers import Group, entity, facts
+from db.base.markers import Group, Retention, entity, facts
 from db.base.vocabulary import EMPTY_LIST, EMPTY_OBJECT, NEW_UUID, NOW, Entity, belongs_to, column, linked_by
 
 
@@ -160,7 +160,7 @@ class FeatureFreshness(Entity):
     __group__ = Group.FEAST_TRACKING
     __aliases__ = ("freshness", "staleness")
     __tablename__ = "ml_feast_feature_freshness"
-    __record__ = facts()
+    __record__ = facts(retention=Retention("recorded_at", days=7))
     __label__ = ("feature_view_name", "freshness_status")
     __order__ = "recorded_at"
 

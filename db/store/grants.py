@@ -1,7 +1,8 @@
 """The database role that a gateway serves with, and the least rights that it needs, on every kind of database.
 
-It reads what the models map, writes what changes declare and nothing else, owns nothing and deletes nothing of the
-platform's. `e2i-gateway db role` prints this as SQL for the owner of a database to run.
+It reads what the models map, writes what changes declare and nothing else, owns nothing, and deletes rows of the
+platform's in those tables alone whose old rows may be purged. `e2i-gateway db role` prints this as SQL for the owner of
+a database to run.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ def rights() -> Mapping[str, str]:
     changes = everything()
     recorded = {one.__name__ for one, how in recordables() if how.door is None}
     changed = {one.__name__ for one, how in recordables() if how.key or how.retired or plan_of(one).updates}
+    purged = {one.__name__ for one, how in recordables() if how.retention is not None}
     found = {}
     for name, entity in entities().items():
         table = table_of(entity)
         if not is_own(table):
             added = ", INSERT" if name in changes.added or name in recorded else ""
             added += ", UPDATE" if name in changes.updated or name in changed else ""
+            added += ", DELETE" if name in purged else ""
             found[table.fullname] = f"SELECT{added}"
     own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
     return found | own | {f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}

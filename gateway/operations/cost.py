@@ -32,7 +32,8 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.fields.registry import FIELDS
 from schema.recording.answers import OnConflict
-from schema.recording.record_types import recording_mutations
+from schema.recording.purging import rows_of_purge
+from schema.recording.record_types import purge_mutations, recording_mutations
 from schema.search.texts import TEXT
 from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.entities import ENTITIES, REPRESENTATIONS
@@ -199,19 +200,22 @@ class Meter:
 
     def _change_cost(self, selection: Selection, walk: _Walk) -> int:
         """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
-        if selection.name in recording_mutations():
+        if selection.name in recording_mutations() or selection.name in purge_mutations():
             return self._recording_cost(selection, walk)
         items = (selection.arguments.get("input") or {}).get("items")
         return self._below_cost(selection, None, len(items) if isinstance(items, list) else 1, walk)
 
     def _recording_cost(self, selection: Selection, walk: _Walk) -> int:
-        """What rows cost that are recorded, and what is asked of them afterwards.
+        """What rows cost that are recorded or removed, and what is asked of them afterwards.
 
         Raises:
             GatewayError: ``VALUE_LIMIT``: the operation records too many.
         """
         asked = selection.arguments.get("input") or {}
-        rows = len(asked["rows"] or ()) if "rows" in asked else 1
+        if selection.name in purge_mutations():
+            rows = rows_of_purge(asked)
+        else:
+            rows = len(asked["rows"] or ()) if "rows" in asked else 1
         walk.recorded += rows
         if walk.recorded > MAX_RECORDED:
             advice = "Record them in several requests."

@@ -185,6 +185,16 @@ def batch_mutations() -> Mapping[str, RecordType]:
     }
 
 
+@cache
+def purge_mutations() -> Mapping[str, RecordType]:
+    """The mutations that remove old rows, by name: ``purgeServingMetrics``."""
+    return {
+        f"purge{one.type.plural[0].upper()}{one.type.plural[1:]}": one
+        for one in record_types().values()
+        if one.plan.declared.retention is not None
+    }
+
+
 @dataclass(frozen=True)
 class EntityMutation:
     """A mutation of one row of an entity."""

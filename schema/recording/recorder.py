@@ -223,16 +223,24 @@ async def run_step(step: ChangeStep, field_: str, terms: Terms, around: Surround
     return made.answers[0]
 
 
+def check_scopes(mutation: str, needed: str, own: str | None, caller: Actor, *, dry_run: bool) -> None:
+    """Refuses who lacks the scope of a mutation, or its type's ``own``; `preview` is enough for a dry run.
+
+    Raises:
+        Refused: `Forbidden`.
+    """
+    for scope in (needed, own):
+        if scope and not (caller.may(scope) or (dry_run and scope == needed and caller.may(PREVIEW))):
+            raise _forbidden(f"{caller.name} may not use {mutation}: it needs the scope {scope}.")
+
+
 def check_caller(mutation: str, type_: RecordType, given: Collection[str], caller: Actor, *, dry_run: bool) -> None:
     """Before anything is read, so that a refusal says nothing of the rows; ``given`` are the fields that are.
 
     Raises:
         Refused: `Forbidden`.
     """
-    needed = writing(type_.group)
-    for scope in (needed, type_.scope):
-        if scope and not (caller.may(scope) or (dry_run and scope == needed and caller.may(PREVIEW))):
-            raise _forbidden(f"{caller.name} may not use {mutation}: it needs the scope {scope}.")
+    check_scopes(mutation, writing(type_.group), type_.scope, caller, dry_run=dry_run)
     for scope in {one.scope for one in type_.fields.values() if one.scope and not caller.may(one.scope)}:
         fields = {name for name, one in type_.fields.items() if one.scope == scope}
         if withheld := sorted(fields.intersection(given)):

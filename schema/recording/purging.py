@@ -1,0 +1,271 @@
+"""The mutations that remove old rows: the oldest first, a bounded number at once, none that others refer to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Union
+
+import orjson
+import strawberry
+from strawberry import UNSET
+
+from db.engine.transaction import Proof
+from schema.catalogue.scalars import DateTime
+from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
+from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
+from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
+from schema.changes.transactions import Terms, checked_key
+from schema.errors import missing_object
+from schema.graph.types import Info, selection_of
+from schema.recording.old_rows import FOREIGN_KEYS, REFERRED, OldRows, columns_of
+from schema.recording.record_types import RecordType, purge_mutations
+from schema.recording.recorder import check_scopes, run_step
+from schema.scopes import purging
+
+MAX_PURGED = 5_000
+"""Rows that one mutation removes."""
+PURGED = 1_000
+"""Rows that one removes unless it says another number."""
+
+AUDIT = """
+    INSERT INTO gateway.recordings
+        (mutation, node_type, inserted, updated, kept, actor, request_id, digest, first_at, last_at, details)
+    VALUES ($1::text, $2::text, 0, 0, 0, $3::text, $4::text, $5::text, $6::text::timestamptz, $7::text::timestamptz,
+        $8::text::jsonb)
+    RETURNING recording_id::text
+"""
+
+
+@strawberry.input(description="Input of the mutations that remove old rows.")
+class PurgeInput:
+    before: DateTime = strawberry.field(
+        description="Rows of an earlier time may go; each type says how old they must be at least. `now-90d` works too."
+    )
+    limit: int | None = strawberry.field(
+        description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} unless said. Ask "
+        "again while there are `more`.",
+        default=UNSET,
+    )
+    reason: str | None = strawberry.field(description="Why, for the record.", default=UNSET)
+    idempotency_key: str | None = strawberry.field(
+        description="A text of your own: with the same input again, nothing is done twice.", default=UNSET
+    )
+    dry_run: bool | None = strawberry.field(description="Does it, says what came of it, and undoes it.", default=UNSET)
+
+
+@strawberry.type(description="Old rows were removed, all of them in one transaction.")
+class Purged:
+    purged: int = strawberry.field(description="How many rows went.")
+    more: bool = strawberry.field(description="Whether there are others that may go, which the same input takes next.")
+    oldest: DateTime | None = strawberry.field(description="The earliest time of those that went.")
+    newest: DateTime | None = strawberry.field(description="The latest time of those that went.")
+    referred: int | None = strawberry.field(
+        description="How many rows of that age stay since rows of other types, or younger ones, refer to them; counted "
+        f"up to {REFERRED:,}. Null for a replay."
+    )
+    replayed: bool = strawberry.field(
+        description="Whether it was done before, by a request with the same idempotency key."
+    )
+    dry_run: bool = strawberry.field(description="Whether it was undone again, since the input said `dryRun`.")
+
+
+PurgeResult = Annotated[
+    Union[Purged, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as the others
+    strawberry.union("PurgeResult", description="What removing old rows answers."),
+]
+
+
+@dataclass
+class PurgeStep:
+    """Old rows that are to go; its input is checked for its form."""
+
+    name: str
+    type: RecordType
+    before: str
+    limit: int
+    around: Surroundings
+    dry_run: bool
+    counts_referred: bool
+    reason: str | None
+    made: Purged = field(init=False)
+
+    @property
+    def meaning(self) -> Any:
+        """What a key stands for."""
+        return [self.name, self.before, self.limit, self.reason]
+
+    @property
+    def subjects(self) -> Mapping[str, Sequence[Key]]:
+        """Rows that are locked before any step is made: nobody knows which will go."""
+        return {}
+
+    async def make(self, attempt: Attempt) -> Purged:
+        """Removes the rows.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``.
+            DatabaseError: The database does not let them go.
+        """
+        if what := attempt.missing.first(self.type.type, columns_of(self.type)):
+            raise missing_object(what)
+        run = attempt.transaction.run
+        keys = [tuple(row) for row in await run(FOREIGN_KEYS, [self.type.type.sql_name])]
+        old = OldRows(self.type, keys, attempt.missing.first)
+        ((purged, first, last, more),) = await run(old.take, [self.before, str(self.limit)])
+        referred = 0
+        if self.counts_referred and old.referred is not None:
+            ((referred,),) = await run(old.referred, [self.before])
+        if not self.dry_run:
+            await self._audit(attempt, purged, first, last)
+        self.made = Purged(
+            purged=purged, more=more, oldest=first, newest=last, referred=referred, replayed=False,
+            dry_run=self.dry_run,
+        )  # fmt: skip
+        return self.made
+
+    async def _audit(self, attempt: Attempt, purged: int, first: str | None, last: str | None) -> None:
+        """Writes the record, which is also what tells afterwards whether the rows are gone."""
+        caller, request_id = self.around.caller.name, self.around.request_id
+        values = audit(self.name, self.type, caller, request_id, self.before, purged, first, last, self.reason)
+        ((recording,),) = await attempt.transaction.run_as_gateway(AUDIT, values)
+        attempt.transaction.proof = Proof("gateway.recordings", "recording_id = $1::text::uuid", (recording,))
+
+    def stored(self) -> Any:
+        """What went, as JSON."""
+        one = self.made
+        return {"purged": one.purged, "more": one.more, "oldest": one.oldest, "newest": one.newest}
+
+    def replayed(self, stored: Any) -> Purged:
+        return Purged(**stored, referred=None, replayed=True, dry_run=self.dry_run)
+
+    def refused(self, refused: Refused) -> Problem:
+        return refused.problem
+
+
+def audit(
+    mutation: str,
+    type_: RecordType,
+    actor: str,
+    request_id: str,
+    before: str,
+    purged: int,
+    first: str | None,
+    last: str | None,
+    reason: str | None,
+) -> list[str | None]:
+    """The values of `AUDIT`; moments are ISO 8601."""
+    details = {"purged": purged, "before": before, **({"reason": reason} if reason else {})}
+    digest = hashlib.sha256(orjson.dumps([mutation, before, purged])).hexdigest()
+    return [mutation, type_.name, actor, request_id, digest, first, last, orjson.dumps(details).decode()]
+
+
+def too_young(type_: RecordType, before: datetime) -> str | None:
+    """Why rows of this age may not go, None where they may."""
+    retention = type_.plan.declared.retention
+    assert retention is not None  # noqa: S101 - it is of a type whose rows go
+    if before > datetime.now(UTC) - timedelta(days=retention.days):
+        kept = f"for which {type_.name} rows are kept at least"
+        return f"is less than {retention.days} days ago, {kept}; pass an earlier one"
+    return None
+
+
+def rows_of_purge(input_: Mapping[str, Any]) -> int:
+    """How many rows a purge may take, for its price."""
+    limit = input_.get("limit")
+    return min(max(limit, 1), MAX_PURGED) if isinstance(limit, int) else PURGED
+
+
+def purge_fields() -> dict[str, Any]:
+    """The fields of the mutation type, by name."""
+    return {name: _field(name, one) for name, one in sorted(purge_mutations().items())}
+
+
+def _field(name: str, one: RecordType) -> Any:
+    retention = one.plan.declared.retention
+    assert retention is not None  # noqa: S101 - it is one of those
+    states = f" in the states {' and '.join(retention.states)}" if retention.states else ""
+    doc = (
+        f"Removes the oldest {one.name} rows{states}, by their `{one.type.field_name(retention.by)}`, at least "
+        f"{retention.days} days old. Those that other rows refer to stay."
+    )
+    resolve = _resolver(name, one)
+    resolve.__annotations__ = {
+        "info": Info,
+        "input": Annotated[PurgeInput, strawberry.argument(description="What is old, and how many rows may go.")],
+        "return": PurgeResult | None,
+    }
+    return strawberry.field(resolver=resolve, name=name, description=doc)
+
+
+def _resolver(name: str, type_: RecordType) -> Callable[..., Awaitable[Any]]:
+    async def resolve(info: Any, input: Any) -> Any:  # noqa: A002, ARG001 - read from the selection
+        context = info.context
+        around = Surroundings(
+            context.transaction,
+            context.loaders.catalogue,
+            context.loaders.missing,
+            context.caller,
+            context.request_id,
+            context.key_hours,
+            None,
+            context.together,
+        )
+        selection = selection_of(info)
+        counts = any(field_.name == "referred" for field_ in selection.on("Purged").values())
+        return await purge(name, selection.key, type_, selection.arguments["input"], around, counts_referred=counts)
+
+    return resolve
+
+
+async def purge(
+    mutation: str,
+    field_: str,
+    type_: RecordType,
+    input_: Mapping[str, Any],
+    around: Surroundings,
+    *,
+    counts_referred: bool,
+) -> Any:
+    """Removes old rows; ``field_`` is its response key.
+
+    Raises:
+        GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
+        DatabaseError: The database failed otherwise; nothing was removed.
+    """
+    together, caller = around.together, around.caller
+    try:
+        dry_run = dry_run_of(input_, together)
+        check_scopes(mutation, purging(type_.group), type_.scope, caller, dry_run=dry_run)
+        key = checked_key(input_.get("idempotencyKey"))
+        step = _step(mutation, type_, input_, around, counts_referred=counts_referred, dry_run=dry_run)
+    except Refused as refused:
+        return refused.problem if together is None else await together.join(field_, refused)
+    return await run_step(step, field_, Terms(caller.name, key, around.key_hours, dry_run), around)
+
+
+def _step(
+    mutation: str,
+    type_: RecordType,
+    input_: Mapping[str, Any],
+    around: Surroundings,
+    *,
+    counts_referred: bool,
+    dry_run: bool,
+) -> PurgeStep:
+    limit = input_.get("limit")
+    if limit is None:
+        limit = PURGED
+    if not 1 <= limit <= MAX_PURGED:
+        raise invalid("limit", f"is {limit}; pass 1 to {MAX_PURGED:,}")
+    before = input_["before"]
+    if words := too_young(type_, before):
+        raise invalid("before", words)
+    reason = input_.get("reason")
+    if reason is not None:
+        check_text("reason", reason, MAX_REASON)
+        reason = reason.strip() or None
+    moment = before.astimezone(UTC).isoformat()
+    return PurgeStep(mutation, type_, moment, limit, around, dry_run, counts_referred, reason)
