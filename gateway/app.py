@@ -70,8 +70,12 @@ CONTENT_POLICY = (
 )
 """Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
 
-CONSOLE_PAGES = ("alerts", "models", "experiments", "twins", "deployments", "explorer")
-"""The console's pages beside its home, each an address of one built page that knows by it what to show."""
+CONSOLE_PAGES = {
+    **dict.fromkeys(("alerts", "models", "experiments", "twins", "deployments"), "lists"),
+    "explorer": "explorer",
+}
+"""The console's pages beside its home, with what was built for each: one page that knows by its address what to show,
+and asks at once for the scripts that it needs for that."""
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 """What a supervisor or balancer asks, by whatever address it knows; a page has nothing of them."""
@@ -305,18 +309,18 @@ async def _resource_metadata(request: Request) -> Response:
     return await endpoint.metadata(request)
 
 
-async def _console(_request: Request) -> Response:
+async def _console(request: Request) -> Response:
     """A page of the console but its home; it asks ``/graphql`` like any other client."""
-    return _built_page("explorer")
+    return _built_page("explorer", CONSOLE_PAGES[request.url.path.rpartition("/")[2]])
 
 
-def _built_page(name: str, **headers: str) -> Response:
+def _built_page(name: str, page: str = "index", **headers: str) -> Response:
     fixed = {
         "content-security-policy": CONTENT_POLICY,
         "cache-control": "no-cache",
         "x-content-type-options": "nosniff",
     }
-    return FileResponse(STATIC / name / "index.html", headers=fixed | headers)
+    return FileResponse(STATIC / name / f"{page}.html", headers=fixed | headers)
 
 
 def _is_browser(request: Request) -> bool:

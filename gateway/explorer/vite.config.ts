@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
 
 /** Vite lists the licences of what the page bundles, not of what its worker does; this adds them. */
@@ -21,12 +22,46 @@ function workerLicences(...names: string[]): Plugin {
   };
 }
 
+/**
+ * Writes a page for each bundle (home is index.html): the same page, that asks for its bundle at once and not only when
+ * the first script has run.
+ */
+function pages(...names: string[]): Plugin {
+  return {
+    name: "pages",
+    enforce: "post",
+    generateBundle: {
+      order: "post",
+      handler(_options, bundle) {
+        const index = bundle["index.html"];
+        if (index?.type !== "asset") throw new Error("index.html was not made yet");
+        const html = String(index.source);
+        for (const name of names) {
+          const chunk = Object.values(bundle).find((one) => one.type === "chunk" && one.isDynamicEntry && one.facadeModuleId?.endsWith(`/src/${name}.tsx`));
+          if (chunk?.type !== "chunk") throw new Error(`${name} is no bundle of its own`);
+          const scripts = [chunk.fileName, ...chunk.imports].filter((file) => !html.includes(file));
+          const styles = scripts.flatMap((file) => [...((bundle[file] as typeof chunk).viteMetadata?.importedCss ?? [])]);
+          const links = [
+            ...scripts.map((file) => `<link rel="modulepreload" crossorigin href="static/explorer/${file}">`),
+            ...styles.map((file) => `<link rel="preload" as="style" crossorigin href="static/explorer/${file}">`),
+          ];
+          const source = html.replace("</head>", `${links.map((link) => `  ${link}\n  `).join("")}</head>`);
+          if (name === "home") index.source = source;
+          else this.emitFile({ type: "asset", fileName: `${name}.html`, source });
+        }
+      },
+    },
+  };
+}
+
 // The page is served at <mount>/explorer and its assets at <mount>/static/explorer/; see gateway/graphiql/vite.config.ts.
 export default defineConfig({
   base: "./",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   worker: { format: "es" },
-  plugins: [workerLicences("@dagrejs/dagre", "@dagrejs/graphlib")],
+  plugins: [workerLicences("@dagrejs/dagre", "@dagrejs/graphlib"), pages("home", "lists", "explorer")],
+  // d3-zoom brings the library of transitions for movements in time, of which the drawing has none
+  resolve: { alias: { "d3-transition": fileURLToPath(new URL("src/still.js", import.meta.url)) } },
   build: {
     outDir: "../static/explorer",
     emptyOutDir: true,

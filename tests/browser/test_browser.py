@@ -6,6 +6,7 @@ With UPDATE_SNAPSHOTS=1 the pictures of the documentation are taken anew.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from tests.support.browsing import Scheme
 from tests.support.process import ROOT
 
 pytestmark = pytest.mark.slow
+
+EXACT = "9007199254740993"
+"""2^53 + 1, which no double is."""
 
 PICTURES = ROOT / "gateway" / "docs"
 MAX_PICTURE = 250_000
@@ -198,3 +202,20 @@ def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page]) -> N
     lines = list(csv.DictReader(started.value.path().read_text().splitlines()))
     assert [line["id"] for line in lines] == [row["id"] for row in rows]
     assert lines[0]["model.modelName"] == rows[0]["model"]["modelName"]
+
+
+def test_whole_numbers_keep_their_digits(visit: Callable[..., Page]) -> None:
+    """The gateway's JSON has them; a browser's own reading of it would round them."""
+    page = visit()
+    rows = [{"id": f"Count:{digits}", "many": "MANY"} for digits in (EXACT, 7)]
+    body = json.dumps({"data": {"rows": rows}}).replace('"MANY"', EXACT, 1).replace('"MANY"', "7", 1)
+    page.route("**/graphql", lambda route: route.fulfill(body=body, content_type="application/json"))
+    page.get_by_role("button", name="Execute query").click()
+    expect(page.locator(".result-window .view-lines")).to_contain_text(EXACT)
+    page.get_by_role("button", name="Show Result as a table").click()
+    table = page.get_by_role("region", name="Result")
+    expect(table.get_by_role("cell", name=EXACT, exact=True)).to_be_visible()
+    expect(table.get_by_label("Chart")).to_contain_text("many")
+    with page.expect_download() as started:
+        table.get_by_role("button", name="CSV").click()
+    assert [line["many"] for line in csv.DictReader(started.value.path().read_text().splitlines())] == [EXACT, "7"]

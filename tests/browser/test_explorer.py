@@ -148,7 +148,7 @@ def test_the_closing_edge_of_a_cycle_is_drawn_apart(open_page: OpenPage, retrain
 
 
 def test_a_hot_node_says_how_many_more_and_reads_on(open_page: OpenPage, experiment: str) -> None:
-    page = open_page(link(experiment, direction="DOWNSTREAM"))
+    page = open_page(link(experiment, direction="DOWNSTREAM", siblings="apart"))
     before = settled(page)
     more = node(page, experiment).locator(".more.cut")
     counts = []
@@ -165,6 +165,27 @@ def test_a_hot_node_says_how_many_more_and_reads_on(open_page: OpenPage, experim
     page.reload()
     page.wait_for_function("n => document.querySelectorAll('[data-node]').length === n", arg=len(before))
     assert settled(page).keys() == before.keys()
+
+
+def test_the_way_between_two_rows(open_page: OpenPage, site: Gateway) -> None:
+    query = """{ retrainings(first: 1) { nodes { alert { id title } } }
+        deployments(first: 1, where: { status: { eq: ACTIVE } }) { nodes { id deploymentName } } }"""
+    found = ask(site, query)
+    alert, deployment = (found[name]["nodes"][0] for name in ("retrainings", "deployments"))
+    start, end = alert["alert"]["id"], deployment["id"]
+    query = """query($from: ID!, $to: ID!) { paths(from: $from, to: $to, direction: BOTH, first: 1) {
+        paths { length nodes { nodeId label } } } }"""
+    [path] = ask(site, query, **{"from": start, "to": end})["paths"]["paths"]
+    page = open_page(link(start, select=start))
+    settled(page)
+    page.get_by_role("button", name="Path to …").click()
+    page.get_by_role("combobox", name="Search").fill(end)
+    page.get_by_role("listbox", name="Found").get_by_role("option").first.click()
+    edges = f"{path['length']} edge{'s' if path['length'] > 1 else ''}"
+    expect(page.locator(".answer")).to_contain_text(
+        f"From {alert['alert']['title']} to {deployment['deploymentName']} it is {edges}"
+    )
+    assert settled(page).keys() == {one["nodeId"] for one in path["nodes"]}
 
 
 def test_details_tell_fields_lifecycle_and_what_blocks(open_page: OpenPage, site: Gateway) -> None:
@@ -602,7 +623,7 @@ def test_pictures_are_saved(open_page: OpenPage, retraining: str, tmp_path: Path
 def test_five_hundred_nodes(open_page: OpenPage, experiment: str) -> None:
     page = open_page("explorer")
     page.evaluate(COUNT_NODES)
-    page.evaluate("hash => { location.hash = hash }", link(experiment, depth=4, per=25).split("#")[1])
+    page.evaluate("hash => { location.hash = hash }", link(experiment, depth=4, per=25, siblings="apart").split("#")[1])
     shown = settled(page)
     assert len(shown) == MANY
     assert len(set(shown.values())) == MANY, "no two in one place"
@@ -616,7 +637,7 @@ def test_five_hundred_nodes(open_page: OpenPage, experiment: str) -> None:
 
 
 def test_five_hundred_nodes_move_as_a_picture(open_page: OpenPage, experiment: str) -> None:
-    page = open_page(link(experiment, depth=4, per=25))
+    page = open_page(link(experiment, depth=4, per=25, siblings="apart"))
     settled(page)
     page.keyboard.press("f")
     page.wait_for_function(IN_SIGHT)
@@ -632,18 +653,36 @@ def test_five_hundred_nodes_move_as_a_picture(open_page: OpenPage, experiment: s
 
 
 def test_a_node_with_a_hundred_thousand_children(open_page: OpenPage, site: Gateway) -> None:
-    """25 of them are shown, and how many there are; opening reads another page, not all."""
+    """They are one card that says how many there are, and opens as a table of those that were read."""
     service = UUID(int=0x100_000)
     insert_metrics(site, service, 100_000)
     start = f"BentoService:{service}"
     page = open_page(link(start, direction="DOWNSTREAM", per=25, select=start))
-    before = settled(page)
-    assert len(before) == 26
+    card = f"Stack:{start}~DOWNSTREAM~EMITS~ServingMetric"
+    assert settled(page).keys() == {start, card}
+    expect(node(page, card)).to_contain_text("100,000 serving metrics")
     expect(page.get_by_role("button", name="25 of 100,000 downstream")).to_be_visible()
     expect(page.locator(".cuts")).to_contain_text("emits Serving metric: 99,975 more")
-    press(page, node(page, start).locator(".more.cut"))
-    assert len(grown(page, before)) == 51
-    expect(node(page, start).locator(".more.cut")).to_contain_text("+99,950 more")
+    press(page, node(page, card))
+    table = page.get_by_role("region", name="Rows of one kind")
+    expect(table.locator("tbody tr")).to_have_count(25)
+    table.get_by_role("button", name="Read on (99,975 more)").click()
+    expect(table.get_by_role("status")).to_have_text("225 of 225 that were read")
+    assert settled(page).keys() == {start, card}
+    row = table.locator("tbody tr").nth(7)
+    pinned = row.get_attribute("data-row") or ""
+    row.get_by_role("button").click()
+    expect(node(page, pinned)).to_be_in_viewport()
+    page.reload()
+    expect(node(page, pinned)).to_be_attached()
+    assert settled(page).keys() == {start, card, pinned}
+    press(page, node(page, start))
+    page.get_by_role("button", name="Close downstream").click()
+    expect(page.locator("[data-node]")).to_have_count(1)
+    page.reload()
+    assert settled(page).keys() == {start}
+    press(page, node(page, start).locator(".more"))
+    expect(node(page, card)).to_contain_text("100,000 serving metrics")
     insert_metrics(site, UUID(int=0x100_001), 100_001)
     start = f"BentoService:{UUID(int=0x100_001)}"
     page.evaluate("hash => { location.hash = hash }", link(start, per=25, select=start).split("#")[1])

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from graphql import OperationDefinitionNode, parse
 
+from gateway.app import CONSOLE_PAGES
+
 GATEWAY = Path(__file__).parents[2] / "gateway"
 EXAMPLES = sorted((GATEWAY / "static" / "graphiql-examples").glob("*.graphql"))
 
@@ -42,8 +44,10 @@ class Build:
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
     def page(self) -> "Page":
+        """All of its pages as one: they differ in what they ask for at once."""
         parsed = Page()
-        parsed.feed((self.folder / "index.html").read_text())
+        for path in sorted(self.folder.glob("*.html")):
+            parsed.feed(path.read_text())
         return parsed
 
 
@@ -73,7 +77,7 @@ FETCHED_URL = re.compile(
 
 
 class Page(HTMLParser):
-    """The tags of index.html, and the text inside its scripts."""
+    """The tags of pages, and the text inside its scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,6 +120,21 @@ def test_every_asset_is_there_and_every_asset_is_used(build: Build, page: Page) 
     for text in build.text(".js", ".css").values():
         named.update(ASSET_NAME.findall(text))
     assert named == existing
+
+
+def test_each_page_of_the_console_asks_for_its_scripts_at_once() -> None:
+    """One that is asked for by the first script alone comes a round trip and a run of that script later."""
+    assert {f"{name}.html" for name in CONSOLE_PAGES.values()} < {path.name for path in EXPLORER.folder.glob("*.html")}
+    for path, bundle in (("index", "home"), ("lists", "lists"), ("explorer", "explorer")):
+        page = Page()
+        page.feed((EXPLORER.folder / f"{path}.html").read_text())
+        asked = {Path(url).name for url in linked(page)}
+        named = [name for name in asked if name.endswith(".js") and name.startswith(f"{bundle}-")]
+        assert len(named) == 1, f"{path} does not ask for the bundle {bundle}"
+        script = (EXPLORER.folder / "assets" / named[0]).read_text()
+        imported = re.findall(r"""(?:from|^import|;import)\s*["'`]\./([\w.-]+\.js)""", script)
+        assert imported
+        assert set(imported) <= asked
 
 
 def test_nothing_is_fetched_from_another_host(build: Build, page: Page) -> None:

@@ -4,7 +4,7 @@ import type { LineageNode } from "./api";
 import { asCsv } from "./csv";
 import { count } from "./format";
 import type { Graph } from "./graph";
-import { toneOf, typeName } from "./tones";
+import { named, toneOf } from "./tones";
 import { DEFAULTS, type View } from "./view";
 
 export interface Question {
@@ -23,12 +23,16 @@ export const QUESTIONS: Question[] = [
 
 export function viewOf(question: Question, id: string): Partial<View> {
   const { direction, depth, per, kinds } = { ...DEFAULTS, ...question.view };
-  return { from: [id], selected: id, open: [], direction, depth, per, kinds };
+  return { from: [id], selected: id, open: [], shut: [], pins: [], direction, depth, per, kinds };
 }
 
 /** What a view says of its start: what fed it, what depends on it, and what of that is in a bad way. */
-export function sentence(graph: Graph, view: Pick<View, "from" | "direction" | "kinds">): string {
+export function sentence(graph: Graph, view: Pick<View, "from" | "direction" | "kinds" | "depth">): string {
   const start = graph.nodes.get(view.from[0] ?? "");
+  const end = graph.nodes.get(view.from.at(-1) ?? "");
+  if (start && end && start !== end && view.depth === 0) {
+    return `From ${start.label} to ${end.label} it is ${count(view.from.length - 1, "edge")}${view.from.length > 2 ? `, over ${view.from.slice(1, -1).map((id) => graph.nodes.get(id)?.label ?? id).join(", ")}` : ""}.`;
+  }
   if (!start || view.from.length !== 1 || graph.nodes.size < 2) return "";
   const others = [...graph.nodes.values()].filter(({ id }) => id !== start.id);
   const ailing = others.filter((node) => toneOf(node) === "bad");
@@ -47,13 +51,8 @@ export function sentence(graph: Graph, view: Pick<View, "from" | "direction" | "
 function byType(nodes: LineageNode[]): string {
   const types = new Map<string, number>();
   for (const { type } of nodes) types.set(type, (types.get(type) ?? 0) + 1);
-  const told = [...types].sort((a, b) => b[1] - a[1]).map(([type, many]) => many === 1 ? `1 ${typeName(type).toLowerCase()}` : `${many} ${plural(typeName(type).toLowerCase())}`);
+  const told = [...types].sort((a, b) => b[1] - a[1]).map(([type, many]) => `${many} ${named(many, type)}`);
   return told.length > 4 ? `${told.slice(0, 3).join(", ")} and ${told.length - 3} more kinds` : told.join(", ").replace(/, ([^,]*)$/, " and $1");
-}
-
-function plural(noun: string): string {
-  if (noun.endsWith("sis")) return noun.replace(/sis$/, "ses");
-  return noun.replace(/(?:([^aeiou])y|(s|x|ch))$/, (_all, y?: string, s?: string) => (y ? `${y}ie` : `${s}e`)) + "s";
 }
 
 /** The nodes of a view as a table, with how many edges each has. */

@@ -3,6 +3,7 @@
 import { detailsOf, newestOf } from "./built";
 import { parse } from "./format";
 import { EXPLORER_VIEW, COUNTED, FOLLOWS, HEALTHS, LINEAGE, SEARCH, TYPE_FIELDS, type Operation } from "./generated/operations";
+import type { Stack } from "./graph";
 import { credentials, token } from "./session";
 
 export type Side = "UPSTREAM" | "DOWNSTREAM";
@@ -16,6 +17,8 @@ export interface LineageNode {
   degree: { upstream: number; downstream: number; capped: boolean };
   /** Of a model: its health. Unknown as long as it was not asked for. */
   health?: string | null;
+  /** What it stands for, where it is no row but many of them. */
+  stack?: Stack;
 }
 export interface LineageEdge {
   from: string;

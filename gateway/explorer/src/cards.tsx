@@ -3,7 +3,9 @@
 import { Component } from "preact";
 import type { LineageEdge, LineageNode, Side } from "./api";
 import type { Mark } from "./diff";
+import type { Stack } from "./graph";
 import { HEIGHT, WIDTH, type Place } from "./layout";
+import { signOf } from "./signs";
 import { amount, AT_LEAST, standing, toneOf, typeName, words } from "./tones";
 
 interface CardProps {
@@ -51,15 +53,33 @@ export class Card extends Component<CardProps> {
       >
         <title>{[spoken(node, up, down), mark && MARKS[mark]].filter(Boolean).join(", ")}</title>
         {mark && <text class="mark" x={WIDTH} y="-4">{MARKS[mark]}</text>}
+        {node.stack && <rect class="card under" x="5" y="5" width={WIDTH} height={HEIGHT} rx="7" />}
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
+        <path class="sign" transform={`translate(${WIDTH - 23} 7)`} d={signOf(node.type)} />
+        {node.stack && <Shares stack={node.stack} />}
         {label.map((line, at) => <text key={at} class="title" x="15" y={(label.length > 1 ? 17 : 24) + at * 15}>{line}</text>)}
-        <text class="kind" x="15" y={label.length > 1 ? 49 : 43}>{short([typeName(node.type), standing(node)].filter(Boolean).join(" · "), 28)}</text>
+        <text class="kind" x="15" y={label.length > 1 ? 49 : 43}>{short([!node.stack && typeName(node.type), standing(node)].filter(Boolean).join(" · "), 28)}</text>
         {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
         {down > 0 && <More x={WIDTH + 8} anchor="start" count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
       </g>
     );
   }
+}
+
+/** The states of many rows as a bar. */
+function Shares({ stack: { members, tones } }: { stack: Stack }) {
+  let x = 15;
+  return (
+    <g class="shares">
+      {[...tones].map(([tone, many]) => {
+        const width = (many / members.length) * (WIDTH - 30);
+        const bar = <rect key={tone} class={`share-${tone}`} x={x} y={HEIGHT - 8} width={width} height="4" />;
+        x += width;
+        return bar;
+      })}
+    </g>
+  );
 }
 
 interface MoreProps {
@@ -139,7 +159,7 @@ export function unseen(up: number, down: number): string {
 
 /** A node in words: what it is, its state, and what is not shown around it. */
 export function spoken(node: LineageNode, up: number, down: number): string {
-  return [typeName(node.type), node.label, standing(node), unseen(up, down)].filter(Boolean).join(", ");
+  return [node.stack ? "Many rows" : typeName(node.type), node.label, standing(node), unseen(up, down)].filter(Boolean).join(", ");
 }
 
 /** Characters that a line of a card holds. */

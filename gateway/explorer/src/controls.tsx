@@ -22,6 +22,7 @@ export function Walks({ view, onChange, onSince }: { view: View; onChange(change
       </select></label>
       <label>Depth <input type="number" min="0" max="30" value={view.depth} onChange={(event) => onChange({ depth: Number(event.currentTarget.value) || 0 })} /></label>
       <label class="per">Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
+      <label title="Rows of one kind that hang at one node alone are one card, which opens as a table"><input type="checkbox" checked={!view.apart} onChange={() => onChange({ apart: !view.apart, open: view.open, shut: view.shut })} /> Stack siblings</label>
       <Since days={view.since} onChange={onSince} />
       {known.length > 0 && (
         <details class="kinds">

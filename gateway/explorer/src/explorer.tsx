@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Offer, Row } from "./act";
 import { asRows, sentence } from "./answers";
-import { ApiError, healths, viewAsGraphQL, type Side } from "./api";
+import { ApiError, ask, healths, viewAsGraphQL, type Side } from "./api";
 import { Canvas, type CanvasHandle } from "./canvas";
 import { Token, Walks, Welcome } from "./controls";
 import { Changes, diffOf, marks, type Diff, type Mark } from "./diff";
@@ -15,19 +15,25 @@ import { CHANGES, follow, type LifecycleEvents } from "./live";
 import "./page.css";
 import { Outline } from "./outline";
 import { NodeDetails, PartialAnswer, Search } from "./panels";
+import { PATHS } from "./generated/operations";
 import { Sheet } from "./sheet";
+import { StackDetails } from "./stack";
 import { titled, titleOf } from "./saved";
 import { Bar, Views } from "./shell";
 import { LEGEND, words } from "./tones";
-import { read, write, type View } from "./view";
+import { DEFAULTS, read, write, type Shut, type View } from "./view";
 
 interface Shown {
   graph: Graph;
+  /** What is drawn of it. */
+  picture: Graph;
+  /** The rows that stand for themselves among many of their kind; null if all do. */
+  kept: ReadonlySet<string> | null;
   places: Places;
   /** How many of the nodes, in their order, are drawn. */
   drawn: number;
 }
-const EMPTY: Shown = { graph: Graph.EMPTY, places: new Map(), drawn: 0 };
+const EMPTY: Shown = { graph: Graph.EMPTY, picture: Graph.EMPTY, kept: null, places: new Map(), drawn: 0 };
 /** So many nodes are added to the drawing in a frame: hundreds at once would freeze the page. */
 const AT_ONCE = 40;
 /** So many models at most are asked about their health: beyond that nobody reads it. */
@@ -37,6 +43,13 @@ const NO_MARKS: ReadonlyMap<string, Mark> = new Map();
 const NARROW = "(max-width: 900px)";
 /** Milliseconds. */
 const TOAST_SHOWN = 4_000;
+/** So many rows are read at once for a card of many. */
+const READ_ON = 200;
+const pictured = (graph: Graph, kept: Shown["kept"]) => (kept ? graph.stacked(kept) : graph);
+/** What a view, when it is opened, shows each by itself. */
+const keptBy = (view: View): Shown["kept"] =>
+  view.apart ? null : new Set([...view.from, ...view.pins, ...view.open.map(({ node }) => node), ...(view.selected ? [view.selected] : [])]);
+const placed = (picture: Graph, places: Places) => place([...picture.nodes.keys()], picture.edges.values(), places);
 const frame = () => new Promise(requestAnimationFrame);
 
 export function Explorer() {
@@ -58,6 +71,12 @@ export function Explorer() {
     now.current.shown = change(now.current.shown);
     setShown(now.current.shown);
   }, []);
+
+  /** Shows the same nodes as they are now. */
+  const repaint = useCallback((change: (graph: Graph) => Graph) => show((shown) => {
+    const graph = change(shown.graph);
+    return graph === shown.graph ? shown : { ...shown, graph, picture: pictured(graph, shown.kept) };
+  }), []);
 
   const [title, setTitle] = useState(() => titleOf(location.hash));
   const entitle = (next: string) => {
@@ -94,8 +113,8 @@ export function Explorer() {
   const unfold = useCallback(async (isLast: () => boolean) => {
     for (;;) {
       await frame();
-      const { drawn, graph } = now.current.shown;
-      if (!isLast() || drawn >= graph.nodes.size) return;
+      const { drawn, picture } = now.current.shown;
+      if (!isLast() || drawn >= picture.nodes.size) return;
       show((shown) => ({ ...shown, drawn: shown.drawn + AT_ONCE }));
     }
   }, []);
@@ -106,9 +125,11 @@ export function Explorer() {
       if (!next.from.length) return;
       const graph = await Graph.load(next);
       if (!graph.nodes.size) throw new ApiError(`There is no ${next.from.join(", ")} in this database.`, "NOT_FOUND");
-      const places = await place([...graph.nodes.keys()], graph.edges.values(), new Map());
+      const kept = keptBy(next);
+      const picture = pictured(graph, kept);
+      const places = await placed(picture, new Map());
       if (!isLast()) return;
-      show(() => ({ graph, places, drawn: 0 }));
+      show(() => ({ graph, picture, kept, places, drawn: 0 }));
       await frame();
       canvas.current?.open();
       await unfold(isLast);
@@ -130,11 +151,11 @@ export function Explorer() {
   }, []);
 
   const start = (changes: Partial<View>) => {
-    const next = { ...now.current.view, open: [], ...changes };
+    const next = { ...now.current.view, open: [], shut: [], pins: [], ...changes };
     remember(next, true);
     load(next);
   };
-  const startAt = (id: string) => start({ from: [id], selected: id });
+  const startAt = (id: string) => start({ from: [id], selected: id, ...(now.current.view.depth ? {} : { depth: 1 }) });
 
   /** Selects a node of the view and brings it into sight. */
   const point = useCallback((id: string) => {
@@ -142,29 +163,88 @@ export function Explorer() {
     canvas.current?.show(id);
   }, []);
 
+  const [pathFrom, setPathFrom] = useState<string | null>(null);
+  const joining = useRef<string | null>(null);
+  joining.current = pathFrom;
+
+  /** Shows the nodes of the shortest way between two. */
+  const join = (to: string) => {
+    const from = joining.current!;
+    setPathFrom(null);
+    if (from === to) return;
+    void attempt(async (isLast) => {
+      const found = (await ask(PATHS, { from, to })).data.paths;
+      if (!isLast()) return;
+      const [path] = found?.paths ?? [];
+      if (!path) throw new ApiError(`No way of at most eight edges was found from ${from} to ${to}. ${found?.reason ?? ""}`, "NO_PATH");
+      const next: View = { ...DEFAULTS, from: path.nodes.map(({ nodeId }) => nodeId), depth: 0, selected: from };
+      remember(next, true);
+      load(next);
+    });
+  };
+
   const select = useCallback((id: string) => {
-    if (now.current.shown.graph.nodes.has(id)) {
+    const { graph, picture, kept } = now.current.shown;
+    if (joining.current && graph.nodes.has(id)) join(id);
+    else if (picture.nodes.has(id)) {
       point(id);
       setTab("details");
-    } else startAt(id); // a blocker, say, that is not in the view
+    } else if (graph.nodes.has(id) && kept) pin(id);
+    else startAt(id); // a blocker, say, that is not in the view
   }, []);
 
-  const open = useCallback((id: string, sides: Side[]) => {
+  /** Draws other nodes than before, which keep their places; what has changed meanwhile is newer than what was read. */
+  const redraw = async (old: Graph, graph: Graph, kept: Shown["kept"], isLast: () => boolean, next: View) => {
+    const picture = pictured(graph, kept);
+    const places = await placed(picture, now.current.shown.places);
+    if (!isLast()) return false;
+    const newer = [...now.current.shown.graph.nodes.values()].filter((node) => node !== old.nodes.get(node.id));
+    const better = graph.with(newer);
+    show((shown) => ({ graph: better, picture: newer.length ? pictured(better, kept) : picture, kept, places, drawn: shown.drawn }));
+    remember(next);
+    await unfold(isLast);
+    return isLast();
+  };
+
+  /** Takes a row out of the card of many that it is in. */
+  const pin = useCallback((id: string) => {
+    if (now.current.busy) return;
+    now.current.busy = true;
+    void attempt(async (isLast) => {
+      const { graph, kept } = now.current.shown;
+      const { view } = now.current;
+      if (!(await redraw(graph, graph, new Set([...(kept ?? []), id]), isLast, { ...view, pins: [...view.pins, id], selected: id }))) return;
+      canvas.current?.show(id);
+      setTab("details");
+    });
+  }, []);
+
+  const open = useCallback((id: string, sides: Side[], page?: number) => {
     if (now.current.busy || !sides.length) return;
     now.current.busy = true;
     void attempt(async (isLast) => {
-      const { graph: old, places } = now.current.shown;
-      const { graph, steps } = await old.opened(id, sides, now.current.view);
-      const grown = await place([...graph.nodes.keys()], graph.edges.values(), places);
-      if (!isLast()) return;
-      // what has changed meanwhile is newer than what the walk has read
-      const newer = [...now.current.shown.graph.nodes.values()].filter((node) => node !== old.nodes.get(node.id));
-      show((shown) => ({ graph: graph.with(newer), places: grown, drawn: shown.drawn }));
-      const kept = now.current.view.open.filter((one) => !steps.some(({ node, side }) => one.node === node && one.side === side));
-      remember({ ...now.current.view, open: [...kept, ...steps], selected: id });
-      await unfold(isLast);
-      if (!isLast()) return;
+      const { graph: old, kept } = now.current.shown;
+      const { view } = now.current;
+      const { graph, steps } = await old.opened(id, sides, view, page);
+      const other = ({ node, side }: Shut) => !steps.some((one) => one.node === node && one.side === side);
+      const next = { ...view, open: [...view.open.filter(other), ...steps], shut: view.shut.filter(other), selected: page ? view.selected : id };
+      if (!(await redraw(old, graph, kept && new Set([...kept, id]), isLast, next))) return;
       say(`${graph.nodes.size - old.nodes.size} nodes added ${sides.map((side) => side.toLowerCase()).join(" and ")}, ${graph.nodes.size} in view`);
+    });
+  }, []);
+
+  /** Takes off the screen what hangs at a side of a node alone. */
+  const close = useCallback((id: string, side: Side) => {
+    if (now.current.busy) return;
+    now.current.busy = true;
+    void attempt(async (isLast) => {
+      const { graph: old, kept } = now.current.shown;
+      const { view } = now.current;
+      const graph = old.closed(id, side);
+      const open = view.open.filter((one) => graph.nodes.has(one.node) && !(one.node === id && one.side === side));
+      const next = { ...view, open, shut: [...view.shut.filter((one) => graph.nodes.has(one.node)), { node: id, side }], selected: id };
+      if (!(await redraw(old, graph, kept, isLast, next))) return;
+      say(`${old.nodes.size - graph.nodes.size} nodes taken out of view, ${graph.nodes.size} left`);
     });
   }, []);
 
@@ -179,9 +259,9 @@ export function Explorer() {
     return () => removeEventListener("keydown", pressed);
   }, []);
 
-  const { graph, places, drawn } = shown;
+  const { graph, picture, places, drawn } = shown;
   const loaded = graph.nodes.size > 0;
-  const whole = loaded && drawn >= graph.nodes.size;
+  const whole = loaded && drawn >= picture.nodes.size;
   const [live, setLive] = useState(false);
 
   /** Reads nodes of the view again where they stand; the drawing may grow or be another by the time they are here. */
@@ -190,7 +270,7 @@ export function Explorer() {
     const better = await again(graph).catch(() => graph); // the next reading will say what is wrong
     const newer = [...better.nodes.values()].filter((node) => node !== graph.nodes.get(node.id));
     if (!newer.length) return;
-    show((shown) => ({ ...shown, graph: shown.graph === graph ? better : shown.graph.with(newer) }));
+    repaint((shown) => (shown === graph ? better : shown.with(newer)));
   }, []);
   const moved = useCallback(async (id: string) => {
     if (!now.current.shown.graph.nodes.has(id)) return;
@@ -212,12 +292,12 @@ export function Explorer() {
     const models = graph.unexamined().slice(0, EXAMINED);
     if (!models.length) return;
     void healths(models).then(
-      (known) => show((shown) => ({ ...shown, graph: shown.graph.ailing(known) })),
+      (known) => repaint((graph) => graph.ailing(known)),
       () => undefined, // not known to this caller: the state alone is shown
     );
   }, [graph]);
 
-  const node = view.selected ? graph.nodes.get(view.selected) : undefined;
+  const node = view.selected ? (graph.nodes.get(view.selected) ?? picture.nodes.get(view.selected)) : undefined;
   const [diff, setDiff] = useState<Diff | null>(null);
   useEffect(() => {
     setDiff(null);
@@ -268,7 +348,7 @@ export function Explorer() {
           </span>
         </>}
       >
-        <Search onPick={startAt} />
+        <Search onPick={(id) => (pathFrom ? join(id) : startAt(id))} />
       </Bar>
       {problem && (
         <div class="error" role="alert">
@@ -281,9 +361,14 @@ export function Explorer() {
         <div class="stage">
           {graph.nodes.size ? (
             <>
-              <Canvas graph={graph} drawn={drawn} places={places} starts={view.from} selected={view.selected} marks={marked} handle={canvas} onSelect={select} onOpen={open} />
+              <Canvas graph={picture} drawn={drawn} places={places} starts={view.from} selected={view.selected} marks={marked} handle={canvas} onSelect={select} onOpen={open} />
               <div class="told">
                 <PartialAnswer graph={graph} live={live} onSelect={select} />
+                {pathFrom && (
+                  <p class="answer" role="status">
+                    The way from <b>{graph.nodes.get(pathFrom)?.label ?? pathFrom}</b>: choose its other end in the drawing, the outline or the search. <button class="link" onClick={() => setPathFrom(null)}>Cancel</button>
+                  </p>
+                )}
                 {answer && <p class="answer">{answer}</p>}
                 {diff && <Changes diff={diff} days={view.since} shown={(id) => graph.nodes.has(id)} onSelect={select} />}
               </div>
@@ -305,13 +390,15 @@ export function Explorer() {
             <nav role="tablist" aria-label="Beside the graph">
               <button role="tab" aria-selected={tab === "details"} onClick={() => setTab("details")}>Details</button>
               <button role="tab" class="narrow" aria-selected={tab === "graph"} onClick={() => { setTab("graph"); requestAnimationFrame(() => canvas.current?.open()); }}>Drawing</button>
-              <button role="tab" aria-selected={tab === "list"} onClick={() => setTab("list")}>Outline ({graph.nodes.size})</button>
+              <button role="tab" aria-selected={tab === "list"} onClick={() => setTab("list")}>Outline ({picture.nodes.size})</button>
             </nav>
             <div role="tabpanel" hidden={tab === "graph" && matchMedia(NARROW).matches}>
               {tab === "graph" ? null : tab === "list" ? (
-                <Outline graph={graph} starts={view.from} selected={view.selected} onOpen={open} onSelect={point} />
+                <Outline graph={picture} starts={view.from} selected={view.selected} onOpen={open} onSelect={point} />
+              ) : node?.stack ? (
+                <StackDetails stack={node.stack} label={node.label} parent={graph.nodes.get(node.stack.node)?.label ?? node.stack.node} busy={busy} onPin={select} onSelect={select} onMore={() => open(node.stack!.node, [node.stack!.side], READ_ON)} />
               ) : node ? (
-                <NodeDetails graph={graph} node={node} busy={busy} onOpen={open} onStart={startAt} onSelect={select} onAsk={start} onAct={(row, offer) => setActing({ row, offer })} />
+                <NodeDetails onClose={close} onPath={setPathFrom} graph={graph} node={node} busy={busy} onOpen={open} onStart={startAt} onSelect={select} onAsk={start} onAct={(row, offer) => setActing({ row, offer })} />
               ) : <p class="dim">Choose a node to see its fields, its lifecycle and its history.</p>}
             </div>
           </aside>

@@ -5,12 +5,28 @@
  */
 
 import { among, counted, COUNTED_AT_ONCE, lineage, type Frontier, type Lineage, type LineageEdge, type LineageNode, type Side, type Walk } from "./api";
-import { words } from "./tones";
-import type { Step, View } from "./view";
+import { amount, named, toneOf, typeName, words, type Tone } from "./tones";
+import type { Shut, Step, View } from "./view";
 
 /** Rows of each kind that opening a side, or reading on, brings. */
 export const PAGE = 25;
 const MOST = 500;
+
+/** So many rows of one type that hang at one node alone are one card. */
+export const STACKED = 8;
+
+/** Rows of one type that hang at one node by one kind of edge, and at nothing else that is on screen: one card. */
+export interface Stack {
+  node: string;
+  side: Side;
+  kind: string;
+  type: string;
+  members: LineageNode[];
+  /** How many more there are that are not on screen. */
+  more: number;
+  capped: boolean;
+  tones: Map<Tone, number>;
+}
 
 /** Where a walk was cut, with the walk, which its cursor belongs to. */
 export interface Cut extends Frontier {
@@ -39,6 +55,7 @@ export class Graph {
     public missing: string[] = [],
     public omitted: { type: string; count: number }[] = [],
     public asOf = "",
+    private starts: string[] = [],
     private shown = new Map<string, { UPSTREAM: number; DOWNSTREAM: number }>(),
   ) {}
 
@@ -47,6 +64,7 @@ export class Graph {
   /** A view from its link: the walk from its start, then each opened side. */
   static async load(view: View): Promise<Graph> {
     const graph = new Graph();
+    graph.starts = view.from;
     await graph.walk({
       from: view.from,
       direction: view.direction,
@@ -59,14 +77,14 @@ export class Graph {
       if (graph.nodes.has(step.node)) await graph.walk(opening(step, view));
     }
     await graph.join();
-    return graph;
+    return view.shut.reduce((shown, { node, side }) => shown.closed(node, side), graph);
   }
 
   /** This graph with sides of a node opened, or read on where they were cut, and the steps that a link needs for it. */
-  async opened(id: string, sides: Side[], view: View): Promise<{ graph: Graph; steps: Step[] }> {
+  async opened(id: string, sides: Side[], view: View, page = PAGE): Promise<{ graph: Graph; steps: Step[] }> {
     const graph = this.copy();
     const steps = [];
-    for (const side of sides) steps.push(await graph.open(id, side, view));
+    for (const side of sides) steps.push(await graph.open(id, side, view, page));
     await graph.join();
     return { graph, steps };
   }
@@ -88,6 +106,79 @@ export class Graph {
   with(nodes: Iterable<LineageNode>): Graph {
     const graph = this.copy();
     for (const node of nodes) if (graph.nodes.has(node.id)) graph.nodes.set(node.id, node);
+    return graph;
+  }
+
+  /**
+   * This graph without what hangs at a side of a node alone: whatever has no other way to it, on screen, than through
+   * that side. Itself if there is nothing of that.
+   */
+  closed(id: string, side: Side): Graph {
+    const away = this.beyond(id, side);
+    if (!away.size) return this;
+    const graph = this.copy();
+    for (const one of away) graph.nodes.delete(one);
+    for (const [name, { from, to }] of graph.edges) if (away.has(from) || away.has(to)) graph.edges.delete(name);
+    for (const [name, cut] of graph.cuts) {
+      // what is opened again is read from its beginning
+      if (away.has(cut.node) || (cut.node === id && cut.direction === side)) graph.cuts.delete(name);
+    }
+    graph.tally();
+    return graph;
+  }
+
+  /** The nodes that closing a side of a node takes off the screen. */
+  beyond(id: string, side: Side): Set<string> {
+    const around = new Map<string, string[]>();
+    const [near, far] = side === "UPSTREAM" ? (["to", "from"] as const) : (["from", "to"] as const);
+    const next = new Set<string>();
+    for (const edge of this.edges.values()) {
+      if (edge[near] === id) {
+        next.add(edge[far]);
+        continue;
+      }
+      for (const [one, other] of [[edge.from, edge.to], [edge.to, edge.from]] as const) around.set(one, [...(around.get(one) ?? []), other]);
+    }
+    const reached = (from: Iterable<string>) => {
+      const seen = new Set(from);
+      for (const one of seen) for (const other of around.get(one) ?? []) seen.add(other); // a set goes on to what is added
+      return seen;
+    };
+    const kept = reached([id, ...this.starts]);
+    return new Set([...reached(next)].filter((one) => !kept.has(one)));
+  }
+
+  /**
+   * What is drawn of this graph: rows of a kind that hang at one node alone are one node, whose `stack` has them. Those
+   * that are kept stand for themselves.
+   */
+  stacked(kept: ReadonlySet<string>): Graph {
+    const only = new Map<string, LineageEdge | null>();
+    for (const edge of this.edges.values()) for (const id of [edge.from, edge.to]) only.set(id, only.has(id) ? null : edge);
+    const stacks = new Map<string, Stack>();
+    for (const [id, edge] of only) {
+      const node = this.nodes.get(id);
+      if (!edge || !node || edge.from === edge.to || kept.has(id)) continue;
+      const [at, side]: [string, Side] = edge.from === id ? [edge.to, "UPSTREAM"] : [edge.from, "DOWNSTREAM"];
+      const name = `${at} ${side} ${edge.kind} ${node.type}`;
+      const stack = stacks.get(name) ?? { node: at, side, kind: edge.kind, type: node.type, members: [], more: 0, capped: false, tones: new Map<Tone, number>() };
+      stack.members.push(node);
+      stack.tones.set(toneOf(node), (stack.tones.get(toneOf(node)) ?? 0) + 1);
+      stacks.set(name, stack);
+    }
+    const graph = this.copy();
+    for (const [name, stack] of stacks) {
+      if (stack.members.length < STACKED) continue;
+      const cut = this.cuts.get(name);
+      if (cut) [stack.more, stack.capped] = [cut.remaining, cut.capped];
+      for (const { id } of stack.members) graph.nodes.delete(id);
+      for (const [key, { from, to }] of graph.edges) if (!graph.nodes.has(from) || !graph.nodes.has(to)) graph.edges.delete(key);
+      const id = `Stack:${name.replaceAll(" ", "~")}`;
+      const told = `${amount(stack.members.length + stack.more, stack.capped)} ${named(stack.members.length + stack.more, stack.type)}`;
+      graph.nodes.set(id, { id, type: stack.type, label: told, state: null, degree: { upstream: 0, downstream: 0, capped: false }, stack });
+      const [from, to] = stack.side === "UPSTREAM" ? [id, stack.node] : [stack.node, id];
+      graph.edges.set(`${from} ${stack.kind} ${to}`, { from, to, kind: stack.kind, closesCycle: false });
+    }
     return graph;
   }
 
@@ -172,17 +263,17 @@ export class Graph {
   }
 
   private copy(): Graph {
-    const { nodes, edges, cuts, reasons, missing, omitted, asOf, shown } = this;
+    const { nodes, edges, cuts, reasons, missing, omitted, asOf, starts, shown } = this;
     const own = new Map([...cuts].map(([name, cut]) => [name, { ...cut }]));
-    return new Graph(new Map(nodes), new Map(edges), own, reasons, missing, omitted, asOf, shown);
+    return new Graph(new Map(nodes), new Map(edges), own, reasons, missing, omitted, asOf, starts, shown);
   }
 
-  private async open(id: string, side: Side, view: View): Promise<Step> {
+  private async open(id: string, side: Side, view: View, size: number): Promise<Step> {
     const cuts = this.cutsOf(id, side);
-    const limit = (cuts[0]?.walk.perNodeLimit ?? 0) + PAGE;
-    if (!cuts.length) await this.walk(opening({ node: id, side, limit: PAGE }, view));
+    const limit = (cuts[0]?.walk.perNodeLimit ?? 0) + size;
+    if (!cuts.length) await this.walk(opening({ node: id, side, limit: size }, view));
     for (const [walk, some] of groups(cuts)) {
-      const page = { ...walk, maxDepth: some[0]!.depth + 1, perNodeLimit: PAGE, after: some.map((cut) => cut.cursor) };
+      const page = { ...walk, maxDepth: some[0]!.depth + 1, perNodeLimit: size, after: some.map((cut) => cut.cursor) };
       await this.walk(page, { ...walk, perNodeLimit: limit }, some);
     }
     return { node: id, side, limit: Math.min(limit, 1000) };
@@ -227,6 +318,12 @@ export class Graph {
   private async join(): Promise<void> {
     const ids = [...this.nodes.keys()];
     if (ids.length > 1 && ids.length <= 1000) this.merge(await among(ids));
+    this.tally();
+    await this.count(ids);
+  }
+
+  /** Counts the edges on screen of each node. */
+  private tally(): void {
     this.shown = new Map();
     for (const { from, to } of this.edges.values()) {
       for (const [id, side] of [[from, "DOWNSTREAM"], [to, "UPSTREAM"]] as const) {
@@ -235,7 +332,6 @@ export class Graph {
         this.shown.set(id, counts);
       }
     }
-    await this.count(ids);
   }
 
   private merge({ nodes, edges }: Pick<Lineage, "nodes" | "edges">): void {

@@ -109,14 +109,17 @@ interface DetailsProps {
   node: LineageNode;
   busy: boolean;
   onOpen(id: string, sides: Side[]): void;
+  onClose(id: string, side: Side): void;
   onStart(id: string): void;
+  /** Looks for the way from here to what is chosen next. */
+  onPath(id: string): void;
   onSelect(id: string): void;
   /** Shows the view that answers a question. */
   onAsk(view: Partial<View>): void;
   onAct: Act;
 }
 
-export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect, onAsk, onAct }: DetailsProps) {
+export function NodeDetails({ graph, node, busy, onOpen, onClose, onStart, onPath, onSelect, onAsk, onAct }: DetailsProps) {
   const [told, setTold] = useState<{ id: string; row: Details | null } | undefined>(undefined);
   const [error, setError] = useState<string | null>(null);
   useEffect(() => {
@@ -150,7 +153,11 @@ export function NodeDetails({ graph, node, busy, onOpen, onStart, onSelect, onAs
               </button>
             );
           })}
+          {(["UPSTREAM", "DOWNSTREAM"] as const).filter((side) => graph.beyond(node.id, side).size).map((side) => (
+            <button key={`close ${side}`} disabled={busy} title="Takes off the screen what hangs at this side alone" onClick={() => onClose(node.id, side)}>Close {side.toLowerCase()}</button>
+          ))}
           <button onClick={() => onStart(node.id)}>Start here</button>
+          <button onClick={() => onPath(node.id)}>Path to …</button>
         </p>
         <p class="actions" role="group" aria-label="Questions">
           {QUESTIONS.map((question) => (

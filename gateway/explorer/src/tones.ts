@@ -42,13 +42,17 @@ export function tone(state: string | null, type?: string): Tone {
 /** Healths that a row's state hides: a model in production is in use, and may be in a bad way. */
 const AILING: Record<string, Tone> = { critical: "bad", warning: "busy" };
 
-/** The tone of a row whose health is known. Its state is what it is in, its health how it does there. */
-export function toneOf({ state, type, health }: { state: string | null; type: string; health?: string | null }): Tone {
+/** The tone of a row whose health is known. Its state is what it is in, its health how it does there. Of many rows the worst. */
+export function toneOf({ state, type, health, stack }: { state: string | null; type: string; health?: string | null; stack?: { tones: Map<Tone, number> } }): Tone {
+  if (stack) return [...stack.tones.keys()].sort((a, b) => WORST.indexOf(a) - WORST.indexOf(b))[0]!;
   return AILING[health ?? ""] ?? tone(state, type);
 }
 
+const WORST: Tone[] = ["bad", "busy", "info", "good", "old", "none"];
+
 /** A state, and the health that it hides, in words. */
-export function standing({ state, health }: { state: string | null; health?: string | null }): string {
+export function standing({ state, health, stack }: { state: string | null; health?: string | null; stack?: { members: { state: string | null }[]; more: number } }): string {
+  if (stack) return [...counts(stack.members.map((one) => one.state)), stack.more && `${stack.members.length.toLocaleString("en")} read`].filter(Boolean).join(", ");
   return [state && words(state), health && AILING[health] && health].filter(Boolean).join(", ");
 }
 
@@ -68,4 +72,20 @@ export function amount(count: number, capped: boolean): string {
 export function typeName(type: string): string {
   const apart = type.replace(/([a-z])([A-Z])/g, "$1 $2");
   return apart[0]! + apart.slice(1).toLowerCase();
+}
+
+/** The same of several rows, not at the beginning of a sentence: training runs, analyses. */
+export function named(many: number, type: string): string {
+  const noun = typeName(type).toLowerCase();
+  if (many === 1) return noun;
+  if (noun.endsWith("sis")) return noun.replace(/sis$/, "ses");
+  return noun.replace(/(?:([^aeiou])y|(s|x|ch))$/, (_all, y?: string, s?: string) => (y ? `${y}ie` : `${s}e`)) + "s";
+}
+
+/** How many are in each state, those in a bad way first: "2 failed", "57 completed". */
+function counts(states: (string | null)[]): string[] {
+  const found = new Map<string, number>();
+  for (const state of states) if (state) found.set(state, (found.get(state) ?? 0) + 1);
+  const order = (state: string) => WORST.indexOf(tone(state));
+  return [...found].sort((a, b) => order(a[0]) - order(b[0]) || b[1] - a[1]).map(([state, many]) => `${many} ${words(state)}`);
 }

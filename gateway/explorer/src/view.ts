@@ -8,6 +8,8 @@ export interface Step {
   side: Side;
   limit: number;
 }
+/** A side of a node that was closed. */
+export type Shut = Omit<Step, "limit">;
 export interface View {
   from: string[];
   direction: Direction;
@@ -15,6 +17,11 @@ export interface View {
   per: number;
   kinds: string[];
   open: Step[];
+  shut: Shut[];
+  /** Rows that stand for themselves among many of their kind. */
+  pins: string[];
+  /** Whether all rows do. */
+  apart: boolean;
   selected: string | null;
   /** Changes of so many days are marked; none with nought. */
   since: number;
@@ -27,6 +34,9 @@ export const DEFAULTS: View = {
   per: 3,
   kinds: [],
   open: [],
+  shut: [],
+  pins: [],
+  apart: false,
   selected: null,
   since: 0,
 };
@@ -43,6 +53,9 @@ export function read(hash: string): View {
     per: whole(parameters.get("per"), DEFAULTS.per, 1, 500),
     kinds: (parameters.get("kinds") ?? "").split(",").filter((kind) => /^[A-Z_]+$/.test(kind)),
     open: parameters.getAll("open").flatMap(step),
+    shut: parameters.getAll("shut").flatMap((text) => step(text.replace("~", "~1~")).map(({ node, side }) => ({ node, side }))),
+    pins: parameters.getAll("pin").filter(Boolean),
+    apart: parameters.get("siblings") === "apart",
     selected: parameters.get("select"),
     since: whole(parameters.get("since"), DEFAULTS.since, 0, 180),
   };
@@ -58,6 +71,9 @@ export function write(view: View): string {
   for (const { node, side, limit } of view.open) {
     parameters.append("open", `${side === "UPSTREAM" ? "up" : "down"}~${limit}~${node}`);
   }
+  for (const { node, side } of view.shut) parameters.append("shut", `${side === "UPSTREAM" ? "up" : "down"}~${node}`);
+  for (const id of view.pins) parameters.append("pin", id);
+  if (view.apart) parameters.set("siblings", "apart");
   if (view.selected) parameters.set("select", view.selected);
   if (view.since) parameters.set("since", String(view.since));
   return `#${parameters.toString().replaceAll("%3A", ":").replaceAll("%7E", "~")}`;

@@ -13,12 +13,13 @@ const graph = (nodes: LineageNode[], reasons: string[] = []) => ({ nodes: new Ma
 
 test("an answer says what is there, and what of it is in a bad way", () => {
   const all = [node("Model:1"), node("TrainingRun:1"), node("ShapAnalysis:1"), node("ShapAnalysis:2")];
-  const view = { from: ["Model:1"], direction: "UPSTREAM" as const, kinds: [] };
+  const view = { from: ["Model:1"], direction: "UPSTREAM" as const, kinds: [], depth: 4 };
   expect(sentence(graph(all), view)).toBe("Model:1 came of 2 shap analyses and 1 training run. None of them is failed or alerting.");
   const bad = [node("Model:1"), node("Deployment:1", "FAILED"), node("Deployment:2", "ACTIVE")];
   expect(sentence(graph(bad, ["maxDepth"]), { ...view, direction: "DOWNSTREAM" })).toBe("On Model:1 depend at least 2 deployments. 1 is failed or alerting: Deployment:1.");
   expect(sentence(graph([node("Model:1")]), view)).toBe("");
   expect(sentence(graph(all), { ...view, from: ["Model:1", "TrainingRun:1"] })).toBe("");
+  expect(sentence(graph(all), { ...view, from: ["Model:1", "TrainingRun:1", "ShapAnalysis:2"], depth: 0 })).toBe("From Model:1 to ShapAnalysis:2 it is 2 edges, over TrainingRun:1.");
 });
 
 test("questions are views of the schema's own kinds of edges", () => {

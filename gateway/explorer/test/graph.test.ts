@@ -112,3 +112,41 @@ test("the health of models is asked for once, and again when they are read again
   answers = [lineage([node(MODEL!)], [])];
   expect((await known.refreshed(MODEL!)).unexamined()).toEqual([MODEL]);
 });
+
+/** A model with so many runs, of which the first has a child. */
+async function many(runs: number, more = 0): Promise<Graph> {
+  const ids = Array.from({ length: runs }, (_, at) => `TrainingRun:${at}`);
+  const nodes = [node(MODEL!, { degree: { upstream: 0, downstream: runs + more, capped: false } }), ...ids.map((id, at) => node(id, { state: at % 5 ? "completed" : "failed" })), node("ShapAnalysis:1")];
+  const edges = [...ids.map((id) => edge(MODEL!, id)), edge(ids[0]!, "ShapAnalysis:1")];
+  const cuts = more ? [{ ...cut("on"), direction: "DOWNSTREAM" as const, remaining: more, depth: 0 }] : [];
+  answers = [lineage(nodes, edges, cuts), lineage(nodes, edges)];
+  return Graph.load({ ...VIEW, depth: 2 });
+}
+
+test("many rows of a kind at one node are one node, which has them", async () => {
+  const graph = await many(21, 11_979);
+  const picture = graph.stacked(new Set([MODEL!, "TrainingRun:7"]));
+  const name = `Stack:${MODEL}~DOWNSTREAM~PRODUCES~TrainingRun`;
+  expect([...picture.nodes.keys()]).toEqual([MODEL, "TrainingRun:0", "TrainingRun:7", "ShapAnalysis:1", name]);
+  const { label, stack } = picture.nodes.get(name)!;
+  expect(label).toBe("11,998 training runs");
+  expect([stack!.members.length, stack!.more, [...stack!.tones]]).toEqual([19, 11_979, [["good", 15], ["bad", 4]]]);
+  expect(picture.neighbours(MODEL!, "DOWNSTREAM")).toContain(name);
+  expect(picture.hidden(picture.nodes.get(MODEL!)!).DOWNSTREAM).toBe(11_979);
+  expect(graph.nodes.has("TrainingRun:8")).toBe(true);
+  expect((await many(8)).stacked(new Set()).nodes.size).toBe(10); // of eight the one with a child stands for itself
+});
+
+test("a closed side takes what hangs at it alone, and is opened anew", async () => {
+  const graph = await many(3, 5);
+  expect([...graph.beyond("TrainingRun:0", "DOWNSTREAM")]).toEqual(["ShapAnalysis:1"]);
+  expect([...graph.beyond("TrainingRun:0", "UPSTREAM")]).toEqual([]); // the view starts there
+  const closed = graph.closed(MODEL!, "DOWNSTREAM");
+  expect([...closed.nodes.keys()]).toEqual([MODEL]);
+  expect([closed.edges.size, closed.cuts.size, closed.hidden(closed.nodes.get(MODEL!)!).DOWNSTREAM]).toEqual([0, 0, 8]);
+  expect(graph.nodes.size).toBe(5);
+  const nodes = [...graph.nodes.values()].map(({ id, type, label, state, degree }) => ({ nodeId: id, type, label, state, degree }));
+  answers = [lineage(nodes, [...graph.edges.values()]), lineage(nodes, [...graph.edges.values()])];
+  const again = await Graph.load({ ...VIEW, shut: [{ node: MODEL!, side: "DOWNSTREAM" }] });
+  expect([...again.nodes.keys()]).toEqual([MODEL]);
+});

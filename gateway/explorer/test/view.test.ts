@@ -9,6 +9,9 @@ test("a link holds the view", () => {
     per: 25,
     kinds: ["PRODUCES", "TRAINED_ON"],
     open: [{ node: "Model:1~x", side: "DOWNSTREAM", limit: 53 }],
+    shut: [{ node: "Model:1~x", side: "UPSTREAM" }],
+    pins: ["ServingMetric:1", "ServingMetric:2"],
+    apart: true,
     selected: "Model:1",
     since: 30,
   };

@@ -5,6 +5,7 @@ import { GraphiQL } from "graphiql";
 import "graphiql/setup-workers/vite";
 import { createRoot } from "react-dom/client";
 import { cookbookPlugin } from "./cookbook";
+import { exact } from "./exact";
 import "./page.css";
 import { RESULTS_PLUGIN } from "./results";
 
@@ -37,7 +38,7 @@ async function request(input: RequestInfo | URL, init?: RequestInit): Promise<Re
   const failure = (message: string) => Response.json({ errors: [{ message }] });
   try {
     const response = await fetch(input, { ...init, headers: signed(init?.headers) });
-    if (response.headers.get("content-type")?.includes("json")) return response;
+    if (response.headers.get("content-type")?.includes("json")) return exact(response);
     const text = (await response.text()).slice(0, 300);
     return failure(`The answer is not GraphQL but HTTP ${response.status} ${response.statusText}: ${text}`);
   } catch (cause) {

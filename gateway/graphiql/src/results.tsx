@@ -57,7 +57,7 @@ function Results() {
   if (!list) return <section className="results" aria-label="Result"><h2>Result</h2><p>Run an operation that answers a list: its rows stand here.</p></section>;
   const rows = list.rows.map((row) => flat(row));
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const numeric = columns.filter((column) => rows.some((row) => typeof row[column] === "number"));
+  const numeric = columns.filter((column) => rows.some((row) => /number|bigint/.test(typeof row[column])));
   const name = columns.find((column) => rows.every((row) => typeof row[column] === "string" && !ID.test(row[column]))) ?? columns[0]!;
   const most = Math.max(...rows.map((row) => Math.abs(Number(row[bars] ?? 0))), Number.MIN_VALUE);
   const save = () => {

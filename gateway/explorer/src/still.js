@@ -1,0 +1,9 @@
+/** What d3-zoom asks of d3-transition where nothing is ever in transition (see vite.config.ts). */
+
+import { selection } from "d3-selection";
+
+export function interrupt() {}
+
+selection.prototype.interrupt = function () {
+  return this;
+};
