@@ -24,6 +24,7 @@ from gateway.cli.ending import ENDING
 from gateway.cli.serve import AddressError
 from gateway.observability.logging import configure
 from gateway.settings import SettingsError, load
+from schema.recording.retention import PolicyError
 
 log = logging.getLogger("gateway")
 
@@ -101,7 +102,8 @@ def _look_at_output(run: Command) -> None:
 
 
 _TELLING = (
-    EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, AddressError, _NowhereError,
+    EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, PolicyError, AddressError,
+    _NowhereError,
 )  # fmt: skip
 """What says by itself what is wrong."""
 

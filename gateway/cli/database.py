@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from db.attach import attach as attaching
 from db.attach import detach as detaching
@@ -13,11 +14,12 @@ from db.engine.url import database_url
 from db.migrations import setup
 from db.store.grants import role_sql
 from gateway.cli.areas import Areas
-from gateway.cli.connection import say, with_owner
+from gateway.cli.connection import own_table, say, with_owner
 from gateway.cli.ending import ENDING
 from gateway.database import load_demo
 from gateway.settings import Settings
 from schema.execution.explain import explain
+from schema.recording.retention import Policy, RetentionRun
 
 
 def add(areas: Areas) -> None:
@@ -41,6 +43,11 @@ def add(areas: Areas) -> None:
     one = parsers.add_parser("demo", help="load demo data into an empty database")
     one.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
     one.set_defaults(run=demo)
+    one = parsers.add_parser("retention", help="say which rows a policy no longer keeps, and remove them")
+    one.add_argument("policy", type=Path, help="a TOML file: a table [keep] with days by names of lists")
+    one.add_argument("--apply", action="store_true", help="remove them; without it they are counted alone")
+    one.add_argument("--minutes", type=float, default=60.0, help="begin no further slice after that; 60 if not said")
+    one.set_defaults(run=retention)
     one = parsers.add_parser("revision", help="write the migration for a change of the models")
     one.add_argument("-m", "--message", required=True, help="what changes, in a few words")
     one.set_defaults(run=revision)
@@ -102,6 +109,23 @@ def demo(options: argparse.Namespace, settings: Settings) -> int:
         loaded = await load_demo(url, options.size)
         say("Demo data loaded." if loaded else "The database has rows already; demo data needs an empty one.")
         return 0 if loaded else 1
+
+    return with_owner(settings, run)
+
+
+def retention(options: argparse.Namespace, settings: Settings) -> int:
+    """Counts, or removes in slices, what a policy does not keep and what is over of the gateway's own tables."""
+    policy = Policy.read(options.policy.read_bytes())
+
+    async def run(url: str) -> int:
+        async with own_table(url, "recordings", setup.SetupError):
+            pass
+        async with setup.connect(url) as connection:
+            one = RetentionRun(connection, say, options.apply, settings.live_hours, options.minutes * 60)
+            await one.run(policy)
+        if not options.apply:
+            say("Nothing was removed; --apply removes it.")
+        return int(one.failed)
 
     return with_owner(settings, run)
 

@@ -1,0 +1,184 @@
+"""Retention: a policy that says how many days rows are kept, and the removal of what is older, in slices."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.engine.errors import diagnostics
+from db.store import own_rows
+from schema.catalogue.catalogue import Type
+from schema.recording.old_rows import FOREIGN_KEYS, OldRows, columns_of
+from schema.recording.purging import AUDIT, audit
+from schema.recording.record_types import RecordType, purge_mutations
+
+SLICE = 1_000
+"""Rows that one transaction removes."""
+SLICE_SECONDS = 30
+"""How long the statement of one slice may take, and a tenth of it how long it waits for a lock."""
+MAX_DAYS = 36_500
+
+_COLUMNS = """
+    SELECT c.oid::regclass::text, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+        AND pg_table_is_visible(c.oid)
+"""
+
+
+class PolicyError(ValueError):
+    """A policy cannot be used; the message says what would be right."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How many days rows are kept, by the mutation that removes them."""
+
+    days: Mapping[str, int]
+
+    @classmethod
+    def read(cls, text: bytes) -> Policy:
+        """A policy of its TOML: a table ``keep`` with days by the names of lists.
+
+        Raises:
+            PolicyError: It is none.
+        """
+        try:
+            found = tomllib.loads(text.decode())
+        except ValueError as error:
+            raise PolicyError(f"the policy is no TOML in UTF-8: {error}") from None
+        if unknown := sorted(found.keys() - {"keep"}):
+            raise PolicyError(f"the policy has {unknown[0]!r}; it has one table, [keep], with days by names of lists")
+        keep = found.get("keep")
+        if not isinstance(keep, dict) or not keep:
+            raise PolicyError("the policy needs a table [keep] with days by names of lists: servingMetrics = 90")
+        return cls({_mutation(name): _days(name, days) for name, days in keep.items()})
+
+
+def _kept() -> Mapping[str, str]:
+    return {one.type.plural: name for name, one in purge_mutations().items()}
+
+
+def _mutation(name: str) -> str:
+    kept = _kept()
+    if name not in kept:
+        near = get_close_matches(name, kept, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"they are {', '.join(sorted(kept))}"
+        raise PolicyError(f"keep.{name}: no such rows can be purged; {meant}")
+    return kept[name]
+
+
+def _days(name: str, days: Any) -> int:
+    least = purge_mutations()[_mutation(name)].plan.declared.retention
+    assert least is not None  # noqa: S101 - it is one of those
+    if type(days) is not int or not least.days <= days <= MAX_DAYS:
+        raise PolicyError(f"keep.{name}: {days!r} is no number of days from {least.days} to {MAX_DAYS:,}")
+    return days
+
+
+@dataclass
+class RetentionRun:
+    """The removal, or the count, of what a policy does not keep; every slice is a transaction of its own.
+
+    ``tell`` gets a line for each type and each of the gateway's own tables. ``seconds`` is when it begins no further
+    slice, from its beginning.
+    """
+
+    connection: AsyncConnection
+    tell: Callable[[str], None]
+    applies: bool
+    live_hours: float
+    seconds: float
+    failed: bool = False
+    _began: float = field(default_factory=time.monotonic)
+    _id: str = field(default_factory=lambda: f"retention-{secrets.token_hex(8)}")
+
+    async def run(self, policy: Policy) -> None:
+        """Does it; what the database refuses is told, and the rest goes on."""
+        async with self.connection.begin():
+            columns = {tuple(row) for row in await self._rows(_COLUMNS)}
+            actor = f"{(await self._rows('SELECT current_user'))[0][0]} (db retention)"
+        for name in sorted(policy.days, key=list(purge_mutations()).index):
+            await self._guarded(name, self._rows_of(name, policy.days[name], columns, actor))
+        for table, which in own_rows.over(self.live_hours).items():
+            await self._guarded(table, self._own(table, which))
+
+    async def _guarded(self, name: str, work: Any) -> None:
+        try:
+            await work
+        except DBAPIError as error:
+            self.failed = True
+            self.tell(f"{name}: the database refuses: {diagnostics(error).words}")
+
+    async def _rows_of(self, name: str, days: int, columns: Collection[Any], actor: str) -> None:
+        type_ = purge_mutations()[name]
+
+        def lacks(of: Type, wanted: Sequence[str]) -> str | None:
+            return next((f"{of.sql_name}.{one}" for one in wanted if (of.sql_name, one) not in columns), None)
+
+        plural = type_.type.plural
+        if what := lacks(type_.type, columns_of(type_)):
+            self.failed = True
+            self.tell(f"{plural}: this database has no {what}")
+            return
+        before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        async with self.connection.begin():
+            keys = [tuple(row) for row in await self._rows(FOREIGN_KEYS, type_.type.sql_name)]
+            old = OldRows(type_, keys, lacks)
+            referred = 0 if old.referred is None else (await self._rows(old.referred, before))[0][0]
+            found = 0 if self.applies else (await self._rows(old.count, before))[0][0]
+        gone, more = 0, self.applies
+        while more and not self._is_over:
+            slice_, more = await self._slice(name, type_, old, before, actor)
+            gone += slice_
+            more = more and slice_ > 0
+        staying = f"; {referred:,} stay, which others refer to" if referred else ""
+        self._say(plural, gone if self.applies else found, f" older than {days} days", staying, more=more)
+
+    async def _slice(self, name: str, type_: RecordType, old: OldRows, before: str, actor: str) -> tuple[int, bool]:
+        async with self.connection.begin():
+            await self._bound()
+            ((purged, first, last, more),) = await self._rows(old.take, before, str(SLICE))
+            if purged:
+                reason = "retention policy"
+                values = audit(name, type_, actor, self._id, before, purged, first, last, reason)
+                await self._rows(AUDIT, *values)
+        return purged, more
+
+    async def _own(self, table: str, which: str) -> None:
+        gone, more = 0, True
+        if not self.applies:
+            async with self.connection.begin():
+                ((gone,),) = await self._rows(own_rows.count(table, which))
+            more = False
+        while more and not self._is_over:
+            async with self.connection.begin():
+                await self._bound()
+                ((slice_,),) = await self._rows(own_rows.take(table, which), str(SLICE))
+            gone += slice_
+            more = slice_ == SLICE
+        self._say(table, gone, "", more=more)
+
+    def _say(self, name: str, rows: int, which: str, staying: str = "", *, more: bool) -> None:
+        verb = "removed" if self.applies else "would go"
+        rest = "; time is over, others are left" if more else ""
+        self.tell(f"{name}: {rows:,}{which} {verb}{staying}{rest}")
+
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() - self._began > self.seconds
+
+    async def _bound(self) -> None:
+        for name, seconds in (("statement_timeout", SLICE_SECONDS), ("lock_timeout", SLICE_SECONDS / 10)):
+            await self.connection.exec_driver_sql(f"SET LOCAL {name} = {int(seconds * 1000)}")
+
+    async def _rows(self, sql: str, *values: Any) -> Sequence[Any]:
+        return (await self.connection.exec_driver_sql(sql, values)).all()
