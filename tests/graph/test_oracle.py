@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -189,6 +190,10 @@ async def test_pages_between_cursors(world: World) -> None:
                 assert page["pageInfo"] == info, said
 
 
+def _uuid(node_id: str) -> UUID:
+    return UUID(node_id.partition(":")[2])
+
+
 async def test_lists_below_rows(world: World) -> None:
     rng, maker = random.Random(SEED + 2), Maker(world.tables, SEED + 2)
     for number in range(NESTED):
@@ -198,6 +203,8 @@ async def test_lists_below_rows(world: World) -> None:
         where, (order, by) = maker.where(target, "t", depth=1), maker.order(target)
         columns, first = rng.sample(below.columns, 3), rng.choice([1, 2, 5])
         query = f"""query($w: {target}Where, $o: [{target}Order!]) {{ found: {table.root}(first: 40) {{ nodes {{ id
+            last: {name}(last: {first}, where: $w, orderBy: $o) {{ edges {{ cursor node {{ id }} }}
+            pageInfo {{ hasPreviousPage }} }}
             below: {name}(first: {first}, where: $w, orderBy: $o) {{ nodes {{ {selection(columns)} }} totalCount
             aggregate {{ count }} pageInfo {{ hasNextPage }} }} }} }} }}"""
         expected: dict[Any, list[asyncpg.Record]] = defaultdict(list)
@@ -214,6 +221,21 @@ async def test_lists_below_rows(world: World) -> None:
             assert node["below"]["totalCount"] == len(theirs), said
             assert node["below"]["aggregate"] == [{"count": len(theirs)}], said
             assert node["below"]["pageInfo"]["hasNextPage"] == (len(theirs) > first), said
+            at_end = [f"{target}:{row[below.key]}" for row in theirs[-first:]]
+            assert [edge["node"]["id"] for edge in node["last"]["edges"]] == at_end, said
+            assert node["last"]["pageInfo"]["hasPreviousPage"] == (len(theirs) > first), said
+        # and those before the last page of one parent, by the cursor of a list below a row
+        busy = max(found, key=lambda node: len(expected[_uuid(node["id"])]))
+        theirs = expected[_uuid(busy["id"])]
+        if len(theirs) > first:
+            before = f"""query($id: ID!, $w: {target}Where, $o: [{target}Order!], $c: String) {{ found: node(id: $id) {{
+                ... on {table.type} {{ below: {name}(last: 3, before: $c, where: $w, orderBy: $o) {{
+                nodes {{ id }} pageInfo {{ hasNextPage hasPreviousPage }} }} }} }} }}"""
+            cursor = busy["last"]["edges"][0]["cursor"]
+            page = (await world.client.data(before, id=busy["id"], w=where.asked, o=order, c=cursor))["found"]["below"]
+            rest = theirs[:-first]
+            assert [node["id"] for node in page["nodes"]] == [f"{target}:{row[below.key]}" for row in rest[-3:]], said
+            assert page["pageInfo"] == {"hasNextPage": True, "hasPreviousPage": len(rest) > 3}, said
 
 
 async def test_groups_buckets_and_sums(world: World) -> None:

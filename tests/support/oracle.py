@@ -8,6 +8,7 @@ never null; groups, percentiles and pages are worked out in Python over the rows
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import statistics
@@ -229,7 +230,7 @@ class Maker:
         column = self.random.choice([one for one in table.columns if table.values[one.name] or one.kind != "JSON"])
         value = f"{row}.{column.name}"
         if column.is_list or column.kind == "JSON":
-            return self._document(column, value)
+            return self._document(column, value, table.values[column.name])
         some = table.values[column.name]
         if not some:
             yes = self.random.random() < 0.5
@@ -275,13 +276,42 @@ class Maker:
                 folded = f"position(lower({quoted(part, 'text')}) in lower({value})) > 0"
                 return part.swapcase(), f"coalesce({folded}, false)"
 
-    def _document(self, column: Column, value: str) -> Where:
-        """JSON and lists: whether there is one."""
+    def _document(self, column: Column, value: str, some: Sequence[str]) -> Where:
+        """JSON and lists: whether there is one, and what is in it."""
+        if self.random.random() < 0.7 and (inside := self._inside(column, value, some)):
+            return inside
         yes = self.random.random() < 0.5
         if column.is_list:
             return Where({column.field: {"isNull": yes}}, f"({value} IS {'' if yes else 'NOT '}NULL)")
         there = f"coalesce(jsonb_typeof({value}) <> 'null', false)"
         return Where({column.field: {"isNull": yes}}, f"(NOT {there})" if yes else there)
+
+    def _inside(self, column: Column, value: str, some: Sequence[str]) -> Where | None:
+        """What lists and objects have, of what some of them have; None where these are all empty."""
+        rng = self.random
+        if column.is_list:
+            items = sorted({item for text in some if '"' not in text for item in text.strip("{}").split(",") if item})
+            if not items:
+                return None
+            name = rng.choice(["has", "hasAny", "hasAll"])
+            few = [rng.choice(items) for _ in range(1 if name == "has" else rng.randint(1, 3))]
+            held = [
+                f"(SELECT count(*) FROM unnest({value}) i WHERE i = {quoted(one, column.sql_type)}) > 0" for one in few
+            ]
+            asked = [wire(column, one) for one in few]
+            joined = " AND ".join(held) if name == "hasAll" else " OR ".join(held)
+            return Where({column.field: {name: asked[0] if name == "has" else asked}}, f"({joined})")
+        objects = [one for text in some if isinstance(one := json.loads(text), dict)]
+        pairs = sorted({(key, json.dumps(one)) for each in objects for key, one in each.items()})
+        if not pairs:
+            return None
+        key, text = rng.choice(pairs)
+        there = f"jsonb_typeof({value}) = 'object' AND {value} -> {quoted(key, 'text')}"
+        if isinstance(json.loads(text), list | dict) or rng.random() < 0.4:
+            return Where({column.field: {"hasKey": key}}, f"coalesce({there} IS NOT NULL, false)")
+        return Where(
+            {column.field: {"contains": {key: json.loads(text)}}}, f"coalesce({there} = {quoted(text, 'jsonb')}, false)"
+        )
 
     def order(self, type_: str) -> tuple[list[dict[str, Any]], str]:
         """An order, as a client writes it and as SQL over the alias ``t``; now and then by a relation's column."""
