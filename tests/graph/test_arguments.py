@@ -182,7 +182,7 @@ async def test_null_in_the_key_of_a_cursor_is_refused(graph: Client) -> None:
 # -- no Python in a message --------------------------------------------------------------------------------------------
 
 PYTHON = re.compile(
-    r"\bNone\b|\bTrue\b|\bFalse\b|Undefined|Traceback|<class|object at 0x|datetime|Decimal\(|\{'|\['|"
+    r"\bNone\b|\bTrue\b|\bFalse\b|Undefined|Traceback|<class|object at 0x|\bdatetime\b|Decimal\(|\{'|\['|"
     r"Exceeds the limit|encountered error|float\(|int\(|dict\b|NoneType"
 )
 WRONG: list[Any] = [

@@ -34,6 +34,7 @@ TYPES = {
     "HpoTrial": ("ml_hpo_trials", "hpoTrials", "id", "datetime_start"),
     "ComposerEpisode": ("composer_episodes", "composerEpisodes", "episode_id", "created_at"),
     "CompositionStep": ("composition_steps", "compositionSteps", "step_id", "created_at"),
+    "MonitoringAlert": ("ml_monitoring_alerts", "monitoringAlerts", "id", "created_at"),
 }
 """Type -> table, root, key, and the time by which rows are listed, newest first."""
 
@@ -48,6 +49,7 @@ TO_ONE = {
     "ServingMetric": {"service": ("BentoService", "service_id")},
     "HpoStudy": {"experiment": ("Experiment", "experiment_id")},
     "CompositionStep": {"episode": ("ComposerEpisode", "episode_id")},
+    "MonitoringAlert": {"model": ("Model", "model_id")},
 }
 """Relation -> the type of its row, and the column that holds that row's key."""
 
@@ -227,7 +229,9 @@ class Maker:
 
     def _column(self, type_: str, row: str) -> Where:
         table = self._tables[type_]
-        column = self.random.choice([one for one in table.columns if table.values[one.name] or one.kind != "JSON"])
+        columns = [one for one in table.columns if table.values[one.name] or one.kind != "JSON"]
+        lists = [one for one in columns if one.is_list]
+        column = self.random.choice(lists if lists and self.random.random() < 0.2 else columns)
         value = f"{row}.{column.name}"
         if column.is_list or column.kind == "JSON":
             return self._document(column, value, table.values[column.name])
