@@ -21,7 +21,8 @@ from graphql import (
     is_introspection_type,
 )
 
-from schema.catalogue.catalogue import Catalogue
+from db.base.column_facts import Unit
+from schema.catalogue.catalogue import Catalogue, ColumnField
 from schema.names.words import LONGEST, similarity, stem, words
 
 MOST = 3
@@ -34,6 +35,8 @@ SURE = 0.8
 """From here on a type's own field is meant, and nobody looks at other types."""
 ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
 """What it is worth that people call it so, or the rows that it leads to, or that its description says so."""
+IN_USE = "isActive"
+"""The flag that stands for the state of rows which have no other."""
 LIST = 0.02
 """By how much a root of many rows comes before that of one row."""
 
@@ -154,6 +157,8 @@ class Suggestions:
             elsewhere = tuple(self._elsewhere(type_, name, asked))
         elif type_ is self._schema.query_type:
             elsewhere = tuple(self._with_field(name))
+        else:
+            elsewhere = tuple(self._one_step_away(type_, name))
         return Suggestion(names, elsewhere)
 
     def _elsewhere(
@@ -170,6 +175,15 @@ class Suggestions:
                     found.setdefault(Elsewhere(f"{target}.{one}", through), nearness)
         best = sorted(found, key=lambda one: -found[one])[:MOST]
         yield from best or self._with_field(name)
+
+    def _one_step_away(self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str) -> Iterator[Elsewhere]:
+        """The rows of other types that a field of this one leads to and that have the very name."""
+        for through, field in type_.fields.items():
+            target = self._target(field)
+            if target is None or target == type_.name or through not in name:
+                continue
+            if name in self._schema.type_map[target].fields:  # type: ignore[attr-defined]  # they are objects
+                yield Elsewhere(f"{target}.{name}", through)
 
     def _with_field(self, name: str) -> Iterator[Elsewhere]:
         having = (type_.name for type_ in self._catalogue if name in self._schema.type_map[type_.name].fields)  # type: ignore[attr-defined]  # they are objects
@@ -268,7 +282,9 @@ class Suggestions:
         facts = {}
         if owner in self._catalogue.types:
             known = self._catalogue[owner]
-            facts = {name: leaf.facts.aliases for name, leaf in known.columns.items()}
+            facts = {name: (*leaf.facts.aliases, *_by_unit(leaf)) for name, leaf in known.columns.items()}
+            if IN_USE in facts and not known.columns.keys() & {"status", "state"}:
+                facts[IN_USE] = (*facts[IN_USE], "status", "state")
         is_query = type_ is self._schema.query_type
         made = []
         for name, field in type_.fields.items():  # type: ignore[attr-defined]  # they are objects
@@ -282,6 +298,11 @@ class Suggestions:
             bonus = LIST if is_query and many else 0.0
             made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus))
         return tuple(made)
+
+
+def _by_unit(leaf: ColumnField) -> tuple[str, ...]:
+    """What a number is called by its unit."""
+    return (f"{leaf.name} ratio",) if leaf.facts.unit is Unit.MULTIPLE else ()
 
 
 def _plain(name: str, description: str | None) -> NameCandidate:

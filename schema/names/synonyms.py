@@ -14,6 +14,9 @@ name title label
 description text message body content summary explanation narrative note comment
 state status phase
 score value result rating grade
+previous predecessor prior earlier former preceding
+threshold limit cutoff bound
+region geographic geography territory area
 count number total size amount many quantity
 rate share percentage percent fraction ratio proportion pct probability
 user actor by who owner author person assignee

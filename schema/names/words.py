@@ -81,6 +81,7 @@ def similarity(asked: Sequence[str], name: Sequence[str], beside: Iterable[str] 
     one, other = "".join(asked), "".join(name)
     if one == other:
         return 1.0
+    asked, name = _abbreviated(asked, name), _abbreviated(name, asked)
     found = sum(max(likeness(word, own) for own in name) for word in asked) / len(asked)
     said = set(beside)
     left = [word for word in name if word not in said] or list(name)
@@ -92,6 +93,18 @@ def similarity(asked: Sequence[str], name: Sequence[str], beside: Iterable[str] 
             score = max(score, 0.85)
         score = max(score, 0.95 * _looks_like(one, other))
     return min(score, 0.99)
+
+
+def _abbreviated(spelt: Sequence[str], short: Sequence[str]) -> Sequence[str]:
+    """Words with those that the other side abbreviates by their initials as it does: ``precision recall auc`` beside
+    ``pr auc`` is ``pr auc``."""
+    for word in short:
+        size = len(word)
+        for at in range(len(spelt) - size + 1) if size > 1 else ():
+            if "".join(one[0] for one in spelt[at : at + size]) == word:
+                spelt = (*spelt[:at], word, *spelt[at + size :])
+                break
+    return spelt
 
 
 def closest(word: str, choices: Iterable[str]) -> str | None:

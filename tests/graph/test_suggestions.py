@@ -47,11 +47,11 @@ def leads_right(row: dict[str, str]) -> bool:
     return bool(right & (own | {one.place for one in found.elsewhere}))
 
 
-@pytest.mark.parametrize("name", ["wrong_names.csv", "more_wrong_names.csv"])
+@pytest.mark.parametrize("name", ["wrong_names.csv", "more_wrong_names.csv", "other_wrong_names.csv"])
 def test_most_plausible_names_lead_right(name: str) -> None:
     """At least nine of ten are among the three names at most that are suggested; the contract is four of five."""
     lost = [f"{row['on']}.{row['name']}" for row in rows(name) if not leads_right(row)]
-    assert len(rows(name)) > 100
+    assert len(rows(name)) > 60
     assert len(lost) <= 0.1 * len(rows(name)), lost
 
 
@@ -62,6 +62,10 @@ def test_most_plausible_names_lead_right(name: str) -> None:
         ("{ alerts { id } }", "Elsewhere there is `Experiment.alerts`, `Model.alerts` or `Feature.alerts`."),
         ("{ models { nodes { version } } }", "Did you mean 'modelVersion'"),
         ("{ models { nodes { errorRate } } }", "`Deployment.errorRate` (through 'deployments')"),
+        ("{ deployments { nodes { modelVersion } } }", "Elsewhere there is `Model.modelVersion` (through 'model')"),
+        ("{ models { nodes { precisionRecallAuc } } }", "Did you mean 'prAuc'"),
+        ("{ roiCalculations { nodes { roiRatio } } }", "Did you mean 'baseRoi'"),
+        ("{ roiCalculations { nodes { status } } }", "Did you mean 'isActive'"),
         ("{ models(filter: 1) { totalCount } }", "Did you mean 'where'"),
         ("{ models(where: {version: {eq: 1}}) { totalCount } }", "Did you mean 'modelVersion'"),
         ('{ models(where: {modelName: {equals: "x"}}) { totalCount } }', "Did you mean 'eq'"),
