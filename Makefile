@@ -35,7 +35,7 @@ test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with
 
 # What reads and changes rows, on the platform's own columns, constraints, indexes, triggers, labels and row security.
 # CI has the time for PLATFORM_CI alone, whose files tell most in the least of it; `make test-platform` runs them all.
-PLATFORM_CI := golden questions changes own_platform recordable_types
+PLATFORM_CI := golden questions changes own_platform recordable_types platform_writes
 PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_table paging filters search similarity entities \
   lineage_answers lineage_links lineage_impact compare more views special_changes lifecycles causal_gate stamps ended \
   known_values attached_changes live observability turns locks own_tables purging masking withheld values differential compiler walks
@@ -108,7 +108,8 @@ migration: $(VENV)/dev ## Write the migration for a change of the models: make m
 snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement counts and golden answers, to be read as a diff
 	$(call printed,schema print,schema/schema.graphql)
 	$(call printed,schema possible-types,schema/possible-types.json)
-	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py
+	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py \
+	  tests/recording/test_platform_writes.py
 
 pages: ## Build GraphiQL and the console anew into gateway/static (needs Node.js)
 	cd gateway/graphiql && npm ci && npm run build

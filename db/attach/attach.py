@@ -14,6 +14,7 @@ from db.attach.compare_columns import computed, unreadable
 from db.attach.differences import Difference, Severity
 from db.attach.facts import known_tables
 from db.attach.own_tables import make_own
+from db.attach.unwritable import unwritable
 from db.base.system_catalog import enum_name
 from db.base.vocabulary import entities, enum_types, table_of
 from db.migrations.setup import connect
@@ -87,7 +88,8 @@ async def inspect(
         found = _judge(await read(connection, list(FUNCTIONS)))
         explained = [] if explain is None else await explain(connection, found)
         weak = await vector_indexes.weak(connection, known_tables()) if measures else []
-    return replace(found, notes=(*found.notes, *explained, *weak))
+        closed = await unwritable(connection)
+    return replace(found, notes=(*found.notes, *closed, *explained, *weak))
 
 
 def _judge(found: DatabaseCatalog) -> Differences:

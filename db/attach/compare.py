@@ -41,7 +41,7 @@ def differences(found: DatabaseCatalog) -> Iterator[Difference]:
             )  # fmt: skip
         else:
             yield from columns_of(entity, there, found.role)
-            yield from unfilled(table, there)
+            yield from unfilled(entity, there)
             yield from computed_by_the_database(table, there)
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 yield from special_index(table, index, there)
@@ -58,7 +58,9 @@ def differences(found: DatabaseCatalog) -> Iterator[Difference]:
 
 def _missing_table(entity: type[Entity]) -> Difference:
     name = table_of(entity).fullname
-    return Difference(Severity.BREAKS, "missing table", name, f"the table {name} is missing: {failing(of_table(name))}")
+    none = f", and no {entity.__name__} can be recorded" if entity.__record__ else ""
+    message = f"the table {name} is missing: {failing(of_table(name))}{none}"
+    return Difference(Severity.BREAKS, "missing table", name, message)
 
 
 _OWN_DEFINITION = "the graph answers by a definition of its own"

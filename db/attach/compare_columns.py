@@ -115,16 +115,17 @@ def columns_of(entity: type[Entity], there: FoundTable, role: str) -> Iterator[D
             )  # fmt: skip
 
 
-def unfilled(table: Table, there: FoundTable) -> Iterator[Difference]:
+def unfilled(entity: type[Entity], there: FoundTable) -> Iterator[Difference]:
     """Columns that must have a value, of which the gateway knows nothing, in tables that its changes add rows to."""
+    table = table_of(entity)
     if "INSERT" not in rights()[table.fullname]:
         return
     for column, has in there.columns.items():
         if column not in table.columns and has.not_null and not has.fills_itself:
             yield Difference(
                 Severity.BREAKS, "unfilled column", f"{table.fullname}.{column}",
-                f"{table.fullname}.{column} refuses null, has no default and is unknown to the graph: changes that add "
-                f"rows to {table.fullname} are refused, with VALUE_MISSING",
+                f"{table.fullname}.{column} refuses null, has no default and is unknown to the graph: no "
+                f"{entity.__name__} can be recorded, and changes that add rows to {table.fullname} are refused",
             )  # fmt: skip
 
 

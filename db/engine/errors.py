@@ -20,6 +20,8 @@ NOT_NULL, FOREIGN_KEY, UNIQUE, CHECK, EXCLUSION = "23502", "23503", "23505", "23
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 INSUFFICIENT_PRIVILEGE = "42501"
+NOT_IN_THIS_STATE = "55000"
+"""What a view answers to rows that it cannot pass on, among others."""
 SYNTAX_ERROR = "42601"
 READ_ONLY_TRANSACTION = "25006"
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
@@ -243,7 +245,12 @@ def translate_change(error: BaseException, statement: str = "") -> Exception:
         return ConflictError(str(_cause(error)))
     if state.startswith(_REFUSED):
         return RefusedByDatabaseError(str(_cause(error)), diagnostics(error), statement)
-    meaning = ReadOnlyError(str(_cause(error))) if state == READ_ONLY_TRANSACTION else translate(error)
+    if state == READ_ONLY_TRANSACTION:
+        meaning: Exception = ReadOnlyError(str(_cause(error)))
+    elif state == NOT_IN_THIS_STATE:
+        meaning = NotPermittedError(str(_cause(error)))
+    else:
+        meaning = translate(error)
     if isinstance(meaning, NotPermittedError | MissingObjectError):
         meaning.statement = statement
     return meaning

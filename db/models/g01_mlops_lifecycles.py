@@ -353,6 +353,8 @@ START_DEPLOYMENT = {
     "deployment_name": Given(VARCHAR(255), "Deployment label; the model's name, version and environment unless said."),
     "environment": Given(VARCHAR(50), "Target environment: development, staging, or production.", required=True),
     "endpoint_name": Given(VARCHAR(255), "Name of the endpoint that answers requests."),
+    "endpoint_url": Given(VARCHAR(500), "URL of the endpoint."),
+    "deployment_config": Given(JSONB(), "Resource and scaling configuration of the deployment."),
 }
 """What a new deployment takes."""
 
@@ -362,8 +364,8 @@ STARTING_DEPLOYMENT = Effect(
         Writes(
             "Deployment",
             added=(
-                "model_registry_id", "deployment_name", "environment", "endpoint_name", "status", "deployed_by",
-                "previous_deployment_id",
+                "model_registry_id", "deployment_name", "environment", "endpoint_name", "endpoint_url",
+                "deployment_config", "status", "deployed_by", "previous_deployment_id",
             ),
         ),
     ),

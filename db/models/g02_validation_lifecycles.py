@@ -111,6 +111,10 @@ REQUEST_REVIEW = {
     "dag_version_hash": Given(VARCHAR(64), "SHA256 hash of the DAG that is to be reviewed."),
     "brand": Given(VARCHAR(50), "Brand that the review is about; every brand unless said."),
     "analysis_context": Given(TEXT(), "Analysis that the review covers, in prose."),
+    "treatment_variable": Given(VARCHAR(100), "Treatment being analyzed."),
+    "outcome_variable": Given(VARCHAR(100), "Outcome being measured."),
+    "reviewer_email": Given(VARCHAR(200), "Reviewer's email address."),
+    "checklist_json": Given(JSONB(), "Review checklist that is to be completed."),
     "supersedes_review_id": Given(
         "ExpertReview", "The review of the same DAG and brand that this one is to replace, once it is approved."
     ),

@@ -321,7 +321,7 @@ class Retraining(Entity):
     __aliases__ = ("retraining job", "retraining history")
     __tablename__ = "ml_retraining_history"
     __record__ = entity(
-        door="triggerRetraining", why="a retraining carries the drift and the version that it is for", updates=()
+        actor="created_by", server=("alert_id", "new_metric_value", "auto_deployed", "deployment_id"), updates=()
     )
     __label__ = ("trigger_type", "new_model_version")
     __order__ = "triggered_at"

@@ -69,8 +69,8 @@ async def unusable_by_any(connection: AsyncConnection, name: str) -> str | None:
 
     Gateways are roles that may look tokens up and own nothing, the connection's own where there is none.
     """
-    serving: Sequence[str | None] = (await connection.scalars(_SERVING)).all() or [None]
-    reasons = [await unusable(connection, [name], who) for who in serving]
+    gateways: Sequence[str | None] = (await connection.scalars(_SERVING)).all() or [None]
+    reasons = [await unusable(connection, [name], who) for who in gateways]
     return reasons[0][name] if all(reasons) else None
 
 
@@ -95,12 +95,16 @@ async def emptied(connection: AsyncConnection, who: str | None = None) -> list[s
     return list(await connection.scalars(_EMPTIED, {"tables": list(rights()), "who": me}))
 
 
+async def serving(connection: AsyncConnection) -> Sequence[str]:
+    """The roles of gateways, seen by the owner of the gateway's tables; the connection's own where there is none."""
+    there = await connection.scalar(text("SELECT to_regclass('gateway.service_tokens') IS NOT NULL"))
+    found: Sequence[str] = (await connection.scalars(_SERVING)).all() if there else ()
+    return found or [str(await connection.scalar(text("SELECT current_user")))]
+
+
 async def emptied_for_gateways(connection: AsyncConnection) -> dict[str, list[str]]:
     """The tables that seem empty to a gateway, by its role, seen by the owner of the gateway's tables."""
-    there = await connection.scalar(text("SELECT to_regclass('gateway.service_tokens') IS NOT NULL"))
-    serving: Sequence[str] = (await connection.scalars(_SERVING)).all() if there else ()
-    names = serving or [str(await connection.scalar(text("SELECT current_user")))]
-    found = {name: await emptied(connection, name) for name in names}
+    found = {name: await emptied(connection, name) for name in await serving(connection)}
     return {name: tables for name, tables in found.items() if tables}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from db.attach.attach import Severity
 from db.attach.checkup import Checkup
+from db.attach.unwritable import NO_RIGHT
 from db.engine.session import VALUES
 from db.store.documents import TrustedDocumentsError
 from gateway.doctor.findings import Finding, error, note, ok, warning
@@ -279,7 +280,7 @@ def _schema(found: Checkup) -> Iterator[Finding]:
         yield error("gateway.schema", one.message, "", one.remedy)
     if not own:
         yield ok("gateway.schema", "the gateway's own tables are there and current")
-    others = [one for one in found.differences.notes if one not in own]
+    others = [one for one in found.differences.notes if one not in own and one.kind != NO_RIGHT]
     for one in others:
         if one.severity is Severity.BREAKS:
             yield error(f"schema.{one.kind.replace(' ', '-')}", one.message, "", one.remedy)

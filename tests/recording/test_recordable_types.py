@@ -101,7 +101,7 @@ def test_every_table_has_a_door() -> None:
         if name not in made:
             assert declared.door in mutations(), name
             assert declared.why, name
-    assert made | {"Deployment", "ExpertReview", "Retraining"} == tables.keys()
+    assert made | {"Deployment", "ExpertReview"} == tables.keys()
 
 
 def input_of(mutation: str, one: RecordType) -> str:

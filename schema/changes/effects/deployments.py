@@ -140,6 +140,7 @@ async def start_deployment(work: Work) -> None:
             "deployment_name": given.get("deployment_name", name[:255]),
             "environment": given["environment"],
             "endpoint_name": given.get("endpoint_name"),
+            **{name: given[name] for name in ("endpoint_url", "deployment_config") if name in given},
             "status": DeploymentStatus.PENDING.value,
             "deployed_by": work.request.actor[:100],
             "previous_deployment_id": active[0][0] if active else None,
