@@ -106,10 +106,11 @@ class _Databases:
         self.writer = engine_for(settings, url, pool, _FOR_OUTCOMES, read_only=False, timelines=timelines)
         self.reads = open_reads(settings, url, self.engine, changed)
         self.changes = Transactions(self.writer, pool, settings.turn_timeout)
-        self.changes.tell_positions = self.reads.replica is not None
+        self.changes.tell_positions = bool(self.reads.standbys)
         self.engines = {"read": self.engine, "write": self.writer}
-        if self.reads.replica:
-            self.engines["replica"] = self.reads.replica
+        for standby in self.reads.standbys:
+            alone = len(self.reads.standbys) == 1
+            self.engines["replica" if alone else f"replica {standby.name}"] = standby.engine
         if tracing is not None:
             self.changes.around = tracing.transaction
             for engine in self.engines.values():
@@ -337,7 +338,9 @@ async def _healthz(_request: Request) -> Response:
 async def _readyz(request: Request) -> Response:
     """The process can answer, and should be asked."""
     health: Health = request.app.state.health
-    status, body = await health.readiness(request.app.state.engine, request.app.state.graphql.planner)
+    state = request.app.state
+    for_changes = "changes" in request.query_params
+    status, body = await health.readiness(state.engine, state.graphql.planner, state.reads, for_changes=for_changes)
     return _json(body, status)
 
 

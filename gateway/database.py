@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.attach import attach, facts
 from db.embedded import server as embedded
-from db.engine.connector import connector_of
+from db.engine.connector import Admit, connector_of
 from db.engine.engine import create_engine
 from db.engine.errors import translate
-from db.engine.replica import Changes, Reads
+from db.engine.replica import Changes, Reads, Standby
 from db.engine.timelines import Timelines
+from db.engine.url import address_of
 from db.migrations import setup
 from db.store import caller_roles
 from gateway.settings import Settings
@@ -70,6 +71,7 @@ def engine_for(
     *,
     read_only: bool = True,
     timelines: Timelines | None = None,
+    admit: Admit | None = None,
 ) -> AsyncEngine:
     """A pool of connections to a database, as the settings want them."""
     return create_engine(
@@ -82,19 +84,22 @@ def engine_for(
         prepared_statements=settings.prepared_statements,
         timelines=timelines,
         heavy=settings.heavy_connections,
+        admit=admit,
     )
 
 
 def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Changes | None = None) -> Reads:
-    """Where requests read; a replica is looked at from now on, over a connection of its own to each."""
-    if settings.replica is None:
+    """Where requests read; replicas are looked at from now on, over a connection of its own to each server."""
+    if not settings.replicas:
         return Reads(primary)
     timelines = connector_of(primary).timelines
-    replica, looking, looked_at = (
-        engine_for(settings, where, size, timelines=timelines)
-        for where, size in ((settings.replica, settings.pool_size), (url, 1), (settings.replica, 1))
-    )
-    reads = Reads(primary, replica, changed)
+    standbys = []
+    for replica in settings.replicas:
+        standby = Standby(address_of(replica))
+        standby.engine = engine_for(settings, replica, settings.pool_size, timelines=timelines, admit=standby.admit)
+        standbys.append(standby)
+    looking, *looked_at = (engine_for(settings, where, 1, timelines=timelines) for where in (url, *settings.replicas))
+    reads = Reads(primary, standbys, changed)
     reads.start(looking, looked_at, settings.replica_lag)
     return reads
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from db.engine.url import database_url
+from db.engine.url import address_of, database_url
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
@@ -18,6 +18,25 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 def checked_postgres(value: str) -> str:
     database_url(value)
+    return value
+
+
+REPLICAS = 8
+"""How many replicas a gateway reads from at most."""
+
+
+def checked_replicas(value: str) -> str:
+    """Checks the URLs of replicas, with white space between them.
+
+    Raises:
+        ValueError: One is no URL of a Postgres, two lead to one address, or they are too many.
+    """
+    urls = [database_url(url) for url in value.split()]
+    if len(urls) > REPLICAS:
+        raise ValueError(f"expected at most {REPLICAS} replicas, not {len(urls)}")
+    addresses = [address_of(url) for url in urls]
+    if twice := {one for one in addresses if addresses.count(one) > 1}:
+        raise ValueError(f"{', '.join(sorted(twice))} is named twice; each server is named once")
     return value
 
 

@@ -28,6 +28,7 @@ from gateway.setting_types import (
     checked_origins,
     checked_postgres,
     checked_redis,
+    checked_replicas,
     checked_url,
     is_loopback,
     words,
@@ -54,12 +55,13 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="Any Postgres, `postgresql://user:password@host:5432/database`. Unset: the embedded one.",
     )
-    replica_url: Annotated[str, AfterValidator(checked_postgres)] | None = Field(
+    replica_url: Annotated[str, AfterValidator(checked_replicas)] | None = Field(
         default=None,
-        description="A hot standby of that database, for reads. Unset: all reads go to the primary.",
+        description="A hot standby of that database, for reads, or several with spaces between their URLs. Unset: all "
+        "reads go to the primary.",
     )
     replica_lag: float = Field(
-        default=10.0, gt=0, le=3600, description="Seconds that the replica may be behind before reads leave it."
+        default=10.0, gt=0, le=3600, description="Seconds that a replica may be behind before reads leave it."
     )
     data: Path = Field(default=Path(".e2i"), description="Folder of the embedded Postgres.")
     demo: Literal["off", "small", "large"] = Field(
@@ -459,9 +461,9 @@ class Settings(BaseSettings):
         return database_url(self.listen_url) if self.listen_url else None
 
     @property
-    def replica(self) -> URL | None:
-        """The replica's URL for the engine, if there is one."""
-        return database_url(self.replica_url) if self.replica_url else None
+    def replicas(self) -> tuple[URL, ...]:
+        """The replicas' URLs for the engine."""
+        return tuple(map(database_url, (self.replica_url or "").split()))
 
 
 def load() -> Settings:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -16,6 +18,11 @@ CONNECT_SECONDS = 5.0
 LOOK_SECONDS = 1.5
 """For a host to say where it is, when all are asked."""
 
+STAGGER = 0.5
+"""Seconds after which the next of several hosts is tried beside one that has not answered."""
+TRIES = 4
+"""How often an address that leads to several servers is tried for the one that is wanted."""
+
 _AT_ONE_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
 """What another host may do better."""
 
@@ -24,12 +31,24 @@ class UnreachableError(ConnectionError):
     """No connection could be opened; the message says to where, and why."""
 
 
-class Connector:
-    """Opens the driver's connections to a target; the pools of one database share ``timelines``."""
+class AnotherServerError(ConnectionError):
+    """An address led to another server than the one that is wanted."""
 
-    def __init__(self, target: Target, timelines: Timelines | None = None) -> None:
+
+Admit = Callable[[asyncpg.Connection], Awaitable[None]]
+"""Looks at a new connection; raises `AnotherServerError` where it is not to be used."""
+
+
+class Connector:
+    """Opens the driver's connections to a target; the pools of one database share ``timelines``.
+
+    ``admit`` looks at each beside them.
+    """
+
+    def __init__(self, target: Target, timelines: Timelines | None = None, admit: Admit | None = None) -> None:
         self.target = target
         self.timelines = timelines or Timelines()
+        self._admit = admit
         self._looked = False
 
     async def __call__(self, *_: Any, **arguments: Any) -> asyncpg.Connection:
@@ -46,12 +65,33 @@ class Connector:
         wanted = self.target.attributes
         failure: Exception = UnreachableError("there is no host")
         for attributes in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
-            for host in self.target.hosts:
-                try:
-                    return await self._open(host, attributes, arguments)
-                except _AT_ONE_HOST as error:
-                    failure = error
+            try:
+                return await self._open_first(attributes, arguments)
+            except _AT_ONE_HOST as error:
+                failure = error
         raise failure
+
+    async def _open_first(self, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
+        """A connection to the first host that will do, in their order; a silent one holds up the next but shortly."""
+        hosts, failure = deque(self.target.hosts), None
+        opening: set[asyncio.Task[asyncpg.Connection]] = set()
+        try:
+            while hosts or opening:
+                if hosts:
+                    opening.add(asyncio.create_task(self._open(hosts.popleft(), attributes, arguments)))
+                done, opening = await asyncio.wait(
+                    opening, timeout=STAGGER if hosts else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    failure = task.exception()
+                    if failure is None or not isinstance(failure, _AT_ONE_HOST):
+                        opening |= done - {task}
+                        return task.result()
+        finally:
+            for task in opening:
+                task.add_done_callback(_close_unused)
+                task.cancel()
+        raise failure or UnreachableError("there is no host")
 
     async def look(self, arguments: dict[str, Any] | None = None) -> None:
         """Asks each of several hosts where it is, so that an old primary among them is known for one."""
@@ -67,6 +107,15 @@ class Connector:
         connection.terminate()
 
     async def _open(self, host: Host, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
+        """A connection to a host."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._open_once(host, attributes, arguments)
+            except AnotherServerError:
+                continue
+        return await self._open_once(host, attributes, arguments)
+
+    async def _open_once(self, host: Host, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
         name, port = host
         given: dict[str, Any] = {"timeout": CONNECT_SECONDS, **arguments, **self.target.arguments}
         given |= {"host": name, "port": port, "target_session_attrs": attributes}
@@ -78,11 +127,15 @@ class Connector:
                 connection = await asyncpg.connect(**given)
                 try:
                     await self.timelines.admit(connection)
+                    if self._admit is not None:
+                        await self._admit(connection)
                 except BaseException:
                     connection.terminate()
                     raise
         except OutdatedServerError as error:
             raise OutdatedServerError(f"{where}: {error}") from error
+        except AnotherServerError:
+            raise
         except TimeoutError as error:
             raise UnreachableError(f"{where} did not answer within {given['timeout']:g} s") from error
         except asyncpg.TargetServerAttributeNotMatched as error:
@@ -91,6 +144,12 @@ class Connector:
             why = str(error) or type(error).__name__
             raise UnreachableError(why if where.split(":", 1)[0] in why else f"{where}: {why}") from error
         return connection
+
+
+def _close_unused(task: asyncio.Task[asyncpg.Connection]) -> None:
+    """Closes a connection that was opened beside the one that is used."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()
 
 
 CONNECTOR = "gateway_connector"

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from db.adapters.asyncpg import LARGEST_STATEMENT, SessionConnection
 from db.engine import poolers
-from db.engine.connector import CONNECT_SECONDS, CONNECTOR, Connector
+from db.engine.connector import CONNECT_SECONDS, CONNECTOR, Admit, Connector
 from db.engine.errors import LOCK_NOT_AVAILABLE, LockedError, plan_is_stale, refused_by_driver, sqlstate, translate
 from db.engine.locks import LOCK_WAITS, LockWaits, Running, lock_waits_of
 from db.engine.pool import LIMITER, BorrowedConnection, ConnectionLimiter, follow, limiter_of
@@ -48,11 +48,13 @@ def create_engine(
     session_settings: bool | None = None,
     timelines: Timelines | None = None,
     heavy: int | None = None,
+    admit: Admit | None = None,
 ) -> AsyncEngine:
     """An engine whose connections autocommit, speak UTC and cancel statements after ``statement_timeout`` seconds.
 
     Heavy statements have ``heavy`` of its connections at most, a fourth unless said. Engines of one database share its
-    ``timelines``, so that none of them takes a primary of the past for the database.
+    ``timelines``, so that none of them takes a primary of the past for the database. ``admit`` looks at each of its
+    connections when it is new.
 
     ``prepared_statements=False`` suits poolers in transaction mode, which hand a connection to another client between
     two transactions: there, every statement is in one, and what is not committed explicitly is undone. Settings are
@@ -61,7 +63,7 @@ def create_engine(
     target = target_of(url)
     settings = {**target.settings, **settings_of_session(statement_timeout, lock_timeout)}
     of_session = {"application_name": target.application}
-    connector = Connector(target, timelines)
+    connector = Connector(target, timelines, admit)
     arguments: dict[str, Any] = {
         "server_settings": of_session, "timeout": connect_timeout, "async_creator_fn": connector,
     }  # fmt: skip

@@ -125,6 +125,11 @@ class ConnectionLimiter:
         return sum(not waiter.done() for waiter in self._waiters) + self.heavy_waiting
 
     @property
+    def taken(self) -> int:
+        """How many turns are taken."""
+        return len(self._taken)
+
+    @property
     def heavy_waiting(self) -> int:
         """How many of them are heavy."""
         return sum(not waiter.done() for waiter in self._heavy_waiters)

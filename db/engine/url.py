@@ -118,6 +118,11 @@ def target_of(url: URL) -> Target:
     return Target(_hosts(url), arguments, _options(query.get("options", "")), application, timeout, attributes)
 
 
+def address_of(url: URL) -> str:
+    """The address that a URL leads to, for people: ``db2:5432``; several hosts with commas between them."""
+    return ",".join(f"{host or 'this host'}{f':{port}' if port else ''}" for host, port in target_of(url).hosts)
+
+
 def _last(name: str, value: str | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         raise ValueError(f"the parameter {name} is given more than once")  # noqa: TRY004 - the URL is wrong, not its type

@@ -20,8 +20,7 @@ async def examine(settings: Settings, url: URL | None) -> list[Finding]:
     found += [one async for one in services.check(settings)]
     if url is not None:
         found += await _of_database(settings, url)
-    if settings.replica is not None:
-        found.append(await _of_replica(settings, settings.replica))
+    found += [await _of_replica(settings, replica) for replica in settings.replicas]
     return found
 
 

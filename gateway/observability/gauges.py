@@ -70,15 +70,25 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
     """Where requests read, and how far the replica is behind; nothing without one."""
 
     def tell() -> Iterable[Metric]:
-        if reads.replica is None:
+        if not reads.standbys:
             return
         sent = CounterMetricFamily("e2i_reads", "Requests by the database that they read, and why.", labels=["from"])
         for where, count in reads.sent.items():
             sent.add_metric([where], count)
         yield sent
-        yield GaugeMetricFamily("e2i_replica_usable", "Whether reads may go to the replica.", int(reads.usable))
-        if reads.lag is not None:
-            yield GaugeMetricFamily("e2i_replica_lag_seconds", "Seconds that the replica is behind.", reads.lag)
+        usable = GaugeMetricFamily("e2i_replica_usable", "Whether reads may go to the replica.", labels=["replica"])
+        lag = GaugeMetricFamily("e2i_replica_lag_seconds", "Seconds that the replica is behind.", labels=["replica"])
+        position = GaugeMetricFamily(
+            "e2i_replica_position_bytes", "Where the replica is in the primary's log.", labels=["replica"]
+        )
+        read = CounterMetricFamily("e2i_replica_reads", "Requests that read from the replica.", labels=["replica"])
+        for standby in reads.standbys:
+            usable.add_metric([standby.name], int(standby.usable))
+            if standby.lag is not None:
+                lag.add_metric([standby.name], standby.lag)
+            position.add_metric([standby.name], standby.replayed)
+            read.add_metric([standby.name], standby.reads)
+        yield from (usable, lag, position, read)
 
     return tell
 

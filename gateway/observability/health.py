@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine.engine import ShortReader
 from db.engine.errors import OverloadedError
+from db.engine.replica import Reads
 from db.migrations.setup import platform_tables
 from gateway.observability.gauges import in_use, size
 from gateway.operations.planner import Planner
@@ -20,6 +21,8 @@ log = logging.getLogger("gateway.health")
 
 TIMEOUT = 2.0
 """Seconds for the database to answer one small statement."""
+TIMEOUT_BESIDE = 1.0
+"""The same where a replica answers reads: balancers wait no longer."""
 BUSY = 5.0
 """Seconds for which all connections may be busy before the gateway says that it cannot answer."""
 
@@ -37,9 +40,16 @@ class Health:
         self._asking: asyncio.Task[str] | None = None
         self._busy_since: float | None = None
 
-    async def readiness(self, engine: AsyncEngine, planner: Planner) -> tuple[int, dict[str, Any]]:
-        """The HTTP status, 200 or 503, and what is well and what is not."""
-        database = await self._asked(engine)
+    async def readiness(
+        self, engine: AsyncEngine, planner: Planner, reads: Reads, *, for_changes: bool = False
+    ) -> tuple[int, dict[str, Any]]:
+        """The HTTP status, 200 or 503, and what is well and what is not.
+
+        Where no change can be made, but a replica answers, the gateway is ready for reads: 200, unless it is asked
+        ``for_changes``.
+        """
+        database = await self._asked(engine, TIMEOUT_BESIDE if reads.usable else TIMEOUT)
+        reads_only = database == _STANDBY or (database not in _WELL and reads.usable)
         found = {
             "database": database,
             "schema": _schema(planner),
@@ -47,23 +57,27 @@ class Health:
         }
         if self.draining:
             found["gateway"] = "is ending"
-        ready = not self.draining and database in {"ok", "busy"} and found["schema"] in {"ok", _DIFFERS}
+        if reads.standbys:
+            found["replicas"] = f"{sum(one.usable for one in reads.standbys)} of {len(reads.standbys)} are read"
+        able = database in _WELL or (reads_only and not for_changes)
+        ready = not self.draining and able and found["schema"] in {"ok", _DIFFERS}
         if not ready:
             log.warning("not ready", extra=found)
-        return (200 if ready else 503), {"status": "ok" if ready else "unavailable", **found}
+        status = "unavailable" if not ready else "reads only" if reads_only else "ok"
+        return (200 if ready else 503), {"status": status, **found}
 
-    async def _asked(self, engine: AsyncEngine) -> str:
+    async def _asked(self, engine: AsyncEngine, seconds: float) -> str:
         """How the database does; however many ask at once, it is asked once at a time."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(engine))
+            self._asking = asyncio.create_task(self._ask(engine, seconds))
         return await asyncio.shield(self._asking)
 
-    async def _ask(self, engine: AsyncEngine) -> str:
+    async def _ask(self, engine: AsyncEngine, seconds: float) -> str:
         full = in_use(engine) >= size(engine)
         reader = ShortReader(engine)
         try:
-            async with asyncio.timeout(TIMEOUT):
-                await reader.fetch("SELECT 1", ())
+            async with asyncio.timeout(seconds):
+                ((in_recovery,),) = await reader.fetch("SELECT pg_is_in_recovery()", ())
         except (OverloadedError, TimeoutError):
             if not full:
                 return "does not answer in time"
@@ -74,9 +88,11 @@ class Health:
             log.debug("the database cannot be reached: %s", error)
             return "cannot be reached"
         self._busy_since = None
-        return "ok"
+        return _STANDBY if in_recovery else "ok"
 
 
+_WELL = {"ok", "busy"}
+_STANDBY = "is a standby: reads are answered, changes are not"
 _DIFFERS = "differs; `e2i-gateway db check` says how"
 
 

@@ -221,7 +221,7 @@ def run(
 
     ``on_start`` is called once it answers; ``asked_to_end`` says whether a signal came before that.
     """
-    app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replica else None)
+    app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replicas else None)
     served: ASGIApp = app
     siblings = WorkerMetrics(worker.index, worker.of, worker.folder, app.state.metrics)
     if sockets.metrics:

@@ -77,7 +77,7 @@ async def test_who_is_told_reads_nothing_older(
     asked = f'{{ model(id: "{model}") {{ modelVersion stage }} }}'
     async with peer(gateway) as one:
         stream = await one.followed(EVENTS)
-        await until(lambda: reads.reader(1, "anonymous")._engine is reads.replica)
+        await until(lambda: reads.reader(1, "anonymous")._engine is reads.standbys[0].engine)
         await there.execute("SELECT pg_wal_replay_pause()")
         async with sql.transaction():
             await sql.execute("UPDATE ml_model_registry SET stage = 'staging' WHERE id = $1", model.partition(":")[2])
@@ -85,7 +85,7 @@ async def test_who_is_told_reads_nothing_older(
         assert await reasons(stream, 1) == ["moved"]
         assert (await gateway.client.data(asked))["model"]["stage"] == "STAGING"
         await there.execute("SELECT pg_wal_replay_resume()")
-        await until(lambda: reads.reader(1, "anonymous")._engine is reads.replica)
+        await until(lambda: reads.reader(1, "anonymous")._engine is reads.standbys[0].engine)
         assert (await gateway.client.data(asked))["model"]["stage"] == "STAGING"
 
 

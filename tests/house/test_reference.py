@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 
 from db.base.lineage import LineageKind
 from db.engine.engine import create_engine
-from db.engine.replica import Reads
+from db.engine.replica import Reads, Standby
 from gateway import reference
 from gateway.observability.gauges import readings
 from gateway.observability.metrics import Metrics, workers_up
@@ -44,9 +44,10 @@ async def test_the_committed_metrics_are_current(demo: Client) -> None:
         counts["any"] += 1  # a family without samples does not say which labels they would have
     own = {family.name for family in fresh.families()}
     engine = create_engine(make_url("postgresql+asyncpg://nobody@localhost/nowhere"), read_only=True)  # never connected
-    reads = Reads(engine, engine)
+    standby = Standby("db2:5432")
+    standby.lag = 0.0
+    reads = Reads(engine, [standby])
     reads.sent["replica"] += 1
-    reads.lag = 0.0
     gauges = [family for family in served.families() if family.name not in own]
     elsewhere = [workers_up({0: fresh.told()}), *readings(reads)()]
     compare(reference.METRICS, reference.metrics([*fresh.families(), *gauges, *elsewhere]))
