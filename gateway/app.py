@@ -44,7 +44,7 @@ from gateway.http.record_endpoint import PREFIX, RecordEndpoint
 from gateway.mcp.addresses import METADATA, PATH
 from gateway.mcp.entry import McpEntry
 from gateway.mcp.toolbox import Toolbox
-from gateway.observability.gauges import caches, pools, readings, requests
+from gateway.observability.gauges import caches, history, pools, readings, requests
 from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
 from gateway.observability.request_log import RequestLog
@@ -195,8 +195,13 @@ def _measure(
     metrics: Metrics, databases: _Databases, service: OperationService, sockets: WebSocketApp, feed: ChangeFeed
 ) -> None:
     """What is asked at each scrape."""
-    tells = pools(databases.engines, databases.changes), caches(service), readings(databases.reads), requests(service)
-    for tell in tells:
+    for tell in (
+        pools(databases.engines, databases.changes),
+        caches(service),
+        readings(databases.reads),
+        requests(service),
+        history(databases.timelines),
+    ):
         metrics.ask(tell)
     metrics.gauge("sockets", "Open WebSockets.", lambda: len(sockets.open))
     metrics.gauge("subscriptions", "Active subscriptions.", lambda: feed.subscribers)

@@ -9,6 +9,7 @@ gateway that is started anew.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -60,6 +61,15 @@ class Timelines:
         self._open: WeakKeyDictionary[asyncpg.Connection, Standing] = WeakKeyDictionary()
         self.tells: bool | None = None
         """Whether the database has ``gateway.standing()``; None before the first connection."""
+        self.failovers = 0
+        """How often a newer timeline was met."""
+        self.lost_commits: Counter[str] = Counter()
+        """Commits whose answer was lost, by what became of them: ``made``, ``not made``, ``unknown``."""
+
+    @property
+    def newest(self) -> int | None:
+        """The newest timeline that was seen, None where no server told."""
+        return max(self._newest.values(), default=None)
 
     def see(self, standing: Standing) -> None:
         """A server is there. Connections to an older one than this are closed.
@@ -74,6 +84,7 @@ class Timelines:
                 f"the primary before, and is not used. If the database was set back on purpose, restart the gateway"
             )
         if standing.timeline > newest:
+            self.failovers += newest > 0
             self._newest[standing.cluster] = standing.timeline
             for connection, its in list(self._open.items()):
                 if its.cluster == standing.cluster and its.timeline < standing.timeline:

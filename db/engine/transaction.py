@@ -158,7 +158,7 @@ class Transaction:
             await self._open.commit()
         except _FAILED as error:
             # not every driver's error says whether the server has heard the commit
-            if is_of_server(error) or not await self._was_made(sealed):
+            if is_of_server(error) or not await self._became(sealed):
                 raise translate_change(error) from error
         self._open = None
         if self.tells_position:
@@ -199,6 +199,17 @@ class Transaction:
         self._open = None
         if self._reads_only and not self._connection.invalidated:
             await self._connection.invalidate()  # a new one may find a database that takes changes again
+
+    async def _became(self, sealed: _Sealed) -> bool:
+        """As `_was_made`; counts what became of commits whose answers were lost."""
+        counts = self._connector.timelines.lost_commits
+        try:
+            made = await self._was_made(sealed)
+        except OutcomeUnknownError:
+            counts["unknown"] += 1
+            raise
+        counts["made" if made else "not made"] += 1
+        return made
 
     async def _was_made(self, sealed: _Sealed) -> bool:
         """Whether the transaction was committed, as far as the database of now is concerned.

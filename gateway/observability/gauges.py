@@ -11,6 +11,7 @@ from sqlalchemy.pool import QueuePool
 
 from db.engine.pool import limiter_of
 from db.engine.replica import Reads
+from db.engine.timelines import Timelines
 from db.engine.transaction import Transactions
 from gateway.operations.service import OperationService
 
@@ -62,6 +63,23 @@ def caches(service: OperationService) -> Callable[[], Iterable[Metric]]:
             misses.add_metric([name], cache.misses)
             kept.add_metric([name], len(cache))
         return hits, misses, kept
+
+    return tell
+
+
+def history(timelines: Timelines) -> Callable[[], Iterable[Metric]]:
+    """Failovers that were met, and commits whose answers were lost."""
+
+    def tell() -> Iterable[Metric]:
+        if timelines.newest is not None:
+            yield GaugeMetricFamily("e2i_database_timeline", "The newest timeline that was seen.", timelines.newest)
+        yield CounterMetricFamily("e2i_failovers", "Newer timelines that were met.", timelines.failovers)
+        lost = CounterMetricFamily(
+            "e2i_lost_commits", "Commits whose answer was lost, by what became of them.", labels=["outcome"]
+        )
+        for outcome in ("made", "not made", "unknown"):
+            lost.add_metric([outcome], timelines.lost_commits[outcome])
+        yield lost
 
     return tell
 

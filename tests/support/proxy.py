@@ -127,9 +127,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(url: str) -> AsyncIterator[tuple[Proxy, str]]:
+async def proxied(url: str, proxy: Proxy | None = None) -> AsyncIterator[tuple[Proxy, str]]:
     """A proxy in front of the database of a URL, and the URL through it."""
-    proxy = Proxy(url)
+    proxy = proxy or Proxy(url)
     folder = Path(tempfile.mkdtemp(prefix="e2i-proxy-"))
     server = await asyncio.start_unix_server(proxy.serve, folder / ".s.PGSQL.5432")
     through = database_url(url).set(host=None, port=None, query={})

@@ -1,0 +1,202 @@
+"""Several hot standbys: reads are shared among those near enough, whatever happens to one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from db.embedded.server import ADMIN_ROLE
+from db.engine.replica import Reads
+from tests.drills.fixtures import CHANGES
+from tests.drills.postgres import Postgres
+from tests.drills.test_replica import PROMOTE, STAGE, reads_of, sent, until
+from tests.support.changing import model_in
+from tests.support.client import Client, serving
+from tests.support.databases import connect
+from tests.support.proxy import Proxy, proxied
+
+pytestmark = pytest.mark.slow
+
+MODELS = "{ models(first: 1) { nodes { id } } }"
+
+
+@pytest.fixture(scope="module")
+async def second(primary: Postgres) -> AsyncIterator[Postgres]:
+    """Another standby of the primary."""
+    with await asyncio.to_thread(primary.standby) as server:
+        yield server
+
+
+@pytest.fixture
+async def sql(primary: Postgres) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(primary.url(CHANGES, ADMIN_ROLE))
+    yield connection
+    await connection.close()
+
+
+def both(one: str, other: str) -> str:
+    return f"{one} {other}"
+
+
+async def usable(client: Client) -> None:
+    await until(lambda: all(standby.usable for standby in reads_of(client).standbys))
+
+
+def by_name(reads: Reads) -> list[int]:
+    return [standby.reads for standby in reads.standbys]
+
+
+async def test_those_that_have_a_change_are_read_after_it(
+    primary: Postgres, standby: Postgres, second: Postgres, sql: asyncpg.Connection, there: asyncpg.Connection
+) -> None:
+    """Both have their share; one that replays nothing is not read by who has changed something, and the other is."""
+    async with serving(primary.url(CHANGES), replica_url=both(standby.url(CHANGES), second.url(CHANGES))) as client:
+        await usable(client)
+        reads = reads_of(client)
+        await asyncio.gather(*(client.data(MODELS) for _ in range(20)))
+        assert min(by_name(reads)) >= 5, by_name(reads)
+        model = await model_in(sql, "development")
+        await until(lambda: reads.standbys[1].replayed >= (reads._known.position or 0))
+        await there.execute("SELECT pg_wal_replay_pause()")
+        answer = await client.ask(PROMOTE, i={"id": model, "to": "STAGING"})
+        assert answer["data"]["promoteModel"]["__typename"] == "TransitionApplied"
+        before = by_name(reads)
+        await until(lambda: reads.reader(1, "anonymous").engine is reads.standbys[1].engine)
+        for _ in range(5):
+            assert await sent(client, STAGE, id=model) == ("replica", {"model": {"stage": "STAGING"}})
+        assert by_name(reads)[0] == before[0]
+
+
+async def test_one_that_falls_silent_costs_no_error(primary: Postgres, standby: Postgres, second: Postgres) -> None:
+    """Its network is gone with statements under way: they are answered all the same, and it has a share when it is
+    back."""
+    async with (
+        proxied(second.url(CHANGES)) as (proxy, address),
+        serving(primary.url(CHANGES), replica_url=both(standby.url(CHANGES), address)) as client,
+    ):
+        await usable(client)
+        silent = reads_of(client).standbys[1]
+        reading = asyncio.create_task(_read_on(client))
+        await until(lambda: silent.reads > 10)
+        proxy.freeze()
+        await until(lambda: not silent.usable)
+        assert silent.why == "cannot be reached"
+        proxy.thaw()
+        await until(lambda: silent.usable)
+        share = silent.reads
+        await until(lambda: silent.reads > share + 10)
+        reading.cancel()
+        answers = await asyncio.gather(reading, return_exceptions=True)
+        assert isinstance(answers[0], asyncio.CancelledError), answers
+        assert reads_of(client).sent["primary: replica failed"] >= 1, "what was under way there"
+
+
+async def _read_on(client: Client) -> None:
+    """Eight who read and read; whatever is not an answer ends it."""
+
+    async def one() -> None:
+        while True:
+            answer = await client.ask(MODELS)
+            assert "errors" not in answer, answer
+
+    await asyncio.gather(*(one() for _ in range(8)))
+
+
+class Balancer(Proxy):
+    """One address that leads to several servers in turn."""
+
+    def __init__(self, *servers: Postgres) -> None:
+        super().__init__(servers[0].url(CHANGES))
+        self._proxies = [Proxy(server.url(CHANGES)) for server in servers]
+        self.met: Counter[int] = Counter()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        turn = self.met.total() % len(self._proxies)
+        self.met[turn] += 1
+        return await self._proxies[turn].connect()
+
+
+async def test_an_address_of_several_servers_never_answers_what_is_older(
+    primary: Postgres, standby: Postgres, second: Postgres, sql: asyncpg.Connection, there: asyncpg.Connection
+) -> None:
+    """One of them replays nothing, and the other one is looked at, or the other way round."""
+    balancer = Balancer(standby, second)
+    model = await model_in(sql, "development")
+    async with proxied(standby.url(CHANGES), balancer) as (_, address):
+        for _ in range(2):
+            await there.execute("SELECT pg_wal_replay_resume()")
+            async with serving(primary.url(CHANGES), replica_url=address, replica_lag=3600) as client:
+                await until(lambda: reads_of(client).usable)
+                await there.execute("SELECT pg_wal_replay_pause()")
+                for to in ("STAGING", "SHADOW", "STAGING", "SHADOW"):
+                    stage = await client.ask(PROMOTE, i={"id": model, "to": to})
+                    after = {"position": stage["extensions"].get("position", "0/0")}
+                    wanted = await sql.fetchval(
+                        "SELECT upper(stage::text) FROM ml_model_registry WHERE id = $1", model.partition(":")[2]
+                    )
+                    asked = {"query": STAGE, "variables": {"id": model}, "extensions": after}
+                    answers = await asyncio.gather(*(client.http.post("/graphql", json=asked) for _ in range(30)))
+                    assert {answer.json()["data"]["model"]["stage"] for answer in answers} == {wanted}
+    assert set(balancer.met) == {0, 1}, "both were met"
+
+
+async def test_one_of_another_cluster_is_not_read(primary: Postgres) -> None:
+    with await asyncio.to_thread(Postgres.make) as other:
+        maintenance = await connect(other.url("postgres", ADMIN_ROLE))
+        await maintenance.execute("CREATE ROLE e2i_gateway LOGIN")
+        await maintenance.execute(f"CREATE DATABASE {CHANGES}")
+        await maintenance.close()
+        with await asyncio.to_thread(other.standby) as stranger:
+            async with serving(primary.url(CHANGES), replica_url=stranger.url(CHANGES)) as client:
+                alone = reads_of(client).standbys[0]
+                await until(lambda: alone.why == "is of another cluster than the primary")
+                assert (await sent(client, MODELS))[0] == "primary: no replica"
+
+
+async def test_a_gateway_that_can_only_read_is_ready_for_reads(primary: Postgres, standby: Postgres) -> None:
+    """A balancer keeps it; whoever balances changes asks with `?changes`."""
+
+    async def ready(client: Client, path: str) -> tuple[int, str]:
+        answer = await client.http.get(path)
+        return answer.status_code, answer.json()["status"]
+
+    async with serving(primary.url(CHANGES), replica_url=standby.url(CHANGES)) as client:
+        await usable(client)
+        assert [await ready(client, path) for path in ("/readyz", "/readyz?changes")] == [(200, "ok")] * 2
+        await asyncio.to_thread(primary.stop)
+        try:
+            assert await ready(client, "/readyz") == (200, "reads only")
+            assert await ready(client, "/readyz?changes") == (503, "unavailable")
+            assert (await client.http.get("/readyz")).json()["replicas"] == "1 of 1 are read"
+        finally:
+            await asyncio.to_thread(primary.start)
+    async with serving(standby.url(CHANGES)) as client:
+        assert await ready(client, "/readyz") == (200, "reads only")
+        assert await ready(client, "/readyz?changes") == (503, "unavailable")
+
+
+async def test_a_silent_host_holds_up_the_next_one_but_shortly(primary: Postgres) -> None:
+    """The second of two hosts is connected to while the first one has not answered."""
+    accepted = asyncio.Event()
+    silent: list[asyncio.StreamWriter] = []
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        silent.append(writer)
+        accepted.set()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    hosts = f"host=127.0.0.1:{port}&host=127.0.0.1:{primary.port}"
+    url = f"postgresql://e2i_gateway@/{CHANGES}?{hosts}&target_session_attrs=primary&connect_timeout=600"
+    try:
+        async with serving(url) as client:
+            assert await client.data("{ models(first: 1) { totalCount } }")
+        assert accepted.is_set()
+    finally:
+        for writer in silent:
+            writer.close()
+        server.close()
