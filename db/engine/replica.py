@@ -23,6 +23,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 from zlib import crc32
 
 import asyncpg
@@ -188,6 +189,7 @@ class Standby:
         """Why reads do not go there."""
         self._server: datetime | None = None
         self._turns: deque[float] = deque(maxlen=TURNS)
+        self._open: WeakSet[asyncpg.Connection] = WeakSet()
         self._reading: set[asyncio.Timeout] = set()
 
     async def admit(self, connection: asyncpg.Connection) -> None:
@@ -201,12 +203,13 @@ class Standby:
             connection.terminate()
             self._turned()
             raise AnotherServerError(f"{self.name} leads to another server than it did at the last look")
+        self._open.add(connection)
 
-    async def is_seen(self, server: datetime) -> bool:
+    def is_seen(self, server: datetime) -> bool:
         """A look met this server; says whether the address leads to one at a time."""
         if self._server is not None and server != self._server:
             self._turned()
-            await self.engine.dispose()
+            self._cut()
         self._server = server
         return len(self._turns) < TURNS or time.monotonic() - self._turns[0] > TURNS_WITHIN
 
@@ -253,11 +256,18 @@ class Standby:
         self.why = why
 
     def silent(self) -> None:
-        """It does not answer: what is under way there is given up."""
+        """It does not answer: what is under way there is given up, and its connections with it."""
         self.failed("cannot be reached")
+        self._cut()
         for timeout in self._reading:
             timeout.reschedule(0)
         self._reading.clear()
+
+    def _cut(self) -> None:
+        """Closes its connections, used or not, without a word to a server that may never answer."""
+        for connection in list(self._open):
+            connection.terminate()
+        self._open.clear()
 
     def lost(self) -> None:
         """A statement found it gone; one that began before a look knew it says nothing new."""
@@ -373,7 +383,7 @@ class Reads:
             standby.silent()
             return
         is_standby, replayed, server = found
-        if not await standby.is_seen(server):
+        if not standby.is_seen(server):
             standby.failed("is several servers behind one address; name each of them in GATEWAY_REPLICA_URL")
         elif not is_standby and position is None:
             standby.failed("is no standby of the primary")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -80,23 +81,32 @@ async def test_one_that_falls_silent_costs_no_error(primary: Postgres, standby: 
     ):
         await usable(client)
         silent = reads_of(client).standbys[1]
-        reading = asyncio.create_task(_read_on(client))
-        await until(lambda: silent.reads > 10)
-        proxy.freeze()
-        await until(lambda: not silent.usable)
-        assert silent.why == "cannot be reached"
-        proxy.thaw()
-        await until(lambda: silent.usable)
-        share = silent.reads
-        await until(lambda: silent.reads > share + 10)
-        reading.cancel()
-        answers = await asyncio.gather(reading, return_exceptions=True)
-        assert isinstance(answers[0], asyncio.CancelledError), answers
+        async with _reading(client):
+            await until(lambda: silent.reads > 10)
+            proxy.freeze()
+            await until(lambda: not silent.usable)
+            assert silent.why == "cannot be reached"
+            proxy.thaw()
+            await until(lambda: silent.usable)
+            share = silent.reads
+            await until(lambda: silent.reads > share + 10)
         assert reads_of(client).sent["primary: replica failed"] >= 1, "what was under way there"
 
 
+@asynccontextmanager
+async def _reading(client: Client) -> AsyncIterator[None]:
+    """Eight who read and read meanwhile; whatever is not an answer fails the block."""
+    reading = asyncio.create_task(_read_on(client))
+    try:
+        yield
+    finally:
+        reading.cancel()
+        (ended,) = await asyncio.gather(reading, return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError), ended
+
+
 async def _read_on(client: Client) -> None:
-    """Eight who read and read; whatever is not an answer ends it."""
+    """Until an answer is none."""
 
     async def one() -> None:
         while True:
