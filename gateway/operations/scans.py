@@ -36,6 +36,8 @@ ASKED = 5
 """Points of a SELECT that is run anew for each row that a filter looks at, beside what it reads: 10 us."""
 SELECTED = 10
 """Rows that such a one reads for a point: 200 ns each."""
+KEPT = 5
+"""SELECTs behind relations of one filter whose answers Postgres keeps; nine took seconds, and five did not."""
 NARROWED = 10
 """What part of the rows is left, one in so many, by an index of a column of which nothing more is known."""
 
@@ -94,6 +96,8 @@ class Scans:
         self._count_up_to = count_up_to
         self._rows = facts.rows
         self._indexes = Indexes(facts)
+        self._keeps = True
+        """Whether the filter that is priced has few enough SELECTs for their answers to be kept."""
 
     def rows(self, type_: Type) -> int:
         """About how many rows a type has; a SELECT at most as many as the largest table that it reads."""
@@ -118,6 +122,7 @@ class Scans:
         left = self._left(type_, where, rows)
         if where:
             path = f"{selection.key}.where"
+            self._keeps = self._selects(type_, where) <= KEPT
             found = list(self._patterns(type_, where, path, rows, copies, rows))
             yield from found
             if copies and not self._is_found(type_, where, relation) and all(one.kind is not PATTERN for one in found):
@@ -183,8 +188,22 @@ class Scans:
             reached = self.below(target, type_, rows) if joined else there
             yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
             # Postgres keeps the answers for what the rows of a list lead to, or reads all of it first; not further on
-            once = joined and not relation.many and _is_first(path)
+            once = self._keeps and joined and not relation.many and _is_first(path)
             yield from self._patterns(target, inner or {}, here, there, copies, min(tried, there) if once else tried)
+
+    def _selects(self, type_: Type, where: Mapping[str, Any] | None) -> int:
+        """How often a filter names a SELECT or a view behind a relation."""
+        count = 0
+        for name, value in (where or {}).items():
+            if name in {"and", "or"}:
+                count += sum(self._selects(type_, one) for one in value or ())
+            elif name == "not":
+                count += self._selects(type_, value)
+            elif value and (relation := type_.relations.get(name)):
+                target = self._catalogue[relation.target]
+                asked = value.values() if relation.many else [value]
+                count += sum((target.select is not None) + self._selects(target, one) for one in asked)
+        return count
 
     def _selected(self, type_: Type, relation: RelationField, target: Type, tried: int, *, first: bool) -> int:
         """The points of a SELECT or a view that is asked for so many rows of a filter.

@@ -113,6 +113,9 @@ async def test_a_view_behind_a_relation_is_asked_once_for_each_row_that_the_list
             assert await cost(client, f"{{ observabilitySpans(where: {where}) {nodes} }}") < 80_000
         far = await cost(client, f"{{ observabilitySpans(where: {{ parent: {{ {health} }} }}) {nodes} }}")
         assert far > 500_000
+        many = ", ".join(f"{{ {health.replace('100', str(n))} }}" for n in range(9))  # seconds, and no longer once each
+        error = await client.error(f"{{ observabilitySpans(where: {{ and: [{many}] }}) {nodes} }}")
+        assert error["code"] == "COST_LIMIT"
 
 
 def as_json(levels: int) -> dict[str, Any]:
