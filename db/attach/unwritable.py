@@ -31,7 +31,10 @@ _RELATIONS = text(f"""{_ASKED}
     SELECT asked.name, me.rolname::text AS role, c.relkind::text AS kind,
         has_any_column_privilege(me.oid, c.oid, 'INSERT') AND has_schema_privilege(me.oid, c.relnamespace, 'USAGE')
             AS may,
-        pg_relation_is_updatable(c.oid, true) & 8 = 8 AS takes_rows,
+        CASE WHEN EXISTS (  -- which cannot even be asked
+            SELECT FROM pg_foreign_table AS f JOIN pg_foreign_server AS s ON s.oid = f.ftserver
+            JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw WHERE f.ftrelid = c.oid AND w.fdwhandler = 0
+        ) THEN false ELSE pg_relation_is_updatable(c.oid, true) & 8 = 8 END AS takes_rows,
         c.relrowsecurity AND NOT me.rolsuper AND NOT me.rolbypassrls
             AND (c.relforcerowsecurity OR NOT pg_has_role(me.oid, c.relowner, 'USAGE'))
             AND NOT EXISTS (

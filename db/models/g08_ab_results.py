@@ -365,8 +365,7 @@ class FidelityComparison(Entity):
     )
     fidelity_grade: Mapped[str | None] = column(
         VARCHAR(20),
-        "Grade of the relative error: excellent (below 0.10), good (below 0.20), fair (up to 0.35) or poor. Set by a "
-        "trigger; effect_grade is the same, worked out anew.",
+        "Grade of the relative error: excellent (below 0.10), good (below 0.20), fair (up to 0.35) or poor.",
         values=GRADES,
     )
     calibration_adjustment: Mapped[Any | None] = column(

@@ -34,9 +34,15 @@ _BOOKS = ("alembic_version", "built", "own_revisions")
 """Tables by which a database says what built it."""
 
 
-@cache
 def rights() -> Mapping[str, str]:
     """What the role may do, by the names of tables and views as the models have them."""
+    own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
+    return {**_platform_rights(), **own, **{f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}}
+
+
+@cache
+def _platform_rights() -> Mapping[str, str]:
+    """What it may do with the platform's tables."""
     changes = everything()
     recorded = {one.__name__ for one, how in recordables() if how.door is None}
     changed = {one.__name__ for one, how in recordables() if how.key or how.retired or plan_of(one).updates}
@@ -49,8 +55,7 @@ def rights() -> Mapping[str, str]:
             added += ", UPDATE" if name in changes.updated or name in changed else ""
             added += ", DELETE" if name in purged else ""
             found[table.fullname] = f"SELECT{added}"
-    own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
-    return found | own | {f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}
+    return found
 
 
 def grants(role: str) -> str:

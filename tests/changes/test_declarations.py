@@ -194,10 +194,14 @@ async def more(client: Client, sql: asyncpg.Connection) -> None:
         await change(client, "reportHealth", id=service, healthStatus=state.name)
     await change(
         client, "requestReview", reviewType="DAG_APPROVAL", reviewerId="r", reviewerName="n", reviewerRole="x",
-        dagVersionHash="h", brand="b", analysisContext="c",
+        dagVersionHash="h", brand="b", analysisContext="c", treatmentVariable="t", outcomeVariable="o",
+        reviewerEmail="r@example.org", checklistJson={"ok": True},
     )  # fmt: skip
     model = await model_in(sql, "production")
-    await change(client, "startDeployment", modelId=model, environment="staging", endpointName="e", deploymentName="d")
+    await change(
+        client, "startDeployment", modelId=model, environment="staging", endpointName="e", deploymentName="d",
+        endpointUrl="http://e", deploymentConfig={},
+    )  # fmt: skip
     (drained,) = await special.chain(sql, "draining")
     await special.service_of(sql, drained, "draining")
     await change(client, "moveDeployment", id=drained, to="ACTIVE")
