@@ -273,6 +273,7 @@ async def test_where_nothing_is_stored_nothing_is_found(module_database: Databas
 async def test_without_a_service_texts_are_an_error(texts: Database) -> None:
     async with serving(texts.gateway_url) as client:
         error = await client.error(NEAR)
+        assert await client.error('{ similarEpisodes(text: "a") { __typename } }') == error
         assert "embeddings" not in (await client.http.get("/readyz")).json()
     assert error["code"] == "EMBEDDINGS_NOT_CONFIGURED"
     assert "GATEWAY_EMBEDDINGS_URL" in error["message"]

@@ -371,9 +371,8 @@ async def test_answers_without_a_body(gateway: Listening) -> None:
         found = answers(await wire(gateway, raw + raw), head=True)
         assert [one.status for one in found] == [status, status]
     (page,) = await said(gateway, b"GET /explorer HTTP/1.1\r\nhost: localhost\r\n\r\n")
-    again = (
-        f"GET /static/explorer/index.html HTTP/1.1\r\nhost: localhost\r\nif-none-match: {page.headers['etag']}\r\n\r\n"
-    )
+    asked = "GET /static/explorer/explorer.html HTTP/1.1\r\nhost: localhost"
+    again = f"{asked}\r\nif-none-match: {page.headers['etag']}\r\n\r\n"
     found = await said(gateway, again.encode() + HIDDEN)
     assert [one.status for one in found] == [304, 200]
 

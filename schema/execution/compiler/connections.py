@@ -338,7 +338,7 @@ class NearestPage(ConnectionPage):
         self._limit = search.limit
         self._wants_rows = any(name not in {*TOTALS, "__typename"} for name in self._asked)
         if not self._wants_rows:
-            self._check([search.what, search.position, search.least])
+            self._check([search.vector, search.what, search.position, search.least])
         least = "'-Infinity'" if search.least is None else similarity.least(search, self._bind)
         self._shown = f" WHERE score >= {least}"
         if search.like is not None:  # fails where there is nothing to be similar to, so that the loaders say why
