@@ -130,8 +130,8 @@ async def test_the_demo_has_no_word_outside_of_a_vocabulary(demo_database: Datab
         looked = 0
         for place, type_, leaf in leaves():
             if leaf.facts.values and not type_.is_view:
-                column = leaf.columns[0]
-                found = await connection.fetch(f"SELECT DISTINCT {column} FROM {type_.sql_name}")
+                value = leaf.value.replace("{row}", "r")
+                found = await connection.fetch(f"SELECT DISTINCT {value} FROM {type_.sql_name} AS r")
                 words = {row[0] for row in found} - {None}
                 assert words <= set(leaf.facts.values), place
                 looked += bool(words)
