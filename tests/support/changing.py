@@ -61,7 +61,8 @@ async def add(connection: asyncpg.Connection, table: str, **values: Any) -> Any:
     for column in platform_db.tables()[table]:
         if not column.nullable and column.default == "no" and column.name not in values:
             parent = column.parent
-            place = n % 50 if column.type.startswith("numeric") else n  # some hold no more than ten
+            # some hold no more than ten, and rules of the platform's want parts of one
+            place = n % {"numeric": 50, "double precision": 8}.get(column.type.partition("(")[0], n + 1)
             filled[column.name] = await add(connection, parent[0]) if parent else platform_db.value(column, place)
     # By way of JSON text every value, NaN included, is read by Postgres as the column's type.
     document = {
