@@ -54,6 +54,7 @@ from gateway.operations.persisted import document_registry, follow_table
 from gateway.operations.service import OperationService
 from gateway.settings import Settings, SettingsError
 from gateway.subscriptions.feed import ChangeFeed
+from gateway.webhooks.sender import WebhookSender
 from gateway.websocket.protocol import WebSocketApp
 from schema.error_codes import ErrorCode
 from schema.schema import build
@@ -143,7 +144,8 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         databases = _Databases(settings, url, tracing, changed)
         engine = databases.engine
         authentication = Authentication(settings, engine, databases.writer)
-        feed = ChangeFeed(Connector(target_of(settings.listen or url), databases.timelines), settings)
+        listener = Connector(target_of(settings.listen or url), databases.timelines)
+        feed = ChangeFeed(listener, settings)
         schema = build(federated=settings.federation)
         service = OperationService(schema, databases.reads, databases.changes, feed, settings, registry, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
@@ -163,6 +165,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [
             asyncio.create_task(count_again(engine, service.learn_facts)),
+            *_webhooks(WebhookSender(listener, databases.writer, settings), settings, request_log.metrics),
             *await follow_table(engine, registry, service.documents, health.reports),
             *service.embeddings.prove(health.reports),
         ]
@@ -179,6 +182,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             await mcp.close()
             for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks)  # what is being sent has a moment
             await feed.close()
             await authentication.close()
             await service.close()
@@ -205,6 +209,12 @@ def _measure(
         metrics.ask(tell)
     metrics.gauge("sockets", "Open WebSockets.", lambda: len(sockets.open))
     metrics.gauge("subscriptions", "Active subscriptions.", lambda: feed.subscribers)
+
+
+def _webhooks(sender: WebhookSender, settings: Settings, metrics: Metrics) -> list[asyncio.Task[None]]:
+    """The task that sends webhooks, where this gateway may."""
+    metrics.ask(sender.metrics)
+    return [asyncio.create_task(sender.run())] if settings.webhooks else []
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

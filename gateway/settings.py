@@ -346,6 +346,29 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds between two polls for changes without a notification, while there is a subscriber.",
     )
+    webhooks: bool = Field(
+        default=False,
+        description="Whether this gateway may be the one that sends webhooks; one process does at a time.",
+    )
+    webhook_private: bool = Field(
+        default=False, description="Whether webhooks may go to private addresses, and by `http`."
+    )
+    webhook_timeout: float = Field(default=10.0, gt=0, le=300, description="Seconds for an attempt to send a webhook.")
+    webhook_connections: int = Field(
+        default=8, ge=1, le=100, description="Messages that are sent to one webhook at once."
+    )
+    webhook_retry_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="Seconds between the first two attempts to send a webhook; twice as many each time, up to an hour.",
+    )
+    webhook_retry_hours: float = Field(
+        default=24.0, gt=0, le=24 * 30, description="Hours after which a message of a webhook is given up."
+    )
+    webhook_dead_days: float = Field(
+        default=30.0, gt=0, le=3650, description="Days for which messages that were given up can be sent again."
+    )
     ws_origins: Annotated[str, AfterValidator(checked_origins)] = Field(
         default="",
         description="Origins of pages that may connect by WebSocket beside the gateway's own, such as "

@@ -5,12 +5,22 @@ from collections.abc import Iterator
 from db.attach.catalog import DatabaseCatalog
 from db.attach.differences import Difference, Severity, joined
 from db.base.vocabulary import Entity, is_own
-from db.models.gateway import CHANGE_PREVIEWS, SERVICE_TOKENS, TRUSTED_DOCUMENTS
+from db.models.gateway import (
+    CHANGE_PREVIEWS,
+    SERVICE_TOKENS,
+    TRUSTED_DOCUMENTS,
+    WEBHOOK_ENDPOINTS,
+    WEBHOOK_MESSAGES,
+    WEBHOOK_SENDER,
+)
 
 _CAN_DO_WITHOUT = {
     SERVICE_TOKENS.fullname: "there are no service tokens",
     TRUSTED_DOCUMENTS.fullname: "there are no trusted documents in the database",
     CHANGE_PREVIEWS.fullname: "agents can change nothing",
+    WEBHOOK_ENDPOINTS.fullname: "there are no webhooks",
+    WEBHOOK_MESSAGES.fullname: "webhooks are not sent",
+    WEBHOOK_SENDER.fullname: "webhooks are not sent",
 }
 """Own tables that changes and subscriptions do without, and what it costs that they are missing."""
 

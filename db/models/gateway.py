@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -196,6 +197,65 @@ CHANGE_PREVIEWS = Table(
     schema=OWN_SCHEMA,
     comment="Changes that agents have previewed, until a person confirms them; kept for an hour after they expire.",
 )  # fmt: skip
+
+WEBHOOK_ENDPOINTS = Table(
+    "webhook_endpoints",
+    Entity.metadata,
+    Column("name", TEXT(), primary_key=True, comment="What it is called."),
+    Column("url", TEXT(), nullable=False, comment="Where its messages are posted."),
+    Column("topic", TEXT(), nullable=False, comment="What it is told of: lifecycle or alerts."),
+    Column(
+        "filters", JSONB(), nullable=False, server_default=EMPTY_OBJECT,
+        comment="Which of it: the arguments of the subscription of that topic.",
+    ),
+    Column("secret", TEXT(), nullable=False, comment="What its messages are signed with."),
+    Column("old_secret", TEXT(), comment="The secret before, which signs beside it."),
+    Column("old_secret_until", TIMESTAMP(timezone=True), comment="Until when the secret before signs."),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was made."),
+    Column("created_by", TEXT(), nullable=False, server_default=text("CURRENT_USER"), comment="Who made it."),
+    Column("paused_at", TIMESTAMP(timezone=True), comment="Since when nothing is sent to it; null while it is."),
+    Column("paused_because", TEXT(), comment="Why nothing is sent."),
+    CheckConstraint("topic IN ('lifecycle', 'alerts')", name="ck_webhook_endpoints_topic"),
+    schema=OWN_SCHEMA,
+    comment="Receivers of webhooks, made, listed, rotated and removed by the command line.",
+)  # fmt: skip
+
+WEBHOOK_MESSAGES = Table(
+    "webhook_messages",
+    Entity.metadata,
+    Column("message_id", TEXT(), primary_key=True, comment="The webhook-id, the same at each attempt."),
+    Column(
+        "endpoint", TEXT(), ForeignKey(WEBHOOK_ENDPOINTS.c.name, ondelete="CASCADE"), nullable=False,
+        comment="The receiver.",
+    ),
+    Column("row_id", TEXT(), nullable=False, comment="The row that it is about: those of one come in order."),
+    Column("position", BigInteger(), nullable=False, comment="The entry of the live log that it tells."),
+    Column("body", TEXT(), nullable=False, comment="What is posted, to the letter."),
+    Column("attempts", Integer(), nullable=False, server_default="0", comment="How often it was sent."),
+    Column("next_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it is sent next."),
+    Column("give_up_at", TIMESTAMP(timezone=True), nullable=False, comment="When no further attempt is made."),
+    Column("failure", TEXT(), comment="What came of the last attempt."),
+    Column("dead_at", TIMESTAMP(timezone=True), comment="When it was given up; null while it is to be sent."),
+    Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was written."),
+    Index(
+        "ix_webhook_messages_endpoint_row_id_position", "endpoint", "row_id", "position",
+        postgresql_where=text("dead_at IS NULL"),
+    ),
+    Index("ix_webhook_messages_endpoint_next_at", "endpoint", "next_at", postgresql_where=text("dead_at IS NULL")),
+    schema=OWN_SCHEMA,
+    comment="Messages that receivers have not taken yet, and those that were given up; a taken one is removed.",
+)  # fmt: skip
+
+WEBHOOK_SENDER = Table(
+    "webhook_sender",
+    Entity.metadata,
+    Column("id", Integer(), primary_key=True, autoincrement=False, comment="1: there is one row."),
+    Column("place", JSONB(), comment="How far the live log was turned into messages."),
+    Column("holder", TEXT(), comment="The process that sends."),
+    Column("held_until", TIMESTAMP(timezone=True), comment="Until when it does, unless it says so again."),
+    schema=OWN_SCHEMA,
+    comment="Which process sends webhooks, and how far it has read.",
+)
 
 LIVE_LOG = Table(
     "live_log",

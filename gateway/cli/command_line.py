@@ -18,7 +18,8 @@ from db.migrations.setup import SetupError
 from db.store.documents import TrustedDocumentsError
 from db.store.previews import PreviewError
 from db.store.tokens import TokenError
-from gateway.cli import database, doctor, documents, mcp, previews, schema, serve, tokens
+from db.store.webhooks import WebhookError
+from gateway.cli import database, doctor, documents, mcp, previews, schema, serve, tokens, webhooks
 from gateway.cli.areas import Command
 from gateway.cli.ending import ENDING
 from gateway.cli.serve import AddressError
@@ -51,7 +52,7 @@ def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> ar
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('e2i-gateway')}")
     areas = parser.add_subparsers(required=True, metavar="command")
 
-    for group in (serve, mcp, doctor, database, tokens, documents, previews, schema):
+    for group in (serve, mcp, doctor, database, tokens, documents, previews, webhooks, schema):
         group.add(areas)
     return parser
 
@@ -102,8 +103,8 @@ def _look_at_output(run: Command) -> None:
 
 
 _TELLING = (
-    EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, PolicyError, AddressError,
-    _NowhereError,
+    EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, PolicyError, WebhookError,
+    AddressError, _NowhereError,
 )  # fmt: skip
 """What says by itself what is wrong."""
 

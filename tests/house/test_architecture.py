@@ -28,7 +28,8 @@ ROOMS = {
     ),
     "gateway": (
         "client", "adapters", "roles", "context", "setting_types", "settings", "database", "auth", "subscriptions",
-        "operations", "observability", "http", "websocket", "mcp", "app", "server", "doctor", "cli", "reference",
+        "webhooks", "operations", "observability", "http", "websocket", "mcp", "app", "server", "doctor", "cli",
+        "reference",
     ),
 }  # fmt: skip
 """The rooms of each floor: a module uses its own room and those before it."""

@@ -1,0 +1,405 @@
+"""Receivers of webhooks, and the messages that they have not taken yet: kept for all gateways of a database.
+
+One process sends at a time, by a lease in ``gateway.webhook_sender``. It turns entries of the live log into messages in
+the transaction that notes how far it has read, so that each entry becomes one message a receiver, whatever is killed.
+A message is claimed before each attempt until that is over by its timeout, and none of the same row is sent meanwhile.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.store.changelog import LogPosition
+
+MOST = 50
+"""Receivers of a database."""
+LEASE_SECONDS = 15.0
+"""How long a process that sends is believed to do so."""
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that the specification gives secrets
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_FAILURE = 300
+"""Characters that are kept of a failure."""
+
+
+class WebhookError(Exception):
+    """A receiver cannot be made, changed or found; the message says why and what would be right."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A receiver, without its secrets."""
+
+    name: str
+    url: str
+    topic: str
+    filters: Mapping[str, Any]
+    created_at: datetime
+    paused_because: str | None
+    """Why nothing is sent to it; None while something is."""
+    rotating_until: datetime | None
+    """Until when the secret before signs, too."""
+    waiting: int
+    dead: int
+
+
+@dataclass(frozen=True)
+class DeadMessage:
+    """A message that was given up."""
+
+    id: str
+    row: str
+    attempts: int
+    dead_at: datetime
+    failure: str
+
+
+@dataclass(frozen=True, repr=False)
+class Claim:
+    """A message that is to be sent now, and what it is signed with."""
+
+    id: str
+    endpoint: str
+    url: str
+    body: str
+    attempts: int
+    secrets: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as it is written: for a receiver, about a row, of an entry of the live log."""
+
+    id: str
+    endpoint: str
+    row: str
+    position: int
+    body: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt that failed: the message, what happened, and seconds until the next."""
+
+    id: str
+    attempts: int
+    failure: str
+    delay: float
+
+
+def new_secret() -> str:
+    """A secret as the specification writes them: 256 random bits."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def new_id() -> str:
+    """The id of a message."""
+    return f"msg_{secrets.token_hex(16)}"
+
+
+# -- for commands ------------------------------------------------------------------------------------------------------
+
+_MOMENT = (
+    "(SELECT jsonb_build_object('seconds', extract(epoch FROM now())::bigint, "
+    "'history', coalesce(gateway.history(), ''), 'seen', pg_current_snapshot()::text))"
+)
+_BEGIN = f"""
+    INSERT INTO gateway.webhook_sender AS s (id, place) SELECT 1, {_MOMENT}
+    ON CONFLICT (id) DO UPDATE SET place = excluded.place
+    WHERE s.place IS NULL OR NOT EXISTS (SELECT FROM gateway.webhook_endpoints)
+"""
+
+
+async def create(connection: AsyncConnection, name: str, url: str, topic: str, filters: Mapping[str, Any]) -> str:
+    """Makes a receiver, which is told of what is committed from now on; returns its secret, once.
+
+    Raises:
+        WebhookError: The name is none or taken, or there are too many.
+    """
+    if not NAME.fullmatch(name):
+        raise WebhookError(f"{name[:100]!r} is not a valid name; use letters, digits and . _ -, at most 100 of them")
+    if int(await connection.scalar(text("SELECT count(*) FROM gateway.webhook_endpoints")) or 0) >= MOST:
+        raise WebhookError(f"there are {MOST} webhooks, which is the most; remove one")
+    await connection.execute(text(_BEGIN))
+    secret = new_secret()
+    made = await connection.execute(
+        text(
+            "INSERT INTO gateway.webhook_endpoints (name, url, topic, filters, secret) "
+            "VALUES (:name, :url, :topic, CAST(:filters AS jsonb), :secret) ON CONFLICT (name) DO NOTHING RETURNING 1"
+        ),
+        {"name": name, "url": url, "topic": topic, "filters": orjson.dumps(filters).decode(), "secret": secret},
+    )
+    if made.first() is None:
+        raise WebhookError(f"there is a webhook called {name}; take another name, or remove that one")
+    return secret
+
+
+async def listed(connection: AsyncConnection) -> list[Endpoint]:
+    """Every receiver by name."""
+    rows = await connection.execute(
+        text(
+            "SELECT name, url, topic, filters, created_at, "
+            "CASE WHEN paused_at IS NOT NULL THEN coalesce(paused_because, 'paused') END, "
+            "CASE WHEN old_secret_until > now() THEN old_secret_until END, "
+            "count(message_id) FILTER (WHERE dead_at IS NULL), count(dead_at) "
+            "FROM gateway.webhook_endpoints AS e LEFT JOIN (SELECT message_id, endpoint, dead_at "
+            "FROM gateway.webhook_messages) AS m ON m.endpoint = e.name GROUP BY e.name ORDER BY e.name"
+        )
+    )
+    return [Endpoint(*row) for row in rows]
+
+
+async def rotate(connection: AsyncConnection, name: str, hours: float) -> str:
+    """Gives a receiver a new secret; the one before signs beside it for so many hours. Returns the new one, once.
+
+    Raises:
+        WebhookError: There is no such receiver.
+    """
+    secret = new_secret()
+    await _update(
+        connection, name,
+        "old_secret = secret, old_secret_until = now() + make_interval(secs => :seconds), secret = :secret",
+        secret=secret, seconds=hours * 3600.0,
+    )  # fmt: skip
+    return secret
+
+
+async def pause(connection: AsyncConnection, name: str) -> None:
+    """Sends a receiver nothing until it is resumed; what happens meanwhile waits.
+
+    Raises:
+        WebhookError: There is no such receiver.
+    """
+    await _update(connection, name, "paused_at = coalesce(paused_at, now()), paused_because = 'paused by hand'")
+
+
+async def resume(connection: AsyncConnection, name: str) -> None:
+    """Sends a receiver what waits, and what comes.
+
+    Raises:
+        WebhookError: There is no such receiver.
+    """
+    await _update(connection, name, "paused_at = NULL, paused_because = NULL")
+
+
+async def remove(connection: AsyncConnection, name: str) -> None:
+    """Removes a receiver, and the messages that wait for it.
+
+    Raises:
+        WebhookError: There is no such receiver.
+    """
+    done = await connection.execute(
+        text("DELETE FROM gateway.webhook_endpoints WHERE name = :name RETURNING 1"), {"name": name}
+    )
+    if done.first() is None:
+        raise _unknown(name)
+
+
+async def dead(connection: AsyncConnection, name: str, most: int = 1000) -> list[DeadMessage]:
+    """Messages to a receiver that were given up, the newest first.
+
+    Raises:
+        WebhookError: There is no such receiver.
+    """
+    await _check(connection, name)
+    rows = await connection.execute(
+        text(
+            "SELECT message_id, row_id, attempts, dead_at, coalesce(failure, '') FROM gateway.webhook_messages "
+            "WHERE endpoint = :name AND dead_at IS NOT NULL ORDER BY dead_at DESC, message_id LIMIT :most"
+        ),
+        {"name": name, "most": most},
+    )
+    return [DeadMessage(*row) for row in rows]
+
+
+async def send_again(connection: AsyncConnection, name: str, id_: str | None, hours: float) -> int:
+    """Has dead messages sent again under their ids, one or all, tried for so many hours anew; how many.
+
+    Raises:
+        WebhookError: There is no such receiver, or no such dead message.
+    """
+    await _check(connection, name)
+    done = await connection.execute(
+        text(
+            "UPDATE gateway.webhook_messages SET dead_at = NULL, attempts = 0, next_at = now(), "
+            "give_up_at = now() + make_interval(secs => :seconds) WHERE endpoint = :name AND dead_at IS NOT NULL "
+            "AND (CAST(:id AS text) IS NULL OR message_id = :id) RETURNING 1"
+        ),
+        {"name": name, "id": id_, "seconds": hours * 3600.0},
+    )
+    number = len(done.fetchall())
+    if id_ is not None and not number:
+        raise WebhookError(f"there is no dead message {id_[:100]}; `e2i-gateway webhooks dead {name}` shows all")
+    return number
+
+
+async def _update(connection: AsyncConnection, name: str, what: str, **values: Any) -> None:
+    done = await connection.execute(
+        text(f"UPDATE gateway.webhook_endpoints SET {what} WHERE name = :name RETURNING 1"), {"name": name, **values}
+    )
+    if done.first() is None:
+        raise _unknown(name)
+
+
+async def _check(connection: AsyncConnection, name: str) -> None:
+    if not await connection.scalar(
+        text("SELECT EXISTS (SELECT FROM gateway.webhook_endpoints WHERE name = :name)"), {"name": name}
+    ):
+        raise _unknown(name)
+
+
+def _unknown(name: str) -> WebhookError:
+    return WebhookError(f"there is no webhook called {name[:100]}; `e2i-gateway webhooks list` shows all")
+
+
+# -- for the process that sends ----------------------------------------------------------------------------------------
+
+TAKE_LEASE = f"""
+    INSERT INTO gateway.webhook_sender AS s (id, holder, held_until)
+    SELECT 1, $1::text, now() + interval '{LEASE_SECONDS:g} seconds'
+    WHERE EXISTS (SELECT FROM gateway.webhook_endpoints)
+    ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
+    WHERE s.holder IS NULL OR s.holder = excluded.holder OR s.held_until < now()
+    RETURNING 1
+"""
+"""Makes a process the one that sends, or lets it go on; no row where another one is, or there is nobody to send to."""
+LEAVE = "UPDATE gateway.webhook_sender SET holder = NULL, held_until = NULL WHERE id = 1 AND holder = $1::text"
+
+_CLAIM = """
+    WITH due AS (
+        SELECT d.message_id FROM gateway.webhook_messages AS d
+        WHERE d.endpoint = $1 AND d.dead_at IS NULL AND d.next_at <= now() AND NOT EXISTS (
+            SELECT FROM gateway.webhook_messages AS e
+            WHERE e.endpoint = d.endpoint AND e.row_id = d.row_id AND e.dead_at IS NULL AND e.position < d.position
+        )
+        ORDER BY d.next_at, d.position LIMIT $2 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE gateway.webhook_messages AS m
+    SET attempts = m.attempts + 1, next_at = now() + make_interval(secs => $3)
+    FROM due, gateway.webhook_endpoints AS e
+    WHERE m.message_id = due.message_id AND e.name = m.endpoint AND e.paused_at IS NULL
+    RETURNING m.message_id, m.endpoint, e.url, m.body, m.attempts, e.secret,
+        CASE WHEN e.old_secret_until > now() THEN e.old_secret END, m.position
+"""
+_FAIL = """
+    UPDATE gateway.webhook_messages AS m
+    SET failure = f.failure,
+        next_at = now() + make_interval(secs => f.delay),
+        dead_at = CASE WHEN now() + make_interval(secs => f.delay) > m.give_up_at THEN now() END
+    FROM unnest($1::text[], $2::integer[], $3::text[], $4::float8[]) AS f (id, attempts, failure, delay)
+    WHERE m.message_id = f.id AND m.attempts = f.attempts AND m.dead_at IS NULL
+    RETURNING m.dead_at IS NOT NULL
+"""
+_WRITE = """
+    INSERT INTO gateway.webhook_messages (message_id, endpoint, row_id, position, body, give_up_at)
+    SELECT id, endpoint, row_id, position, body, now() + make_interval(secs => $6)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+        AS w (id, endpoint, row_id, position, body)
+    WHERE endpoint IN (SELECT name FROM gateway.webhook_endpoints)
+"""
+_PRUNE = "DELETE FROM gateway.webhook_messages WHERE dead_at < now() - make_interval(secs => $1)"
+_WAITING = """
+    SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM (
+        SELECT created_at FROM gateway.webhook_messages WHERE dead_at IS NULL LIMIT 100000
+    ) AS m
+"""
+
+
+async def extend(connection: asyncpg.Connection, holder: str) -> bool:
+    """Says that a process goes on sending; whether it may."""
+    return bool(await connection.fetchval(TAKE_LEASE, holder))
+
+
+async def place_of(connection: asyncpg.Connection, holder: str) -> LogPosition | None:
+    """How far the log was read; locks that until the end of the transaction.
+
+    Raises:
+        LeaseLostError: Another process sends now.
+    """
+    row = await connection.fetchrow(
+        "SELECT place::text FROM gateway.webhook_sender WHERE id = 1 AND holder = $1 FOR UPDATE", holder
+    )
+    if row is None:
+        raise LeaseLostError
+    return None if row[0] is None else LogPosition(**orjson.loads(row[0]))
+
+
+class LeaseLostError(Exception):
+    """Another process sends webhooks now."""
+
+
+async def keep_place(connection: asyncpg.Connection, place: LogPosition) -> None:
+    """Notes how far the log was read."""
+    await connection.execute(
+        "UPDATE gateway.webhook_sender SET place = $1::text::jsonb WHERE id = 1", orjson.dumps(asdict(place)).decode()
+    )
+
+
+async def endpoints(connection: asyncpg.Connection) -> Sequence[tuple[str, str, Mapping[str, Any], int]]:
+    """Receivers: name, topic, filters, and the second since which they are."""
+    rows = await connection.fetch(
+        "SELECT name, topic, filters::text, extract(epoch FROM created_at)::bigint FROM gateway.webhook_endpoints"
+    )
+    return [(name, topic, orjson.loads(filters), since) for name, topic, filters, since in rows]
+
+
+async def write(connection: asyncpg.Connection, messages: Sequence[Message], seconds: float) -> None:
+    """Keeps messages until they are taken; those that are not for so many seconds are given up."""
+    columns = zip(*((one.id, one.endpoint, one.row, one.position, one.body) for one in messages), strict=True)
+    await connection.execute(_WRITE, *map(list, columns), seconds)
+
+
+async def claim(connection: asyncpg.Connection, endpoint: str, most: int, seconds: float) -> list[Claim]:
+    """The next messages for a receiver, of each row the oldest; nobody else sends them for so many seconds."""
+    rows = await connection.fetch(_CLAIM, endpoint, most, seconds)
+    return [
+        Claim(id_, name, url, body, attempts, [one for one in (secret, old) if one])
+        for id_, name, url, body, attempts, secret, old, _ in sorted(rows, key=lambda row: row[7])
+    ]
+
+
+async def taken(connection: asyncpg.Connection, ids: Sequence[str]) -> None:
+    """Removes messages that were taken."""
+    await connection.execute("DELETE FROM gateway.webhook_messages WHERE message_id = ANY ($1::text[])", ids)
+
+
+async def fail(connection: asyncpg.Connection, failed: Sequence[Failed]) -> int:
+    """Notes attempts that failed; how many of the messages are given up by it."""
+    rows = await connection.fetch(
+        _FAIL,
+        [one.id for one in failed],
+        [one.attempts for one in failed],
+        [one.failure[:MAX_FAILURE] for one in failed],
+        [one.delay for one in failed],
+    )
+    return sum(row[0] for row in rows)
+
+
+async def pause_gone(connection: asyncpg.Connection, endpoint: str) -> None:
+    """Sends a receiver nothing more that has said that it is gone."""
+    await connection.execute(
+        "UPDATE gateway.webhook_endpoints SET paused_at = coalesce(paused_at, now()), "
+        "paused_because = 'the receiver answered 410 Gone' WHERE name = $1",
+        endpoint,
+    )
+
+
+async def prune(connection: asyncpg.Connection, seconds: float) -> None:
+    """Removes dead messages of so long ago."""
+    await connection.execute(_PRUNE, seconds)
+
+
+async def waiting(connection: asyncpg.Connection) -> tuple[int, float]:
+    """How many messages wait, counted to 100,000, and the age of the oldest of them in seconds."""
+    row = await connection.fetchrow(_WAITING)
+    return row[0], row[1]

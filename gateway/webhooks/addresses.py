@@ -1,0 +1,87 @@
+"""Where webhooks may be sent: URLs that are well-formed, and addresses that are not of the house."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+MAX_URL = 2000
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class AddressRefusedError(Exception):
+    """Nothing is sent there; the message says why."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A URL, taken apart."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """What the header ``Host`` says."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return name if self.port == (443 if self.secure else 80) else f"{name}:{self.port}"
+
+
+def target_of(url: str, *, private: bool) -> Target:
+    """What a URL says; ``http`` is for private networks alone.
+
+    Raises:
+        AddressRefusedError: It is no URL that webhooks can be sent to.
+    """
+    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
+        raise AddressRefusedError(f"the URL must be printable ASCII without spaces, at most {MAX_URL} characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise AddressRefusedError(f"the URL cannot be read: {error}") from None
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise AddressRefusedError("the URL must be like https://host/path")
+    if parts.scheme == "http" and not private:
+        raise AddressRefusedError("the URL must begin with https://; http is for GATEWAY_WEBHOOK_PRIVATE=true alone")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise AddressRefusedError("the URL must have no user, no password and no fragment")
+    secure = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(secure, parts.hostname, port if port is not None else 443 if secure else 80, path)
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the Internet, whatever it is wrapped in."""
+    one = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(one, ipaddress.IPv6Address):
+        inner = one.ipv4_mapped or one.sixtofour or (one.teredo[1] if one.teredo else None)
+        if one in _NAT64:
+            inner = ipaddress.IPv4Address(int(one) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return one.is_global and not one.is_multicast
+
+
+async def resolve(target: Target, *, private: bool) -> str:
+    """The one address that is connected to; a name with any private address is refused whole.
+
+    Raises:
+        AddressRefusedError: It has none, or one of the house.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise AddressRefusedError(f"the host has no address: {error}") from None
+    addresses = [str(one[4][0]) for one in found]
+    if not private and (inner := [one for one in addresses if not is_public(one)]):
+        raise AddressRefusedError(
+            f"the host has the private address {inner[0]}; GATEWAY_WEBHOOK_PRIVATE=true would allow it"
+        )
+    return addresses[0]

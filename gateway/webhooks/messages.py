@@ -1,0 +1,94 @@
+"""What receivers are told: entries of the live log as messages, for the receivers whose filters they match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from db.base.vocabulary import Labels
+from db.models.g07_model_monitoring import DriftSeverity
+from db.models.g07_monitoring_alerts import AlertStatus
+from db.store.changelog import ALERT, Entry
+from db.store.webhooks import Message, WebhookError, new_id
+from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue
+from schema.errors import GatewayError
+from schema.subscriptions import TOPICS, Matches
+
+KINDS = {topic.name.value: topic for topic in TOPICS.values()}
+"""What can be followed, by the name of the topic."""
+FILTERS: Mapping[str, Sequence[str]] = {
+    "lifecycle": ("types", "nodeIds", "from", "to"),
+    "alerts": ("severity", "status", "modelId"),
+}
+"""The filters of each topic: the arguments of its subscription."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A receiver and what it asks for."""
+
+    name: str
+    topic: str
+    matches: Matches
+    since: int
+    """The second since which it is told, since the epoch."""
+
+
+def matcher(catalogue: Catalogue, topic: str, filters: Mapping[str, Any]) -> Matches:
+    """Which entries of a topic some filters ask for.
+
+    Raises:
+        WebhookError: A filter is none of the topic, or its values cannot be used.
+    """
+    if unknown := [name for name in filters if name not in FILTERS[topic]]:
+        raise WebhookError(f"{unknown[0]} is no filter of {topic}; it has {', '.join(FILTERS[topic])}")
+    try:
+        return KINDS[topic].asks(catalogue, filters)
+    except GatewayError as error:
+        raise WebhookError(str(error)) from None
+
+
+def told(entries: Iterable[Entry], receivers: Sequence[Receiver]) -> Iterator[Message]:
+    """The messages of entries, in their order."""
+    for entry in entries:
+        row, body = None, None
+        for one in receivers:
+            if one.topic == entry.topic and one.since <= entry.seconds and one.matches(entry.facts):
+                if body is None:
+                    row, body = _body(entry)
+                yield Message(new_id(), one.name, row or "", entry.position, body)
+
+
+def _body(entry: Entry) -> tuple[str, str]:
+    """The row that an entry is about, and what is said of it: ids and states, never what only some may read."""
+    facts = entry.facts
+    if entry.topic == "alerts":
+        row = ids.encode(ALERT.__name__, (facts["alert"] or "",))
+        kind = f"alert.{(facts['change'] or '').lower()}"
+        data = {
+            "alertId": row,
+            "severity": _name(DriftSeverity, facts["severity"]),
+            "status": _name(AlertStatus, facts["status"]),
+        }
+        data["modelId"] = ids.encode("Model", (facts["model"],)) if facts["model"] else None
+    else:
+        row, kind = facts["node"] or "", "lifecycle.changed"
+        data = {
+            "eventId": ids.encode("LifecycleEvent", (facts["event"] or "",)),
+            "nodeId": row,
+            "nodeType": facts["type"],
+            "fromState": facts["from"],
+            "toState": facts["to"],
+        }
+    when = datetime.fromtimestamp(entry.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return row, orjson.dumps({"type": kind, "timestamp": when, "data": data}).decode()
+
+
+def _name(words: type[Labels], label: str | None) -> str | None:
+    """A label as the graph names it; one of the database's own as it is."""
+    return next((one.name for one in words if one.value == label), label)

@@ -1,0 +1,352 @@
+"""The process that sends webhooks: takes the lease, turns the live log into messages, and delivers them.
+
+Each receiver has a task and so many connections of its own: one that is slow or down keeps nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.base.markers import LiveTopic
+from db.engine.connector import Connector
+from db.engine.engine import translated
+from db.engine.errors import DatabaseError, translate
+from db.store import changelog
+from db.store import webhooks as store
+from db.store.changelog import Entry, LogEntries, LogPosition
+from db.store.webhooks import Claim, Failed, LeaseLostError, WebhookError
+from gateway.settings import Settings
+from gateway.webhooks.messages import KINDS, Receiver, matcher, told
+from gateway.webhooks.sending import Outcome, send
+from schema.catalogue.from_models import catalogue
+
+log = logging.getLogger("gateway.webhooks")
+
+LOOK_SECONDS = 5.0
+"""Seconds between two attempts to become the process that sends, and between two renewals of that."""
+IDLE_SECONDS = 1.0
+"""Seconds between two looks for messages whose next attempt is due."""
+MOST_AT_ONCE = 2_000
+"""Entries that are read into memory at once."""
+LONGEST_DELAY = 3600.0
+GRACE_SECONDS = 2.0
+"""Seconds that attempts under way have when the process ends."""
+CLAIM_MARGIN = 10.0
+"""Seconds beyond an attempt's timeout for which its message is nobody else's."""
+_PRUNE_SECONDS = 3600.0
+_KEPT_SECONDS = 60
+"""Quiet seconds after which the place is noted anyway, so that little is read twice."""
+
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@dataclass
+class _Lane:
+    """The task of a receiver, and what wakes it."""
+
+    task: asyncio.Task[None]
+    heard: asyncio.Event
+
+
+@dataclass
+class _Held:
+    """What a process has while it sends."""
+
+    connection: asyncpg.Connection
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Statements on the connection queue."""
+    lanes: dict[str, _Lane] = field(default_factory=dict)
+    looked: int | None = None
+    looked_at: float = float("-inf")
+    pruned_at: float = float("-inf")
+    known: bool = False
+    """Whether the place was found to be one of this database's past."""
+
+
+class WebhookSender:
+    """Sends webhooks whenever no other process of this database's gateways does."""
+
+    def __init__(self, connector: Connector, writer: AsyncEngine, settings: Settings) -> None:
+        self.sends = False
+        """Whether it is this process that sends."""
+        self.outcomes: Counter[str] = Counter()
+        self.waiting, self.oldest = 0, 0.0
+        self._connector = connector
+        self._writer = writer
+        self._settings = settings
+        self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._heard = asyncio.Event()
+        self._alerts_heard = False
+        self._refused: set[str] = set()
+        """Receivers whose filters cannot be used, which was said."""
+
+    def metrics(self) -> Iterable[Metric]:
+        """What a scrape is told."""
+        attempts = CounterMetricFamily(
+            "e2i_webhook_attempts",
+            "Attempts to deliver a webhook: taken, failed, or dead for the last one of a message.",
+            labels=["outcome"],
+        )
+        for outcome in ("taken", "failed", "dead"):
+            attempts.add_metric([outcome], self.outcomes[outcome])
+        yield attempts
+        yield GaugeMetricFamily("e2i_webhook_sender", "Whether it is this process that sends.", value=float(self.sends))
+        yield GaugeMetricFamily(
+            "e2i_webhook_waiting", "Messages that wait to be taken, up to 100,000, where it sends.", value=self.waiting
+        )
+        yield GaugeMetricFamily(
+            "e2i_webhook_oldest_seconds", "Age of the oldest message that waits, where it sends.", value=self.oldest
+        )
+
+    async def run(self) -> None:
+        """Sends for as long as it may, and waits for its turn when it may not; without an end."""
+        failed = False
+        while True:
+            try:
+                if await self._take():
+                    log.info("this process sends webhooks now")
+                    await self._send()
+                failed = False
+            except LeaseLostError:
+                log.warning("another process sends webhooks now")
+            except (DatabaseError, *_LOST) as error:
+                level = logging.DEBUG if failed else logging.WARNING
+                log.log(level, "webhooks cannot be sent: %s", str(translate(error)) or type(error).__name__)
+                failed = True
+            except Exception:
+                log.exception("sending webhooks has failed, and begins again")
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.6, 1.0))  # noqa: S311 - so that not all come at once
+
+    async def _take(self) -> bool:
+        with translated():
+            async with self._writer.begin() as connection:
+                return (await connection.exec_driver_sql(store.TAKE_LEASE, (self._holder,))).first() is not None
+
+    async def _send(self) -> None:
+        """Sends until somebody else does, or there is nobody to send to."""
+        async with self._listening() as connection:
+            held = _Held(connection)
+            self.sends = True
+            try:
+                while await self._step(held):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(min(self._settings.live_poll, LOOK_SECONDS)):
+                            await self._heard.wait()
+            finally:
+                self.sends, self.waiting, self.oldest = False, 0, 0.0
+                for lane in held.lanes.values():
+                    lane.task.cancel()
+                await asyncio.gather(*(lane.task for lane in held.lanes.values()), return_exceptions=True)
+                with suppress(*_LOST):
+                    async with asyncio.timeout(1.0):
+                        await connection.execute(store.LEAVE, self._holder)
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
+        direct = self._settings.prepared_statements or self._settings.listen_url is not None
+        connection = await changelog.connect(self._connector, prepared_statements=direct)
+        try:
+            if direct:  # a pooler would lose it
+                await connection.add_listener(changelog.CHANNEL, self._hear)
+            yield connection
+        finally:
+            connection.terminate()
+
+    def _hear(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
+        self._alerts_heard |= payload == LiveTopic.ALERTS
+        self._heard.set()
+
+    async def _step(self, held: _Held) -> bool:
+        """Reads what is new, and looks after the tasks of receivers; False when this process sends no longer."""
+        self._heard.clear()
+        async with held.turn:
+            if not await store.extend(held.connection, self._holder):
+                return False
+            receivers = await self._receivers(held.connection)
+            await self._look_for_alerts(held, receivers)
+            await self._read_on(held, receivers)
+            self.waiting, self.oldest = await store.waiting(held.connection)
+            if time.monotonic() - held.pruned_at >= _PRUNE_SECONDS:
+                held.pruned_at = time.monotonic()
+                await store.prune(held.connection, self._settings.webhook_dead_days * 86400.0)
+        for name in held.lanes.keys() - {one.name for one in receivers}:
+            held.lanes.pop(name).task.cancel()
+        for one in receivers:
+            lane = held.lanes.get(one.name)
+            if lane is None:
+                heard = asyncio.Event()
+                task = asyncio.create_task(self._deliver(held, one.name, heard))
+                task.add_done_callback(lambda _task: self._heard.set())
+                held.lanes[one.name] = _Lane(task, heard)
+            elif lane.task.done():
+                lane.task.result()  # which raises what ended it
+            else:
+                lane.heard.set()
+        return True
+
+    async def _receivers(self, connection: asyncpg.Connection) -> list[Receiver]:
+        found = []
+        for name, topic, filters, since in await store.endpoints(connection):
+            try:
+                matches = matcher(catalogue(), topic, filters)
+            except WebhookError as error:
+                if name not in self._refused:
+                    log.error("the webhook %s is told nothing: %s", name, error)  # noqa: TRY400 - no fault of ours
+                self._refused.add(name)
+                continue
+            found.append(Receiver(name, topic, matches, since))
+        return found
+
+    # -- from the log to messages ----------------------------------------------------------------------------------
+
+    async def _look_for_alerts(self, held: _Held, receivers: Sequence[Receiver]) -> None:
+        moment = time.monotonic()
+        if all(one.topic != LiveTopic.ALERTS for one in receivers):
+            return
+        if self._alerts_heard or moment - held.looked_at >= self._settings.live_poll:
+            self._alerts_heard, held.looked_at = False, moment
+            held.looked = await changelog.observe_alerts(held.connection, held.looked)
+
+    async def _read_on(self, held: _Held, receivers: Sequence[Receiver]) -> None:
+        """Writes the messages of all that is new, in the transaction that notes how far that is."""
+        connection = held.connection
+        async with connection.transaction(isolation="read_committed"):
+            place, reading = await self._new(held, await store.place_of(connection, self._holder))
+            if place is None:
+                await store.keep_place(connection, reading.place)
+                return
+            some = False
+            async for entries in _pages(connection, place, reading):
+                some = True
+                if messages := list(told(entries, receivers)):
+                    await store.write(connection, messages, self._settings.webhook_retry_hours * 3600.0)
+            if some or reading.place.history != place.history or reading.place.seconds > place.seconds + _KEPT_SECONDS:
+                await store.keep_place(connection, reading.place)
+
+    async def _new(self, held: _Held, place: LogPosition | None) -> tuple[LogPosition | None, LogEntries]:
+        """What is new since a place, and the place in the history of now; None where nothing is known of what was."""
+        connection = held.connection
+        if place is None:
+            return None, await changelog.now(connection)
+        reading = await changelog.read_new(connection, place.seen, MOST_AT_ONCE)
+        now = reading.place
+        if now.history != place.history:
+            if not (place.history and now.history) or place.origin[0] != now.origin[0] or place.origin > now.origin:
+                return await self._anew(connection)
+            place = await changelog.carried_over(connection, place, now.history)
+            reading = await changelog.read_new(connection, place.seen, MOST_AT_ONCE)
+        elif not held.known and not await changelog.is_past(connection, place):
+            return await self._anew(connection)
+        held.known = True
+        if now.seconds - place.seconds > self._settings.live_hours * 3600:
+            log.error("no gateway sent webhooks for longer than GATEWAY_LIVE_HOURS: older changes are not told")
+        return place, reading
+
+    async def _anew(self, connection: asyncpg.Connection) -> tuple[None, LogEntries]:
+        log.error("the database is another one, or an older state of it: webhooks tell of it from now on")
+        return None, await changelog.now(connection)
+
+    # -- from messages to receivers ----------------------------------------------------------------------------------
+
+    async def _deliver(self, held: _Held, name: str, heard: asyncio.Event) -> None:
+        """Sends a receiver its messages, of each row one at a time, so many rows at once."""
+        settings = self._settings
+        under_way: dict[asyncio.Task[Outcome], Claim] = {}
+        try:
+            while True:
+                heard.clear()
+                if free := settings.webhook_connections - len(under_way):
+                    async with held.turn:
+                        claims = await store.claim(held.connection, name, free, settings.webhook_timeout + CLAIM_MARGIN)
+                    for claim in claims:
+                        under_way[asyncio.create_task(self._attempt(claim))] = claim
+                if under_way:
+                    await asyncio.wait(under_way, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                    await self._note(held, name, under_way)
+                else:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(IDLE_SECONDS):
+                            await heard.wait()
+        finally:
+            if under_way:
+                await asyncio.wait(under_way, timeout=GRACE_SECONDS)
+                with suppress(*_LOST):
+                    await self._note(held, name, under_way)
+                for task in under_way:
+                    task.cancel()
+                await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _attempt(self, claim: Claim) -> Outcome:
+        settings = self._settings
+        try:
+            return await send(
+                claim.url, claim.id, claim.body, claim.secrets, settings.webhook_timeout,
+                private=settings.webhook_private,
+            )  # fmt: skip
+        except Exception as error:
+            log.exception("an attempt to send a webhook has failed", extra={"webhook": claim.endpoint})
+            return Outcome(f"the gateway failed: {type(error).__name__}")
+
+    async def _note(self, held: _Held, name: str, under_way: dict[asyncio.Task[Outcome], Claim]) -> None:
+        """Writes down what came of the attempts that are over."""
+        taken, failed, gone = [], [], False
+        for task in [task for task in under_way if task.done()]:
+            claim, outcome = under_way.pop(task), task.result()
+            if not outcome.failure:
+                taken.append(claim.id)
+                continue
+            gone |= outcome.gone
+            delay = max(self._delay(claim.attempts), min(outcome.retry_after, LONGEST_DELAY))
+            failed.append(Failed(claim.id, claim.attempts, outcome.failure, delay))
+            about = {"webhook": name, "message": claim.id, "attempt": claim.attempts}
+            log.info("a webhook was not taken: %s", outcome.failure, extra=about)
+        async with held.turn:
+            if taken:
+                await store.taken(held.connection, taken)
+            dead = await store.fail(held.connection, failed) if failed else 0
+            if gone:
+                await store.pause_gone(held.connection, name)
+        if dead:
+            log.warning("%d messages of a webhook are given up", dead, extra={"webhook": name})
+        if gone:
+            log.warning("a webhook is paused: its receiver answered 410 Gone", extra={"webhook": name})
+        self.outcomes.update(taken=len(taken), failed=len(failed) - dead, dead=dead)
+
+    def _delay(self, attempts: int) -> float:
+        """Seconds until the next attempt: twice as long each time."""
+        doubled = self._settings.webhook_retry_seconds * 2.0 ** min(attempts - 1, 30)
+        return min(doubled, LONGEST_DELAY) * random.uniform(0.8, 1.2)  # noqa: S311 - so that not all come at once
+
+
+async def _pages(
+    connection: asyncpg.Connection, place: LogPosition, reading: LogEntries
+) -> AsyncIterator[Sequence[Entry]]:
+    """The entries of a reading; those that were too many to be read at once, page by page."""
+    if reading.entries is not None:
+        if reading.entries:
+            yield reading.entries
+        return
+    until = reading.place
+    for topic in KINDS:
+        behind, full = 0, True
+        while full:
+            page = await changelog.read_between(connection, topic, until.history, place.seen, until.seen, behind)
+            if page:
+                yield page
+                behind = page[-1].position
+            full = page is not None and len(page) == changelog.PAGE

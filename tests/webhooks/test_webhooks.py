@@ -1,0 +1,265 @@
+"""Webhooks by the process that sends: what is told, in which order, again until it is taken, once for each change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+import pytest
+from standardwebhooks import Webhook
+
+from db.migrations import setup
+from db.store import webhooks as store
+from gateway.cli import command_line
+from gateway.webhooks import sender as sending
+from tests.support.client import serving
+from tests.support.databases import Database, connect
+from tests.webhooks.receivers import OK, Post, receiving
+
+FAST: dict[str, Any] = {
+    "webhooks": True, "webhook_private": True, "webhook_retry_seconds": 0.02, "live_poll": 0.1, "webhook_timeout": 2.0,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(sending, "IDLE_SECONDS", 0.02)
+
+
+@pytest.fixture(scope="module")
+async def database(module_database: Database) -> Database:
+    return module_database
+
+
+@pytest.fixture
+async def sql(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(database.admin_url)
+    await connection.execute("DELETE FROM gateway.webhook_endpoints; DELETE FROM gateway.webhook_sender")
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def commands(database: Database) -> AsyncIterator[Any]:
+    async with setup.connect(database.owner_url) as connection, connection.begin():
+        yield connection
+
+
+async def create(database: Database, url: str, topic: str = "lifecycle", name: str = "pager", **filters: Any) -> str:
+    async with commands(database) as connection:
+        return await store.create(connection, name, url, topic, filters)
+
+
+async def record(sql: asyncpg.Connection, node: str, *states: str) -> None:
+    await sql.executemany(
+        "INSERT INTO gateway.lifecycle_events (change_id, mutation, node_id, node_type, lifecycle, to_state, actor) "
+        "VALUES (gen_random_uuid(), 'm', $1, 'Model', 'stage', $2, 'a')",
+        [(node, state) for state in states],
+    )
+
+
+async def none_waits(sql: asyncpg.Connection) -> None:
+    await became(sql, "SELECT WHERE NOT EXISTS (SELECT FROM gateway.webhook_messages WHERE dead_at IS NULL)")
+
+
+async def became(sql: asyncpg.Connection, condition: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if await sql.fetchval(f"SELECT EXISTS ({condition})"):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_change_and_an_alert_are_told(database: Database, sql: asyncpg.Connection) -> None:
+    async with receiving() as changes, receiving() as alerts:
+        secret = await create(database, changes.url, to=["PRODUCTION"])
+        await create(database, alerts.url, "alerts", "alerts", severity=["high"])
+        async with serving(database.gateway_url, **FAST):
+            await record(sql, "Model:a", "STAGING", "PRODUCTION")
+            (post,) = await changes.until(1)
+            await became(sql, "SELECT FROM gateway.alerts_seen")
+            for severity in ("low", "high"):
+                await sql.execute(
+                    "INSERT INTO ml_monitoring_alerts (alert_type, title, message, severity, status) "
+                    "VALUES ('error', 't', 'm', $1::text::drift_severity_enum, 'active')",
+                    severity,
+                )
+            (alert,) = await alerts.until(1)
+            await none_waits(sql)
+    told = Webhook(secret).verify(post.body, post.headers)
+    assert told["type"] == "lifecycle.changed"
+    assert {name: told["data"][name] for name in ("nodeId", "nodeType", "fromState", "toState")} == {
+        "nodeId": "Model:a", "nodeType": "Model", "fromState": None, "toState": "PRODUCTION",
+    }  # fmt: skip
+    assert uuid.UUID(told["data"]["eventId"].removeprefix("LifecycleEvent:"))
+    assert (alert.data["severity"], alert.data["status"], alert.data["modelId"]) == ("HIGH", "ACTIVE", None)
+    assert len(changes.posts) == len(alerts.posts) == 1
+
+
+def every_other() -> Callable[[Post], bytes]:
+    """Fails each message the first time, and takes it the second."""
+    seen: set[str] = set()
+
+    def answer(post: Post) -> bytes:
+        if post.id in seen:
+            return OK
+        seen.add(post.id)
+        return b"HTTP/1.1 500 No\r\n\r\n"
+
+    return answer
+
+
+async def test_each_row_in_order_though_each_message_fails_once(database: Database, sql: asyncpg.Connection) -> None:
+    async with receiving(every_other()) as receiver:
+        await create(database, receiver.url)
+        for number in range(5):
+            await record(sql, f"Model:{number}", *(str(step) for step in range(6)))
+        async with serving(database.gateway_url, **FAST):
+            await receiver.until(60)
+            await none_waits(sql)
+    came: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for post in receiver.posts:
+        came[post.data["nodeId"]].append((post.data["toState"], post.id))
+    for posts in came.values():
+        assert [state for state, _ in posts] == [str(step) for step in range(6) for _ in range(2)]
+        assert len({id_ for _, id_ in posts}) == 6, "both attempts of a message have its id"
+
+
+async def test_one_that_hangs_holds_up_nobody_else(database: Database, sql: asyncpg.Connection) -> None:
+    async def hang(_post: Post) -> bytes:
+        await asyncio.Event().wait()
+        return OK
+
+    async with receiving(hang) as slow, receiving() as quick:
+        await create(database, slow.url, name="slow")
+        await create(database, quick.url, name="quick")
+        async with serving(database.gateway_url, **FAST | {"webhook_timeout": 300.0, "webhook_connections": 2}):
+            for number in range(20):
+                await record(sql, f"Model:h{number}", "STAGING")
+            await quick.until(20)
+            await slow.until(2)
+            assert len(slow.posts) == 2, "a receiver has so many connections at most"
+
+
+async def test_given_up_and_sent_again(database: Database, sql: asyncpg.Connection) -> None:
+    answers = {"status": b"HTTP/1.1 500 No\r\n\r\n"}
+    async with receiving(lambda _post: answers["status"]) as receiver:
+        await create(database, receiver.url)
+        async with serving(database.gateway_url, **FAST | {"webhook_retry_hours": 0.05 / 3600}):
+            await record(sql, "Model:d", "STAGING")
+            await became(sql, "SELECT FROM gateway.webhook_messages WHERE dead_at IS NOT NULL")
+            async with commands(database) as connection:
+                (dead,) = await store.dead(connection, "pager")
+                assert (dead.row, dead.failure) == ("Model:d", "the receiver answered 500")
+                answers["status"] = OK
+                with pytest.raises(store.WebhookError, match="there is no dead message nope"):
+                    await store.send_again(connection, "pager", "nope", 1.0)
+                assert await store.send_again(connection, "pager", dead.id, 1.0) == 1
+            before = len(receiver.posts)
+            await receiver.until(before + 1)
+            await none_waits(sql)
+    assert {post.id for post in receiver.posts} == {dead.id}
+
+
+async def test_gone_is_paused_and_can_be_resumed(database: Database, sql: asyncpg.Connection) -> None:
+    answers = {"status": b"HTTP/1.1 410 Gone\r\n\r\n"}
+    async with receiving(lambda _post: answers["status"]) as receiver:
+        await create(database, receiver.url)
+        async with serving(database.gateway_url, **FAST):
+            await record(sql, "Model:g", "STAGING")
+            await became(sql, "SELECT FROM gateway.webhook_endpoints WHERE paused_at IS NOT NULL")
+            async with commands(database) as connection:
+                (one,) = await store.listed(connection)
+                assert (one.paused_because, one.waiting) == ("the receiver answered 410 Gone", 1)
+                answers["status"] = OK
+                await store.resume(connection, "pager")
+            await none_waits(sql)
+    assert len(receiver.posts) == 2
+
+
+async def test_a_secret_is_rotated_without_a_gap(database: Database, sql: asyncpg.Connection) -> None:
+    async with receiving() as receiver:
+        old = await create(database, receiver.url)
+        async with commands(database) as connection:
+            new = await store.rotate(connection, "pager", 1.0)
+        async with serving(database.gateway_url, **FAST):
+            await record(sql, "Model:r", "STAGING")
+            await receiver.until(1)
+            async with commands(database) as connection:
+                newest = await store.rotate(connection, "pager", 0.0)
+            await record(sql, "Model:r", "PRODUCTION")
+            first, second = await receiver.until(2)
+    for secret in (old, new):
+        Webhook(secret).verify(first.body, first.headers)
+    Webhook(newest).verify(second.body, second.headers)
+    assert " " not in second.headers["webhook-signature"]
+
+
+async def test_one_of_two_sends_and_the_other_takes_over(database: Database, sql: asyncpg.Connection) -> None:
+    async with receiving(every_other()) as receiver:
+        await create(database, receiver.url)
+        async with serving(database.gateway_url, **FAST) as _second:
+            async with serving(database.gateway_url, **FAST) as _first:
+                await record(sql, "Model:t", *map(str, range(10)))
+                await receiver.until(5)
+                holders = await sql.fetch("SELECT DISTINCT holder FROM gateway.webhook_sender")
+                assert len(holders) == 1
+            await record(sql, "Model:t", *map(str, range(10, 20)))
+            await receiver.until(40)
+            await none_waits(sql)
+    states = list(dict.fromkeys(post.data["toState"] for post in receiver.posts))
+    assert states == [str(step) for step in range(20)]
+    assert len({post.id for post in receiver.posts}) == 20
+
+
+async def test_what_a_private_network_is_told(
+    database: Database, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "gateway")
+    async with receiving() as receiver:
+        secret = await create(database, receiver.url.replace("http:", "https:"))
+        async with serving(database.gateway_url, **FAST | {"webhook_private": False}):
+            await record(sql, "Model:p", "STAGING")
+            await became(sql, "SELECT FROM gateway.webhook_messages WHERE failure LIKE '%private address 127.0.0.1%'")
+        assert not receiver.posts
+    assert secret not in caplog.text
+    assert secret.removeprefix("whsec_") not in caplog.text
+
+
+def command(monkeypatch: pytest.MonkeyPatch, database: Database, *arguments: str) -> int:
+    monkeypatch.setenv("DATABASE_URL", database.owner_url)
+    with suppress(SystemExit):
+        return command_line.main(["webhooks", *arguments])
+    return -1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("create", "a", "http://x.example", "--topic", "alerts"), "must begin with https"),
+        (
+            ("create", "a", "https://x.example", "--topic", "alerts", "--severity", "huge"),
+            "--severity huge: it is one of",
+        ),
+        (("create", "a", "https://x.example", "--topic", "alerts", "--type", "Model"), "types is no filter of alerts"),
+        (("create", "a", "https://x.example", "--topic", "lifecycle", "--type", "Modle"), "there is no such type"),
+        (("create", "a b", "https://x.example", "--topic", "lifecycle"), "is not a valid name"),
+        (("rotate", "nobody"), "there is no webhook called nobody"),
+        (("rotate", "nobody", "--hours", "-1"), "out of range"),
+        (("resend", "nobody"), "there is no webhook called nobody"),
+        (("remove", "nobody"), "there is no webhook called nobody"),
+    ],
+)
+async def test_commands_that_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: Database,
+    arguments: tuple[str, ...], why: str,
+) -> None:  # fmt: skip
+    status = await asyncio.to_thread(command, monkeypatch, database, *arguments)
+    assert (status, why in capsys.readouterr().err) == (1, True)
