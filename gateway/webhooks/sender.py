@@ -313,7 +313,7 @@ class WebhookSender:
             gone |= outcome.gone
             delay = max(self._delay(claim.attempts), min(outcome.retry_after, LONGEST_DELAY))
             failed.append(Failed(claim.id, claim.attempts, outcome.failure, delay))
-            about = {"webhook": name, "message": claim.id, "attempt": claim.attempts}
+            about = {"webhook": name, "delivery": claim.id, "attempt": claim.attempts}
             log.info("a webhook was not taken: %s", outcome.failure, extra=about)
         async with held.turn:
             if taken:
