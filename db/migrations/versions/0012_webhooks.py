@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["endpoint"],
             ["gateway.webhook_endpoints.name"],
-            name=op.f("fk_webhook_messages_endpoint_webhook_endpoints"),
+            name=op.f("fk_webhook_messages_endpoint"),
             ondelete="CASCADE",
         ),
         schema="gateway",
