@@ -31,7 +31,10 @@ OWN_DEFINITIONS = """
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
         col_description(c.oid, a.attnum), obj_description(c.oid, 'pg_class'),
         (SELECT array_agg(pg_get_indexdef(i.indexrelid) ORDER BY 1) FROM pg_index AS i WHERE i.indrelid = c.oid),
-        (SELECT array_agg(pg_get_triggerdef(t.oid) ORDER BY 1) FROM pg_trigger AS t WHERE t.tgrelid = c.oid)
+        (SELECT array_agg(k.conname || ' ' || pg_get_constraintdef(k.oid) ORDER BY 1) FROM pg_constraint AS k
+         WHERE k.conrelid = c.oid),
+        (SELECT array_agg(pg_get_triggerdef(t.oid) ORDER BY 1) FROM pg_trigger AS t
+         WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
     FROM pg_class AS c
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
