@@ -16,7 +16,7 @@ from db.attach.facts import known_tables
 from db.attach.own_tables import make_own
 from db.attach.unwritable import unwritable
 from db.base.system_catalog import enum_name
-from db.base.vocabulary import entities, enum_types, table_of
+from db.base.vocabulary import OWN_SCHEMA, entities, enum_types, table_of
 from db.migrations.setup import connect
 from db.store.caller_roles import emptied_for_gateways, hides
 
@@ -111,7 +111,12 @@ def _judge(found: DatabaseCatalog) -> Differences:
             for member in labels
             if member.value not in found.enums[name]
         ),
-        words={(name, column): words for name, table in found.tables.items() for column, words in table.words.items()},
+        words={
+            (name, column): words
+            for name, table in found.tables.items()
+            if not name.startswith(f"{OWN_SCHEMA}.")
+            for column, words in table.words.items()
+        },
         computed_columns=frozenset(
             (name, column)
             for name, there in found.tables.items()

@@ -25,7 +25,7 @@ OWN_RIGHTS: dict[str, str] = {
     "change_previews": "SELECT, INSERT, UPDATE, DELETE",
     "service_tokens": "SELECT, UPDATE (last_used_at)",
     "trusted_documents": "SELECT",
-    "webhook_endpoints": "SELECT, UPDATE (paused_at, paused_because)",
+    "webhook_endpoints": "SELECT, UPDATE (paused_at), UPDATE (paused_because)",
     "webhook_messages": "SELECT, INSERT, UPDATE, DELETE",
     "webhook_sender": "SELECT, INSERT, UPDATE",
     "live_log": "SELECT, INSERT, DELETE",

@@ -108,6 +108,7 @@ OWN = """
     UNION ALL
     SELECT 'trigger', tgname, pg_get_triggerdef(t.oid) || t.tgenabled::text
     FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = 'gateway'::regnamespace
+        AND NOT t.tgisinternal
     UNION ALL
     SELECT 'function', p.proname, pg_get_functiondef(p.oid) || obj_description(p.oid)
     FROM pg_proc AS p WHERE p.pronamespace = 'gateway'::regnamespace
