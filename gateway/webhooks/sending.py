@@ -87,7 +87,7 @@ async def _post(target: Target, address: str, signature: dict[str, str], body: b
     try:
         headers = {
             "host": target.authority,
-            "user-agent": f"e2i-gateway/{version('e2i-gateway')}",
+            "user-agent": _agent(),
             "content-type": "application/json",
             "content-length": str(len(body)),
             "connection": "close",
@@ -118,6 +118,11 @@ async def _answer(reader: asyncio.StreamReader) -> Outcome:
     wait = _RETRY_AFTER.search(head)
     words = "answered with a redirect, which is not followed:" if status < 400 else "answered"
     return Outcome(f"the receiver {words} {status}", status == 410, float(wait[1]) if wait else 0.0)
+
+
+@cache
+def _agent() -> str:
+    return f"e2i-gateway/{version('e2i-gateway')}"
 
 
 @cache

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
+
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -88,3 +90,17 @@ async def receiving(answer: Answer | bytes = OK, tls: ssl.SSLContext | None = No
         for task in list(at_work):
             task.cancel()
         await asyncio.gather(*at_work, return_exceptions=True)
+
+
+async def none_waits(sql: asyncpg.Connection, seconds: float = 20.0) -> None:
+    """Waits until every message was taken or given up."""
+    await became(sql, "SELECT WHERE NOT EXISTS (SELECT FROM gateway.webhook_messages WHERE dead_at IS NULL)", seconds)
+
+
+async def became(sql: asyncpg.Connection, condition: str, seconds: float = 20.0) -> None:
+    """Waits until a query has a row."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await sql.fetchval(f"SELECT EXISTS ({condition})"):
+                return
+            await asyncio.sleep(0.02)
