@@ -102,6 +102,7 @@ class _Databases:
 
     def __init__(self, settings: Settings, url: URL, tracing: Tracing | None, changed: Changes | None) -> None:
         self.timelines = Timelines()
+        self.listener = Connector(target_of(settings.listen or url), self.timelines)
         pool, timelines = settings.pool_size, self.timelines
         self.engine = engine_for(settings, url, pool, timelines=timelines)
         self.writer = engine_for(settings, url, pool, _FOR_OUTCOMES, read_only=False, timelines=timelines)
@@ -144,8 +145,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         databases = _Databases(settings, url, tracing, changed)
         engine = databases.engine
         authentication = Authentication(settings, engine, databases.writer)
-        listener = Connector(target_of(settings.listen or url), databases.timelines)
-        feed = ChangeFeed(listener, settings)
+        feed = ChangeFeed(databases.listener, settings)
         schema = build(federated=settings.federation)
         service = OperationService(schema, databases.reads, databases.changes, feed, settings, registry, observers)
         endpoint = GraphQLEndpoint(service, authentication, settings)
@@ -165,7 +165,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         health.reports["listener"] = lambda: "ok" if feed.listens or not feed.subscribers else "does not listen"
         tasks = [
             asyncio.create_task(count_again(engine, service.learn_facts)),
-            *_webhooks(WebhookSender(listener, databases.writer, settings), settings, request_log.metrics),
+            *_webhooks(WebhookSender(databases.listener, databases.writer, settings), settings, request_log.metrics),
             *await follow_table(engine, registry, service.documents, health.reports),
             *service.embeddings.prove(health.reports),
         ]

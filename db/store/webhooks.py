@@ -307,6 +307,12 @@ _WRITE = """
         AS w (id, endpoint, row_id, position, body)
     WHERE endpoint IN (SELECT name FROM gateway.webhook_endpoints)
 """
+_GIVE_UP = """
+    UPDATE gateway.webhook_messages AS m SET dead_at = now(), failure = coalesce(m.failure, 'the receiver was paused')
+    FROM gateway.webhook_endpoints AS e
+    WHERE e.name = m.endpoint AND e.paused_at IS NOT NULL AND m.dead_at IS NULL
+        AND m.give_up_at < now() AND m.next_at <= now()
+"""
 _PRUNE = "DELETE FROM gateway.webhook_messages WHERE dead_at < now() - make_interval(secs => $1)"
 _WAITING = """
     SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM (
@@ -394,9 +400,14 @@ async def pause_gone(connection: asyncpg.Connection, endpoint: str) -> None:
     )
 
 
-async def prune(connection: asyncpg.Connection, seconds: float) -> None:
-    """Removes dead messages of so long ago."""
+async def prune(connection: asyncpg.Connection, seconds: float) -> int:
+    """Removes messages that died so long ago; gives up those whose time ran out while their receiver was paused.
+
+    Returns how many it gave up.
+    """
     await connection.execute(_PRUNE, seconds)
+    done: str = await connection.execute(_GIVE_UP)
+    return int(done.rsplit(maxsplit=1)[-1])
 
 
 async def waiting(connection: asyncpg.Connection) -> tuple[int, float]:

@@ -339,16 +339,7 @@ class ChangeFeed:
         self._more = _set(self._more)
 
     async def _look_for_alerts(self, connection: asyncpg.Connection) -> None:
-        try:
-            if self._settings.rls and await changelog.hides_alerts(connection):
-                self.alerts_failure = GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE, _HIDDEN)
-                return
-            self._looked = await changelog.observe_alerts(connection, self._looked)
-        except _NOT_OURS as error:
-            log.warning("alerts cannot be followed: %s", error)
-            self.alerts_failure = _public(translate(error))
-        else:
-            self.alerts_failure = None
+        self._looked, self.alerts_failure = await look_for_alerts(connection, self._settings, self._looked)
 
     async def _prune(self, connection: asyncpg.Connection) -> None:
         try:
@@ -359,6 +350,19 @@ class ChangeFeed:
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
         self._state = _set(self._state)
+
+
+async def look_for_alerts(
+    connection: asyncpg.Connection, settings: Settings, since: int | None
+) -> tuple[int | None, Exception | None]:
+    """Logs alerts that have changed since the last look; what this one returns, and why they cannot be followed."""
+    try:
+        if settings.rls and await changelog.hides_alerts(connection):
+            return since, GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE, _HIDDEN)
+        return await changelog.observe_alerts(connection, since), None
+    except _NOT_OURS as error:
+        log.warning("alerts cannot be followed: %s", error)
+        return since, _public(translate(error))
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

@@ -31,6 +31,7 @@ from db.store import webhooks as store
 from db.store.changelog import Entry, LogEntries, LogPosition
 from db.store.webhooks import Claim, Failed, LeaseLostError, WebhookError
 from gateway.settings import Settings
+from gateway.subscriptions.feed import look_for_alerts
 from gateway.webhooks.messages import KINDS, Receiver, matcher, told
 from gateway.webhooks.sending import Outcome, send
 from schema.catalogue.from_models import catalogue
@@ -92,6 +93,8 @@ class WebhookSender:
         self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._heard = asyncio.Event()
         self._alerts_heard = False
+        self._no_alerts = ""
+        """Why alerts cannot be followed, as it was said; empty while they can."""
         self._refused: set[str] = set()
         """Receivers whose filters cannot be used, which was said."""
 
@@ -183,7 +186,9 @@ class WebhookSender:
             self.waiting, self.oldest = await store.waiting(held.connection)
             if time.monotonic() - held.pruned_at >= _PRUNE_SECONDS:
                 held.pruned_at = time.monotonic()
-                await store.prune(held.connection, self._settings.webhook_dead_days * 86400.0)
+                if bygone := await store.prune(held.connection, self._settings.webhook_dead_days * 86400.0):
+                    self.outcomes["dead"] += bygone
+                    log.warning("%d messages of webhooks that are paused are given up", bygone)
         for name in held.lanes.keys() - {one.name for one in receivers}:
             held.lanes.pop(name).task.cancel()
         for one in receivers:
@@ -220,7 +225,11 @@ class WebhookSender:
             return
         if self._alerts_heard or moment - held.looked_at >= self._settings.live_poll:
             self._alerts_heard, held.looked_at = False, moment
-            held.looked = await changelog.observe_alerts(held.connection, held.looked)
+            held.looked, failure = await look_for_alerts(held.connection, self._settings, held.looked)
+            why = "" if failure is None else str(failure)
+            if why and why != self._no_alerts:
+                log.error("webhooks are told of no alerts: %s", why)
+            self._no_alerts = why
 
     async def _read_on(self, held: _Held, receivers: Sequence[Receiver]) -> None:
         """Writes the messages of all that is new, in the transaction that notes how far that is."""

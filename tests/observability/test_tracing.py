@@ -266,7 +266,7 @@ from gateway.settings import Settings
 from db.engine.url import database_url
 import gateway.cli.command_line
 create_app(Settings(), database_url("postgresql://a@127.0.0.1:1/b"))
-asked = ("opentelemetry", "gateway.observability.tracing", "mcp", "httpx2", "db.demo", "alembic")
+asked = ("opentelemetry", "gateway.observability.tracing", "mcp", "httpx2", "db.demo", "alembic", "standardwebhooks")
 print([name for name in sys.modules if name.startswith(asked)])
 """
     ended = subprocess.run(

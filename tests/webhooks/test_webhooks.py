@@ -22,9 +22,10 @@ from gateway.cli import command_line
 from gateway.database import engine_for
 from gateway.settings import Settings
 from gateway.webhooks import sender as sending
+from tests.support.callers import JWT
 from tests.support.client import serving
 from tests.support.databases import Database, connect
-from tests.webhooks.receivers import OK, Post, receiving
+from tests.webhooks.receivers import OK, Post, became, none_waits, receiving
 
 FAST: dict[str, Any] = {
     "webhooks": True, "webhook_private": True, "webhook_retry_seconds": 0.02, "live_poll": 0.1, "webhook_timeout": 2.0,
@@ -83,23 +84,11 @@ async def record(sql: asyncpg.Connection, node: str, *states: str) -> None:
     )
 
 
-async def none_waits(sql: asyncpg.Connection) -> None:
-    await became(sql, "SELECT WHERE NOT EXISTS (SELECT FROM gateway.webhook_messages WHERE dead_at IS NULL)")
-
-
-async def became(sql: asyncpg.Connection, condition: str) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if await sql.fetchval(f"SELECT EXISTS ({condition})"):
-                return
-            await asyncio.sleep(0.02)
-
-
 async def test_a_change_and_an_alert_are_told(database: Database, sql: asyncpg.Connection) -> None:
     async with receiving() as changes, receiving() as alerts:
         secret = await create(database, changes.url, to=["PRODUCTION"])
         await create(database, alerts.url, "alerts", "alerts", severity=["high"])
-        async with serving(database.gateway_url, **FAST):
+        async with sender(database.gateway_url, **FAST):
             await record(sql, "Model:a", "STAGING", "PRODUCTION")
             (post,) = await changes.until(1)
             await became(sql, "SELECT FROM gateway.alerts_seen")
@@ -119,6 +108,86 @@ async def test_a_change_and_an_alert_are_told(database: Database, sql: asyncpg.C
     assert uuid.UUID(told["data"]["eventId"].removeprefix("LifecycleEvent:"))
     assert (alert.data["severity"], alert.data["status"], alert.data["modelId"]) == ("HIGH", "ACTIVE", None)
     assert len(changes.posts) == len(alerts.posts) == 1
+
+
+def senders() -> int:
+    """How many senders run in this process."""
+    found = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return found.count("WebhookSender.run")
+
+
+async def until_said(caplog: pytest.LogCaptureFixture, what: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if what in caplog.text:
+                return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("may", [True, False])
+async def test_a_gateway_sends_where_it_may(
+    database: Database, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture, *, may: bool
+) -> None:
+    """One that may not needs none of the tables, and does nothing; one that may does without them, and says so once."""
+    tables = ("webhook_endpoints", "webhook_messages", "webhook_sender")
+    async with receiving() as receiver:
+        await create(database, receiver.url)
+        await sql.execute("; ".join(f"ALTER TABLE gateway.{name} RENAME TO {name}_away" for name in tables))
+        try:
+            async with serving(database.gateway_url, **FAST | {"webhooks": may}) as gateway:
+                assert senders() == may
+                if may:
+                    await until_said(caplog, "webhooks cannot be sent")
+                assert await gateway.data("{ experiments(first: 1) { totalCount } }")
+                await sql.execute("; ".join(f"ALTER TABLE gateway.{name}_away RENAME TO {name}" for name in tables))
+                if may:
+                    await record(sql, "Model:w", "STAGING")
+                    await receiver.until(1)
+                    told = {one.name: one.samples for one in gateway.app.state.metrics.families()}
+                    assert told["e2i_webhook_sender"][0].value == 1.0
+        finally:
+            for name in tables:
+                await sql.execute(f"ALTER TABLE IF EXISTS gateway.{name}_away RENAME TO {name}")
+    assert caplog.text.count("webhooks cannot be sent") == may
+    assert senders() == 0
+
+
+async def test_policies_that_hide_alerts_are_told_of_and_changes_go_on(
+    database: Database, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = FAST | JWT | {"rls": True}
+    await sql.execute("ALTER TABLE ml_monitoring_alerts ENABLE ROW LEVEL SECURITY")
+    try:
+        async with receiving() as receiver:
+            await create(database, receiver.url)
+            await create(database, receiver.url, "alerts", "alerts")
+            async with sender(database.gateway_url, **settings):
+                for state in ("STAGING", "PRODUCTION"):
+                    await record(sql, "Model:l", state)
+                await receiver.until(2)
+                await none_waits(sql)
+    finally:
+        await sql.execute("ALTER TABLE ml_monitoring_alerts DISABLE ROW LEVEL SECURITY")
+    assert caplog.text.count("webhooks are told of no alerts") == 1
+    assert "BYPASSRLS" in caplog.text
+
+
+async def test_what_waits_too_long_for_a_paused_receiver_is_given_up(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_PRUNE_SECONDS", 0.05)
+    async with receiving() as receiver:
+        await create(database, receiver.url)
+        async with commands(database) as connection:
+            await store.pause(connection, "pager")
+        async with sender(database.gateway_url, **FAST | {"webhook_retry_hours": 0.05 / 3600}):
+            await record(sql, "Model:q", "STAGING")
+            await became(sql, "SELECT FROM gateway.webhook_messages WHERE failure = 'the receiver was paused'")
+            await none_waits(sql)
+            async with commands(database) as connection:
+                await store.resume(connection, "pager")
+                assert await store.send_again(connection, "pager", None, 1.0) == 1
+            await receiver.until(1)
 
 
 def every_other() -> Callable[[Post], bytes]:
