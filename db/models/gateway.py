@@ -241,7 +241,6 @@ WEBHOOK_MESSAGES = Table(
         "ix_webhook_messages_endpoint_row_id_position", "endpoint", "row_id", "position",
         postgresql_where=text("dead_at IS NULL"),
     ),
-    Index("ix_webhook_messages_endpoint_next_at", "endpoint", "next_at", postgresql_where=text("dead_at IS NULL")),
     schema=OWN_SCHEMA,
     comment="Messages that receivers have not taken yet, and those that were given up; a taken one is removed.",
 )  # fmt: skip

@@ -275,22 +275,27 @@ TAKE_LEASE = f"""
 """Makes a process the one that sends, or lets it go on; no row where another one is, or there is nobody to send to."""
 LEAVE = "UPDATE gateway.webhook_sender SET holder = NULL, held_until = NULL WHERE id = 1 AND holder = $1::text"
 
-_CLAIM = """
-    WITH due AS (
-        SELECT d.message_id FROM gateway.webhook_messages AS d
-        WHERE d.endpoint = $1 AND d.dead_at IS NULL AND d.next_at <= now() AND NOT EXISTS (
-            SELECT FROM gateway.webhook_messages AS e
-            WHERE e.endpoint = d.endpoint AND e.row_id = d.row_id AND e.dead_at IS NULL AND e.position < d.position
-        )
-        ORDER BY d.next_at, d.position LIMIT $2 FOR UPDATE SKIP LOCKED
+_HEAD = """
+    SELECT row_id, message_id, position, next_at FROM gateway.webhook_messages
+    WHERE endpoint = $1 AND dead_at IS NULL {beyond} ORDER BY row_id, position LIMIT 1
+"""
+_CLAIM = f"""
+    WITH RECURSIVE heads AS (
+        ({_HEAD.format(beyond="")})
+        UNION ALL
+        SELECT n.* FROM heads AS h CROSS JOIN LATERAL ({_HEAD.format(beyond="AND row_id > h.row_id")}) AS n
+    ), due AS (
+        SELECT message_id FROM heads WHERE next_at <= now() ORDER BY next_at, position LIMIT $2
     )
     UPDATE gateway.webhook_messages AS m
     SET attempts = m.attempts + 1, next_at = now() + make_interval(secs => $3)
-    FROM due, gateway.webhook_endpoints AS e
-    WHERE m.message_id = due.message_id AND e.name = m.endpoint AND e.paused_at IS NULL
+    FROM gateway.webhook_endpoints AS e
+    WHERE m.message_id = ANY (ARRAY(SELECT message_id FROM due)) AND m.next_at <= now() AND m.dead_at IS NULL
+        AND e.name = $1 AND e.paused_at IS NULL
     RETURNING m.message_id, m.endpoint, e.url, m.body, m.attempts, e.secret,
         CASE WHEN e.old_secret_until > now() THEN e.old_secret END, m.position
 """
+"""Goes from row to row by the index, never through all that waits behind the first of each."""
 _FAIL = """
     UPDATE gateway.webhook_messages AS m
     SET failure = f.failure,

@@ -21,7 +21,7 @@ from tests.webhooks.receivers import OK, Post, became, none_waits, receiving
 
 pytestmark = pytest.mark.slow
 
-ROWS, CHANGES = 200, 10
+ROWS, CHANGES = 100, 10
 SENDERS = 3
 SENDER = """
 import asyncio
@@ -85,7 +85,7 @@ async def test_none_is_lost_each_row_is_in_order_and_doubles_have_one_id(databas
                 [(f"Model:{row}", str(change)) for row in range(ROWS)],
             )
         killed: list[int] = []
-        for seen in (500, 1500):
+        for seen in (300, 1000):
             await receiver.until(seen, 60.0)
             pid = "split_part(holder, ':', 2)::int"
             await became(sql, f"SELECT FROM gateway.webhook_sender WHERE {pid} <> ALL (ARRAY{killed}::int[])")

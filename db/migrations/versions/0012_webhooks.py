@@ -76,14 +76,6 @@ def upgrade() -> None:
         schema="gateway",
         postgresql_where=sa.text("dead_at IS NULL"),
     )
-    op.create_index(
-        "ix_webhook_messages_endpoint_next_at",
-        "webhook_messages",
-        ["endpoint", "next_at"],
-        unique=False,
-        schema="gateway",
-        postgresql_where=sa.text("dead_at IS NULL"),
-    )
     op.create_table(
         "webhook_sender",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False, comment="1: there is one row."),
