@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
@@ -21,8 +21,10 @@ from tests.webhooks.receivers import OK, Post, became, none_waits, receiving
 
 pytestmark = pytest.mark.slow
 
-ROWS, CHANGES = 100, 10
+ROWS, CHANGES = 200, 10
 SENDERS = 3
+MOST_FAILURES = 4
+"""Failures of a message, so that no delay grows long."""
 SENDER = """
 import asyncio
 import sys
@@ -69,8 +71,13 @@ async def test_none_is_lost_each_row_is_in_order_and_doubles_have_one_id(databas
     dice = random.Random(1)
     sql = await connect(database.admin_url)
 
-    def answer(_post: Post) -> bytes:
-        return OK if dice.random() < 0.5 else b"HTTP/1.1 503 Busy\r\n\r\n"
+    failed: Counter[str] = Counter()
+
+    def answer(post: Post) -> bytes:
+        if failed[post.id] == MOST_FAILURES or dice.random() < 0.5:
+            return OK
+        failed[post.id] += 1
+        return b"HTTP/1.1 503 Busy\r\n\r\n"
 
     async with receiving(answer) as receiver, AsyncExitStack() as stack:
         async with setup.connect(database.owner_url) as connection, connection.begin():
@@ -85,7 +92,7 @@ async def test_none_is_lost_each_row_is_in_order_and_doubles_have_one_id(databas
                 [(f"Model:{row}", str(change)) for row in range(ROWS)],
             )
         killed: list[int] = []
-        for seen in (300, 1000):
+        for seen in (500, 1500):
             await receiver.until(seen, 60.0)
             pid = "split_part(holder, ':', 2)::int"
             await became(sql, f"SELECT FROM gateway.webhook_sender WHERE {pid} <> ALL (ARRAY{killed}::int[])")
