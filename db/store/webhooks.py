@@ -7,7 +7,7 @@ A message is claimed before each attempt until that is over by its timeout, and 
 
 from __future__ import annotations
 
-import base64
+import codecs
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ class Failed:
 
 def new_secret() -> str:
     """A secret as the specification writes them: 256 random bits."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    return SECRET_PREFIX + codecs.encode(secrets.token_bytes(32), "base64").decode().strip()
 
 
 def new_id() -> str:

@@ -17,7 +17,7 @@ class AddressRefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """A URL, taken apart."""
 
     secure: bool
@@ -32,7 +32,7 @@ class Target:
         return name if self.port == (443 if self.secure else 80) else f"{name}:{self.port}"
 
 
-def target_of(url: str, *, private: bool) -> Target:
+def target_of(url: str, *, private: bool) -> Destination:
     """What a URL says; ``http`` is for private networks alone.
 
     Raises:
@@ -53,7 +53,7 @@ def target_of(url: str, *, private: bool) -> Target:
         raise AddressRefusedError("the URL must have no user, no password and no fragment")
     secure = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(secure, parts.hostname, port if port is not None else 443 if secure else 80, path)
+    return Destination(secure, parts.hostname, port if port is not None else 443 if secure else 80, path)
 
 
 def is_public(address: str) -> bool:
@@ -68,7 +68,7 @@ def is_public(address: str) -> bool:
     return one.is_global and not one.is_multicast
 
 
-async def resolve(target: Target, *, private: bool) -> str:
+async def resolve(target: Destination, *, private: bool) -> str:
     """The one address that is connected to; a name with any private address is refused whole.
 
     Raises:

@@ -12,7 +12,7 @@ import orjson
 from db.base.vocabulary import Labels
 from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
-from db.store.changelog import ALERT, Entry
+from db.store.changelog import ALERT, EVENT, Entry
 from db.store.webhooks import Message, WebhookError, new_id
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue
@@ -79,7 +79,7 @@ def _body(entry: Entry) -> tuple[str, str]:
     else:
         row, kind = facts["node"] or "", "lifecycle.changed"
         data = {
-            "eventId": ids.encode("LifecycleEvent", (facts["event"] or "",)),
+            "eventId": ids.encode(EVENT.__name__, (facts["event"] or "",)),
             "nodeId": row,
             "nodeType": facts["type"],
             "fromState": facts["from"],

@@ -33,7 +33,7 @@ from db.store.webhooks import Claim, Failed, LeaseLostError, WebhookError
 from gateway.settings import Settings
 from gateway.subscriptions.feed import look_for_alerts
 from gateway.webhooks.messages import KINDS, Receiver, matcher, told
-from gateway.webhooks.sending import Outcome, send
+from gateway.webhooks.sending import Attempted, send
 from schema.catalogue.from_models import catalogue
 
 log = logging.getLogger("gateway.webhooks")
@@ -275,7 +275,7 @@ class WebhookSender:
     async def _deliver(self, held: _Held, name: str, heard: asyncio.Event) -> None:
         """Sends a receiver its messages, of each row one at a time, so many rows at once."""
         settings = self._settings
-        under_way: dict[asyncio.Task[Outcome], Claim] = {}
+        under_way: dict[asyncio.Task[Attempted], Claim] = {}
         try:
             while True:
                 heard.clear()
@@ -300,7 +300,7 @@ class WebhookSender:
                     task.cancel()
                 await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _attempt(self, claim: Claim) -> Outcome:
+    async def _attempt(self, claim: Claim) -> Attempted:
         settings = self._settings
         try:
             return await send(
@@ -309,9 +309,9 @@ class WebhookSender:
             )  # fmt: skip
         except Exception as error:
             log.exception("an attempt to send a webhook has failed", extra={"webhook": claim.endpoint})
-            return Outcome(f"the gateway failed: {type(error).__name__}")
+            return Attempted(f"the gateway failed: {type(error).__name__}")
 
-    async def _note(self, held: _Held, name: str, under_way: dict[asyncio.Task[Outcome], Claim]) -> None:
+    async def _note(self, held: _Held, name: str, under_way: dict[asyncio.Task[Attempted], Claim]) -> None:
         """Writes down what came of the attempts that are over."""
         taken, failed, gone = [], [], False
         for task in [task for task in under_way if task.done()]:

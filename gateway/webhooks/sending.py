@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 
-from gateway.webhooks.addresses import AddressRefusedError, Target, resolve, target_of
+from gateway.webhooks.addresses import AddressRefusedError, Destination, resolve, target_of
 
 MAX_HEAD = 16_384
 """Bytes of an answer that are read: its head; nothing of its body is."""
@@ -22,7 +22,7 @@ _RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,6})[ \t]*\r\n", re.I
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Attempted:
     """What came of an attempt. ``failure`` is empty where the message was taken."""
 
     failure: str = ""
@@ -43,7 +43,7 @@ def signed(id_: str, body: str, secrets: Sequence[str], now: datetime | None = N
     }
 
 
-async def send(url: str, id_: str, body: str, secrets: Sequence[str], seconds: float, *, private: bool) -> Outcome:
+async def send(url: str, id_: str, body: str, secrets: Sequence[str], seconds: float, *, private: bool) -> Attempted:
     """Posts a message; it is taken when the receiver answers 2xx within so many seconds."""
     try:
         async with asyncio.timeout(seconds):
@@ -57,7 +57,7 @@ async def send(url: str, id_: str, body: str, secrets: Sequence[str], seconds: f
         asyncio.LimitOverrunError,
         asyncio.IncompleteReadError,
     ) as error:
-        return Outcome(_failure(error, seconds))
+        return Attempted(_failure(error, seconds))
 
 
 def _failure(error: Exception, seconds: float) -> str:
@@ -79,7 +79,7 @@ def _failure(error: Exception, seconds: float) -> str:
     return told
 
 
-async def _post(target: Target, address: str, signature: dict[str, str], body: bytes) -> Outcome:
+async def _post(target: Destination, address: str, signature: dict[str, str], body: bytes) -> Attempted:
     reader, writer = await asyncio.open_connection(
         address, target.port, limit=MAX_HEAD,
         ssl=_tls() if target.secure else None, server_hostname=target.host if target.secure else None,
@@ -102,22 +102,22 @@ async def _post(target: Target, address: str, signature: dict[str, str], body: b
         writer.transport.abort()
 
 
-async def _answer(reader: asyncio.StreamReader) -> Outcome:
+async def _answer(reader: asyncio.StreamReader) -> Attempted:
     for _ in range(_MOST_INTERIM):
         head = await reader.readuntil(b"\r\n\r\n")
         found = _STATUS.match(head)
         if found is None:
-            return Outcome("the answer is not HTTP")
+            return Attempted("the answer is not HTTP")
         status = int(found[1])
         if status >= 200:
             break
     else:
-        return Outcome("the receiver gives interim answers alone")
+        return Attempted("the receiver gives interim answers alone")
     if status < 300:
-        return Outcome()
+        return Attempted()
     wait = _RETRY_AFTER.search(head)
     words = "answered with a redirect, which is not followed:" if status < 400 else "answered"
-    return Outcome(f"the receiver {words} {status}", status == 410, float(wait[1]) if wait else 0.0)
+    return Attempted(f"the receiver {words} {status}", status == 410, float(wait[1]) if wait else 0.0)
 
 
 @cache

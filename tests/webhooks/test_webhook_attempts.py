@@ -16,20 +16,20 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from db.store.webhooks import new_secret
 from gateway.webhooks.addresses import AddressRefusedError, is_public, target_of
-from gateway.webhooks.sending import Outcome, send
+from gateway.webhooks.sending import Attempted, send
 from tests.webhooks.receivers import OK, Post, receiving
 
 SECRET = new_secret()
 
 
-async def attempt(url: str, *secrets: str, seconds: float = 10.0, private: bool = True) -> Outcome:
+async def attempt(url: str, *secrets: str, seconds: float = 10.0, private: bool = True) -> Attempted:
     return await send(url, "msg_1", '{"a":1}', secrets or (SECRET,), seconds, private=private)
 
 
 async def test_the_librarys_receiver_verifies_it_by_either_secret() -> None:
     other = new_secret()
     async with receiving() as receiver:
-        assert await attempt(receiver.url, SECRET, other) == Outcome()
+        assert await attempt(receiver.url, SECRET, other) == Attempted()
     post = receiver.posts[0]
     assert (post.path, post.headers["content-type"]) == ("/hook?of=e2i", "application/json")
     for secret in (SECRET, other):
@@ -64,7 +64,7 @@ async def test_nothing_of_a_body_is_read() -> None:
     async with receiving(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\nx"
     ) as receiver:
-        assert await attempt(receiver.url) == Outcome()
+        assert await attempt(receiver.url) == Attempted()
 
 
 async def test_one_that_hangs_is_left() -> None:
