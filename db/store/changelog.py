@@ -27,8 +27,9 @@ from db.engine.session import session_settings
 
 CHANNEL = "e2i_gateway_live"
 ALERT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.ALERTS)
-EVENT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.LIFECYCLE)
 """The model of the alerts that are told live."""
+EVENT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.LIFECYCLE)
+"""The model of the changes that are told live."""
 ALERTS_TABLE = f"public.{table_of(ALERT).name}"
 STATEMENT_SECONDS = 25.0
 PAGE = 500
