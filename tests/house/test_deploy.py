@@ -90,6 +90,18 @@ def test_the_dashboard_asks_for_metrics_that_are_exported() -> None:
     ), "a metric that no panel shows"
 
 
+def test_panels_of_the_dashboard_have_places_of_their_own() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken = [
+        (column, row)
+        for at in (panel["gridPos"] for panel in panels)
+        for column in range(at["x"], at["x"] + at["w"])
+        for row in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(set(taken)) == len(taken)
+
+
 def test_the_dashboard_is_promql() -> None:
     promtool = program("promtool")
     for panel in DASHBOARD["panels"]:
