@@ -213,6 +213,7 @@ def activation(
     entity: str,
     *,
     what: str,
+    instead_of: str = "",
     activate: str,
     deactivate: str,
     activated: str,
@@ -227,8 +228,9 @@ def activation(
 ) -> Lifecycle:
     """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when.
 
-    ``guards`` are those of putting into use and of taking out of it; ``out_of_use`` is SQL of what stands in the column
-    of a row that is not in use, where that is not always false.
+    ``instead_of`` is what a row takes the place of, where only one is in use. ``guards`` are those of putting into use
+    and of taking out of it; ``out_of_use`` is SQL of what stands in the column of a row that is not in use, where that
+    is not always false.
     """
     active, inactive = states["ACTIVE"], states["INACTIVE"]
     off = {deactivated: NOW} | ({reason: REASON} if reason else {})
@@ -246,7 +248,7 @@ def activation(
             inactive: Step(stamps=off, guards=guards[1]),
         },
         changes=(
-            Change(activate, f"Puts {what} into use.", (active,), many=queue is None),
+            Change(activate, f"Puts {what} into use{f', in place of {instead_of}' if instead_of else ''}.", (active,), many=queue is None),
             Change(deactivate, f"Takes {what} out of use.", (inactive,)),
         ),
         stored={active: "true", inactive: "false"},

@@ -26,7 +26,8 @@ DEACTIVATE_OTHER_CONFIGURATIONS = Effect(
 
 RETRIEVAL = activation(
     "RetrievalConfiguration",
-    what="a retrieval configuration, in place of the one that is in use,",
+    what="a retrieval configuration",
+    instead_of="the one that is in use",
     activate="activateRetrievalConfiguration",
     deactivate="deactivateRetrievalConfiguration",
     activated="activated_at",

@@ -129,7 +129,8 @@ _ROOM_TO_LEAVE = _no_room(f"EXISTS ({_OTHERS} = false) AND EXISTS ({_OTHERS} IS 
 
 INSTRUCTION = activation(
     "OptimizedInstruction",
-    what="an instruction, in place of the one that its agent and predictor use,",
+    what="an instruction",
+    instead_of="the one that its agent and predictor use",
     activate="activateOptimizedInstruction",
     deactivate="deactivateOptimizedInstruction",
     activated="activated_at",

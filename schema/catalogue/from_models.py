@@ -59,7 +59,7 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
     if not type_.is_view:
         yield ColumnField(
             "rowVersion",
-            "Version of the row, the database's own: it changes with every update. Opaque text.",
+            "Version of the row, kept by the database: changes with every update. Opaque text.",
             version,
             "{row}.xmin::text",
             ("xmin",),

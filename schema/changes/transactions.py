@@ -291,8 +291,8 @@ def transaction_directive(
     idempotency_key: Annotated[
         str | None,
         strawberry.argument(
-            description="A text of your own, such as a UUID, for all fields: a second request with the same key and "
-            "inputs answers what the first one did, and changes nothing again."
+            description="A key chosen by the client, such as a UUID, for all fields: a repeated request with the same "
+            "key and inputs returns the first answer and changes nothing."
         ),
     ] = UNSET,
     dry_run: Annotated[

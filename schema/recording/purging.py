@@ -45,15 +45,15 @@ class PurgeInput:
         description="Rows of an earlier time may go; each type says how old they must be at least. `now-90d` works too."
     )
     limit: int | None = strawberry.field(
-        description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} unless said. Ask "
+        description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} by default. Ask "
         "again while there are `more`.",
         default=UNSET,
     )
-    reason: str | None = strawberry.field(description="Why, for the record.", default=UNSET)
+    reason: str | None = strawberry.field(description="Reason, kept in the record of changes.", default=UNSET)
     idempotency_key: str | None = strawberry.field(
-        description="A text of your own: with the same input again, nothing is done twice.", default=UNSET
+        description="A key chosen by the client: a repeated request with the same key and input changes nothing.", default=UNSET
     )
-    dry_run: bool | None = strawberry.field(description="Does it, says what came of it, and undoes it.", default=UNSET)
+    dry_run: bool | None = strawberry.field(description="Runs the change, answers its result, and rolls it back.", default=UNSET)
 
 
 @strawberry.type(description="Old rows were removed, all of them in one transaction.")

@@ -47,7 +47,7 @@ class RowValues:
     all_made: bool = False
     """Whether every row has."""
     fields: Mapping[str, RowField] = field(default_factory=dict)
-    """What the rows may give; what rows of the type do at birth, unless said."""
+    """What the rows may give; what rows of the type do at birth, by default."""
 
     def __post_init__(self) -> None:
         self.fields = self.fields or self.type.fields

@@ -118,13 +118,13 @@ def _like(operator: str, before: str, after: str) -> Build:
 
 
 EQUALITY = (
-    Operator("eq", "value", "Equal to the value; null means that there is none.", _equal),
-    Operator("ne", "value", "Not equal to the value; rows without one count.", _unequal),
+    Operator("eq", "value", "Equal to the value; null matches rows without a value.", _equal),
+    Operator("ne", "value", "Not equal to the value; rows without a value match.", _unequal),
     Operator("in", "list", f"One of the values (at most {MAX_LIST}); an empty list matches nothing.",
              lambda c, v, bind: f"{c} = ANY ({bind.many(v)})"),
-    Operator("notIn", "list", f"None of the values (at most {MAX_LIST}); rows without one count.",
+    Operator("notIn", "list", f"None of the values (at most {MAX_LIST}); rows without a value match.",
              lambda c, v, bind: f"({c} = ANY ({bind.many(v)})) IS NOT TRUE"),
-    Operator("isNull", "flag", "Whether there is no value.", _is_null),
+    Operator("isNull", "flag", "Whether the value is null.", _is_null),
 )  # fmt: skip
 ORDER = (
     Operator("lt", "value", "Less than the value.", _compare("<")),
