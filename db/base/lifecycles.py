@@ -233,6 +233,7 @@ def activation(
     is not always false.
     """
     active, inactive = states["ACTIVE"], states["INACTIVE"]
+    place = f", in place of {instead_of}" if instead_of else ""
     off = {deactivated: NOW} | ({reason: REASON} if reason else {})
     off |= {"is_active": out_of_use} if out_of_use else {}
     on = {activated: NOW, deactivated: NOTHING} | ({reason: NOTHING} if reason else {})
@@ -248,7 +249,7 @@ def activation(
             inactive: Step(stamps=off, guards=guards[1]),
         },
         changes=(
-            Change(activate, f"Puts {what} into use{f', in place of {instead_of}' if instead_of else ''}.", (active,), many=queue is None),
+            Change(activate, f"Puts {what} into use{place}.", (active,), many=queue is None),
             Change(deactivate, f"Takes {what} out of use.", (inactive,)),
         ),
         stored={active: "true", inactive: "false"},

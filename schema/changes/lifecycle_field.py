@@ -124,7 +124,11 @@ class LifecycleFields:
         cls = self._stateful
         cls.__annotations__ = {_STATE: str | None, LIFECYCLE: self._type | None}
         setattr(cls, _STATE, strawberry.field(name=_STATE, description="Current state."))
-        setattr(cls, LIFECYCLE, strawberry.field(name=LIFECYCLE, description="State in the lifecycle, and the states that it may move to."))
+        setattr(
+            cls,
+            LIFECYCLE,
+            strawberry.field(name=LIFECYCLE, description="State in the lifecycle, and the states that it may move to."),
+        )
         strawberry.interface(
             cls, name="Stateful", description="A row that has a lifecycle: `... on Stateful` selects it of any type."
         )

@@ -74,8 +74,8 @@ class Inputs:
     def _define_where(self, type_: Type) -> None:
         own = self.where[type_.name]
         fields: dict[str, tuple[Any, str]] = {
-            "and": (list[own], f"All of these conditions hold (at most {MAX_LIST}); an empty list matches everything."),  # type: ignore[valid-type]  # made at run time
-            "or": (list[own], f"At least one of these conditions holds (at most {MAX_LIST}); an empty list matches nothing."),  # type: ignore[valid-type]
+            "and": (list[own], f"All of these hold (at most {MAX_LIST}); an empty list matches everything."),  # type: ignore[valid-type]  # made at run time
+            "or": (list[own], f"At least one of these holds (at most {MAX_LIST}); an empty list matches nothing."),  # type: ignore[valid-type]
             "not": (own, "The condition does not hold."),
         }
         for leaf in type_.columns.values():

@@ -51,9 +51,12 @@ class PurgeInput:
     )
     reason: str | None = strawberry.field(description="Reason, kept in the record of changes.", default=UNSET)
     idempotency_key: str | None = strawberry.field(
-        description="A key chosen by the client: a repeated request with the same key and input changes nothing.", default=UNSET
+        description="A key chosen by the client: a repeated request with the same key and input changes nothing.",
+        default=UNSET,
     )
-    dry_run: bool | None = strawberry.field(description="Runs the change, answers its result, and rolls it back.", default=UNSET)
+    dry_run: bool | None = strawberry.field(
+        description="Runs the change, answers its result, and rolls it back.", default=UNSET
+    )
 
 
 @strawberry.type(description="Old rows were removed, all of them in one transaction.")

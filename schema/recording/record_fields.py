@@ -128,9 +128,11 @@ class RecordFields:
         return {
             "id": (strawberry.ID, f"The {name}, by its global id or the bare key.", ...),
             "expectedVersion": (
-                str | None, "The `rowVersion` that was read: the change is refused where the row has another one now.", UNSET
+                str | None,
+                "The `rowVersion` that was read: the change is refused where the row has another one now.",
+                UNSET,
             ),
-        }  # fmt: skip
+        }
 
     def _row(self, one: RecordType) -> Any:
         fields = {name: self._row_field(one, field) for name, field in one.fields.items()}

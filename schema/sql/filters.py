@@ -213,6 +213,8 @@ class Where:
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
     _joined: int = 0
     """Relations so far that become joins of the query at hand."""
+    compared: Any = None
+    """A value that a column is compared with, if any is."""
 
     def predicates(self, type_: Type, where: Mapping[str, Any] | None, row: str, path: str = "where") -> list[str]:
         """The predicates that all must hold for a row.
@@ -262,6 +264,8 @@ class Where:
                 elif isinstance(checked, enum.Enum) and self.lacks_label(leaf.kind, checked.value):
                     yield "true" if name == "ne" else "false"
                     continue
+            if operator.takes != "flag" and operand is not None:
+                self.compared = operand
             yield operator.build(leaf.value_over(row), checked, bind)
 
     def _known(self, kind: ColumnKind, values: list[Any]) -> list[Any]:
