@@ -10,7 +10,7 @@ from sqlalchemy.schema import CreateIndex
 
 from db.attach.catalog import FoundTable
 from db.attach.differences import Difference, Severity, joined
-from db.base.vocabulary import Entity, key_columns, table_of
+from db.base.vocabulary import SERVES, Entity, key_columns, table_of
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 
@@ -95,6 +95,14 @@ def special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Dif
                     f"INDEX CONCURRENTLY {index_name(table, columns)} ON",
                     str(CreateIndex(index).compile(dialect=_DIALECT)),
                 ),
+            )  # fmt: skip
+        return
+    if SERVES in index.info:
+        if not any(has.columns[:1] == (columns[0],) and not has.partial for has in there.indexes):
+            yield Difference(
+                Severity.COSTS, "missing index", what,
+                f"no index on {what}: the whole table is read where {index.info[SERVES]}",
+                f"CREATE INDEX CONCURRENTLY {index_name(table, columns)} ON {what}",
             )  # fmt: skip
         return
     where = index.dialect_options["postgresql"]["where"]

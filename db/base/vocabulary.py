@@ -36,6 +36,9 @@ from db.base.entity import (
 from db.base.labels import Labels, enum_types, pg_enum
 from db.base.relation import EdgeSpec, Relation, belongs_to, linked_by
 
+SERVES = "serves"
+"""In the ``info`` of an index: what reads the whole table without it, for an owner of a database that lacks it."""
+
 PATIENT = "patient"
 """The scope of what is known of single patients, and of the other people and units that are observed."""
 
@@ -85,6 +88,7 @@ __all__ = [
     "NOW",
     "OWN_SCHEMA",
     "PATIENT",
+    "SERVES",
     "Argument",
     "Computed",
     "ComputedObject",

@@ -28,6 +28,7 @@ from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
     NOW,
+    SERVES,
     Entity,
     Labels,
     belongs_to,
@@ -76,6 +77,11 @@ class MonitoringAlert(Entity):
             postgresql_where=text("alert_type = 'drift'"),
         ),
         Index("ix_ml_monitoring_alerts_affected_features", "affected_features", postgresql_using="gin"),
+        Index(
+            "ix_ml_monitoring_alerts_updated_at",
+            "updated_at",
+            info={SERVES: "the live feed looks for alerts that have changed"},
+        ),
     )
     __order__ = "created_at"
     __filtered__ = ("status",)

@@ -278,6 +278,7 @@ LIVE_LOG = Table(
         comment="Timeline of the server that wrote it: a standby that takes over begins another one.",
     ),
     Index("ix_live_log_xact", "xact"),
+    Index("ix_live_log_recorded_at", "recorded_at"),
     schema=OWN_SCHEMA,
     comment="What subscriptions are told, for as long as they can be resumed.",
 )  # fmt: skip

@@ -1,0 +1,13 @@
+"""alerts that changed last"""
+
+from alembic import op
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Changes a database at revision 0013 into one at 0014."""
+    op.create_index("ix_ml_monitoring_alerts_updated_at", "ml_monitoring_alerts", ["updated_at"], unique=False)
