@@ -17,6 +17,7 @@ from db.base.column_facts import NO_FACTS, ColumnFacts, Holds, Unit, column_fact
 from db.base.computed import Argument, Computed, ComputedObject, computed, computed_object
 from db.base.entity import (
     OWN_SCHEMA,
+    SERVES,
     Derived,
     Entity,
     Nearest,
@@ -35,9 +36,6 @@ from db.base.entity import (
 )
 from db.base.labels import Labels, enum_types, pg_enum
 from db.base.relation import EdgeSpec, Relation, belongs_to, linked_by
-
-SERVES = "serves"
-"""In the ``info`` of an index: what reads the whole table without it, for an owner of a database that lacks it."""
 
 PATIENT = "patient"
 """The scope of what is known of single patients, and of the other people and units that are observed."""

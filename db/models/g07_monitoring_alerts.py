@@ -84,7 +84,7 @@ class MonitoringAlert(Entity):
         ),
     )
     __order__ = "created_at"
-    __filtered__ = ("status",)
+    __filtered__ = ("status", ("status", "severity"))
     __search__ = ("title",)
 
     id: Mapped[UUID] = column(Uuid(), "Alert identifier.", primary_key=True, server_default=NEW_UUID)

@@ -34,7 +34,7 @@ OWN_RIGHTS: dict[str, str] = {
 """What the role may do with the gateway's own tables. Events never change; tokens, documents and receivers of
 webhooks are the owner's."""
 
-_BOOKS = ("alembic_version", "built", "own_revisions")
+_BOOKS = ("alembic_version", "built", "own_revisions", "origin")
 """Tables by which a database says what built it."""
 
 

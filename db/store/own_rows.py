@@ -26,16 +26,16 @@ def over(live_hours: float) -> Mapping[str, str]:
 
 
 GONE_ALERTS = f"""
-    WITH some AS MATERIALIZED (
+    WITH looked_at AS MATERIALIZED (
         SELECT alert_id FROM gateway.alerts_seen WHERE alert_id > $1::text::uuid ORDER BY alert_id LIMIT $2::text::bigint
     ),
     gone AS (
-        DELETE FROM gateway.alerts_seen AS s USING some
-        WHERE s.alert_id = some.alert_id AND NOT row_security_active('{ALERTS_TABLE}')
+        DELETE FROM gateway.alerts_seen AS s USING looked_at
+        WHERE s.alert_id = looked_at.alert_id AND NOT row_security_active('{ALERTS_TABLE}')
             AND NOT EXISTS (SELECT FROM {ALERTS_TABLE} AS a WHERE a.id = s.alert_id)
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT alert_id::text FROM some ORDER BY alert_id DESC LIMIT 1)
+    SELECT (SELECT count(*) FROM gone), (SELECT alert_id::text FROM looked_at ORDER BY alert_id DESC LIMIT 1)
 """
 """Goes through ``$2`` of what is known of alerts, behind the one of ``$1``, and removes it of those that are gone; gives
 how many were removed, and the last one that was looked at, null at the end."""

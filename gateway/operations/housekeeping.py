@@ -50,7 +50,7 @@ class Housekeeping:
                 except (NotPermittedError, MissingObjectError) as error:
                     self._tell(table, str(error))
                 except Exception as error:  # noqa: BLE001 - an hour later it is tried again
-                    log.info("rows of %s that are over stay for now: %s", table, error)
+                    log.warning("rows of %s that are over stay for now: %s", table, error)
 
     async def _remove(self, table: str, which: str) -> None:
         gone = SLICE

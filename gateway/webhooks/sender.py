@@ -28,6 +28,7 @@ from db.engine.engine import translated
 from db.engine.errors import DatabaseError, translate
 from db.store import changelog
 from db.store import webhooks as store
+from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
 from db.store.webhooks import Claim, Failed, LeaseLostError, WebhookError
 from gateway.settings import Settings

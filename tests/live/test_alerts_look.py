@@ -60,7 +60,7 @@ async def test_the_first_look_only_remembers_and_comes_in_parts(
     assert look.remembering
     assert 0 < await sql.fetchval(seen) < 200
     await alert(sql, "meanwhile")  # before all is known; it is remembered, or told, and not lost
-    assert await steps(look, sql) > 5
+    assert await steps(look, sql) > 2
     assert not look.remembering
     assert await sql.fetchval(seen) == 202, "all, and the mark"
     await alert(sql, "new")

@@ -340,7 +340,8 @@ async def test_cursors_that_cannot_be_used(database: Database, sql: asyncpg.Conn
         place = decode(str(stream.cursor))
         cursors = {
             encode(replace(place, seconds=place.seconds - 3601)): "CURSOR_EXPIRED",
-            encode(replace(place, seen="9:999999999:")): "INVALID_CURSOR",  # of another database, or of a lost one
+            encode(replace(place, seen="9:999999999:")): "HISTORY_CHANGED",  # of a database that was set back
+            encode(replace(place, history="73/1")): "HISTORY_CHANGED",  # of another one
             encode(replace(place, seen="9:3:")): "INVALID_CURSOR",
             encode(replace(place, ahead="9:8:7", position=1)): "INVALID_CURSOR",
             encode(replace(place, seen="9:3")): "INVALID_CURSOR",
