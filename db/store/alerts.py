@@ -187,7 +187,7 @@ class AlertsLook:
             until = one.at + pages
             is_last = until >= one.pages
             if one.known and one.nulls and one.pages > pages:
-                seen = await connection.fetchrow(newest(one.nulls), self._newest_since, True)
+                seen = await connection.fetchrow(newest(one.nulls), self._newest_since, one.known)
             where = f"({one.at},0)", _LAST if is_last else f"({until},0)"
             await connection.fetchrow(PART, self._since, one.known, *where)
             if is_last:

@@ -27,7 +27,8 @@ def over(live_hours: float) -> Mapping[str, str]:
 
 GONE_ALERTS = f"""
     WITH looked_at AS MATERIALIZED (
-        SELECT alert_id FROM gateway.alerts_seen WHERE alert_id > $1::text::uuid ORDER BY alert_id LIMIT $2::text::bigint
+        SELECT alert_id FROM gateway.alerts_seen
+        WHERE alert_id > $1::text::uuid ORDER BY alert_id LIMIT $2::text::bigint
     ),
     gone AS (
         DELETE FROM gateway.alerts_seen AS s USING looked_at
@@ -37,8 +38,8 @@ GONE_ALERTS = f"""
     )
     SELECT (SELECT count(*) FROM gone), (SELECT alert_id::text FROM looked_at ORDER BY alert_id DESC LIMIT 1)
 """
-"""Goes through ``$2`` of what is known of alerts, behind the one of ``$1``, and removes it of those that are gone; gives
-how many were removed, and the last one that was looked at, null at the end."""
+"""Goes through ``$2`` of what is known of alerts, behind the one of ``$1``, and removes it of those that are gone; how
+many were removed, and the last one that was looked at, null at the end."""
 FIRST_ALERT = "00000000-0000-0000-0000-000000000000"
 """Before all others; it says of the looks for alerts how far they are, and stays."""
 

@@ -16,7 +16,7 @@ from gateway.cli.ending import ENDING
 from gateway.database import embedded_database, load_demo
 from gateway.observability.logging import LINES
 from gateway.server import uvicorn_server, workers
-from gateway.server.uvicorn_server import ListeningSockets, ListenError
+from gateway.server.uvicorn_server import ListenError, ListeningSockets
 from gateway.setting_types import address
 from gateway.settings import Settings
 

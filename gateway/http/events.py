@@ -20,7 +20,7 @@ from starlette.types import Receive, Send
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.http.request import disconnected
 from gateway.http.response import EVENTS, respond_in_parts
-from gateway.operations.answer import Message
+from gateway.operations.answer import LiveMessage
 from gateway.operations.call import Call
 from gateway.operations.deadline import DisconnectedError
 from gateway.operations.planner import PlannedOperation
@@ -167,7 +167,7 @@ class _EventStream:
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def pump(self, messages: AsyncGenerator[Message]) -> None:
+    async def pump(self, messages: AsyncGenerator[LiveMessage]) -> None:
         """Sends messages as they come."""
         async with aclosing(messages):
             async for result in messages:

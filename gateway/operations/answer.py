@@ -44,7 +44,7 @@ class Answer(NamedTuple):
         return values
 
 
-class Message(ExecutionResult):
+class LiveMessage(ExecutionResult):
     """What a subscription tells of a change, written as JSON once for all who are told the same with equal rights."""
 
     _json: bytes | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -57,7 +58,7 @@ class Housekeeping:
         while gone == SLICE:
             if (found := await self._slice(own_rows.take(table, which), str(SLICE))) is None:
                 return
-            (gone,) = found
+            gone = found[0]
             await self._count(table, gone)
 
     async def _follow_alerts(self) -> None:
@@ -66,16 +67,16 @@ class Housekeeping:
         while at is not None:
             if (found := await self._slice(own_rows.GONE_ALERTS, at, str(SLICE))) is None:
                 return
-            gone, at = found
-            await self._count(_SEEN, gone)
+            await self._count(_SEEN, found[0])
+            at = found[1]
 
-    async def _slice(self, sql: str, *values: str) -> tuple[int, ...] | None:
+    async def _slice(self, sql: str, *values: str) -> Sequence[Any] | None:
         """What a statement answers; None where another process is at it."""
         with translated():
             async with self._writer.begin() as connection:
                 if not (await connection.exec_driver_sql(_ALONE)).scalar_one():
                     return None
-                return tuple((await connection.exec_driver_sql(sql, values)).one())
+                return (await connection.exec_driver_sql(sql, values)).one()
 
     async def _count(self, table: str, gone: int) -> None:
         if gone:
@@ -86,4 +87,4 @@ class Housekeeping:
         """Says once that rows stay for good."""
         if table not in self._told:
             self._told.add(table)
-            log.warning("rows of %s that are over cannot be removed: %s; `e2i-gateway db role` gives the right", table, why)
+            log.warning("rows of %s cannot be removed: %s; `e2i-gateway db role` gives the right", table, why)

@@ -13,7 +13,7 @@ from graphql import GraphQLError
 from db.engine.errors import DatabaseUnavailableError, OverloadedError
 from db.engine.limiter import Limiter
 from gateway.auth.authentication import UnauthenticatedError
-from gateway.operations.answer import Message
+from gateway.operations.answer import LiveMessage
 from gateway.operations.budgets import Budgets
 from gateway.operations.call import Call
 from gateway.operations.observers import Observers
@@ -46,11 +46,9 @@ class Readings:
 
     def __init__(self) -> None:
         self._turns = Limiter(AT_ONCE)
-        self._kept: dict[Hashable, asyncio.Future[Sequence[Message]]] = {}
+        self._kept: dict[Hashable, asyncio.Future[Sequence[LiveMessage]]] = {}
 
-    async def get(
-        self, key: Hashable, read: Callable[[], Awaitable[Sequence[Message]]]
-    ) -> Sequence[Message]:
+    async def get(self, key: Hashable, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
         """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
         reading = self._kept.get(key)
         if reading is None:
@@ -66,15 +64,15 @@ class Readings:
             self._forget(key, reading)
         return results
 
-    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[Message]]]) -> Sequence[Message]:
+    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
         async with self._turns:
             return await read()
 
-    def _done(self, reading: asyncio.Future[Sequence[Message]]) -> None:
+    def _done(self, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
         if not reading.cancelled():
             reading.exception()  # of which nobody may be left to hear
 
-    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[Message]]) -> None:
+    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
         if self._kept.get(key) is reading:
             del self._kept[key]
 
@@ -101,7 +99,7 @@ class Subscriptions:
         self._settings = settings
         self._readings = Readings()
 
-    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[Message]:
+    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
         """The messages of a subscription, without an end.
 
         Raises:
@@ -156,7 +154,7 @@ class Subscriptions:
 
     async def _resolved(
         self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
-    ) -> Sequence[Message]:
+    ) -> Sequence[LiveMessage]:
         """The messages of some changes; while the database is away, or the caller's budget is, they wait.
 
         Who asks is looked at each time, and nobody is told before that is known.
@@ -186,7 +184,7 @@ class Subscriptions:
 
     async def _read(
         self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
-    ) -> Sequence[Message]:
+    ) -> Sequence[LiveMessage]:
         keys = [str(change.facts[topic.fact]) for change, _ in some if change is not None]
         visible = await self._visible(topic, keys, call) if keys else ()
         roots = [
@@ -199,15 +197,13 @@ class Subscriptions:
         key = self._sameness(planned, call), tuple(root["cursor"] for root in roots)
         return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
 
-    async def _read_in_time(
-        self, planned: PlannedOperation, roots: Sequence[object], call: Call
-    ) -> list[Message]:
+    async def _read_in_time(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[LiveMessage]:
         try:
             async with asyncio.timeout(self._settings.request_timeout):
                 results = await self._runner.messages(planned, roots, call)
         except TimeoutError:
             raise too_late(self._settings.request_timeout) from None
-        return [Message(one.data, one.errors) for one in results]
+        return [LiveMessage(one.data, one.errors) for one in results]
 
     async def _visible(self, topic: SubscriptionTopic, keys: Sequence[str], call: Call) -> Collection[str]:
         """The keys of those rows that the database lets a caller see, where its policies decide too."""

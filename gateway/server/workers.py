@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from db.store.documents import TrustedDocumentsError
 from gateway.observability.logging import configure
 from gateway.server import uvicorn_server
-from gateway.server.uvicorn_server import ListeningSockets, ListenError, Worker
+from gateway.server.uvicorn_server import ListenError, ListeningSockets, Worker
 from gateway.settings import Settings, SettingsError
 
 log = logging.getLogger("gateway.workers")

@@ -348,9 +348,7 @@ class ChangeFeed:
         self._state = _set(self._state)
 
 
-async def look_for_alerts(
-    connection: asyncpg.Connection, settings: Settings, look: AlertsLook
-) -> Exception | None:
+async def look_for_alerts(connection: asyncpg.Connection, settings: Settings, look: AlertsLook) -> Exception | None:
     """Logs alerts that have changed since the last look, or a part of them; says why they cannot be followed.
 
     Whatever keeps alerts from being looked at keeps nothing else from being read on the connection.

@@ -79,8 +79,8 @@ async def _check(feed: ChangeFeed, place: LogPosition) -> None:
     """Whether a place is one that this database has given, and is of its past.
 
     Raises:
-        GatewayError: ``INVALID_CURSOR``, or ``HISTORY_CHANGED``: what became of what was told then cannot be known. So
-            it is of a place ahead of this database, or of another one: it was restored from a backup, which may lack it.
+        GatewayError: ``INVALID_CURSOR``, or ``HISTORY_CHANGED``: what became of what was told then cannot be known, as
+            of a place ahead of this database, or of another one: it may have been restored from a backup that lacks it.
     """
     now = feed.place
     try:

