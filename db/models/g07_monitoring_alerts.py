@@ -210,6 +210,7 @@ class MonitoringAlert(Entity):
         inverse="alerts",
         inverse_doc="Alerts that the drift record raised.",
         lineage=comes_from(LineageKind.RAISES),
+        aliases=("cause", "caused by", "source", "root cause"),
     )
     retraining_job = belongs_to(
         "Retraining",
@@ -218,6 +219,8 @@ class MonitoringAlert(Entity):
         inverse="requesting_alerts",
         inverse_doc="Alerts that name this retraining as the one they triggered.",
         lineage=leads_to(LineageKind.TRIGGERS),
+        aliases=("triggered job",),
+        inverse_aliases=("causes", "triggering alerts", "requested by"),
     )
 
 
@@ -411,6 +414,7 @@ class Retraining(Entity):
         latest="latest_retraining",
         inverse_doc="Retrainings that the alert triggered.",
         lineage=comes_from(LineageKind.TRIGGERS),
+        aliases=("cause", "caused by", "triggering alert"),
     )
     monitoring_run = belongs_to(
         "MonitoringRun",
@@ -427,6 +431,7 @@ class Retraining(Entity):
         inverse="retrainings",
         inverse_doc="Retrainings of the model, newest first.",
         lineage=comes_from(LineageKind.RETRAINED_AS),
+        aliases=("old model", "previous model"),
     )
     new_model = linked_by(
         "Model",
@@ -441,6 +446,8 @@ class Retraining(Entity):
         inverse_sql="{this}.new_model_version = {that}.model_version AND {this}.model_id IN "
         "(SELECT old.id FROM ml_model_registry old WHERE old.model_name = {that}.model_name)",
         lineage=leads_to(LineageKind.PRODUCES, closes_loop=True),
+        aliases=("retrained model", "resulting model", "candidate"),
+        inverse_aliases=("retrained from", "created by retraining"),
     )
     training_run = belongs_to(
         "TrainingRun",

@@ -141,13 +141,14 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
     for name, relation in relations(entity).items():
         that = types[relation.target]
         forward, backward = joins(entity, relation)
-        _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many), that)
+        _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many, aliases=tuple(relation.aliases)), that)
         if relation.inverse:
             _add(
                 that,
                 RelationField(
-                    camel(relation.inverse), relation.inverse_doc, this.name, backward, relation.inverse_many
-                ),
+                    camel(relation.inverse), relation.inverse_doc, this.name, backward, relation.inverse_many,
+                    aliases=tuple(relation.inverse_aliases),
+                ),  # fmt: skip
                 this,
             )
         if relation.latest:

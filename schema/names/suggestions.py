@@ -35,6 +35,8 @@ SURE = 0.8
 """From here on a type's own field is meant, and nobody looks at other types."""
 ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
 """What it is worth that people call it so, or the rows that it leads to, or that its description says so."""
+SAID = 0.75
+"""What it is worth that a field may be that very word: ``psi`` where there is `testType`."""
 IN_USE = "isActive"
 """The flag that stands for the state of rows which have no other."""
 LIST = 0.02
@@ -50,12 +52,16 @@ class NameCandidate:
     aliases: tuple[tuple[float, tuple[str, ...]], ...] = ()
     described: frozenset[str] = frozenset()
     bonus: float = 0.0
+    values: frozenset[str] = frozenset()
+    """The words that it may be, each without what stands between its parts."""
 
     def nearness(self, asked: Sequence[str], beside: Sequence[str]) -> float:
         """How probably it was meant."""
         found = similarity(asked, self.words, beside)
         for worth, alias in self.aliases:
             found = max(found, worth * similarity(asked, alias))
+        if self.values and found < SAID and "".join(asked) in self.values:
+            found = SAID
         if self.described and found < LEAST + BEHIND:
             said = sum(stem(word) in self.described for word in asked) / len(asked)
             found = max(found, DESCRIBED * said)
@@ -279,10 +285,13 @@ class Suggestions:
     def _made(self, owner: str) -> tuple[NameCandidate, ...]:
         """The fields of a type as candidates."""
         type_ = self._schema.type_map[owner]
-        facts = {}
+        facts: dict[str, tuple[str, ...]] = {}
+        said: dict[str, frozenset[str]] = {}
         if owner in self._catalogue.types:
             known = self._catalogue[owner]
             facts = {name: (*leaf.facts.aliases, *_by_unit(leaf)) for name, leaf in known.columns.items()}
+            facts |= {name: one.aliases for name, one in known.relations.items() if one.aliases}
+            said = {name: _values(leaf) for name, leaf in known.columns.items()}
             if IN_USE in facts and not known.columns.keys() & {"status", "state"}:
                 facts[IN_USE] = (*facts[IN_USE], "status", "state")
         is_query = type_ is self._schema.query_type
@@ -296,13 +305,20 @@ class Suggestions:
                 aliases += [(worth, words(alias)) for alias in self._catalogue[target].aliases]
             text = self._catalogue[target].description if target and is_query else field.description or ""
             bonus = LIST if is_query and many else 0.0
-            made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus))
+            values = said.get(name, frozenset())
+            made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus, values))
         return tuple(made)
 
 
 def _by_unit(leaf: ColumnField) -> tuple[str, ...]:
     """What a number is called by its unit."""
     return (f"{leaf.name} ratio",) if leaf.facts.unit is Unit.MULTIPLE else ()
+
+
+def _values(leaf: ColumnField) -> frozenset[str]:
+    """The words that a field may be, as they would be its name."""
+    members = leaf.kind.labels or ()
+    return frozenset("".join(words(one)) for one in (*leaf.facts.values, *(member.value for member in members)))
 
 
 def _plain(name: str, description: str | None) -> NameCandidate:

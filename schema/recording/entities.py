@@ -14,7 +14,7 @@ from db.attach.facts import Facts
 from db.base.lifecycles import lifecycle_of
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from schema.catalogue import exact_json, ids
-from schema.changes.engine import Attempt, Key, Refused, Request, Subject, Work, check_text, invalid
+from schema.changes.engine import Attempt, Key, Refused, Subject, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
 from schema.changes.mutations import key as key_of
 from schema.changes.transactions import Terms, checked_key
@@ -58,9 +58,9 @@ class _EntityStep(RecordStep):
     def _unusable(self, message: str) -> Refused:
         return invalid("input", message)
 
-    def _work(self, attempt: Attempt) -> Work:
-        caller, request_id = self.around.caller.name, self.around.request_id
-        return Work(attempt, Request(self.name, caller, request_id, self.reason, dry_run=self.dry_run))
+    @property
+    def _reason(self) -> str | None:
+        return self.reason
 
 
 @dataclass
@@ -118,7 +118,11 @@ class ChangeRowStep(_EntityStep):
             details = {"columns": list(self._columns), "before": before}
             await work.record(row.id, ROW, BORN, RETIRED if self.retires else UPDATED, details)
         counts = Counts(kept=1) if before is None else Counts(updated=1)
-        return self._answered(counts, [row.id])
+        planned = []
+        if self.dry_run and self.shows:
+            work.subjects.append(row.id)
+            planned = await work.planned(self.around.missing)
+        return self._answered(counts, [row.id], planned)
 
     @cached_property
     def _columns(self) -> Mapping[str, str]:
@@ -153,8 +157,11 @@ async def write(
     facts: Facts,
     *,
     keys: bool,
+    shows: bool,
 ) -> Any:
-    """Makes, changes or retires a row; ``field_`` is its response key, ``keys`` says whether its id is asked for.
+    """Makes, changes or retires a row; ``field_`` is its response key.
+
+    ``keys`` says whether its id is asked for, ``shows`` whether what a dry run would change is.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -164,7 +171,7 @@ async def write(
     try:
         dry_run = dry_run_of(input_, together)
         key = checked_key(input_.get("idempotencyKey"))
-        step = _step(mutation, field_, input_, around, facts, key, keys=keys, dry_run=dry_run)
+        step = _step(mutation, field_, input_, around, facts, key, keys=keys, shows=shows, dry_run=dry_run)
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
     return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
@@ -179,6 +186,7 @@ def _step(
     key: str | None,
     *,
     keys: bool,
+    shows: bool,
     dry_run: bool,
 ) -> _EntityStep:
     type_, makes = mutation.type, mutation.verb is Verb.CREATE
@@ -192,14 +200,17 @@ def _step(
     conflict = conflict_of(input_)
     if makes:
         seed = seed_of(field_, type_, key, around)
-        # an event names its row, so that the id is wanted whoever asks
-        return CreateStep(mutation.name, type_, [row], conflict, around, facts, dry_run, True, seed, reason=reason)  # noqa: FBT003
+        return CreateStep(
+            mutation.name, type_, [row], conflict, around, facts, dry_run,
+            True,  # noqa: FBT003 - an event names its row, so that the id is wanted whoever asks
+            shows, seed, reason=reason,
+        )  # fmt: skip
     if mutation.verb is Verb.UPDATE and not row:
         names = ", ".join(list(fields)[:5])
         raise invalid("input", f"names no column that is to be another; a {type_.name} has {names} and others")
     id_ = input_["id"]
     subject = Subject(id_, key_of(around.catalogue, type_.name, id_, "id"), "id", input_.get("expectedVersion"))
     return ChangeRowStep(
-        mutation.name, type_, [row], conflict, around, facts, dry_run, keys, None, subject,
+        mutation.name, type_, [row], conflict, around, facts, dry_run, keys, shows, None, subject,
         mutation.verb is Verb.RETIRE, reason=reason,
     )  # fmt: skip

@@ -49,7 +49,8 @@ class OldRows:
 
     @property
     def take(self) -> str:
-        """Removes the ``$2`` oldest; gives how many went, their earliest and latest time, and whether there are more.
+        """Removes the ``$2`` oldest; gives how many went, their earliest and latest time, whether there are more, and a
+        hash of the keys of those that went.
 
         ISO 8601 in UTC.
         """
@@ -59,14 +60,16 @@ class OldRows:
         shown = "to_char({v} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
         if self._is_without_zone:
             shown = shown.replace(" AT TIME ZONE 'UTC'", "")
+        keys = " || ' ' || ".join(f"d.{column}::text" for column in table.key)
         first, last = (shown.replace("{v}", f"{one}({time})") for one in ("min", "max"))
         return (
             f"WITH old AS MATERIALIZED (SELECT {key} FROM {table.sql_name} AS t WHERE {self._old('t')}"
             f"{''.join(f' AND NOT {one}' for one in self._referring())} "
             f"ORDER BY t.{time}, {key} LIMIT $2::text::bigint + 1), "
             f"gone AS (DELETE FROM {table.sql_name} AS d USING (SELECT * FROM old LIMIT $2::text::bigint) AS o "
-            f"WHERE {same} AND {self._old('d')} RETURNING d.{time}) "
-            f"SELECT count(*), {first}, {last}, (SELECT count(*) > $2::text::bigint FROM old) FROM gone"
+            f"WHERE {same} AND {self._old('d')} RETURNING d.{time}, {keys} AS keys) "
+            f"SELECT count(*), {first}, {last}, (SELECT count(*) > $2::text::bigint FROM old), "
+            "md5(string_agg(keys, ',' ORDER BY keys)) FROM gone"
         )
 
     @property

@@ -16,7 +16,14 @@ from db.engine.transaction import Proof
 from schema.catalogue.scalars import DateTime
 from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
-from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
+from schema.changes.results import (
+    Forbidden,
+    InvalidInput,
+    Problem,
+    StaleVersion,
+    TransactionUndone,
+    TransitionBlocked,
+)
 from schema.changes.transactions import Terms, checked_key
 from schema.errors import missing_object
 from schema.graph.types import Info, selection_of
@@ -76,7 +83,7 @@ class Purged:
 
 
 PurgeResult = Annotated[
-    Union[Purged, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as the others
+    Union[Purged, StaleVersion, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as others
     strawberry.union("PurgeResult", description="What removing old rows answers."),
 ]
 
@@ -117,7 +124,9 @@ class PurgeStep:
         run = attempt.transaction.run
         keys = [tuple(row) for row in await run(FOREIGN_KEYS, [self.type.type.sql_name])]
         old = OldRows(self.type, keys, attempt.missing.first)
-        ((purged, first, last, more),) = await run(old.take, [self.before, str(self.limit)])
+        ((purged, first, last, more, which),) = await run(old.take, [self.before, str(self.limit)])
+        name = f"What {self.name} removes"
+        attempt.outcomes[name] = f"{attempt.outcomes.get(name, '')} {purged} {more} {which}"
         referred = 0
         if self.counts_referred and old.referred is not None:
             ((referred,),) = await run(old.referred, [self.before])

@@ -240,11 +240,12 @@ def _resolver(name: str, one: RecordType) -> Callable[..., Any]:
             None,
             context.together,
         )
-        keys = bool({"ids", "node", "nodes"} & {field.name for field in _answered(selection)})
+        answered = {field.name for field in _answered(selection)}
+        keys, shows = bool({"ids", "node", "nodes"} & answered), "wouldChange" in answered
         input_, facts = selection.arguments["input"], context.loaders.facts
         if entity is not None:
-            return await write(entity, selection.key, input_, around, facts, keys=keys)
-        return await record(name, selection.key, one, input_, around, facts, keys=keys)
+            return await write(entity, selection.key, input_, around, facts, keys=keys, shows=shows)
+        return await record(name, selection.key, one, input_, around, facts, keys=keys, shows=shows)
 
     return resolve
 

@@ -146,7 +146,7 @@ class RetentionRun:
     async def _slice(self, name: str, type_: RecordType, old: OldRows, before: str, actor: str) -> tuple[int, bool]:
         async with self.connection.begin():
             await self._bound()
-            ((purged, first, last, more),) = await self._rows(old.take, before, str(SLICE))
+            ((purged, first, last, more, _),) = await self._rows(old.take, before, str(SLICE))
             if purged:
                 reason = "retention policy"
                 values = audit(name, type_, actor, self._id, before, purged, first, last, reason)
