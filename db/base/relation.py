@@ -28,8 +28,8 @@ class Relation:
     ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
     instead: a predicate over the row aliases ``{this}`` and ``{that}`` (never NULL-unsafe: NULL means no match), with
     the columns of each side that it reads. ``lineage`` is its edge, or why it is none. ``aliases`` and
-    ``inverse_aliases`` are what people call the two fields for the part that their rows play, beside what they call rows
-    of that type.
+    ``inverse_aliases`` are what people call the two fields for the part that their rows play, beside what they call
+    rows of that type.
     """
 
     target: str

@@ -148,7 +148,10 @@ class Model(Entity):
     )
     mlflow_model_uri: Mapped[str | None] = column(TEXT(), "MLflow model URI of the artifact.", holds=Holds.IDENTIFIER)
     algorithm: Mapped[str] = column(
-        VARCHAR(100), "Algorithm name (e.g., CausalForestDML).", holds=Holds.LABEL, aliases=("model type", "method")
+        VARCHAR(100),
+        "Algorithm name (e.g., CausalForestDML).",
+        holds=Holds.LABEL,
+        aliases=("model type", "method", "framework"),
     )
     hyperparameters: Mapped[Any | None] = column(
         JSONB(),

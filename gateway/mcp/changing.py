@@ -23,7 +23,8 @@ _FRAGMENTS = {
     Kind.MOVED: """... on TransitionApplied { replayed nodes { id } alsoChanged { id }
     events { id nodeId lifecycle fromState toState } }
   ... on TransitionPreview { blockers { code message overridable } wouldChange { nodeId type before after } }""",
-    Kind.RECORDED: """... on Recorded { inserted updated kept replayed ids wouldChange { nodeId type before after } }""",
+    Kind.RECORDED: """... on Recorded { inserted updated kept replayed ids
+    wouldChange { nodeId type before after } }""",
     Kind.PURGED: """... on Purged { purged more oldest newest replayed }""",
 }
 _PROBLEMS = """... on Problem { code message path }
@@ -294,8 +295,10 @@ class ChangeReport:
         for name in dict.fromkeys(name for row in rows for name in row):
             values = [row[name] for row in rows if name in row]
             numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
-            if len(values) == len(rows) and all(one == values[0] for one in values) and self._is_told(
-                type_, name, values[0]
+            if (
+                len(values) == len(rows)
+                and all(one == values[0] for one in values)
+                and self._is_told(type_, name, values[0])
             ):
                 yield f"{name} {_plain(values[0])}"
             elif len(numbers) == len(values):

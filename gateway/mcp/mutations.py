@@ -1,4 +1,4 @@
-"""Every mutation of the graph as agents preview it: moves of a lifecycle, rows made, changed, retired, recorded, purged."""
+"""Every mutation of the graph as agents preview it: moves, and rows made, changed, retired, recorded and purged."""
 
 from __future__ import annotations
 

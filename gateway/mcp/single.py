@@ -1,7 +1,7 @@
 """Calls of tools by clients of the protocol before 2026-07-28, answered as one exchange.
 
-The SDK makes a transport, streams and tasks of its own for every request of that era, which costs twice what a tool does.
-A plain call of a tool needs none of them; whatever else a client of that era sends is left to the SDK.
+The SDK makes a transport, streams and tasks of its own for every request of that era, which cost more than the tool. A
+plain call of a tool needs none of them; whatever else a client of that era sends is left to the SDK.
 """
 
 from __future__ import annotations

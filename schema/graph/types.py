@@ -237,7 +237,10 @@ class Types:
         else:
             own = self.own_arguments(target.arguments)
             resolver = taking(own, self.nodes[target.name] | None, _related_row(relation))
-        return strawberry.field(resolver=resolver, name=relation.name, description=relation.description)
+        facts = fact_directives(ColumnFacts(aliases=relation.aliases))
+        return strawberry.field(
+            resolver=resolver, name=relation.name, description=relation.description, directives=facts
+        )
 
     def query(self, own: Mapping[str, Any]) -> type:
         """The query type: the catalogue's roots, ``node`` and ``nodes``, and the fields of ``own``, by name."""

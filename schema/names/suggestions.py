@@ -60,7 +60,7 @@ class NameCandidate:
         found = similarity(asked, self.words, beside)
         for worth, alias in self.aliases:
             found = max(found, worth * similarity(asked, alias))
-        if self.values and found < SAID and "".join(asked) in self.values:
+        if self.values and found < SAID and "".join(word for word in asked if word not in _LITTLE) in self.values:
             found = SAID
         if self.described and found < LEAST + BEHIND:
             said = sum(stem(word) in self.described for word in asked) / len(asked)
@@ -201,7 +201,8 @@ class Suggestions:
         known = getattr(type_, "fields", {}).get(field)
         if known is None:
             return Suggestion()
-        return self._among(name, [_plain(one, argument.description) for one, argument in known.args.items()], (field,))
+        made = [_plain(one, argument.description, _CALLED.get(one, ())) for one, argument in known.args.items()]
+        return self._among(name, made, (field,))
 
     def _directive_argument(self, directive: str, name: str) -> Suggestion:
         known = self._schema.get_directive(directive)
@@ -213,8 +214,11 @@ class Suggestions:
             return Suggestion()
         columns = owner.removesuffix("Where")
         own = {one.name: one for one in self._candidates(columns)} if columns in self._catalogue.types else {}
-        made = [own.get(one) or _plain(one, field.description) for one, field in type_.fields.items()]
-        return self._among(name, made, words(columns))
+        made = [
+            own.get(one) or _plain(one, field.description, _CALLED.get(one, ())) for one, field in type_.fields.items()
+        ]
+        found = self._among(name, made, words(columns))
+        return found if found or columns == owner else Suggestion(elsewhere=tuple(_in_filters(type_, name))[:MOST])
 
     def _value(self, owner: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
@@ -310,9 +314,32 @@ class Suggestions:
         return tuple(made)
 
 
+_CALLED = {
+    "first": ("page size", "limit", "size", "per page"),
+    "after": ("cursor", "page token", "start cursor"),
+    "where": ("search", "query", "conditions"),
+    "text": ("query", "search", "term"),
+    "iContains": ("ilike", "contains insensitive", "contains ignore case", "search"),
+    "like": ("ilike", "pattern"),
+}
+"""What people call arguments and operators that many fields have."""
+_BY_UNIT = {Unit.MULTIPLE: "ratio", Unit.COUNT: "count"}
+_LITTLE = frozenset({"is", "in", "has", "was", "are", "at", "on"})
+"""Words of a name that asks whether something is so: ``isInProduction``."""
+
+
 def _by_unit(leaf: ColumnField) -> tuple[str, ...]:
     """What a number is called by its unit."""
-    return (f"{leaf.name} ratio",) if leaf.facts.unit is Unit.MULTIPLE else ()
+    word = _BY_UNIT.get(leaf.facts.unit) if leaf.facts.unit else None
+    return () if word is None or word in words(leaf.name) else (f"{leaf.name} {word}",)
+
+
+def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]:
+    """The filters of rows that a relation leads to, and that have the very name."""
+    for through, field in type_.fields.items():
+        target = get_named_type(field.type)
+        if isinstance(target, GraphQLInputObjectType) and target.name.endswith("Where") and name in target.fields:
+            yield Elsewhere(f"{target.name}.{name}", through)
 
 
 def _values(leaf: ColumnField) -> frozenset[str]:
@@ -321,8 +348,9 @@ def _values(leaf: ColumnField) -> frozenset[str]:
     return frozenset("".join(words(one)) for one in (*leaf.facts.values, *(member.value for member in members)))
 
 
-def _plain(name: str, description: str | None) -> NameCandidate:
-    return NameCandidate(name, words(name), (), _stems(description or ""))
+def _plain(name: str, description: str | None, aliases: Iterable[str] = ()) -> NameCandidate:
+    called = tuple((ALIAS, words(alias)) for alias in aliases)
+    return NameCandidate(name, words(name), called, _stems(description or ""))
 
 
 def _stems(text: str) -> frozenset[str]:

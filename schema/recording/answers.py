@@ -21,7 +21,6 @@ from schema.changes.results import (
 )
 from schema.graph.types import Info, Node
 
-
 MAX_SHOWN = 100
 """Rows of a dry run that are shown."""
 
@@ -72,8 +71,8 @@ class Recorded:
         description="Global ids of the rows, in the order of the input; empty for a dry run."
     )
     would_change: list[PlannedChange] = strawberry.field(
-        description=f"Of a dry run, the rows that would be made or have other values, the first {MAX_SHOWN} in the order "
-        "of the input; empty otherwise.",
+        description=f"Of a dry run, the rows that would be made or have other values, the first {MAX_SHOWN} in the "
+        "order of the input; empty otherwise.",
         default_factory=list,
     )
     node: Node | None = strawberry.field(

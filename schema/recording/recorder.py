@@ -152,7 +152,11 @@ class RecordStep:
 
     def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
         found: list[Any] = [] if self.dry_run else list(ids_)
-        return Recorded(**counts, replayed=replayed, dry_run=self.dry_run, ids=found)
+        inserted, updated, kept, differing = (counts[name] for name in ("inserted", "updated", "kept", "differing"))
+        return Recorded(
+            inserted=inserted, updated=updated, kept=kept, differing=differing, replayed=replayed,
+            dry_run=self.dry_run, ids=found,
+        )  # fmt: skip
 
     def _path(self, wrong: Wrong) -> list[str]:
         """Where in the input a problem of a row is."""
@@ -208,8 +212,8 @@ async def record(
 ) -> Any:
     """Records a batch of at most so many rows.
 
-    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for, ``shows`` whether the rows of
-    a dry run are.
+    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for, ``shows`` whether the rows
+    of a dry run are.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.

@@ -10,23 +10,21 @@ from schema.schema import build
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
-ALL = "type field kind unit unitDescription holds values prose aliases"
+ALL = "type field kind unit unitSymbol holds values prose aliases"
 
 
 async def test_every_column_says_what_it_means_as_the_tools_do(demo: Client) -> None:
     facts = (await demo.data(f"{{ columnFacts {{ {ALL} }} }}"))["columnFacts"]
     assert len(facts) > 1_200
     models, columns = build().catalogue, Columns(build())
-    known = {
-        (type_.name, name): leaf for type_ in models for name, leaf in type_.columns.items() if leaf.is_own
-    }
+    known = {(type_.name, name): leaf for type_ in models for name, leaf in type_.columns.items() if leaf.is_own}
     found = {(one["type"], one["field"]): one for one in facts}
     assert known.keys() <= found.keys()
     for (type_, field), leaf in known.items():
         one = found[type_, field]
         assert one["aliases"] == list(leaf.facts.aliases)
         assert one["prose"] is columns.is_prose(type_, field) is (leaf.facts.holds is Holds.PROSE)
-        assert columns.unit(type_, field) in {one["unit"], None}
+        assert columns.unit(type_, field) in {one["unitSymbol"], None}
         assert set(columns.values(type_, field)) <= set(one["values"])
 
 
@@ -34,9 +32,8 @@ async def test_some_types_are_asked_for(demo: Client) -> None:
     query = f'{{ columnFacts(types: ["Deployment", "ServingMetric", "Deployment"]) {{ {ALL} }} }}'
     facts = {(one["type"], one["field"]): one for one in (await demo.data(query))["columnFacts"]}
     assert {type_ for type_, _ in facts} == {"Deployment", "ServingMetric"}
-    assert facts["Deployment", "errorRate"]["unit"] == "of 1"
-    assert facts["ServingMetric", "errorRate"]["unit"] == "%"
-    assert facts["ServingMetric", "errorRate"]["unitDescription"] == "Per cent: 100 is the whole."
+    assert facts["Deployment", "errorRate"]["unit"] == "FRACTION"
+    assert facts["ServingMetric", "errorRate"]["unitSymbol"] == "%"
     assert "production" in facts["Deployment", "environment"]["values"]
     assert facts["Deployment", "rollbackReason"]["holds"] == "PROSE"
 

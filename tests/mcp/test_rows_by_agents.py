@@ -1,4 +1,4 @@
-"""Rows that agents make, change, retire, record and purge: previewed, confirmed by a person and applied as any change."""
+"""Rows that agents make, change, retire, record and purge: previewed, confirmed and applied as any change."""
 
 from __future__ import annotations
 

@@ -234,8 +234,8 @@ STEPS = ToolArgument("steps", "array", required=True, most=MAX_STEPS, items={
 PREVIEW_CHANGE = AgentTool(
     "preview_change",
     "What 1 to 5 mutations would change, all or none; nothing is changed. A row's lifecycle { changes { mutation to "
-    "required optional allowed } } lists its own; find_fields (create, update, record, purge ...) and describe_type the "
-    "others.",
+    "required optional allowed } } lists its own; find_fields (create, update, record, purge ...) and describe_type "
+    "the others.",
     (STEPS, ToolArgument("reason", "string", "why, for the record", most=MAX_REASON)),
     _preview,
     changes=True,
