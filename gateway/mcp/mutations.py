@@ -86,7 +86,7 @@ def agent_mutations(schema: GraphQLSchema) -> Mapping[str, AgentMutation]:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _MutationSource:
     """What the graph's own registries say of a mutation."""
 
     name: str
@@ -96,20 +96,20 @@ class _Known:
     scopes: tuple[tuple[str, ...], ...]
 
 
-def _all() -> Iterator[_Known]:
+def _all() -> Iterator[_MutationSource]:
     for name, moved in mutations().items():
         ids = [camel(key) for key, one in moved.given.items() if one.required and isinstance(one.type, str)]
         field = "id" if moved.subject and not moved.plural else ids[0] if not moved.subject and len(ids) == 1 else None
         about = moved.subject or next((one.type for one in moved.given.values() if isinstance(one.type, str)), None)
-        yield _Known(name, about, field, bool(moved.subject), ((moved.scope, f"change:{name}"),))
+        yield _MutationSource(name, about, field, bool(moved.subject), ((moved.scope, f"change:{name}"),))
     for name, batch in batch_mutations().items():
-        yield _Known(name, batch.name, None, needs_id=False, scopes=_scopes(batch, writing(batch.group)))
+        yield _MutationSource(name, batch.name, None, needs_id=False, scopes=_scopes(batch, writing(batch.group)))
     for name, row in entity_mutations().items():
         makes = row.verb is Verb.CREATE
         field = None if makes and "id" not in row.type.fields else "id"
-        yield _Known(name, row.type.name, field, not makes, _scopes(row.type, writing(row.type.group)))
+        yield _MutationSource(name, row.type.name, field, not makes, _scopes(row.type, writing(row.type.group)))
     for name, old in purge_mutations().items():
-        yield _Known(name, old.name, None, needs_id=False, scopes=_scopes(old, purging(old.group)))
+        yield _MutationSource(name, old.name, None, needs_id=False, scopes=_scopes(old, purging(old.group)))
 
 
 def _scopes(type_: RecordType, needed: str) -> tuple[tuple[str, ...], ...]:
