@@ -11,7 +11,7 @@ SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-growth bench-frames drill hostile mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ test-loaders: $(VENV)/dev ## Run what says how the graph answers once more, with
 PLATFORM_CI := golden questions changes own_platform recordable_types platform_writes
 PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_table paging filters search similarity entities \
   lineage_answers lineage_links lineage_impact compare more views special_changes lifecycles causal_gate stamps ended \
-  known_values attached_changes live observability turns locks own_tables purging masking withheld values differential compiler walks
+  known_values attached_changes live observability turns locks own_tables purging retention masking withheld values differential compiler walks
 
 test-platform: $(VENV)/dev ## Run what reads and changes on a database of the platform's shape
 	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(PLATFORM))
@@ -80,9 +80,6 @@ bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes 
 
 bench-recording: $(VENV)/dev ## Measure batches of rows against an insert of arrays by hand
 	$(BIN)/python -m tests.bench.recording
-
-bench-growth: $(VENV)/dev ## Measure what questions read when the history grows tenfold; fails where one that is flat does not stay so
-	$(BIN)/python -m tests.bench.growth
 
 bench-frames: $(VENV)/dev ## Measure the explorer's frames with 500 nodes on screen, in headless Chromium
 	$(BIN)/python -m tests.bench.frames

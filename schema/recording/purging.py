@@ -12,22 +12,16 @@ import orjson
 import strawberry
 from strawberry import UNSET
 
+from db.engine.errors import FOREIGN_KEY, ConflictError, RefusedByDatabaseError
 from db.engine.transaction import Proof
 from schema.catalogue.scalars import DateTime
 from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
-from schema.changes.results import (
-    Forbidden,
-    InvalidInput,
-    Problem,
-    StaleVersion,
-    TransactionUndone,
-    TransitionBlocked,
-)
+from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
 from schema.changes.transactions import Terms, checked_key
 from schema.errors import missing_object
 from schema.graph.types import Info, selection_of
-from schema.recording.old_rows import FOREIGN_KEYS, REFERRED, OldRows, columns_of
+from schema.recording.old_rows import FOREIGN_KEYS, REFERRED, OldRows, ReferredMeanwhileError, Taken, columns_of
 from schema.recording.record_types import RecordType, purge_mutations
 from schema.recording.recorder import check_scopes, run_step
 from schema.scopes import purging
@@ -36,6 +30,9 @@ MAX_PURGED = 5_000
 """Rows that one mutation removes."""
 PURGED = 1_000
 """Rows that one removes unless it says another number."""
+
+TRIES = 3
+"""How often rows are taken that somebody begins to refer to meanwhile, before it is said that they cannot go."""
 
 AUDIT = """
     INSERT INTO gateway.recordings
@@ -52,18 +49,15 @@ class PurgeInput:
         description="Rows of an earlier time may go; each type says how old they must be at least. `now-90d` works too."
     )
     limit: int | None = strawberry.field(
-        description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} by default. Ask "
+        description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} unless said. Ask "
         "again while there are `more`.",
         default=UNSET,
     )
-    reason: str | None = strawberry.field(description="Reason, kept in the record of changes.", default=UNSET)
+    reason: str | None = strawberry.field(description="Why, for the record.", default=UNSET)
     idempotency_key: str | None = strawberry.field(
-        description="A key chosen by the client: a repeated request with the same key and input changes nothing.",
-        default=UNSET,
+        description="A text of your own: with the same input again, nothing is done twice.", default=UNSET
     )
-    dry_run: bool | None = strawberry.field(
-        description="Runs the change, answers its result, and rolls it back.", default=UNSET
-    )
+    dry_run: bool | None = strawberry.field(description="Does it, says what came of it, and undoes it.", default=UNSET)
 
 
 @strawberry.type(description="Old rows were removed, all of them in one transaction.")
@@ -83,7 +77,7 @@ class Purged:
 
 
 PurgeResult = Annotated[
-    Union[Purged, StaleVersion, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as others
+    Union[Purged, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as the others
     strawberry.union("PurgeResult", description="What removing old rows answers."),
 ]
 
@@ -101,6 +95,7 @@ class PurgeStep:
     counts_referred: bool
     reason: str | None
     made: Purged = field(init=False)
+    tried: int = field(init=False, default=0)
 
     @property
     def meaning(self) -> Any:
@@ -117,6 +112,7 @@ class PurgeStep:
 
         Raises:
             GatewayError: ``MISSING_IN_DATABASE``.
+            ConflictError: Somebody has begun to refer to one of them; the next attempt sees that.
             DatabaseError: The database does not let them go.
         """
         if what := attempt.missing.first(self.type.type, columns_of(self.type)):
@@ -124,19 +120,32 @@ class PurgeStep:
         run = attempt.transaction.run
         keys = [tuple(row) for row in await run(FOREIGN_KEYS, [self.type.type.sql_name])]
         old = OldRows(self.type, keys, attempt.missing.first)
-        ((purged, first, last, more, which),) = await run(old.take, [self.before, str(self.limit)])
-        name = f"What {self.name} removes"
-        attempt.outcomes[name] = f"{attempt.outcomes.get(name, '')} {purged} {more} {which}"
+        taken = await self._taken(attempt, old)
         referred = 0
         if self.counts_referred and old.referred is not None:
             ((referred,),) = await run(old.referred, [self.before])
         if not self.dry_run:
-            await self._audit(attempt, purged, first, last)
+            await self._audit(attempt, taken.purged, taken.first, taken.last)
+        oldest: Any = taken.first
+        newest: Any = taken.last
         self.made = Purged(
-            purged=purged, more=more, oldest=first, newest=last, referred=referred, replayed=False,
-            dry_run=self.dry_run,
+            purged=taken.purged, more=taken.more, oldest=oldest, newest=newest, referred=referred,
+            replayed=False, dry_run=self.dry_run,
         )  # fmt: skip
         return self.made
+
+    async def _taken(self, attempt: Attempt, old: OldRows) -> Taken:
+        self.tried += 1
+        try:
+            taken = await old.take(attempt.transaction.run, self.before, self.limit)
+            await attempt.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
+        except ReferredMeanwhileError:
+            raise ConflictError("somebody has begun to refer to a row that went") from None
+        except RefusedByDatabaseError as error:
+            if error.diagnostics.state == FOREIGN_KEY and self.tried < TRIES:
+                raise ConflictError("a foreign key keeps a row that went") from None
+            raise
+        return taken
 
     async def _audit(self, attempt: Attempt, purged: int, first: str | None, last: str | None) -> None:
         """Writes the record, which is also what tells afterwards whether the rows are gone."""

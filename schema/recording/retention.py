@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.engine.errors import diagnostics
+from db.engine.errors import FOREIGN_KEY, QUERY_CANCELED, diagnostics
 from db.store import own_rows
 from schema.catalogue.catalogue import Type
-from schema.recording.old_rows import FOREIGN_KEYS, OldRows, columns_of
+from schema.recording.old_rows import FOREIGN_KEYS, OldRows, ReferredMeanwhileError, Taken, columns_of
 from schema.recording.purging import AUDIT, audit
 from schema.recording.record_types import RecordType, purge_mutations
 
@@ -26,6 +26,8 @@ SLICE = 1_000
 SLICE_SECONDS = 30
 """How long the statement of one slice may take, and a tenth of it how long it waits for a lock."""
 MAX_DAYS = 36_500
+TRIES = 3
+"""How often a slice is tried that others get in the way of: who refers to its rows, or removes them too."""
 
 _COLUMNS = """
     SELECT c.oid::regclass::text, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
@@ -132,45 +134,73 @@ class RetentionRun:
         before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
         async with self.connection.begin():
             keys = [tuple(row) for row in await self._rows(FOREIGN_KEYS, type_.type.sql_name)]
-            old = OldRows(type_, keys, lacks)
-            referred = 0 if old.referred is None else (await self._rows(old.referred, before))[0][0]
-            found = 0 if self.applies else (await self._rows(old.count, before))[0][0]
-        gone, more = 0, self.applies
-        while more and not self._is_over:
-            slice_, more = await self._slice(name, type_, old, before, actor)
-            gone += slice_
-            more = more and slice_ > 0
+        old = OldRows(type_, keys, lacks)
+        referred = 0 if old.referred is None else await self._counted(old.referred, before)
+        found = None if self.applies else await self._counted(old.count, before)
+        gone, more, idle = 0, self.applies, 0
+        while more and idle < TRIES and not self._is_over:
+            taken = await self._slice(name, type_, old, before, actor, last=idle == TRIES - 1)
+            gone, more = gone + taken.purged, taken.more
+            idle = 0 if taken.purged else idle + 1
         staying = f"; {referred:,} stay, which others refer to" if referred else ""
-        self._say(plural, gone if self.applies else found, f" older than {days} days", staying, more=more)
+        if referred is None:
+            staying = f"; how many stay, which others refer to, was not counted within {SLICE_SECONDS} seconds"
+        why = "; time is over, others are left" if self._is_over else "; others are left, which somebody else keeps"
+        self._say(plural, gone if self.applies else found, f" older than {days} days", staying, why if more else "")
 
-    async def _slice(self, name: str, type_: RecordType, old: OldRows, before: str, actor: str) -> tuple[int, bool]:
-        async with self.connection.begin():
-            await self._bound()
-            ((purged, first, last, more, _),) = await self._rows(old.take, before, str(SLICE))
-            if purged:
-                reason = "retention policy"
-                values = audit(name, type_, actor, self._id, before, purged, first, last, reason)
-                await self._rows(AUDIT, *values)
-        return purged, more
+    async def _slice(self, name: str, type_: RecordType, old: OldRows, before: str, actor: str, *, last: bool) -> Taken:
+        """Removes a slice; nothing went where somebody has begun to refer to one of its rows meanwhile.
+
+        Raises:
+            DBAPIError: The database refuses; a foreign key only where it is the ``last`` time that it is tried.
+        """
+        try:
+            async with self.connection.begin():
+                await self._bound()
+                taken = await old.take(lambda sql, values: self._rows(sql, *values), before, SLICE)
+                if taken.purged:
+                    reason = "retention policy"
+                    values = audit(name, type_, actor, self._id, before, taken.purged, taken.first, taken.last, reason)
+                    await self._rows(AUDIT, *values)
+        except ReferredMeanwhileError:
+            return Taken(0, None, None, more=True)
+        except DBAPIError as error:
+            if last or diagnostics(error).state != FOREIGN_KEY:
+                raise
+            return Taken(0, None, None, more=True)
+        return taken
+
+    async def _counted(self, sql: str, *values: str) -> int | None:
+        """What a statement counts, None where it takes longer than a slice may."""
+        try:
+            async with self.connection.begin():
+                await self._bound()
+                ((found,),) = await self._rows(sql, *values)
+        except DBAPIError as error:
+            if diagnostics(error).state != QUERY_CANCELED:
+                raise
+            return None
+        return int(found)
 
     async def _own(self, table: str, which: str) -> None:
-        gone, more = 0, True
+        gone: int | None = 0
+        more = True
         if not self.applies:
-            async with self.connection.begin():
-                ((gone,),) = await self._rows(own_rows.count(table, which))
-            more = False
+            gone, more = await self._counted(own_rows.count(table, which)), False
         while more and not self._is_over:
             async with self.connection.begin():
                 await self._bound()
                 ((slice_,),) = await self._rows(own_rows.take(table, which), str(SLICE))
-            gone += slice_
+            gone = (gone or 0) + slice_
             more = slice_ == SLICE
-        self._say(table, gone, "", more=more)
+        self._say(table, gone, "", more="; time is over, others are left" if more else "")
 
-    def _say(self, name: str, rows: int, which: str, staying: str = "", *, more: bool) -> None:
+    def _say(self, name: str, rows: int | None, which: str, staying: str = "", more: str = "") -> None:
+        if rows is None:
+            self.tell(f"{name}: not counted{which} within {SLICE_SECONDS} seconds{staying}")
+            return
         verb = "removed" if self.applies else "would go"
-        rest = "; time is over, others are left" if more else ""
-        self.tell(f"{name}: {rows:,}{which} {verb}{staying}{rest}")
+        self.tell(f"{name}: {rows:,}{which} {verb}{staying}{more}")
 
     @property
     def _is_over(self) -> bool:

@@ -1,4 +1,4 @@
-"""Every kind of write that the platform makes by hand is one operation of the gateway's, or retention.
+"""Every kind of write that the platform makes by hand is one operation of the gateway's.
 
 ``platform_writes.csv`` has the kinds and, as its last column, the operation that takes each one's place.
 """
@@ -15,12 +15,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.base.lifecycles import Change, Lifecycle, lifecycles
+from db.base.lifecycles import Change, Lifecycle, lifecycle_of, lifecycles
 from db.base.vocabulary import Entity, entities, table_of
 from schema.catalogue.catalogue import camel
 from schema.changes.mutations import mutations
 from schema.recording.record_types import (
     entity_mutations,
+    purge_mutations,
     recording_mutations,
 )
 from schema.schema import build
@@ -34,7 +35,6 @@ from tests.support.recording import record, write
 SPEC = Path(__file__).parents[1] / "spec" / "platform_writes.csv"
 PAGE = Path(__file__).parents[2] / "gateway" / "docs" / "reference" / "platform-writes.md"
 KINDS = list(csv.DictReader(SPEC.read_text().splitlines()))
-RETENTION = "retention"
 STATES = {
     "moveDeployment": "ACTIVE", "moveStep": "COMPLETED", "moveTrial": "COMPLETE", "moveRetraining": "TRAINING",
     "completeTrainingRun": "FINISHED", "promoteModel": "STAGING", "moveOptimizationRun": "RUNNING",
@@ -59,8 +59,8 @@ def test_every_kind_has_an_operation() -> None:
     assert len(KINDS) == 109
     for kind in KINDS:
         is_deleted = "delete" in kind["operation"] and kind["operation"] != "soft delete"
-        assert (kind["gateway"] == RETENTION) is is_deleted
-        assert is_deleted or kind["gateway"] in {**mutations(), **recording_mutations()}, kind_name(kind)
+        known = purge_mutations() if is_deleted else {**mutations(), **recording_mutations()}
+        assert kind["gateway"] in known, kind_name(kind)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind["gateway"] in recording_mutations()], ids=kind_name)
@@ -76,11 +76,11 @@ def test_what_the_platform_writes_is_an_input_or_the_servers(kind: dict[str, str
 
 def page() -> str:
     """The kinds as a table, by area."""
-    done = [kind for kind in KINDS if kind["gateway"] != RETENTION]
+    gone = sum(kind["gateway"] in purge_mutations() for kind in KINDS)
     words = (
         f"The {len(KINDS)} kinds of writes that the platform's code, triggers and seeds make by hand, and the mutation "
-        f"that takes the place of each: {len(done)} are one operation, {len(KINDS) - len(done)} are deletes by "
-        "retention. `test_platform_writes.py` runs each. [Recording](recording.md) has the rules."
+        f"that takes the place of each. {gone} are deletes by retention, which a policy does as well (`e2i-gateway db "
+        "retention`). `test_platform_writes.py` runs each. [Recording](recording.md) has the rules."
     )
     lines = [
         "# Writes of the platform",
@@ -93,10 +93,8 @@ def page() -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:
-        name = f"`{kind['gateway']}`" if kind["gateway"] != RETENTION else RETENTION
-        lines.append(
-            f"| `{kind['table']}` | {kind['operation']} | {name} | {kind['natural key']} | {kind['typical batch']} |"
-        )
+        cells = (f"`{kind['table']}`", kind["operation"], f"`{kind['gateway']}`", kind["natural key"])
+        lines += [f"| {' | '.join(cells)} | {kind['typical batch']} |"]
     return "\n".join(lines) + "\n"
 
 
@@ -203,7 +201,28 @@ async def moved(sql: asyncpg.Connection, mutation: str) -> dict[str, Any]:
     return input_ | {"id": id_, "reason": "a test"} | ({} if how.target else {"to": to.name})
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind["gateway"] != RETENTION], ids=kind_name)
+async def purged(client: Client, sql: asyncpg.Connection, mutation: str) -> None:
+    """A row that is old and ended goes, and one of now stays."""
+    one = purge_mutations()[mutation]
+    retention, lifecycle = one.plan.declared.retention, lifecycle_of(one.name)
+    assert retention is not None
+    columns = {}
+    if retention.states and lifecycle is not None:
+        columns[lifecycle.column] = lifecycle.text(lifecycle.states[retention.states[0]])
+    old, young = [
+        (await added(sql, one.name, **columns, **{retention.by: time})).split(":")[1]
+        for time in ("1999-01-01T00:00:00Z", "2999-01-01T00:00:00Z")
+    ]
+    data = await client.data(
+        f'mutation {{ result: {mutation}(input: {{before: "2000-01-01T00:00:00Z"}}) {{ ... on Purged {{ purged }} }} }}'
+    )
+    assert data["result"] == {"purged": 1}
+    (key,) = one.type.key
+    left = await sql.fetch(f"SELECT {key}::text FROM {one.type.sql_name} WHERE {key}::text = ANY ($1)", [old, young])
+    assert [row[0] for row in left] == [young]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=kind_name)
 async def test_each_kind_is_one_operation(client: Client, sql: asyncpg.Connection, kind: dict[str, str]) -> None:
     """It is answered, and the row says so."""
     mutation = kind["gateway"]
@@ -215,6 +234,9 @@ async def test_each_kind_is_one_operation(client: Client, sql: asyncpg.Connectio
             assert answer["updated"] == 1
         else:
             await born(client, sql, mutation, kind)
+        return
+    if mutation in purge_mutations():
+        await purged(client, sql, mutation)
         return
     input_ = await moved(sql, mutation) if mutation in moves() else await special(client, sql, mutation)
     answer = await change(client, mutation, **input_)

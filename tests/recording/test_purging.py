@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from schema.recording.record_types import purge_mutations
 from tests.support.callers import JWT, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
-from tests.support.databases import Database
+from tests.support.databases import Database, connect, kill_backends
 
 OLD = "2001-01-01T00:00:00.000000Z"
 """Before any row of the demo."""
@@ -119,6 +120,108 @@ async def test_what_the_database_refuses_undoes_all(client: Client, sql: asyncpg
         await sql.execute("DROP FUNCTION keeps() CASCADE")
     assert (await purge(client, "purgeServingMetrics"))["oldest"] == "2000-01-01T00:00:00.000000Z"
     assert not await sql.fetchval("SELECT EXISTS (SELECT FROM ml_bentoml_serving_metrics WHERE id = $1)", one)
+
+
+# -- others at the same time ---------------------------------------------------------------------------------------
+
+
+async def waits(sql: asyncpg.Connection, words: str) -> None:
+    """Until a statement with these words waits for a lock."""
+    query = (
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+        "AND query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid())"
+    )
+    async with asyncio.timeout(30):
+        while not await sql.fetchval(query, words):  # noqa: ASYNC110 - nobody tells a test
+            await asyncio.sleep(0.01)
+
+
+ACTIONS = ["", "ON DELETE CASCADE", "ON DELETE SET NULL"]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_a_reference_that_is_committed_after_the_look_keeps_its_row(
+    client: Client, own: Database, sql: asyncpg.Connection, action: str
+) -> None:
+    """The purge waits for who is about to refer to a row, and sees it then; the other old row goes."""
+    referred, free = [
+        await add(sql, "ml_monitoring_alerts", status="resolved", created_at="2000-01-01T00:00:00Z") for _ in range(2)
+    ]
+    await sql.execute(
+        f"CREATE TABLE notes (alert uuid REFERENCES ml_monitoring_alerts {action}); GRANT SELECT ON notes TO public"
+    )
+    other = await connect(own.admin_url)
+    try:
+        inserting = other.transaction()
+        await inserting.start()
+        await other.execute("INSERT INTO notes VALUES ($1)", referred)
+        purging = asyncio.create_task(purge(client, "purgeMonitoringAlerts"))
+        await waits(sql, "ml_monitoring_alerts")
+        await inserting.commit()
+        answer = await purging
+        assert (answer["__typename"], answer["purged"], answer["referred"]) == ("Purged", 1, 1)
+        left = await sql.fetch("SELECT id FROM ml_monitoring_alerts WHERE id = ANY ($1)", [referred, free])
+        assert [row["id"] for row in left] == [referred]
+        assert await sql.fetchval("SELECT alert FROM notes") == referred
+    finally:
+        await other.close()
+        await sql.execute("DROP TABLE notes")
+    assert (await purge(client, "purgeMonitoringAlerts"))["purged"] == 1
+
+
+async def test_a_link_that_is_committed_after_the_look_keeps_its_row(
+    client: Client, own: Database, sql: asyncpg.Connection
+) -> None:
+    """Nothing but the models knows of it: the rows that went are looked for once more before the commit."""
+    await span(sql, "linked", "2000-01-01T00:00:00Z")
+    other = await connect(own.admin_url)
+    try:
+        locking = other.transaction()
+        await locking.start()
+        await other.execute("SELECT FROM ml_observability_spans WHERE span_id = 'linked' FOR UPDATE")
+        purging = asyncio.create_task(purge(client, "purgeObservabilitySpans"))
+        await waits(sql, "ml_observability_spans")
+        await span(other, "child", "2020-01-01T00:00:00Z", parent="linked")
+        await locking.commit()
+        answer = await purging
+        assert (answer["purged"], answer["referred"]) == (0, 1)
+    finally:
+        await other.close()
+    assert await sql.fetchval("SELECT count(*) FROM ml_observability_spans WHERE trace_id = 'purged'") == 2
+    await sql.execute("DELETE FROM ml_observability_spans WHERE trace_id = 'purged'")
+
+
+async def test_two_purges_at_once_take_each_row_once(client: Client, sql: asyncpg.Connection) -> None:
+    for second in range(20):
+        await metric(sql, f"2000-01-01T00:00:{second:02}Z")
+    answers = await asyncio.gather(*(purge(client, "purgeServingMetrics", limit=6) for _ in range(8)))
+    assert {one["__typename"] for one in answers} == {"Purged"}
+    while (rest := await purge(client, "purgeServingMetrics", limit=6))["purged"]:
+        answers.append(rest)
+    assert sum(one["purged"] for one in answers) == 20
+    assert await sql.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics WHERE recorded_at < '2001-01-01'") == 0
+
+
+async def test_a_purge_that_is_killed_takes_nothing(client: Client, own: Database, sql: asyncpg.Connection) -> None:
+    """With its key it is done once when it is asked again."""
+    kept = [await metric(sql, f"2000-01-0{day}T00:00:00Z") for day in (1, 2)]
+    other = await connect(own.admin_url)
+    try:
+        locking = other.transaction()
+        await locking.start()
+        await other.execute("SELECT FROM ml_bentoml_serving_metrics WHERE id = $1 FOR UPDATE", kept[1])
+        query = 'mutation { purgeServingMetrics(input: {before: "2001-01-01T00:00:00Z", idempotencyKey: "k"}) '
+        query += "{ __typename } }"
+        purging = asyncio.create_task(client.post(query))
+        await waits(sql, "ml_bentoml_serving_metrics")
+        assert await kill_backends(sql, waiting=True) == 1
+        assert (await purging).json()["errors"][0]["extensions"]["code"] == "DATABASE_UNAVAILABLE"
+    finally:
+        await other.close()
+    assert await sql.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics WHERE id = ANY ($1)", kept) == 2
+    for replayed in (False, True):
+        again = await purge(client, "purgeServingMetrics", idempotencyKey="k")
+        assert (again["purged"], again["replayed"]) == (2, replayed)
 
 
 async def test_bad_input_says_what_would_be_right(client: Client) -> None:
