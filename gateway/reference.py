@@ -20,7 +20,7 @@ from schema.changes import diagrams
 from schema.changes.mutations import mutations
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, RowCode, ToolCode
 from schema.lineage.edges import edges
-from schema.recording.record_types import purge_mutations, record_types, recording_mutations
+from schema.recording.record_types import child_rows, purge_mutations, record_types, recording_mutations
 from schema.schema import build
 from schema.scopes import (
     FORCE,
@@ -248,7 +248,9 @@ def recorded_types() -> str:
         key = ", ".join(f"`{one.by_column[column].name}`" for column in one.key)
         born = ", ".join(f"`{name}`" for name in declared.born) or "`" + _initial(one.name) + "`"
         server = ", ".join(f"`{table.field_name(column)}`" for column in sorted(one.plan.server))
-        made = ", ".join([*own, *doors.get(one.name, [])])
+        parent = one.plan.refs[declared.part_of].target if declared.part_of else ""
+        within = [f"`{name}` of `create{parent}`" for name, rows in child_rows(parent).items() if rows.type is one]
+        made = ", ".join([*own, *doors.get(one.name, []), *within])
         rows.append((f"`{one.name}`", made, key, born if born != "``" else "", server))
     words = (
         "Mutations that write rows of each type beside the moves of its [lifecycle](lifecycles.md); the columns that "

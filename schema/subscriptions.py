@@ -18,20 +18,22 @@ from db.base.lifecycles import lifecycles
 from db.base.markers import LiveTopic
 from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
-from db.store.changelog import Entry, LogPosition
+from db.store.changelog import Entry, EntryFacts, LogPosition
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue, Type
 from schema.catalogue.records import Record
+from schema.catalogue.scalars import DateTime
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
 from schema.graph.types import Info, Types, selection_of, taking
+from schema.recording.record_types import batch_mutations, purge_mutations
 from schema.sql import cursors
 from schema.sql.arguments import parse_id, type_of
 
 MAX_VALUES = 100
 """Values of a filter."""
 
-Matches = Callable[[Mapping[str, str | None]], bool]
+Matches = Callable[[EntryFacts], bool]
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class SubscriptionTopic:
     """What a subscription follows: its name in the live log, and which of its entries an operation asks for.
 
     ``asks`` raises a `GatewayError` that names the argument which cannot be used. ``fact`` is what
-    holds the key of the row that is told of.
+    holds the key of the row that is told of; None where the log says all, and a message is of many rows.
     """
 
     name: LiveTopic
-    fact: str
+    fact: str | None
     asks: Callable[[Catalogue, Mapping[str, Any]], Matches]
 
 
@@ -69,8 +71,6 @@ def decode(cursor: str) -> LogPosition:
     """
     match cursors.unpack(cursor):
         case [mark, seconds, *rest] if mark == _MARK:
-            if len(rest) in {1, 3}:  # of gateways that did not say the history yet
-                rest.insert(0, "")
             right = type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {2, 4}
             right = right and all(isinstance(one, str) for one in rest[:3])
             right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[3:])
@@ -145,9 +145,14 @@ def _alerts(catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
     return _all_of(severity=_values(arguments, "severity"), status=_values(arguments, "status"), model=models)
 
 
+def _recordings(_catalogue: Catalogue, arguments: Mapping[str, Any]) -> Matches:
+    return _all_of(type=_values(arguments, "types"))
+
+
 TOPICS = {
     "lifecycleEvents": SubscriptionTopic(LiveTopic.LIFECYCLE, "event", _lifecycle_events),
     "alerts": SubscriptionTopic(LiveTopic.ALERTS, "alert", _alerts),
+    "recordings": SubscriptionTopic(LiveTopic.RECORDINGS, None, _recordings),
 }
 """What can be followed, by the field of the subscription."""
 
@@ -171,6 +176,45 @@ class AlertChange(enum.Enum):
     RAISED = strawberry.enum_value("RAISED", description="It is new.")
     CHANGED = strawberry.enum_value(
         "CHANGED", description="It is another than before: its status, its severity, or anything else of the row."
+    )
+
+
+@strawberry.type(
+    description="A batch of rows that was recorded, or old rows that were removed, in one transaction. The rows "
+    "themselves are read from their list: those of a time between `firstAt` and `lastAt` are among them."
+)
+class RecordedBatch:
+    type: str = strawberry.field(description="The type of the rows, such as `ServingMetric`.")
+    mutation: str = strawberry.field(description="The mutation, such as `recordServingMetrics`; lines have the same.")
+    inserted: int = strawberry.field(description="How many rows are new.")
+    updated: int = strawberry.field(description="How many rows were there and have other values now.")
+    kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
+    purged: int = strawberry.field(description="How many rows were removed, by a purge or by a retention policy.")
+    first_at: DateTime | None = strawberry.field(
+        description="The earliest time that a row tells of; null for types whose rows have no time of their own."
+    )
+    last_at: DateTime | None = strawberry.field(description="The latest time that a row tells of.")
+    actor: str = strawberry.field(description="Who recorded, or removed, them.")
+    request_id: str = strawberry.field(description="The request that did, as logs and answers name it.")
+    recorded_at: DateTime = strawberry.field(description="When the transaction began that did.")
+
+
+def _batch(message: Record, _info: Info) -> RecordedBatch | None:
+    facts = message["facts"]
+    if facts is None:
+        return None
+    return RecordedBatch(
+        type=facts["type"],
+        mutation=facts["mutation"],
+        inserted=facts["inserted"],
+        updated=facts["updated"],
+        kept=facts["kept"],
+        purged=facts["purged"],
+        first_at=facts["first"],
+        last_at=facts["last"],
+        actor=facts["actor"],
+        request_id=facts["request"],
+        recorded_at=facts["recorded"],
     )
 
 
@@ -229,6 +273,19 @@ def subscription(types: Types) -> type:
             ),
         },
     )  # fmt: skip
+    kinds = sorted({one.name for one in (*batch_mutations().values(), *purge_mutations().values())})
+    members = {name: strawberry.enum_value(name, description=f"Batches of {name} rows.") for name in kinds}
+    recorded: Any = enum.Enum("RecordedType", members)  # type: ignore[misc]  # members come from the declarations
+    recorded_type: Any = strawberry.enum(recorded, description="The types whose rows are recorded, or go, in batches.")
+    batch = _message_type(
+        "RecordingMessage",
+        "A batch of rows that was recorded through the gateway, or removed by it.",
+        {
+            "recording": strawberry.field(
+                resolver=taking({}, RecordedBatch | None, _batch), description=f"What was recorded; {_CHECKPOINT}."
+            )
+        },
+    )
     made: Any = type("Subscription", (), {})
     made.lifecycle_events = strawberry.field(
         resolver=taking(
@@ -262,6 +319,15 @@ def subscription(types: Types) -> type:
         description="Every monitoring alert that is raised or changed, by the gateway or anybody else. An alert that "
         "changes twice at once may be told of once, as it is then. On a database that the gateway did not make, "
         "changes of others are noticed within GATEWAY_LIVE_POLL seconds.",
+    )
+    made.recordings = strawberry.field(
+        resolver=taking(
+            {"after": after, "types": _listed(recorded_type, "Batches of rows of these types alone.")}, batch, _itself
+        ),
+        description="Every batch of facts that is recorded through the gateway, and every removal of old rows, when it "
+        "is made: one message a batch, however many rows it has. Rows of entities that are made, changed and retired "
+        "are told of by `lifecycleEvents`. Where policies of the database decide which rows a caller sees, batches of "
+        "such a table are told of to those alone who recorded them.",
     )
     subscribed: type = strawberry.type(made, name="Subscription", description=_DESCRIPTION)
     return subscribed

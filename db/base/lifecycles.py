@@ -49,7 +49,8 @@ class Guard:
 class Given:
     """An input of a change. It is written to the column of its name unless ``stored`` is False.
 
-    ``type`` is a column type, an enum that a text column holds, or the name of the entity whose id is expected.
+    ``type`` is a column type, an enum that a text column holds, or the name of the entity whose id is expected; with
+    ``many`` a list of such ids.
     """
 
     type: TypeEngine[Any] | type[Labels] | str
@@ -57,6 +58,7 @@ class Given:
     _: KW_ONLY
     required: bool = False
     stored: bool = True
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,11 +215,10 @@ def activation(
     entity: str,
     *,
     what: str,
-    instead_of: str = "",
     activate: str,
     deactivate: str,
-    activated: str,
-    deactivated: str,
+    activated: str | None = None,
+    deactivated: str | None = None,
     states: type[Labels],
     reason: str | None = None,
     before: Sequence[Effect] = (),
@@ -226,17 +227,16 @@ def activation(
     guards: tuple[Sequence[Guard], Sequence[Guard]] = ((), ()),
     out_of_use: str | None = None,
 ) -> Lifecycle:
-    """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when.
+    """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when, if there are any.
 
-    ``instead_of`` is what a row takes the place of, where only one is in use. ``guards`` are those of putting into use
-    and of taking out of it; ``out_of_use`` is SQL of what stands in the column of a row that is not in use, where that
-    is not always false.
+    ``guards`` are those of putting into use and of taking out of it; ``out_of_use`` is SQL of what stands in the column
+    of a row that is not in use, where that is not always false.
     """
     active, inactive = states["ACTIVE"], states["INACTIVE"]
-    place = f", in place of {instead_of}" if instead_of else ""
-    off = {deactivated: NOW} | ({reason: REASON} if reason else {})
+    off = ({deactivated: NOW} if deactivated else {}) | ({reason: REASON} if reason else {})
     off |= {"is_active": out_of_use} if out_of_use else {}
-    on = {activated: NOW, deactivated: NOTHING} | ({reason: NOTHING} if reason else {})
+    on = ({activated: NOW} if activated else {}) | ({deactivated: NOTHING} if deactivated else {})
+    on |= {reason: NOTHING} if reason else {}
     return Lifecycle(
         "activation",
         entity,
@@ -249,7 +249,7 @@ def activation(
             inactive: Step(stamps=off, guards=guards[1]),
         },
         changes=(
-            Change(activate, f"Puts {what} into use{place}.", (active,), many=queue is None),
+            Change(activate, f"Puts {what} into use.", (active,), many=queue is None),
             Change(deactivate, f"Takes {what} out of use.", (inactive,)),
         ),
         stored={active: "true", inactive: "false"},

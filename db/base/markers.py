@@ -29,10 +29,12 @@ class Group(StrEnum):
 
 
 class LiveTopic(StrEnum):
-    """A topic of the live log; one model has the rows that it tells of. The value is what the log calls it."""
+    """A topic of the live log: one model has the rows that it tells of, or the log says all. The value is what the log
+    calls it."""
 
     LIFECYCLE = "lifecycle"
     ALERTS = "alerts"
+    RECORDINGS = "recordings"
 
 
 class RowNature(Enum):
@@ -68,7 +70,8 @@ class Recordable:
     already must not differ from what is sent. ``updates`` are the columns of an entity that may be changed later: all
     that a caller gives at birth and no move writes, but for those that name the row, unless it says others. ``retired``
     is what stands in the columns of a row that is out of use, as SQL. ``door`` is the mutation that such rows are made
-    by instead, and ``why`` that is so. ``retention`` is there where rows may be purged once they are old.
+    by instead, and ``why`` that is so. ``retention`` is there where rows may be purged once they are old. ``part_of``
+    is the column of facts that names the row which they are part of: they can be made within the input of that one too.
     """
 
     nature: RowNature
@@ -83,6 +86,7 @@ class Recordable:
     door: str | None = None
     why: str = ""
     retention: Retention | None = None
+    part_of: str | None = None
 
 
 facts = partial(Recordable, RowNature.FACT)

@@ -17,7 +17,6 @@ from db.base.column_facts import NO_FACTS, ColumnFacts, Holds, Unit, column_fact
 from db.base.computed import Argument, Computed, ComputedObject, computed, computed_object
 from db.base.entity import (
     OWN_SCHEMA,
-    SERVES,
     Derived,
     Entity,
     Nearest,
@@ -86,7 +85,6 @@ __all__ = [
     "NOW",
     "OWN_SCHEMA",
     "PATIENT",
-    "SERVES",
     "Argument",
     "Computed",
     "ComputedObject",

@@ -115,6 +115,9 @@ REQUEST_REVIEW = {
     "outcome_variable": Given(VARCHAR(100), "Outcome being measured."),
     "reviewer_email": Given(VARCHAR(200), "Reviewer's email address."),
     "checklist_json": Given(JSONB(), "Review checklist that is to be completed."),
+    "related_validation_ids": Given(
+        "CausalValidation", "The refutation tests whose results are to be reviewed.", many=True
+    ),
     "supersedes_review_id": Given(
         "ExpertReview", "The review of the same DAG and brand that this one is to replace, once it is approved."
     ),

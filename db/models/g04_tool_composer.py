@@ -140,7 +140,7 @@ class ToolDependency(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("tool edge",)
     __tablename__ = "tool_dependencies"
-    __record__ = facts(key=("consumer_tool_id", "producer_tool_id"))
+    __record__ = facts(key=("consumer_tool_id", "producer_tool_id"), part_of="consumer_tool_id")
     __label__ = ("output_field", "input_field")
     __table_args__ = (
         CheckConstraint("consumer_tool_id <> producer_tool_id", name="no_self_dependency"),
@@ -173,8 +173,6 @@ class ToolDependency(Entity):
         inverse="consumes",
         inverse_doc="Dependencies in which the tool is the consumer: whose output it can take.",
         lineage=leads_to(LineageKind.CONSUMES),
-        aliases=("consumer", "downstream tool", "target tool"),
-        inverse_aliases=("dependencies", "upstream tools", "inputs from"),
     )
     producer_tool = belongs_to(
         "Tool",
@@ -183,8 +181,6 @@ class ToolDependency(Entity):
         inverse="feeds",
         inverse_doc="Dependencies in which the tool is the producer: who can take its output.",
         lineage=comes_from(LineageKind.FEEDS),
-        aliases=("producer", "upstream tool", "source tool"),
-        inverse_aliases=("dependents", "downstream tools", "outputs to"),
     )
 
 
@@ -382,7 +378,9 @@ class CompositionStep(Entity):
     __group__ = Group.TOOL_COMPOSER
     __aliases__ = ("step", "tool call")
     __tablename__ = "composition_steps"
-    __record__ = facts(key=("episode_id", "step_number"), born=("PENDING", "COMPLETED", "FAILED", "TIMEOUT"))
+    __record__ = facts(
+        key=("episode_id", "step_number"), born=("PENDING", "COMPLETED", "FAILED", "TIMEOUT"), part_of="episode_id"
+    )
     __label__ = ("step_number", "tool_name")
     __order__ = "created_at"
 
@@ -448,8 +446,6 @@ class CompositionStep(Entity):
         inverse="required_by",
         inverse_doc="Steps of the same composition that wait for this one.",
         lineage=comes_from(LineageKind.CONSUMES),
-        aliases=("dependencies", "previous steps"),
-        inverse_aliases=("dependents", "next steps"),
     )
 
 

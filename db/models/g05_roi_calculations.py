@@ -217,8 +217,6 @@ class RoiCalculation(Entity):
         inverse="supersedes_calculations",
         inverse_doc="Calculations that this one replaces.",
         lineage=leads_to(LineageKind.SUPERSEDES),
-        aliases=("replaced by", "newer calculation"),
-        inverse_aliases=("replaces", "earlier calculations"),
     )
     experiment = belongs_to(
         "Experiment",
@@ -285,7 +283,7 @@ class RoiValueDriverDetail(Entity):
     __group__ = Group.ROI_CALCULATIONS
     __aliases__ = ("value driver", "benefit")
     __tablename__ = "roi_value_driver_details"
-    __record__ = facts()
+    __record__ = facts(part_of="calculation_id")
     __label__ = ("driver_type",)
     __order__ = "created_at"
 
@@ -339,7 +337,7 @@ class RoiCostDetail(Entity):
     __group__ = Group.ROI_CALCULATIONS
     __aliases__ = ("cost", "cost item", "expense")
     __tablename__ = "roi_cost_details"
-    __record__ = facts()
+    __record__ = facts(part_of="calculation_id")
     __label__ = ("category",)
     __order__ = "created_at"
 

@@ -118,7 +118,6 @@ class HpoStudy(Entity):
         inverse_doc="The study that this is the best trial of; null for any other trial.",
         inverse_many=False,
         lineage="the best trial is one of the study's trials",
-        aliases=("winner", "winning trial", "best run"),
     )
 
 
@@ -128,7 +127,11 @@ class HpoTrial(Entity):
     __group__ = Group.HPO_STUDIES
     __aliases__ = ("trial", "optuna trial")
     __tablename__ = "ml_hpo_trials"
-    __record__ = facts(key=("study_id", "trial_number"), born=("COMPLETE", "PRUNED", "FAIL", "WAITING", "RUNNING"))
+    __record__ = facts(
+        key=("study_id", "trial_number"),
+        born=("COMPLETE", "PRUNED", "FAIL", "WAITING", "RUNNING"),
+        part_of="study_id",
+    )
     __label__ = ("trial_number",)
     __table_args__ = (UniqueConstraint("study_id", "trial_number"),)
     __order__ = "datetime_start"

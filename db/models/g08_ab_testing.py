@@ -132,7 +132,6 @@ class Assignment(Entity):
         inverse="assignments",
         inverse_doc="Assignments of units to the experiment's variants.",
         lineage=comes_from(LineageKind.CONTAINS),
-        inverse_aliases=("arms", "variants", "groups", "treatment arms"),
     )
 
 

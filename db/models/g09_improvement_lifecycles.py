@@ -1,4 +1,4 @@
-"""Group 9, lifecycles: improvement actions, and which retrieval configuration is in use."""
+"""Group 9, lifecycles: improvement actions, and which prompts and retrieval configuration are in use."""
 
 from __future__ import annotations
 
@@ -24,10 +24,30 @@ DEACTIVATE_OTHER_CONFIGURATIONS = Effect(
     beyond="The configuration that is in use makes room: no edge leads there.",
 )
 
+DEACTIVATE_OTHER_PROMPTS = Effect(
+    "deactivate_other_prompts",
+    moves=(Moves("PromptConfiguration.activation", (Activation.INACTIVE,)),),
+    beyond="The version of the prompt that the agent uses makes room: no edge leads there.",
+)
+
+PROMPT = activation(
+    "PromptConfiguration",
+    what="a version of a prompt, in place of the one that its agent uses,",
+    activate="activatePromptConfiguration",
+    deactivate="deactivatePromptConfiguration",
+    activated="activated_at",
+    deactivated="deactivated_at",
+    states=Activation,
+    before=(DEACTIVATE_OTHER_PROMPTS,),
+    queue=(
+        "hashtext('prompt_configurations.is_active'), "
+        "hashtext({row}.prompt_name || ' ' || coalesce({row}.agent_name, ''))"
+    ),
+)
+
 RETRIEVAL = activation(
     "RetrievalConfiguration",
-    what="a retrieval configuration",
-    instead_of="the one that is in use",
+    what="a retrieval configuration, in place of the one that is in use,",
     activate="activateRetrievalConfiguration",
     deactivate="deactivateRetrievalConfiguration",
     activated="activated_at",

@@ -252,7 +252,7 @@ class PromptConfiguration(Entity):
     __group__ = Group.SELF_IMPROVEMENT
     __aliases__ = ("prompt", "prompt template", "prompt version")
     __tablename__ = "prompt_configurations"
-    __record__ = entity(key=("prompt_name", "prompt_version"), server=("is_active", "activated_at", "deactivated_at"))
+    __record__ = entity(key=("prompt_name", "prompt_version"))
     __label__ = ("prompt_name", "prompt_version")
     __order__ = "created_at"
     __search__ = ("prompt_name",)
@@ -308,8 +308,6 @@ class PromptConfiguration(Entity):
         inverse="child_prompts",
         inverse_doc="Prompts that were changed from this one.",
         lineage=comes_from(LineageKind.EVOLVES_INTO),
-        aliases=("derived from", "previous version", "predecessor"),
-        inverse_aliases=("next versions", "successors"),
     )
     # UNION, not UNION ALL: a cycle ends where it closes
     ancestors = linked_by(
@@ -326,8 +324,6 @@ class PromptConfiguration(Entity):
         "FROM prompt_configurations AS p WHERE p.parent_prompt_id = {that}.prompt_id UNION SELECT p.prompt_id "
         "FROM chain AS c JOIN prompt_configurations AS p ON p.parent_prompt_id = c.id) SELECT id FROM chain))",
         lineage="the chain of parents, link by link an edge",
-        aliases=("version history",),
-        inverse_aliases=("later versions",),
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from sqlalchemy import TEXT, Numeric
 
 from db.base.effects import Effect, Moves, Writes
@@ -34,6 +37,14 @@ DEACTIVATE_OTHER_INSTRUCTIONS = Effect(
     "deactivate_other_instructions", moves=(Moves(_IN_USE, (Activation.INACTIVE,)),), beyond=_MAKES_ROOM
 )
 SETTLE_INSTRUCTIONS = Effect("settle_instructions", writes=(_SETTLED,))
+DEACTIVATE_OTHER_DESCRIPTIONS = Effect(
+    "deactivate_other_descriptions",
+    moves=(Moves("OptimizedToolDescription.activation", (Activation.INACTIVE,)),),
+    beyond="The description that the agent uses of the tool makes room: no edge leads there.",
+)
+SETTLE_DESCRIPTIONS = Effect(
+    "settle_descriptions", writes=(Writes("OptimizedToolDescription", columns=("is_active",)),)
+)
 TAKE_BACK_INSTRUCTIONS = Effect(
     "take_back_instructions",
     moves=(Moves(_IN_USE, (Activation.ACTIVE, Activation.INACTIVE)),),
@@ -88,49 +99,86 @@ OPTIMIZATION_RUN = Lifecycle(
     ),
 )  # fmt: skip
 
-# A database may keep (agent_name, predictor_name, is_active) unique, and nulls not distinct: of an agent's and a
-# predictor's instructions one is in use, one is not, and one more has no value, which counts as not in use.
-_UNIQUE = """
+
+@dataclass(frozen=True)
+class Slot:
+    """What at most one row of is in use: those of ``entity`` that are equal in ``columns``.
+
+    A database may keep these columns and is_active unique together, and nulls not distinct: of equal rows one is in
+    use, one is not, and one more has no value, which counts as not in use.
+    """
+
+    entity: str
+    table: str
+    key: str
+    columns: tuple[str, str]
+    what: str
+
+    @property
+    def _unique(self) -> str:
+        return f"""
     SELECT i.indexrelid::regclass::text AS name,
         coalesce(to_jsonb(i) ->> 'indnullsnotdistinct' = 'true', false) AS holds_nulls
     FROM pg_index AS i
-    WHERE i.indrelid = to_regclass('optimized_instructions') AND i.indisunique AND i.indpred IS NULL AND (
+    WHERE i.indrelid = to_regclass('{self.table}') AND i.indisunique AND i.indpred IS NULL AND (
         SELECT a.attnum FROM pg_attribute AS a WHERE a.attrelid = i.indrelid AND a.attname = 'is_active'
     ) = ANY (i.indkey::smallint[])
 """
-_OTHERS = (
-    "SELECT o.instruction_id FROM optimized_instructions AS o WHERE o.agent_name = {row}.agent_name "
-    "AND o.predictor_name = {row}.predictor_name AND o.instruction_id <> {row}.instruction_id AND o.is_active"
-)
-OUT_OF_USE = (
-    f"CASE WHEN EXISTS ({_UNIQUE}) AND EXISTS ({_OTHERS.replace('{row}', 't')} = false) THEN NULL ELSE false END"
-)
-"""What stands in `is_active` of an instruction ``t`` that is taken out of use: null where the database keeps false for
-another one."""
 
+    def _others(self, row: str) -> str:
+        same = " AND ".join(f"o.{column} = {row}.{column}" for column in self.columns)
+        other = f"o.{self.key} <> {row}.{self.key}"
+        return f"SELECT o.{self.key} FROM {self.table} AS o WHERE {same} AND {other} AND o.is_active"
 
-def _no_room(where: str) -> Guard:
-    return Guard(
-        "NO_ROOM_FOR_INSTRUCTION",
-        "Where the database keeps an agent's and a predictor's instructions unique by their use, there must be room.",
-        f"""
-        SELECT 'the database''s constraint ' || u.name || ' allows one instruction in use and two that are not for '
-                || {{row}}.agent_name || ' and ' || {{row}}.predictor_name
+    @property
+    def out_of_use(self) -> str:
+        """What stands in `is_active` of a row ``t`` that is taken out of use: null where the database keeps false for
+        another one."""
+        return f"CASE WHEN EXISTS ({self._unique}) AND EXISTS ({self._others('t')} = false) THEN NULL ELSE false END"
+
+    @property
+    def queue(self) -> str:
+        """The arguments of the advisory lock under which they change places."""
+        first, second = self.columns
+        return f"hashtext('{self.table}.is_active'), hashtext({{row}}.{first} || ' ' || {{row}}.{second})"
+
+    def guards(self) -> tuple[Sequence[Guard], Sequence[Guard]]:
+        """Whether there is room to put a row into use in place of another one, and to take one out of use."""
+        others = self._others("{row}")
+        replacing = f"EXISTS ({others}) AND EXISTS ({others} IS NOT TRUE)"
+        leaving = f"EXISTS ({others} = false) AND EXISTS ({others} IS NULL)"
+        return (self._room(replacing),), (self._room(leaving),)
+
+    def _room(self, where: str) -> Guard:
+        first, second = self.columns
+        return Guard(
+            f"NO_ROOM_FOR_{self.what.upper()}",
+            f"Where the database keeps {self.what}s unique by their use, there must be room.",
+            f"""
+        SELECT 'the database''s constraint ' || u.name || ' allows one {self.what} in use and two that are not for '
+                || {{row}}.{first} || ' and ' || {{row}}.{second}
                 || ', and they cannot change places; remove one that is not, or the constraint',
-            'OptimizedInstruction:' || {{row}}.instruction_id
-        FROM ({_UNIQUE}) AS u WHERE u.holds_nulls AND {where}
+            '{self.entity}:' || {{row}}.{self.key}
+        FROM ({self._unique}) AS u WHERE u.holds_nulls AND {where}
         """,
-        reads=("OptimizedInstruction",),
-    )
+            reads=(self.entity,),
+        )
 
 
-_ROOM_TO_REPLACE = _no_room(f"EXISTS ({_OTHERS}) AND EXISTS ({_OTHERS} IS NOT TRUE)")
-_ROOM_TO_LEAVE = _no_room(f"EXISTS ({_OTHERS} = false) AND EXISTS ({_OTHERS} IS NULL)")
+INSTRUCTION_SLOT = Slot(
+    "OptimizedInstruction", "optimized_instructions", "instruction_id", ("agent_name", "predictor_name"), "instruction"
+)
+DESCRIPTION_SLOT = Slot(
+    "OptimizedToolDescription",
+    "optimized_tool_descriptions",
+    "tool_description_id",
+    ("agent_name", "tool_name"),
+    "description",
+)
 
 INSTRUCTION = activation(
     "OptimizedInstruction",
-    what="an instruction",
-    instead_of="the one that its agent and predictor use",
+    what="an instruction, in place of the one that its agent and predictor use,",
     activate="activateOptimizedInstruction",
     deactivate="deactivateOptimizedInstruction",
     activated="activated_at",
@@ -138,9 +186,22 @@ INSTRUCTION = activation(
     states=Activation,
     before=(DEACTIVATE_OTHER_INSTRUCTIONS,),
     effects=(SETTLE_INSTRUCTIONS,),
-    guards=((_ROOM_TO_REPLACE,), (_ROOM_TO_LEAVE,)),
-    out_of_use=OUT_OF_USE,
-    queue="hashtext('optimized_instructions.is_active'), hashtext({row}.agent_name || ' ' || {row}.predictor_name)",
+    guards=INSTRUCTION_SLOT.guards(),
+    out_of_use=INSTRUCTION_SLOT.out_of_use,
+    queue=INSTRUCTION_SLOT.queue,
+)
+
+DESCRIPTION = activation(
+    "OptimizedToolDescription",
+    what="a tool's description, in place of the one that its agent uses,",
+    activate="activateOptimizedToolDescription",
+    deactivate="deactivateOptimizedToolDescription",
+    states=Activation,
+    before=(DEACTIVATE_OTHER_DESCRIPTIONS,),
+    effects=(SETTLE_DESCRIPTIONS,),
+    guards=DESCRIPTION_SLOT.guards(),
+    out_of_use=DESCRIPTION_SLOT.out_of_use,
+    queue=DESCRIPTION_SLOT.queue,
 )
 
 AB_TEST = Lifecycle(

@@ -130,7 +130,7 @@ class DiscoveryAlgorithmRun(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("algorithm run", "discovery run")
     __tablename__ = "discovery_algorithm_runs"
-    __record__ = facts(key=("dag_id", "algorithm"))
+    __record__ = facts(key=("dag_id", "algorithm"), part_of="dag_id")
     __label__ = ("algorithm",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"
@@ -168,7 +168,7 @@ class DiscoveredEdge(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("edge", "causal edge", "causal link")
     __tablename__ = "discovered_edges"
-    __record__ = facts(key=("dag_id", "source_node", "target_node"))
+    __record__ = facts(key=("dag_id", "source_node", "target_node"), part_of="dag_id")
     __label__ = ("source_node", "target_node")
     __table_args__ = (UniqueConstraint("dag_id", "source_node", "target_node"), {"schema": "ml"})
     __order__ = "created_at"
@@ -263,7 +263,7 @@ class FeatureRanking(Entity):
     __group__ = Group.CAUSAL_DISCOVERY
     __aliases__ = ("ranking", "feature rank")
     __tablename__ = "feature_rankings"
-    __record__ = facts(key=("ranking_id", "feature_name"))
+    __record__ = facts(key=("ranking_id", "feature_name"), part_of="ranking_id")
     __label__ = ("feature_name",)
     __table_args__ = ({"schema": "ml"},)
     __order__ = "created_at"

@@ -103,7 +103,9 @@ class CohortExecution(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("cohort run",)
     __tablename__ = "ml_cohort_executions"
-    __record__ = entity(actor="executed_by", server=("execution_time_seconds",), updates=())
+    __record__ = entity(
+        born=("SUCCESS", "PARTIAL", "FAILED"), actor="executed_by", server=("execution_time_seconds",), updates=()
+    )
     __label__ = ("execution_id",)
     __order__ = "execution_timestamp"
     __search__ = ("execution_id",)
@@ -212,7 +214,7 @@ class CohortEligibilityLog(Entity):
     __group__ = Group.COHORT_CONSTRUCTOR
     __aliases__ = ("eligibility log", "criterion", "exclusion step")
     __tablename__ = "ml_cohort_eligibility_log"
-    __record__ = facts(key=("execution_id", "criterion_order"))
+    __record__ = facts(key=("execution_id", "criterion_order"), part_of="execution_id")
     __label__ = ("criterion_name",)
     __order__ = "applied_at"
 
@@ -261,7 +263,6 @@ class CohortEligibilityLog(Entity):
         inverse="eligibility_log",
         inverse_doc="Criteria applied in the execution, with their impact.",
         lineage=comes_from(LineageKind.CONTAINS),
-        inverse_aliases=("criteria", "exclusions"),
     )
 
 
@@ -315,7 +316,6 @@ class PatientCohortAssignment(Entity):
         inverse="patient_assignments",
         inverse_doc="Patients that the execution assessed.",
         lineage=comes_from(LineageKind.PRODUCES),
-        inverse_aliases=("patients", "members", "participants"),
     )
 
 

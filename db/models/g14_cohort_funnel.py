@@ -61,7 +61,6 @@ class CohortFunnelStep(Derived):
         "The execution.",
         inverse="funnel",
         inverse_doc="The funnel of the execution, in the order in which criteria were applied.",
-        inverse_aliases=("attrition", "drop off"),
     )
     log_entry = belongs_to(
         "CohortEligibilityLog",

@@ -14,13 +14,12 @@ from functools import partial
 from typing import Any
 
 import orjson
-from graphql import GraphQLError
+from graphql import ExecutionResult, GraphQLError
 from starlette.types import Receive, Send
 
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.http.request import disconnected
 from gateway.http.response import EVENTS, respond_in_parts
-from gateway.operations.answer import LiveMessage
 from gateway.operations.call import Call
 from gateway.operations.deadline import DisconnectedError
 from gateway.operations.planner import PlannedOperation
@@ -167,12 +166,15 @@ class _EventStream:
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def pump(self, messages: AsyncGenerator[LiveMessage]) -> None:
+    async def pump(self, messages: AsyncGenerator[ExecutionResult]) -> None:
         """Sends messages as they come."""
         async with aclosing(messages):
             async for result in messages:
+                body: dict[str, Any] = {"data": result.data}
+                if result.errors:
+                    body["errors"] = [self._call.reporter.public(error) for error in result.errors]
                 self._call.record["messages"] += 1
-                await self.next(result.as_json(self._call))
+                await self.next(orjson.dumps(body))
 
     async def keep(self, seconds: float) -> None:
         """Says from time to time that it is open, to whatever stands between."""

@@ -33,7 +33,7 @@ from schema.errors import GatewayError
 from schema.fields.registry import FIELDS
 from schema.recording.answers import OnConflict
 from schema.recording.purging import rows_of_purge
-from schema.recording.record_types import purge_mutations, recording_mutations
+from schema.recording.record_types import child_rows, purge_mutations, recording_mutations
 from schema.search.texts import TEXT
 from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.entities import ENTITIES, REPRESENTATIONS
@@ -215,7 +215,7 @@ class Meter:
         if selection.name in purge_mutations():
             rows = rows_of_purge(asked)
         else:
-            rows = len(asked["rows"] or ()) if "rows" in asked else 1
+            rows = len(asked["rows"] or ()) if "rows" in asked else 1 + _children(selection.name, asked)
         walk.recorded += rows
         if walk.recorded > MAX_RECORDED:
             advice = "Record them in several requests."
@@ -328,6 +328,12 @@ def batch_price(rows: int, *, updates: bool, values: int = 0) -> int:
     """Points of a batch of rows that are recorded, where one has some `ROW_VALUES` values; ``updates``: they may find
     others to be changed."""
     return PER_BATCH + (PER_UPDATED if updates else 1) * max(rows, values // ROW_VALUES)
+
+
+def _children(mutation: str, asked: Mapping[str, Any]) -> int:
+    """How many rows are given within the input of the row that they are part of."""
+    names = child_rows(recording_mutations()[mutation].name)
+    return sum(len(rows) for name in names if isinstance(rows := asked.get(name), list))
 
 
 def _read(type_: Type, rows: int) -> int:

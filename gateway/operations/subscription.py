@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from graphql import GraphQLError
+from graphql import ExecutionResult, GraphQLError
 
 from db.engine.errors import DatabaseUnavailableError, OverloadedError
 from db.engine.limiter import Limiter
+from db.store.changelog import EntryFacts
 from gateway.auth.authentication import UnauthenticatedError
-from gateway.operations.answer import LiveMessage
 from gateway.operations.budgets import Budgets
 from gateway.operations.call import Call
 from gateway.operations.observers import Observers
@@ -37,6 +37,10 @@ AT_ONCE = 4
 """Readings side by side; queries have the pool of connections too."""
 KEPT_SECONDS = 1.0
 """How long others can have what was read, since a moment later the rows may be others."""
+_WITHOUT_POLICIES = (
+    "SELECT name FROM unnest($1::text[]) AS s (name) WHERE NOT row_security_active(to_regclass(name)::oid)"
+)
+"""The tables, by their names, of whose rows no policy of the database hides any from who asks."""
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between two attempts to read what a message holds: the first, and at most."""
 
@@ -46,9 +50,11 @@ class Readings:
 
     def __init__(self) -> None:
         self._turns = Limiter(AT_ONCE)
-        self._kept: dict[Hashable, asyncio.Future[Sequence[LiveMessage]]] = {}
+        self._kept: dict[Hashable, asyncio.Future[Sequence[ExecutionResult]]] = {}
 
-    async def get(self, key: Hashable, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
+    async def get(
+        self, key: Hashable, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]
+    ) -> Sequence[ExecutionResult]:
         """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
         reading = self._kept.get(key)
         if reading is None:
@@ -64,15 +70,15 @@ class Readings:
             self._forget(key, reading)
         return results
 
-    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
+    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]) -> Sequence[ExecutionResult]:
         async with self._turns:
             return await read()
 
-    def _done(self, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
+    def _done(self, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
         if not reading.cancelled():
             reading.exception()  # of which nobody may be left to hear
 
-    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
+    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
         if self._kept.get(key) is reading:
             del self._kept[key]
 
@@ -99,7 +105,7 @@ class Subscriptions:
         self._settings = settings
         self._readings = Readings()
 
-    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
+    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[ExecutionResult]:
         """The messages of a subscription, without an end.
 
         Raises:
@@ -110,7 +116,7 @@ class Subscriptions:
         topic, arguments = self._topic(planned, call)
         matches = topic.asks(self._catalogue, arguments)
 
-        def concerns(facts: Mapping[str, str | None]) -> bool:
+        def concerns(facts: EntryFacts) -> bool:
             """Whether it is asked for, and the caller may know of it."""
             return matches(facts) and facts.get("type") not in self._planner.access.of(call.caller.scopes).unrecorded
 
@@ -141,8 +147,13 @@ class Subscriptions:
             self._schema.graphql, known.definition, known.fragments, planned.values
         ).root.fields.values()
         topic = TOPICS[selection.name]
-        table = self._catalogue.told(topic.name).table.fullname
-        if withheld := self._planner.access.of(call.caller.scopes).withholds([table]):
+        access = self._planner.access.of(call.caller.scopes)
+        if topic.fact is not None:
+            withheld = access.withholds([self._catalogue.told(topic.name).table.fullname])
+        else:
+            named = [one.value for one in selection.arguments.get("types") or ()]
+            withheld = next((access.unrecorded[name] for name in named if name in access.unrecorded), None)
+        if withheld:
             raise missing_object(withheld)
         return topic, selection.arguments
 
@@ -154,7 +165,7 @@ class Subscriptions:
 
     async def _resolved(
         self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
-    ) -> Sequence[LiveMessage]:
+    ) -> Sequence[ExecutionResult]:
         """The messages of some changes; while the database is away, or the caller's budget is, they wait.
 
         Who asks is looked at each time, and nobody is told before that is known.
@@ -184,34 +195,44 @@ class Subscriptions:
 
     async def _read(
         self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
-    ) -> Sequence[LiveMessage]:
-        keys = [str(change.facts[topic.fact]) for change, _ in some if change is not None]
-        visible = await self._visible(topic, keys, call) if keys else ()
-        roots = [
-            told(change, encode(place))
-            for change, place in some
-            if change is None or change.facts[topic.fact] in visible
-        ]
+    ) -> Sequence[ExecutionResult]:
+        facts = [change.facts for change, _ in some if change is not None]
+        if facts and call.caller.identity is not None:
+            is_shown = await self._policies(topic, facts, call)
+            some = [one for one in some if one[0] is None or is_shown(one[0].facts)]
+        roots = [told(change, encode(place)) for change, place in some]
         if not roots:
             return ()
         key = self._sameness(planned, call), tuple(root["cursor"] for root in roots)
         return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
 
-    async def _read_in_time(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[LiveMessage]:
+    async def _read_in_time(
+        self, planned: PlannedOperation, roots: Sequence[object], call: Call
+    ) -> list[ExecutionResult]:
         try:
             async with asyncio.timeout(self._settings.request_timeout):
-                results = await self._runner.messages(planned, roots, call)
+                return await self._runner.messages(planned, roots, call)
         except TimeoutError:
             raise too_late(self._settings.request_timeout) from None
-        return [LiveMessage(one.data, one.errors) for one in results]
 
-    async def _visible(self, topic: SubscriptionTopic, keys: Sequence[str], call: Call) -> Collection[str]:
-        """The keys of those rows that the database lets a caller see, where its policies decide too."""
-        if call.caller.identity is None:
-            return keys
-        type_ = self._catalogue.told(topic.name)
-        sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
-        return {key for (key,) in await self._runner.reader_of_now(call).fetch(sql, (list(keys),))}
+    async def _policies(
+        self, topic: SubscriptionTopic, facts: Sequence[EntryFacts], call: Call
+    ) -> Callable[[EntryFacts], bool]:
+        """Which of some entries the database's policies let a caller know of: those of rows that it lets him see.
+
+        Of a batch only its counts are known, so that one of a table with policies is for who has recorded it.
+        """
+        fetch = self._runner.reader_of_now(call).fetch
+        fact = topic.fact
+        if fact is not None:
+            type_ = self._catalogue.told(topic.name)
+            sql = f"SELECT {type_.key[0]}::text FROM {type_.sql_name} WHERE {type_.key[0]} = ANY ($1::text[]::uuid[])"
+            keys = [str(one[fact]) for one in facts]
+            visible = {key for (key,) in await fetch(sql, (keys,))}
+            return lambda entry: entry[fact] in visible
+        tables = {self._catalogue[one["type"]].sql_name: one["type"] for one in facts}
+        open_ = {tables[name] for (name,) in await fetch(_WITHOUT_POLICIES, (list(tables),))}
+        return lambda entry: entry["type"] in open_ or entry["actor"] == call.caller.name
 
     def _sameness(self, planned: PlannedOperation, call: Call) -> Hashable:
         """What messages depend on beside what has happened: they are the same for all callers where it is."""

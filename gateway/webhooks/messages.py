@@ -19,8 +19,8 @@ from schema.catalogue.catalogue import Catalogue
 from schema.errors import GatewayError
 from schema.subscriptions import TOPICS, Matches
 
-KINDS = {topic.name.value: topic for topic in TOPICS.values()}
-"""What can be followed, by the name of the topic."""
+KINDS = {topic.name.value: topic for topic in TOPICS.values() if topic.fact is not None}
+"""What receivers can be told of, by the name of the topic: what is about one row."""
 FILTERS: Mapping[str, Sequence[str]] = {
     "lifecycle": ("types", "nodeIds", "from", "to"),
     "alerts": ("severity", "status", "modelId"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from schema.catalogue.selection import Selection
 from schema.changes.engine import blocker
 from schema.changes.guards import Ask, allowed, obstacles, refuse_unread
 from schema.changes.mutations import mutations_of
+from schema.changes.registry import ROW_CHANGES
 from schema.changes.results import Blocker
 from schema.errors import GatewayError, missing_object
 from schema.execution.loaders import Loaders
@@ -67,7 +69,10 @@ class PossibleChange:
     )
     optional: list[str] = strawberry.field(description="The fields that it may have.")
     allowed: bool = strawberry.field(description="Whether the caller may use it; a dry run may need less.")
-    scope: str = strawberry.field(description="The scope that it needs; `change:<mutation>` is enough as well.")
+    scope: str = strawberry.field(
+        description="The scope that it needs. `change:<mutation>` is enough as well, unless it writes columns of the "
+        "row (`write:<group>`)."
+    )
     blocked_by: list[Blocker] | None = strawberry.field(
         description="What is in the way at the moment; empty where nothing is. Null where only a dry run tells, which "
         "is so of what is no move."
@@ -113,22 +118,18 @@ class LifecycleFields:
 
         resolve.__annotations__["return"] = self._type | None
         words = [lapse.doc for lapse in lifecycle.lapses]
-        at = f"State of the row in its lifecycle ({lifecycle.name}), and the states that it may move to."
+        at = f"Where the row stands in its lifecycle ({lifecycle.name}), and what it may become."
         fields = {LIFECYCLE: _described(resolve, LIFECYCLE, " ".join([at, *words]))}
         if _STATE in type_.extras:
-            doc = f"Current state ({lifecycle.name}), as mutations take it."
+            doc = f"The state that the row is in ({lifecycle.name}), as mutations take it."
             fields[_STATE] = _described(state, _STATE, " ".join([doc, *words]))
         return fields
 
     def _define_interface(self) -> None:
         cls = self._stateful
         cls.__annotations__ = {_STATE: str | None, LIFECYCLE: self._type | None}
-        setattr(cls, _STATE, strawberry.field(name=_STATE, description="Current state."))
-        setattr(
-            cls,
-            LIFECYCLE,
-            strawberry.field(name=LIFECYCLE, description="State in the lifecycle, and the states that it may move to."),
-        )
+        setattr(cls, _STATE, strawberry.field(name=_STATE, description="The state that the row is in."))
+        setattr(cls, LIFECYCLE, strawberry.field(name=LIFECYCLE, description="Its place in its lifecycle."))
         strawberry.interface(
             cls, name="Stateful", description="A row that has a lifecycle: `... on Stateful` selects it of any type."
         )
@@ -153,8 +154,8 @@ def _lifecycle_type(types: Types) -> Any:
     )
     cls.changes = strawberry.field(
         resolver=_changes,
-        description="All mutations that may be made of the row as it is now, moves and others in one list, with what "
-        "their inputs need.",
+        description="All mutations that may be made of the row as it is now in one list, with what their inputs need: "
+        "moves, what is more than a move, and what writes its columns or retires it.",
     )
     cls.history = strawberry.field(resolver=history, description="Every recorded change of the row, newest first.")
     return strawberry.type(cls, name="Lifecycle", description="A row's place in its lifecycle.")
@@ -240,7 +241,24 @@ async def _changes(root: strawberry.Parent[Any], info: Info) -> list[PossibleCha
                     blocked_by=blockers,
                 )
             )
-    return found
+    return [*found, *_row_changes(place.type.name, context.caller.may)]
+
+
+def _row_changes(type_name: str, may: Callable[[str], bool]) -> Iterator[PossibleChange]:
+    """What writes columns of a row of a type; ``may`` says whether the caller has a scope."""
+    for one in (one for changes in ROW_CHANGES for one in changes(type_name)):
+        yield PossibleChange(
+            mutation=one.mutation,
+            description=one.doc,
+            to=None,
+            input_type=one.input_type,
+            id_field="id",
+            required=list(one.required),
+            optional=list(one.optional),
+            allowed=all(map(may, one.scopes)),
+            scope=one.scopes[0],
+            blocked_by=None,
+        )
 
 
 async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:

@@ -156,7 +156,7 @@ def mutations_of(type_name: str) -> Sequence[tuple[Mutation, str]]:
         if one.subject == type_name and not one.plural:
             found.append((one, "id"))
         elif one.subject is None:
-            needed = {name: given for name, given in one.given.items() if given.required}
+            needed = {name: given for name, given in one.given.items() if given.required and not given.many}
             found += [(one, camel(name)) for name, given in needed.items() if given.type == type_name]
     return found
 
@@ -406,7 +406,7 @@ def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue)
         if value is None:
             continue
         if isinstance(one.type, str):
-            value = key(catalogue, one.type, value, camel(name))[0]
+            value = _keys(one, value, camel(name), catalogue)
         elif isinstance(value, str):
             length = getattr(one.type, "length", None) if isinstance(one.type, String) else None
             check_text(camel(name), value, length or 1_000_000)
@@ -419,6 +419,14 @@ def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue)
         if wrong := CHECKS[check](given):
             raise invalid(camel(wrong[0]), wrong[1])
     return given
+
+
+def _keys(given: Given, value: Any, name: str, catalogue: Catalogue) -> Any:
+    """The key of an id, or those of a list of them."""
+    if not given.many:
+        return key(catalogue, str(given.type), value, name)[0]
+    _check_list(name, value)
+    return [key(catalogue, str(given.type), id_, f"{name}[{place}]")[0] for place, id_ in enumerate(value)]
 
 
 def _check_list(name: str, values: list[Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from db.base.effects import Effect
@@ -12,8 +13,24 @@ Apply = Callable[[Any, Any], Awaitable[None]]
 Check = Callable[[Mapping[str, Any]], tuple[str, str] | None]
 """``given -> (name of the input, what is wrong with it)``, or None."""
 
+
+@dataclass(frozen=True)
+class RowChange:
+    """A mutation of one row that writes its columns and moves it nowhere, with the fields of its input."""
+
+    mutation: str
+    doc: str
+    input_type: str
+    required: Sequence[str]
+    optional: Sequence[str]
+    scopes: Sequence[str]
+    """All that a caller needs, the one that is told first."""
+
+
 EFFECTS: dict[str, Apply] = {}
 CHECKS: dict[str, Check] = {}
+ROW_CHANGES: list[Callable[[str], Sequence[RowChange]]] = []
+"""What gives such mutations for the type of a row; whoever makes them says so."""
 
 
 def effect(declared: Effect) -> Callable[[Apply], Apply]:

@@ -19,7 +19,7 @@ threshold limit cutoff bound
 region geographic geography territory area
 count number total size amount many quantity
 rate share percentage percent fraction ratio proportion pct probability
-user actor by who owner author person assignee creator
+user actor by who owner author person assignee
 reason why cause rationale because
 param parameter config setting configuration option
 url endpoint address link uri
@@ -83,9 +83,7 @@ rollback revert undo
 retrain retraining
 trigger start launch run request
 stop end halt conclude
-set change move update edit modify
-create make add insert
-withdrawal withdrawn dropped dropout
+set change move update
 excluded removed dropped exclusion
 """
 

@@ -11,7 +11,6 @@ from schema.changes.results import (
     Forbidden,
     InvalidInput,
     NotFound,
-    PlannedChange,
     Problem,
     StaleVersion,
     TransactionUndone,
@@ -20,9 +19,6 @@ from schema.changes.results import (
     rows,
 )
 from schema.graph.types import Info, Node
-
-MAX_SHOWN = 100
-"""Rows of a dry run that are shown."""
 
 
 @strawberry.enum(description="What becomes of a row whose natural key, or id, another row has already.")
@@ -39,7 +35,7 @@ class RowProblem:
     code: str = strawberry.field(description="What kind of problem it is, stable and machine-readable.")
     message: str = strawberry.field(description="What was wrong, and what would be right; quotes no value.")
     path: list[str] = strawberry.field(description="Where in the input, such as `input`, `rows`, `3`, `p50LatencyMs`.")
-    row: int = strawberry.field(description="The place of the row in `rows`, from 0.")
+    row: int = strawberry.field(description="The place of the row in its list, such as `rows`, from 0.")
 
 
 @strawberry.type(description="Rows are in the way, and none was recorded.")
@@ -53,6 +49,19 @@ async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:
 
 async def _nodes(root: strawberry.Parent[Any], info: Info) -> list[Node | None]:
     return await rows(info, root.ids)
+
+
+@strawberry.type(description="Rows that were recorded within the input of the row that they are part of.")
+class RecordedChildren:
+    field: str = strawberry.field(description="The list of the input that they were in, such as `trials`.")
+    type: str = strawberry.field(description="Their type.")
+    inserted: int = strawberry.field(description="How many rows are new.")
+    updated: int = strawberry.field(description="How many rows were there and have other values now.")
+    kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
+    differing: int = strawberry.field(description="How many of the kept rows differ from what was sent.")
+    ids: list[strawberry.ID] = strawberry.field(
+        description="Global ids of the rows, in the order of the input; empty for a dry run."
+    )
 
 
 @strawberry.type(description="The rows were recorded, all of them in one transaction.")
@@ -70,16 +79,14 @@ class Recorded:
     ids: list[strawberry.ID] = strawberry.field(
         description="Global ids of the rows, in the order of the input; empty for a dry run."
     )
-    would_change: list[PlannedChange] = strawberry.field(
-        description=f"Of a dry run, the rows that would be made or have other values, the first {MAX_SHOWN} in the "
-        "order of the input; empty otherwise.",
-        default_factory=list,
-    )
     node: Node | None = strawberry.field(
         resolver=_node, description="The row; of several the first one. Null for a dry run."
     )
     nodes: list[Node | None] = strawberry.field(
         resolver=_nodes, description="The rows, in the order of the input; empty for a dry run."
+    )
+    children: list[RecordedChildren] = strawberry.field(
+        description="Rows that were recorded within the input of this one, a list each."
     )
 
 

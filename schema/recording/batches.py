@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from db.base.lifecycles import lifecycles
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from db.engine.transaction import Transaction
 from schema.error_codes import RowCode
@@ -39,6 +40,38 @@ class RowBatch(RowValues):
         self.check_named()
         self.check_duplicates()
         self.refuse_wrong()
+        await self._find_room()
+
+    async def _find_room(self) -> None:
+        """A row that is born out of use has no value there, where the database keeps false for another one.
+
+        A database may keep columns of a row and whether it is in use unique together, as the platform does.
+        """
+        for lifecycle in lifecycles():
+            column = lifecycle.column
+            if lifecycle.entity != self.type.name or self.constants.get(column) != "false":
+                continue
+            for index in self.facts.indexes.get(self.table.sql_name, ()):
+                same = [one.name for one in index.columns if one.name != column]
+                there = index.unique and index.predicate is None and len(same) < len(index.columns)
+                if there and same and all(one in self.values for one in same):
+                    self.constants = {name: text for name, text in self.constants.items() if name != column}
+                    self.values[column] = await self._out_of_use(column, same)
+
+    async def _out_of_use(self, column: str, same: Sequence[str]) -> list[bool | None]:
+        """What stands in the column of each row: false where there is none yet among those that are the same."""
+        await self.transaction.run(
+            "SELECT pg_advisory_xact_lock(hashtext($1::text), 0)", [f"{self.table.sql_name}.{column} of new rows"]
+        )
+        groups = list(zip(*(self.values[one] for one in same), strict=True))
+        sql = statements.by_columns(self.table, same, [column])
+        found = await self.transaction.run(sql, [self.values[one] for one in same])
+        taken = {groups[place - 1] for place, text in found if text == "false"}
+        values: list[bool | None] = []
+        for group in groups:
+            values.append(None if group in taken else False)
+            taken.add(group)
+        return values
 
     async def prepare_changes(self) -> None:
         """The same for rows that are there, and get what is given.
@@ -96,15 +129,6 @@ class RowBatch(RowValues):
             return [None] * len(self.rows)
         found = await find_keys(self.transaction, self.table, columns, [self.values[column] for column in columns])
         return [max(found.get(place, ()), key=_in_order, default=None) for place in range(len(self.rows))]
-
-    async def there(self) -> list[Key]:
-        """The keys of rows that are there already, by what conflicts are judged by; none where each is an error."""
-        arbiter = self.arbiter()
-        if not arbiter:
-            return []
-        arrays = self._arrays(arbiter, list(range(len(self.rows))))
-        found = await find_keys(self.transaction, self.table, arbiter, arrays)
-        return list(dict.fromkeys(key for keys in found.values() for key in keys))
 
     async def change(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Runs a statement that changes a row, after `prepare_changes`; columns are arrays of one item.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,16 +14,17 @@ from db.attach.facts import Facts
 from db.base.lifecycles import lifecycle_of
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from schema.catalogue import exact_json, ids
-from schema.changes.engine import Attempt, Key, Refused, Subject, check_text, invalid
+from schema.changes.engine import Attempt, Key, Refused, Request, Subject, Work, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
 from schema.changes.mutations import key as key_of
 from schema.changes.transactions import Terms, checked_key
 from schema.recording import statements
 from schema.recording.answers import Recorded
 from schema.recording.batches import RowBatch
+from schema.recording.children import ChildBatch, GivenChildren, prepare_together
 from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
-from schema.recording.record_types import EntityMutation, Verb
-from schema.recording.recorder import RecordStep, check_caller, conflict_of, run_step, seed_of
+from schema.recording.record_types import EntityMutation, Verb, child_rows
+from schema.recording.recorder import MAX_ROWS, RecordStep, check_caller, conflict_of, digest_of, run_step, seed_of
 from schema.recording.row_values import ABSENT
 from schema.scopes import column_scope
 
@@ -50,22 +51,61 @@ class _EntityStep(RecordStep):
         return [self.name, self.digest, self.reason]
 
     def _path(self, wrong: Wrong) -> list[str]:
-        return ["input", *wrong.fields[:2]]
+        place = [wrong.within, str(wrong.row)] if wrong.within else []
+        return ["input", *place, *wrong.fields[:2]]
 
-    def _named(self, row: int) -> str:  # noqa: ARG002 - there is one
-        return ""
+    def _named(self, wrong: Wrong) -> str:
+        return f"{wrong.within}[{wrong.row}]: " if wrong.within else ""
 
     def _unusable(self, message: str) -> Refused:
         return invalid("input", message)
 
-    @property
-    def _reason(self) -> str | None:
-        return self.reason
+    def _work(self, attempt: Attempt) -> Work:
+        caller, request_id = self.around.caller.name, self.around.request_id
+        return Work(attempt, Request(self.name, caller, request_id, self.reason, dry_run=self.dry_run))
 
 
 @dataclass
 class CreateStep(_EntityStep):
-    """A row that is to be made; its birth is an event of its first lifecycle."""
+    """A row that is to be made, with those that are part of it; its birth is an event of its first lifecycle."""
+
+    _: KW_ONLY
+    children: Sequence[GivenChildren] = ()
+    batches: list[ChildBatch] = field(init=False, default_factory=list)
+    """Those of the attempt that was made last."""
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of what is to be recorded, the children with it."""
+        given = [self.conflict, self.rows]
+        return digest_of([*given, {one.name: one.rows for one in self.children}] if self.children else given)
+
+    async def _prepare(self, batch: RowBatch) -> None:
+        self.batches = [one.batch(self, batch) for one in self.children]
+        await prepare_together(batch, self.batches)
+
+    async def _write_beside(self, attempt: Attempt, keys: Sequence[Key | None]) -> None:
+        for one in self.batches:
+            await one.write(self, attempt, keys[0])
+
+    @property
+    def _wants_keys(self) -> bool:
+        return bool(self.children) or super()._wants_keys
+
+    def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
+        answer = super()._answer(counts, ids_, replayed=replayed)
+        if not replayed:
+            answer.children = [one.answer(dry_run=self.dry_run) for one in self.batches]
+        return answer
+
+    def stored(self) -> Any:
+        return super().stored() | {"children": [one.stored() for one in self.batches]}
+
+    def replayed(self, stored: Any) -> Recorded:
+        answer = super().replayed(stored)
+        kept = stored.get("children", ())
+        answer.children = [one.replayed(self, told) for one, told in zip(self.children, kept, strict=True)]
+        return answer
 
     async def _audit(self, attempt: Attempt, batch: RowBatch, counts: Counts, keys: Sequence[Key | None]) -> None:
         key = keys[0] if keys else None
@@ -78,11 +118,16 @@ class CreateStep(_EntityStep):
             return
         lifecycle = lifecycle_of(self.type.name)
         if lifecycle is None:
-            await work.record(id_, ROW, None, BORN)
+            await work.record(id_, ROW, None, BORN, self._beside)
             return
         values = batch.values.get(lifecycle.column, [ABSENT])
         state = batch.constants.get(lifecycle.column) if values[0] is ABSENT else values[0]
-        await work.record(id_, lifecycle.name, None, lifecycle.shown(state))
+        await work.record(id_, lifecycle.name, None, lifecycle.shown(state), self._beside)
+
+    @property
+    def _beside(self) -> Mapping[str, Any]:
+        """What the event of a birth says of the rows that were made with it."""
+        return {"children": {one.name: len(one.rows) for one in self.children}} if self.children else {}
 
 
 @dataclass
@@ -118,11 +163,7 @@ class ChangeRowStep(_EntityStep):
             details = {"columns": list(self._columns), "before": before}
             await work.record(row.id, ROW, BORN, RETIRED if self.retires else UPDATED, details)
         counts = Counts(kept=1) if before is None else Counts(updated=1)
-        planned = []
-        if self.dry_run and self.shows:
-            work.subjects.append(row.id)
-            planned = await work.planned(self.around.missing)
-        return self._answered(counts, [row.id], planned)
+        return self._answered(counts, [row.id])
 
     @cached_property
     def _columns(self) -> Mapping[str, str]:
@@ -157,11 +198,8 @@ async def write(
     facts: Facts,
     *,
     keys: bool,
-    shows: bool,
 ) -> Any:
-    """Makes, changes or retires a row; ``field_`` is its response key.
-
-    ``keys`` says whether its id is asked for, ``shows`` whether what a dry run would change is.
+    """Makes, changes or retires a row; ``field_`` is its response key, ``keys`` says whether its id is asked for.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -171,7 +209,7 @@ async def write(
     try:
         dry_run = dry_run_of(input_, together)
         key = checked_key(input_.get("idempotencyKey"))
-        step = _step(mutation, field_, input_, around, facts, key, keys=keys, shows=shows, dry_run=dry_run)
+        step = _step(mutation, field_, input_, around, facts, key, keys=keys, dry_run=dry_run)
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
     return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
@@ -186,7 +224,6 @@ def _step(
     key: str | None,
     *,
     keys: bool,
-    shows: bool,
     dry_run: bool,
 ) -> _EntityStep:
     type_, makes = mutation.type, mutation.verb is Verb.CREATE
@@ -200,10 +237,10 @@ def _step(
     conflict = conflict_of(input_)
     if makes:
         seed = seed_of(field_, type_, key, around)
+        # an event names its row, so that the id is wanted whoever asks
         return CreateStep(
-            mutation.name, type_, [row], conflict, around, facts, dry_run,
-            True,  # noqa: FBT003 - an event names its row, so that the id is wanted whoever asks
-            shows, seed, reason=reason,
+            mutation.name, type_, [row], conflict, around, facts, dry_run, True, seed, reason=reason,  # noqa: FBT003
+            children=_children(mutation, input_, conflict, around, seed, dry_run=dry_run),
         )  # fmt: skip
     if mutation.verb is Verb.UPDATE and not row:
         names = ", ".join(list(fields)[:5])
@@ -211,6 +248,39 @@ def _step(
     id_ = input_["id"]
     subject = Subject(id_, key_of(around.catalogue, type_.name, id_, "id"), "id", input_.get("expectedVersion"))
     return ChangeRowStep(
-        mutation.name, type_, [row], conflict, around, facts, dry_run, keys, shows, None, subject,
+        mutation.name, type_, [row], conflict, around, facts, dry_run, keys, None, subject,
         mutation.verb is Verb.RETIRE, reason=reason,
     )  # fmt: skip
+
+
+def _children(
+    mutation: EntityMutation,
+    input_: Mapping[str, Any],
+    conflict: str,
+    around: Surroundings,
+    seed: str | None,
+    *,
+    dry_run: bool,
+) -> list[GivenChildren]:
+    """The rows that are given with a row, checked for who may give them and how many they are.
+
+    Raises:
+        Refused: `Forbidden` or `InvalidInput`.
+    """
+    found = []
+    count = 1
+    for name, one in child_rows(mutation.type.name).items():
+        rows = input_.get(name)
+        if not rows:
+            continue
+        count += len(rows)
+        if count > MAX_ROWS:
+            raise invalid(
+                name, f"makes {count:,} rows of the input; pass {MAX_ROWS:,} at most, the row itself included"
+            )
+        check_caller(mutation.name, one.type, set().union(*rows), around.caller, dry_run=dry_run)
+        if conflict != "ERROR" and not one.type.key and seed is None:
+            words = "have no natural key, by which those that are there would be found; leave onConflict out, or give"
+            raise invalid(name, f"{words} an idempotencyKey")
+        found.append(GivenChildren(one, rows, seed and f"{seed}\0{name}"))
+    return found

@@ -19,6 +19,8 @@ class Wrong:
     row: int
     message: str
     fields: tuple[str, ...] = ()
+    within: str = ""
+    """The list of the input that the row is in; empty for the rows that the input is about."""
 
 
 class RowsError(Exception):

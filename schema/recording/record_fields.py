@@ -7,7 +7,7 @@ The resolvers are graphql-core's own and read the coerced values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any
 
 import strawberry
@@ -18,30 +18,34 @@ from db.base.recording import RowReference
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.scalars import UUID
 from schema.changes.mutations import Surroundings
+from schema.changes.registry import ROW_CHANGES, RowChange
 from schema.execution.coercions import CONFIDENTIAL, ROWS, SERVER
 from schema.graph.types import Types, selection_of
 from schema.recording.answers import OnConflict, RecordResult
 from schema.recording.columns import MAX_LIST, vector_size
 from schema.recording.entities import OPTIONS, write
 from schema.recording.record_types import (
+    ChildRows,
     EntityMutation,
     Lookup,
     RecordType,
     RowField,
     Verb,
     batch_mutations,
+    child_rows,
     entity_mutations,
     lookups,
     recording_mutations,
 )
 from schema.recording.recorder import MAX_ROWS, record
+from schema.scopes import writing
 
 REF = "Ref"
 """What the names of inputs end with that name a row."""
 
 _KEY = (
-    "A key chosen by the client, such as a UUID: a repeated request with the same key and input returns the first "
-    "answer and records nothing."
+    "A text of your own, such as a UUID: a second request with the same key and input answers what the first one did, "
+    "and records nothing again."
 )
 
 
@@ -49,13 +53,9 @@ Described = tuple[Any, str, Any]
 """A field of an input: its annotation, what it is, and its default, `...` where it is needed."""
 
 _HOW: dict[str, Described] = {
-    "reason": (str | None, "Reason, kept in the record of changes.", UNSET),
-    "idempotencyKey": (
-        str | None,
-        "A key chosen by the client: a repeated request with the same key and input changes nothing.",
-        UNSET,
-    ),
-    "dryRun": (bool | None, "Runs the change, answers its result, and rolls it back.", UNSET),
+    "reason": (str | None, "Why, for the record.", UNSET),
+    "idempotencyKey": (str | None, "A text of your own: with the same input again, nothing is done twice.", UNSET),
+    "dryRun": (bool | None, "Does it, says what came of it, and undoes it.", UNSET),
 }
 
 
@@ -77,7 +77,7 @@ class RecordFields:
         fields: dict[str, Described] = {
             "rows": (list[row], f"The rows, at most {MAX_ROWS:,}: all of them are recorded, or none.", ...),  # type: ignore[valid-type]
             "idempotencyKey": (str | None, _KEY, UNSET),
-            "dryRun": (bool | None, "Records the rows, answers the result, and rolls it back.", UNSET),
+            "dryRun": (bool | None, "Records the rows, says what came of it, and undoes it.", UNSET),
         }
         fields |= self._conflict(one)
         input_ = self._input(f"{type_name}Input", f"Input of `{name}`.", fields)
@@ -89,7 +89,7 @@ class RecordFields:
             raise NotImplementedError
 
         resolve.__annotations__ |= {
-            "input": Annotated[input_, strawberry.argument(description="The rows to record, and options.")],
+            "input": Annotated[input_, strawberry.argument(description="What is to be recorded, and how.")],
             "return": RecordResult | None,
         }
         return strawberry.field(resolver=resolve, name=name, description=doc)
@@ -98,26 +98,38 @@ class RecordFields:
         names = [one.by_column[column].name for column in one.named_by if column in one.by_column]
         if not names:
             return {}
-        words = f"What to do with a row whose {' and '.join(names)} another row has: ERROR by default."
+        words = f"What becomes of a row whose {' and '.join(names)} another row has: ERROR unless said."
         return {"onConflict": (OnConflict | None, words, UNSET)}
 
     def _entity(self, mutation: EntityMutation) -> Any:
         one, verb = mutation.type, mutation.verb
         if verb is Verb.RETIRE:
-            doc = f"Takes a row of {one.name} out of use; the row is kept. One that is retired already stays so."
-            return self._field(mutation.name, self._retirement, doc)
+            return self._field(mutation.name, self._retirement, mutation.doc)
         given = one.fields if verb is Verb.CREATE else one.changeable
         if twice := OPTIONS - {"id"} & given.keys():
             raise ValueError(f"{one.name} has columns that are named as options of its inputs are: {twice}")
         columns = {name: self._row_field(one, field) for name, field in given.items()}
         if verb is Verb.CREATE:
-            doc = f"Creates a row of {one.name}: columns that are left out take their defaults; null is stored as null."
-            fields = columns | self._conflict(one)
+            children = child_rows(one.name)
+            if both := columns.keys() & children.keys():
+                raise ValueError(f"{one.name} has columns that are named as rows which are part of it are: {both}")
+            fields = (
+                columns | {name: self._children(one, rows) for name, rows in children.items()} | self._conflict(one)
+            )
         else:
-            doc = f"Updates a row of {one.name}: columns that are left out stay as they are; null is stored as null."
             fields = self._subject(one.name) | columns
-        name = f"{mutation.name[0].upper()}{mutation.name[1:]}Input"
-        return self._field(mutation.name, self._input(name, f"Input of `{mutation.name}`.", fields | _HOW), doc)
+        input_ = self._input(mutation.input_type, f"Input of `{mutation.name}`.", fields | _HOW)
+        return self._field(mutation.name, input_, mutation.doc)
+
+    def _children(self, parent: RecordType, rows: ChildRows) -> Described:
+        fields = {name: self._row_field(rows.type, field) for name, field in rows.fields.items()}
+        words = f"A {rows.type.name} row that is made with the {parent.name} that it is part of."
+        row = self._input(f"{rows.type.name}Child", words, fields)
+        return (
+            list[row] | None,  # type: ignore[valid-type]  # made here
+            f"{rows.description} They are made with it, all of them or none, at most {MAX_ROWS - 1:,} in all lists.",
+            UNSET,
+        )
 
     @cached_property
     def _retirement(self) -> Any:
@@ -128,15 +140,16 @@ class RecordFields:
         return {
             "id": (strawberry.ID, f"The {name}, by its global id or the bare key.", ...),
             "expectedVersion": (
-                str | None,
-                "The `rowVersion` that was read: the change is refused where the row has another one now.",
-                UNSET,
+                str | None, "Its `rowVersion` as it was read; if it is another now, nothing changes.", UNSET
             ),
-        }
+        }  # fmt: skip
 
     def _row(self, one: RecordType) -> Any:
         fields = {name: self._row_field(one, field) for name, field in one.fields.items()}
-        words = f"A row of {one.name} to record. Columns that are left out take their defaults; null is stored as null."
+        words = (
+            f"A {one.name} row to be recorded. What is left out takes its column's default; what is null is stored as "
+            "null."
+        )
         return self._input(f"{one.name}Row", words, fields)
 
     def _row_field(self, one: RecordType, field: RowField) -> Described:
@@ -162,7 +175,7 @@ class RecordFields:
             }
             for way in lookups(self._types.catalogue, type_.name):
                 fields[way.name] = (self._lookup(reference.target, way), f"The {type_.name} by what is unique.", UNSET)
-            words = f"Refers to a row of {type_.name} that exists: exactly one of these fields."
+            words = f"Names a {type_.name} that is there: exactly one of these."
             self._references[name] = self._input(name, words, fields, one_of=True)
         return self._references[name]
 
@@ -176,7 +189,7 @@ class RecordFields:
             ((annotation, _, _),) = described.values()
             return annotation | None
         name = f"{target}By{way.name[0].upper()}{way.name[1:]}"
-        return self._input(name, f"Identifies a row of {target} by a unique key.", described) | None
+        return self._input(name, f"Names a {target} by columns that are unique together.", described) | None
 
     def _input(self, name: str, description: str, fields: Mapping[str, Described], *, one_of: bool = False) -> Any:
         cls: Any = type(name, (), {})
@@ -189,6 +202,22 @@ class RecordFields:
             setattr(cls, attribute, strawberry.field(name=field_name, description=words, **given))
         cls.__annotations__ = annotations
         return strawberry.input(cls, name=name, description=description, one_of=one_of)
+
+
+@cache
+def row_changes(type_name: str) -> Sequence[RowChange]:
+    """The mutations that write the columns of a row that is there, or retire it, for the list of its changes."""
+    found = []
+    for one in entity_mutations().values():
+        if one.type.name == type_name and one.verb is not Verb.CREATE:
+            columns = one.type.changeable if one.verb is Verb.UPDATE else ()
+            scopes = [scope for scope in (writing(one.type.group), one.type.scope) if scope]
+            optional = ["expectedVersion", *columns, *_HOW]
+            found.append(RowChange(one.name, one.doc, one.input_type, ["id"], optional, scopes))
+    return found
+
+
+ROW_CHANGES.append(row_changes)
 
 
 def _most(field: RowField) -> str:
@@ -209,7 +238,16 @@ def install(schema: GraphQLSchema) -> None:
         named: Any = get_named_type(input_.type)
         _mark(named, confidential=one.is_confidential)
         row = get_named_type(named.fields["rows"].type) if "rows" in named.fields else named
-        row.extensions[SERVER] = frozenset(one.type.field_name(column) for column in one.plan.server)
+        row.extensions[SERVER] = _servers(one)
+        if name in entity_mutations() and entity_mutations()[name].verb is Verb.CREATE:
+            for children in child_rows(one.name).values():
+                inner: Any = get_named_type(named.fields[children.name].type)
+                _mark(inner, confidential=children.type.is_confidential)
+                inner.extensions[SERVER] = _servers(children.type)
+
+
+def _servers(one: RecordType) -> frozenset[str]:
+    return frozenset(one.type.field_name(column) for column in one.plan.server)
 
 
 def _mark(type_: Any, *, confidential: bool) -> None:
@@ -240,12 +278,11 @@ def _resolver(name: str, one: RecordType) -> Callable[..., Any]:
             None,
             context.together,
         )
-        answered = {field.name for field in _answered(selection)}
-        keys, shows = bool({"ids", "node", "nodes"} & answered), "wouldChange" in answered
+        keys = bool({"ids", "node", "nodes"} & {field.name for field in _answered(selection)})
         input_, facts = selection.arguments["input"], context.loaders.facts
         if entity is not None:
-            return await write(entity, selection.key, input_, around, facts, keys=keys, shows=shows)
-        return await record(name, selection.key, one, input_, around, facts, keys=keys, shows=shows)
+            return await write(entity, selection.key, input_, around, facts, keys=keys)
+        return await record(name, selection.key, one, input_, around, facts, keys=keys)
 
     return resolve
 

@@ -16,12 +16,12 @@ from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseErro
 from db.engine.transaction import Proof
 from schema.catalogue import exact_json, ids
 from schema.catalogue.records import Missing
-from schema.changes.engine import Attempt, Key, Refused, Request, Work, invalid
+from schema.changes.engine import Attempt, Key, Refused, invalid
 from schema.changes.mutations import Actor, Surroundings, dry_run_of
-from schema.changes.results import Forbidden, PlannedChange
+from schema.changes.results import Forbidden
 from schema.changes.transactions import ChangeStep, Terms, checked_key, make
 from schema.error_codes import ProblemCode
-from schema.recording.answers import MAX_SHOWN, Recorded, RowProblem, RowsRejected
+from schema.recording.answers import Recorded, RowProblem, RowsRejected
 from schema.recording.batches import RowBatch
 from schema.recording.columns import bounds_of
 from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
@@ -49,8 +49,6 @@ class RecordStep:
     dry_run: bool
     keys: bool
     """Whether the ids of the rows are asked for."""
-    shows: bool
-    """Whether the rows of a dry run are."""
     seed: str | None
     """What the ids of rows are derived from, where there is a key."""
     made: Recorded = field(init=False)
@@ -58,7 +56,7 @@ class RecordStep:
     @cached_property
     def digest(self) -> str:
         """The hash of what is to be recorded, however its fields are ordered."""
-        return hashlib.sha256(exact_json.dumps([self.conflict, self.rows], as_sent, orjson.OPT_SORT_KEYS)).hexdigest()
+        return digest_of([self.conflict, self.rows])
 
     @property
     def meaning(self) -> Any:
@@ -76,15 +74,12 @@ class RecordStep:
         Raises:
             Refused: `RowsRejected`, or `InvalidInput` where the database does not take such rows.
         """
-        batch, work = self._batch(attempt), self._work(attempt)
+        batch = self._batch(attempt)
         try:
-            await batch.prepare()
-            there = await batch.there() if self._looks else []
-            await work.look(self.type.type, there)
+            await self._prepare(batch)
             counts = await batch.write()
-            is_kept = self.seed is not None and self._ids() is None
-            wanted = self._looks or (not self.dry_run and (self.keys or is_kept))
-            found = await batch.keys() if wanted else []
+            found = await batch.keys() if self._wants_keys else []
+            await self._write_beside(attempt, found)
         except RowsError as error:
             raise Refused(self._rejected(error)) from None
         except UnwritableError as error:
@@ -92,43 +87,24 @@ class RecordStep:
         except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
             log.info("rows are refused: %s", type(error).__name__)  # its words hold values of rows
             raise self._unusable("the database cannot look for one of the values that name rows") from None
-        if self._looks:
-            self._note(work, found, there)
         if not self.dry_run:
             await self._audit(attempt, batch, counts, found)
-        planned = await work.planned(self.around.missing) if self.dry_run and self.shows else []
-        return self._answered(counts, [ids.encode(self.type.name, key) for key in found if key], planned)
+        return self._answered(counts, [ids.encode(self.type.name, key) for key in found if key])
+
+    async def _prepare(self, batch: RowBatch) -> None:
+        """Everything that can be told before a row is written; raises as `RowBatch.prepare` does."""
+        await batch.prepare()
+
+    async def _write_beside(self, attempt: Attempt, keys: Sequence[Key | None]) -> None:
+        """Writes what belongs to the rows of these keys; raises as `RowBatch.write` does."""
 
     @property
-    def _looks(self) -> bool:
-        """Whether rows that are there are looked at before: to be shown, or to be those of a preview."""
-        together = self.around.together
-        return (self.dry_run and self.shows) or (together is not None and together.seen is not None)
+    def _wants_keys(self) -> bool:
+        is_kept = self.seed is not None and self._ids() is None
+        return not self.dry_run and (self.keys or is_kept)
 
-    def _note(self, work: Work, found: Sequence[Key | None], there: Collection[Key]) -> None:
-        """Remembers which rows the batch has added, and which of all are shown."""
-        before = set(there)
-        for row, key in zip(self.rows, found, strict=True):
-            if key is None:
-                continue
-            id_ = ids.encode(self.type.name, key)
-            if key not in before:
-                work.added(id_, is_named=bool(row.get("id")) or not self.type.makes_ids)
-            if len(work.subjects) < MAX_SHOWN:
-                work.subjects.append(id_)
-
-    def _work(self, attempt: Attempt) -> Work:
-        caller, request_id = self.around.caller.name, self.around.request_id
-        return Work(attempt, Request(self.name, caller, request_id, self._reason, dry_run=self.dry_run))
-
-    @property
-    def _reason(self) -> str | None:
-        """Why, for the record."""
-        return None
-
-    def _answered(self, counts: Counts, ids_: Sequence[str], planned: Sequence[PlannedChange]) -> Recorded:
+    def _answered(self, counts: Counts, ids_: Sequence[str]) -> Recorded:
         self.made = self._answer(vars(counts), ids_, replayed=False)
-        self.made.would_change = list(planned)
         return self.made
 
     def stored(self) -> Any:
@@ -145,18 +121,11 @@ class RecordStep:
 
     def _ids(self) -> list[str] | None:
         """The ids of the rows, where they follow from the input and its key alone."""
-        if self.seed is None or not self.type.makes_ids or self.conflict != "ERROR":
-            return None
-        made = derived_ids(self.seed, len(self.rows))
-        return [ids.encode(self.type.name, (row.get("id") or made[place],)) for place, row in enumerate(self.rows)]
+        return known_ids(self.type, self.rows, self.conflict, self.seed)
 
     def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
         found: list[Any] = [] if self.dry_run else list(ids_)
-        inserted, updated, kept, differing = (counts[name] for name in ("inserted", "updated", "kept", "differing"))
-        return Recorded(
-            inserted=inserted, updated=updated, kept=kept, differing=differing, replayed=replayed,
-            dry_run=self.dry_run, ids=found,
-        )  # fmt: skip
+        return Recorded(**counts, replayed=replayed, dry_run=self.dry_run, ids=found, children=[])
 
     def _path(self, wrong: Wrong) -> list[str]:
         """Where in the input a problem of a row is."""
@@ -168,9 +137,9 @@ class RecordStep:
     def _rejected(self, error: RowsError) -> RowsRejected:
         return rejected(error, self._path, self._named)
 
-    def _named(self, row: int) -> str:
+    def _named(self, wrong: Wrong) -> str:
         """What a message begins with that tells of a row."""
-        return _named_row(row)
+        return _named_row(wrong)
 
     def _batch(self, attempt: Attempt) -> RowBatch:
         return RowBatch(
@@ -186,16 +155,36 @@ class RecordStep:
         )
 
     async def _audit(self, attempt: Attempt, batch: RowBatch, counts: Counts, _keys: Sequence[Key | None]) -> None:
-        """Writes the record of the batch, which is also what tells afterwards whether it was committed."""
-        around = self.around
-        times = [one for one in batch.values.get(self.type.time or "", ()) if hasattr(one, "year")]
-        numbers = [str(one) for one in (counts.inserted, counts.updated, counts.kept)]
-        first, last = min(times, default=None), max(times, default=None)
-        values = [
-            self.name, self.type.name, *numbers, around.caller.name, around.request_id, self.digest, first, last
-        ]  # fmt: skip
-        ((recording,),) = await attempt.transaction.run_as_gateway(_AUDIT, values)
-        attempt.transaction.proof = Proof("gateway.recordings", "recording_id = $1::text::uuid", (recording,))
+        await audit_batch(attempt, self.around, self.name, self.digest, batch, counts)
+
+
+async def audit_batch(
+    attempt: Attempt, around: Surroundings, mutation: str, digest: str, batch: RowBatch, counts: Counts
+) -> None:
+    """Writes the record of a batch, which is also what tells afterwards whether it was committed."""
+    times = [one for one in batch.values.get(batch.type.time or "", ()) if hasattr(one, "year")]
+    numbers = [str(one) for one in (counts.inserted, counts.updated, counts.kept)]
+    first, last = min(times, default=None), max(times, default=None)
+    values = [
+        mutation, batch.type.name, *numbers, around.caller.name, around.request_id, digest, first, last
+    ]  # fmt: skip
+    ((recording,),) = await attempt.transaction.run_as_gateway(_AUDIT, values)
+    attempt.transaction.proof = Proof("gateway.recordings", "recording_id = $1::text::uuid", (recording,))
+
+
+def digest_of(value: Any) -> str:
+    """The hash of what is to be recorded, however its fields are ordered."""
+    return hashlib.sha256(exact_json.dumps(value, as_sent, orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def known_ids(
+    type_: RecordType, rows: Sequence[Mapping[str, Any]], conflict: str, seed: str | None
+) -> list[str] | None:
+    """The global ids of rows, where they follow from the input and its key alone."""
+    if seed is None or not type_.makes_ids or conflict != "ERROR":
+        return None
+    made = derived_ids(seed, len(rows))
+    return [ids.encode(type_.name, (row.get("id") or made[place],)) for place, row in enumerate(rows)]
 
 
 async def record(
@@ -207,13 +196,11 @@ async def record(
     facts: Facts,
     *,
     keys: bool,
-    shows: bool = False,
     most: int = MAX_ROWS,
 ) -> Any:
     """Records a batch of at most so many rows.
 
-    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for, ``shows`` whether the rows
-    of a dry run are.
+    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -230,7 +217,7 @@ async def record(
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
     seed = seed_of(field_, type_, key, around)
-    step = RecordStep(mutation, type_, rows, conflict_of(input_), around, facts, dry_run, keys, shows, seed)
+    step = RecordStep(mutation, type_, rows, conflict_of(input_), around, facts, dry_run, keys, seed)
     return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
 
 
@@ -293,22 +280,23 @@ def _path_of_row(wrong: Wrong) -> list[str]:
     return ["input", "rows", str(wrong.row), *wrong.fields[:2]]
 
 
-def _named_row(row: int) -> str:
-    return f"rows[{row}]: "
+def _named_row(wrong: Wrong) -> str:
+    return f"rows[{wrong.row}]: "
 
 
 def rejected(
     error: RowsError,
     path: Callable[[Wrong], list[str]] = _path_of_row,
-    named: Callable[[int], str] = _named_row,
+    named: Callable[[Wrong], str] = _named_row,
 ) -> RowsRejected:
     """The problem that says which rows are in the way: by their ``path``, and how a message names one."""
     problems = [RowProblem(code=one.code, message=one.message, path=path(one), row=one.row) for one in error.found]
     first = problems[0]
+    place = named(error.found[0])
     more = f" There are {len(problems)} problems." if len(problems) > 1 else ""
     return RowsRejected(
         code=ProblemCode.ROWS_REJECTED,
-        message=f"{named(first.row)}{first.message}; nothing was recorded.{more}",
+        message=f"{place}{first.message}; nothing was recorded.{more}",
         path=first.path,
         rows=problems,
     )

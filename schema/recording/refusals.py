@@ -31,7 +31,7 @@ async def meaning(error: Exception, row: int, rows: RowValues, transaction: Tran
     elif said.constraint:
         known = await constraints.look_up(transaction.run, said.schema, said.table, said.constraint)
         columns = known.columns if known else ()
-    fields = tuple(rows.field_of(column) for column in columns)
+    fields = rows.named(columns)
     names = " and ".join(fields)
     match said.state:
         case errors.UNIQUE:

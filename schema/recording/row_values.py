@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
@@ -47,7 +47,10 @@ class RowValues:
     all_made: bool = False
     """Whether every row has."""
     fields: Mapping[str, RowField] = field(default_factory=dict)
-    """What the rows may give; what rows of the type do at birth, by default."""
+    """What the rows may give; what rows of the type do at birth, unless said."""
+    filled: dict[str, str] = field(default_factory=dict)
+    """Columns that are inputs elsewhere and have one text in all of these rows, such as the row that they are part of.
+    """
 
     def __post_init__(self) -> None:
         self.fields = self.fields or self.type.fields
@@ -69,6 +72,12 @@ class RowValues:
                 raise UnwritableError(f"{name}: the connected database computes it; leave it out")
             if one.reference is None:
                 self.values[one.column] = self._checked(one)
+        self.fill(self.filled)
+
+    def fill(self, texts: Mapping[str, str]) -> None:
+        """Writes one text a column into all rows."""
+        for column, text in texts.items():
+            self.values[column] = [text] * len(self.rows)
 
     @cached_property
     def given(self) -> Mapping[str, RowField]:
@@ -223,14 +232,19 @@ class RowValues:
                     continue
                 before = seen.setdefault(key, place)
                 if before != place:
-                    names = tuple(self.type.by_column[column].name for column in columns)
-                    self.note(
-                        RowCode.DUPLICATE, place, f"has the same {' and '.join(names)} as row {before}", *names[:1]
-                    )
+                    names = self.named(columns)
+                    words = f"has the same {' and '.join(names)} as row {before}"
+                    if len(names) == 1 and self.filled:
+                        words = f"is the same as in row {before}"
+                    self.note(RowCode.DUPLICATE, place, words, *names[:1])
 
     def note(self, code: RowCode, row: int, message: str, *fields: str) -> None:
         """Notes what is wrong with a row, and with which of its fields."""
         self.wrong.append(Wrong(code, row, f"{fields[0]} {message}" if fields else message, fields))
+
+    def named(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """The fields of columns, without those that are filled."""
+        return tuple(self.field_of(column) for column in columns if column not in self.filled)
 
     def field_of(self, column: str) -> str:
         """The name of a column's field."""

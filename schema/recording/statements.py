@@ -60,8 +60,8 @@ class Insertion:
         return f"{target} DO UPDATE SET {assigned} WHERE ({old}) IS DISTINCT FROM ({new})"
 
 
-def by_columns(type_: Type, columns: Sequence[str]) -> str:
-    """Finds the keys of rows by equal columns; gives the place in the arrays and the key's texts, once a row."""
+def by_columns(type_: Type, columns: Sequence[str], shown: Sequence[str] = ()) -> str:
+    """Finds rows by equal columns; gives the place in the arrays and the texts of the key, or of what else is shown."""
     arrays = [array_of(type_, column) for column in columns]
     bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays, 1))
     names = ", ".join(f"c{place}" for place in range(len(arrays)))
@@ -69,7 +69,7 @@ def by_columns(type_: Type, columns: Sequence[str]) -> str:
         f"t.{column} = {array.read.replace('{v}', f'v.c{place}')}"
         for place, (column, array) in enumerate(zip(columns, arrays, strict=True))
     )
-    keys = ", ".join(f"t.{column}::text" for column in type_.key)
+    keys = ", ".join(f"t.{column}::text" for column in shown or type_.key)
     return (
         f"SELECT v.place, {keys} FROM unnest({bound}) WITH ORDINALITY AS v ({names}, place) "
         f"JOIN {type_.sql_name} AS t ON {equal}"

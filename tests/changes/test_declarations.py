@@ -164,6 +164,8 @@ SCENARIOS = [
     special.test_a_real_outcome_is_graded_by_the_trigger,
     special.test_one_retrieval_configuration_is_in_use,
     special.test_one_instruction_of_an_agent_and_predictor_is_in_use,
+    special.test_one_description_of_a_tool_is_in_use,
+    special.test_one_version_of_a_prompt_is_in_use,
     special.test_the_winner_of_a_test_is_rolled_out,
     special.test_a_run_that_is_rolled_back_gives_way_to_what_was_before,
     special.test_a_new_approval_supersedes_the_old_one,
@@ -196,6 +198,7 @@ async def more(client: Client, sql: asyncpg.Connection) -> None:
         client, "requestReview", reviewType="DAG_APPROVAL", reviewerId="r", reviewerName="n", reviewerRole="x",
         dagVersionHash="h", brand="b", analysisContext="c", treatmentVariable="t", outcomeVariable="o",
         reviewerEmail="r@example.org", checklistJson={"ok": True},
+        relatedValidationIds=[await some(sql, "CausalValidation")],
     )  # fmt: skip
     model = await model_in(sql, "production")
     await change(

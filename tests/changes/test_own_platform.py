@@ -11,10 +11,12 @@ import pytest
 
 from db.attach.attach import Severity, inspect
 from db.migrations import setup
+from tests.changes.test_special_changes import description
 from tests.support import platform_own
-from tests.support.changing import change, previewed, uuid_of
+from tests.support.changing import add, change, previewed, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
+from tests.support.recording import record, write
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +37,7 @@ async def sql(own_platform: Database) -> AsyncIterator[asyncpg.Connection]:
 async def test_the_database_is_the_platforms(sql: asyncpg.Connection) -> None:
     """Every trigger and every unique constraint of the facts is there, and none of ours."""
     triggers = await sql.fetch("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname <> 'touch_updated_at'")
-    ours = {"append_only", "tell_of_event"}
+    ours = {"append_only", "tell_of_event", "tell_of_recording"}
     assert {row["tgname"] for row in triggers} - ours == set(platform_own.TRIGGERS)
     found = {
         row["conname"]
@@ -263,6 +265,49 @@ async def test_instructions_without_room_are_refused_in_words(client: Client, sq
         assert await in_use(sql, *ones) == [True, False, None]
     await sql.execute("DELETE FROM optimized_instructions WHERE instruction_id = $1", uuid_of(ones[2]))
     assert (await change(client, "activateOptimizedInstruction", id=ones[1]))["__typename"] == "TransitionApplied"
+
+
+async def test_descriptions_change_places_too(client: Client, sql: asyncpg.Connection) -> None:
+    agent = uuid.uuid4().hex
+    ones = [await description(sql, agent, active=active) for active in (True, False)]
+    query = "SELECT is_active FROM optimized_tool_descriptions WHERE tool_description_id = $1"
+    for on, off in (ones[::-1], ones):
+        result = await change(client, "activateOptimizedToolDescription", id=on)
+        assert [node["id"] for node in result["alsoChanged"]] == [off]
+        assert [await sql.fetchval(query, uuid_of(one)) for one in (on, off)] == [True, False]
+    await description(sql, agent, active=None)
+    (blocker,) = (await change(client, "activateOptimizedToolDescription", id=ones[1]))["blockers"]
+    assert (blocker["code"], "unique_active_tool_desc" in blocker["message"]) == ("NO_ROOM_FOR_DESCRIPTION", True)
+
+
+async def test_rows_are_born_out_of_use_where_there_is_room(client: Client, sql: asyncpg.Connection) -> None:
+    """The first of an agent's tool, or predictor, stands there as false, the second without a value."""
+    run = str(await add(sql, "prompt_optimization_runs"))
+    agent = uuid.uuid4().hex[:20]
+
+    def row(version: int, tool: str = "t") -> dict[str, Any]:
+        return {
+            "run": {"id": run}, "agentName": agent, "toolName": tool, "version": f"v{version}",
+            "descriptionText": "d", "descriptionHash": uuid.uuid4().hex,
+        }  # fmt: skip
+
+    made = await record(client, "recordOptimizedToolDescriptions", [row(1), row(2), row(1, "other")], "ids")
+    assert made["inserted"] == 3, made
+    query = "SELECT is_active FROM optimized_tool_descriptions WHERE tool_description_id = $1"
+    assert [await sql.fetchval(query, uuid_of(one)) for one in made["ids"]] == [False, None, False]
+    full = await record(client, "recordOptimizedToolDescriptions", [row(1, "new"), row(3)])
+    assert [(one["code"], one["row"]) for one in full["rows"]] == [("NOT_UNIQUE", 1)]
+    found = []
+    for version in range(3):
+        answer = await write(
+            client, "createOptimizedInstruction", run={"id": run}, agentName=agent, predictorName="p",
+            version=f"v{version}", instructionText="i", instructionHash=uuid.uuid4().hex,
+        )  # fmt: skip
+        found.append(answer["__typename"])
+        if version == 0:
+            on = await change(client, "activateOptimizedInstruction", id=answer["ids"][0])
+            assert on["__typename"] == "TransitionApplied"
+    assert found == ["Recorded"] * 3
 
 
 async def test_what_a_trigger_of_the_databases_refuses_is_the_callers_to_read(

@@ -472,6 +472,62 @@ async def test_one_retrieval_configuration_is_in_use(client: Client, sql: asyncp
 # -- prompts ---------------------------------------------------------------------------------------------------------
 
 
+async def test_one_version_of_a_prompt_is_in_use(client: Client, sql: asyncpg.Connection) -> None:
+    """Of each prompt of each agent; of those that ask at once one wins, and each is recorded."""
+    name = uuid.uuid4().hex
+
+    async def version(n: int, agent: str | None = "drift_monitor", **columns: Any) -> str:
+        key = await add(
+            sql, "prompt_configurations", prompt_name=name, prompt_version=n, agent_name=agent, is_active=False,
+            **columns,
+        )  # fmt: skip
+        return f"PromptConfiguration:{key}"
+
+    async def used() -> set[str]:
+        rows = await sql.fetch("SELECT prompt_id FROM prompt_configurations WHERE prompt_name = $1 AND is_active", name)
+        return {f"PromptConfiguration:{row[0]}" for row in rows}
+
+    ones = [await version(n) for n in range(3)]
+    others = await version(7, agent=None)
+    assert (await change(client, "activatePromptConfiguration", id=others))["event"]["toState"] == "ACTIVE"
+    results = await asyncio.gather(*(change(client, "activatePromptConfiguration", id=one) for one in ones))
+    assert {one["__typename"] for one in results} == {"TransitionApplied"}
+    found = await used()
+    assert len(found) == 2
+    assert others in found
+    (last,) = found - {others}
+    next_ = next(one for one in ones if one != last)
+    result = await change(client, "activatePromptConfiguration", id=next_)
+    assert [node["id"] for node in result["alsoChanged"]] == [last]
+    row = await sql.fetchrow(
+        "SELECT activated_at, deactivated_at FROM prompt_configurations WHERE prompt_id = $1", uuid_of(last)
+    )
+    assert row["activated_at"] < row["deactivated_at"]
+    assert (await change(client, "deactivatePromptConfiguration", id=others))["event"]["toState"] == "INACTIVE"
+    assert await used() == {next_}
+
+
+async def description(sql: asyncpg.Connection, agent: str, *, active: bool | None = False) -> str:
+    key = await add(
+        sql, "optimized_tool_descriptions", agent_name=agent, tool_name="t", is_active=active,
+        description_hash=uuid.uuid4().hex,
+    )  # fmt: skip
+    return f"OptimizedToolDescription:{key}"
+
+
+@pytest.mark.migrated("an agent's tool has one row that is not in use there, which test_own_platform.py is about")
+async def test_one_description_of_a_tool_is_in_use(client: Client, sql: asyncpg.Connection) -> None:
+    agent = uuid.uuid4().hex
+    ones = [await description(sql, agent) for _ in range(4)]
+    results = await asyncio.gather(*(change(client, "activateOptimizedToolDescription", id=one) for one in ones))
+    assert {one["__typename"] for one in results} == {"TransitionApplied"}
+    used = "SELECT tool_description_id FROM optimized_tool_descriptions WHERE agent_name = $1 AND is_active"
+    (row,) = await sql.fetch(used, agent)
+    on = f"OptimizedToolDescription:{row[0]}"
+    assert (await change(client, "deactivateOptimizedToolDescription", id=on))["event"]["toState"] == "INACTIVE"
+    assert await sql.fetch(used, agent) == []
+
+
 async def instruction(sql: asyncpg.Connection, agent: str, run: uuid.UUID | None = None, **columns: Any) -> str:
     if run is None:
         run = await sql.fetchval(
@@ -589,6 +645,33 @@ async def test_runs_that_are_rolled_back_in_turn_bring_none_of_them_back(
 # -- reviews ---------------------------------------------------------------------------------------------------------
 
 REVIEW = {"reviewType": "DAG_APPROVAL", "reviewerId": "s.iyer"}
+
+
+async def test_a_review_names_the_tests_that_it_is_about(client: Client, sql: asyncpg.Connection) -> None:
+    keys = [str(await add(sql, "causal_validations")) for _ in range(2)]
+    ids = [keys[0], f"CausalValidation:{keys[1]}"]
+    made = await change(client, "requestReview", **REVIEW, relatedValidationIds=ids)
+    review = uuid_of(made["node"]["id"])
+    stored = await sql.fetchval("SELECT related_validation_ids FROM expert_reviews WHERE review_id = $1", review)
+    assert [str(key) for key in stored] == keys
+    missing = await change(client, "requestReview", **REVIEW, relatedValidationIds=[keys[0], str(uuid.uuid4())])
+    assert (missing["__typename"], missing["path"]) == ("InvalidInput", ["input", "relatedValidationIds", "1"])
+    other = await change(client, "requestReview", **REVIEW, relatedValidationIds=["Model:x"])
+    assert (other["field"], "an id of CausalValidation" in other["message"]) == ("relatedValidationIds[0]", True)
+
+
+async def test_an_execution_that_ended_in_part_is_completed(client: Client, sql: asyncpg.Connection) -> None:
+    """With what came of the whole; one that ended well stays so."""
+    key = f"cohort-{uuid.uuid4().hex}"
+    await add(sql, "ml_cohort_executions", execution_id=key, status="partial", eligible_row_count=10)
+    wrong = await change(client, "completeCohortExecution", id=key, excludedRowCount=-1)
+    assert wrong["field"] == "excludedRowCount"
+    done = await change(client, "completeCohortExecution", id=key, eligibleRowCount=90, excludedRowCount=10)
+    assert (done["event"]["fromState"], done["event"]["toState"]) == ("PARTIAL", "SUCCESS")
+    row = await sql.fetchrow("SELECT * FROM ml_cohort_executions WHERE execution_id = $1", key)
+    assert (row["status"], row["eligible_row_count"], row["excluded_row_count"]) == ("success", 90, 10)
+    again = await change(client, "failCohortExecution", id=key, errorMessage="too late")
+    assert (again["__typename"], again["allowed"]) == ("IllegalTransition", [])
 
 
 @pytest.mark.parametrize("checklist", [None, {}, [True], {"a": True, "b": False}, {"a": "yes"}])

@@ -11,6 +11,7 @@ from gateway.context import Caller
 from schema.catalogue.catalogue import camel
 from schema.catalogue.from_models import catalogue
 from schema.changes.mutations import mutations_of
+from schema.recording.record_types import Verb, entity_mutations
 from schema.scopes import read_scopes
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
@@ -129,6 +130,10 @@ async def test_the_changes_of_a_row_are_in_one_list_with_what_their_inputs_need(
                 else [b["code"] for b in found] == [b["code"] for b in blocked[one["to"]]]
             )
     assert {"setChampion", "startDeployment", "triggerRetraining", "rollbackDeployment", "promoteModel"} <= seen
+    updated = {
+        name for name, one in entity_mutations().items() if one.verb is Verb.UPDATE and one.type.name in STATEFUL
+    }
+    assert {name for name in seen if name.startswith("update")} == updated
 
 
 def test_what_is_needed_to_become_a_state_is_required_for_that_state_alone() -> None:
@@ -153,4 +158,5 @@ async def test_who_may_not_is_told_so(demo_database: Database, monkeypatch: pyte
     allowed = {one["mutation"]: one["allowed"] for one in changes}
     assert allowed["setChampion"]
     assert not allowed["startDeployment"]
-    assert {one["scope"] for one in changes} == {"change"}
+    assert {one["scope"] for one in changes} == {"change", "write:mlops_core"}
+    assert [one["allowed"] for one in changes if one["mutation"] == "updateModel"] == [False]

@@ -1,18 +1,32 @@
-"""Instructions and retrieval configurations: one in use, the winner of a test, and what a run's rollback puts back."""
+"""Instructions, descriptions of tools, prompts and retrieval configurations: one in use, the winner of a test, and what
+a run's rollback puts back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from db.base.lifecycles import Lifecycle
 from db.models.g03_twin_lifecycles import Activation
-from db.models.g09_improvement_lifecycles import DEACTIVATE_OTHER_CONFIGURATIONS, RETRIEVAL
+from db.models.g09_improvement_lifecycles import (
+    DEACTIVATE_OTHER_CONFIGURATIONS,
+    DEACTIVATE_OTHER_PROMPTS,
+    PROMPT,
+    RETRIEVAL,
+)
 from db.models.g10_prompt_lifecycles import (
     ACTIVATE_WINNER,
+    DEACTIVATE_OTHER_DESCRIPTIONS,
     DEACTIVATE_OTHER_INSTRUCTIONS,
+    DESCRIPTION,
+    DESCRIPTION_SLOT,
     INSTRUCTION,
+    INSTRUCTION_SLOT,
+    SETTLE_DESCRIPTIONS,
     SETTLE_INSTRUCTIONS,
     TAKE_BACK_INSTRUCTIONS,
+    Slot,
 )
 from schema.changes.engine import Moved, Row, Work
 from schema.changes.registry import check, effect
@@ -35,39 +49,65 @@ async def deactivate_other_configurations(work: Work, moved: Moved) -> None:
         await work.shift(RETRIEVAL, other, Activation.INACTIVE)
 
 
+@effect(DEACTIVATE_OTHER_PROMPTS)
+async def deactivate_other_prompts(work: Work, moved: Moved) -> None:
+    """One version of an agent's prompt is in use."""
+    same = "t.prompt_name = $2::text AND t.agent_name IS NOT DISTINCT FROM $3::text"
+    row = moved.row
+    for other in await work.find(
+        "PromptConfiguration",
+        f"t.is_active AND t.prompt_id <> $1::text::uuid AND {same}",
+        row["prompt_id"],
+        row["prompt_name"],
+        row["agent_name"],
+    ):
+        await work.shift(PROMPT, other, Activation.INACTIVE)
+
+
 @effect(DEACTIVATE_OTHER_INSTRUCTIONS)
 async def deactivate_other_instructions(work: Work, moved: Moved) -> None:
     """One instruction per agent and predictor is in use."""
-    await _make_room(work, moved.row)
+    await _make_room(work, INSTRUCTION, INSTRUCTION_SLOT, moved.row)
 
 
-async def _make_room(work: Work, row: Row) -> None:
-    for other in await work.find(
-        "OptimizedInstruction",
-        "t.is_active AND t.agent_name = $1::text AND t.predictor_name = $2::text AND "
-        "t.instruction_id <> $3::text::uuid",
-        row["agent_name"],
-        row["predictor_name"],
-        row["instruction_id"],
-    ):
-        await work.shift(INSTRUCTION, other, Activation.INACTIVE)
+@effect(DEACTIVATE_OTHER_DESCRIPTIONS)
+async def deactivate_other_descriptions(work: Work, moved: Moved) -> None:
+    """One description per agent and tool is in use."""
+    await _make_room(work, DESCRIPTION, DESCRIPTION_SLOT, moved.row)
 
 
-async def _settle(work: Work, row: Row) -> None:
+async def _make_room(work: Work, lifecycle: Lifecycle, slot: Slot, row: Row) -> None:
+    same = " AND ".join(f"t.{column} = ${place}::text" for place, column in enumerate(slot.columns, 2))
+    others = f"t.is_active AND t.{slot.key} <> $1::text::uuid AND {same}"
+    values = [row[slot.key], *(row[column] for column in slot.columns)]
+    for other in await work.find(slot.entity, others, *values):
+        await work.shift(lifecycle, other, Activation.INACTIVE)
+
+
+async def _settle(work: Work, slot: Slot, row: Row) -> None:
+    """A row of this change that stands without a value is out of use by its value again, if there is room for it."""
+    prefix = f"{slot.entity}:"
+    moved = [node.removeprefix(prefix) for node, _ in work.recorded if node.startswith(prefix)]
+    same = " AND ".join(f"{{row}}.{column} = ${place}::text" for place, column in enumerate(slot.columns, 2))
     await work.fetch(
-        "UPDATE optimized_instructions AS t SET is_active = false WHERE t.agent_name = $1::text "
-        "AND t.predictor_name = $2::text AND t.is_active IS NULL AND t.deactivated_at = now() AND NOT EXISTS ("
-        "SELECT FROM optimized_instructions AS o WHERE o.agent_name = $1::text AND o.predictor_name = $2::text "
-        "AND o.is_active = false)",
-        row["agent_name"],
-        row["predictor_name"],
+        f"UPDATE {slot.table} AS t SET is_active = false WHERE t.{slot.key} = ANY ($1::text[]::uuid[]) "
+        f"AND {same.replace('{row}', 't')} AND t.is_active IS NULL AND NOT EXISTS ("
+        f"SELECT FROM {slot.table} AS o WHERE {same.replace('{row}', 'o')} AND o.is_active = false)",
+        moved,
+        *(row[column] for column in slot.columns),
     )
 
 
 @effect(SETTLE_INSTRUCTIONS)
 async def settle_instructions(work: Work, moved: Moved) -> None:
     """An instruction that stood without a value while others changed places is inactive by its value again."""
-    await _settle(work, moved.row)
+    await _settle(work, INSTRUCTION_SLOT, moved.row)
+
+
+@effect(SETTLE_DESCRIPTIONS)
+async def settle_descriptions(work: Work, moved: Moved) -> None:
+    """A description that stood without a value while others changed places is inactive by its value again."""
+    await _settle(work, DESCRIPTION_SLOT, moved.row)
 
 
 async def _activate(work: Work, instruction: str) -> None:
@@ -75,9 +115,9 @@ async def _activate(work: Work, instruction: str) -> None:
     await work.queue(INSTRUCTION, [(instruction,)])
     for row in await work.find("OptimizedInstruction", "t.instruction_id = $1::text::uuid", instruction):
         if row["is_active"] != "true":
-            await _make_room(work, row)
+            await _make_room(work, INSTRUCTION, INSTRUCTION_SLOT, row)
             await work.shift(INSTRUCTION, row, Activation.ACTIVE)
-            await _settle(work, row)
+            await _settle(work, INSTRUCTION_SLOT, row)
 
 
 @effect(ACTIVATE_WINNER)

@@ -53,6 +53,14 @@ async def expire_superseded(work: Work, moved: Moved) -> None:
 )
 async def request_review(work: Work) -> None:
     """Adds a pending review; one that is about something else than what it names takes no review's place."""
+    related = work.given.get("related_validation_ids") or []
+    there = await work.fetch(
+        "SELECT validation_id::text FROM causal_validations WHERE validation_id = ANY ($1::text[]::uuid[])", related
+    )
+    known = {key for (key,) in there}
+    for place, key in enumerate(related):
+        if key not in known:
+            raise invalid(f"relatedValidationIds[{place}]", "names no CausalValidation")
     superseded = work.given.get("supersedes_review_id")
     if superseded is not None:
         await work.lock(work.catalogue["ExpertReview"], [Subject(superseded, (superseded,), "supersedesReviewId")])

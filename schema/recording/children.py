@@ -1,0 +1,142 @@
+"""Rows that are made within the input of the row that they are part of: one level down, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from schema.catalogue import ids
+from schema.changes.engine import Attempt, Key
+from schema.recording.answers import RecordedChildren
+from schema.recording.batches import RowBatch
+from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
+from schema.recording.record_types import ChildRows
+from schema.recording.recorder import RecordStep, audit_batch, constants_of, digest_of, known_ids
+
+
+@dataclass(frozen=True)
+class GivenChildren:
+    """The rows of one list, as they are asked for.
+
+    ``seed`` is what their ids are derived from, where there is a key.
+    """
+
+    children: ChildRows
+    rows: Sequence[Mapping[str, Any]]
+    seed: str | None
+
+    @property
+    def name(self) -> str:
+        return self.children.name
+
+    def conflict(self, step: RecordStep) -> str:
+        """What becomes of a row that is there: what becomes of the one that it is part of."""
+        return step.conflict if self.children.type.key else "ERROR"
+
+    def batch(self, step: RecordStep, parent: RowBatch) -> ChildBatch:
+        """The rows in the transaction that is to hold them."""
+        type_ = self.children.type
+        batch = RowBatch(
+            type_,
+            self.rows,
+            self.conflict(step),
+            parent.catalogue,
+            parent.missing,
+            step.facts,
+            constants_of(type_, step.around.caller.name, step.facts, parent.missing),
+            self.seed,
+            fields=self.children.fields,
+            transaction=parent.transaction,
+        )
+        return ChildBatch(self, batch)
+
+    def replayed(self, step: RecordStep, stored: Mapping[str, Any]) -> RecordedChildren:
+        """What was answered before, of what was stored."""
+        derived = known_ids(self.children.type, self.rows, self.conflict(step), self.seed)
+        return self.answer(stored["counts"], stored["ids"] or derived or [])
+
+    def answer(self, counts: Mapping[str, int], ids_: Sequence[str]) -> RecordedChildren:
+        found: list[Any] = list(ids_)
+        return RecordedChildren(field=self.name, type=self.children.type.name, **counts, ids=found)
+
+
+@dataclass
+class ChildBatch:
+    """The rows of one list on their way into the database."""
+
+    given: GivenChildren
+    batch: RowBatch
+    counts: Counts = field(default_factory=Counts)
+    ids: list[str] = field(default_factory=list)
+
+    async def prepare(self, parent: RowBatch) -> None:
+        """Everything that can be told before the row is there that they are part of.
+
+        Raises:
+            UnwritableError: The database does not take such rows.
+            RowsError: Rows are in the way.
+        """
+        (key,) = parent.table.key
+        (text, *_) = parent.values.get(key, [""])
+        self.batch.filled[self.given.children.column] = text if isinstance(text, str) else ""
+        try:
+            await self.batch.prepare()
+        except RowsError as error:
+            raise self._placed(error) from None
+        except UnwritableError as error:
+            raise UnwritableError(f"{self.given.name}: {error}") from None
+
+    async def write(self, step: RecordStep, attempt: Attempt, parent: Key | None) -> None:
+        """Writes them, and their record.
+
+        Raises:
+            RowsError: The database refuses rows; the transaction is to be undone.
+            DatabaseError: It fails otherwise.
+        """
+        batch = self.batch
+        if parent is None:
+            raise UnwritableError(f"{self.given.name}: the row that they are part of cannot be found again")
+        batch.fill({self.given.children.column: parent[0]})
+        try:
+            self.counts = await batch.write()
+        except RowsError as error:
+            raise self._placed(error) from None
+        if step.dry_run:
+            return
+        self.ids = [ids.encode(batch.type.name, key) for key in await batch.keys() if key]
+        digest = digest_of([step.digest, self.given.name])
+        await audit_batch(attempt, step.around, step.name, digest, batch, self.counts)
+
+    def _placed(self, error: RowsError) -> RowsError:
+        return RowsError([replace(one, within=self.given.name) for one in error.found])
+
+    def answer(self, *, dry_run: bool) -> RecordedChildren:
+        return self.given.answer(vars(self.counts), [] if dry_run else self.ids)
+
+    def stored(self) -> Mapping[str, Any]:
+        """The counts, and the ids where they cannot be derived again."""
+        batch = self.batch
+        derived = known_ids(batch.type, batch.rows, batch.conflict, batch.seed)
+        return {"counts": vars(self.counts), "ids": [] if derived else self.ids}
+
+
+async def prepare_together(parent: RowBatch, children: Sequence[ChildBatch]) -> None:
+    """Everything that can be told before a row is written, of a row and of those that are part of it.
+
+    Raises:
+        UnwritableError: The database does not take such rows.
+        RowsError: Rows are in the way.
+    """
+    found: list[Wrong] = []
+    try:
+        await parent.prepare()
+    except RowsError as error:
+        found += error.found
+    for one in children:
+        try:
+            await one.prepare(parent)
+        except RowsError as error:
+            found += error.found
+    if found:
+        raise RowsError(found)
