@@ -14,7 +14,7 @@ from db.attach.facts import Facts
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
-from schema.sql.filters import DOCUMENTS, ORDER, TEXT, few
+from schema.sql.filters import DOCUMENTS, MAX_JOINED, ORDER, TEXT, few, joins
 from schema.sql.indexes import Indexes, Served
 from schema.sql.lists import TOTALS
 from schema.sql.orders import LEAF, of_field
@@ -36,8 +36,6 @@ ASKED = 5
 """Points of a SELECT that is run anew for each row that a filter looks at, beside what it reads: 10 us."""
 SELECTED = 10
 """Rows that such a one reads for a point: 200 ns each."""
-KEPT = 5
-"""SELECTs behind relations of one filter whose answers Postgres keeps; nine took seconds, and five did not."""
 NARROWED = 10
 """What part of the rows is left, one in so many, by an index of a column of which nothing more is known."""
 
@@ -97,7 +95,7 @@ class Scans:
         self._rows = facts.rows
         self._indexes = Indexes(facts)
         self._keeps = True
-        """Whether the filter that is priced has few enough SELECTs for their answers to be kept."""
+        """Whether all relations of the filter that is priced are joins: what they lead to is looked at once then."""
 
     def rows(self, type_: Type) -> int:
         """About how many rows a type has; a SELECT at most as many as the largest table that it reads."""
@@ -122,7 +120,7 @@ class Scans:
         left = self._left(type_, where, rows)
         if where:
             path = f"{selection.key}.where"
-            self._keeps = self._selects(type_, where) <= KEPT
+            self._keeps = joins(self._catalogue, type_, where) <= MAX_JOINED
             found = list(self._patterns(type_, where, path, rows, copies, rows))
             yield from found
             if copies and not self._is_found(type_, where, relation) and all(one.kind is not PATTERN for one in found):
@@ -187,23 +185,11 @@ class Scans:
                 looked_up = self._selected(type_, relation, target, max(rows, tried), first=_is_first(path))
             reached = self.below(target, type_, rows) if joined else there
             yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
-            # Postgres keeps the answers for what the rows of a list lead to, or reads all of it first; not further on
-            once = self._keeps and joined and not relation.many and _is_first(path)
+            # Postgres keeps the answers for what the rows lead to, or reads all of it first; beside others, or where it
+            # must not hold, it does so for the relations of the list itself alone
+            near = _is_first(path) or _must_hold(path)
+            once = self._keeps and joined and not relation.many and near
             yield from self._patterns(target, inner or {}, here, there, copies, min(tried, there) if once else tried)
-
-    def _selects(self, type_: Type, where: Mapping[str, Any] | None) -> int:
-        """How often a filter names a SELECT or a view behind a relation."""
-        count = 0
-        for name, value in (where or {}).items():
-            if name in {"and", "or"}:
-                count += sum(self._selects(type_, one) for one in value or ())
-            elif name == "not":
-                count += self._selects(type_, value)
-            elif value and (relation := type_.relations.get(name)):
-                target = self._catalogue[relation.target]
-                asked = value.values() if relation.many else [value]
-                count += sum((target.select is not None) + self._selects(target, one) for one in asked)
-        return count
 
     def _selected(self, type_: Type, relation: RelationField, target: Type, tried: int, *, first: bool) -> int:
         """The points of a SELECT or a view that is asked for so many rows of a filter.
@@ -322,6 +308,11 @@ def _relations(term: Mapping[str, Any]) -> int:
 def _is_first(path: str) -> bool:
     """Whether a relation of a filter is one of the list's own type."""
     return path.count(".") - path.count(".and[") - path.count(".or[") - path.count(".not.") == 2
+
+
+def _must_hold(path: str) -> bool:
+    """Whether rows are found only if what a filter asks here holds, of the one row that each relation leads to."""
+    return not any(one in path for one in (".or[", ".not.", ".some", ".none", ".every"))
 
 
 def _is_anchored(operator: str, operand: Any) -> bool:

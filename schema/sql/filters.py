@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue, ColumnField, RelationField, Type
@@ -194,6 +194,13 @@ CLOSED = frozenset({"eq", "ne", "in", "notIn", "has", "hasAny", "hasAll"})
 """The operators that ask for whole values, which in a closed vocabulary are its words."""
 
 
+class Asked(NamedTuple):
+    """A filter and the path of its argument; a ``#`` in it counts a level."""
+
+    where: Mapping[str, Any]
+    path: str
+
+
 @dataclass
 class Where:
     """Turns coerced `where` arguments into predicates over a row alias.
@@ -220,30 +227,51 @@ class Where:
         Raises:
             GatewayError: ``BAD_USER_INPUT`` naming the path of the argument, or ``MISSING_IN_DATABASE``.
         """
-        if path.count(".") > 4 * MAX_DEPTH or path.count("#") > MAX_DEPTH:
-            raise bad_argument(path.replace("#", ""), f"is nested too deeply; at most {MAX_DEPTH} levels of filters")
+        return self._conjunction(type_, [Asked(where or {}, path)], row)
+
+    def _conjunction(self, type_: Type, asked: Sequence[Asked], row: str) -> list[str]:
+        """The predicates of filters that all must hold for a row.
+
+        What they ask of the one row that a relation leads to is asked of it at once: it is joined once, and a view
+        behind it is worked out once.
+        """
         found: list[str] = []
-        for name, value in (where or {}).items():
+        ones: dict[str, list[Asked]] = {}
+        for one in asked:
+            for name, value, here in self._parts(one):
+                if name == "or":
+                    parts = [_all(self._conjunction(type_, [other], row)) for other in self._listed(value, here)]
+                    found.append("(" + " OR ".join(f"({part})" for part in parts) + ")" if parts else "false")
+                elif name == "not":
+                    found.append(f"({_all(self.predicates(type_, value, row, f'{here}#'))}) IS NOT TRUE")
+                elif name in type_.columns:
+                    found.extend(self._column(type_, type_.columns[name], value, row, here))
+                elif type_.relations[name].many:
+                    found.extend(self._quantified(type_, type_.relations[name], value, row, here))
+                else:
+                    ones.setdefault(name, []).append(Asked(value, here))
+        found += [self._exists(type_, type_.relations[name], behind, row) for name, behind in ones.items()]
+        return found
+
+    def _parts(self, asked: Asked) -> Iterator[tuple[str, Any, str]]:
+        """What a filter asks, each with its path: what stands in an `and` is asked beside the rest."""
+        where, path = asked
+        if path.count(".") > 4 * MAX_DEPTH or path.count("#") > MAX_DEPTH:
+            raise bad_argument(_shown(path), f"is nested too deeply; at most {MAX_DEPTH} levels of filters")
+        for name, value in where.items():
             here = f"{path}.{name}"
             if value is None:
                 raise bad_argument(_shown(here), "is null; leave it out, or say `isNull: true` of a column")
-            if name in {"and", "or"}:
-                found.append(self._any_or_all(type_, name, value, row, here))
-            elif name == "not":
-                found.append(f"({_all(self.predicates(type_, value, row, f'{here}#'))}) IS NOT TRUE")
-            elif name in type_.columns:
-                found.extend(self._column(type_, type_.columns[name], value, row, here))
+            if name == "and":
+                for one in self._listed(value, here):
+                    yield from self._parts(one)
             else:
-                found.extend(self._relation(type_, type_.relations[name], value, row, here))
-        return found
+                yield name, value, here
 
-    def _any_or_all(self, type_: Type, name: str, values: list[Any], row: str, path: str) -> str:
+    def _listed(self, values: list[Any], path: str) -> list[Asked]:
         if len(values) > MAX_LIST:
             raise bad_argument(_shown(path), f"has {len(values)} filters; pass at most {MAX_LIST}")
-        parts = [_all(self.predicates(type_, value, row, f"{path}[{i}]#")) for i, value in enumerate(values)]
-        if not parts:
-            return "true" if name == "and" else "false"
-        return "(" + f" {name.upper()} ".join(f"({part})" for part in parts) + ")"
+        return [Asked(value or {}, f"{path}[{place}]#") for place, value in enumerate(values)]
 
     def _column(self, type_: Type, leaf: ColumnField, value: Mapping[str, Any], row: str, path: str) -> Iterator[str]:
         if error := self.missing(type_, leaf.columns):
@@ -278,35 +306,40 @@ class Where:
             raise bad_argument(_shown(path), "contains NUL, which text in Postgres cannot hold")
         return operand
 
-    def _relation(
+    def _quantified(
         self, type_: Type, relation: RelationField, value: Mapping[str, Any], row: str, path: str
     ) -> Iterator[str]:
+        """What is asked of the rows that a relation leads to."""
+        for quantifier, where in value.items():
+            every = quantifier == "every"
+            exists = self._exists(type_, relation, [Asked(where or {}, f"{path}.{quantifier}")], row, fail=every)
+            yield exists if quantifier == "some" else f"NOT {exists}"
+
+    def _exists(
+        self, type_: Type, relation: RelationField, asked: Sequence[Asked], row: str, *, fail: bool = False
+    ) -> str:
+        """Whether there is a row behind a relation for which these filters hold, or, to ``fail``, do not."""
         target = self.catalogue[relation.target]
         if error := self.missing(type_, relation.join.local_columns) or self.missing(
             target, relation.join.remote_columns
         ):
             raise error
-        asked = value if relation.many else {"some": value}
-        for quantifier, where in asked.items():
-            here = f"{path}.{quantifier}" if relation.many else path
-            alias = f"w{next(self._aliases)}"
-            joined = self._joined
-            apart = joined >= MAX_JOINED or target.select is not None
-            self._joined = 0 if apart else joined + 1
-            inner = self.predicates(target, where, alias, f"{here}#")
-            if apart:
-                self._joined = joined
-            on = relation.join.on(row, alias)
-            source = f"SELECT FROM {target.source({})} {alias} WHERE {on}"
-            if not relation.unique:  # the row that the relation leads to, not any that could be it
-                order = self.order(target, relation.join.equal)
-                one = first(target.source({}), [f"{alias}.*"], order, where=[on], row=alias)
-                source = f"SELECT FROM ({one}) {alias} WHERE true"
-            found = f"({_all(inner)}) IS NOT TRUE" if quantifier == "every" else _all(inner)
-            exists = f"EXISTS ({source} AND {found})"
-            if apart:  # which the planner leaves a query of its own
-                exists = f"({exists}) IS TRUE"
-            yield exists if quantifier == "some" else f"NOT {exists}"
+        alias = f"w{next(self._aliases)}"
+        joined = self._joined
+        apart = joined >= MAX_JOINED or target.select is not None
+        self._joined = 0 if apart else joined + 1
+        inner = self._conjunction(target, [Asked(one.where, f"{one.path}#") for one in asked], alias)
+        if apart:
+            self._joined = joined
+        on = relation.join.on(row, alias)
+        source = f"SELECT FROM {target.source({})} {alias} WHERE {on}"
+        if not relation.unique:  # the row that the relation leads to, not any that could be it
+            order = self.order(target, relation.join.equal)
+            one = first(target.source({}), [f"{alias}.*"], order, where=[on], row=alias)
+            source = f"SELECT FROM ({one}) {alias} WHERE true"
+        found = f"({_all(inner)}) IS NOT TRUE" if fail else _all(inner)
+        exists = f"EXISTS ({source} AND {found})"
+        return f"({exists}) IS TRUE" if apart else exists  # which the planner leaves a query of its own
 
 
 def known_word(words: Sequence[str], field_: str, path: str, value: Any) -> Any:
@@ -327,6 +360,32 @@ def known_word(words: Sequence[str], field_: str, path: str, value: Any) -> Any:
 def few(values: Sequence[Any] | None) -> int:
     """About how many values a list has, as prices tell lists apart: ten, a hundred or a thousand."""
     return next((size for size in (10, 100) if len(values or ()) <= size), MAX_LIST)
+
+
+def joins(catalogue: Catalogue, type_: Type, *asked: Mapping[str, Any] | None) -> int:
+    """How many relations the statement joins for filters that all must hold, if there is room: see `Where`."""
+    count = 0
+    ones: dict[str, list[Mapping[str, Any]]] = {}
+    pending = list(asked)
+    while pending:
+        for name, value in (pending.pop() or {}).items():
+            if name == "and":
+                pending += value or ()
+            elif name == "or":
+                count += sum(joins(catalogue, type_, one) for one in value or ())
+            elif name == "not":
+                count += joins(catalogue, type_, value)
+            elif relation := type_.relations.get(name):
+                for one in (value or {}).values() if relation.many else ():
+                    count += _joins(catalogue, relation, one)
+                if not relation.many:
+                    ones.setdefault(name, []).append(value)
+    return count + sum(_joins(catalogue, type_.relations[name], *values) for name, values in ones.items())
+
+
+def _joins(catalogue: Catalogue, relation: RelationField, *asked: Mapping[str, Any] | None) -> int:
+    target = catalogue[relation.target]
+    return 0 if target.select is not None else 1 + joins(catalogue, target, *asked)
 
 
 def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]:

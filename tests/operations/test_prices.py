@@ -102,20 +102,44 @@ async def test_a_view_of_many_rows_behind_a_relation_has_a_price(demo_database: 
 async def test_a_view_behind_a_relation_is_asked_once_for_each_row_that_the_list_leads_to(
     demo_database: Database,
 ) -> None:
-    """60,000 spans of 15 experiments ask for the health of 15; through a further relation Postgres may ask for each."""
-    async with serving(demo_database.gateway_url) as client:
+    """60,000 spans of 15 experiments ask for the health of 15, through however many relations to one row that must
+    hold; where one of several must, or there are more relations than Postgres joins, it may ask for each span."""
+    async with serving(demo_database.gateway_url, max_cost=10**9) as client:
         endpoint: OperationService = client.app.state.graphql
         facts = endpoint.access.facts
         endpoint.planner.learn_facts(replace(facts, rows={**facts.rows, "ml_observability_spans": 60_000}))
         health = "experiment: { health: { assignments: { gt: 100 } } }"
         nodes = "{ totalCount nodes { id } }"
-        for where in (f"{{ {health} }}", f"{{ or: [{{ {health} }}, {{ not: {{ {health} }} }}] }}"):
+        many = ", ".join(f"{{ {health.replace('100', str(n))} }}" for n in range(9))
+        for where in (
+            f"{{ {health} }}", f"{{ or: [{{ {health} }}, {{ not: {{ {health} }} }}] }}",
+            f"{{ parent: {{ {health} }} }}", f"{{ parent: {{ parent: {{ {health} }} }} }}",
+        ):  # fmt: skip
             assert await cost(client, f"{{ observabilitySpans(where: {where}) {nodes} }}") < 80_000
-        far = await cost(client, f"{{ observabilitySpans(where: {{ parent: {{ {health} }} }}) {nodes} }}")
-        assert far > 500_000
-        many = ", ".join(f"{{ {health.replace('100', str(n))} }}" for n in range(9))  # seconds, and no longer once each
-        error = await client.error(f"{{ observabilitySpans(where: {{ and: [{many}] }}) {nodes} }}")
-        assert error["code"] == "COST_LIMIT"
+        assert await cost(client, f"{{ observabilitySpans(where: {{ and: [{many}] }}) {nodes} }}") < 400_000
+        others = "parent: { parent: { parent: { parent: { parent: { parent: { agentName: { isNull: false } } } } } } }"
+        for where in (
+            f"{{ or: [{{ parent: {{ {health} }} }}, {{ agentName: {{ isNull: true }} }}] }}",
+            f"{{ not: {{ parent: {{ {health} }} }} }}", f"{{ {others} {health} }}",
+        ):  # fmt: skip
+            assert await cost(client, f"{{ observabilitySpans(where: {where}) {nodes} }}") > 500_000
+
+
+async def test_what_is_asked_of_one_row_by_several_filters_is_asked_at_once(demo_database: Database) -> None:
+    """Nine filters of one view took 31 seconds: Postgres takes each of nine joins to keep half of the rows."""
+    one = "{ experiment: { and: [{ health: { assignments: { gte: 1 } } }], health: { variants: { gte: 2 } } } }"
+    connection = await connect(demo_database.gateway_url)
+    async with serving(demo_database.gateway_url) as client:
+        found = []
+        for where in (one, f"{{ and: [{', '.join([one] * 5)}, {{ experiment: {{ brand: {{ isNull: false }} }} }}] }}"):
+            with recording() as statements:
+                data = await client.data(f"{{ models(where: {where}) {{ totalCount nodes {{ rowId }} }} }}")
+            nodes = [node for statement in statements for node in await plan(connection, statement)]
+            scans = sum(node.get("Relation Name") == "ab_experiment_assignments" for node in nodes)
+            found.append((data["models"], scans))
+        assert found[0] == found[1]
+        assert found[0][1] > 0
+    await connection.close()
 
 
 def as_json(levels: int) -> dict[str, Any]:
