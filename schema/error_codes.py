@@ -380,7 +380,10 @@ class BlockerCode(_Described):
     CHECK_FAILED = "CHECK_FAILED", "A check constraint does not allow the value."
     NOT_EXCLUSIVE = "NOT_EXCLUSIVE", "An exclusion constraint does not allow the row beside another one."
     VALUE_MISSING = "VALUE_MISSING", "The database requires a value in a column that the gateway does not know."
-    REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE", "A trigger refused the change; the message is the trigger's."
+    REFUSED_BY_DATABASE = (
+        "REFUSED_BY_DATABASE",
+        "A trigger refused the change, whose message it is, or a policy of row level security.",
+    )
     # -- mutations of more than one row
     NOT_THE_CHAMPION = "NOT_THE_CHAMPION", "The model to be replaced is not the champion of its experiment."
     MODEL_RETIRED = "MODEL_RETIRED", "The model is archived or deprecated, and such a model is not deployed."
@@ -407,7 +410,10 @@ class RowCode(_Described):
     NOT_UNIQUE = "NOT_UNIQUE", "Another row of the database has the same key."
     DIFFERS = "DIFFERS", "The row is there with other values, and such rows must not differ."
     CHECK_FAILED = "CHECK_FAILED", "A check constraint of the database does not allow the value."
-    REFUSED_BY_DATABASE = "REFUSED_BY_DATABASE", "A trigger of the database refuses the row, or drops it."
+    REFUSED_BY_DATABASE = (
+        "REFUSED_BY_DATABASE",
+        "A trigger of the database refuses the row or drops it, or a policy does not let the caller have it.",
+    )
 
 
 class ToolCode(_Described):

@@ -103,7 +103,7 @@ class ConflictError(DatabaseError):
 
 
 class RefusedByDatabaseError(DatabaseError):
-    """A constraint or a trigger of the database does not allow a change: ``diagnostics`` has what and where."""
+    """A constraint, a policy or a trigger does not allow a change: ``diagnostics`` has what and where."""
 
     def __init__(self, message: str, diagnostics: Diagnostics, statement: str) -> None:
         super().__init__(message)
@@ -204,6 +204,15 @@ def plan_is_stale(error: BaseException) -> bool:
     return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == FEATURE_NOT_SUPPORTED
 
 
+def violates_policy(error: BaseException) -> bool:
+    """Whether a row would be one that the policies of row level security do not let its writer have.
+
+    The code is the same as of a table that may not be written at all, the place in the server that says so is not.
+    """
+    raised_by = getattr(_cause(error), "server_source_function", None)
+    return sqlstate(error) == INSUFFICIENT_PRIVILEGE and raised_by == "ExecWithCheckOptions"
+
+
 def refused_by_driver(error: BaseException) -> bool:
     """A value that asyncpg could not encode; what the server sends has a severity."""
     cause = _cause(error)
@@ -243,7 +252,7 @@ def translate_change(error: BaseException, statement: str = "") -> Exception:
     state = sqlstate(error)
     if state in UNDONE or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
         return ConflictError(str(_cause(error)))
-    if state.startswith(_REFUSED):
+    if state.startswith(_REFUSED) or violates_policy(error):
         return RefusedByDatabaseError(str(_cause(error)), diagnostics(error), statement)
     if state == READ_ONLY_TRANSACTION:
         meaning: Exception = ReadOnlyError(str(_cause(error)))

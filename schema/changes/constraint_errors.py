@@ -61,6 +61,8 @@ async def violation(  # noqa: PLR0911 - one line for each kind
                 BlockerCode.VALUE_MISSING,
                 f"the database wants a value in {by} of {row}, which the gateway does not know",
             )
+        case errors.INSUFFICIENT_PRIVILEGE:
+            return BlockerCode.REFUSED_BY_DATABASE, f"a policy of the database does not let you make {row} so"
         case _:
             return BlockerCode.REFUSED_BY_DATABASE, f"the database does not allow it: {said.words}"
 

@@ -18,7 +18,7 @@ REFUSALS = (RefusedByDatabaseError, DataError, InvalidValueError, DroppedError)
 """The errors that are about rows."""
 
 
-async def meaning(error: Exception, row: int, rows: RowValues, transaction: Transaction) -> Wrong:  # noqa: PLR0911 - one line for each kind
+async def meaning(error: Exception, row: int, rows: RowValues, transaction: Transaction) -> Wrong:  # noqa: C901, PLR0911 - one line for each kind
     """What is wrong with a row, without a word of the server's: they quote values and names of constraints."""
     if isinstance(error, DroppedError):
         return Wrong(RowCode.REFUSED_BY_DATABASE, row, "a trigger of the database drops the row")
@@ -48,6 +48,9 @@ async def meaning(error: Exception, row: int, rows: RowValues, transaction: Tran
         case errors.EXCLUSION:
             words = f"another {rows.table.name} excludes it{f' by {names}' if names else ''}"
             return Wrong(RowCode.NOT_UNIQUE, row, words, fields[:1])
+        case errors.INSUFFICIENT_PRIVILEGE:
+            words = f"a policy of the database does not let you have such a {rows.table.name}"
+            return Wrong(RowCode.REFUSED_BY_DATABASE, row, words)
         case _:
             words = "" if rows.type.is_confidential or not error.by_trigger else f": {said.words}"
             return Wrong(RowCode.REFUSED_BY_DATABASE, row, f"the database does not allow it{words}")

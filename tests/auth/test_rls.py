@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 
 from db.embedded.server import GATEWAY_ROLE
@@ -20,15 +22,18 @@ from db.engine.errors import DataError, StatementTimeoutError
 from db.engine.url import database_url
 from db.store.caller_roles import unusable
 from db.store.grants import role_sql
+from tests.support.agents import Agent, promote
 from tests.support.callers import JWT, calling, token
-from tests.support.changing import change
+from tests.support.changing import add, change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
 from tests.support.process import run
+from tests.support.recording import write
 
 pytestmark = pytest.mark.slow
 
-TABLES = ("ml_experiments", "ml_model_registry")
+OLD = "1999-06-01T00:00:00Z"
+TABLES = ("ml_experiments", "ml_model_registry", "ml_observability_spans")
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,16 @@ async def policed(demo_template: Database, clone: Clone) -> AsyncIterator[Police
             f"GRANT {role} TO {GATEWAY_ROLE}",
             f"GRANT USAGE ON SCHEMA public, ml, gateway TO {role}",
             f"GRANT SELECT ON ALL TABLES IN SCHEMA public, ml TO {role}",
-            f"GRANT UPDATE ON ml_model_registry TO {role}",
+            f"GRANT INSERT, UPDATE ON ml_model_registry TO {role}",
+            f"GRANT INSERT, DELETE ON ml_observability_spans TO {role}",
             f"GRANT SELECT ON gateway.lifecycle_events TO {role}",
             *(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY" for table in TABLES),
             f"""CREATE POLICY own_brand ON ml_experiments TO {role} USING
                 (brand::text = current_setting('request.jwt.claims', true)::json ->> 'brand')""",
             f"""CREATE POLICY own_models ON ml_model_registry TO {role} USING
                 (EXISTS (SELECT FROM ml_experiments AS e WHERE e.id = experiment_id))""",
+            f"""CREATE POLICY own_spans ON ml_observability_spans TO {role} USING
+                (trace_id LIKE (current_setting('request.jwt.claims', true)::json ->> 'brand') || '/%')""",
         )
         try:
             yield Policed(copy, role, outsider)
@@ -71,6 +79,7 @@ async def policed(demo_template: Database, clone: Clone) -> AsyncIterator[Police
 async def client(request: pytest.FixtureRequest, policed: Policed) -> AsyncIterator[Client]:
     """A gateway with one connection, which all callers share."""
     settings = {"rls": True, "rls_roles": (policed.role,), "rls_token_role": policed.role, "pool_size": 1}
+    settings |= {"federation": True, "mcp": "change"}
     async with serving(policed.database.gateway_url, compiler=request.param, **JWT, **settings) as one:
         yield one
 
@@ -83,7 +92,13 @@ async def sql(policed: Policed) -> AsyncIterator[asyncpg.Connection]:
 
 
 def of_brand(client: Client, policed: Policed, brand: str, **claims: Any) -> Client:
-    made = token("operator", "patient", **({"role": policed.role, "brand": brand, "sub": f"{brand}'s \\"} | claims))
+    made = token(
+        "operator",
+        "patient",
+        "write",
+        "purge",
+        **({"role": policed.role, "brand": brand, "sub": f"{brand}'s \\"} | claims),
+    )
     return calling(client, made)
 
 
@@ -186,6 +201,112 @@ async def test_changes_are_policed(
         [id_.split(":")[1] for id_ in ids.values()],
     )
     assert [row[0] for row in states] == ["development", "staging"]
+
+
+async def foreign_model(sql: asyncpg.Connection, brand: str) -> asyncpg.Record:
+    """A model of a brand: its key, its name and version, and its experiment's natural key."""
+    return await sql.fetchrow(
+        "SELECT m.id::text, m.model_name, m.model_version, e.mlflow_experiment_id AS experiment "
+        "FROM ml_model_registry m JOIN ml_experiments e ON e.id = m.experiment_id WHERE e.brand::text = $1 "
+        "AND e.mlflow_experiment_id IS NOT NULL AND m.stage = 'development' LIMIT 1",
+        brand,
+    )
+
+
+async def test_tables_entities_counts_and_events_are_policed(
+    client: Client, policed: Policed, brands: list[str], sql: asyncpg.Connection
+) -> None:
+    mine, theirs = brands
+    caller = of_brand(client, policed, mine)
+    wanted = await expected(sql, mine)
+    hidden = await foreign_model(sql, theirs)
+    query = "{ experiments { nodes { rowId } } }"
+    for media in ("text/csv", "application/x-ndjson"):
+        table = await caller.http.post("/graphql", json={"query": query}, headers={"accept": media})
+        lines = table.text.splitlines()[media == "text/csv" :]
+        assert {json.loads(one)["rowId"] if "{" in one else one for one in lines} == wanted, media
+        assert table.headers["x-rows"] == str(len(wanted))
+    events = await caller.http.post("/graphql", json={"query": query}, headers={"accept": "text/event-stream"})
+    assert all(one in events.text for one in wanted)
+    assert events.text.count("rowId") == len(wanted)
+    data = await caller.data(
+        """query ($of: [_Any!]!, $name: String) {
+            _entities(representations: $of) { ... on Model { id } }
+            few: models(first: 0) { totalCount totalCountIsExact all: totalCount(exact: true) aggregate { count } }
+            found: models(where: {modelName: {eq: $name}}) { totalCount } }""",
+        of=[{"__typename": "Model", "id": f"Model:{hidden['id']}"}],
+        name=hidden["model_name"],
+    )
+    own = await sql.fetchval(
+        "SELECT count(*) FROM ml_model_registry m JOIN ml_experiments e ON e.id = m.experiment_id "
+        "WHERE e.brand::text = $1", mine,
+    )  # fmt: skip
+    assert data["_entities"] == [None]
+    few = data["few"]
+    assert (few["totalCount"], few["all"], few["aggregate"][0]["count"]) == (own, own, own)
+    agent = Agent(client, **dict(caller.http.headers))
+    told = await agent.call("query", query=query)
+    assert {row["rowId"] for row in told["data"]["experiments"]["nodes"]} == wanted
+    failure = await agent.fails("preview_change", steps=[promote(f"Model:{hidden['id']}")])
+    assert failure["error"] == "NOT_FOUND"
+
+
+async def test_rows_that_are_written_are_policed(
+    client: Client, policed: Policed, brands: list[str], sql: asyncpg.Connection
+) -> None:
+    """What is another's cannot be referred to, changed, replaced or removed, and no row can be made another's."""
+    mine, theirs = brands
+    caller = of_brand(client, policed, mine)
+    hidden, own = await foreign_model(sql, theirs), await foreign_model(sql, mine)
+    new = {"modelVersion": "1", "algorithm": "a", "experiment": {"mlflowExperimentId": own["experiment"]}}
+    made = await write(caller, "createModel", modelName=secrets.token_hex(6), **new)
+    assert made["__typename"] == "Recorded"
+    referring = new | {"experiment": {"mlflowExperimentId": hidden["experiment"]}}
+    refused = await write(caller, "createModel", modelName="m", **referring)
+    assert [one["code"] for one in refused["rows"]] == ["NO_SUCH_ROW"]
+    for nobodys in ({"experiment": None}, {"experiment": {"id": await sql.fetchval(
+        "SELECT id::text FROM ml_experiments WHERE mlflow_experiment_id = $1", hidden["experiment"])}}):  # fmt: skip
+        refused = await write(caller, "createModel", modelName=secrets.token_hex(6), **(new | nobodys))
+        assert refused["__typename"] == "RowsRejected", refused
+    changed = await write(caller, "updateModel", id=hidden["id"], auc=0.5)
+    assert changed["__typename"] == "NotFound"
+    moved = await write(caller, "updateModel", id=made["ids"][0], experiment=referring["experiment"])
+    assert moved["__typename"] == "RowsRejected"
+    given_away = await write(caller, "updateModel", id=made["ids"][0], experiment=None)
+    assert given_away["__typename"] == "RowsRejected", given_away
+    for conflict in ("KEEP", "UPDATE"):
+        taken = {"modelName": hidden["model_name"], "modelVersion": hidden["model_version"], "onConflict": conflict}
+        refused = await write(caller, "createModel", **(new | taken), auc=0.5)
+        assert refused["__typename"] == "RowsRejected", refused
+    row = await sql.fetchrow("SELECT * FROM ml_model_registry WHERE id = $1::text::uuid", hidden["id"])
+    assert (row["auc"] != 0.5, row["model_name"]) == (True, hidden["model_name"])
+    agent = await sql.fetchval("SELECT agent_name::text FROM ml_observability_spans LIMIT 1")
+    span = {"spanId": "s", "agentName": agent, "agentTier": "COORDINATION", "startedAt": OLD}
+    lines = b"".join(orjson.dumps({"traceId": f"{brand}/1", **span}) + b"\n" for brand in brands)
+    headers = {"content-type": "application/x-ndjson"}
+    answer = (await caller.http.post("/record/observabilitySpans", content=lines, headers=headers)).json()
+    assert [(one["code"], one["row"]) for one in answer["rows"]] == [("REFUSED_BY_DATABASE", 1)], answer
+    assert "policy" in answer["rows"][0]["message"]
+    assert not await sql.fetchval("SELECT count(*) FROM ml_observability_spans WHERE trace_id = $1", f"{mine}/1")
+
+
+async def test_purges_are_policed(client: Client, policed: Policed, brands: list[str], sql: asyncpg.Connection) -> None:
+    """The oldest of a caller's own go, and nothing is told of the others."""
+    mine, theirs = brands
+    for brand, day in ((theirs, 1), (mine, 2), (theirs, 3)):
+        await add(sql, "ml_observability_spans", trace_id=f"{brand}/p", span_id=f"{secrets.token_hex(4)}",
+                  started_at=f"1999-01-0{day}T00:00:00Z")  # fmt: skip
+    caller = of_brand(client, policed, mine)
+    data = await caller.data(
+        "mutation ($input: PurgeInput!) { purge: purgeObservabilitySpans(input: $input) { ... on Purged "
+        "{ purged more oldest newest referred } ... on Problem { code message } } }",
+        input={"before": "2000-01-01T00:00:00Z"},
+    )
+    day = "1999-01-02T00:00:00.000000Z"
+    assert data["purge"] == {"purged": 1, "more": False, "oldest": day, "newest": day, "referred": 0}
+    left = await sql.fetchval("SELECT count(*) FROM ml_observability_spans WHERE started_at < '2000-01-01'")
+    assert left == 2
+    await sql.execute("DELETE FROM ml_observability_spans WHERE started_at < '2000-01-01'")
 
 
 async def test_a_role_that_nobody_may_have(client: Client, policed: Policed) -> None:
