@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 
 MAX_URL = 2000
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given to networks of the Internet; whatever else there is leads into a house, or nowhere."""
+_UNUSED = [ipaddress.ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
+"""Kept for protocols and examples, which Python's lists of some versions lack."""
 
 
 class AddressRefusedError(Exception):
@@ -65,7 +69,9 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(one) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return one.is_global and not one.is_multicast
+        if one not in _UNICAST:
+            return False
+    return one.is_global and not one.is_multicast and not any(one in network for network in _UNUSED)
 
 
 async def resolve(target: Destination, *, private: bool) -> str:

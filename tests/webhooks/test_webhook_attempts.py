@@ -87,9 +87,10 @@ async def test_private_addresses_are_refused() -> None:
     async with receiving() as receiver:
         plain = receiver.url.replace("http:", "https:")
         outcome = await attempt(plain, private=False)
-        named = await attempt(plain.replace("127.0.0.1", "localhost"), private=False)
-    assert "private address 127.0.0.1" in outcome.failure
-    assert "private address" in named.failure
+        assert "private address 127.0.0.1" in outcome.failure
+        for other in ("localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::ffff:7f00:1]", "[::1]", "0"):
+            named = await attempt(plain.replace("127.0.0.1", other), private=False)
+            assert "private address" in named.failure, other
     assert not receiver.posts
 
 
@@ -98,7 +99,8 @@ async def test_private_addresses_are_refused() -> None:
     [
         "10.0.0.1", "172.16.3.4", "192.168.1.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::a00:1",
-        "2002:a00:1::",
+        "2002:a00:1::", "::10.0.0.1", "::ffff:0:10.0.0.1", "64:ff9b:1::a00:1", "fec0::1", "5f00::1", "3fff::1",
+        "192.0.0.8",
     ],
 )  # fmt: skip
 def test_addresses_of_the_house(address: str) -> None:
