@@ -18,6 +18,8 @@ MINUTES = 10
 """How long a preview can be applied."""
 _SWEPT = 100
 """Rows that one new preview clears away: those that have been over for an hour."""
+NOBODY = "cancel"
+"""The answer to a question that was put anew since, or whose preview is over: nobody's will come."""
 MOST = 100
 """Previews of one caller that are kept, the newest ones."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -63,7 +65,8 @@ _COLUMNS = (
     "preview_id, caller, document, variables::text, row_versions::text, question, expires_at, asked, confirmed_at, "
     "outcome, ended_at, expires_at <= now()"
 )
-_OPEN = "preview_id = $1::text AND outcome IS NULL AND expires_at > now()"
+_OPEN_NOW = "outcome IS NULL AND expires_at > now()"
+_OPEN = f"preview_id = $1::text AND {_OPEN_NOW}"
 
 
 def _kept(row: Sequence[Any]) -> KeptPreview:
@@ -147,9 +150,12 @@ class PreviewStore:
         return bool(rows)
 
     async def answered(self, asked: str) -> str | None:
-        """The answer to a question, once there is one."""
-        rows = await self._run("SELECT answer FROM gateway.change_previews WHERE asked = $1::text", asked)
-        return rows[0][0] if rows else None
+        """The answer to a question, once there is one; `NOBODY` where none can come any more."""
+        rows = await self._run(f"SELECT answer, {_OPEN_NOW} FROM gateway.change_previews WHERE asked = $1::text", asked)
+        if not rows:
+            return NOBODY
+        answer, is_open = rows[0]
+        return answer if answer is not None or is_open else NOBODY
 
 
 async def listed(connection: AsyncConnection) -> list[KeptPreview]:

@@ -265,3 +265,18 @@ async def becomes(sql: asyncpg.Connection, query: str, count: int) -> None:
     async with asyncio.timeout(30):
         while await sql.fetchval(query) != count:  # noqa: ASYNC110 - Postgres tells nobody
             await asyncio.sleep(0.02)
+
+
+async def test_a_question_that_is_put_anew_is_waited_for_no_longer(waiting: Waiting, sql: asyncpg.Connection) -> None:
+    """Else a caller could have any number of calls wait, each of which looks for its answer again and again."""
+    model = await model_in(sql, "development")
+    id_ = await waiting.preview(model)
+    former, latter = waiting.events(id_), waiting.events(id_)
+    for events in (former, latter):
+        assert (await anext(events))["method"] == "elicitation/create"
+    assert (await anext(former))["result"]["structuredContent"]["error"] == "CONFIRMATION_NEEDED"
+    await sql.execute("UPDATE gateway.change_previews SET expires_at = now() WHERE preview_id = $1", id_)
+    assert (await anext(latter))["result"]["structuredContent"]["error"] == "CONFIRMATION_NEEDED"
+    for events in (former, latter):
+        await events.aclose()  # type: ignore[attr-defined]
+    assert await state(sql, model) == ("development", False)
