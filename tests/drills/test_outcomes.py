@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import signal
+import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -13,6 +17,7 @@ import pytest
 from db.embedded.server import ADMIN_ROLE
 from db.engine.connector import connector_of
 from tests.drills.fixtures import CHANGES, Pair
+from tests.drills.load import RETRYABLE
 from tests.drills.postgres import Postgres
 from tests.support.changing import change, events_of, model_in, state, uuid_of
 from tests.support.client import Client, serving
@@ -24,6 +29,10 @@ pytestmark = pytest.mark.slow
 QUERY = (
     "mutation($i: PromoteModelInput!) { promoteModel(input: $i) { __typename ... on TransitionApplied { replayed } } }"
 )
+TOGETHER = """mutation($key: String!, $input: CreateExperimentInput!) @transaction(idempotencyKey: $key) {
+    a: createExperiment(input: $input) { ...Made } b: createExperiment(input: $input) { ...Made }
+    c: createExperiment(input: $input) { ...Made } } fragment Made on RecordResult { __typename }"""
+KILLS = int(os.environ.get("DRILL_KILLS", "3"))
 MINE = "application_name = 'e2i-gateway' AND datname = current_database()"
 
 
@@ -207,3 +216,59 @@ async def test_connections_to_an_old_primary_end_when_the_new_one_is_seen(pair: 
             assert (await client.data(asked))["model"]["stage"] == "SHADOW"
         await new.close()
     await sql.close()
+
+
+async def test_a_transaction_is_whole_and_made_once_whenever_its_backend_is_killed(primary: Postgres) -> None:
+    """SIGKILL to a backend, with which Postgres ends all others and recovers; two gateways are asked in turn."""
+    dice, over, keys = random.Random(29), asyncio.Event(), list[str]()
+
+    async def kill() -> None:
+        for _ in range(KILLS):
+            await asyncio.sleep(dice.uniform(0.02, 0.3))
+            async with asyncio.timeout(30):
+                while not await killed():  # noqa: ASYNC110 - nobody tells when one is busy
+                    await asyncio.sleep(0.01)
+        over.set()
+
+    async def killed() -> bool:
+        with suppress(OSError, asyncpg.PostgresError):
+            sql = await connect(primary.url(CHANGES, ADMIN_ROLE))
+            try:
+                busy = f"SELECT pid FROM pg_stat_activity WHERE {MINE} AND backend_xid IS NOT NULL ORDER BY random()"
+                if pid := await sql.fetchval(busy):
+                    os.kill(pid, signal.SIGKILL)
+                    return True
+            finally:
+                await sql.close()
+        return False
+
+    async def make(gateways: list[Client]) -> None:
+        while not over.is_set():
+            key = uuid.uuid4().hex
+            keys.append(key)
+            given = {"experimentName": key, "predictionTarget": "x"}
+            async with asyncio.timeout(60):
+                for place in range(10_000):
+                    answer = await gateways[place % len(gateways)].ask(TOGETHER, key=key, input=given)
+                    codes = {error["extensions"]["code"] for error in answer.get("errors", [])}
+                    if not codes:
+                        break
+                    assert codes <= RETRYABLE, answer
+                    await asyncio.sleep(0.02)
+            assert [one["__typename"] for one in answer["data"].values()] == ["Recorded"] * 3, answer
+
+    async with serving(primary.url(CHANGES)) as one, serving(primary.url(CHANGES)) as other:
+        killing = asyncio.create_task(kill())
+        await asyncio.gather(*(make([one, other]) for _ in range(4)))
+        await killing
+    sql = await connect(primary.url(CHANGES, ADMIN_ROLE))
+    try:
+        rows = await sql.fetch(
+            "SELECT e.experiment_name AS name, count(DISTINCT e.id) AS made, count(v.node_id) AS told "
+            "FROM ml_experiments AS e LEFT JOIN gateway.lifecycle_events AS v ON v.node_id = 'Experiment:' || e.id "
+            "WHERE e.experiment_name = ANY ($1) GROUP BY 1",
+            keys,
+        )
+        assert {row["name"]: (row["made"], row["told"]) for row in rows} == dict.fromkeys(keys, (3, 3))
+    finally:
+        await sql.close()
