@@ -8,6 +8,7 @@ of Postgres.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import time
@@ -21,9 +22,14 @@ import httpx
 import psutil
 import pytest
 
+from gateway.operations.embeddings import SAMPLE
 from gateway.settings import Settings
-from tests.support.databases import Clone, Database, connect
-from tests.support.expensive import HOT, SUBSCRIPTIONS, Question, questions
+from schema.catalogue.from_models import catalogue
+from schema.search.texts import MAX_TEXT
+from schema.search.vector import Similarity
+from tests.support.databases import Clone, Database, connect, connected
+from tests.support.embedding_service import embedding_server
+from tests.support.expensive import HOT, SUBSCRIPTIONS, TABLES, Question, questions
 from tests.support.process import Gateway
 from tests.support.sockets import peer
 
@@ -41,7 +47,8 @@ HELD = 0.2
 """Seconds that subscriptions are held."""
 KNOWN = {
     "COST_LIMIT", "ANSWER_LIMIT", "RELATION_LIMIT", "GROUP_LIMIT", "FIELD_LIMIT", "DEPTH_LIMIT", "ALIAS_LIMIT",
-    "TOKEN_LIMIT", "DOCUMENT_LIMIT", "BAD_USER_INPUT", "FORBIDDEN_FIELD", "MISSING_IN_DATABASE",
+    "TOKEN_LIMIT", "DOCUMENT_LIMIT", "BAD_USER_INPUT", "FORBIDDEN_FIELD", "MISSING_IN_DATABASE", "NOT_A_TABLE",
+    "TABLE_LIMIT", "VALUE_LIMIT",
 }  # fmt: skip
 
 
@@ -67,14 +74,28 @@ async def url(demo_template: Database, clone: Clone) -> AsyncIterator[str]:
 @pytest.fixture(scope="module")
 async def gateway(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     folder = tmp_path_factory.mktemp("expensive")
-    one = Gateway(folder / "d", "serve", DATABASE_URL=url)  # with the timeouts that deployments have: none is reached
-    try:
-        yield await asyncio.to_thread(one.ready)
-    finally:
-        if one.process.poll() is None:
-            await asyncio.to_thread(one.end)
-        one.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with embedding_server() as service:  # with the timeouts that deployments have: none is reached
+        service.known = await stored_vectors(url)
+        asked = {"GATEWAY_EMBEDDINGS_URL": service.url, "GATEWAY_EMBEDDINGS_MODEL": "words", "GATEWAY_FEDERATION": "on"}
+        one = Gateway(folder / "d", "serve", DATABASE_URL=url, **asked)
+        try:
+            yield await asyncio.to_thread(one.ready)
+        finally:
+            if one.process.poll() is None:
+                await asyncio.to_thread(one.end)
+            one.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def stored_vectors(url: str) -> dict[str, list[float]]:
+    """The vectors that the gateway proves a service by, with their texts."""
+    found: dict[str, list[float]] = {}
+    async with connected(url) as connection:
+        for root in catalogue().roots.values():
+            if root.nearest:
+                for *texts, vector in await connection.fetch(Similarity(catalogue(), root).sample(), SAMPLE, MAX_TEXT):
+                    found |= dict.fromkeys(texts, json.loads(vector))
+    return found
 
 
 class Stall:
@@ -153,16 +174,23 @@ async def postmaster(url: str) -> psutil.Process:
     return parent
 
 
-async def asked(query: str, http: httpx.AsyncClient) -> dict[str, Any]:
-    """The answer to a query."""
-    answer: dict[str, Any] = (await http.post("/graphql", json={"query": query})).json()
+async def asked(question: Question, http: httpx.AsyncClient) -> dict[str, Any]:
+    """The answer to a query, of which nothing is kept where it is a table."""
+    headers = {"accept": question.accept}
+    async with http.stream("POST", "/graphql", json={"query": question.query}, headers=headers) as response:
+        if response.headers["content-type"].partition(";")[0] == question.accept and question.kind == TABLES:
+            with suppress(httpx.RemoteProtocolError):  # a table of too many bytes breaks off
+                async for _ in response.aiter_raw():
+                    pass
+            return {}
+        answer: dict[str, Any] = json.loads(await response.aread())
     return answer
 
 
-async def held(query: str, http: httpx.AsyncClient) -> dict[str, Any]:
+async def held(question: Question, http: httpx.AsyncClient) -> dict[str, Any]:
     """The first messages of as many subscriptions as a socket may have, which are held for a while and cancelled."""
     async with peer(f"{str(http.base_url).replace('http', 'ws', 1).rstrip('/')}/graphql") as one:
-        ids = [await one.subscribe(query) for _ in range(Settings().ws_operations)]
+        ids = [await one.subscribe(question.query) for _ in range(Settings().ws_operations)]
         messages = [await one.hear() for _ in ids]
         await asyncio.sleep(HELD)
         for id_ in ids:
@@ -176,7 +204,7 @@ async def take(question: Question, http: httpx.AsyncClient, process: psutil.Proc
     before = dict(watch.backends)
     looking = asyncio.ensure_future(watch.look())
     started = time.perf_counter()
-    answer = await (held if question.kind == SUBSCRIPTIONS else asked)(question.query, http)
+    answer = await (held if question.kind == SUBSCRIPTIONS else asked)(question, http)
     seconds = time.perf_counter() - started
     await asyncio.sleep(0)
     looking.cancel()

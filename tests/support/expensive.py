@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from graphql import parse, validate
 
@@ -24,22 +25,23 @@ FUNCTIONS = ("count", "min", "max", "avg", "sum", "stddev", "p50", "p95", "p99")
 
 
 class Question(NamedTuple):
-    """A request and its kind."""
+    """A request and its kind; a table's is asked for by the media type that it accepts."""
 
     kind: str
     query: str
+    accept: str = "application/json"
 
 
 def questions(seed: int, count: int, ids: Ids) -> list[Question]:
-    """So many expensive requests, all of them valid."""
+    """So many expensive requests to a subgraph that searches by texts, all of them valid."""
     dice = random.Random(seed)
-    schema, kinds = build().graphql, list(KINDS.items())
+    schema, kinds = build(federated=True).graphql, list(KINDS.items())
     made: list[Question] = []
     while len(made) < count:
         kind, make = dice.choice(kinds)
         query = make(dice, ids)
         if not validate(schema, parse(query)):
-            made.append(Question(kind, query))
+            made.append(Question(kind, query, dice.choice(MEDIA)) if kind == TABLES else Question(kind, query))
     return made
 
 
@@ -151,6 +153,121 @@ def views(dice: random.Random, _ids: Ids) -> str:
     return "{" + " ".join(roots) + "}"
 
 
+def anded(dice: random.Random, _ids: Ids) -> str:
+    """Filters through views of one path or of several, side by side, beside what the planner cannot estimate."""
+    roots = []
+    for place in range(dice.choice([1, 1, 3])):
+        type_ = _type(dice)
+        views = (_view(dice, type_, dice.randint(1, 3)) for _ in range(dice.choice([1, 5, 9, 20])))
+        asked = [one for one in views if one]
+        if asked and dice.random() < 0.5:  # few of them, again and again
+            asked = dice.choices(asked[:3], k=dice.choice([1, 9, 20]))
+        beside = [
+            f"{{ {leaf.name}: {{ path: {json.dumps(dice.choice(ALL_PATHS))} }} }}"
+            for leaf in type_.columns.values()
+            if filtered(leaf) and leaf.kind.graphql == "JSON"
+        ]
+        beside = dice.choices(beside, k=dice.choice([0, 1, 3])) if beside else []
+        terms = [f"{{ not: {one} }}" if dice.random() < 0.1 else one for one in asked]
+        where = f"{{ and: [{{ {dice.choice(['and', 'and', 'or'])}: [{', '.join(terms)}] }}, {', '.join(beside)}] }}"
+        counted = dice.choice(["", " totalCount", " totalCount(exact: true)"])
+        first = dice.choice([1, 50, 1000])
+        roots.append(f"r{place}: {type_.plural}(first: {first}, where: {where}) {{ nodes {{ id }}{counted} }}")
+    return "{" + " ".join(roots) + "}"
+
+
+def _view(dice: random.Random, type_: Type, levels: int) -> str:
+    """A filter of a view or a SELECT behind so many relations at most; none where no relation leads to one."""
+    relations = list(type_.relations.values())
+    ends = [one for one in relations if catalogue()[one.target].is_view or catalogue()[one.target].is_derived]
+    if levels > 1 and (not ends or dice.random() < 0.5):
+        relation = dice.choice(relations)
+        inner = _view(dice, catalogue()[relation.target], levels - 1)
+    elif ends:
+        relation = dice.choice(ends)
+        inner = _where(dice, catalogue()[relation.target], 0)
+    else:
+        return ""
+    if not inner:
+        return ""
+    return f"{{ {relation.name}: {f'{{ some: {inner} }}' if relation.many else inner} }}"
+
+
+def _since(dice: random.Random) -> str:
+    return f"now-{dice.choice(['1s', '90m', '7d', '52w', '36525d', '1w2d3h4m5s'])}"
+
+
+def relative(dice: random.Random, _ids: Ids) -> str:
+    """Times relative to now: far ones, and a thousand different ones, of lists that are counted and grouped."""
+    roots = []
+    for place in range(dice.choice([1, 5, 20])):
+        type_ = _type(dice)
+        times = [one.name for one in type_.columns.values() if filtered(one) and one.kind.graphql == "DateTime"]
+        if not times:
+            continue
+        many = ", ".join(f'"now-{n}s"' for n in range(dice.choice([1, 100, 1000])))
+        asked = dice.choice([f'gte: "{_since(dice)}", lt: "now+1h"', f'lte: "{_since(dice)}"', f"notIn: [{many}]"])
+        where = f"{{ {dice.choice(times)}: {{ {asked} }} }}"
+        beside = dice.choice(["", f" {_grouped(dice, type_)}"])
+        roots.append(f"r{place}: {type_.plural}(first: 10, where: {where}) {{ nodes {{ id }} totalCount{beside} }}")
+    return "{" + " ".join(roots) + "}"
+
+
+def tables(dice: random.Random, _ids: Ids) -> str:
+    """One list as a table: wide rows beside those that they refer to, filtered and ordered."""
+
+    def row(type_: Type, levels: int) -> str:
+        ones = [one for one in type_.relations.values() if not one.many and not catalogue()[one.target].arguments]
+        below = dice.sample(ones, min(len(ones), dice.choice([0, 2, 8]))) if levels else []
+        inner = [f"{one.name} {{ {row(catalogue()[one.target], levels - 1)} }}" for one in below]
+        return " ".join([*_leaves(type_), *inner])
+
+    type_ = _type(dice)
+    if dice.random() < 0.2:
+        type_ = dice.choice([one for one in catalogue() if one.is_view or one.is_derived])
+    where = dice.choice(["", f", where: {_where(dice, type_, dice.randint(0, 3))}"])
+    order = dice.choice(["", f", orderBy: [{_order(dice, type_, dice.randint(0, 2))}]"])
+    first = dice.choice([1000, 20_000, 1_000_000])
+    return f"{{ {type_.plural}(first: {first}{where}{order}) {{ nodes {{ {row(type_, dice.randint(0, 3))} }} }} }}"
+
+
+def entities(dice: random.Random, ids: Ids) -> str:
+    """Entities of a few types or of all, with wide rows and lists below them."""
+    types = dice.sample([one for one in catalogue() if one.is_node and not one.is_view], dice.choice([1, 5, 40]))
+    below = " ".join(f"... on {type_.name} {{ {_entity(dice, type_)} }}" for type_ in types)
+    named = []
+    for _ in range(dice.choice([10, 300, 1000])):
+        type_ = dice.choice(types)
+        known = ids.get(type_.name)
+        id_ = dice.choice(known) if known else f"{type_.name}:{UUID(int=dice.getrandbits(128))}"
+        named.append(f'{{ __typename: "{type_.name}", id: "{id_}" }}')
+    return f"{{ _entities(representations: [{', '.join(named)}]) {{ __typename {below} }} }}"
+
+
+def _entity(dice: random.Random, type_: Type) -> str:
+    """Leaves under aliases of their own, since fragments on several types may not differ under one key."""
+    many = [one for one in type_.relations.values() if one.many and not catalogue()[one.target].arguments]
+    lists = [
+        f"{type_.name}_{one.name}: {one.name}(first: {dice.choice([10, 100])}) {{ nodes {{ id }} }}"
+        for one in dice.sample(many, min(len(many), dice.choice([0, 1, 2])))
+    ]
+    return " ".join([*(f"{type_.name}_{leaf}: {leaf}" for leaf in _leaves(type_)), *lists])
+
+
+def texts(dice: random.Random, _ids: Ids) -> str:
+    """Similarity by texts, which a service makes into vectors."""
+    roots = []
+    for place in range(dice.choice([1, 3, 20])):
+        name, type_ = dice.choice([("similarEpisodes", "ComposerEpisode"), ("similarKnowledge", "ExperimentKnowledge")])
+        where = f", where: {_where(dice, catalogue()[type_], dice.randint(0, 3))}" if dice.random() < 0.5 else ""
+        exact = dice.choice(["", ", exact: true"])
+        roots.append(
+            f'r{place}: {name}(text: "{dice.choice(TEXTS)} {dice.randint(0, 3)}", first: 100{where}{exact}) '
+            f"{{ totalCount edges {{ score node {{ {' '.join(catalogue()[type_].columns)} }} }} }}"
+        )
+    return "{" + " ".join(roots) + "}"
+
+
 def _grouped(dice: random.Random, type_: Type) -> str:
     """Percentiles of every number, by some columns."""
     keys = dice.sample([one for one in type_.columns.values() if sortable(one)], dice.randint(1, 3))
@@ -216,6 +333,8 @@ def searches(dice: random.Random, _ids: Ids) -> str:
     return "{" + " ".join(roots) + "}"
 
 
+ALL_PATHS = ["$", "strict $", "$.**", "$[*]"]
+"""Paths that find something in every document, which the planner takes for rare."""
 JSON_PATHS = [
     "$.**.**.** ? (@ > 1)",
     '$.** ? (@ like_regex "(a*)*b")',
@@ -288,6 +407,10 @@ def subscriptions(dice: random.Random, ids: Ids) -> str:
     return f"subscription {{ alerts{given} {{ cursor alert {{ {leaves} {model} }} }} }}"
 
 
+TABLES = "tables"
+"""The kind of those that are asked for by a media type."""
+MEDIA = ("text/csv", "application/x-ndjson", "application/vnd.apache.arrow.stream")
+
 KINDS: dict[str, Callable[[random.Random, Ids], str]] = {
     "filters": filters,
     "orders": orders,
@@ -302,4 +425,9 @@ KINDS: dict[str, Callable[[random.Random, Ids], str]] = {
     "searches": searches,
     "patterns": patterns,
     SUBSCRIPTIONS: subscriptions,
+    "anded": anded,
+    "relative": relative,
+    TABLES: tables,
+    "entities": entities,
+    "texts": texts,
 }
