@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from graphql import DirectiveNode, DocumentNode, ObjectTypeDefinitionNode, parse, print_ast
+from graphql import DirectiveNode, DocumentNode, ObjectTypeDefinitionNode, SchemaDefinitionNode, parse, print_ast
 
 LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@shareable"])\n'
 SHAREABLE_ROOTS = ("node", "nodes")
@@ -20,6 +20,8 @@ def subgraph_sdl(sdl: str, entities: Collection[str]) -> str:
     key, shareable = _directive('@key(fields: "id")'), _directive("@shareable")
     definitions = []
     for one in parse(sdl, no_location=True).definitions:
+        if isinstance(one, SchemaDefinitionNode):
+            continue  # a supergraph's roots are its own
         made: Any = one
         if isinstance(one, ObjectTypeDefinitionNode):
             if one.name.value in entities:

@@ -13,6 +13,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.adapters.strawberry import StrawberrySchema
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.from_models import catalogue
+from schema.catalogue.graph_map import graph_map
 from schema.catalogue.scalars import SCALARS
 from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations
@@ -47,12 +48,19 @@ class Schema(StrawberrySchema):
             ),
         )
         install(self.graphql)
+        assert self.graphql.query_type is not None  # noqa: S101 - the graph has one
+        self.graphql.description = graph_map(models, self.graphql.query_type.fields)
         if federated:
             entity: Any = self.graphql.type_map["_Entity"]
             entity.resolve_type = Node.resolve_type
         self.catalogue = models
         self.suggestions = Suggestions(self.graphql, models)
         """What is probably meant by names that it does not have."""
+
+    def as_str(self) -> str:
+        """The SDL, which begins with the map of the graph."""
+        roots = "  query: Query\n  mutation: Mutation\n  subscription: Subscription"
+        return f'"""\n{self.graphql.description}\n"""\nschema {{\n{roots}\n}}\n\n{super().as_str()}'
 
     @cached_property
     def finder(self) -> FieldFinder:

@@ -10,6 +10,7 @@ import { codegen } from "@graphql-codegen/core";
 import * as operationTypes from "@graphql-codegen/typescript-operations";
 import { buildSchema, getNamedType, isEnumType, isLeafType, isListType, isNonNullType, isObjectType, parse, visit } from "graphql";
 import { changeOf, detailsOf, newestOf, standingOf } from "./src/built.js";
+import { PLOTTED, plotsOf } from "./src/plotted.js";
 
 const SDL = readFileSync(new URL("../../schema/schema.graphql", import.meta.url), "utf8");
 const OPERATIONS = new URL("src/operations/", import.meta.url);
@@ -62,6 +63,22 @@ function unitOf(field) {
   return fact?.arguments?.find(({ name }) => name.value === "unit")?.value.value;
 }
 
+/** Plots say the units of what they show; those are the schema's. */
+function checkPlots() {
+  for (const [type, sources] of Object.entries(PLOTTED)) {
+    for (const { list, plots } of sources) {
+      const connection = getNamedType(schema.getType(type).getFields()[list].type).name;
+      const fields = schema.getType(connection.slice(0, -"Connection".length)).getFields();
+      for (const { title, unit, values } of plots) {
+        for (const field of Object.values(values).map((value) => value.split(" ")[0])) {
+          const known = field === "count" ? "COUNT" : unitOf(fields[field]);
+          if (known !== unit) throw new Error(`${type}, ${title}: ${field} is in ${known}, not in ${unit}`);
+        }
+      }
+    }
+  }
+}
+
 /** Each type of a row: its list at the root, its plain fields with their units, its foreign keys and where they lead. */
 function types() {
   const roots = new Map();
@@ -97,8 +114,8 @@ function types() {
 }
 
 /**
- * The same, as short as it goes: lists as words, and of units those that most fields of a name have once, with what
- * differs from them in each type.
+ * The same, as short as it goes: lists as words, and of units those that most fields of a name have once, each with the
+ * fields, and what differs from them in each type.
  */
 function compact(known) {
   const votes = new Map();
@@ -111,7 +128,9 @@ function compact(known) {
     const other = fields.filter((field) => (units[field] ?? "") !== (usual[field] ?? "")).map((field) => [field, units[field] ?? ""]);
     return [name, { ...rest, fields: fields.join(" "), links: links.join(" "), ...(other.length && { units: Object.fromEntries(other) }) }];
   });
-  return { usual, types: Object.fromEntries(types) };
+  const fieldsOf = {};
+  for (const [field, unit] of Object.entries(usual)) fieldsOf[unit] = fieldsOf[unit] ? `${fieldsOf[unit]} ${field}` : field;
+  return { usual: fieldsOf, types: Object.fromEntries(types) };
 }
 
 function kinds() {
@@ -159,11 +178,13 @@ function documents(texts, knownTypes, knownMutations) {
       ...(known.stateful ? [standingOf(type)] : []),
       ...(known.root ? [newestOf(known.root)] : []),
     ]),
+    ...Object.keys(PLOTTED).map((type) => plotsOf(type)),
     ...Object.keys(knownMutations).map((name) => changeOf(name)),
   ];
   return Object.fromEntries(all.map((text) => [createHash("sha256").update(text).digest("hex"), text]));
 }
 
+checkPlots();
 const [texts, knownTypes, knownMutations] = [written(), types(), mutations()];
 const write = (path, value) => {
   const text = typeof value === "string" ? value : `${JSON.stringify(value, null, 1)}\n`;

@@ -40,11 +40,7 @@ function pages(...names: string[]): Plugin {
           const chunk = Object.values(bundle).find((one) => one.type === "chunk" && one.isDynamicEntry && one.facadeModuleId?.endsWith(`/src/${name}.tsx`));
           if (chunk?.type !== "chunk") throw new Error(`${name} is no bundle of its own`);
           const scripts = [chunk.fileName, ...chunk.imports].filter((file) => !html.includes(file));
-          const styles = scripts.flatMap((file) => [...((bundle[file] as typeof chunk).viteMetadata?.importedCss ?? [])]);
-          const links = [
-            ...scripts.map((file) => `<link rel="modulepreload" crossorigin href="static/explorer/${file}">`),
-            ...styles.map((file) => `<link rel="preload" as="style" crossorigin href="static/explorer/${file}">`),
-          ];
+          const links = scripts.map((file) => `<link rel="modulepreload" crossorigin href="static/explorer/${file}">`);
           const source = html.replace("</head>", `${links.map((link) => `  ${link}\n  `).join("")}</head>`);
           if (name === "home") index.source = source;
           else this.emitFile({ type: "asset", fileName: `${name}.html`, source });
@@ -66,6 +62,7 @@ export default defineConfig({
     outDir: "../static/explorer",
     emptyOutDir: true,
     license: { fileName: "LICENSES.md" },
+    cssCodeSplit: false, // one sheet is smaller than seven, and is asked for once
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
   },

@@ -1,4 +1,5 @@
-"""`make bench-frames`: how the explorer moves with 500 nodes on screen, in headless Chromium: frames and long tasks.
+"""`make bench-frames`: how the explorer moves with 500 nodes on screen, in headless Chromium: frames and long tasks;
+and when the home page paints first.
 
 ``python -m tests.bench.frames [FOLDER ...]``: each folder is a build of the page, ``gateway/static/explorer`` unless
 said. Builds are measured in turns on one gateway, so that other work on the machine concerns all of them. Here Chromium
@@ -81,6 +82,16 @@ EXPAND = """async () => {
     return measure(60, frame => frame === 5 && more.dispatchEvent(new MouseEvent('click', { bubbles: true })));
 }"""
 
+FIRST_ROW = """
+    window.row = new Promise(found => new MutationObserver((_all, self) => {
+        if (!document.querySelector('[data-row]')) return;
+        self.disconnect();
+        requestAnimationFrame(() => found(performance.now()));
+    }).observe(document, { childList: true, subtree: true }));
+"""
+PAINTED = "async () => [performance.getEntriesByName('first-contentful-paint')[0].startTime, await window.row]"
+COLD = 11
+
 Measured = dict[str, list[float]]
 
 
@@ -120,6 +131,17 @@ def measured(page: Page) -> dict[str, Measured]:
     return found
 
 
+def painted(browser: Browser, gateway: Gateway) -> tuple[float, float]:
+    """When the home page first painted something, and when its first row, as a new visitor: milliseconds."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.add_init_script(FIRST_ROW)
+    page.goto(f"{gateway.base}/")
+    first, row = page.evaluate(PAINTED)
+    context.close()
+    return first, row
+
+
 def line(name: str, build: str, frames: list[float], tasks: list[float], rounds: int) -> str:
     told = [f"{name:18} {build:14}"]
     if frames:
@@ -151,12 +173,15 @@ def main(*folders: str) -> None:
                             found[name, build]["frames"] += one["frames"]
                             found[name, build]["tasks"] += one["tasks"]
                         page.context.close()
+                cold = [painted(browser, gateway) for _ in range(COLD)]
                 browser.close()
         finally:
             gateway.end()
             gateway.close()
     for (name, build), one in found.items():
         print(line(name, build.parent.name if len(builds) > 1 else "", one["frames"], one["tasks"], ROUNDS))
+    first, row = (statistics.median(times) for times in zip(*cold, strict=True))
+    print(f"home, cold, median of {COLD}: first paint {first:.0f} ms, first row {row:.0f} ms")
 
 
 if __name__ == "__main__":

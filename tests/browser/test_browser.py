@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import Page, Response, WebSocketRoute, expect
 
+from db.base.markers import Group
 from tests.support.browsing import Scheme
 from tests.support.process import ROOT
 
@@ -109,6 +110,9 @@ def test_the_example_tabs_answer(visit: Callable[..., Page]) -> None:
 def test_the_docs_describe_a_type(visit: Callable[..., Page]) -> None:
     page = visit()
     docs = open_plugin(page, "Documentation Explorer")
+    groups = docs.locator(".graphiql-markdown-description").first.locator("ol li")
+    expect(groups).to_have_count(len(Group))
+    expect(groups.first).to_contain_text("mlops_core: experiments, models")
     docs.get_by_role("link", name="Experiment", exact=True).click()
     expect(docs.locator(".graphiql-doc-explorer-title")).to_have_text("Experiment")
     expect(docs.locator(".graphiql-markdown-description").first).to_have_text(re.compile(r"\w+ \w+"))
@@ -219,3 +223,24 @@ def test_whole_numbers_keep_their_digits(visit: Callable[..., Page]) -> None:
     with page.expect_download() as started:
         table.get_by_role("button", name="CSV").click()
     assert [line["many"] for line in csv.DictReader(started.value.path().read_text().splitlines())] == [EXACT, "7"]
+
+
+def test_whole_numbers_of_a_subscription_keep_their_digits(visit: Callable[..., Page]) -> None:
+    page = visit()
+
+    def answer(socket: WebSocketRoute) -> None:
+        def said(message: str | bytes) -> None:
+            told = json.loads(message)
+            if told["type"] == "connection_init":
+                socket.send(json.dumps({"type": "connection_ack"}))
+            elif told["type"] == "subscribe":
+                payload = f'{{"data": {{"alerts": {{"cursor": "{EXACT}", "many": {EXACT}}}}}}}'
+                socket.send(f'{{"id": "{told["id"]}", "type": "next", "payload": {payload}}}')
+
+        socket.on_message(said)
+
+    page.route_web_socket("**/graphql", answer)
+    write(page, "subscription Followed { alerts { cursor } }")
+    page.get_by_role("button", name="Execute query").click()
+    expect(page.locator(".result-window .view-lines")).to_contain_text(f'"many": {EXACT}')
+    expect(page.locator(".result-window .view-lines")).to_contain_text(f'"cursor": "{EXACT}"')

@@ -5,12 +5,10 @@ With UPDATE_SNAPSHOTS=1 the pictures of the documentation are taken anew.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -18,15 +16,14 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-import asyncpg
 import pytest
 from graphql import parse
 from playwright.sync_api import Page, Route, expect
 
-from db.embedded.server import OWNER_ROLE
+from gateway.operations.persisted import CONSOLE, load
 from tests.support.accessibility import Violations
 from tests.support.browsing import Scheme
-from tests.support.exploring import ask, grown, link, node, places, press, settled
+from tests.support.exploring import ask, grown, link, node, places, press, run_sql, settled
 from tests.support.process import ROOT, Gateway
 
 pytestmark = pytest.mark.slow
@@ -506,6 +503,55 @@ def test_every_state_is_accessible(
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_cards_of_many_and_what_is_chosen_are_accessible(
+    open_page: OpenPage, violations: Violations, site: Gateway, experiment: str, scheme: Scheme
+) -> None:
+    page = open_page(link(experiment, direction="DOWNSTREAM", per=25, select=experiment), scheme)
+    settled(page)
+    expect(page.locator(".plot").first).to_be_visible()
+    page.get_by_role("button", name="Path to …").click()
+    expect(page.locator(".answer")).to_contain_text("choose its other end")
+    assert violations(page) == []
+    page.get_by_role("button", name="Cancel").click()
+    press(page, page.locator("[data-node^='Stack:']").first)
+    expect(page.get_by_role("region", name="Rows of one kind").locator("tbody tr").first).to_be_visible()
+    assert violations(page) == []
+    twin = ask(site, "{ twinModels(first: 1) { nodes { id } } }")["twinModels"]["nodes"][0]["id"]
+    page.evaluate("hash => { location.hash = hash }", link(twin, since=30, select=twin).split("#")[1])
+    expect(page.get_by_role("region", name="Good enough to skip an A/B test?")).to_be_visible()
+    expect(page.locator(".diff")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_what_is_measured_over_time_is_plotted(open_page: OpenPage, site: Gateway, experiment: str) -> None:
+    """The documents of all types are answered; of those that a page sends one is looked at."""
+    documents = [text for text in load(CONSOLE).values() if text.startswith("query Plots(")]
+    types = {re.findall(r"\.\.\. on (\w+)", text)[0]: text for text in documents}
+    assert {"Experiment", "Feature", "FeatureView", "HpoStudy", "Tool", "CohortDefinition"} < types.keys()
+    roots = {one["target"]: one["list"] for one in lists_of(site)}
+    for type_, text in types.items():
+        root = roots[type_]
+        for one in ask(site, f"{{ {root}(first: 1) {{ nodes {{ id }} }} }}")[root]["nodes"]:
+            assert ask(site, text, id=one["id"])["node"]["id"] == one["id"]
+    page = open_page(link(experiment, depth=0, select=experiment))
+    settled(page)
+    plots = page.get_by_role("region", name="Plots")
+    expect(plots).to_contain_text("Units assigned by day")
+    expect(plots).to_contain_text("Largest drift score by day, 90 days")
+
+
+def lists_of(site: Gateway) -> list[dict[str, str]]:
+    """The lists at the root, and of which type their rows are."""
+    told = ask(site, "{ __schema { queryType { fields { name type { name ofType { name } } } } } }")
+    found = []
+    for field in told["__schema"]["queryType"]["fields"]:
+        name = (field["type"]["ofType"] or field["type"])["name"] or ""
+        if name.endswith("Connection"):
+            found.append({"target": name.removesuffix("Connection"), "list": field["name"]})
+    return found
+
+
 def test_the_outline_is_walked_with_the_keyboard(open_page: OpenPage, retraining: str) -> None:
     page = open_page(link(retraining, depth=1))
     shown = settled(page)
@@ -698,23 +744,16 @@ def test_a_node_with_a_hundred_thousand_children(open_page: OpenPage, site: Gate
 
 
 def insert_metrics(site: Gateway, service: UUID, count: int) -> None:
-    async def insert() -> None:
-        connection = await asyncpg.connect(
-            host=str(site.postgres.socket_folder), port=5432, user=OWNER_ROLE, database="e2i"
-        )
-        await connection.execute(
-            "INSERT INTO ml_bentoml_services (id, service_name, bento_tag) VALUES ($1, 'hot', 'hot:1')", service
-        )
-        await connection.execute(
-            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) "
-            "SELECT $1, now() - n * interval '1 minute' FROM generate_series(1, $2::int) AS n",
-            service,
-            count,
-        )
-        await connection.close()
-
-    with ThreadPoolExecutor(1) as aside:  # the browser's loop runs in this thread
-        aside.submit(asyncio.run, insert()).result()
+    run_sql(
+        site, "INSERT INTO ml_bentoml_services (id, service_name, bento_tag) VALUES ($1, 'hot', 'hot:1')", service
+    )
+    run_sql(
+        site,
+        "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) "
+        "SELECT $1, now() - n * interval '1 minute' FROM generate_series(1, $2::int) AS n",
+        service,
+        count,
+    )
 
 
 def test_the_page_may_only_fetch_from_its_host(site: Gateway) -> None:

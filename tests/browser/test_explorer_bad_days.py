@@ -10,37 +10,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
+from tests.support.browsing import Held
 from tests.support.exploring import ask, grown, link, node, nodes, press, settled
 from tests.support.process import Gateway
 
 pytestmark = pytest.mark.slow
 
 OpenPage = Callable[..., Page]
-
-
-class Held:
-    """Requests of a page that wait until they are let go."""
-
-    def __init__(self, page: Page, which: Callable[[dict[str, Any]], bool]) -> None:
-        self.routes: list[Route] = []
-        self._page = page
-        self._which = which
-        page.route("**/graphql", self._meet)
-
-    def _meet(self, route: Route) -> None:
-        if self._which(route.request.post_data_json):
-            self.routes.append(route)
-        else:
-            route.continue_()
-
-    def until_one_waits(self) -> None:
-        while not self.routes:
-            self._page.wait_for_timeout(20)
-
-    def let_go(self) -> None:
-        self._which = lambda _: False
-        while self.routes:
-            self.routes.pop().continue_()
 
 
 def move(site: Gateway, mutation: str, id_: str) -> None:
@@ -231,7 +207,7 @@ def test_another_token_is_used_by_the_socket_at_once(open_page: OpenPage, retrai
     page.wait_for_function("() => document.querySelectorAll('[data-node]').length > 1")
 
 
-def test_a_narrow_window_hides_no_kind_of_edge(open_page: OpenPage, retraining: str) -> None:
+def test_a_narrow_window_hides_no_kind_of_edge_and_no_tool(open_page: OpenPage, retraining: str) -> None:
     page = open_page(link(retraining))
     settled(page)
     page.set_viewport_size({"width": 1100, "height": 800})
@@ -239,6 +215,9 @@ def test_a_narrow_window_hides_no_kind_of_edge(open_page: OpenPage, retraining: 
     kinds = page.locator(".kinds label")
     assert kinds.count() > 10
     assert all(kinds.nth(at).is_visible() for at in range(kinds.count()))
+    page.set_viewport_size({"width": 720, "height": 450})  # 1440 by 900 at 200 %
+    for tool in (page.get_by_label("Per kind"), page.get_by_role("button", name="Copy GraphQL"), page.locator(".views")):
+        expect(tool).to_be_visible()
 
 
 def test_reduced_motion_hides_nothing(open_page: OpenPage, retraining: str) -> None:

@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from gateway.app import CONSOLE_PAGES
 from gateway.operations.persisted import CONSOLE, load
 from tests.support.accessibility import Violations
-from tests.support.browsing import Scheme
+from tests.support.browsing import Held, Scheme
 from tests.support.callers import SECRET, token
-from tests.support.exploring import ask
+from tests.support.exploring import ask, run_sql
 from tests.support.process import ROOT, Gateway
 
 pytestmark = pytest.mark.slow
@@ -205,6 +205,19 @@ def test_a_token_is_asked_for_once_for_all_pages(open_page: OpenPage) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Send a JWT.")
 
 
+def test_a_slow_network_is_waited_for(open_page: OpenPage, violations: Violations) -> None:
+    page = open_page("graphql", calm=False)
+    for path, waiting in (("", "Reading the fleet …"), ("alerts", "Reading …"), ("explorer#from=Model:x", "Reading")):
+        held = Held(page, lambda _: True)
+        page.goto(f"{page.url.rpartition('/')[0]}/{path}")
+        held.until_one_waits()
+        expect(page.locator("main")).to_contain_text(waiting)
+        expect(page.locator("main")).to_have_attribute("aria-busy", "true")
+        assert violations(page) == []
+        held.let_go()
+        expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+
+
 def locked(page: Page) -> None:
     refused = {"errors": [{"message": "Send a JWT.", "extensions": {"code": "UNAUTHENTICATED"}}]}
     page.route("**/graphql", lambda route: route.fulfill(status=401, json=refused))
@@ -356,9 +369,12 @@ def test_the_pages_send_what_is_known_to_be_theirs(open_page: OpenPage, site: Ga
     sent: list[str] = []
     page = open_page("")
     page.on("request", lambda request: sent.append(request.post_data_json["query"]) if request.post_data else None)
+    titles = []
     for path in ("", *CONSOLE_PAGES):
         page.goto(f"{site.base}/{path}")
         loaded(page)
+        titles.append(page.title())
+    assert len(set(titles)) == len(titles), "each view has a title of its own"
     assert len(sent) > len(CONSOLE_PAGES)
     assert set(sent) <= known
 
@@ -418,3 +434,40 @@ def test_what_a_caller_may_not_read_is_said_where_it_would_stand(
     expect(card(page, "Alerts to work on")).to_contain_text("Every alert has been resolved or dismissed.")
     expect(card(page, "Twins and experiments")).to_contain_text("read:ab_testing")
     assert violations(page) == []
+
+
+HALF = """DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+        AND relname ~ '^(ml_model|ml_deployments|ml_experiments|ml_training|digital_twin|twin_|ab_|ml_bento)'
+    LOOP EXECUTE format('DROP TABLE IF EXISTS %s CASCADE', name); END LOOP; END $$"""
+
+
+def test_a_gateway_that_comes_back_to_half_of_its_tables(
+    visit: Callable[..., Page], bare: Gateway, violations: Violations
+) -> None:
+    """Last of its file: what goes with the tables is told where it would stand, the other half is there."""
+    page = visit("read")
+    expect(page.locator(".live")).to_be_visible()
+    run_sql(bare, HALF)
+    assert bare.end() == 0
+    expect(page.locator(".stale")).to_be_visible()
+    page.get_by_role("button", name="read again").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    port = bare.base.rpartition(":")[2]
+    again = Gateway(
+        bare.cluster.parents[1], "serve", GATEWAY_AUTH="jwt", GATEWAY_JWT_SECRET=SECRET, PORT=port
+    )
+    try:
+        again.ready()
+        page.get_by_role("button", name="Try again").click()
+        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(card(page, "Champions")).to_contain_text("ml_model_registry")
+        expect(card(page, "Alerts to work on")).to_contain_text("Every alert has been resolved or dismissed.")
+        expect(page.locator(".live")).to_be_visible()
+        assert violations(page) == []
+        for path, told in (("models", "ml_model_registry"), ("alerts", "There is no alert yet.")):
+            page.goto(f"{again.base}/{path}")
+            expect(page.locator("#console")).to_contain_text(told)
+        assert again.end() == 0
+    finally:
+        again.close()

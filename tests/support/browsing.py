@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
 
 from tests.support.process import Gateway
 
@@ -27,6 +27,31 @@ TIMEOUT = 60_000
 expect.set_options(timeout=TIMEOUT)
 
 Scheme = Literal["light", "dark"]
+
+
+class Held:
+    """Requests of a page that wait until they are let go."""
+
+    def __init__(self, page: Page, which: Callable[[dict[str, Any]], bool]) -> None:
+        self.routes: list[Route] = []
+        self._page = page
+        self._which = which
+        page.route("**/graphql", self._meet)
+
+    def _meet(self, route: Route) -> None:
+        if self._which(route.request.post_data_json):
+            self.routes.append(route)
+        else:
+            route.continue_()
+
+    def until_one_waits(self) -> None:
+        while not self.routes:
+            self._page.wait_for_timeout(20)
+
+    def let_go(self) -> None:
+        self._which = lambda _: False
+        while self.routes:
+            self.routes.pop().continue_()
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
+import asyncpg
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from db.embedded.server import OWNER_ROLE
 from tests.support.process import Gateway
 
 
@@ -16,6 +20,21 @@ def ask(gateway: Gateway, query: str, **variables: object) -> dict[str, Any]:
     assert "errors" not in answer
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def run_sql(gateway: Gateway, script: str, *values: object) -> None:
+    """Runs SQL as the owner of the database that the gateway brought along."""
+
+    async def run() -> None:
+        folder = str(gateway.postgres.socket_folder)
+        connection = await asyncpg.connect(host=folder, port=5432, user=OWNER_ROLE, database="e2i")
+        try:
+            await connection.execute(script, *values)
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as aside:  # the browser's loop runs in the caller's thread
+        aside.submit(asyncio.run, run()).result()
 
 
 def link(*start: str, **view: object) -> str:

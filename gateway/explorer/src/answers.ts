@@ -36,16 +36,15 @@ export function sentence(graph: Graph, view: Pick<View, "from" | "direction" | "
   if (!start || view.from.length !== 1 || graph.nodes.size < 2) return "";
   const others = [...graph.nodes.values()].filter(({ id }) => id !== start.id);
   const ailing = others.filter((node) => toneOf(node) === "bad");
-  const whole = graph.reasons.length === 0;
   const lead = {
     UPSTREAM: `${start.label} came of`,
     DOWNSTREAM: `On ${start.label} depend`,
     BOTH: `Around ${start.label} are`,
   }[view.direction];
-  const told = `${lead} ${whole ? "" : "at least "}${byType(others)}.`;
-  if (!ailing.length) return `${told} None of them is failed or alerting.`;
+  const told = `${lead} ${graph.whole ? "" : "at least "}${byType(others)}.`;
+  if (!ailing.length) return `${told} None of ${graph.whole ? "them" : "those that were read"} is failed or alerting.`;
   const first = ailing.slice(0, 2).map(({ label }) => label).join(", ");
-  return `${told} ${count(ailing.length, "is", "are")} failed or alerting: ${first}${ailing.length > 2 ? " …" : "."}`;
+  return `${told} ${graph.whole ? "" : "At least "}${count(ailing.length, "is", "are")} failed or alerting: ${first}${ailing.length > 2 ? " …" : "."}`;
 }
 
 function byType(nodes: LineageNode[]): string {

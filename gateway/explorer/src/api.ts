@@ -87,6 +87,7 @@ export interface Lifecycle {
   allowedTransitions: { to: string; mutations: string[]; blockedBy?: Blocker[] | null }[] | null;
   history: {
     totalCount: number;
+    totalCountIsExact: boolean;
     nodes: { id: string; fromState: string | null; toState: string; actor: string; reason: string | null; forced: boolean | null; occurredAt: string }[];
   } | null;
 }
@@ -223,7 +224,8 @@ export function types(): Promise<Record<string, Known>> {
   return (knownTypes ??= import("./generated/types.json").then((module) => unfolded(module.default as unknown as Compact)));
 }
 
-export function unfolded({ usual, types }: Compact): Record<string, Known> {
+export function unfolded({ usual: fieldsOf, types }: Compact): Record<string, Known> {
+  const usual = Object.fromEntries(Object.entries(fieldsOf).flatMap(([unit, fields]) => fields.split(" ").map((field) => [field, unit])));
   const known = Object.entries(types).map(([name, { fields: listed, links, units = {}, ...rest }]) => {
     const fields = listed.split(" ");
     const all = fields.map((field) => [field, units[field] ?? usual[field] ?? ""] as const).filter(([, unit]) => unit);

@@ -18,7 +18,7 @@ export function detailsOf(type, { fields, links, stateful }) {
       state
       allowedTransitions { to mutations ${BLOCKERS} }
       ${CHANGES}
-      history(first: 10) { totalCount nodes { id fromState toState actor reason forced occurredAt } }
+      history(first: 10) { totalCount totalCountIsExact nodes { id fromState toState actor reason forced occurredAt } }
     }`;
   const linked = links.map((name) => `${name} { id }`);
   return `query Details($id: ID!) {

@@ -7,6 +7,7 @@ import { Camera } from "./camera";
 import { Card, Edge, route } from "./cards";
 import type { Mark } from "./diff";
 import type { Graph } from "./graph";
+import { labels, LINE_HEIGHT } from "./labels";
 import { bounds, type Box, type Place, type Places } from "./layout";
 import { Minimap } from "./minimap";
 
@@ -111,6 +112,7 @@ export function Canvas({ graph, drawn, places, starts, selected, marks, handle, 
     }
     return [edges, [...bundles]];
   }, [graph, places, nodes, selected, many]);
+  const named = useMemo(() => labels(edges.map(([, edge]) => edge), places, selected), [edges]);
   const box = useMemo(() => bounds(places), [places]);
   return (
     <div class="canvas">
@@ -154,6 +156,13 @@ export function Canvas({ graph, drawn, places, starts, selected, marks, handle, 
                 />
               );
             })}
+            <g aria-hidden="true">
+              {named.map(({ key, x, y, anchor, lines, closing }) => (
+                <text key={key} class={closing ? "edge-label closing" : "edge-label"} y={y} text-anchor={anchor}>
+                  {lines.map((line, at) => <tspan key={at} x={x} dy={at ? LINE_HEIGHT : (1 - lines.length) * LINE_HEIGHT}>{line}</tspan>)}
+                </text>
+              ))}
+            </g>
           </svg>
         </div></div>
       </div>

@@ -6,7 +6,7 @@ import type { Mark } from "./diff";
 import type { Stack } from "./graph";
 import { HEIGHT, WIDTH, type Place } from "./layout";
 import { signOf } from "./signs";
-import { amount, AT_LEAST, standing, toneOf, typeName, words } from "./tones";
+import { amount, AT_LEAST, standing, toneOf, typeName } from "./tones";
 
 interface CardProps {
   node: LineageNode;
@@ -52,7 +52,7 @@ export class Card extends Component<CardProps> {
         onFocus={() => onFocus(node.id)}
       >
         <title>{[spoken(node, up, down), mark && MARKS[mark]].filter(Boolean).join(", ")}</title>
-        {mark && <text class="mark" x={WIDTH} y="-4">{MARKS[mark]}</text>}
+        {mark && <text class="mark" x={WIDTH / 2} y="-4">{MARKS[mark]}</text>}
         {node.stack && <rect class="card under" x="5" y="5" width={WIDTH} height={HEIGHT} rx="7" />}
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
@@ -60,8 +60,8 @@ export class Card extends Component<CardProps> {
         {node.stack && <Shares stack={node.stack} />}
         {label.map((line, at) => <text key={at} class="title" x="15" y={(label.length > 1 ? 17 : 24) + at * 15}>{line}</text>)}
         <text class="kind" x="15" y={label.length > 1 ? 49 : 43}>{short([!node.stack && typeName(node.type), standing(node)].filter(Boolean).join(" · "), 28)}</text>
-        {up > 0 && <More x={-8} anchor="end" count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
-        {down > 0 && <More x={WIDTH + 8} anchor="start" count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
+        {up > 0 && <More count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
+        {down > 0 && <More count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
       </g>
     );
   }
@@ -83,8 +83,6 @@ function Shares({ stack: { members, tones } }: { stack: Stack }) {
 }
 
 interface MoreProps {
-  x: number;
-  anchor: "start" | "end";
   count: number;
   capped: boolean;
   cut: boolean;
@@ -92,15 +90,18 @@ interface MoreProps {
   onClick(): void;
 }
 
-/** A collapsed end with how many edges it hides; "more" where some are shown already and it reads on. */
-function More({ x, anchor, count, capped, cut, side, onClick }: MoreProps) {
+/**
+ * A collapsed end with how many edges it hides; "more" where some are shown already and it reads on. It hangs at a corner
+ * of its card: between two columns the ends of both would lie over each other.
+ */
+function More({ count, capped, cut, side, onClick }: MoreProps) {
   const text = `+${amount(count, capped)}${cut ? " more" : ""}`;
   const width = 14 + text.length * 6.2;
-  const left = anchor === "end" ? x - width : x;
+  const left = side === "UPSTREAM" ? 5 : WIDTH - 5 - width;
   return (
     <g class={cut ? "more cut" : "more"} data-side={side} aria-hidden="true" onClick={(event) => { event.stopPropagation(); onClick(); }}>
-      <rect x={left} y={HEIGHT / 2 - 10} width={width} height="20" rx="10" />
-      <text x={left + width / 2} y={HEIGHT / 2 + 4}>{text}</text>
+      <rect x={left} y={HEIGHT - 4} width={width} height="18" rx="9" />
+      <text x={left + width / 2} y={HEIGHT + 9.5}>{text}</text>
       <title>{`Show ${side.toLowerCase()}${capped ? `: ${AT_LEAST}` : ""}`}</title>
     </g>
   );
@@ -118,18 +119,7 @@ export class Edge extends Component<EdgeProps> {
   }
 
   render({ edge, from, to, near }: EdgeProps) {
-    const classes = ["edge", edge.closesCycle && "closing", near && "near"].filter(Boolean).join(" ");
-    const [x, y] = [(from.x + to.x) / 2, leadsOn(from, to) ? (from.y + to.y) / 2 - 4 : around(from, to) - 5];
-    return (
-      <>
-        <path class={classes} d={route(from, to)} />
-        {(near || edge.closesCycle) && (
-          <text class={edge.closesCycle ? "edge-label closing" : "edge-label"} x={x} y={y}>
-            {words(edge.kind) + (edge.closesCycle ? " · closes the loop" : "")}
-          </text>
-        )}
-      </>
-    );
+    return <path class={["edge", edge.closesCycle && "closing", near && "near"].filter(Boolean).join(" ")} d={route(from, to)} />;
   }
 }
 
@@ -143,12 +133,12 @@ export function route(from: Place, to: Place): string {
     : `M${x1} ${from.y}C${x1 + 90} ${from.y} ${x1 + 60} ${top} ${x1 - 20} ${top}L${x2 + 20} ${top}C${x2 - 60} ${top} ${x2 - 90} ${to.y} ${x2} ${to.y}`;
 }
 
-function leadsOn(from: Place, to: Place): boolean {
+export function leadsOn(from: Place, to: Place): boolean {
   return to.x - from.x > WIDTH;
 }
 
 /** How high an edge that leads back goes around both of its ends. */
-function around(from: Place, to: Place): number {
+export function around(from: Place, to: Place): number {
   return Math.min(from.y, to.y) - HEIGHT - 26;
 }
 

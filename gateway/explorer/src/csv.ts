@@ -1,4 +1,4 @@
-/** Rows as CSV (RFC 4180). What a spreadsheet would take for a formula is quoted by an apostrophe. */
+/** Files that a page makes: rows as CSV (RFC 4180), in which what a spreadsheet would take for a formula is quoted by an apostrophe. */
 
 import { json } from "./format";
 
@@ -14,4 +14,13 @@ function cell(value: CellValue): string {
   const text = typeof value === "object" ? json(value) : value;
   const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** Saves a file. Nothing leaves the page. */
+export function download(name: string, content: Blob): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

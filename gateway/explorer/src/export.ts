@@ -37,11 +37,3 @@ export async function asPng(drawing: SVGSVGElement, places: Places): Promise<Blo
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("The picture is too large.")))),
   );
 }
-
-export function download(name: string, content: Blob): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}

@@ -11,14 +11,19 @@ const MARKED = /^\u0001(-?\d+)$/;
 
 /** Reads JSON without losing digits: whole numbers beyond 2^53 are BigInts. */
 export function parse(text: string): unknown {
-  if (!/\d{16}/.test(text)) return JSON.parse(text);
-  const marked = text.replace(STRING_OR_LONG, (token) =>
+  return /\d{16}/.test(text) ? JSON.parse(marked(text), unmarked) : JSON.parse(text);
+}
+
+/** JSON whose whole numbers beyond 2^53 are texts that `unmarked`, as the reviver of `JSON.parse`, makes BigInts of. */
+export function marked(text: string): string {
+  return text.replace(STRING_OR_LONG, (token) =>
     token.startsWith('"') || Number.isSafeInteger(Number(token)) ? token : `"\\u0001${token}"`,
   );
-  return JSON.parse(marked, (_key, value: unknown) => {
-    const digits = typeof value === "string" && MARKED.exec(value)?.[1];
-    return digits ? BigInt(digits) : value;
-  });
+}
+
+export function unmarked(_key: string, value: unknown): unknown {
+  const digits = typeof value === "string" && MARKED.exec(value)?.[1];
+  return digits ? BigInt(digits) : value;
 }
 
 /** As JSON, BigInts as the numbers that they are. */
@@ -35,6 +40,17 @@ export function number(value: number | bigint): string {
 /** A count of whole things with its noun: 1 alert, 2 alerts. */
 export function count(of: number | bigint, noun: string, plural = `${noun}s`): string {
   return `${EVEN.format(of)} ${of == 1 ? noun : plural}`;
+}
+
+/** How many rows a list has. The API counts up to a limit; the number is one above it then, and not exact. */
+export interface Counted {
+  totalCount: number;
+  totalCountIsExact: boolean;
+}
+
+/** How many rows a list has, with their noun: 1 alert, more than 10,000 alerts. */
+export function counted({ totalCount, totalCountIsExact }: Counted, noun: string): string {
+  return totalCountIsExact ? count(totalCount, noun) : `more than ${count(totalCount - 1, noun)}`;
 }
 
 /** A figure between 0 and 1 or thereabouts, told so that two of them can be compared. */

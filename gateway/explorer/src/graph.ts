@@ -61,6 +61,11 @@ export class Graph {
 
   static readonly EMPTY = new Graph();
 
+  /** Whether the walks found all that they were asked for. */
+  get whole(): boolean {
+    return !this.reasons.length && !this.missing.length && !this.omitted.length;
+  }
+
   /** A view from its link: the walk from its start, then each opened side. */
   static async load(view: View): Promise<Graph> {
     const graph = new Graph();

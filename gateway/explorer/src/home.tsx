@@ -6,16 +6,16 @@ import { ask, ApiError, type Answered, type Lifecycle } from "./api";
 import { Columns, days, Spark, Stack, type Part } from "./charts";
 import { Token } from "./controls";
 import { Event } from "./event";
-import { count, figure, number } from "./format";
+import { counted, figure, number, type Counted } from "./format";
 import { HOME, type HomeQuery } from "./generated/operations";
 import "./home.css";
 import { ALERTS, CHANGES, follow } from "./live";
 import { Offers, type Act } from "./offers";
-import { Search } from "./panels";
+import { Search } from "./search";
 import { onToken } from "./session";
 import { Sheet } from "./sheet";
 import { Bar, lineageOf, State, Time } from "./shell";
-import { SEVERITIES, severityTone, tone, typeName, words } from "./tones";
+import { amount, SEVERITIES, severityTone, tone, typeName, words } from "./tones";
 
 export type Fleet = HomeQuery;
 type Rows<Name extends keyof Fleet> = NonNullable<Fleet[Name]> extends { nodes: (infer Row)[] } ? Row : never;
@@ -106,8 +106,8 @@ export function Home() {
   }, []);
 
   useEffect(() => {
-    const open = told?.data.alerts?.totalCount;
-    document.title = `${open ? `(${open}) ` : ""}Home · E2I metadata gateway`;
+    const open = told?.data.alerts;
+    document.title = `${open?.totalCount ? `(${amount(open.totalCount - +!open.totalCountIsExact, !open.totalCountIsExact)}) ` : ""}Home · E2I metadata gateway`;
   }, [told]);
 
   return (
@@ -143,14 +143,14 @@ function Summary({ fleet, at, live, again }: { fleet: Fleet; at: string; live: b
   const champions = fleet.champions?.nodes ?? [];
   const of = (status: string) => champions.filter(({ health }) => (health?.healthStatus ?? "unknown") === status).length;
   const said = HEALTHS.filter(of).map((status) => `${of(status)} ${status === "warning" ? "with a warning" : status === "unknown" ? "of unknown health" : status}`);
-  const alerts = fleet.alerts?.totalCount;
+  const { alerts } = fleet;
   return (
     <header class="summary">
       <h1>
-        {alerts === undefined ? "The fleet" : alerts ? `${count(alerts, "alert")} to work on` : "No alert to work on"}
+        {!alerts ? "The fleet" : alerts.totalCount ? `${counted(alerts, "alert")} to work on` : "No alert to work on"}
       </h1>
       <p>
-        {fleet.champions && <>{count(fleet.champions.totalCount, "champion")}{said.length > 0 && `: ${said.join(", ")}`}. </>}
+        {fleet.champions && <>{counted(fleet.champions, "champion")}{said.length > 0 && `: ${said.join(", ")}`}. </>}
         <span class="dim">As of <Time at={at} /></span>
         {live ? <span class="live" title="Changes and alerts are shown when they are made">live</span>
           : live === false && <span class="stale" role="status">not followed live <button class="link" onClick={again}>read again</button></span>}
@@ -213,9 +213,9 @@ function Fleet({ fleet, errors, at, onAct }: { fleet: Fleet; errors: Map<string,
 }
 
 /** How many there are beyond those that are shown, and where all of them are. */
-function More({ of, noun, href }: { of: { totalCount: number; nodes: unknown[] } | null; noun: string; href: string }) {
+function More({ of, noun, href }: { of: (Counted & { nodes: unknown[] }) | null; noun: string; href: string }) {
   if (!of) return null;
-  return <small class="dim">{of.totalCount > of.nodes.length && `${of.nodes.length} of ${count(of.totalCount, noun)} · `}<a href={href}>as a list</a></small>;
+  return <small class="dim">{of.totalCount > of.nodes.length && `${of.nodes.length} of ${counted(of, noun)} · `}<a href={href}>as a list</a></small>;
 }
 
 function Alerts({ alerts, onAct }: { alerts: Alert[]; onAct: Act }) {

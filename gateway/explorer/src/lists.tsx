@@ -5,9 +5,8 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { Moves, Offer, Row } from "./act";
 import { ApiError, ask } from "./api";
 import { Token } from "./controls";
-import { asCsv } from "./csv";
-import { download } from "./export";
-import { count } from "./format";
+import { asCsv, download } from "./csv";
+import { counted, type Counted } from "./format";
 import {
   LIST_ALERTS, LIST_DEPLOYMENTS, LIST_EXPERIMENTS, LIST_MODELS, LIST_TWINS,
   type ListAlertsQuery, type ListDeploymentsQuery, type ListExperimentsQuery, type ListModelsQuery, type ListTwinsQuery, type Operation,
@@ -16,8 +15,8 @@ import "./lists.css";
 import { asked, readListed, writeListed, type Column, type Filter, type Listed, type PageOfRows, type Where } from "./listing";
 import { ALERTS, CHANGES, follow } from "./live";
 import { Offers } from "./offers";
-import { Search } from "./panels";
 import { titleOf } from "./saved";
+import { Search } from "./search";
 import { onToken } from "./session";
 import { Sheet } from "./sheet";
 import { Bar, lineageOf, State, Time, Views, type ListName } from "./shell";
@@ -173,7 +172,7 @@ const FILE_ROWS = 20_000;
 const TYPED = 250;
 const TOGETHER = 600;
 
-type Told = { rows: { id: string }[]; total: number; exact: boolean; more: boolean; cursor: string | null; problem?: string };
+type Told = { rows: { id: string }[]; total: Counted; more: boolean; cursor: string | null; problem?: string };
 
 export function Lists({ name }: { name: ListName }) {
   const list = LISTS[name];
@@ -212,15 +211,15 @@ export function Lists({ name }: { name: ListName }) {
   const read = useCallback((rows = PAGE) => attempt(async (isLast) => {
     const answer = await page(Math.max(PAGE, Math.min(rows, FILE_PAGE)), null);
     if (!isLast()) return;
-    setTold({ rows: answer.nodes, total: answer.totalCount, exact: answer.totalCountIsExact, more: answer.pageInfo.hasNextPage, cursor: answer.pageInfo.endCursor, problem: answer.problem });
-    say(count(answer.totalCount, list.noun));
+    setTold({ rows: answer.nodes, total: answer, more: answer.pageInfo.hasNextPage, cursor: answer.pageInfo.endCursor, problem: answer.problem });
+    say(counted(answer, list.noun));
   }), [list]);
 
   const readOn = () => attempt(async (isLast) => {
     const answer = await page(PAGE, told!.cursor);
     if (!isLast()) return;
     setTold({ ...told!, rows: [...told!.rows, ...answer.nodes], more: answer.pageInfo.hasNextPage, cursor: answer.pageInfo.endCursor });
-    say(`${told!.rows.length + answer.nodes.length} of ${count(answer.totalCount, list.noun)}`);
+    say(`${told!.rows.length + answer.nodes.length} of ${counted(answer, list.noun)}`);
   });
 
   useEffect(() => {
@@ -279,7 +278,7 @@ export function Lists({ name }: { name: ListName }) {
       if (!isLast()) return;
       rows.push(...answer.nodes);
       cursor = answer.pageInfo.hasNextPage ? answer.pageInfo.endCursor : null;
-      say(`${rows.length} of ${count(answer.totalCount, list.noun)} read`);
+      say(`${rows.length} of ${counted(answer, list.noun)} read`);
     } while (cursor && rows.length < FILE_ROWS);
     const text = asCsv(["id", ...list.columns.map(({ label, unit }) => label + (unit ? unitName(unit, " (", ")") : ""))], rows.map((row) => [row.id, ...list.columns.map((column) => column.value(row))]));
     download(`${name}.csv`, new Blob([text], { type: "text/csv" }));
@@ -299,7 +298,7 @@ export function Lists({ name }: { name: ListName }) {
         <header class="summary">
           <h1>{title || list.title}</h1>
           <p>
-            {told ? <>{!told.exact && "more than "}{count(told.total, list.noun)}{filtered && " of this filter"}{told.more && `, ${told.rows.length} shown`}. </> : busy ? "Reading …" : null}
+            {told ? <>{counted(told.total, list.noun)}{filtered && " of this filter"}{told.more && `, ${told.rows.length} shown`}. </> : busy ? "Reading …" : null}
             {live ? <span class="live" title="Changes are shown when they are made">live</span>
               : live === false && told && <span class="stale" role="status">not followed live <button class="link" onClick={() => void read()}>read again</button></span>}
           </p>
@@ -361,7 +360,7 @@ export function Lists({ name }: { name: ListName }) {
             </table>
           </div>
         )}
-        {told?.more && <p class="on"><button disabled={busy} onClick={() => void readOn()}>Show {told.exact ? Math.min(PAGE, told.total - told.rows.length) : PAGE} more</button></p>}
+        {told?.more && <p class="on"><button disabled={busy} onClick={() => void readOn()}>Show {Math.min(PAGE, told.total.totalCount - told.rows.length) || PAGE} more</button></p>}
         <p class="spoken" role="status" aria-live="polite">{said}</p>
       </main>
       {acting && <Sheet {...acting} onClose={() => setActing(null)} onDone={() => void read(told?.rows.length)} />}

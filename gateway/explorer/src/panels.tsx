@@ -1,108 +1,24 @@
-/** What is beside the drawing: the search, a node's details, the list of all nodes, and what the answer leaves out. */
+/** What is beside the drawing: a node's details, and what the answer leaves out. */
 
 import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { QUESTIONS, viewOf } from "./answers";
-import { ApiError, details, search, type Details, type Field, type Hit, type LineageNode, type Side } from "./api";
-import { count, json, local, number } from "./format";
+import { ApiError, details, type Details, type Field, type LineageNode, type Side } from "./api";
+import { count, counted, json, number } from "./format";
 import type { Graph } from "./graph";
 import { Offers, type Act } from "./offers";
-import { State, Time } from "./shell";
-import { PLOTTED, plotsOf, type PlotData } from "./plots";
+import { Time } from "./shell";
+import { isPlotted, plotsOf, type PlotData } from "./plots";
 import { timeline } from "./timeline";
 import { amount, AT_LEAST, tone, typeName, words } from "./tones";
+import { Twin } from "./twin";
 import { UnitValue } from "./units";
 import type { View } from "./view";
 
-const PAUSE = 200;
 /** How the API writes a time. */
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 /** No side with fewer edges has more of a kind than are counted. */
 const COUNTED = 1000;
-
-/** A combobox: type, choose with the arrows, Enter opens. */
-export function Search({ onPick }: { onPick(id: string): void }) {
-  const [text, setText] = useState("");
-  const [found, setFound] = useState<{ text: string; hits: Hit[]; note: string } | null>(null);
-  const [at, setAt] = useState(0);
-  const [open, setOpen] = useState(false);
-  useEffect(() => {
-    const wanted = text.trim();
-    if (!wanted) {
-      setFound(null);
-      return;
-    }
-    let current = true;
-    const timer = setTimeout(() => {
-      search(wanted).then(
-        (answer) => current && (setFound({ text: wanted, ...answer }), setAt(0)),
-        (error: Error) => current && setFound({ text: wanted, hits: [], note: error.message }),
-      );
-    }, PAUSE);
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [text]);
-  const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    const wanted = (event: KeyboardEvent) => {
-      const typing = (event.target as Element).closest("input, textarea, select, dialog");
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing) return;
-      input.current?.focus();
-      event.preventDefault();
-    };
-    addEventListener("keydown", wanted);
-    return () => removeEventListener("keydown", wanted);
-  }, []);
-  const hits = found?.hits ?? [];
-  const pick = (hit: Hit | undefined) => {
-    if (!hit) return;
-    setOpen(false);
-    setText("");
-    onPick(hit.id);
-  };
-  function pressed(event: KeyboardEvent) {
-    if (event.key === "ArrowDown") setAt(Math.min(at + 1, hits.length - 1));
-    else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));
-    else if (event.key === "Enter") pick(hits[at]);
-    else if (event.key === "Escape") setOpen(false);
-    else return;
-    event.preventDefault();
-  }
-  return (
-    <div class="search">
-      <input
-        ref={input}
-        type="search"
-        placeholder="Search by name, id, type:alert, state:active   ( / )"
-        aria-label="Search a node by name, id or type"
-        list={undefined}
-        role="combobox"
-        aria-expanded={open && !!found}
-        aria-controls="hits"
-        aria-activedescendant={open && hits.length ? `hit-${at}` : undefined}
-        value={text}
-        onInput={(event) => { setText(event.currentTarget.value); setOpen(true); }}
-        onFocus={() => setOpen(true)}
-        onBlur={() => setTimeout(() => setOpen(false), 150)}
-        onKeyDown={pressed}
-      />
-      {open && found && (
-        <ul id="hits" role="listbox" aria-label="Found">
-          {hits.map((hit, index) => (
-            <li key={hit.id} id={`hit-${index}`} role="option" aria-selected={index === at} onMouseDown={() => pick(hit)}>
-              <b>{hit.label}</b> <span>{typeName(hit.type)}</span>{hit.state && <> <State state={hit.state} type={hit.type} /></>}
-              <small>{[hit.of, hit.why, hit.time && local(hit.time)].filter(Boolean).join(" · ")}</small>
-            </li>
-          ))}
-          {!hits.length && !found.note && <li class="none">Nothing is like “{found.text}”.</li>}
-          {found.note && <li class="none">{found.note}</li>}
-        </ul>
-      )}
-    </div>
-  );
-}
 
 interface DetailsProps {
   graph: Graph;
@@ -170,7 +86,8 @@ export function NodeDetails({ graph, node, busy, onOpen, onClose, onStart, onPat
       {row === undefined && !error && <p class="dim">Reading …</p>}
       {row === null && <p class="problem" role="alert">This row no longer exists.</p>}
       {row?.lifecycle && <LifecyclePart node={node} lifecycle={row.lifecycle} onSelect={onSelect} onAct={onAct} />}
-      {row && PLOTTED.has(node.type) && <Plots id={node.id} type={node.type} />}
+      {row && node.type === "TwinModel" && <Twin id={node.id} />}
+      {row && isPlotted(node.type) && <Plots id={node.id} type={node.type} />}
       {row && <Fields fields={row.fields} onSelect={onSelect} />}
       {row && <Timeline row={row} />}
       {row?.problems.map((problem) => <p class="problem">{problem}</p>)}
@@ -196,10 +113,14 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
 function LifecyclePart({ node, lifecycle, onSelect, onAct }: { node: LineageNode; lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void; onAct: Act }) {
   const { type } = node;
   const moves = lifecycle.allowedTransitions ?? [];
+  const since = lifecycle.history?.nodes.find(({ toState }) => toState === lifecycle.state);
   return (
     <>
       <h3>Lifecycle</h3>
-      <p>Now <span class={`state tone-${tone(lifecycle.state, type)}`}>{words(lifecycle.state)}</span></p>
+      <p class="now">
+        Now <span class={`state tone-${tone(lifecycle.state, type)}`}>{words(lifecycle.state)}</span>
+        {since && <> since <Time at={since.occurredAt} /> by {since.actor}{since.forced && ", forced"}{since.reason && `: ${since.reason}`}</>}
+      </p>
       <Offers row={node} lifecycle={lifecycle} onAct={onAct} />
       {lifecycle.allowedTransitions?.length === 0 && <p class="dim">No move leads on from here.</p>}
       <ul class="moves">
@@ -294,7 +215,7 @@ function Timeline({ row: { fields, lifecycle } }: { row: Details }) {
           </li>
         ))}
       </ol>
-      {history && history.totalCount > history.nodes.length && <p class="dim">{history.totalCount - history.nodes.length} earlier changes.</p>}
+      {history && history.totalCount > history.nodes.length && <p class="dim">{counted({ ...history, totalCount: history.totalCount - history.nodes.length }, "earlier change")}.</p>}
     </>
   );
 }
@@ -315,14 +236,13 @@ export function PartialAnswer({ graph, live, onSelect }: { graph: Graph; live: b
   const box = useRef<HTMLDetailsElement>(null);
   const cuts = new Map<string, number>();
   for (const cut of graph.cuts.values()) cuts.set(cut.node, (cuts.get(cut.node) ?? 0) + 1);
-  const whole = !graph.reasons.length && !graph.missing.length && !graph.omitted.length;
   const asOf = (
     <>
       as of <Time at={graph.asOf} />
       {live && <span class="live" title="Changes of states are shown when they are made">live</span>}
     </>
   );
-  if (whole) return <p class="partial whole">Complete answer, {asOf}</p>;
+  if (graph.whole) return <p class="partial whole">Complete answer, {asOf}</p>;
   return (
     <details ref={box} class="partial">
       <summary><b>Partial answer</b>: {graph.reasons[0] ?? "some ids do not exist."} {asOf}</summary>

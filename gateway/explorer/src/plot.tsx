@@ -65,7 +65,8 @@ export default function Plot({ title, unit, series }: PlotData) {
   }, [series]);
   const said = series.map(({ name, points }) => {
     const values = points.map(([, value]) => value);
-    return `${name} from ${figure(Math.min(...values))} to ${figure(Math.max(...values))}, ${figure(values.at(-1)!)} last`;
+    const [least, most, last] = [Math.min(...values), Math.max(...values), values.at(-1)!].map((value) => figure(value) + unitName(unit, " "));
+    return `${name} from ${least} to ${most}, ${last} last`;
   });
   if (once) {
     const at = local(new Date(series[0]!.points[0]![0]).toISOString());

@@ -1,7 +1,7 @@
-/** What is plotted of a row, by its type: series over time, as the API's own buckets have them. */
+/** What is plotted of a row: series over time, as the API's own buckets have them. */
 
 import { ask } from "./api";
-import { PLOTS_DEPLOYMENT, PLOTS_MODEL, PLOTS_SERVICE, PLOTS_TWIN } from "./generated/operations";
+import { PLOTTED, plotsOf as documentOf } from "./plotted";
 import { words } from "./tones";
 
 export interface Series {
@@ -14,14 +14,14 @@ export interface PlotData {
   unit: string;
   series: Series[];
 }
+type Line = Record<string, unknown>;
+type Answer = { node: Record<string, { nodes?: Line[]; aggregate?: (Line & { group: Line })[] } | null> | null };
 
-const DAY = 86_400_000;
-/** How far back is looked, in days. */
-const BACK: Record<string, number> = { Model: 90, Deployment: 90, BentoService: 7 };
-/** Types of which something is plotted. */
-export const PLOTTED: ReadonlySet<string> = new Set([...Object.keys(BACK), "TwinModel"]);
 /** Of so many metrics at most: beyond that colours are not told apart. */
 const MOST = 5;
+
+/** Whether something is plotted of a type. */
+export const isPlotted = (type: string) => type in PLOTTED;
 
 /** Series of the rows of an answer that have a time and a value, by their names; those with most points first. */
 export function seriesOf(rows: { name: string; at: string | null | undefined; value: number | null | undefined }[]): Series[] {
@@ -34,34 +34,24 @@ export function seriesOf(rows: { name: string; at: string | null | undefined; va
   return all.sort((a, b) => b.points.length - a.points.length).slice(0, MOST);
 }
 
-/** The plots of a row; none where nothing was measured. */
-export async function plotsOf(id: string, type: string): Promise<PlotData[]> {
-  const since = new Date(Date.now() - (BACK[type] ?? 0) * DAY).toISOString();
-  const plots: PlotData[] = [];
-  if (type === "Model" || type === "Deployment") {
-    const row = type === "Model" ? (await ask(PLOTS_MODEL, { id, since })).data.model : (await ask(PLOTS_DEPLOYMENT, { id, since })).data.deployment;
-    plots.push({
-      title: `Largest drift score by day, ${BACK[type]} days`,
-      unit: "FRACTION",
-      series: seriesOf((row?.driftHistory?.aggregate ?? []).map(({ group, driftScore }) => ({ name: "drift score", at: group.createdAt, value: driftScore?.max }))),
-    });
-    plots.push({
-      title: `Metrics by day, ${BACK[type]} days`,
-      unit: "ROW_SCALE",
-      series: seriesOf((row?.performanceMetrics?.aggregate ?? []).map(({ group, metricValue }) => ({ name: words(group.metricName ?? "metric"), at: group.measuredAt, value: metricValue?.avg }))),
-    });
-  } else if (type === "BentoService") {
-    const rows = (await ask(PLOTS_SERVICE, { id, since })).data.bentoService?.metrics?.aggregate ?? [];
-    const of = (name: string, value: (row: (typeof rows)[number]) => number | null | undefined) => rows.map((row) => ({ name, at: row.group.recordedAt, value: value(row) }));
-    plots.push({ title: "Latency by hour, 7 days", unit: "MILLISECONDS", series: seriesOf([...of("p95, largest", (row) => row.p95LatencyMs?.max), ...of("p50, mean", (row) => row.p50LatencyMs?.avg)]) });
-    plots.push({ title: "Errors by hour, 7 days", unit: "PERCENT", series: seriesOf(of("error rate", (row) => row.errorRate?.avg)) });
-    plots.push({ title: "Requests by hour, 7 days", unit: "PER_SECOND", series: seriesOf(of("requests", (row) => row.requestsPerSecond?.avg)) });
-  } else if (type === "TwinModel") {
-    const rows = (await ask(PLOTS_TWIN, { id })).data.twinModel?.fidelityHistory?.nodes ?? [];
-    const of = (name: string, value: (row: (typeof rows)[number]) => number | null) => rows.map((row) => ({ name, at: row.validatedAt, value: value(row) }));
-    plots.push({ title: "Predicted and actual effect", unit: "ROW_SCALE", series: seriesOf([...of("predicted", (row) => row.simulatedAte), ...of("actual", (row) => row.actualAte)]) });
-  }
+/** The plots of an answer; none where nothing was measured. */
+export function plotted(type: string, row: NonNullable<Answer["node"]>): PlotData[] {
+  const plots = PLOTTED[type]!.flatMap(({ time, by, plots }, at) => {
+    const { nodes = [], aggregate = [] } = row[`p${at}`] ?? {};
+    const rows: (Line & { group?: Line })[] = [...nodes, ...(aggregate ?? [])];
+    const line = (of: Line & { group?: Line }, name: string, value: string) => {
+      const [field, made] = value.split(" ") as [string, string?];
+      const told = made ? (of[field] as Line | null)?.[made] : of[field];
+      return { name: by ? words(String(of.group?.[by] ?? name)) : name, at: (of.group ?? of)[time] as string | null, value: told === null || told === undefined ? null : Number(told) };
+    };
+    return plots.map(({ title, unit, values }) => ({ title, unit, series: seriesOf(Object.entries(values).flatMap(([name, value]) => rows.map((of) => line(of, name, value)))) }));
+  });
   return plots.filter(({ series }) => series.length > 0);
+}
+
+export async function plotsOf(id: string, type: string): Promise<PlotData[]> {
+  const { node } = (await ask<Answer>(documentOf(type), { id })).data;
+  return node ? plotted(type, node) : [];
 }
 
 /** Series beside each other at the times of all of them, nulls where one has no value. */

@@ -2,12 +2,13 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { change, depending, differences, documentOf, inputOf, key, missing, MUTATIONS, refused, standing, type Filled, type Offer, type Planned, type Result, type Row } from "./act";
-import { ApiError, type Blocker } from "./api";
-import { download } from "./export";
+import { ApiError, types, type Blocker, type Known } from "./api";
+import { download } from "./csv";
 import { count, json, local } from "./format";
 import "./sheet.css";
 import { lineageOf, Time } from "./shell";
 import { typeName, words } from "./tones";
+import { unitName } from "./units";
 
 const PAUSE = 300;
 
@@ -30,6 +31,8 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
   const [problem, setProblem] = useState<{ message: string; code: string; field?: string } | null>(null);
   const [notice, setNotice] = useState("");
   const [unsure, setUnsure] = useState(false);
+  /** Why this caller may not override what is in the way; empty if it may. Not known as long as nothing is. */
+  const [barred, setBarred] = useState<string | null>(null);
   const [done, setDone] = useState<Applied | null>(null);
   const [busy, setBusy] = useState(false);
   const [round, setRound] = useState(0);
@@ -58,6 +61,7 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
       if (told.__typename === "TransitionPreview") {
         setPreview(told);
         setProblem(null);
+        if (barred === null && canOverride(told.blockers)) await tryForce(row_.rowVersion);
       } else if (told.__typename === "StaleVersion") setRound((one) => one + 1); // it has changed between the two
       else if (told.__typename !== "TransitionApplied") refuse(told);
     } catch (failure) {
@@ -67,8 +71,17 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
     }
   }
 
+  const canOverride = (blockers: Blocker[]) => force && blockers.length > 0 && blockers.every((one) => one.overridable);
+
+  /** Finds out, without making the change, whether this caller may override guards. */
+  async function tryForce(expectedVersion: string) {
+    const input = inputOf(offer, row.id, { ...filled, reason: reason || "?", force: true });
+    const told = await change(offer.mutation, { ...input, expectedVersion, dryRun: true });
+    setBarred(told.__typename === "Forbidden" ? told.message : "");
+  }
+
   function refuse(told: Exclude<Result, Preview | Applied>) {
-    if (told.__typename === "Forbidden") refused.set(offer.mutation, told.message);
+    if (told.__typename === "Forbidden" && !filled.force) refused.set(offer.mutation, told.message);
     setPreview(told.__typename === "TransitionBlocked" ? { __typename: "TransitionPreview", wouldForce: [], wouldChange: [], blockers: told.blockers } : null);
     setProblem({ message: told.message, code: told.code, field: told.__typename === "InvalidInput" ? told.path.at(-1) : undefined });
   }
@@ -121,7 +134,7 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
   }
 
   const blockers = preview?.blockers ?? [];
-  const overridable = force && blockers.length > 0 && blockers.every((one) => one.overridable);
+  const overridable = canOverride(blockers);
   const forced = preview?.wouldForce ?? [];
   const forbidden = problem?.code === "FORBIDDEN";
   const ready = !busy && preview !== null && !wanting.length && (blockers.length === 0 || (filled.force && overridable)) && (!filled.force || !!reason.trim()) && (!problem || unsure);
@@ -174,7 +187,8 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
               {preview && blockers.length === 0 && <Changes planned={preview.wouldChange} forced={forced} />}
               {preview && impact && <p class="dim">{impact.said ? <>Behind it: <b>{impact.said}{impact.complete ? "" : " or more"}</b>.</> : "Nothing else depends on it."}</p>}
             </section>
-            {(overridable || filled.force) && (
+            {overridable && barred && <p class="dim">You may not override this. {barred}</p>}
+            {((overridable && barred === "") || filled.force) && (
               <label class="force"><input type="checkbox" checked={filled.force} onChange={(event) => setFilled({ ...filled, force: event.currentTarget.checked })} /> Do it all the same. This is recorded, and has to be explained above.</label>
             )}
           </>
@@ -232,6 +246,8 @@ function Blockers({ blockers, forced }: { blockers: Blocker[]; forced: boolean }
 }
 
 function Changes({ planned, forced }: { planned: Planned[]; forced: string[] }) {
+  const [known, setKnown] = useState<Record<string, Known>>({});
+  useEffect(() => void types().then(setKnown, () => undefined), []); // without them numbers have no unit
   return (
     <>
       <p><b>It would change {count(planned.length, "row")}</b>{forced.length > 0 && <> and override {forced.map(words).join(", ")}</>}:</p>
@@ -241,7 +257,7 @@ function Changes({ planned, forced }: { planned: Planned[]; forced: string[] }) 
             {one.nodeId ? <a href={lineageOf(one.nodeId)}>{typeName(one.type)}</a> : <b>a new {typeName(one.type).toLowerCase()}</b>}
             <ul>
               {differences(one).slice(0, 6).map(({ field, before, after }) => (
-                <li key={field}>{words(apart(field))}: {one.before && <><s>{shown(before)}</s> → </>}<b>{shown(after)}</b></li>
+                <li key={field}>{words(apart(field))}: {one.before && <><s>{shown(before)}</s> → </>}<b>{shown(after)}{typeof after === "number" && unitName(known[one.type]?.units[field] ?? "", " ")}</b></li>
               ))}
             </ul>
           </li>

@@ -1,8 +1,7 @@
 /** Many rows of a kind that are one card of the drawing: their states, and a table to take rows out of. */
 
 import { useState } from "preact/hooks";
-import { asCsv } from "./csv";
-import { download } from "./export";
+import { asCsv, download } from "./csv";
 import type { Stack } from "./graph";
 import { State } from "./shell";
 import { amount, standing, toneOf, words } from "./tones";

@@ -6,6 +6,7 @@ import { unfolded } from "../src/api";
 import { detailsOf, newestOf, standingOf } from "../src/built";
 import * as operations from "../src/generated/operations";
 import types from "../src/generated/types.json";
+import { PLOTTED, plotsOf } from "../src/plotted";
 
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
 const schema = buildSchema(read("../../../schema/schema.graphql"), { assumeValidSDL: true });
@@ -18,6 +19,7 @@ test("every document that a page may send is answered by the schema", () => {
 
 test("every document that a page sends is among those that are trusted", () => {
   for (const text of Object.values(operations)) expect(trusted).toContain(text);
+  for (const type of Object.keys(PLOTTED)) expect(trusted).toContain(plotsOf(type));
   for (const mutation of Object.keys(MUTATIONS)) expect(trusted).toContain(documentOf(mutation));
   for (const [type, known] of Object.entries(unfolded(types as unknown as Parameters<typeof unfolded>[0]))) {
     expect(trusted).toContain(detailsOf(type, known));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ago, count, figure, json, local, number, parse, utc } from "../src/format";
+import { ago, count, counted, figure, json, local, number, parse, utc } from "../src/format";
 
 test("whole numbers beyond 2^53 keep their digits, wherever they stand", () => {
   const text = '{"a":9007199254740993,"b":[-12345678901234567890,1],"c":9007199254740991,"d":1e300,"s":"a \\"12345678901234567890\\" b","e":0.30000000000000004,"f":"9007199254740993"}';
@@ -16,6 +16,11 @@ test("numbers", () => {
   expect(figure(0.85)).toBe("0.850");
   expect([0, 1, 1200].map((many) => count(many, "alert"))).toEqual(["0 alerts", "1 alert", "1,200 alerts"]);
   expect(count(2, "retraining run")).toBe("2 retraining runs");
+});
+
+test("a count that stopped says so", () => {
+  expect(counted({ totalCount: 10_000, totalCountIsExact: true }, "alert")).toBe("10,000 alerts");
+  expect(counted({ totalCount: 10_001, totalCountIsExact: false }, "alert")).toBe("more than 10,000 alerts");
 });
 
 test("times are local, and in UTC", () => {

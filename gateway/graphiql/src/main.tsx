@@ -1,11 +1,12 @@
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
-import { createGraphiQLFetcher, type Storage } from "@graphiql/toolkit";
+import { createGraphiQLFetcher, type Fetcher, type Storage } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
 import "graphiql/setup-workers/vite";
+import { createClient } from "graphql-ws";
 import { createRoot } from "react-dom/client";
 import { cookbookPlugin } from "./cookbook";
-import { exact } from "./exact";
+import { EXACT, exact } from "./exact";
 import "./page.css";
 import { RESULTS_PLUGIN } from "./results";
 
@@ -46,18 +47,24 @@ async function request(input: RequestInfo | URL, init?: RequestInit): Promise<Re
   }
 }
 
-// The toolkit asks for application/graphql-response+json, application/json;q=0.9 and sends the header pane over WebSocket too.
-const fetcher = createGraphiQLFetcher({
+/** What the header pane has; a socket is opened with it, too. */
+let typed: Record<string, string> = {};
+
+// The toolkit asks for application/graphql-response+json, application/json;q=0.9.
+const send = createGraphiQLFetcher({
   url: ENDPOINT,
-  subscriptionUrl: window.location.origin.replace(/^http/, "ws") + ENDPOINT,
+  wsClient: createClient({
+    url: window.location.origin.replace(/^http/, "ws") + ENDPOINT,
+    connectionParams: () => ({ authorization: authorization(), ...typed }), // read anew for each socket
+    ...EXACT,
+  }),
   enableIncrementalDelivery: false,
-  wsConnectionParams: {
-    get authorization() {
-      return authorization(); // read anew for each socket
-    },
-  },
   fetch: request,
 });
+const fetcher: Fetcher = (operation, options) => {
+  typed = options?.headers ?? {};
+  return send(operation, options);
+};
 
 const savedKeys = () => Object.keys(localStorage).filter((key) => key.startsWith("graphiql:"));
 

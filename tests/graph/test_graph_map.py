@@ -1,0 +1,41 @@
+"""The schema's own description: a map of its groups."""
+
+from __future__ import annotations
+
+import re
+
+from graphql import build_schema, get_introspection_query, graphql_sync
+
+from db.base.markers import Group
+from schema.schema import build, subgraph
+
+MAP = build().graphql.description or ""
+ROOTS = build().graphql.query_type.fields if build().graphql.query_type else {}
+
+
+def test_every_list_of_the_graph_stands_in_its_group_once() -> None:
+    lines = re.findall(r"^\d+\. \*\*(\w+)\*\*: (.+)$", MAP, re.MULTILINE)
+    assert [name for name, _ in lines] == [group.value for group in Group]
+    lists = [name for name, field in ROOTS.items() if str(field.type).rstrip("!").endswith("Connection")]
+    named = re.findall(r"`(\w+)`", MAP)
+    assert {name: named.count(name) for name in lists} == dict.fromkeys(lists, 1) | {"lifecycleEvents": 2}
+    told = dict(lines)
+    assert "`models`" in told["mlops_core"]
+    assert re.search(r"Questions: .*`modelHealths`", told["model_monitoring"])
+
+
+def test_what_it_names_is_there() -> None:
+    schema = build().graphql
+    known = {field for type_ in schema.type_map.values() for field in getattr(type_, "fields", {})}
+    arguments = {name for field in ROOTS.values() for name in field.args}
+    names = set(re.findall(r"`(\w+)`", MAP))
+    assert names <= known | arguments
+    assert all(f"`{name}`" in MAP for name in ("search", "lineage", "node", "dagApproval"))
+
+
+def test_it_is_the_schemas_description_and_no_subgraphs() -> None:
+    assert build_schema(build().as_str(), assume_valid=True).description == MAP
+    answer = graphql_sync(build().graphql, get_introspection_query(schema_description=True)).data
+    assert answer is not None
+    assert answer["__schema"]["description"] == MAP
+    assert "**mlops_core**" not in subgraph()
