@@ -41,7 +41,7 @@ _ABOUT = {
     Group.ROI_CALCULATIONS: "return on investment of initiatives, by value driver and cost",
     Group.HPO_STUDIES: "hyperparameter studies and their trials",
     Group.MODEL_MONITORING: "drift, performance over time, alerts, monitoring runs, retrainings",
-    Group.AB_TESTING: "assignment, enrollment, interim analyses, results, sample ratios, predicted beside actual effects",
+    Group.AB_TESTING: "assignment, enrollment, interim analyses, results, sample ratios, predicted and real effects",
     Group.SELF_IMPROVEMENT: "evaluations of answers, tuned configurations, actions taken, lessons kept",
     Group.GEPA_OPTIMIZATION: "optimization of prompts, the instructions that it found, the A/B tests that judge them",
     Group.BENTOML_TRACKING: "services that serve models, and what their serving costs and yields",

@@ -18,9 +18,9 @@ _MACHINERY = {
     "now": "the database's clock",
 }
 _CHANGES = """\
-- **Moves** of a row from state to state (`promoteModel`, `acknowledgeAlert`, `rollbackDeployment`): each takes `dryRun`,
-  `reason`, `expectedVersion` and `idempotencyKey`, and answers what it changed or what is in its way. `lifecycle` of a row
-  says which are open to you.
+- **Moves** of a row from state to state (`promoteModel`, `acknowledgeAlert`, `rollbackDeployment`): each takes
+  `dryRun`, `reason`, `expectedVersion` and `idempotencyKey`, and answers what it changed or what is in its way.
+  `lifecycle` of a row says which are open to you.
 - **Rows**: `record...` takes facts in batches; `create...`, `update...` and `retire...` take one row of the others.
 - **Removal** of old rows: `purge...`."""
 
@@ -47,8 +47,10 @@ def graph_map(models: Catalogue, fields: Collection[str]) -> str:
     recorded = [f"{name} the record of changes" for name in rows.get(None, ())]
     return "\n\n".join(
         [
-            "The metadata of the platform's machine learning as one typed graph. Each list below has a root for one row"
-            " (`models`, `model`), takes `where`, `orderBy`, `first` and `after`, and sums up with `aggregate`.",
+            (
+                "The metadata of the platform's machine learning as one typed graph. Each list below has a root for one"
+                " row (`models`, `model`), takes `where`, `orderBy`, `first` and `after`, and sums up with `aggregate`."
+            ),
             "## Rows by group",
             "Reading a group takes the scope `read:` and its name.",
             "\n".join(groups),

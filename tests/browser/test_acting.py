@@ -272,7 +272,9 @@ class Journeys:
         self.hand.tick(self.sheet.get_by_label("Do it all the same."))
         expect(confirming).to_be_enabled()
         self.make("Promote to production")
-        told = "query($id: ID!) { model(id: $id) { stage lifecycle { history(first: 1) { nodes { forced reason } } } } }"
+        told = (
+            "query($id: ID!) { model(id: $id) { stage lifecycle { history(first: 1) { nodes { forced reason } } } } }"
+        )
         now = ask(self.site, told, id=model["id"])["model"]
         assert now["stage"] == "PRODUCTION"
         event = {"forced": True, "reason": "The review board has agreed"}
@@ -306,7 +308,6 @@ class Journeys:
         expect(told).to_contain_text("recommends")
         expect(self.page.locator("aside")).to_contain_text("Predicted and actual effect")
         self.arrive("is this twin good enough")
-
 
     def all(self) -> None:
         self.from_an_alert_to_a_retraining()

@@ -744,9 +744,7 @@ def test_a_node_with_a_hundred_thousand_children(open_page: OpenPage, site: Gate
 
 
 def insert_metrics(site: Gateway, service: UUID, count: int) -> None:
-    run_sql(
-        site, "INSERT INTO ml_bentoml_services (id, service_name, bento_tag) VALUES ($1, 'hot', 'hot:1')", service
-    )
+    run_sql(site, "INSERT INTO ml_bentoml_services (id, service_name, bento_tag) VALUES ($1, 'hot', 'hot:1')", service)
     run_sql(
         site,
         "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) "

@@ -216,7 +216,11 @@ def test_a_narrow_window_hides_no_kind_of_edge_and_no_tool(open_page: OpenPage, 
     assert kinds.count() > 10
     assert all(kinds.nth(at).is_visible() for at in range(kinds.count()))
     page.set_viewport_size({"width": 720, "height": 450})  # 1440 by 900 at 200 %
-    for tool in (page.get_by_label("Per kind"), page.get_by_role("button", name="Copy GraphQL"), page.locator(".views")):
+    for tool in (
+        page.get_by_label("Per kind"),
+        page.get_by_role("button", name="Copy GraphQL"),
+        page.locator(".views"),
+    ):
         expect(tool).to_be_visible()
 
 

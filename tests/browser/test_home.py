@@ -454,9 +454,7 @@ def test_a_gateway_that_comes_back_to_half_of_its_tables(
     page.get_by_role("button", name="read again").click()
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     port = bare.base.rpartition(":")[2]
-    again = Gateway(
-        bare.cluster.parents[1], "serve", GATEWAY_AUTH="jwt", GATEWAY_JWT_SECRET=SECRET, PORT=port
-    )
+    again = Gateway(bare.cluster.parents[1], "serve", GATEWAY_AUTH="jwt", GATEWAY_JWT_SECRET=SECRET, PORT=port)
     try:
         again.ready()
         page.get_by_role("button", name="Try again").click()
