@@ -333,6 +333,7 @@ export function Explorer() {
     const about = title || graph.nodes.get(view.from[0] ?? "")?.label;
     document.title = `${about ? `${about} · ` : ""}Lineage · E2I metadata gateway`;
   }, [graph, view.from, title]);
+  const welcome = !loaded && !busy && (!view.from.length || problem?.error.code === "NOT_FOUND");
   const name = (graph.nodes.get(view.from[0] ?? "")?.label ?? "lineage").replace(/\W+/g, "-");
 
   return (
@@ -359,7 +360,7 @@ export function Explorer() {
         </div>
       )}
       <main aria-busy={busy} class={loaded ? `beside beside-${tab}` : undefined}>
-        {graph.nodes.size > 0 && <h1 class="spoken">Lineage of {graph.nodes.get(view.from[0] ?? "")?.label ?? "several rows"}</h1>}
+        {!welcome && <h1 class="spoken">Lineage{loaded && ` of ${graph.nodes.get(view.from[0] ?? "")?.label ?? "several rows"}`}</h1>}
         <div class="stage">
           {graph.nodes.size ? (
             <>
@@ -384,7 +385,7 @@ export function Explorer() {
                 <li class="loop">closes a loop</li>
               </ul>
             </>
-          ) : busy ? <p class="empty">Reading the lineage …</p> : (!view.from.length || problem?.error.code === "NOT_FOUND") && <Welcome onPick={startAt} />}
+          ) : busy ? <p class="empty">Reading the lineage …</p> : welcome && <Welcome onPick={startAt} />}
           {busy && <div class="progress" aria-hidden="true" />}
         </div>
         {graph.nodes.size > 0 && (

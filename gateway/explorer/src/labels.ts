@@ -1,8 +1,8 @@
-/** Where the names of edges stand: beside the far end of an edge, where each has a row of its own; none over another. */
+/** Where the names of edges stand: between two columns, beside the far end of an edge, where each has a row of its own. */
 
 import type { LineageEdge } from "./api";
 import { around, leadsOn } from "./cards";
-import { WIDTH, type Box, type Places } from "./layout";
+import { COLUMN, WIDTH, type Box, type Places } from "./layout";
 import { words } from "./tones";
 
 export interface Label {
@@ -25,19 +25,18 @@ const GAP = 12;
 
 /** The names of the edges of a node, and of those that close a loop. */
 export function labels(edges: Iterable<LineageEdge>, places: Places, selected: string | null): Label[] {
-  const found = new Map<string, Label & { kinds: string[] }>();
+  const found = new Map<string, Label>();
   for (const { from, to, kind, closesCycle: closing } of edges) {
     const [start, end] = [places.get(from), places.get(to)];
     if (!start || !end || !(closing || from === selected || to === selected)) continue;
-    const straight = leadsOn(start, end) && !closing;
-    const far = straight && from === selected ? "to" : straight ? "from" : "both";
-    const key = far === "both" ? `${from} ${to}` : `${far} ${far === "to" ? to : from}`;
-    const kinds = [...(found.get(key)?.kinds ?? []), words(kind) + (closing ? " · closes the loop" : "")];
+    const far = !leadsOn(start, end) ? "back" : to === selected ? "from" : "to";
+    const key = far === "back" ? `${from} ${to}` : `${far} ${far === "to" ? to : from}`;
+    const lines = [...(found.get(key)?.lines ?? []), ...broken(words(kind) + (closing ? " · closes the loop" : ""))];
     const at =
       far === "to" ? ({ x: end.x - WIDTH / 2 - GAP, y: end.y - 7, anchor: "end" } as const)
       : far === "from" ? ({ x: start.x + WIDTH / 2 + GAP, y: start.y - 7, anchor: "start" } as const)
-      : ({ x: (start.x + end.x) / 2, y: leadsOn(start, end) ? (start.y + end.y) / 2 - 4 : around(start, end) - 5, anchor: "middle" } as const);
-    found.set(key, { key, ...at, kinds, lines: far === "both" ? kinds : kinds.flatMap(broken), closing });
+      : ({ x: start.x - COLUMN / 2, y: around(start, end) - 5, anchor: "middle" } as const);
+    found.set(key, { key, ...at, lines, closing });
   }
   const taken: Box[] = [];
   for (const label of found.values()) {
@@ -45,12 +44,12 @@ export function labels(edges: Iterable<LineageEdge>, places: Places, selected: s
     while (taken.some((other) => overlap(boxOf(label), other))) label.y -= LINE_HEIGHT;
     taken.push(boxOf(label));
   }
-  return [...found.values()].map(({ kinds: _told, ...label }) => label);
+  return [...found.values()];
 }
 
 /** A name in two lines where it is wider than what is between two columns. */
 function broken(name: string): string[] {
-  const at = name.lastIndexOf(" ", FITS);
+  const at = name.lastIndexOf(" ", FITS + 1);
   return name.length > FITS && at > 0 ? [name.slice(0, at), name.slice(at + 1)] : [name];
 }
 

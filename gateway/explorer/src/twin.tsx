@@ -54,7 +54,7 @@ export function Twin({ id }: { id: string }) {
       {told?.fidelityHistory && <p><b class={`state tone-${tone}`}>{said}</b> {why}</p>}
       {next && (
         <p>
-          Its newest <a href={lineageOf(next.id)}>simulation</a>{next.interventionType && ` (${words(next.interventionType)})`}
+          Its newest finished <a href={lineageOf(next.id)}>simulation</a>{next.interventionType && ` (${words(next.interventionType)})`}
           {next.simulatedAte !== null && <> expects an effect of {number(next.simulatedAte)}{next.simulatedCiLower !== null && next.simulatedCiUpper !== null && ` (${number(next.simulatedCiLower)} to ${number(next.simulatedCiUpper)})`}</>}
           {next.recommendation && <> and recommends: <b>{ADVICE[next.recommendation] ?? words(next.recommendation)}</b></>}.
         </p>

@@ -27,6 +27,6 @@ test("two edges between the same rows are one name of both", () => {
 test("only the edges of the node that is selected have a name, and those that close a loop", () => {
   const places = new Map<string, Place>([["a", { x: 0, y: 0 }], ["b", { x: COLUMN, y: 0 }], ["c", { x: 2 * COLUMN, y: 0 }]]);
   const edges = [edge("a", "b", "CONTAINS"), edge("b", "c", "PRODUCES"), edge("c", "a", "TRIGGERS", true)];
-  expect(labels(edges, places, null).map(({ lines }) => lines)).toEqual([["triggers · closes the loop"]]);
-  expect(labels(edges, places, "b").map(({ lines }) => lines.join())).toEqual(["contains", "produces", "triggers · closes the loop"]);
+  expect(labels(edges, places, null).map(({ lines }) => lines)).toEqual([["triggers ·", "closes the loop"]]);
+  expect(labels(edges, places, "b").map(({ lines }) => lines.join(" "))).toEqual(["contains", "produces", "triggers · closes the loop"]);
 });
