@@ -49,7 +49,7 @@ def graph_map(models: Catalogue, fields: Collection[str]) -> str:
         [
             (
                 "The metadata of the platform's machine learning as one typed graph. Each list below has a root for one"
-                " row (`models`, `model`), takes `where`, `orderBy`, `first` and `after`, and sums up with `aggregate`."
+                " row (`model`), takes `where`, `orderBy`, `first` and `after`, and sums up with `aggregate`."
             ),
             "## Rows by group",
             "Reading a group takes the scope `read:` and its name.",

@@ -240,6 +240,8 @@ def test_whole_numbers_of_a_subscription_keep_their_digits(visit: Callable[..., 
         socket.on_message(said)
 
     page.route_web_socket("**/graphql", answer)
+    page.reload()  # sockets of the page as it is are the browser's own
+    expect(page.locator(".graphiql-query-editor .view-line").first).to_be_visible()
     write(page, "subscription Followed { alerts { cursor } }")
     page.get_by_role("button", name="Execute query").click()
     expect(page.locator(".result-window .view-lines")).to_contain_text(f'"many": {EXACT}')
