@@ -505,9 +505,11 @@ def test_every_state_is_accessible(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_cards_of_many_and_what_is_chosen_are_accessible(
-    open_page: OpenPage, violations: Violations, site: Gateway, experiment: str, scheme: Scheme
+    open_page: OpenPage, violations: Violations, site: Gateway, scheme: Scheme
 ) -> None:
-    page = open_page(link(experiment, direction="DOWNSTREAM", per=25, select=experiment), scheme)
+    query = "{ bentoServices(first: 1, where: { metrics: { some: {} } }) { nodes { id } } }"
+    service = ask(site, query)["bentoServices"]["nodes"][0]["id"]
+    page = open_page(link(service, direction="DOWNSTREAM", per=25, select=service), scheme)
     settled(page)
     expect(page.locator(".plot").first).to_be_visible()
     page.get_by_role("button", name="Path to …").click()
