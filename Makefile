@@ -50,6 +50,7 @@ lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy tests/client/typed_usage.py
 
 format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix
@@ -108,6 +109,7 @@ migration: $(VENV)/dev ## Write the migration for a change of the models: make m
 snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement counts and golden answers, to be read as a diff
 	$(call printed,schema print,schema/schema.graphql)
 	$(call printed,schema possible-types,schema/possible-types.json)
+	$(call printed,schema client,gateway/client/typed.py)
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py \
 	  tests/recording/test_platform_writes.py
 

@@ -5,12 +5,28 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sized
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from gateway.client.flows import Exchange, Flow, Lost, Pause, RecordTerms, Reply, changed, paged, queried, recorded
-from gateway.client.rows import Recording, Rows
+from gateway.client.flows import (
+    Exchange,
+    Flow,
+    Lost,
+    Pause,
+    RecordTerms,
+    Reply,
+    Step,
+    changed,
+    known,
+    made,
+    paged,
+    queried,
+    recorded,
+    together,
+)
+from gateway.client.rows import Answer, Changed, Recording, Rows
+from gateway.client.typed import TypedChanges
 
 if TYPE_CHECKING:
     import httpx
@@ -18,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Progress = Callable[[int], object] | bool
+OnConflict = Literal["ERROR", "KEEP", "UPDATE"]
 
 
 def _httpx() -> Any:
@@ -44,15 +61,110 @@ class _Client:
         connecting = (_httpx().ConnectError, _httpx().ConnectTimeout, _httpx().PoolTimeout)
         self._lost: Callable[[Exception], Lost] = lambda error: Lost(error, sent=not isinstance(error, connecting))
 
-    def _terms(
-        self, key: str | None, on_conflict: str | None, progress: Progress, *, dry_run: bool, ids: bool, size: int
-    ) -> RecordTerms:
-        told = _Line() if progress is True else None if progress is False else progress
-        return RecordTerms(key, on_conflict, dry_run, ids, size, told)
+
+class Pending:
+    """What a change in a transaction will have come to."""
+
+    def __init__(self) -> None:
+        self._changed: Changed | None = None
+
+    @property
+    def changed(self) -> Changed:
+        """What it came to, once the transaction's block has ended.
+
+        Raises:
+            RuntimeError: It has not.
+        """
+        if self._changed is None:
+            raise RuntimeError("the transaction is made where its block ends, and nothing is known before")
+        return self._changed
 
 
-class Gateway(_Client):
+class _Steps(TypedChanges[Pending, Pending]):
+    """Collects the changes of a transaction."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+        self._steps: list[Step] = []
+        self._pending: list[Pending] = []
+
+    def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> Pending:  # noqa: A002
+        """Notes a change; the transaction has the key.
+
+        Raises:
+            ValueError: There is no such mutation, or it is to have a key of its own.
+        """
+        if key is not None:
+            raise ValueError("the transaction has the key of all of its changes")
+        known(mutation)
+        self._steps.append(Step(mutation, input))
+        self._pending.append(Pending())
+        return self._pending[-1]
+
+    def record(
+        self,
+        plural: str,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        key: str | None = None,
+        on_conflict: OnConflict | None = None,
+        dry_run: bool = False,
+        ids: bool = False,  # noqa: ARG002 - there always are
+        size: int = 1_000,  # noqa: ARG002 - they are one batch
+        progress: Progress = False,  # noqa: ARG002 - it is made at once
+    ) -> Pending:
+        """Notes rows that are to be recorded, at most 1,000.
+
+        Raises:
+            ValueError: There is no list of that name, or it is to be a dry run.
+        """
+        if dry_run:
+            raise ValueError("a dry run is made of single changes, not within a transaction")
+        input_: dict[str, Any] = {"rows": list(rows)}
+        input_ |= {"onConflict": on_conflict} if on_conflict else {}
+        return self.change(f"record{plural[:1].upper()}{plural[1:]}", input_, key=key)
+
+    def _tell(self, found: Iterable[Changed]) -> None:
+        for one, made_ in zip(self._pending, found, strict=True):
+            one._changed = made_  # noqa: SLF001 - of this module
+
+
+class GatewayTransaction(_Steps):
+    """Changes that are made together where its ``with`` block ends, unless that fails."""
+
+    def __init__(self, gateway: Gateway, key: str | None) -> None:
+        super().__init__(key)
+        self._gateway = gateway
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        if kind is None:
+            self._tell(self._gateway._run(together(self._steps, self._gateway._retries, self._key)))  # noqa: SLF001
+
+
+class AsyncGatewayTransaction(_Steps):
+    """Changes that are made together where its ``async with`` block ends, unless that fails."""
+
+    def __init__(self, gateway: AsyncGateway, key: str | None) -> None:
+        super().__init__(key)
+        self._gateway = gateway
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        if kind is None:
+            flow = together(self._steps, self._gateway._retries, self._key)  # noqa: SLF001 - of this module
+            self._tell(await self._gateway._run(flow))  # noqa: SLF001 - as above
+
+
+class Gateway(_Client, TypedChanges[Changed, Recording]):
     """A gateway, asked by blocking calls. Safe to be closed, and to be used by ``with``.
+
+    Has a method for each mutation (``create_experiment``, ``record_serving_metrics``, ``promote_model``), whose input
+    is typed; they are `change` and `record` by name.
 
     ``retries`` is how often a request is sent again where that is safe: queries, refusals that pass, and changes with
     an idempotency key, which `mutate` and `record` make themselves unless one is given.
@@ -80,8 +192,8 @@ class Gateway(_Client):
         """Closes its connections."""
         self._http.close()
 
-    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The data of a query.
+    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> Answer:
+        """The data of a query, whose lists can be had as frames: ``query(...).to_pandas()``.
 
         Raises:
             RequestFailedError: It has errors.
@@ -110,13 +222,36 @@ class Gateway(_Client):
         """
         return self._run(changed(document, variables or {}, self._retries, key))
 
+    def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> Changed:  # noqa: A002
+        """Makes the change of a mutation by its name and input, once for its ``key``, and says what it came to.
+
+        Raises:
+            ValueError: There is no such mutation.
+            RejectedRowsError: Values of the row are in the way.
+            RequestFailedError: It was refused, or could not be made.
+            NoAnswerError: There is no answer; the same key tells what became of it.
+        """
+        return self._run(made(mutation, input, self._retries, key))
+
+    def transaction(self, key: str | None = None) -> GatewayTransaction:
+        """Changes that are made together or not at all, once for the ``key``::
+
+            with gateway.transaction() as changes:
+                changes.create_experiment({"id": id_, "experimentName": "...", "predictionTarget": "..."})
+                run = changes.create_training_run({"experiment": {"id": id_}, ...})
+            run.changed.id
+
+        Its block raises at its end what `change` does, and one that fails sends nothing.
+        """
+        return GatewayTransaction(self, key)
+
     def record(
         self,
         plural: str,
         rows: Iterable[Mapping[str, Any]],
         *,
         key: str | None = None,
-        on_conflict: str | None = None,
+        on_conflict: OnConflict | None = None,
         dry_run: bool = False,
         ids: bool = False,
         size: int = 5_000,
@@ -125,7 +260,7 @@ class Gateway(_Client):
         """Records rows in batches of ``size``, each all or nothing, once for each ``key`` and place of the batch.
 
         A key that is made of what the rows are about (``exporter/2026-05-01T12:00``) keeps another process from doing
-        it twice. ``progress`` is called with the number of rows that are done, or True for a line on stderr.
+        it twice. ``progress`` is called with the number of rows that are done, or True for a bar on stderr.
 
         Raises:
             ValueError: ``size`` is below 1.
@@ -133,7 +268,7 @@ class Gateway(_Client):
             RequestFailedError: A batch was refused, or could not be recorded.
             NoAnswerError: There is no answer; the same key tells what became of the rows.
         """
-        terms = self._terms(key, on_conflict, progress, dry_run=dry_run, ids=ids, size=size)
+        terms = RecordTerms(key, on_conflict, dry_run, ids, size, _told(progress, rows))
         return self._run(recorded(plural, rows, self._retries, terms))
 
     def _run(self, flow: Flow[T]) -> T:
@@ -157,7 +292,7 @@ class Gateway(_Client):
             return self._lost(error)
 
 
-class AsyncGateway(_Client):
+class AsyncGateway(_Client, TypedChanges[Coroutine[Any, Any, Changed], Coroutine[Any, Any, Recording]]):
     """A gateway, asked by coroutines; its methods are those of `Gateway`."""
 
     def __init__(
@@ -182,7 +317,7 @@ class AsyncGateway(_Client):
         """Closes its connections."""
         await self._http.aclose()
 
-    async def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def query(self, document: str, variables: Mapping[str, Any] | None = None) -> Answer:
         """As `Gateway.query`."""
         return await self._run(queried(document, variables or {}, self._retries))
 
@@ -196,20 +331,28 @@ class AsyncGateway(_Client):
         """As `Gateway.mutate`."""
         return await self._run(changed(document, variables or {}, self._retries, key))
 
+    async def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> Changed:  # noqa: A002
+        """As `Gateway.change`."""
+        return await self._run(made(mutation, input, self._retries, key))
+
+    def transaction(self, key: str | None = None) -> AsyncGatewayTransaction:
+        """As `Gateway.transaction`, by ``async with``."""
+        return AsyncGatewayTransaction(self, key)
+
     async def record(
         self,
         plural: str,
         rows: Iterable[Mapping[str, Any]],
         *,
         key: str | None = None,
-        on_conflict: str | None = None,
+        on_conflict: OnConflict | None = None,
         dry_run: bool = False,
         ids: bool = False,
         size: int = 5_000,
         progress: Progress = False,
     ) -> Recording:
         """As `Gateway.record`."""
-        terms = self._terms(key, on_conflict, progress, dry_run=dry_run, ids=ids, size=size)
+        terms = RecordTerms(key, on_conflict, dry_run, ids, size, _told(progress, rows))
         return await self._run(recorded(plural, rows, self._retries, terms))
 
     async def _run(self, flow: Flow[T]) -> T:
@@ -233,9 +376,28 @@ class AsyncGateway(_Client):
             return self._lost(error)
 
 
-class _Line:
-    """Tells on stderr how far it is."""
+class _Bar:
+    """Tells on stderr how far it is: a bar where it is known how many rows there are, and their number."""
+
+    WIDTH = 30
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._began = time.monotonic()
 
     def __call__(self, rows: int) -> None:
-        sys.stderr.write(f"\r{rows:,} rows")
+        pace = f"{rows / max(time.monotonic() - self._began, 0.001):,.0f}/s"
+        told = f"{rows:,} rows, {pace}"
+        if self._total:
+            full = self.WIDTH * rows // self._total
+            told = f"[{'#' * full}{' ' * (self.WIDTH - full)}] {rows:,} of {self._total:,} rows, {pace}"
+        end = "\n" if rows == self._total else ""
+        sys.stderr.write(f"\r{told}\x1b[K{end}" if sys.stderr.isatty() else f"\r{told}{end}")
         sys.stderr.flush()
+
+
+def _told(progress: Progress, rows: Iterable[object]) -> Callable[[int], object] | None:
+    """What is told how many rows are done."""
+    if progress is True:
+        return _Bar(len(rows) if isinstance(rows, Sized) else None)
+    return None if progress is False else progress

@@ -7,6 +7,9 @@ from typing import Any
 
 from schema.error_codes import ErrorCode, ProblemCode, RowCode
 
+SHOWN = 5
+"""Rows that a message names."""
+
 
 class ClientError(Exception):
     """A request that was not answered as it should be."""
@@ -17,10 +20,13 @@ class NoAnswerError(ClientError):
 
 
 class RequestFailedError(ClientError):
-    """The gateway refused a request, or could not answer it. ``details`` is the error as it was sent."""
+    """The gateway refused a request, or could not answer it. ``details`` is the error as it was sent.
+
+    ``code`` is one of the gateway's, empty where somebody between has answered.
+    """
 
     def __init__(self, code: str, message: str, status: int, details: Mapping[str, Any]) -> None:
-        super().__init__(f"{code}: {message}")
+        super().__init__(f"{code}: {message}" if code else message)
         self.message = message
         self.status = status
         self.details = details
@@ -28,7 +34,7 @@ class RequestFailedError(ClientError):
 
 
 class RejectedRowsError(RequestFailedError):
-    """Rows of a batch are in the way; none of its batch was recorded.
+    """Rows of a batch are in the way; none of its batch was recorded. The message names the first ones.
 
     ``rows`` has what is wrong, with ``code``, ``message``, ``path`` and ``row``: the place among all rows that were
     given. ``recorded`` is how many rows of the batches before it are recorded.
@@ -37,7 +43,9 @@ class RejectedRowsError(RequestFailedError):
     def __init__(
         self, message: str, status: int, details: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], recorded: int
     ) -> None:
-        super().__init__(ProblemCode.ROWS_REJECTED, message, status, details)
+        more = f"\n  and {len(rows) - SHOWN} more in .rows" if len(rows) > SHOWN else ""
+        listed = "".join(f"\n  {'.'.join(row['path'])}: {row['message']}" for row in rows[:SHOWN])
+        super().__init__(ProblemCode.ROWS_REJECTED, f"{message}{listed}{more}", status, details)
         self.rows = [{**row, "code": RowCode[row["code"]]} for row in rows]
         self.recorded = recorded
 

@@ -6,18 +6,20 @@ have an idempotency key.
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import json
 import random
 import re
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from gateway.client.errors import NoAnswerError, RejectedRowsError, RequestFailedError
-from gateway.client.rows import Recording, Rows, batches, lines
+from gateway.client.rows import Answer, Changed, Recording, Rows, batches, encoded, lines
+from gateway.client.typed import MUTATIONS
 from schema.error_codes import ErrorCode, ProblemCode, Retry
 
 PACKED_FROM = 4_000
@@ -85,7 +87,7 @@ def exchanged(asked: Exchange, retries: int, *, again: bool) -> Flow[Reply]:
         pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - not all at once
         if isinstance(reply, Lost):
             if attempt == retries or (reply.sent and not again):
-                raise NoAnswerError(str(reply.error) or type(reply.error).__name__) from reply.error
+                raise NoAnswerError(_unanswered(reply, attempt)) from reply.error
         else:
             assert reply is not None  # noqa: S101 - a request was yielded
             if attempt == retries or not _is_passing(reply, again=again):
@@ -94,6 +96,12 @@ def exchanged(asked: Exchange, retries: int, *, again: bool) -> Flow[Reply]:
             pause = max(pause, float(after)) if after.isdigit() else pause
         yield Pause(pause)
     raise AssertionError  # the last attempt returns or raises
+
+
+def _unanswered(lost: Lost, attempt: int) -> str:
+    tries = f"asked {attempt + 1} times" if attempt else "asked once"
+    known = "it may have been done" if lost.sent else "the gateway has not had it"
+    return f"no answer ({tries}; {known}): {str(lost.error) or type(lost.error).__name__}"
 
 
 def _is_passing(reply: Reply, *, again: bool) -> bool:
@@ -122,7 +130,7 @@ def asked(document: str, variables: Mapping[str, Any], retries: int, *, again: b
         RequestFailedError: It has errors; ``details`` has the data that there are.
         NoAnswerError: There is no answer.
     """
-    content = json.dumps({"query": document, "variables": variables}).encode()
+    content = encoded({"query": document, "variables": variables})
     headers = {"content-type": "application/json", "accept": "application/json"}
     reply = yield from exchanged(Exchange("/graphql", content, headers), retries, again=again)
     body = reply.body()
@@ -131,14 +139,19 @@ def asked(document: str, variables: Mapping[str, Any], retries: int, *, again: b
         code = (first.get("extensions") or {}).get("code", "")
         raise RequestFailedError(str(code), first.get("message", ""), reply.status, body)
     if reply.status != 200 or "data" not in body:
-        raise RequestFailedError("", f"HTTP {reply.status}", reply.status, body)
+        raise RequestFailedError("", _no_answer_of_ours(reply), reply.status, body)
     data: dict[str, Any] = body["data"]
     return data
 
 
-def queried(document: str, variables: Mapping[str, Any], retries: int) -> Flow[dict[str, Any]]:
+def _no_answer_of_ours(reply: Reply) -> str:
+    begin = reply.content[:80].decode(errors="replace").strip()
+    return f"HTTP {reply.status} is no answer of the gateway's{f': {begin}' if begin else ''}"
+
+
+def queried(document: str, variables: Mapping[str, Any], retries: int) -> Flow[Answer]:
     """The data of a query, which is sent again where that may help; of a document with mutations only what is safe."""
-    return asked(document, variables, retries, again=re.search(r"\bmutation\b", document) is None)
+    return Answer((yield from asked(document, variables, retries, again=re.search(r"\bmutation\b", document) is None)))
 
 
 def changed(document: str, variables: Mapping[str, Any], retries: int, key: str | None) -> Flow[dict[str, Any]]:
@@ -186,6 +199,114 @@ def paged(document: str, variables: Mapping[str, Any], retries: int, most: int |
         after = lists[0]["pageInfo"]["endCursor"]
 
 
+# -- mutations by their names ------------------------------------------------------------------------------------------
+
+_PROBLEMS = "... on Problem { code message path }"
+_BLOCKERS = "... on TransitionBlocked { blockers { code message overridable } }"
+_SELECTED = {
+    "RecordResult": (
+        "... on Recorded { inserted updated kept differing replayed dryRun ids } "
+        f"... on RowsRejected {{ rows {{ code message path row }} }} {_PROBLEMS} {_BLOCKERS}"
+    ),
+    "TransitionResult": (
+        "... on TransitionApplied { replayed } "
+        "... on TransitionPreview { blockers { code message overridable } wouldForce } "
+        f"{_PROBLEMS} {_BLOCKERS}"
+    ),
+    "PurgeResult": f"... on Purged {{ purged more oldest newest referred replayed dryRun }} {_PROBLEMS} {_BLOCKERS}",
+}
+"""What is asked of the result of a mutation, by the union that it is of: what those may read who may but write."""
+_MADE = "... on TransitionApplied { nodes { id } }"
+"""What is asked besides of a change that names no row, since it makes or finds them."""
+
+
+def known(mutation: str) -> tuple[str, str]:
+    """The types of a mutation's input and of its result.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if mutation not in MUTATIONS:
+        near = difflib.get_close_matches(mutation, MUTATIONS, 3)
+        raise ValueError(f"there is no mutation {mutation!r}{f'; do you mean {near[0]}?' if near else ''}")
+    return MUTATIONS[mutation]
+
+
+def made(mutation: str, input_: Mapping[str, Any], retries: int, key: str | None) -> Flow[Changed]:
+    """What one mutation has come to, made once for its key.
+
+    Raises:
+        ValueError: There is no such mutation.
+        RejectedRowsError: Values of the row are in the way.
+        RequestFailedError: It was refused, or could not be made.
+        NoAnswerError: There is no answer.
+    """
+    step = Step(mutation, input_)
+    document = f"mutation($input: {known(mutation)[0]}!) {{ {step.field('made', 'input')} }}"
+    data = yield from changed(document, {"input": input_}, retries, key)
+    return _outcome(step, data["made"], "")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A mutation by its name."""
+
+    mutation: str
+    input: Mapping[str, Any]
+
+    @property
+    def named(self) -> list[str]:
+        """The ids of the rows that it names."""
+        items = [self.input, *self.input.get("items", ())]
+        return [str(item["id"]) for item in items if "id" in item]
+
+    def field(self, alias: str, variable: str) -> str:
+        """Its field in a document."""
+        result = known(self.mutation)[1]
+        more = _MADE if result == "TransitionResult" and not self.named else ""
+        return f"{alias}: {self.mutation}(input: ${variable}) {{ __typename {_SELECTED[result]} {more} }}"
+
+
+def together(steps: Sequence[Step], retries: int, key: str | None) -> Flow[list[Changed]]:
+    """What mutations have come to that are made in one transaction, once for its key: all of them, or none.
+
+    Raises:
+        ValueError: There is no such mutation.
+        RejectedRowsError: Values of rows are in the way.
+        RequestFailedError: One of them was refused, or could not be made.
+        NoAnswerError: There is no answer.
+    """
+    if not steps:
+        return []
+    declared = ", ".join(f"$i{place}: {known(step.mutation)[0]}!" for place, step in enumerate(steps))
+    fields = " ".join(step.field(f"s{place}", f"i{place}") for place, step in enumerate(steps))
+    document = f"mutation($key: String!, {declared}) @transaction(idempotencyKey: $key) {{ {fields} }}"
+    data = yield from changed(document, {f"i{place}": step.input for place, step in enumerate(steps)}, retries, key)
+    answers = [data[f"s{place}"] for place in range(len(steps))]
+    problems = [place for place, one in enumerate(answers) if "code" in one]
+    causes = [place for place in problems if answers[place]["__typename"] != "TransactionUndone"]
+    for place in (causes or problems)[:1]:
+        _outcome(steps[place], answers[place], f"{steps[place].mutation} (step {place + 1} of {len(steps)}): ")
+    return [_outcome(step, one, "") for step, one in zip(steps, answers, strict=True)]
+
+
+def _outcome(step: Step, answer: Mapping[str, Any], where: str) -> Changed:
+    """What a mutation's result says.
+
+    Raises:
+        RequestFailedError: It is a problem.
+    """
+    if "code" in answer:
+        message = f"{where}{answer['message']}"
+        if "rows" in answer:
+            raise RejectedRowsError(message, 200, answer, answer["rows"], 0)
+        blockers = "".join(f"\n  {one['code']}: {one['message']}" for one in answer.get("blockers", ()))
+        raise RequestFailedError(answer["code"], f"{message}{blockers}", 200, answer)
+    ids = answer["ids"] if "ids" in answer else [node["id"] for node in answer.get("nodes", ())] or step.named
+    preview = answer["__typename"] == "TransitionPreview"
+    return Changed(ids, answer.get("replayed", False), answer.get("dryRun", preview), answer)
+
+
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +340,7 @@ def recorded(plural: str, rows: Iterable[Mapping[str, Any]], retries: int, terms
     path = f"/record/{quote(plural, safe='')}{f'?{urlencode(options)}' if options else ''}"
     total, done = Recording(), 0
     for number, part in enumerate(batches(rows, terms.size)):
-        content = lines(part)
+        content = lines(part, done)
         headers = {"content-type": "application/x-ndjson", "idempotency-key": f"{key}/{number}"}
         if len(content) >= PACKED_FROM:
             content, headers["content-encoding"] = gzip.compress(content, 1, mtime=0), "gzip"
@@ -236,11 +357,13 @@ def recorded(plural: str, rows: Iterable[Mapping[str, Any]], retries: int, terms
 
 def _failed(reply: Reply, before: int) -> RequestFailedError:
     body = reply.body()
-    code, message = str(body.get("code", "")), str(body.get("detail", f"HTTP {reply.status}"))
+    code, message = str(body.get("code", "")), str(body.get("detail", _no_answer_of_ours(reply)))
     if code != ProblemCode.ROWS_REJECTED:
         return RequestFailedError(code, message, reply.status, body)
     rows = [
         {**one, "row": one["row"] + before, "path": ["rows", str(one["row"] + before), *one["path"][2:]]}
         for one in body["rows"]
     ]
-    return RejectedRowsError(message, reply.status, body, rows, before)
+    kept = f"the {before:,} rows of the batches before it are" if before else "nothing is"
+    words = f"{len(rows)} of the rows are in the way of their batch; {kept} recorded"
+    return RejectedRowsError(words, reply.status, body, rows, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,17 +24,111 @@ class Rows(list[dict[str, Any]]):
         """
         import pandas as pd  # noqa: PLC0415 - for those who have it
 
-        return pd.json_normalize(list(self))
+        return pd.DataFrame.from_records(self.flat())
 
     def to_polars(self) -> Any:
-        """A `polars.DataFrame`; nested objects are structs.
+        """A `polars.DataFrame` with the same columns; lists are lists.
 
         Raises:
             ImportError: polars is not installed.
         """
         import polars as pl  # noqa: PLC0415 - as above
 
-        return pl.from_dicts(list(self), infer_schema_length=None)
+        return pl.from_dicts(self.flat(), infer_schema_length=None) if self else pl.DataFrame()
+
+    def flat(self) -> list[dict[str, Any]]:
+        """The rows with the fields of nested objects by their paths: ``model.stage``; all have the same columns.
+
+        A relation that is null in some rows is null in each of its columns there. Lists stay lists, and so does JSON
+        that is empty.
+        """
+        found = [dict(_leaves(row, "")) for row in self]
+        columns = dict.fromkeys(name for row in found for name in row)
+        left_out = {name for name in columns if any(other.startswith(f"{name}.") for other in columns)}
+        names = [name for name in columns if name not in left_out or any(row.get(name) is not None for row in found)]
+        return [{name: row.get(name) for name in names} for row in found]
+
+
+class Answer(dict[str, Any]):
+    """The data of a query, by its fields; its lists can be had as rows, and as frames."""
+
+    def rows(self, path: str | None = None) -> Rows:
+        """The rows of a list by its path: ``models.nodes``, or of one below it: ``models.nodes.trainingRuns.nodes``.
+
+        Each row of the latter has what it hangs below, too: fields of a model as ``models.modelName``. Without a path
+        it is the one list that is not below another one.
+
+        Raises:
+            ValueError: There is no such list, or several to choose from.
+        """
+        if path is None:
+            found = dict.fromkeys(_lists(self, ()))
+            if len(found) != 1:
+                names = ", ".join(sorted(map(".".join, found))) or "none"
+                raise ValueError(f"say which list becomes rows; those that are here: {names}")
+            (parts,) = found
+        else:
+            parts = tuple(path.split("."))
+        return Rows(_below(self, parts, path or ".".join(parts)))
+
+    def to_pandas(self, path: str | None = None) -> Any:
+        """A `pandas.DataFrame` of `rows`.
+
+        Raises:
+            ImportError: pandas is not installed.
+            ValueError: There is no such list.
+        """
+        return self.rows(path).to_pandas()
+
+    def to_polars(self, path: str | None = None) -> Any:
+        """A `polars.DataFrame` of `rows`.
+
+        Raises:
+            ImportError: polars is not installed.
+            ValueError: There is no such list.
+        """
+        return self.rows(path).to_polars()
+
+
+def _leaves(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    for name, one in value.items():
+        if isinstance(one, dict) and one:
+            yield from _leaves(one, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", one
+
+
+def _lists(value: Mapping[str, Any], before: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The paths of lists of objects that are below no other list."""
+    for name, one in value.items():
+        if isinstance(one, dict):
+            yield from _lists(one, (*before, name))
+        elif isinstance(one, list) and (name == "nodes" or any(isinstance(item, dict) for item in one)):
+            yield (*before, name)
+
+
+def _below(value: Any, parts: Sequence[str], path: str) -> Iterator[dict[str, Any]]:
+    """The rows of the list at the end of a path, each with the fields of the rows that it hangs below."""
+    at, outer = value, []
+    for place, part in enumerate(parts):
+        if at is None:  # a relation that leads nowhere
+            return
+        if not isinstance(at, dict) or part not in at:
+            known = ", ".join(at) if isinstance(at, dict) else "no fields"
+            raise ValueError(f"{path}: there is no {part!r} here; there is {known}")
+        at = at[part]
+        outer.append(part)
+        if isinstance(at, list) and place < len(parts) - 1:
+            left = parts[place + 1 :]
+            name = outer[-2] if part == "nodes" and len(outer) > 1 else part
+            for row in at:
+                own = dict(_leaves({key: one for key, one in (row or {}).items() if key != left[0]}, f"{name}."))
+                yield from ({**own, **below} for below in _below(row, left, path))
+            return
+    if isinstance(at, list):
+        yield from (row for row in at if row is not None)
+    else:
+        raise ValueError(f"{path}: is no list")  # noqa: TRY004 - the path is wrong
 
 
 @dataclass
@@ -52,6 +146,11 @@ class Recording:
     ids: list[str] | None = None
     """Global ids in the order of the rows, where they were asked for."""
 
+    @property
+    def changed(self) -> int:
+        """How many rows are other than before."""
+        return self.inserted + self.updated
+
     def add(self, answer: Mapping[str, Any]) -> None:
         """Adds the answer to one batch."""
         self.batches += 1
@@ -63,6 +162,30 @@ class Recording:
             self.ids = [*(self.ids or ()), *answer["ids"]]
 
 
+@dataclass(frozen=True)
+class Changed:
+    """What a mutation has come to."""
+
+    ids: Sequence[str]
+    """Global ids of the rows that were made or changed, those that were asked for first; none of a dry run."""
+    replayed: bool
+    """Whether it was made before, by the same key."""
+    dry_run: bool
+    answer: Mapping[str, Any]
+    """As it was answered: counts, and what would change."""
+
+    @property
+    def id(self) -> str:
+        """The id of the one row.
+
+        Raises:
+            ValueError: It is of none, or of several.
+        """
+        if len(self.ids) != 1:
+            raise ValueError(f"the change has {len(self.ids)} ids, not one")
+        return self.ids[0]
+
+
 def batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
     """The rows in batches of at most so many."""
     left = iter(rows)
@@ -70,36 +193,71 @@ def batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mappi
         yield part
 
 
-def lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+def lines(rows: Iterable[Mapping[str, Any]], first: int = 0) -> bytes:
     """Rows as lines of JSON: times with their zone, UUIDs as texts, members of enums by name, decimals to the digit.
+
+    ``first`` is the place of the first of them among all rows, by which an error names one.
 
     Raises:
         TypeError: A value has no form in JSON.
         ValueError: A time has no zone, or a number is NaN or infinite.
     """
-    return "\n".join(_ENCODER.encode(row) for row in rows).encode()
+    rows = list(rows)
+    try:
+        return "\n".join(map(_ENCODER.encode, rows)).encode()
+    except (TypeError, ValueError):
+        for place, row in enumerate(rows, first):
+            for name, value in row.items():
+                try:
+                    _ENCODER.encode(value)
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"rows[{place}].{name}: {error}") from None
+        raise
 
 
-def _plain(value: Any) -> Any:
+def encoded(value: Any) -> bytes:
+    """A value as JSON, as `lines` has it.
+
+    Raises:
+        TypeError: It has no form in JSON.
+        ValueError: A time has no zone, or a number is NaN or infinite.
+    """
+    return _ENCODER.encode(value).encode()
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind
     match value:
         case datetime():
-            if value.tzinfo is None:
-                raise ValueError(f"{value!r} has no time zone; say which, such as datetime.now(UTC)")
-            return value.isoformat()
+            return _time(value)
         case date():
             return value.isoformat()
         case Enum():
             return value.name
         case UUID():
             return str(value)
-        case Decimal() if Decimal(repr(float(value))) == value:
-            return float(value)
         case Decimal():
-            raise TypeError(f"{value!r} has more digits than a float has")
-        case _ if hasattr(value, "item"):  # a number of numpy's
-            return value.item()
-        case _:
-            raise TypeError(f"{type(value).__name__} has no form in JSON")
+            return _number(value)
+        case Mapping():
+            return dict(value)
+    if hasattr(value, "tolist"):  # numbers of numpy's
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _time(value: datetime) -> str:
+    if value != value:  # noqa: PLR0124 - as pandas has it
+        raise ValueError("it is no time; leave it out, or pass None")
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone; say which, such as datetime.now(UTC)")
+    return value.isoformat()
+
+
+def _number(value: Decimal) -> float:
+    if not value.is_finite():
+        raise ValueError(f"{value} is no number that JSON has")
+    if Decimal(repr(float(value))) != value:
+        raise TypeError(f"{value!r} has more digits than a float has")
+    return float(value)
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)

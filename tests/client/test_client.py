@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,10 +16,11 @@ import asyncpg
 import httpx
 import pytest
 
-from gateway.client import AsyncGateway, Gateway, NoAnswerError, RejectedRowsError, RequestFailedError
+from gateway.client import Answer, AsyncGateway, Gateway, NoAnswerError, RejectedRowsError, RequestFailedError
 from gateway.client.rows import Rows, lines
 from schema.error_codes import ErrorCode, ProblemCode, RowCode
-from tests.support.changing import add
+from tests.support.callers import JWT, token
+from tests.support.changing import add, model_in
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 from tests.support.sockets import listening
@@ -265,6 +267,188 @@ async def test_only_a_list_is_paged(served: Client) -> None:
     async with asking(served) as gateway:
         with pytest.raises(ValueError, match="after"):
             await gateway.rows("{ now }")
+
+
+# -- mutations by their names ------------------------------------------------------------------------------------------
+
+
+async def test_each_mutation_is_a_method(served: Client, sql: asyncpg.Connection) -> None:
+    """Made once for its key, however often answers are lost, and its id is at hand."""
+    name = f"e-{uuid.uuid4()}"
+    transport = Unsteady(served, loses=[0])
+    async with asking(served, transport) as gateway:
+        made = await gateway.create_experiment(
+            {"experimentName": name, "predictionTarget": "churn", "mlflowExperimentId": name}, key=f"{name}/1"
+        )
+        assert (made.replayed, made.dry_run, made.answer["inserted"]) == (True, False, 1)
+        run = await gateway.create_training_run(
+            {"algorithm": "a", "trainingSamples": 7, "experiment": {"mlflowExperimentId": name}}
+        )
+        ended = await gateway.complete_training_run({"id": run.id, "to": "COMPLETED", "trainMetrics": {"auc": 0.8}})
+        assert ended.ids == [run.id]
+        review = await gateway.request_review(
+            {"reviewType": "DAG_APPROVAL", "reviewerId": "r", "treatmentVariable": "v", "outcomeVariable": "s"}
+        )
+        assert review.id.startswith("ExpertReview:")
+        assert (await gateway.change("updateExperiment", {"id": made.id, "description": "d"})).answer["updated"] == 1
+    rows = await sql.fetch("SELECT id FROM ml_experiments WHERE experiment_name = $1", name)
+    assert [f"Experiment:{row['id']}" for row in rows] == made.ids
+
+
+async def test_what_is_refused_says_why(served: Client, sql: asyncpg.Connection) -> None:
+    async with asking(served, retries=0) as gateway:
+        with pytest.raises(ValueError, match="do you mean createExperiment"):
+            await gateway.change("createExperimnt", {})
+        with pytest.raises(RejectedRowsError, match=r"input\.model\.id: .* names no") as rejected:
+            await gateway.create_shap_analysis({"model": {"id": uuid.uuid4()}, "analysisType": "global"})
+        assert rejected.value.rows[0]["code"] is RowCode.NO_SUCH_ROW
+        model = await model_in(sql, "development")
+        with pytest.raises(RequestFailedError) as refused:
+            await gateway.promote_model({"id": model, "to": "PRODUCTION"})
+        assert refused.value.code is ProblemCode.ILLEGAL_TRANSITION
+        with pytest.raises(RequestFailedError, match=r"^BAD_USER_INPUT: .*production"):
+            await gateway.change("promoteModel", {"id": model, "to": "production"})
+
+
+async def test_a_transaction_is_made_at_the_end_of_its_block(served: Client, sql: asyncpg.Connection) -> None:
+    name, id_ = f"t-{uuid.uuid4()}", uuid.uuid4()
+
+    async def make(gateway: AsyncGateway, algorithm: str | None) -> list[Any]:
+        async with gateway.transaction(key=name) as changes:
+            first = changes.create_experiment({"id": id_, "experimentName": name, "predictionTarget": "churn"})
+            given: Any = {"trainingSamples": 7, "experiment": {"id": str(id_)}, "algorithm": algorithm or "\0"}
+            second = changes.create_training_run(given)
+            third = changes.record_serving_metrics([{"service": {"id": service}}] * 3)
+            with pytest.raises(RuntimeError, match="where its block ends"):
+                _ = first.changed
+        return [one.changed for one in (first, second, third)]
+
+    service = str(await add(sql, "ml_bentoml_services"))
+    async with asking(served, Unsteady(served, loses=[1])) as gateway:
+        with pytest.raises(RejectedRowsError, match=r"createTrainingRun \(step 2 of 3\): .*algorithm"):
+            await make(gateway, None)
+        assert await sql.fetchval("SELECT count(*) FROM ml_experiments WHERE id = $1::text::uuid", str(id_)) == 0
+        first, second, third = await make(gateway, "a")
+        assert (first.id, first.replayed, len(second.ids), len(third.ids)) == (f"Experiment:{id_}", True, 1, 3)
+        with suppress(KeyError):
+            async with gateway.transaction() as changes:
+                changes.create_experiment({"experimentName": "never", "predictionTarget": "churn"})
+                raise KeyError
+        async with gateway.transaction() as changes:
+            with pytest.raises(ValueError, match="key of all"):
+                changes.retire_tool({"id": "Tool:x"}, key="k")
+    assert await sql.fetchval("SELECT count(*) FROM ml_experiments WHERE experiment_name = 'never'") == 0
+    assert await count_of(sql, service) == 3
+
+
+async def test_writing_needs_no_right_to_read(place: Database, sql: asyncpg.Connection) -> None:
+    """What the methods ask of a result is what those may see who may but write."""
+    async with serving(place.gateway_url, **JWT) as served, asking(served, token=token("write")) as gateway:
+        made = await gateway.create_experiment({"experimentName": "e", "predictionTarget": "churn"})
+        dry = await gateway.update_experiment({"id": made.id, "description": "d", "dryRun": True})
+        assert (dry.dry_run, dry.answer["updated"]) == (True, 1)
+
+
+# -- frames ------------------------------------------------------------------------------------------------------------
+
+ANSWER = Answer(
+    {
+        "models": {
+            "nodes": [
+                {
+                    "modelName": "m",
+                    "experiment": {"name": "e", "tags": ["a", "b"]},
+                    "runs": {"nodes": [{"auc": 0.8, "params": {"depth": 3}}, {"auc": None, "params": {}}]},
+                },
+                {"modelName": "n", "experiment": None, "runs": {"nodes": []}},
+                {"modelName": "o", "experiment": {"name": "f", "tags": []}, "runs": None},
+            ]
+        }
+    }
+)
+
+
+def test_answers_become_frames() -> None:
+    frame, table = ANSWER.to_pandas(), ANSWER.to_polars()
+    names = ["modelName", "experiment.name", "experiment.tags", "runs.nodes"]
+    assert list(frame.columns) == table.columns == names
+    assert list(frame["experiment.name"].dropna()) == ["e", "f"]
+    assert table["experiment.name"].to_list() == ["e", None, "f"]
+    assert table["experiment.tags"].to_list() == [["a", "b"], None, []]
+    path = "models.nodes.runs.nodes"
+    names = ["models.modelName", "models.experiment.name", "models.experiment.tags", "auc", "params.depth", "params"]
+    assert set(ANSWER.to_pandas(path).columns) == set(ANSWER.to_polars(path).columns) == set(names)
+    assert ANSWER.to_polars(path)["models.modelName"].to_list() == ["m", "m"]
+    assert ANSWER.to_polars(path)["params.depth"].to_list() == [3, None]
+    assert Answer({"models": {"nodes": []}}).to_pandas().shape == (0, 0)
+    assert Answer({"models": {"nodes": []}}).to_polars().shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "path", "words"),
+    [
+        (Answer({"now": "2026"}), None, "those that are here: none"),
+        (Answer({"a": {"nodes": []}, "b": {"nodes": []}}), None, "those that are here: a.nodes, b.nodes"),
+        (ANSWER, "models.rows", "there is no 'rows' here; there is nodes"),
+        (ANSWER, "models.nodes.modelName", "is no list|there is no"),
+        (ANSWER, "models", "is no list"),
+    ],
+)
+def test_frames_are_of_lists(answer: Answer, path: str | None, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        answer.rows(path)
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+async def test_messages_name_the_first_rows(served: Client, service: str) -> None:
+    """By their places among all rows, before they are sent as well."""
+    rows = [{**row, "requestsTotal": "many"} if number > 22 else row for number, row in enumerate(metrics(service, 40))]
+    async with asking(served, retries=0) as gateway:
+        with pytest.raises(RejectedRowsError) as caught:
+            await gateway.record("servingMetrics", rows, size=20)
+        assert "rows.23.requestsTotal: " in str(caught.value)
+        assert "and 12 more" in str(caught.value)
+        assert "the 20 rows of the batches before it are recorded" in str(caught.value)
+        rows[25]["recordedAt"] = datetime(2026, 5, 1)  # noqa: DTZ001 - which is what is wrong
+        with pytest.raises(ValueError, match=r"rows\[23\]\.recordedAt: .* no time zone"):
+            await gateway.record("servingMetrics", rows[:23] + rows[25:26] * 7, size=20, key="w")
+
+
+async def test_no_answer_says_what_may_have_become_of_it(served: Client) -> None:
+    for error, words in (
+        (httpx.ConnectError("refused"), "has not had it"),
+        (httpx.ReadError(""), "may have been done"),
+    ):
+        async with asking(served, Unsteady(served, instead={0: error, 1: error}), retries=1) as gateway:
+            with pytest.raises(NoAnswerError, match=f"asked 2 times; .*{words}"):
+                await gateway.query("{ now }")
+    page = httpx.Response(403, html="<html>a proxy's page")
+    async with asking(served, Unsteady(served, instead={0: page})) as gateway:
+        with pytest.raises(RequestFailedError, match=r"^HTTP 403 is no answer of the gateway's: <html>a proxy"):
+            await gateway.query("{ now }")
+
+
+async def test_a_bar_tells_how_far_it_is(served: Client, service: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with asking(served) as gateway:
+        await gateway.record("servingMetrics", metrics(service, 30), size=20, progress=True)
+        await gateway.record("servingMetrics", iter(metrics(service, 30)), size=20, progress=True)
+    told = capsys.readouterr().err
+    assert "] 20 of 30 rows" in told
+    assert "[##############################] 30 of 30 rows" in told
+    assert "\r30 rows" in told
+
+
+def test_values_of_other_libraries() -> None:
+    import numpy as np  # noqa: PLC0415 - what pandas brings
+    import pandas as pd  # noqa: PLC0415 - as above
+
+    row = {"a": np.float32(0.5), "b": np.int64(3), "c": np.array([1.0, 2.0]), "d": pd.Timestamp("2026-05-01", tz="UTC")}
+    assert lines([row]) == b'{"a":0.5,"b":3,"c":[1.0,2.0],"d":"2026-05-01T00:00:00+00:00"}'
+    for wrong in (pd.NaT, np.float64("nan"), Decimal("NaN")):
+        with pytest.raises(ValueError, match=r"rows\[1\]\.x: "):
+            lines([{"x": 1}, {"x": wrong}])
 
 
 def test_values_have_one_form() -> None:

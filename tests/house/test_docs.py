@@ -266,14 +266,37 @@ async def test_the_client(database: Database) -> None:
     await sql.close()
 
 
-async def test_a_pipeline_writes(demo_template: Database, clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter of the page, as it stands there."""
+async def test_pipelines_write(demo_template: Database, clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three of the page, as they stand there, against one gateway."""
     monkeypatch.setenv("no_proxy", "*")
-    (source,) = blocks(DOCS / "how-to" / "pipelines.md", "python")
+    found = []
     async with clone(demo_template) as copy, listening(copy.gateway_url) as gateway:
-        namespace: dict[str, Any] = {"GATEWAY": str(gateway.http.base_url), "TOKEN": None}
-        await asyncio.to_thread(exec, source, namespace)
-    assert (namespace["first"], namespace["second"]) == (5_000, 0)
+        for source in blocks(DOCS / "how-to" / "pipelines.md", "python"):
+            namespace: dict[str, Any] = {"GATEWAY": str(gateway.http.base_url), "TOKEN": None}
+            await asyncio.to_thread(exec, source, namespace)
+            found.append(namespace)
+        training, exporter, test = found
+        data = await gateway.client.data(
+            "query($name: String!) { trainingRuns(where: { mlflowRunId: { eq: $name } }) { nodes { status model { id "
+            "shapAnalyses(first: 9) { totalCount } } experiment { id } dataQualityReports(first: 9) { totalCount } } } "
+            "hpoStudies(where: { studyName: { eq: $name } }) { nodes { status } } }",
+            name=training["name"],
+        )
+    (run,), (study,) = data["trainingRuns"]["nodes"], data["hpoStudies"]["nodes"]
+    assert (run["status"], run["model"]["id"], study["status"]) == ("completed", training["first"], "completed")
+    assert (run["model"]["shapAnalyses"]["totalCount"], run["dataQualityReports"]["totalCount"]) == (1, 1)
+    assert training["first"] == training["second"]
+    assert training["trials"].shape == (100, 4)
+    assert list(training["trials"].columns) == ["trialNumber", "value", "params.num_leaves", "study.studyName"]
+    assert (exporter["first"], exporter["second"]) == (5_000, 0)
+    assert test["first"] == test["second"]
+    fidelity = test["found"]["fidelityComparison"]
+    assert fidelity["predictionError"] is not None
+    assert fidelity["fidelityGrade"]
+    assert fidelity["experiment"]["assignments"]["totalCount"] == 1_000
+    enrolled = test["found"].to_pandas("enrollments.nodes")
+    assert list(enrolled.columns) == ["enrollmentStatus", "assignment.unitId", "assignment.variant"]
+    assert list(enrolled["enrollmentStatus"]) == ["ACTIVE"] * 20
 
 
 async def test_libraries_read_tables(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
