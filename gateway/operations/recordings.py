@@ -122,9 +122,9 @@ class LineBatches:
             GraphQLError: As mutations have them.
             DatabaseError: The database failed; nothing was recorded.
         """
-        await self._pay(asked, lines, call)
+        marks = await self._pay(asked, lines, call)
         try:
-            rows = await self._reader(asked.mutation).read(lines)
+            rows = await self._reader(asked.mutation).read(lines, marks)
         except RowsError as error:
             return rejected(error)
         position = None
@@ -162,16 +162,16 @@ class LineBatches:
         )
         return answer
 
-    async def _pay(self, asked: AskedBatch, lines: Sequence[bytes], call: Call) -> None:
+    async def _pay(self, asked: AskedBatch, lines: Sequence[bytes], call: Call) -> Sequence[int]:
+        """Takes what the rows cost; how many values each line may hold."""
         count = len(lines)
         if count > MAX_LINES:
             advice = "Record them in several requests."
             raise RefusedError(
                 413, refuse(ErrorCode.VALUE_LIMIT, MAX_LINES, count, advice, "The batch has too many rows")
             )
-        cost = call.record["cost"] = batch_price(
-            count, values=sum(map(values_in, lines)), updates=asked.conflict == "UPDATE"
-        )
+        marks = list(map(values_in, lines))
+        cost = call.record["cost"] = batch_price(count, values=sum(marks), updates=asked.conflict == "UPDATE")
         if cost > self._settings.max_cost:
             advice = "Record them in several requests."
             raise RefusedError(413, refuse(ErrorCode.COST_LIMIT, self._settings.max_cost, cost, advice))
@@ -179,6 +179,7 @@ class LineBatches:
             name = call.caller.name
             call.account = account(name, call.address if name == ANONYMOUS else None)
             call.left = await self._budgets.take(call.account, cost)
+        return marks
 
     def _reader(self, mutation: str) -> LineReader:
         if mutation not in self._readers:

@@ -54,11 +54,20 @@ _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]"
     r"((?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+_USUAL = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}|\.[0-9]{6})?(?:Z|\+00:00)"
+)
+"""What Python and JavaScript write of a time in UTC: Python reads it as it stands."""
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _parse_datetime(value: Any) -> datetime:
     """A moment in UTC: what Postgres can hold of RFC 3339 in these years, exactly, or one relative to now."""
+    if value.__class__ is str and _USUAL.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:  # no such day
+            pass
     if is_relative(value):
         try:
             return relative_time(value)

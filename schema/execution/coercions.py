@@ -124,8 +124,14 @@ class _RowsCoercion:
             or any(row.__class__ is not dict or row.keys() != names for row in rows)
         ):
             return [self._item(row) for row in rows]
-        columns = [self._fields[name](list(map(itemgetter(name), rows))) for name in names]
-        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        found = [row.copy() for row in rows]
+        for name in names:
+            values = list(map(itemgetter(name), rows))
+            coerced = self._fields[name](values)
+            if coerced is not values:
+                for row, one in zip(found, coerced, strict=True):
+                    row[name] = one
+        return found
 
 
 class _FieldColumn:
@@ -134,11 +140,13 @@ class _FieldColumn:
     def __init__(self, type_: Any, known: dict[str, Coerce]) -> None:
         named = get_nullable_type(type_)
         self._coerce = _nullable(type_, known)
+        self._coerce_value = _of(named, known)
         self._plain = _PLAIN.get(getattr(named, "name", ""))
         self._is_int = named is get_named_type(type_) and getattr(named, "name", "") == "Int"
         self._takes = {NoneType} - ({NoneType} if isinstance(type_, GraphQLNonNull) else set())
 
     def __call__(self, values: list[Any]) -> list[Any]:
+        """The values coerced; the same list where they are so already."""
         kinds = set(map(type, values)) - self._takes
         if self._plain is not None and kinds <= {self._plain}:
             return values
@@ -146,11 +154,30 @@ class _FieldColumn:
             numbers = [value for value in values if value is not None]
             if min(numbers) >= -_INT and max(numbers) < _INT:
                 return values
-        coerce = self._coerce
+        coerce = self._coerce_value
         if kinds == {str}:  # times and ids come again and again
-            found = {value: coerce(value) for value in set(values)}
+            found = {value: None if value is None else coerce(value) for value in set(values)}
             return [found[value] for value in values]
-        return [coerce(value) for value in values]
+        if kinds == {dict} and all(value is None or len(value) == 1 for value in values):
+            return self._references(values)
+        return list(map(self._coerce, values))
+
+    def _references(self, values: list[Any]) -> list[Any]:
+        """Objects of one field: rows that are named by a text come again and again as well."""
+        found: dict[tuple[str, str], Any] = {}
+        coerced = []
+        for value in values:
+            if value is None:
+                coerced.append(None)
+                continue
+            ((name, text),) = value.items()
+            if text.__class__ is not str:
+                coerced.append(self._coerce_value(value))
+                continue
+            if (name, text) not in found:
+                found[name, text] = self._coerce_value(value)
+            coerced.append(found[name, text])
+        return coerced
 
 
 def _is_plain(type_: GraphQLInputObjectType) -> bool:

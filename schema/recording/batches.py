@@ -156,23 +156,17 @@ class RowBatch(RowValues):
         if sorts and (self.type.key or not self.all_made):  # nobody else has a key that was made here
             order = sorted(order, key=lambda place: tuple(str(values[place]) for values in sorts))  # type: ignore[assignment]
         every = self.conflict != "ERROR"
-        known = self.facts.columns.get(self.table.sql_name)
         varying = [
-            column
-            for column, values in self.values.items()
-            if ABSENT in values and (every or self._has_default(column, known is not None))
+            column for column, values in self.values.items() if ABSENT in values and (every or self.has_default(column))
         ]
+        if not varying:
+            return [(tuple(self.values), list(order))]
         fixed = [column for column in self.values if column not in varying]
         groups: dict[tuple[str, ...], list[int]] = {}
         for place in order:
             there = tuple(column for column in varying if self.values[column][place] is not ABSENT)
             groups.setdefault(there, []).append(place)
         return [((*fixed, *there), places) for there, places in groups.items()]
-
-    def _has_default(self, column: str, is_known: bool) -> bool:  # noqa: FBT001 - of the database, not a choice
-        if is_known:
-            return self.fact(column, "has_default")
-        return self.table.table.columns[column].server_default is not None
 
     def _insertion(self, columns: Sequence[str], arbiter: Sequence[str]) -> statements.Insertion:
         conflict = statements.KEEP if self.derived else self.conflict

@@ -27,6 +27,7 @@ from schema.recording.columns import bounds_of
 from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
 from schema.recording.record_types import RecordType
 from schema.recording.row_ids import derived_ids
+from schema.recording.row_values import ABSENT
 from schema.scopes import PREVIEW, writing
 from schema.sql.filters import as_sent, text_of
 
@@ -151,6 +152,7 @@ class RecordStep:
             self.facts,
             constants_of(self.type, self.around.caller.name, self.facts, attempt.missing),
             self.seed,
+            wants_ids=self.keys,
             transaction=attempt.transaction,
         )
 
@@ -162,7 +164,7 @@ async def audit_batch(
     attempt: Attempt, around: Surroundings, mutation: str, digest: str, batch: RowBatch, counts: Counts
 ) -> None:
     """Writes the record of a batch, which is also what tells afterwards whether it was committed."""
-    times = [one for one in batch.values.get(batch.type.time or "", ()) if hasattr(one, "year")]
+    times = [one for one in batch.values.get(batch.type.time or "", ()) if one is not None and one is not ABSENT]
     numbers = [str(one) for one in (counts.inserted, counts.updated, counts.kept)]
     first, last = min(times, default=None), max(times, default=None)
     values = [

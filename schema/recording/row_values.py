@@ -46,6 +46,8 @@ class RowValues:
     """Whether any row has an id that was made for it."""
     all_made: bool = False
     """Whether every row has."""
+    wants_ids: bool = True
+    """Whether anybody asks for the ids of the rows: if not, those do that the database makes."""
     fields: Mapping[str, RowField] = field(default_factory=dict)
     """What the rows may give; what rows of the type do at birth, unless said."""
     filled: dict[str, str] = field(default_factory=dict)
@@ -189,11 +191,21 @@ class RowValues:
         given = self.values.get(key, [ABSENT] * len(self.rows))
         if ABSENT not in given and None not in given:
             return
+        none_given = given.count(ABSENT) == len(given)
+        is_left = none_given and not self.wants_ids and self.seed is None and self.conflict == "ERROR"
+        if is_left and self.has_default(key):
+            return
         self.made = True
-        self.all_made = given.count(ABSENT) == len(given)
+        self.all_made = none_given
         self.derived = self.seed is not None and not self.type.key
         made = random_ids(len(given)) if self.seed is None else derived_ids(self.seed, len(given))
         self.values[key] = [made[place] if one in (ABSENT, None) else one for place, one in enumerate(given)]
+
+    def has_default(self, column: str) -> bool:
+        """Whether a column that is left out gets a value of the database's."""
+        if self.table.sql_name in self.facts.columns:
+            return self.fact(column, "has_default")
+        return self.table.table.columns[column].server_default is not None
 
     def check_demanded(self) -> None:
         """What the connected database demands beyond the models."""

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from schema.recording.row_ids import derived_ids
 from tests.support.callers import JWT, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
@@ -105,6 +106,24 @@ async def test_a_retry_after_the_keys_end_doubles_nothing(client: Client, sql: a
     again = await record(client, "recordServingMetrics", rows, "ids", idempotencyKey="one")
     assert (again["inserted"], again["kept"], len(again["ids"])) == (0, 5, 5)
     assert await sql.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics") == 5
+
+
+async def test_ids_are_the_databases_where_nobody_asks(client: Client, sql: asyncpg.Connection) -> None:
+    """Those that are asked for are made here, and those of a key follow from it, the same ones for good."""
+    await sql.execute("""
+        ALTER TABLE ml_bentoml_serving_metrics ALTER id SET DEFAULT
+            overlay(gen_random_uuid()::text PLACING 'dddddddd' FROM 1 FOR 8)::uuid
+    """)
+    service = await service_in(sql)
+    await record(client, "recordServingMetrics", [metric(service, requestsTotal=1)] * 3)
+    await record(client, "recordServingMetrics", [metric(service, requestsTotal=2)] * 3, "ids")
+    await record(client, "recordServingMetrics", [metric(service, requestsTotal=3)] * 3, idempotencyKey="k")
+    found = await sql.fetch(
+        "SELECT requests_total, count(*), bool_and(id::text LIKE 'dddddddd-%') AS own, min(substr(id::text, 15, 1)) AS "
+        "version FROM ml_bentoml_serving_metrics GROUP BY 1 ORDER BY 1"
+    )
+    assert [tuple(row) for row in found] == [(1, 3, True, "4"), (2, 3, False, "4"), (3, 3, False, "8")]
+    assert derived_ids("a seed", 2) == ["ff5d2b14-7089-863f-98e6-53eaa2de9cf0", "79cb6bbe-7a74-83ca-9df7-8447e8f5b366"]
 
 
 async def test_a_dry_run_leaves_nothing(client: Client, sql: asyncpg.Connection) -> None:
