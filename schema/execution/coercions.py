@@ -165,7 +165,7 @@ class _FieldColumn:
     def _references(self, values: list[Any]) -> list[Any]:
         """Objects of one field: rows that are named by a text come again and again as well."""
         found: dict[tuple[str, str], Any] = {}
-        coerced = []
+        coerced: list[Any] = []
         for value in values:
             if value is None:
                 coerced.append(None)
