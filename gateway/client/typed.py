@@ -59,6 +59,8 @@ EdgeType: TypeAlias = Literal["DIRECTED", "UNDIRECTED", "BIDIRECTED"]
 
 EpisodeFeedback: TypeAlias = Literal["PENDING", "SUCCESS", "FAILURE"]
 
+ExecutionStatus: TypeAlias = Literal["SUCCESS", "PARTIAL", "FAILED"]
+
 ExpertReviewType: TypeAlias = Literal["DAG_APPROVAL", "METHODOLOGY_REVIEW", "QUARTERLY_AUDIT", "AD_HOC_VALIDATION"]
 
 GateDecision: TypeAlias = Literal["PROCEED", "REVIEW", "BLOCK"]
@@ -161,6 +163,26 @@ class ActivateOptimizedInstructionInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class ActivateOptimizedToolDescriptionInput(TypedDict, total=False):
+    """Input of `activateOptimizedToolDescription`."""
+
+    id: Required[str | UUID]
+    expectedVersion: str | None
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
+class ActivatePromptConfigurationInput(TypedDict, total=False):
+    """Input of `activatePromptConfiguration`."""
+
+    id: Required[str | UUID]
+    expectedVersion: str | None
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
 class ActivateRetrievalConfigurationInput(TypedDict, total=False):
     """Input of `activateRetrievalConfiguration`."""
 
@@ -223,20 +245,20 @@ class ApproveReviewInput(TypedDict, total=False):
 
 
 class AssignmentByUnit(TypedDict, total=False):
-    """Identifies a row of Assignment by a unique key."""
+    """Names a Assignment by columns that are unique together."""
 
     experimentId: Required[UUID | str]
     unitId: Required[str]
 
 
 class AssignmentRefId(TypedDict):
-    """Refers to a row of Assignment that exists: exactly one of these fields."""
+    """Names a Assignment that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class AssignmentRefUnit(TypedDict):
-    """Refers to a row of Assignment that exists: exactly one of these fields."""
+    """Names a Assignment that is there: exactly one of these."""
 
     unit: AssignmentByUnit
 
@@ -245,7 +267,7 @@ AssignmentRef: TypeAlias = "AssignmentRefId | AssignmentRefUnit"
 
 
 class AssignmentRow(TypedDict, total=False):
-    """A row of Assignment to record. Columns that are left out take their defaults; null is stored as null."""
+    """A Assignment row to be recorded. What is left out takes its column's default; what is null is stored as null."""
 
     experiment: Required[ExperimentRef]
     unitId: Required[str]
@@ -260,7 +282,7 @@ class AssignmentRow(TypedDict, total=False):
 
 
 class BentoServiceRefId(TypedDict):
-    """Refers to a row of BentoService that exists: exactly one of these fields."""
+    """Names a BentoService that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -269,7 +291,8 @@ BentoServiceRef: TypeAlias = "BentoServiceRefId"
 
 
 class CausalValidationRow(TypedDict, total=False):
-    """A row of CausalValidation to record. Columns that are left out take their defaults; null is stored as null."""
+    """A CausalValidation row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     estimateId: Required[UUID | str]
     testType: Required[RefutationTest]
@@ -300,7 +323,7 @@ class ChangeItem(TypedDict, total=False):
 
 
 class ClassificationLogRefId(TypedDict):
-    """Refers to a row of ClassificationLog that exists: exactly one of these fields."""
+    """Names a ClassificationLog that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -309,7 +332,8 @@ ClassificationLogRef: TypeAlias = "ClassificationLogRefId"
 
 
 class ClassificationLogRow(TypedDict, total=False):
-    """A row of ClassificationLog to record. Columns that are left out take their defaults; null is stored as null."""
+    """A ClassificationLog row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     queryText: Required[str]
     queryHash: Required[str]
@@ -330,7 +354,7 @@ class ClassificationLogRow(TypedDict, total=False):
 
 
 class CohortDefinitionByVersion(TypedDict, total=False):
-    """Identifies a row of CohortDefinition by a unique key."""
+    """Names a CohortDefinition by columns that are unique together."""
 
     brand: Required[str]
     indication: Required[str]
@@ -338,13 +362,13 @@ class CohortDefinitionByVersion(TypedDict, total=False):
 
 
 class CohortDefinitionRefId(TypedDict):
-    """Refers to a row of CohortDefinition that exists: exactly one of these fields."""
+    """Names a CohortDefinition that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class CohortDefinitionRefVersion(TypedDict):
-    """Refers to a row of CohortDefinition that exists: exactly one of these fields."""
+    """Names a CohortDefinition that is there: exactly one of these."""
 
     version: CohortDefinitionByVersion
 
@@ -352,8 +376,24 @@ class CohortDefinitionRefVersion(TypedDict):
 CohortDefinitionRef: TypeAlias = "CohortDefinitionRefId | CohortDefinitionRefVersion"
 
 
+class CohortEligibilityLogChild(TypedDict, total=False):
+    """A CohortEligibilityLog row that is made with the CohortExecution that it is part of."""
+
+    cohort: Required[CohortDefinitionRef]
+    criterionOrder: Required[int]
+    criterionName: Required[str]
+    criterionType: Required[str]
+    operator: Required[str]
+    removedCount: Required[int]
+    remainingCount: Required[int]
+    criterionValue: Any
+    description: str | None
+    clinicalRationale: str | None
+    appliedAt: datetime | str | None
+
+
 class CohortEligibilityLogRow(TypedDict, total=False):
-    """A row of CohortEligibilityLog to record. Columns that are left out take their defaults; null is stored as
+    """A CohortEligibilityLog row to be recorded. What is left out takes its column's default; what is null is stored as
     null."""
 
     cohort: Required[CohortDefinitionRef]
@@ -371,12 +411,26 @@ class CohortEligibilityLogRow(TypedDict, total=False):
 
 
 class CohortExecutionRefId(TypedDict):
-    """Refers to a row of CohortExecution that exists: exactly one of these fields."""
+    """Names a CohortExecution that is there: exactly one of these."""
 
     id: str | UUID
 
 
 CohortExecutionRef: TypeAlias = "CohortExecutionRefId"
+
+
+class CompleteCohortExecutionInput(TypedDict, total=False):
+    """Input of `completeCohortExecution`."""
+
+    id: Required[str | UUID]
+    expectedVersion: str | None
+    eligibleRowCount: int | None
+    excludedRowCount: int | None
+    outputDataset: str | None
+    executionTimeMs: int | None
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
 
 
 class CompleteEnrollmentInput(TypedDict, total=False):
@@ -477,7 +531,7 @@ class CompleteTrainingRunInput(TypedDict, total=False):
 
 
 class ComposerEpisodeRefId(TypedDict):
-    """Refers to a row of ComposerEpisode that exists: exactly one of these fields."""
+    """Names a ComposerEpisode that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -485,8 +539,28 @@ class ComposerEpisodeRefId(TypedDict):
 ComposerEpisodeRef: TypeAlias = "ComposerEpisodeRefId"
 
 
+class CompositionStepChild(TypedDict, total=False):
+    """A CompositionStep row that is made with the ComposerEpisode that it is part of."""
+
+    stepNumber: Required[int]
+    stepName: Required[str]
+    tool: Required[ToolRef]
+    toolName: Required[str]
+    id: UUID | str | None
+    inputParams: Any
+    outputResult: Any
+    dependsOnSteps: Sequence[int | None] | None
+    servesSubQuestion: str | None
+    startedAt: datetime | str | None
+    completedAt: datetime | str | None
+    latencyMs: float | Decimal | None
+    status: CompositionStatus | None
+    errorMessage: str | None
+    retryCount: int | None
+
+
 class CompositionStepRefId(TypedDict):
-    """Refers to a row of CompositionStep that exists: exactly one of these fields."""
+    """Names a CompositionStep that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -495,7 +569,8 @@ CompositionStepRef: TypeAlias = "CompositionStepRefId"
 
 
 class CompositionStepRow(TypedDict, total=False):
-    """A row of CompositionStep to record. Columns that are left out take their defaults; null is stored as null."""
+    """A CompositionStep row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     episode: Required[ComposerEpisodeRef]
     stepNumber: Required[int]
@@ -611,9 +686,10 @@ class CreateCohortExecutionInput(TypedDict, total=False):
     applyCriteriaMs: int | None
     validateTemporalMs: int | None
     generateMetadataMs: int | None
-    status: str | None
+    status: ExecutionStatus | None
     errorMessage: str | None
     errorCode: str | None
+    eligibilityLog: Sequence[CohortEligibilityLogChild] | None
     onConflict: OnConflict | None
     reason: str | None
     idempotencyKey: str | None
@@ -643,6 +719,7 @@ class CreateComposerEpisodeInput(TypedDict, total=False):
     userId: str | None
     classification: ClassificationLogRef | None
     completedAt: datetime | str | None
+    steps: Sequence[CompositionStepChild] | None
     onConflict: OnConflict | None
     reason: str | None
     idempotencyKey: str | None
@@ -700,6 +777,8 @@ class CreateDiscoveredDagInput(TypedDict, total=False):
     gateConfidence: float | Decimal | None
     gateReasons: Any
     totalRuntimeSeconds: float | Decimal | None
+    algorithmRuns: Sequence[DiscoveryAlgorithmRunChild] | None
+    edges: Sequence[DiscoveredEdgeChild] | None
     reason: str | None
     idempotencyKey: str | None
     dryRun: bool | None
@@ -719,6 +798,7 @@ class CreateDriverRankingInput(TypedDict, total=False):
     causalOnlyFeatures: Sequence[str | None] | None
     predictiveOnlyFeatures: Sequence[str | None] | None
     concordantFeatures: Sequence[str | None] | None
+    featureRankings: Sequence[FeatureRankingChild] | None
     reason: str | None
     idempotencyKey: str | None
     dryRun: bool | None
@@ -929,6 +1009,7 @@ class CreateHpoStudyInput(TypedDict, total=False):
     completedAt: datetime | str | None
     status: StudyStatus | None
     errorMessage: str | None
+    trials: Sequence[HpoTrialChild] | None
     onConflict: OnConflict | None
     reason: str | None
     idempotencyKey: str | None
@@ -1289,6 +1370,8 @@ class CreateRoiCalculationInput(TypedDict, total=False):
     experimentId: UUID | str | None
     supersededByCalculation: RoiCalculationRef | None
     notes: str | None
+    valueDrivers: Sequence[RoiValueDriverDetailChild] | None
+    costs: Sequence[RoiCostDetailChild] | None
     reason: str | None
     idempotencyKey: str | None
     dryRun: bool | None
@@ -1368,6 +1451,7 @@ class CreateToolInput(TypedDict, total=False):
     avgLatencyMs: float | Decimal | None
     successRate: float | Decimal | None
     version: str | None
+    consumes: Sequence[ToolDependencyChild] | None
     onConflict: OnConflict | None
     reason: str | None
     idempotencyKey: str | None
@@ -1499,6 +1583,44 @@ class DeactivateOptimizedInstructionsInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class DeactivateOptimizedToolDescriptionInput(TypedDict, total=False):
+    """Input of `deactivateOptimizedToolDescription`."""
+
+    id: Required[str | UUID]
+    expectedVersion: str | None
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
+class DeactivateOptimizedToolDescriptionsInput(TypedDict, total=False):
+    """Input of `deactivateOptimizedToolDescriptions`."""
+
+    items: Required[Sequence[ChangeItem]]
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
+class DeactivatePromptConfigurationInput(TypedDict, total=False):
+    """Input of `deactivatePromptConfiguration`."""
+
+    id: Required[str | UUID]
+    expectedVersion: str | None
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
+class DeactivatePromptConfigurationsInput(TypedDict, total=False):
+    """Input of `deactivatePromptConfigurations`."""
+
+    items: Required[Sequence[ChangeItem]]
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
 class DeactivateRetrievalConfigurationInput(TypedDict, total=False):
     """Input of `deactivateRetrievalConfiguration`."""
 
@@ -1538,7 +1660,7 @@ class DeactivateTwinModelsInput(TypedDict, total=False):
 
 
 class DeploymentRefId(TypedDict):
-    """Refers to a row of Deployment that exists: exactly one of these fields."""
+    """Names a Deployment that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -1547,7 +1669,7 @@ DeploymentRef: TypeAlias = "DeploymentRefId"
 
 
 class DiscoveredDagRefId(TypedDict):
-    """Refers to a row of DiscoveredDag that exists: exactly one of these fields."""
+    """Names a DiscoveredDag that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -1555,8 +1677,21 @@ class DiscoveredDagRefId(TypedDict):
 DiscoveredDagRef: TypeAlias = "DiscoveredDagRefId"
 
 
+class DiscoveredEdgeChild(TypedDict, total=False):
+    """A DiscoveredEdge row that is made with the DiscoveredDag that it is part of."""
+
+    sourceNode: Required[str]
+    targetNode: Required[str]
+    id: UUID | str | None
+    edgeType: EdgeType | None
+    confidence: float | Decimal | None
+    algorithmVotes: int | None
+    algorithms: Sequence[str | None] | None
+
+
 class DiscoveredEdgeRow(TypedDict, total=False):
-    """A row of DiscoveredEdge to record. Columns that are left out take their defaults; null is stored as null."""
+    """A DiscoveredEdge row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     dag: Required[DiscoveredDagRef]
     sourceNode: Required[str]
@@ -1568,9 +1703,22 @@ class DiscoveredEdgeRow(TypedDict, total=False):
     algorithms: Sequence[str | None] | None
 
 
+class DiscoveryAlgorithmRunChild(TypedDict, total=False):
+    """A DiscoveryAlgorithmRun row that is made with the DiscoveredDag that it is part of."""
+
+    algorithm: Required[DiscoveryAlgorithm]
+    runtimeSeconds: Required[float | Decimal]
+    id: UUID | str | None
+    converged: bool | None
+    nEdges: int | None
+    edgeList: Any
+    score: float | Decimal | None
+    parameters: Any
+
+
 class DiscoveryAlgorithmRunRow(TypedDict, total=False):
-    """A row of DiscoveryAlgorithmRun to record. Columns that are left out take their defaults; null is stored as
-    null."""
+    """A DiscoveryAlgorithmRun row to be recorded. What is left out takes its column's default; what is null is stored
+    as null."""
 
     dag: Required[DiscoveredDagRef]
     algorithm: Required[DiscoveryAlgorithm]
@@ -1605,7 +1753,7 @@ class DismissAlertsInput(TypedDict, total=False):
 
 
 class DriftRecordRefId(TypedDict):
-    """Refers to a row of DriftRecord that exists: exactly one of these fields."""
+    """Names a DriftRecord that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -1614,7 +1762,7 @@ DriftRecordRef: TypeAlias = "DriftRecordRefId"
 
 
 class DriftRecordRow(TypedDict, total=False):
-    """A row of DriftRecord to record. Columns that are left out take their defaults; null is stored as null."""
+    """A DriftRecord row to be recorded. What is left out takes its column's default; what is null is stored as null."""
 
     driftType: Required[DriftType]
     testType: Required[StatisticalTest]
@@ -1648,7 +1796,7 @@ class DriftRecordRow(TypedDict, total=False):
 
 
 class DriverRankingRefId(TypedDict):
-    """Refers to a row of DriverRanking that exists: exactly one of these fields."""
+    """Names a DriverRanking that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -1669,7 +1817,7 @@ class EndHpoStudyInput(TypedDict, total=False):
 
 
 class EvaluationRow(TypedDict, total=False):
-    """A row of Evaluation to record. Columns that are left out take their defaults; null is stored as null."""
+    """A Evaluation row to be recorded. What is left out takes its column's default; what is null is stored as null."""
 
     query: Required[str]
     response: Required[str]
@@ -1715,13 +1863,13 @@ class ExcludeEnrollmentsInput(TypedDict, total=False):
 
 
 class ExperimentRefId(TypedDict):
-    """Refers to a row of Experiment that exists: exactly one of these fields."""
+    """Names a Experiment that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class ExperimentRefMlflowExperimentId(TypedDict):
-    """Refers to a row of Experiment that exists: exactly one of these fields."""
+    """Names a Experiment that is there: exactly one of these."""
 
     mlflowExperimentId: str
 
@@ -1730,7 +1878,7 @@ ExperimentRef: TypeAlias = "ExperimentRefId | ExperimentRefMlflowExperimentId"
 
 
 class ExperimentResultRefId(TypedDict):
-    """Refers to a row of ExperimentResult that exists: exactly one of these fields."""
+    """Names a ExperimentResult that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -1760,6 +1908,18 @@ class ExpireReviewsInput(TypedDict, total=False):
     """Input of `expireReviews`."""
 
     items: Required[Sequence[ChangeItem]]
+    reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
+class FailCohortExecutionInput(TypedDict, total=False):
+    """Input of `failCohortExecution`."""
+
+    id: Required[str | UUID]
+    errorMessage: Required[str]
+    expectedVersion: str | None
+    errorCode: str | None
     reason: str | None
     idempotencyKey: str | None
     dryRun: bool | None
@@ -1829,7 +1989,8 @@ class FailTrainingRunsInput(TypedDict, total=False):
 
 
 class FeatureFreshnessRow(TypedDict, total=False):
-    """A row of FeatureFreshness to record. Columns that are left out take their defaults; null is stored as null."""
+    """A FeatureFreshness row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     featureViewName: Required[str]
     id: UUID | str | None
@@ -1845,8 +2006,22 @@ class FeatureFreshnessRow(TypedDict, total=False):
     criticalThresholdSeconds: int | None
 
 
+class FeatureRankingChild(TypedDict, total=False):
+    """A FeatureRanking row that is made with the DriverRanking that it is part of."""
+
+    featureName: Required[str]
+    causalRank: Required[int]
+    predictiveRank: Required[int]
+    id: UUID | str | None
+    causalScore: float | Decimal | None
+    predictiveScore: float | Decimal | None
+    isDirectCause: bool | None
+    pathLength: int | None
+
+
 class FeatureRankingRow(TypedDict, total=False):
-    """A row of FeatureRanking to record. Columns that are left out take their defaults; null is stored as null."""
+    """A FeatureRanking row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     driverRanking: Required[DriverRankingRef]
     featureName: Required[str]
@@ -1860,20 +2035,20 @@ class FeatureRankingRow(TypedDict, total=False):
 
 
 class FeatureViewByProject(TypedDict, total=False):
-    """Identifies a row of FeatureView by a unique key."""
+    """Names a FeatureView by columns that are unique together."""
 
     name: Required[str]
     project: Required[str]
 
 
 class FeatureViewRefId(TypedDict):
-    """Refers to a row of FeatureView that exists: exactly one of these fields."""
+    """Names a FeatureView that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class FeatureViewRefProject(TypedDict):
-    """Refers to a row of FeatureView that exists: exactly one of these fields."""
+    """Names a FeatureView that is there: exactly one of these."""
 
     project: FeatureViewByProject
 
@@ -1882,13 +2057,13 @@ FeatureViewRef: TypeAlias = "FeatureViewRefId | FeatureViewRefProject"
 
 
 class HpoStudyRefId(TypedDict):
-    """Refers to a row of HpoStudy that exists: exactly one of these fields."""
+    """Names a HpoStudy that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class HpoStudyRefStudyName(TypedDict):
-    """Refers to a row of HpoStudy that exists: exactly one of these fields."""
+    """Names a HpoStudy that is there: exactly one of these."""
 
     studyName: str
 
@@ -1896,8 +2071,23 @@ class HpoStudyRefStudyName(TypedDict):
 HpoStudyRef: TypeAlias = "HpoStudyRefId | HpoStudyRefStudyName"
 
 
+class HpoTrialChild(TypedDict, total=False):
+    """A HpoTrial row that is made with the HpoStudy that it is part of."""
+
+    trialNumber: Required[int]
+    state: Required[TrialState]
+    id: UUID | str | None
+    params: Any
+    value: float | Decimal | None
+    intermediateValues: Any
+    datetimeStart: datetime | str | None
+    datetimeComplete: datetime | str | None
+    durationSeconds: float | Decimal | None
+    userAttrs: Any
+
+
 class HpoTrialRow(TypedDict, total=False):
-    """A row of HpoTrial to record. Columns that are left out take their defaults; null is stored as null."""
+    """A HpoTrial row to be recorded. What is left out takes its column's default; what is null is stored as null."""
 
     study: Required[HpoStudyRef]
     trialNumber: Required[int]
@@ -1970,20 +2160,20 @@ class LoseEnrollmentsInput(TypedDict, total=False):
 
 
 class ModelByVersion(TypedDict, total=False):
-    """Identifies a row of Model by a unique key."""
+    """Names a Model by columns that are unique together."""
 
     modelName: Required[str]
     modelVersion: Required[str]
 
 
 class ModelRefId(TypedDict):
-    """Refers to a row of Model that exists: exactly one of these fields."""
+    """Names a Model that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class ModelRefVersion(TypedDict):
-    """Refers to a row of Model that exists: exactly one of these fields."""
+    """Names a Model that is there: exactly one of these."""
 
     version: ModelByVersion
 
@@ -1992,7 +2182,7 @@ ModelRef: TypeAlias = "ModelRefId | ModelRefVersion"
 
 
 class MonitoringRunRefId(TypedDict):
-    """Refers to a row of MonitoringRun that exists: exactly one of these fields."""
+    """Names a MonitoringRun that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2148,7 +2338,8 @@ class MoveTrialInput(TypedDict, total=False):
 
 
 class ObservabilitySpanRow(TypedDict, total=False):
-    """A row of ObservabilitySpan to record. Columns that are left out take their defaults; null is stored as null."""
+    """A ObservabilitySpan row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     traceId: Required[str]
     spanId: Required[str]
@@ -2178,7 +2369,7 @@ class ObservabilitySpanRow(TypedDict, total=False):
 
 
 class OptimizedInstructionRefId(TypedDict):
-    """Refers to a row of OptimizedInstruction that exists: exactly one of these fields."""
+    """Names a OptimizedInstruction that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2187,8 +2378,8 @@ OptimizedInstructionRef: TypeAlias = "OptimizedInstructionRefId"
 
 
 class OptimizedToolDescriptionRow(TypedDict, total=False):
-    """A row of OptimizedToolDescription to record. Columns that are left out take their defaults; null is stored as
-    null."""
+    """A OptimizedToolDescription row to be recorded. What is left out takes its column's default; what is null is
+    stored as null."""
 
     run: Required[PromptOptimizationRunRef]
     agentName: Required[str]
@@ -2204,8 +2395,8 @@ class OptimizedToolDescriptionRow(TypedDict, total=False):
 
 
 class PatientCohortAssignmentRow(TypedDict, total=False):
-    """A row of PatientCohortAssignment to record. Columns that are left out take their defaults; null is stored as
-    null."""
+    """A PatientCohortAssignment row to be recorded. What is left out takes its column's default; what is null is stored
+    as null."""
 
     patientJourneyId: Required[str]
     cohort: Required[CohortDefinitionRef]
@@ -2221,7 +2412,8 @@ class PatientCohortAssignmentRow(TypedDict, total=False):
 
 
 class PerformanceMetricRow(TypedDict, total=False):
-    """A row of PerformanceMetric to record. Columns that are left out take their defaults; null is stored as null."""
+    """A PerformanceMetric row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     metricName: Required[str]
     metricValue: Required[float | Decimal]
@@ -2270,8 +2462,8 @@ class PromoteModelsInput(TypedDict, total=False):
 
 
 class PromptAbTestObservationRow(TypedDict, total=False):
-    """A row of PromptAbTestObservation to record. Columns that are left out take their defaults; null is stored as
-    null."""
+    """A PromptAbTestObservation row to be recorded. What is left out takes its column's default; what is null is stored
+    as null."""
 
     test: Required[PromptAbTestRef]
     requestId: Required[str]
@@ -2286,7 +2478,7 @@ class PromptAbTestObservationRow(TypedDict, total=False):
 
 
 class PromptAbTestRefId(TypedDict):
-    """Refers to a row of PromptAbTest that exists: exactly one of these fields."""
+    """Names a PromptAbTest that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2295,7 +2487,7 @@ PromptAbTestRef: TypeAlias = "PromptAbTestRefId"
 
 
 class PromptConfigurationRefId(TypedDict):
-    """Refers to a row of PromptConfiguration that exists: exactly one of these fields."""
+    """Names a PromptConfiguration that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2304,7 +2496,7 @@ PromptConfigurationRef: TypeAlias = "PromptConfigurationRefId"
 
 
 class PromptOptimizationRunRefId(TypedDict):
-    """Refers to a row of PromptOptimizationRun that exists: exactly one of these fields."""
+    """Names a PromptOptimizationRun that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2654,6 +2846,7 @@ class RequestReviewInput(TypedDict, total=False):
     outcomeVariable: str | None
     reviewerEmail: str | None
     checklistJson: Any
+    relatedValidationIds: Sequence[str | UUID] | None
     supersedesReviewId: str | UUID | None
     reason: str | None
     idempotencyKey: str | None
@@ -2694,7 +2887,7 @@ class RetireInput(TypedDict, total=False):
 
 
 class RetrievalConfigurationRefId(TypedDict):
-    """Refers to a row of RetrievalConfiguration that exists: exactly one of these fields."""
+    """Names a RetrievalConfiguration that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2703,7 +2896,7 @@ RetrievalConfigurationRef: TypeAlias = "RetrievalConfigurationRefId"
 
 
 class RoiCalculationRefId(TypedDict):
-    """Refers to a row of RoiCalculation that exists: exactly one of these fields."""
+    """Names a RoiCalculation that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2711,8 +2904,22 @@ class RoiCalculationRefId(TypedDict):
 RoiCalculationRef: TypeAlias = "RoiCalculationRefId"
 
 
+class RoiCostDetailChild(TypedDict, total=False):
+    """A RoiCostDetail row that is made with the RoiCalculation that it is part of."""
+
+    category: Required[str]
+    totalCost: Required[float | Decimal]
+    id: UUID | str | None
+    subcategory: str | None
+    quantity: float | Decimal | None
+    unitCost: float | Decimal | None
+    isOneTime: bool | None
+    recurrenceMonths: int | None
+
+
 class RoiCostDetailRow(TypedDict, total=False):
-    """A row of RoiCostDetail to record. Columns that are left out take their defaults; null is stored as null."""
+    """A RoiCostDetail row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     calculation: Required[RoiCalculationRef]
     category: Required[str]
@@ -2725,8 +2932,25 @@ class RoiCostDetailRow(TypedDict, total=False):
     recurrenceMonths: int | None
 
 
+class RoiValueDriverDetailChild(TypedDict, total=False):
+    """A RoiValueDriverDetail row that is made with the RoiCalculation that it is part of."""
+
+    driverType: Required[ValueDriver]
+    quantity: Required[float | Decimal]
+    unitValue: Required[float | Decimal]
+    totalValue: Required[float | Decimal]
+    id: UUID | str | None
+    hcpCount: int | None
+    triggerCount: int | None
+    fpReduction: int | None
+    fnReduction: int | None
+    aucDropPrevented: float | Decimal | None
+    baselineModelValue: float | Decimal | None
+    uncertaintyStd: float | Decimal | None
+
+
 class RoiValueDriverDetailRow(TypedDict, total=False):
-    """A row of RoiValueDriverDetail to record. Columns that are left out take their defaults; null is stored as
+    """A RoiValueDriverDetail row to be recorded. What is left out takes its column's default; what is null is stored as
     null."""
 
     calculation: Required[RoiCalculationRef]
@@ -2784,7 +3008,8 @@ class RollbackDeploymentInput(TypedDict, total=False):
 
 
 class ServingMetricRow(TypedDict, total=False):
-    """A row of ServingMetric to record. Columns that are left out take their defaults; null is stored as null."""
+    """A ServingMetric row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     service: Required[BentoServiceRef]
     id: UUID | str | None
@@ -2902,8 +3127,19 @@ class SwapChampionInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class ToolDependencyChild(TypedDict, total=False):
+    """A ToolDependency row that is made with the Tool that it is part of."""
+
+    producerTool: Required[ToolRef]
+    id: UUID | str | None
+    outputField: str | None
+    inputField: str | None
+    transformExpression: str | None
+
+
 class ToolDependencyRow(TypedDict, total=False):
-    """A row of ToolDependency to record. Columns that are left out take their defaults; null is stored as null."""
+    """A ToolDependency row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     consumerTool: Required[ToolRef]
     producerTool: Required[ToolRef]
@@ -2914,7 +3150,8 @@ class ToolDependencyRow(TypedDict, total=False):
 
 
 class ToolPerformanceRow(TypedDict, total=False):
-    """A row of ToolPerformance to record. Columns that are left out take their defaults; null is stored as null."""
+    """A ToolPerformance row to be recorded. What is left out takes its column's default; what is null is stored as
+    null."""
 
     tool: Required[ToolRef]
     toolName: Required[str]
@@ -2931,13 +3168,13 @@ class ToolPerformanceRow(TypedDict, total=False):
 
 
 class ToolRefId(TypedDict):
-    """Refers to a row of Tool that exists: exactly one of these fields."""
+    """Names a Tool that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class ToolRefName(TypedDict):
-    """Refers to a row of Tool that exists: exactly one of these fields."""
+    """Names a Tool that is there: exactly one of these."""
 
     name: str
 
@@ -2946,13 +3183,13 @@ ToolRef: TypeAlias = "ToolRefId | ToolRefName"
 
 
 class TrainingRunRefId(TypedDict):
-    """Refers to a row of TrainingRun that exists: exactly one of these fields."""
+    """Names a TrainingRun that is there: exactly one of these."""
 
     id: str | UUID
 
 
 class TrainingRunRefMlflowRunId(TypedDict):
-    """Refers to a row of TrainingRun that exists: exactly one of these fields."""
+    """Names a TrainingRun that is there: exactly one of these."""
 
     mlflowRunId: str
 
@@ -2972,7 +3209,7 @@ class TriggerRetrainingInput(TypedDict, total=False):
 
 
 class TwinModelRefId(TypedDict):
-    """Refers to a row of TwinModel that exists: exactly one of these fields."""
+    """Names a TwinModel that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -2981,7 +3218,7 @@ TwinModelRef: TypeAlias = "TwinModelRefId"
 
 
 class TwinSimulationRefId(TypedDict):
-    """Refers to a row of TwinSimulation that exists: exactly one of these fields."""
+    """Names a TwinSimulation that is there: exactly one of these."""
 
     id: str | UUID
 
@@ -3579,12 +3816,15 @@ MUTATIONS: Mapping[str, tuple[str, str]] = {
     "acknowledgeAlert": ("AcknowledgeAlertInput", "TransitionResult"),
     "acknowledgeAlerts": ("AcknowledgeAlertsInput", "TransitionResult"),
     "activateOptimizedInstruction": ("ActivateOptimizedInstructionInput", "TransitionResult"),
+    "activateOptimizedToolDescription": ("ActivateOptimizedToolDescriptionInput", "TransitionResult"),
+    "activatePromptConfiguration": ("ActivatePromptConfigurationInput", "TransitionResult"),
     "activateRetrievalConfiguration": ("ActivateRetrievalConfigurationInput", "TransitionResult"),
     "activateTwinModel": ("ActivateTwinModelInput", "TransitionResult"),
     "activateTwinModels": ("ActivateTwinModelsInput", "TransitionResult"),
     "applyImprovement": ("ApplyImprovementInput", "TransitionResult"),
     "applyImprovements": ("ApplyImprovementsInput", "TransitionResult"),
     "approveReview": ("ApproveReviewInput", "TransitionResult"),
+    "completeCohortExecution": ("CompleteCohortExecutionInput", "TransitionResult"),
     "completeEnrollment": ("CompleteEnrollmentInput", "TransitionResult"),
     "completeEnrollments": ("CompleteEnrollmentsInput", "TransitionResult"),
     "completeHpoStudy": ("CompleteHpoStudyInput", "TransitionResult"),
@@ -3595,6 +3835,10 @@ MUTATIONS: Mapping[str, tuple[str, str]] = {
     "concludePromptAbTest": ("ConcludePromptAbTestInput", "TransitionResult"),
     "deactivateOptimizedInstruction": ("DeactivateOptimizedInstructionInput", "TransitionResult"),
     "deactivateOptimizedInstructions": ("DeactivateOptimizedInstructionsInput", "TransitionResult"),
+    "deactivateOptimizedToolDescription": ("DeactivateOptimizedToolDescriptionInput", "TransitionResult"),
+    "deactivateOptimizedToolDescriptions": ("DeactivateOptimizedToolDescriptionsInput", "TransitionResult"),
+    "deactivatePromptConfiguration": ("DeactivatePromptConfigurationInput", "TransitionResult"),
+    "deactivatePromptConfigurations": ("DeactivatePromptConfigurationsInput", "TransitionResult"),
     "deactivateRetrievalConfiguration": ("DeactivateRetrievalConfigurationInput", "TransitionResult"),
     "deactivateRetrievalConfigurations": ("DeactivateRetrievalConfigurationsInput", "TransitionResult"),
     "deactivateTwinModel": ("DeactivateTwinModelInput", "TransitionResult"),
@@ -3607,6 +3851,7 @@ MUTATIONS: Mapping[str, tuple[str, str]] = {
     "expireOverdueReviews": ("ExpireOverdueReviewsInput", "TransitionResult"),
     "expireReview": ("ExpireReviewInput", "TransitionResult"),
     "expireReviews": ("ExpireReviewsInput", "TransitionResult"),
+    "failCohortExecution": ("FailCohortExecutionInput", "TransitionResult"),
     "failMonitoringRun": ("FailMonitoringRunInput", "TransitionResult"),
     "failMonitoringRuns": ("FailMonitoringRunsInput", "TransitionResult"),
     "failSimulation": ("FailSimulationInput", "TransitionResult"),
@@ -3791,12 +4036,22 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def activate_optimized_instruction(self, input: ActivateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Puts an instruction into use, in place of the one that its agent and predictor use."""
+        """Puts an instruction, in place of the one that its agent and predictor use, into use."""
         return self.change("activateOptimizedInstruction", input, key=key)
 
 
+    def activate_optimized_tool_description(self, input: ActivateOptimizedToolDescriptionInput, *, key: str | None = None) -> ChangedT:
+        """Puts a tool's description, in place of the one that its agent uses, into use."""
+        return self.change("activateOptimizedToolDescription", input, key=key)
+
+
+    def activate_prompt_configuration(self, input: ActivatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
+        """Puts a version of a prompt, in place of the one that its agent uses, into use."""
+        return self.change("activatePromptConfiguration", input, key=key)
+
+
     def activate_retrieval_configuration(self, input: ActivateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Puts a retrieval configuration into use, in place of the one that is in use."""
+        """Puts a retrieval configuration, in place of the one that is in use, into use."""
         return self.change("activateRetrievalConfiguration", input, key=key)
 
 
@@ -3823,6 +4078,11 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
     def approve_review(self, input: ApproveReviewInput, *, key: str | None = None) -> ChangedT:
         """Approves what was reviewed; an approval of the same DAG and brand that it supersedes expires."""
         return self.change("approveReview", input, key=key)
+
+
+    def complete_cohort_execution(self, input: CompleteCohortExecutionInput, *, key: str | None = None) -> ChangedT:
+        """Completes an execution of which a part had ended well, with what came of the whole."""
+        return self.change("completeCohortExecution", input, key=key)
 
 
     def complete_enrollment(self, input: CompleteEnrollmentInput, *, key: str | None = None) -> ChangedT:
@@ -3866,22 +4126,46 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def deactivate_optimized_instruction(self, input: DeactivateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Takes an instruction out of use."""
+        """Takes an instruction, in place of the one that its agent and predictor use, out of use."""
         return self.change("deactivateOptimizedInstruction", input, key=key)
 
 
     def deactivate_optimized_instructions(self, input: DeactivateOptimizedInstructionsInput, *, key: str | None = None) -> ChangedT:
-        """Takes an instruction out of use. All of the rows or none, at most 100."""
+        """Takes an instruction, in place of the one that its agent and predictor use, out of use. All of the rows or
+        none, at most 100."""
         return self.change("deactivateOptimizedInstructions", input, key=key)
 
 
+    def deactivate_optimized_tool_description(self, input: DeactivateOptimizedToolDescriptionInput, *, key: str | None = None) -> ChangedT:
+        """Takes a tool's description, in place of the one that its agent uses, out of use."""
+        return self.change("deactivateOptimizedToolDescription", input, key=key)
+
+
+    def deactivate_optimized_tool_descriptions(self, input: DeactivateOptimizedToolDescriptionsInput, *, key: str | None = None) -> ChangedT:
+        """Takes a tool's description, in place of the one that its agent uses, out of use. All of the rows or none, at
+        most 100."""
+        return self.change("deactivateOptimizedToolDescriptions", input, key=key)
+
+
+    def deactivate_prompt_configuration(self, input: DeactivatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
+        """Takes a version of a prompt, in place of the one that its agent uses, out of use."""
+        return self.change("deactivatePromptConfiguration", input, key=key)
+
+
+    def deactivate_prompt_configurations(self, input: DeactivatePromptConfigurationsInput, *, key: str | None = None) -> ChangedT:
+        """Takes a version of a prompt, in place of the one that its agent uses, out of use. All of the rows or none, at
+        most 100."""
+        return self.change("deactivatePromptConfigurations", input, key=key)
+
+
     def deactivate_retrieval_configuration(self, input: DeactivateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Takes a retrieval configuration out of use."""
+        """Takes a retrieval configuration, in place of the one that is in use, out of use."""
         return self.change("deactivateRetrievalConfiguration", input, key=key)
 
 
     def deactivate_retrieval_configurations(self, input: DeactivateRetrievalConfigurationsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a retrieval configuration out of use. All of the rows or none, at most 100."""
+        """Takes a retrieval configuration, in place of the one that is in use, out of use. All of the rows or none, at
+        most 100."""
         return self.change("deactivateRetrievalConfigurations", input, key=key)
 
 
@@ -3933,6 +4217,11 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
     def expire_reviews(self, input: ExpireReviewsInput, *, key: str | None = None) -> ChangedT:
         """Ends an approval, or writes down that its last valid day is past. All of the rows or none, at most 100."""
         return self.change("expireReviews", input, key=key)
+
+
+    def fail_cohort_execution(self, input: FailCohortExecutionInput, *, key: str | None = None) -> ChangedT:
+        """Gives up an execution of which a part had ended well."""
+        return self.change("failCohortExecution", input, key=key)
 
 
     def fail_monitoring_run(self, input: FailMonitoringRunInput, *, key: str | None = None) -> ChangedT:
@@ -4357,356 +4646,347 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def create_bento_service(self, input: CreateBentoServiceInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of BentoService: columns that are left out take their defaults; null is stored as null."""
+        """Makes a BentoService: what is left out takes its column's default, what is null is null."""
         return self.change("createBentoService", input, key=key)
 
 
     def create_cohort_comparison(self, input: CreateCohortComparisonInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of CohortComparison: columns that are left out take their defaults; null is stored as null."""
+        """Makes a CohortComparison: what is left out takes its column's default, what is null is null."""
         return self.change("createCohortComparison", input, key=key)
 
 
     def create_cohort_definition(self, input: CreateCohortDefinitionInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of CohortDefinition: columns that are left out take their defaults; null is stored as null."""
+        """Makes a CohortDefinition: what is left out takes its column's default, what is null is null."""
         return self.change("createCohortDefinition", input, key=key)
 
 
     def create_cohort_execution(self, input: CreateCohortExecutionInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of CohortExecution: columns that are left out take their defaults; null is stored as null."""
+        """Makes a CohortExecution: what is left out takes its column's default, what is null is null."""
         return self.change("createCohortExecution", input, key=key)
 
 
     def create_composer_episode(self, input: CreateComposerEpisodeInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of ComposerEpisode: columns that are left out take their defaults; null is stored as null."""
+        """Makes a ComposerEpisode: what is left out takes its column's default, what is null is null."""
         return self.change("createComposerEpisode", input, key=key)
 
 
     def create_data_quality_report(self, input: CreateDataQualityReportInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of DataQualityReport: columns that are left out take their defaults; null is stored as null."""
+        """Makes a DataQualityReport: what is left out takes its column's default, what is null is null."""
         return self.change("createDataQualityReport", input, key=key)
 
 
     def create_discovered_dag(self, input: CreateDiscoveredDagInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of DiscoveredDag: columns that are left out take their defaults; null is stored as null."""
+        """Makes a DiscoveredDag: what is left out takes its column's default, what is null is null."""
         return self.change("createDiscoveredDag", input, key=key)
 
 
     def create_driver_ranking(self, input: CreateDriverRankingInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of DriverRanking: columns that are left out take their defaults; null is stored as null."""
+        """Makes a DriverRanking: what is left out takes its column's default, what is null is null."""
         return self.change("createDriverRanking", input, key=key)
 
 
     def create_enrollment(self, input: CreateEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of Enrollment: columns that are left out take their defaults; null is stored as null."""
+        """Makes a Enrollment: what is left out takes its column's default, what is null is null."""
         return self.change("createEnrollment", input, key=key)
 
 
     def create_experiment(self, input: CreateExperimentInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of Experiment: columns that are left out take their defaults; null is stored as null."""
+        """Makes a Experiment: what is left out takes its column's default, what is null is null."""
         return self.change("createExperiment", input, key=key)
 
 
     def create_experiment_knowledge(self, input: CreateExperimentKnowledgeInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of ExperimentKnowledge: columns that are left out take their defaults; null is stored as
-        null."""
+        """Makes a ExperimentKnowledge: what is left out takes its column's default, what is null is null."""
         return self.change("createExperimentKnowledge", input, key=key)
 
 
     def create_experiment_result(self, input: CreateExperimentResultInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of ExperimentResult: columns that are left out take their defaults; null is stored as null."""
+        """Makes a ExperimentResult: what is left out takes its column's default, what is null is null."""
         return self.change("createExperimentResult", input, key=key)
 
 
     def create_feature(self, input: CreateFeatureInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of Feature: columns that are left out take their defaults; null is stored as null."""
+        """Makes a Feature: what is left out takes its column's default, what is null is null."""
         return self.change("createFeature", input, key=key)
 
 
     def create_feature_view(self, input: CreateFeatureViewInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of FeatureView: columns that are left out take their defaults; null is stored as null."""
+        """Makes a FeatureView: what is left out takes its column's default, what is null is null."""
         return self.change("createFeatureView", input, key=key)
 
 
     def create_fidelity_comparison(self, input: CreateFidelityComparisonInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of FidelityComparison: columns that are left out take their defaults; null is stored as
-        null."""
+        """Makes a FidelityComparison: what is left out takes its column's default, what is null is null."""
         return self.change("createFidelityComparison", input, key=key)
 
 
     def create_hpo_study(self, input: CreateHpoStudyInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of HpoStudy: columns that are left out take their defaults; null is stored as null."""
+        """Makes a HpoStudy: what is left out takes its column's default, what is null is null."""
         return self.change("createHpoStudy", input, key=key)
 
 
     def create_improvement_action(self, input: CreateImprovementActionInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of ImprovementAction: columns that are left out take their defaults; null is stored as null."""
+        """Makes a ImprovementAction: what is left out takes its column's default, what is null is null."""
         return self.change("createImprovementAction", input, key=key)
 
 
     def create_interim_analysis(self, input: CreateInterimAnalysisInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of InterimAnalysis: columns that are left out take their defaults; null is stored as null."""
+        """Makes a InterimAnalysis: what is left out takes its column's default, what is null is null."""
         return self.change("createInterimAnalysis", input, key=key)
 
 
     def create_materialization_job(self, input: CreateMaterializationJobInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of MaterializationJob: columns that are left out take their defaults; null is stored as
-        null."""
+        """Makes a MaterializationJob: what is left out takes its column's default, what is null is null."""
         return self.change("createMaterializationJob", input, key=key)
 
 
     def create_model(self, input: CreateModelInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of Model: columns that are left out take their defaults; null is stored as null."""
+        """Makes a Model: what is left out takes its column's default, what is null is null."""
         return self.change("createModel", input, key=key)
 
 
     def create_monitoring_alert(self, input: CreateMonitoringAlertInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of MonitoringAlert: columns that are left out take their defaults; null is stored as null."""
+        """Makes a MonitoringAlert: what is left out takes its column's default, what is null is null."""
         return self.change("createMonitoringAlert", input, key=key)
 
 
     def create_monitoring_run(self, input: CreateMonitoringRunInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of MonitoringRun: columns that are left out take their defaults; null is stored as null."""
+        """Makes a MonitoringRun: what is left out takes its column's default, what is null is null."""
         return self.change("createMonitoringRun", input, key=key)
 
 
     def create_optimized_instruction(self, input: CreateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of OptimizedInstruction: columns that are left out take their defaults; null is stored as
-        null."""
+        """Makes a OptimizedInstruction: what is left out takes its column's default, what is null is null."""
         return self.change("createOptimizedInstruction", input, key=key)
 
 
     def create_prompt_ab_test(self, input: CreatePromptAbTestInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of PromptAbTest: columns that are left out take their defaults; null is stored as null."""
+        """Makes a PromptAbTest: what is left out takes its column's default, what is null is null."""
         return self.change("createPromptAbTest", input, key=key)
 
 
     def create_prompt_configuration(self, input: CreatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of PromptConfiguration: columns that are left out take their defaults; null is stored as
-        null."""
+        """Makes a PromptConfiguration: what is left out takes its column's default, what is null is null."""
         return self.change("createPromptConfiguration", input, key=key)
 
 
     def create_prompt_optimization_run(self, input: CreatePromptOptimizationRunInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of PromptOptimizationRun: columns that are left out take their defaults; null is stored as
-        null."""
+        """Makes a PromptOptimizationRun: what is left out takes its column's default, what is null is null."""
         return self.change("createPromptOptimizationRun", input, key=key)
 
 
     def create_retraining(self, input: CreateRetrainingInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of Retraining: columns that are left out take their defaults; null is stored as null."""
+        """Makes a Retraining: what is left out takes its column's default, what is null is null."""
         return self.change("createRetraining", input, key=key)
 
 
     def create_retrieval_configuration(self, input: CreateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of RetrievalConfiguration: columns that are left out take their defaults; null is stored as
-        null."""
+        """Makes a RetrievalConfiguration: what is left out takes its column's default, what is null is null."""
         return self.change("createRetrievalConfiguration", input, key=key)
 
 
     def create_roi_calculation(self, input: CreateRoiCalculationInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of RoiCalculation: columns that are left out take their defaults; null is stored as null."""
+        """Makes a RoiCalculation: what is left out takes its column's default, what is null is null."""
         return self.change("createRoiCalculation", input, key=key)
 
 
     def create_shap_analysis(self, input: CreateShapAnalysisInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of ShapAnalysis: columns that are left out take their defaults; null is stored as null."""
+        """Makes a ShapAnalysis: what is left out takes its column's default, what is null is null."""
         return self.change("createShapAnalysis", input, key=key)
 
 
     def create_srm_check(self, input: CreateSrmCheckInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of SrmCheck: columns that are left out take their defaults; null is stored as null."""
+        """Makes a SrmCheck: what is left out takes its column's default, what is null is null."""
         return self.change("createSrmCheck", input, key=key)
 
 
     def create_tool(self, input: CreateToolInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of Tool: columns that are left out take their defaults; null is stored as null."""
+        """Makes a Tool: what is left out takes its column's default, what is null is null."""
         return self.change("createTool", input, key=key)
 
 
     def create_training_run(self, input: CreateTrainingRunInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of TrainingRun: columns that are left out take their defaults; null is stored as null."""
+        """Makes a TrainingRun: what is left out takes its column's default, what is null is null."""
         return self.change("createTrainingRun", input, key=key)
 
 
     def create_twin_fidelity(self, input: CreateTwinFidelityInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of TwinFidelity: columns that are left out take their defaults; null is stored as null."""
+        """Makes a TwinFidelity: what is left out takes its column's default, what is null is null."""
         return self.change("createTwinFidelity", input, key=key)
 
 
     def create_twin_model(self, input: CreateTwinModelInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of TwinModel: columns that are left out take their defaults; null is stored as null."""
+        """Makes a TwinModel: what is left out takes its column's default, what is null is null."""
         return self.change("createTwinModel", input, key=key)
 
 
     def create_twin_simulation(self, input: CreateTwinSimulationInput, *, key: str | None = None) -> ChangedT:
-        """Creates a row of TwinSimulation: columns that are left out take their defaults; null is stored as null."""
+        """Makes a TwinSimulation: what is left out takes its column's default, what is null is null."""
         return self.change("createTwinSimulation", input, key=key)
 
 
     def retire_experiment_knowledge(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a row of ExperimentKnowledge out of use; the row is kept. One that is retired already stays so."""
+        """Takes a ExperimentKnowledge out of use: it is kept for the record. One that is retired already stays so."""
         return self.change("retireExperimentKnowledge", input, key=key)
 
 
     def retire_feature(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a row of Feature out of use; the row is kept. One that is retired already stays so."""
+        """Takes a Feature out of use: it is kept for the record. One that is retired already stays so."""
         return self.change("retireFeature", input, key=key)
 
 
     def retire_feature_view(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a row of FeatureView out of use; the row is kept. One that is retired already stays so."""
+        """Takes a FeatureView out of use: it is kept for the record. One that is retired already stays so."""
         return self.change("retireFeatureView", input, key=key)
 
 
     def retire_roi_calculation(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a row of RoiCalculation out of use; the row is kept. One that is retired already stays so."""
+        """Takes a RoiCalculation out of use: it is kept for the record. One that is retired already stays so."""
         return self.change("retireRoiCalculation", input, key=key)
 
 
     def retire_tool(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a row of Tool out of use; the row is kept. One that is retired already stays so."""
+        """Takes a Tool out of use: it is kept for the record. One that is retired already stays so."""
         return self.change("retireTool", input, key=key)
 
 
     def update_bento_service(self, input: UpdateBentoServiceInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of BentoService: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a BentoService; what is left out stays, and what is null becomes null."""
         return self.change("updateBentoService", input, key=key)
 
 
     def update_cohort_definition(self, input: UpdateCohortDefinitionInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of CohortDefinition: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a CohortDefinition; what is left out stays, and what is null becomes null."""
         return self.change("updateCohortDefinition", input, key=key)
 
 
     def update_composer_episode(self, input: UpdateComposerEpisodeInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of ComposerEpisode: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a ComposerEpisode; what is left out stays, and what is null becomes null."""
         return self.change("updateComposerEpisode", input, key=key)
 
 
     def update_deployment(self, input: UpdateDeploymentInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of Deployment: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a Deployment; what is left out stays, and what is null becomes null."""
         return self.change("updateDeployment", input, key=key)
 
 
     def update_enrollment(self, input: UpdateEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of Enrollment: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a Enrollment; what is left out stays, and what is null becomes null."""
         return self.change("updateEnrollment", input, key=key)
 
 
     def update_experiment(self, input: UpdateExperimentInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of Experiment: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a Experiment; what is left out stays, and what is null becomes null."""
         return self.change("updateExperiment", input, key=key)
 
 
     def update_experiment_knowledge(self, input: UpdateExperimentKnowledgeInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of ExperimentKnowledge: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a ExperimentKnowledge; what is left out stays, and what is null becomes null."""
         return self.change("updateExperimentKnowledge", input, key=key)
 
 
     def update_feature(self, input: UpdateFeatureInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of Feature: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a Feature; what is left out stays, and what is null becomes null."""
         return self.change("updateFeature", input, key=key)
 
 
     def update_feature_view(self, input: UpdateFeatureViewInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of FeatureView: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a FeatureView; what is left out stays, and what is null becomes null."""
         return self.change("updateFeatureView", input, key=key)
 
 
     def update_fidelity_comparison(self, input: UpdateFidelityComparisonInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of FidelityComparison: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a FidelityComparison; what is left out stays, and what is null becomes null."""
         return self.change("updateFidelityComparison", input, key=key)
 
 
     def update_hpo_study(self, input: UpdateHpoStudyInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of HpoStudy: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a HpoStudy; what is left out stays, and what is null becomes null."""
         return self.change("updateHpoStudy", input, key=key)
 
 
     def update_improvement_action(self, input: UpdateImprovementActionInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of ImprovementAction: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a ImprovementAction; what is left out stays, and what is null becomes null."""
         return self.change("updateImprovementAction", input, key=key)
 
 
     def update_materialization_job(self, input: UpdateMaterializationJobInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of MaterializationJob: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a MaterializationJob; what is left out stays, and what is null becomes null."""
         return self.change("updateMaterializationJob", input, key=key)
 
 
     def update_model(self, input: UpdateModelInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of Model: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a Model; what is left out stays, and what is null becomes null."""
         return self.change("updateModel", input, key=key)
 
 
     def update_monitoring_alert(self, input: UpdateMonitoringAlertInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of MonitoringAlert: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a MonitoringAlert; what is left out stays, and what is null becomes null."""
         return self.change("updateMonitoringAlert", input, key=key)
 
 
     def update_monitoring_run(self, input: UpdateMonitoringRunInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of MonitoringRun: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a MonitoringRun; what is left out stays, and what is null becomes null."""
         return self.change("updateMonitoringRun", input, key=key)
 
 
     def update_optimized_instruction(self, input: UpdateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of OptimizedInstruction: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a OptimizedInstruction; what is left out stays, and what is null becomes null."""
         return self.change("updateOptimizedInstruction", input, key=key)
 
 
     def update_prompt_ab_test(self, input: UpdatePromptAbTestInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of PromptAbTest: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a PromptAbTest; what is left out stays, and what is null becomes null."""
         return self.change("updatePromptAbTest", input, key=key)
 
 
     def update_prompt_configuration(self, input: UpdatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of PromptConfiguration: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a PromptConfiguration; what is left out stays, and what is null becomes null."""
         return self.change("updatePromptConfiguration", input, key=key)
 
 
     def update_prompt_optimization_run(self, input: UpdatePromptOptimizationRunInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of PromptOptimizationRun: columns that are left out stay as they are; null is stored as
-        null."""
+        """Changes columns of a PromptOptimizationRun; what is left out stays, and what is null becomes null."""
         return self.change("updatePromptOptimizationRun", input, key=key)
 
 
     def update_retrieval_configuration(self, input: UpdateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of RetrievalConfiguration: columns that are left out stay as they are; null is stored as
-        null."""
+        """Changes columns of a RetrievalConfiguration; what is left out stays, and what is null becomes null."""
         return self.change("updateRetrievalConfiguration", input, key=key)
 
 
     def update_roi_calculation(self, input: UpdateRoiCalculationInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of RoiCalculation: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a RoiCalculation; what is left out stays, and what is null becomes null."""
         return self.change("updateRoiCalculation", input, key=key)
 
 
     def update_srm_check(self, input: UpdateSrmCheckInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of SrmCheck: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a SrmCheck; what is left out stays, and what is null becomes null."""
         return self.change("updateSrmCheck", input, key=key)
 
 
     def update_tool(self, input: UpdateToolInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of Tool: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a Tool; what is left out stays, and what is null becomes null."""
         return self.change("updateTool", input, key=key)
 
 
     def update_training_run(self, input: UpdateTrainingRunInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of TrainingRun: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a TrainingRun; what is left out stays, and what is null becomes null."""
         return self.change("updateTrainingRun", input, key=key)
 
 
     def update_twin_fidelity(self, input: UpdateTwinFidelityInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of TwinFidelity: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a TwinFidelity; what is left out stays, and what is null becomes null."""
         return self.change("updateTwinFidelity", input, key=key)
 
 
     def update_twin_model(self, input: UpdateTwinModelInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of TwinModel: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a TwinModel; what is left out stays, and what is null becomes null."""
         return self.change("updateTwinModel", input, key=key)
 
 
     def update_twin_simulation(self, input: UpdateTwinSimulationInput, *, key: str | None = None) -> ChangedT:
-        """Updates a row of TwinSimulation: columns that are left out stay as they are; null is stored as null."""
+        """Changes columns of a TwinSimulation; what is left out stays, and what is null becomes null."""
         return self.change("updateTwinSimulation", input, key=key)
 
 
