@@ -7,15 +7,15 @@ code nothing but the codes of errors: none of the server's dependencies is impor
 
 from gateway.client.clients import AsyncGateway, Gateway
 from gateway.client.errors import ClientError, NoAnswerError, RejectedRowsError, RequestFailedError
-from gateway.client.rows import Answer, Changed, Recording, Rows
+from gateway.client.rows import Changed, QueryData, Recording, Rows
 
 __all__ = [
-    "Answer",
     "AsyncGateway",
     "Changed",
     "ClientError",
     "Gateway",
     "NoAnswerError",
+    "QueryData",
     "Recording",
     "RejectedRowsError",
     "RequestFailedError",

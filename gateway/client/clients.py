@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sized
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sized
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -13,10 +13,10 @@ from gateway.client.flows import (
     Exchange,
     Flow,
     Lost,
+    NamedChange,
     Pause,
     RecordTerms,
     Reply,
-    Step,
     changed,
     known,
     made,
@@ -25,7 +25,7 @@ from gateway.client.flows import (
     recorded,
     together,
 )
-from gateway.client.rows import Answer, Changed, Recording, Rows
+from gateway.client.rows import Changed, QueryData, Recording, Rows
 from gateway.client.typed import TypedChanges
 
 if TYPE_CHECKING:
@@ -79,13 +79,18 @@ class Pending:
             raise RuntimeError("the transaction is made where its block ends, and nothing is known before")
         return self._changed
 
+    def settle(self, changed: Changed) -> None:
+        """Says what it came to."""
+        self._changed = changed
+
 
 class _Steps(TypedChanges[Pending, Pending]):
     """Collects the changes of a transaction."""
 
-    def __init__(self, key: str | None) -> None:
+    def __init__(self, retries: int, key: str | None) -> None:
+        self._retries = retries
         self._key = key
-        self._steps: list[Step] = []
+        self._steps: list[NamedChange] = []
         self._pending: list[Pending] = []
 
     def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> Pending:  # noqa: A002
@@ -97,7 +102,7 @@ class _Steps(TypedChanges[Pending, Pending]):
         if key is not None:
             raise ValueError("the transaction has the key of all of its changes")
         known(mutation)
-        self._steps.append(Step(mutation, input))
+        self._steps.append(NamedChange(mutation, input))
         self._pending.append(Pending())
         return self._pending[-1]
 
@@ -124,40 +129,45 @@ class _Steps(TypedChanges[Pending, Pending]):
         input_ |= {"onConflict": on_conflict} if on_conflict else {}
         return self.change(f"record{plural[:1].upper()}{plural[1:]}", input_, key=key)
 
+    @property
+    def _flow(self) -> Flow[list[Changed]]:
+        return together(self._steps, self._retries, self._key)
+
     def _tell(self, found: Iterable[Changed]) -> None:
         for one, made_ in zip(self._pending, found, strict=True):
-            one._changed = made_  # noqa: SLF001 - of this module
+            one.settle(made_)
 
 
 class GatewayTransaction(_Steps):
     """Changes that are made together where its ``with`` block ends, unless that fails."""
 
-    def __init__(self, gateway: Gateway, key: str | None) -> None:
-        super().__init__(key)
-        self._gateway = gateway
+    def __init__(self, make: Callable[[Flow[list[Changed]]], list[Changed]], retries: int, key: str | None) -> None:
+        super().__init__(retries, key)
+        self._make = make
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
         if kind is None:
-            self._tell(self._gateway._run(together(self._steps, self._gateway._retries, self._key)))  # noqa: SLF001
+            self._tell(self._make(self._flow))
 
 
 class AsyncGatewayTransaction(_Steps):
     """Changes that are made together where its ``async with`` block ends, unless that fails."""
 
-    def __init__(self, gateway: AsyncGateway, key: str | None) -> None:
-        super().__init__(key)
-        self._gateway = gateway
+    def __init__(
+        self, make: Callable[[Flow[list[Changed]]], Awaitable[list[Changed]]], retries: int, key: str | None
+    ) -> None:
+        super().__init__(retries, key)
+        self._make = make
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
         if kind is None:
-            flow = together(self._steps, self._gateway._retries, self._key)  # noqa: SLF001 - of this module
-            self._tell(await self._gateway._run(flow))  # noqa: SLF001 - as above
+            self._tell(await self._make(self._flow))
 
 
 class Gateway(_Client, TypedChanges[Changed, Recording]):
@@ -192,7 +202,7 @@ class Gateway(_Client, TypedChanges[Changed, Recording]):
         """Closes its connections."""
         self._http.close()
 
-    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> Answer:
+    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> QueryData:
         """The data of a query, whose lists can be had as frames: ``query(...).to_pandas()``.
 
         Raises:
@@ -243,7 +253,7 @@ class Gateway(_Client, TypedChanges[Changed, Recording]):
 
         Its block raises at its end what `change` does, and one that fails sends nothing.
         """
-        return GatewayTransaction(self, key)
+        return GatewayTransaction(self._run, self._retries, key)
 
     def record(
         self,
@@ -317,7 +327,7 @@ class AsyncGateway(_Client, TypedChanges[Coroutine[Any, Any, Changed], Coroutine
         """Closes its connections."""
         await self._http.aclose()
 
-    async def query(self, document: str, variables: Mapping[str, Any] | None = None) -> Answer:
+    async def query(self, document: str, variables: Mapping[str, Any] | None = None) -> QueryData:
         """As `Gateway.query`."""
         return await self._run(queried(document, variables or {}, self._retries))
 
@@ -337,7 +347,7 @@ class AsyncGateway(_Client, TypedChanges[Coroutine[Any, Any, Changed], Coroutine
 
     def transaction(self, key: str | None = None) -> AsyncGatewayTransaction:
         """As `Gateway.transaction`, by ``async with``."""
-        return AsyncGatewayTransaction(self, key)
+        return AsyncGatewayTransaction(self._run, self._retries, key)
 
     async def record(
         self,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from gateway.client.errors import NoAnswerError, RejectedRowsError, RequestFailedError
-from gateway.client.rows import Answer, Changed, Recording, Rows, batches, encoded, lines
+from gateway.client.rows import Changed, QueryData, Recording, Rows, batches, encoded, lines
 from gateway.client.typed import MUTATIONS
 from schema.error_codes import ErrorCode, ProblemCode, Retry
 
@@ -149,9 +149,11 @@ def _no_answer_of_ours(reply: Reply) -> str:
     return f"HTTP {reply.status} is no answer of the gateway's{f': {begin}' if begin else ''}"
 
 
-def queried(document: str, variables: Mapping[str, Any], retries: int) -> Flow[Answer]:
+def queried(document: str, variables: Mapping[str, Any], retries: int) -> Flow[QueryData]:
     """The data of a query, which is sent again where that may help; of a document with mutations only what is safe."""
-    return Answer((yield from asked(document, variables, retries, again=re.search(r"\bmutation\b", document) is None)))
+    return QueryData(
+        (yield from asked(document, variables, retries, again=re.search(r"\bmutation\b", document) is None))
+    )
 
 
 def changed(document: str, variables: Mapping[str, Any], retries: int, key: str | None) -> Flow[dict[str, Any]]:
@@ -241,14 +243,14 @@ def made(mutation: str, input_: Mapping[str, Any], retries: int, key: str | None
         RequestFailedError: It was refused, or could not be made.
         NoAnswerError: There is no answer.
     """
-    step = Step(mutation, input_)
+    step = NamedChange(mutation, input_)
     document = f"mutation($input: {known(mutation)[0]}!) {{ {step.field('made', 'input')} }}"
     data = yield from changed(document, {"input": input_}, retries, key)
     return _outcome(step, data["made"], "")
 
 
 @dataclass(frozen=True)
-class Step:
+class NamedChange:
     """A mutation by its name."""
 
     mutation: str
@@ -267,7 +269,7 @@ class Step:
         return f"{alias}: {self.mutation}(input: ${variable}) {{ __typename {_SELECTED[result]} {more} }}"
 
 
-def together(steps: Sequence[Step], retries: int, key: str | None) -> Flow[list[Changed]]:
+def together(steps: Sequence[NamedChange], retries: int, key: str | None) -> Flow[list[Changed]]:
     """What mutations have come to that are made in one transaction, once for its key: all of them, or none.
 
     Raises:
@@ -290,7 +292,7 @@ def together(steps: Sequence[Step], retries: int, key: str | None) -> Flow[list[
     return [_outcome(step, one, "") for step, one in zip(steps, answers, strict=True)]
 
 
-def _outcome(step: Step, answer: Mapping[str, Any], where: str) -> Changed:
+def _outcome(step: NamedChange, answer: Mapping[str, Any], where: str) -> Changed:
     """What a mutation's result says.
 
     Raises:

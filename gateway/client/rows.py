@@ -49,7 +49,7 @@ class Rows(list[dict[str, Any]]):
         return [{name: row.get(name) for name in names} for row in found]
 
 
-class Answer(dict[str, Any]):
+class QueryData(dict[str, Any]):
     """The data of a query, by its fields; its lists can be had as rows, and as frames."""
 
     def rows(self, path: str | None = None) -> Rows:

@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 import pytest
 
-from gateway.client import Answer, AsyncGateway, Gateway, NoAnswerError, RejectedRowsError, RequestFailedError
+from gateway.client import AsyncGateway, Gateway, NoAnswerError, QueryData, RejectedRowsError, RequestFailedError
 from gateway.client.rows import Rows, lines
 from schema.error_codes import ErrorCode, ProblemCode, RowCode
 from tests.support.callers import JWT, token
@@ -351,7 +351,7 @@ async def test_writing_needs_no_right_to_read(place: Database, sql: asyncpg.Conn
 
 # -- frames ------------------------------------------------------------------------------------------------------------
 
-ANSWER = Answer(
+ANSWER = QueryData(
     {
         "models": {
             "nodes": [
@@ -380,21 +380,21 @@ def test_answers_become_frames() -> None:
     assert set(ANSWER.to_pandas(path).columns) == set(ANSWER.to_polars(path).columns) == set(names)
     assert ANSWER.to_polars(path)["models.modelName"].to_list() == ["m", "m"]
     assert ANSWER.to_polars(path)["params.depth"].to_list() == [3, None]
-    assert Answer({"models": {"nodes": []}}).to_pandas().shape == (0, 0)
-    assert Answer({"models": {"nodes": []}}).to_polars().shape == (0, 0)
+    assert QueryData({"models": {"nodes": []}}).to_pandas().shape == (0, 0)
+    assert QueryData({"models": {"nodes": []}}).to_polars().shape == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("answer", "path", "words"),
     [
-        (Answer({"now": "2026"}), None, "those that are here: none"),
-        (Answer({"a": {"nodes": []}, "b": {"nodes": []}}), None, "those that are here: a.nodes, b.nodes"),
+        (QueryData({"now": "2026"}), None, "those that are here: none"),
+        (QueryData({"a": {"nodes": []}, "b": {"nodes": []}}), None, "those that are here: a.nodes, b.nodes"),
         (ANSWER, "models.rows", "there is no 'rows' here; there is nodes"),
         (ANSWER, "models.nodes.modelName", "is no list|there is no"),
         (ANSWER, "models", "is no list"),
     ],
 )
-def test_frames_are_of_lists(answer: Answer, path: str | None, words: str) -> None:
+def test_frames_are_of_lists(answer: QueryData, path: str | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         answer.rows(path)
 
