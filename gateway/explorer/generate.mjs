@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { codegen } from "@graphql-codegen/core";
 import * as operationTypes from "@graphql-codegen/typescript-operations";
 import { buildSchema, getNamedType, isEnumType, isLeafType, isListType, isNonNullType, isObjectType, parse, visit } from "graphql";
-import { changeOf, detailsOf, newestOf, standingOf } from "./src/built.js";
+import { changeOf, detailsOf, newestOf, rootOf, standingOf } from "./src/built.js";
 import { PLOTTED, plotsOf } from "./src/plotted.js";
 
 const SDL = readFileSync(new URL("../../schema/schema.graphql", import.meta.url), "utf8");
@@ -114,7 +114,7 @@ function types() {
 }
 
 /**
- * The same, as short as it goes: lists as words, and of units those that most fields of a name have once, each with the
+ * The same, as short as it goes: the list at the root where it is not the usual one, other lists as words, and of units those that most fields of a name have once, each with the
  * fields, and what differs from them in each type.
  */
 function compact(known) {
@@ -124,9 +124,9 @@ function compact(known) {
   }
   const most = (all) => [...all].sort((a, b) => all.filter((one) => one === b).length - all.filter((one) => one === a).length)[0];
   const usual = Object.fromEntries([...votes].map(([field, all]) => [field, most(all)]).filter(([, unit]) => unit));
-  const types = Object.entries(known).map(([name, { fields, links, units, ...rest }]) => {
+  const types = Object.entries(known).map(([name, { root = "", fields, links, units, ...rest }]) => {
     const other = fields.filter((field) => (units[field] ?? "") !== (usual[field] ?? "")).map((field) => [field, units[field] ?? ""]);
-    return [name, { ...rest, fields: fields.join(" "), links: links.join(" "), ...(other.length && { units: Object.fromEntries(other) }) }];
+    return [name, { ...(root !== rootOf(name) && { root }), ...rest, fields: fields.join(" "), links: links.join(" "), ...(other.length && { units: Object.fromEntries(other) }) }];
   });
   const fieldsOf = {};
   for (const [field, unit] of Object.entries(usual)) fieldsOf[unit] = fieldsOf[unit] ? `${fieldsOf[unit]} ${field}` : field;

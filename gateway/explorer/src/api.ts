@@ -1,6 +1,6 @@
 /** What the page asks of the public GraphQL API, and nothing else. */
 
-import { detailsOf, newestOf } from "./built";
+import { detailsOf, newestOf, rootOf } from "./built";
 import { parse } from "./format";
 import { EXPLORER_VIEW, COUNTED, FOLLOWS, HEALTHS, LINEAGE, SEARCH, TYPE_FIELDS, type Operation } from "./generated/operations";
 import type { Stack } from "./graph";
@@ -226,10 +226,10 @@ export function types(): Promise<Record<string, Known>> {
 
 export function unfolded({ usual: fieldsOf, types }: Compact): Record<string, Known> {
   const usual = Object.fromEntries(Object.entries(fieldsOf).flatMap(([unit, fields]) => fields.split(" ").map((field) => [field, unit])));
-  const known = Object.entries(types).map(([name, { fields: listed, links, units = {}, ...rest }]) => {
+  const known = Object.entries(types).map(([name, { root = rootOf(name), fields: listed, links, units = {}, ...rest }]) => {
     const fields = listed.split(" ");
     const all = fields.map((field) => [field, units[field] ?? usual[field] ?? ""] as const).filter(([, unit]) => unit);
-    return [name, { ...rest, fields, links: links.split(" ").filter(Boolean), units: Object.fromEntries(all) }] as const;
+    return [name, { ...rest, root, fields, links: links.split(" ").filter(Boolean), units: Object.fromEntries(all) }] as const;
   });
   return Object.fromEntries(known);
 }

@@ -37,6 +37,14 @@ export function standingOf(type) {
 }
 
 /**
+ * The list at the root that a type usually has.
+ * @param {string} type
+ */
+export function rootOf(type) {
+  return `${type[0].toLowerCase()}${type.slice(1)}s`;
+}
+
+/**
  * The newest rows of a type.
  * @param {string} root
  */
