@@ -11,7 +11,7 @@ SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-frames drill hostile mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-growth bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes 
 
 bench-recording: $(VENV)/dev ## Measure batches of rows against an insert of arrays by hand
 	$(BIN)/python -m tests.bench.recording
+
+bench-growth: $(VENV)/dev ## Measure what questions read when the history grows tenfold; fails where one that is flat does not stay so
+	$(BIN)/python -m tests.bench.growth
 
 bench-frames: $(VENV)/dev ## Measure the explorer's frames with 500 nodes on screen, in headless Chromium
 	$(BIN)/python -m tests.bench.frames

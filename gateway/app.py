@@ -49,6 +49,7 @@ from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
 from gateway.observability.request_log import RequestLog
 from gateway.operations.embedding_service import check_library
+from gateway.operations.housekeeping import Housekeeping
 from gateway.operations.observers import Observer
 from gateway.operations.persisted import document_registry, follow_table
 from gateway.operations.service import OperationService
@@ -168,6 +169,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             *_webhooks(WebhookSender(databases.listener, databases.writer, settings), settings, request_log.metrics),
             *await follow_table(engine, registry, service.documents, health.reports),
             *service.embeddings.prove(health.reports),
+            asyncio.create_task(Housekeeping(databases.writer, settings).run()),
         ]
         try:
             await service.shape.begin()

@@ -71,6 +71,8 @@ def decode(cursor: str) -> LogPosition:
     """
     match cursors.unpack(cursor):
         case [mark, seconds, *rest] if mark == _MARK:
+            if len(rest) in {1, 3}:  # of gateways that did not say the history yet
+                rest.insert(0, "")
             right = type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {2, 4}
             right = right and all(isinstance(one, str) for one in rest[:3])
             right = right and all(type(one) is int and 0 <= one < 2**63 for one in rest[3:])

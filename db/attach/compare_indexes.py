@@ -10,7 +10,7 @@ from sqlalchemy.schema import CreateIndex
 
 from db.attach.catalog import FoundTable
 from db.attach.differences import Difference, Severity, joined
-from db.base.vocabulary import Entity, key_columns, table_of
+from db.base.vocabulary import SERVES, Entity, key_columns, table_of
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 
@@ -76,6 +76,12 @@ def _given(where: str) -> frozenset[str]:
     return frozenset({found[1]} if found else ())
 
 
+def _concurrently(index: Index, table: Table, columns: Sequence[str]) -> str:
+    """The statement that makes a model's index on a database in use."""
+    made = str(CreateIndex(index).compile(dialect=_DIALECT))
+    return re.sub(r"INDEX \w+ ON", f"INDEX CONCURRENTLY {index_name(table, columns)} ON", made)
+
+
 def special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Difference]:
     """Indexes that are more than lookup and order: of lists and documents, of vectors, of what must be unique."""
     columns = [column.name for column in index.columns]
@@ -90,11 +96,17 @@ def special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Dif
             yield Difference(
                 Severity.COSTS, "missing index", what,
                 f"no {method} index on {what}: the whole table is read for {purpose}",
-                re.sub(
-                    r"INDEX \w+ ON",
-                    f"INDEX CONCURRENTLY {index_name(table, columns)} ON",
-                    str(CreateIndex(index).compile(dialect=_DIALECT)),
-                ),
+                _concurrently(index, table, columns),
+            )  # fmt: skip
+        return
+    if SERVES in index.info:
+        found_by = tuple(columns[:2])
+        if not any(has.columns[: len(found_by)] == found_by and not has.partial for has in there.indexes):
+            yield Difference(
+                Severity.COSTS, "missing index", f"{table.fullname} ({', '.join(found_by)})",
+                f"no index of {table.fullname} finds rows by {', '.join(found_by)}: many more are read where "
+                f"{index.info[SERVES]}",
+                _concurrently(index, table, found_by),
             )  # fmt: skip
         return
     where = index.dialect_options["postgresql"]["where"]

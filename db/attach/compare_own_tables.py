@@ -7,6 +7,7 @@ from db.attach.differences import Difference, Severity, joined
 from db.base.vocabulary import Entity, is_own
 from db.models.gateway import (
     CHANGE_PREVIEWS,
+    ORIGIN,
     SERVICE_TOKENS,
     TRUSTED_DOCUMENTS,
     WEBHOOK_ENDPOINTS,
@@ -21,6 +22,7 @@ _CAN_DO_WITHOUT = {
     WEBHOOK_ENDPOINTS.fullname: "there are no webhooks",
     WEBHOOK_MESSAGES.fullname: "webhooks are not sent",
     WEBHOOK_SENDER.fullname: "webhooks are not sent",
+    ORIGIN.fullname: "nobody is told that a failover, or a restored backup, has lost changes",
 }
 """Own tables that changes and subscriptions do without, and what it costs that they are missing."""
 

@@ -54,6 +54,9 @@ class StoredColumn:
 FEW_VECTORS = 300
 """Rows up to which every vector is compared, whatever index there is: it takes about three milliseconds."""
 
+MANY_ROWS = 100_000
+"""Rows from which on a scan takes tens of milliseconds, and planning a statement under one."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -85,6 +88,11 @@ class Facts:
         return {place: one for place, one in self.vector_indexes.items() if place[0] not in few}
 
     @property
+    def large(self) -> frozenset[str]:
+        """The tables of which a scan takes far longer than planning a statement."""
+        return frozenset(table for table, rows in self.rows.items() if rows > MANY_ROWS)
+
+    @property
     def normalizes(self) -> bool:
         """Whether pgvector brings vectors to the length 1: since 0.7."""
         return self.vector_version is not None and self.vector_version >= (0, 7)
@@ -92,7 +100,8 @@ class Facts:
     def reads_like(self, other: Facts) -> bool:
         """Whether the same statements are right for both: only how many rows there are may differ."""
         return all(
-            getattr(self, name) == getattr(other, name) for name in ("searched", "normalizes", "indexes", "not_null")
+            getattr(self, name) == getattr(other, name)
+            for name in ("searched", "large", "normalizes", "indexes", "not_null")
         )
 
 

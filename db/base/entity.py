@@ -25,6 +25,10 @@ OWN_SCHEMA = "gateway"
 """The gateway's own schema in Postgres; everything else belongs to the platform."""
 
 
+SERVES = "serves"
+"""In the ``info`` of an index: what reads many more rows without it, for an owner of a database that lacks it."""
+
+
 class RowOptions:
     """What every class of rows says of itself, beside its columns, relations and SQL fields.
 
@@ -34,11 +38,11 @@ class RowOptions:
     values together name a row, ``__search__``'s first one unless said. ``__search__`` are the columns by which
     `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
     tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
-    by which its lists are often filtered: each has an index in the default order. ``__group__`` is the group of
-    the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what a caller
-    needs beside it. ``__topic__`` is the topic of the live log that tells of its rows. ``__aliases__`` is what people
-    call such a row, in the singular. ``__record__`` says how its rows are recorded through the gateway, None where they
-    are not.
+    by which its lists are often filtered, alone or together: each has an index in the default order. ``__group__`` is
+    the group of the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what
+    a caller needs beside it. ``__topic__`` is the topic of the live log that tells of its rows. ``__aliases__`` is what
+    people call such a row, in the singular. ``__record__`` says how its rows are recorded through the gateway, None
+    where they are not.
     """
 
     __order__: ClassVar[str | None] = None
@@ -49,7 +53,7 @@ class RowOptions:
     __label__: ClassVar[Sequence[str]] = ()
     __search__: ClassVar[Sequence[str]] = ()
     __references__: ClassVar[Sequence[str]] = ()
-    __filtered__: ClassVar[Sequence[str]] = ()
+    __filtered__: ClassVar[Sequence[str | tuple[str, ...]]] = ()
     __group__: ClassVar[Group | None] = None
     __topic__: ClassVar[LiveTopic | None] = None
     __scope__: ClassVar[str | None] = None

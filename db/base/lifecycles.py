@@ -215,6 +215,7 @@ def activation(
     entity: str,
     *,
     what: str,
+    instead_of: str = "",
     activate: str,
     deactivate: str,
     activated: str | None = None,
@@ -229,10 +230,12 @@ def activation(
 ) -> Lifecycle:
     """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when, if there are any.
 
-    ``guards`` are those of putting into use and of taking out of it; ``out_of_use`` is SQL of what stands in the column
-    of a row that is not in use, where that is not always false.
+    ``instead_of`` is what a row takes the place of, where only one is in use. ``guards`` are those of putting into use
+    and of taking out of it; ``out_of_use`` is SQL of what stands in the column of a row that is not in use, where that
+    is not always false.
     """
     active, inactive = states["ACTIVE"], states["INACTIVE"]
+    place = f", in place of {instead_of}" if instead_of else ""
     off = ({deactivated: NOW} if deactivated else {}) | ({reason: REASON} if reason else {})
     off |= {"is_active": out_of_use} if out_of_use else {}
     on = ({activated: NOW} if activated else {}) | ({deactivated: NOTHING} if deactivated else {})
@@ -249,7 +252,7 @@ def activation(
             inactive: Step(stamps=off, guards=guards[1]),
         },
         changes=(
-            Change(activate, f"Puts {what} into use.", (active,), many=queue is None),
+            Change(activate, f"Puts {what} into use{place}.", (active,), many=queue is None),
             Change(deactivate, f"Takes {what} out of use.", (inactive,)),
         ),
         stored={active: "true", inactive: "false"},

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Index, Table, UniqueConstraint
 
-from db.base.entity import Entity, entities, key_columns, relations, table_of
+from db.base.entity import SERVES, Entity, entities, key_columns, relations, table_of
 
 _MAX_IDENTIFIER = 63
 
@@ -32,8 +32,8 @@ def add_indexes() -> None:
             continue
         if entity.__order__:
             _add_ordered_index(entity, ())
-        for name in entity.__filtered__:
-            _add_ordered_index(entity, (name,))
+        for names in entity.__filtered__:
+            _add_ordered_index(entity, (names,) if isinstance(names, str) else names)
         for relation in relations(entity).values():
             if relation.on:
                 _add_ordered_index(entity, tuple(relation.on))
@@ -48,6 +48,7 @@ def _add_ordered_index(entity: type[Entity], lookup: tuple[str, ...]) -> None:
     key = key_columns(entity)
     if entity.__is_view__ or (lookup and (set(lookup) == set(key) or _is_unique(table, lookup))):
         return
+    filtered = [names for names in entity.__filtered__ if not isinstance(names, str)]
     order = [entity.__order__] if entity.__order__ and entity.__order__ not in lookup else []
     name = _index_name(table.name, [*lookup, *order])
     if any(index.name == name for index in table.indexes):
@@ -55,7 +56,8 @@ def _add_ordered_index(entity: type[Entity], lookup: tuple[str, ...]) -> None:
     terms: list[Any] = [table.c[column] for column in lookup]
     terms += [table.c[column].desc().nulls_last() for column in order]
     terms += [table.c[column].desc() for column in key if column not in {*lookup, *order}]
-    Index(name, *terms)
+    info = {SERVES: f"lists of {table.name} are filtered by {' and '.join(lookup)}"} if lookup in filtered else {}
+    Index(name, *terms, info=info)
 
 
 def _index_name(table: str, columns: Sequence[str]) -> str:

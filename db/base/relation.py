@@ -27,7 +27,9 @@ class Relation:
 
     ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
     instead: a predicate over the row aliases ``{this}`` and ``{that}`` (never NULL-unsafe: NULL means no match), with
-    the columns of each side that it reads. ``lineage`` is its edge, or why it is none.
+    the columns of each side that it reads. ``lineage`` is its edge, or why it is none. ``aliases`` and
+    ``inverse_aliases`` are what people call the two fields for the part that their rows play, beside what they call
+    rows of that type.
     """
 
     target: str
@@ -44,6 +46,8 @@ class Relation:
     this_columns: Sequence[str] = ()
     that_columns: Sequence[str] = ()
     lineage: EdgeSpec | str = ""
+    aliases: Sequence[str] = ()
+    inverse_aliases: Sequence[str] = ()
 
 
 def belongs_to(
@@ -56,6 +60,8 @@ def belongs_to(
     inverse_many: bool = True,
     latest: str | None = None,
     lineage: EdgeSpec | str = "",
+    aliases: Sequence[str] = (),
+    inverse_aliases: Sequence[str] = (),
 ) -> Relation:
     """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
 
@@ -72,6 +78,8 @@ def belongs_to(
         inverse_many=inverse_many,
         latest=latest,
         lineage=lineage,
+        aliases=aliases,
+        inverse_aliases=inverse_aliases,
     )
 
 
@@ -88,6 +96,8 @@ def linked_by(
     inverse_many: bool = True,
     inverse_sql: str | None = None,
     lineage: EdgeSpec | str = "",
+    aliases: Sequence[str] = (),
+    inverse_aliases: Sequence[str] = (),
 ) -> Relation:
     """A relation by a predicate over ``{this}`` and ``{that}``.
 
@@ -107,4 +117,6 @@ def linked_by(
         this_columns=this_columns,
         that_columns=that_columns,
         lineage=lineage,
+        aliases=aliases,
+        inverse_aliases=inverse_aliases,
     )

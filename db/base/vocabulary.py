@@ -17,6 +17,7 @@ from db.base.column_facts import NO_FACTS, ColumnFacts, Holds, Unit, column_fact
 from db.base.computed import Argument, Computed, ComputedObject, computed, computed_object
 from db.base.entity import (
     OWN_SCHEMA,
+    SERVES,
     Derived,
     Entity,
     Nearest,
@@ -85,6 +86,7 @@ __all__ = [
     "NOW",
     "OWN_SCHEMA",
     "PATIENT",
+    "SERVES",
     "Argument",
     "Computed",
     "ComputedObject",

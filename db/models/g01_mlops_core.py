@@ -148,7 +148,10 @@ class Model(Entity):
     )
     mlflow_model_uri: Mapped[str | None] = column(TEXT(), "MLflow model URI of the artifact.", holds=Holds.IDENTIFIER)
     algorithm: Mapped[str] = column(
-        VARCHAR(100), "Algorithm name (e.g., CausalForestDML).", holds=Holds.LABEL, aliases=("model type", "method")
+        VARCHAR(100),
+        "Algorithm name (e.g., CausalForestDML).",
+        holds=Holds.LABEL,
+        aliases=("model type", "method", "framework"),
     )
     hyperparameters: Mapped[Any | None] = column(
         JSONB(),
@@ -224,6 +227,7 @@ class Model(Entity):
         inverse_doc="The experiment's champion model; null where it has none.",
         inverse_many=False,
         lineage="the champion is one of the experiment's models",
+        inverse_aliases=("best model", "winner", "winning model", "model in production"),
     )
     mlflow_training_run = belongs_to(
         "TrainingRun",
@@ -279,13 +283,25 @@ class TrainingRun(Entity):
         JSONB(), "Names of the input features.", server_default=EMPTY_LIST, holds=Holds.DATA
     )
     train_metrics: Mapped[Any | None] = column(
-        JSONB(), "Training split metrics.", server_default=EMPTY_OBJECT, holds=Holds.DATA, aliases=("training score",)
+        JSONB(),
+        "Training split metrics.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
+        aliases=("training score", "train loss", "loss", "accuracy", "metrics"),
     )
     validation_metrics: Mapped[Any | None] = column(
-        JSONB(), "Validation split metrics.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+        JSONB(),
+        "Validation split metrics.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
+        aliases=("validation score", "validation loss", "val loss", "loss", "accuracy", "metrics"),
     )
     test_metrics: Mapped[Any | None] = column(
-        JSONB(), "Test split metrics.", server_default=EMPTY_OBJECT, holds=Holds.DATA
+        JSONB(),
+        "Test split metrics.",
+        server_default=EMPTY_OBJECT,
+        holds=Holds.DATA,
+        aliases=("test score", "test loss", "loss", "accuracy", "auc", "metrics"),
     )
     status: Mapped[str | None] = column(
         VARCHAR(50),

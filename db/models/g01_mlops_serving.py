@@ -148,6 +148,8 @@ class Deployment(Entity):
         inverse="next_deployments",
         inverse_doc="Deployments that replaced this one.",
         lineage=comes_from(LineageKind.ROLLS_BACK_TO),
+        aliases=("predecessor", "rolled back to", "earlier deployment"),
+        inverse_aliases=("successor",),
     )
     # UNION, not UNION ALL: a cycle ends where it closes
     rollback_chain = linked_by(
@@ -164,6 +166,7 @@ class Deployment(Entity):
         "WHERE d.previous_deployment_id = {that}.id UNION SELECT d.id FROM chain AS c "
         "JOIN ml_deployments AS d ON d.previous_deployment_id = c.id) SELECT id FROM chain))",
         lineage="the chain of previous deployments, link by link an edge",
+        aliases=("rollback history", "deployments before"),
     )
 
 
@@ -294,6 +297,8 @@ class ObservabilitySpan(Entity):
         inverse="children",
         inverse_doc="Spans nested directly in this one.",
         lineage=comes_from(LineageKind.CONTAINS),
+        aliases=("parent span", "caller"),
+        inverse_aliases=("child spans", "sub spans", "calls"),
     )
     agent_latency = belongs_to(
         "AgentLatencySummary",

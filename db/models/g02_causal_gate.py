@@ -219,6 +219,7 @@ class Estimate(Derived):
         "The rows that the gate rests on: the newest of each test.",
         this_columns=("estimate_id",),
         that_columns=("estimate_id", "test_type", "created_at", "validation_id"),
+        aliases=("decisive tests", "evidence"),
     )
     reviews = linked_by(
         "ExpertReview",
@@ -231,6 +232,7 @@ class Estimate(Derived):
         inverse_doc="Estimates whose validations the review is about.",
         inverse_sql="{this}.estimate_id = ANY (ARRAY(SELECT c.estimate_id FROM causal_validations AS c "
         "WHERE c.validation_id = ANY ({that}.related_validation_ids)))",
+        aliases=("approvals", "sign offs", "expert opinions"),
     )
     experiment = linked_by(
         "Experiment",

@@ -266,6 +266,8 @@ class ExpertReview(Entity):
         inverse="superseded_by",
         inverse_doc="Later reviews that name this one as replaced; approved ones of its DAG and brand take its place.",
         lineage=comes_from(LineageKind.SUPERSEDES),
+        aliases=("replaces", "earlier review"),
+        inverse_aliases=("replaced by", "later review"),
     )
     previous_of_dag = linked_by(
         "ExpertReview",

@@ -393,6 +393,7 @@ class TwinFidelity(Entity):
         inverse="twin_fidelity",
         inverse_doc="Twin predictions validated by the experiment's outcome.",
         lineage=comes_from(LineageKind.ACTUAL_RESULTS),
+        aliases=("real experiment", "validated by"),
     )
     twin_model = linked_by(
         "TwinModel",

@@ -173,6 +173,8 @@ class ToolDependency(Entity):
         inverse="consumes",
         inverse_doc="Dependencies in which the tool is the consumer: whose output it can take.",
         lineage=leads_to(LineageKind.CONSUMES),
+        aliases=("consumer", "downstream tool", "target tool"),
+        inverse_aliases=("dependencies", "upstream tools", "inputs from"),
     )
     producer_tool = belongs_to(
         "Tool",
@@ -181,6 +183,8 @@ class ToolDependency(Entity):
         inverse="feeds",
         inverse_doc="Dependencies in which the tool is the producer: who can take its output.",
         lineage=comes_from(LineageKind.FEEDS),
+        aliases=("producer", "upstream tool", "source tool"),
+        inverse_aliases=("dependents", "downstream tools", "outputs to"),
     )
 
 
@@ -446,6 +450,8 @@ class CompositionStep(Entity):
         inverse="required_by",
         inverse_doc="Steps of the same composition that wait for this one.",
         lineage=comes_from(LineageKind.CONSUMES),
+        aliases=("dependencies", "previous steps"),
+        inverse_aliases=("dependents", "next steps"),
     )
 
 

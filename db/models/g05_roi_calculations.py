@@ -217,6 +217,8 @@ class RoiCalculation(Entity):
         inverse="supersedes_calculations",
         inverse_doc="Calculations that this one replaces.",
         lineage=leads_to(LineageKind.SUPERSEDES),
+        aliases=("replaced by", "newer calculation"),
+        inverse_aliases=("replaces", "earlier calculations"),
     )
     experiment = belongs_to(
         "Experiment",

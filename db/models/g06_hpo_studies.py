@@ -118,6 +118,7 @@ class HpoStudy(Entity):
         inverse_doc="The study that this is the best trial of; null for any other trial.",
         inverse_many=False,
         lineage="the best trial is one of the study's trials",
+        aliases=("winner", "winning trial", "best run"),
     )
 
 

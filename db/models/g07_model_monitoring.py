@@ -107,7 +107,10 @@ class DriftRecord(Entity):
         pg_enum(StatisticalTest), "Statistical test used.", aliases=("method", "algorithm")
     )
     test_statistic: Mapped[Decimal | None] = column(
-        Numeric(12, 6), "Test statistic value, on the scale of the test.", unit=Unit.ROW_SCALE
+        Numeric(12, 6),
+        "Test statistic value, on the scale of the test.",
+        unit=Unit.ROW_SCALE,
+        aliases=("statistic", "psi", "population stability index", "ks statistic"),
     )
     p_value: Mapped[Decimal | None] = column(
         Numeric(12, 10),
@@ -162,7 +165,7 @@ class DriftRecord(Entity):
         Numeric(8, 4),
         "Normalized drift score (0-1, from no drift to the greatest).",
         unit=Unit.FRACTION,
-        aliases=("magnitude",),
+        aliases=("magnitude", "psi", "population stability index"),
     )
     contribution_to_overall: Mapped[Decimal | None] = column(
         Numeric(8, 4), "Contribution of the feature to the model's overall drift (percent).", unit=Unit.PERCENT

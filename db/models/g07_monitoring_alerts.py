@@ -28,6 +28,7 @@ from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
     NOW,
+    SERVES,
     Entity,
     Labels,
     belongs_to,
@@ -76,9 +77,14 @@ class MonitoringAlert(Entity):
             postgresql_where=text("alert_type = 'drift'"),
         ),
         Index("ix_ml_monitoring_alerts_affected_features", "affected_features", postgresql_using="gin"),
+        Index(
+            "ix_ml_monitoring_alerts_updated_at",
+            "updated_at",
+            info={SERVES: "the live feed looks for alerts that have changed"},
+        ),
     )
     __order__ = "created_at"
-    __filtered__ = ("status",)
+    __filtered__ = ("status", ("status", "severity"))
     __search__ = ("title",)
 
     id: Mapped[UUID] = column(Uuid(), "Alert identifier.", primary_key=True, server_default=NEW_UUID)
@@ -204,6 +210,7 @@ class MonitoringAlert(Entity):
         inverse="alerts",
         inverse_doc="Alerts that the drift record raised.",
         lineage=comes_from(LineageKind.RAISES),
+        aliases=("cause", "caused by", "source", "root cause"),
     )
     retraining_job = belongs_to(
         "Retraining",
@@ -212,6 +219,8 @@ class MonitoringAlert(Entity):
         inverse="requesting_alerts",
         inverse_doc="Alerts that name this retraining as the one they triggered.",
         lineage=leads_to(LineageKind.TRIGGERS),
+        aliases=("triggered job",),
+        inverse_aliases=("causes", "triggering alerts", "requested by"),
     )
 
 
@@ -405,6 +414,7 @@ class Retraining(Entity):
         latest="latest_retraining",
         inverse_doc="Retrainings that the alert triggered.",
         lineage=comes_from(LineageKind.TRIGGERS),
+        aliases=("cause", "caused by", "triggering alert"),
     )
     monitoring_run = belongs_to(
         "MonitoringRun",
@@ -421,6 +431,7 @@ class Retraining(Entity):
         inverse="retrainings",
         inverse_doc="Retrainings of the model, newest first.",
         lineage=comes_from(LineageKind.RETRAINED_AS),
+        aliases=("old model", "previous model"),
     )
     new_model = linked_by(
         "Model",
@@ -435,6 +446,8 @@ class Retraining(Entity):
         inverse_sql="{this}.new_model_version = {that}.model_version AND {this}.model_id IN "
         "(SELECT old.id FROM ml_model_registry old WHERE old.model_name = {that}.model_name)",
         lineage=leads_to(LineageKind.PRODUCES, closes_loop=True),
+        aliases=("retrained model", "resulting model", "candidate"),
+        inverse_aliases=("retrained from", "created by retraining"),
     )
     training_run = belongs_to(
         "TrainingRun",

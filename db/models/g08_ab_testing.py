@@ -132,6 +132,7 @@ class Assignment(Entity):
         inverse="assignments",
         inverse_doc="Assignments of units to the experiment's variants.",
         lineage=comes_from(LineageKind.CONTAINS),
+        inverse_aliases=("arms", "variants", "groups", "treatment arms"),
     )
 
 

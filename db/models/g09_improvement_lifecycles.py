@@ -32,7 +32,8 @@ DEACTIVATE_OTHER_PROMPTS = Effect(
 
 PROMPT = activation(
     "PromptConfiguration",
-    what="a version of a prompt, in place of the one that its agent uses,",
+    what="a version of a prompt",
+    instead_of="the one that its agent uses",
     activate="activatePromptConfiguration",
     deactivate="deactivatePromptConfiguration",
     activated="activated_at",
@@ -47,7 +48,8 @@ PROMPT = activation(
 
 RETRIEVAL = activation(
     "RetrievalConfiguration",
-    what="a retrieval configuration, in place of the one that is in use,",
+    what="a retrieval configuration",
+    instead_of="the one that is in use",
     activate="activateRetrievalConfiguration",
     deactivate="deactivateRetrievalConfiguration",
     activated="activated_at",

@@ -308,6 +308,8 @@ class PromptConfiguration(Entity):
         inverse="child_prompts",
         inverse_doc="Prompts that were changed from this one.",
         lineage=comes_from(LineageKind.EVOLVES_INTO),
+        aliases=("derived from", "previous version", "predecessor"),
+        inverse_aliases=("next versions", "successors"),
     )
     # UNION, not UNION ALL: a cycle ends where it closes
     ancestors = linked_by(
@@ -324,6 +326,8 @@ class PromptConfiguration(Entity):
         "FROM prompt_configurations AS p WHERE p.parent_prompt_id = {that}.prompt_id UNION SELECT p.prompt_id "
         "FROM chain AS c JOIN prompt_configurations AS p ON p.parent_prompt_id = c.id) SELECT id FROM chain))",
         lineage="the chain of parents, link by link an edge",
+        aliases=("version history",),
+        inverse_aliases=("later versions",),
     )
 
 

@@ -181,6 +181,7 @@ class PromptOptimizationRun(Entity):
         inverse_doc="The run, when the instruction belongs to its best candidate.",
         inverse_many=False,
         lineage="the best ones are some of the run's instructions",
+        aliases=("best prompt", "winner"),
     )
     active_instructions = linked_by(
         "OptimizedInstruction",
@@ -192,6 +193,7 @@ class PromptOptimizationRun(Entity):
         inverse_doc="The run that produced the instruction, while it is deployed.",
         inverse_many=False,
         lineage="the active ones are some of the run's instructions",
+        aliases=("active prompt", "current prompt"),
     )
 
 
@@ -265,6 +267,7 @@ class OptimizedInstruction(Entity):
         inverse="instructions",
         inverse_doc="Instructions that the run produced.",
         lineage=comes_from(LineageKind.PRODUCES),
+        inverse_aliases=("candidates", "prompts"),
     )
     parents = linked_by(
         "OptimizedInstruction",
@@ -425,6 +428,7 @@ class PromptAbTest(Entity):
         inverse="baseline_in_tests",
         inverse_doc="A/B tests in which the instruction is the baseline.",
         lineage=comes_from(LineageKind.COMPARED_IN),
+        aliases=("control", "control prompt", "champion"),
     )
     treatment_instruction = belongs_to(
         "OptimizedInstruction",
@@ -434,6 +438,7 @@ class PromptAbTest(Entity):
         latest="latest_ab_test",
         inverse_doc="A/B tests in which the instruction is the treatment.",
         lineage=comes_from(LineageKind.COMPARED_IN),
+        aliases=("variant", "challenger", "candidate"),
     )
     outcome = computed_object(
         "What the test came to: how the treatment did against the baseline.",

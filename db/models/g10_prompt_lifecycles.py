@@ -178,7 +178,8 @@ DESCRIPTION_SLOT = Slot(
 
 INSTRUCTION = activation(
     "OptimizedInstruction",
-    what="an instruction, in place of the one that its agent and predictor use,",
+    what="an instruction",
+    instead_of="the one that its agent and predictor use",
     activate="activateOptimizedInstruction",
     deactivate="deactivateOptimizedInstruction",
     activated="activated_at",
@@ -193,7 +194,8 @@ INSTRUCTION = activation(
 
 DESCRIPTION = activation(
     "OptimizedToolDescription",
-    what="a tool's description, in place of the one that its agent uses,",
+    what="a tool's description",
+    instead_of="the one that its agent uses",
     activate="activateOptimizedToolDescription",
     deactivate="deactivateOptimizedToolDescription",
     states=Activation,

@@ -263,6 +263,7 @@ class CohortEligibilityLog(Entity):
         inverse="eligibility_log",
         inverse_doc="Criteria applied in the execution, with their impact.",
         lineage=comes_from(LineageKind.CONTAINS),
+        inverse_aliases=("criteria", "exclusions"),
     )
 
 
@@ -316,6 +317,7 @@ class PatientCohortAssignment(Entity):
         inverse="patient_assignments",
         inverse_doc="Patients that the execution assessed.",
         lineage=comes_from(LineageKind.PRODUCES),
+        inverse_aliases=("patients", "members", "participants"),
     )
 
 

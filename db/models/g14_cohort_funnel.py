@@ -61,6 +61,7 @@ class CohortFunnelStep(Derived):
         "The execution.",
         inverse="funnel",
         inverse_doc="The funnel of the execution, in the order in which criteria were applied.",
+        inverse_aliases=("attrition", "drop off"),
     )
     log_entry = belongs_to(
         "CohortEligibilityLog",

@@ -278,9 +278,19 @@ LIVE_LOG = Table(
         comment="Timeline of the server that wrote it: a standby that takes over begins another one.",
     ),
     Index("ix_live_log_xact", "xact"),
+    Index("ix_live_log_recorded_at", "recorded_at"),
     schema=OWN_SCHEMA,
     comment="What subscriptions are told, for as long as they can be resumed.",
 )  # fmt: skip
+
+ORIGIN = Table(
+    "origin",
+    Entity.metadata,
+    Column("id", Integer(), primary_key=True, autoincrement=False, comment="1: there is one row."),
+    Column("live_log", BigInteger(), nullable=False, comment="The oid of the live log when it was made."),
+    schema=OWN_SCHEMA,
+    comment="By what a live log that was restored from a dump is told from the one that cursors were given of.",
+)
 
 ALERTS_SEEN = Table(
     "alerts_seen",

@@ -197,3 +197,20 @@ LEFT JOIN LATERAL (
 ) AS performance ON true
 WHERE m.stage = 'production';
 
+-- ---------------------------------------------------------------------------------------------------------------------
+-- What subscriptions are told of alerts
+-- ---------------------------------------------------------------------------------------------------------------------
+CREATE OR REPLACE FUNCTION public.tell_of_alerts() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_notify('e2i_gateway_live', 'alerts');
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.tell_of_alerts() IS 'Wakes whoever listens for alerts, to look for what has changed.';
+
+CREATE OR REPLACE TRIGGER tell_of_alerts AFTER INSERT OR UPDATE ON public.ml_monitoring_alerts
+    FOR EACH STATEMENT EXECUTE FUNCTION public.tell_of_alerts();

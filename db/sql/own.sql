@@ -40,19 +40,25 @@ $$;
 COMMENT ON FUNCTION gateway.timeline() IS
     'Timeline that this server writes, another one after each failover; null where the server does not say it.';
 
+-- With the rights of the tables' owner, so that everybody is told the same.
 CREATE OR REPLACE FUNCTION gateway.history() RETURNS text
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT system_identifier FROM pg_control_system()) || '/' || gateway.timeline();
+    RETURN (SELECT system_identifier FROM pg_control_system())
+        -- nothing, until a log that was restored from a dump is another table than the one that is known of
+        + coalesce((SELECT to_regclass('gateway.live_log')::oid::bigint - live_log FROM gateway.origin), 0)
+        || '/' || gateway.timeline();
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION gateway.history() IS
-    'What numbers of transactions mean something in: the cluster''s identifier, a slash and its timeline, or null.';
+    'What numbers of transactions mean something in: the cluster''s identifier, another one once the live log was restored '
+    'from a dump, a slash and the timeline, or null.';
 
 CREATE OR REPLACE FUNCTION gateway.standing() RETURNS text
 LANGUAGE plpgsql
@@ -125,24 +131,5 @@ COMMENT ON FUNCTION gateway.tell_of_recording() IS 'Writes a recorded batch into
 CREATE OR REPLACE TRIGGER tell_of_recording AFTER INSERT ON gateway.recordings
     FOR EACH ROW EXECUTE FUNCTION gateway.tell_of_recording();
 
-CREATE OR REPLACE FUNCTION gateway.tell_of_alerts() RETURNS trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM pg_notify('e2i_gateway_live', 'alerts');
-    RETURN NULL;
-END
-$$;
-
-COMMENT ON FUNCTION gateway.tell_of_alerts() IS 'Wakes whoever listens for alerts, to look for what has changed.';
-
--- Only where the migrations have made the platform's tables. Elsewhere they are looked at from time to time.
-DO $$
-BEGIN
-    IF to_regclass('gateway.alembic_version') IS NOT NULL THEN
-        CREATE OR REPLACE TRIGGER tell_of_alerts AFTER INSERT OR UPDATE ON public.ml_monitoring_alerts
-            FOR EACH STATEMENT EXECUTE FUNCTION gateway.tell_of_alerts();
-    END IF;
-END
-$$;
+-- Earlier gateways' function; that of the platform's tables stands beside them, so that this schema is restored alone.
+DROP FUNCTION IF EXISTS gateway.tell_of_alerts();

@@ -134,52 +134,6 @@ _FIRST_OF_OTHERS = """
 """
 _STILL_THERE = "SELECT position, facts::text FROM gateway.live_log WHERE position = ANY ($1::bigint[])"
 
-_NEXT = "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
-
-# An alert is new or changed if it is another row than at the last look: by its xmin, which costs nothing to compare,
-# and where that differs by its content: restoring a dump gives every row another one. The first look only remembers.
-# $1 is the oldest transaction that was not over at the last look, null for a look at every row: nothing that an older
-# one wrote is new. xmin has the lower 32 bits of a transaction's number. What was seen is looked up row by row, since
-# no planner can know how few rows are new.
-_OBSERVE = f"""
-    WITH first AS (SELECT NOT EXISTS (SELECT FROM gateway.alerts_seen) AS look),
-    rewritten AS (
-        SELECT a.id, a.xmin::text::bigint AS version, hashtextextended(a::text, 0) AS content,
-            s.content AS before, to_jsonb(a) AS whole
-        FROM {ALERTS_TABLE} AS a
-        LEFT JOIN LATERAL (
-            SELECT version, content FROM gateway.alerts_seen WHERE alert_id = a.id LIMIT 1
-        ) AS s ON true
-        WHERE ($1::bigint IS NULL OR ({_NEXT} - a.xmin::text::bigint) & 4294967295 <= {_NEXT} - $1)
-            AND s.version IS DISTINCT FROM a.xmin::text::bigint
-    ),
-    remembered AS (
-        INSERT INTO gateway.alerts_seen AS s (alert_id, version, content)
-        SELECT id, version, content FROM rewritten
-        UNION ALL SELECT '00000000-0000-0000-0000-000000000000', 0, 0 FROM first WHERE look
-        ON CONFLICT (alert_id) DO UPDATE SET version = excluded.version, content = excluded.content
-    ),
-    logged AS (
-        INSERT INTO gateway.live_log (topic, timeline, facts)
-        SELECT 'alerts', gateway.timeline(), jsonb_build_object(
-            'alert', id, 'change', CASE WHEN before IS NULL THEN 'RAISED' ELSE 'CHANGED' END,
-            'severity', whole -> 'severity', 'status', whole -> 'status', 'model', whole -> 'model_id'
-        )
-        FROM rewritten, first
-        WHERE NOT look AND content IS DISTINCT FROM before
-        ORDER BY whole ->> 'updated_at', id
-        RETURNING 1
-    )
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
-        (SELECT pg_notify('{CHANNEL}', 'log') FROM (SELECT FROM logged LIMIT 1) AS any_at_all)
-"""
-_PRUNE = """
-    DELETE FROM gateway.live_log
-    WHERE recorded_at < now() - make_interval(secs => $1)
-        OR xact >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint  -- of another server, whose dump this is
-"""
-_ONE_LOOKS = "SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway alerts'))"
-
 
 async def connect(connector: Connector, *, prepared_statements: bool = True) -> asyncpg.Connection:
     """A connection of its own for listening, which no pool may hand to others.
@@ -265,25 +219,6 @@ async def lost(connection: asyncpg.Connection, entries: Sequence[Entry]) -> Sequ
 async def hides_alerts(connection: asyncpg.Connection) -> bool:
     """Whether policies of the database may hide alerts from the role that looks for them."""
     return bool(await connection.fetchval(_HIDES_ALERTS))
-
-
-async def observe_alerts(connection: asyncpg.Connection, since: int | None = None) -> int | None:
-    """Looks for alerts that are new or have changed since the last look, whoever wrote them, and logs them.
-
-    ``since`` is what an earlier look on this database returned; without it every alert is compared. The rows of the
-    table are read either way, no column or index being there that could tell which have changed. One gateway looks at a
-    time; the others are told by its notification.
-    """
-    async with connection.transaction(isolation="read_committed"):
-        if await connection.fetchval(_ONE_LOOKS):  # a statement of its own: the next one sees what the last look wrote
-            looked: int = await connection.fetchval(_OBSERVE, since)
-            return looked
-    return since
-
-
-async def prune(connection: asyncpg.Connection, hours: float) -> None:
-    """Removes entries that nobody can resume at any more."""
-    await connection.execute(_PRUNE, hours * 3600)
 
 
 def _entry(row: Sequence[Any]) -> Entry:

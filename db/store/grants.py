@@ -29,12 +29,12 @@ OWN_RIGHTS: dict[str, str] = {
     "webhook_messages": "SELECT, INSERT, UPDATE, DELETE",
     "webhook_sender": "SELECT, INSERT, UPDATE",
     "live_log": "SELECT, INSERT, DELETE",
-    "alerts_seen": "SELECT, INSERT, UPDATE",
+    "alerts_seen": "SELECT, INSERT, UPDATE, DELETE",
 }
 """What the role may do with the gateway's own tables. Events never change; tokens, documents and receivers of
 webhooks are the owner's."""
 
-_BOOKS = ("alembic_version", "built", "own_revisions")
+_BOOKS = ("alembic_version", "built", "own_revisions", "origin")
 """Tables by which a database says what built it."""
 
 

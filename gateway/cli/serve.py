@@ -16,7 +16,7 @@ from gateway.cli.ending import ENDING
 from gateway.database import embedded_database, load_demo
 from gateway.observability.logging import LINES
 from gateway.server import uvicorn_server, workers
-from gateway.server.uvicorn_server import ListeningSockets
+from gateway.server.uvicorn_server import ListenError, ListeningSockets
 from gateway.setting_types import address
 from gateway.settings import Settings
 
@@ -32,10 +32,6 @@ def add(areas: Areas) -> None:
 
 class AddressError(Exception):
     """The gateway cannot listen where it should; the message says where, why and what to do."""
-
-
-_BACKLOG = 2048
-"""Connections that wait to be accepted."""
 
 
 def serve(options: argparse.Namespace, settings: Settings) -> int:
@@ -72,7 +68,7 @@ def _addresses(settings: Settings) -> list[Where]:
 
 
 def _bind(host: str, port: int, advice: str) -> socket.socket:
-    """A socket with an address and a port; nobody can connect until it listens."""
+    """A socket with an address and a port; nobody can connect until it listens, which a worker that can answer does."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -93,12 +89,6 @@ def _address_error(where: Where, error: OSError) -> AddressError:
 
 
 def _serve(settings: Settings, url: URL, sockets: ListeningSockets) -> int:
-    for listener, where in zip(sockets.all, _addresses(settings), strict=True):
-        try:
-            listener.listen(_BACKLOG)
-        except OSError as error:  # somebody else was bound to the port too, and listened first
-            raise _address_error(where, error) from error
-
     def started() -> None:
         if LINES.as_text:
             LINES.write(_addresses_for_people(_shown(sockets.graph)))
@@ -109,9 +99,12 @@ def _serve(settings: Settings, url: URL, sockets: ListeningSockets) -> int:
 
     if settings.workers > 1:
         return 0 if workers.serve(settings, url, sockets, started) else 1
-    ended = uvicorn_server.run(
-        settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None
-    )
+    try:
+        ended = uvicorn_server.run(
+            settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None
+        )
+    except ListenError as error:
+        raise _address_error(_addresses(settings)[error.place], error.cause) from error
     return 0 if ended else 1
 
 

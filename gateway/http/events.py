@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, GraphQLError
+from graphql import GraphQLError
 from starlette.types import Receive, Send
 
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.http.request import disconnected
 from gateway.http.response import EVENTS, respond_in_parts
+from gateway.operations.answer import LiveMessage
 from gateway.operations.call import Call
 from gateway.operations.deadline import DisconnectedError
 from gateway.operations.planner import PlannedOperation
@@ -166,15 +167,12 @@ class _EventStream:
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def pump(self, messages: AsyncGenerator[ExecutionResult]) -> None:
+    async def pump(self, messages: AsyncGenerator[LiveMessage]) -> None:
         """Sends messages as they come."""
         async with aclosing(messages):
             async for result in messages:
-                body: dict[str, Any] = {"data": result.data}
-                if result.errors:
-                    body["errors"] = [self._call.reporter.public(error) for error in result.errors]
                 self._call.record["messages"] += 1
-                await self.next(orjson.dumps(body))
+                await self.next(result.as_json(self._call))
 
     async def keep(self, seconds: float) -> None:
         """Says from time to time that it is open, to whatever stands between."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from graphql import (
     GraphQLEnumType,
     GraphQLField,
+    GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLNamedType,
@@ -21,19 +22,30 @@ from graphql import (
 
 from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import listed, shortened
+from gateway.mcp.mutations import AgentMutation
 
 CARD_BYTES = 1_400
 """Bytes of a card: 400 tokens of text as dense as this."""
 _USUAL = {"first", "after", "last", "before", "where", "orderBy"}
+_MUTATIONS = 8
+"""Mutations of a type that its card names."""
 _BORING = {"id", "rowVersion"}
 
 
 class Cards:
     """Writes cards of types."""
 
-    def __init__(self, schema: GraphQLSchema, columns: Columns) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, columns: Columns, mutations: Mapping[str, AgentMutation] | None = None
+    ) -> None:
+        """``mutations``: those that may be previewed."""
         self._schema = schema
         self._columns = columns
+        self._mutations = mutations or {}
+        self._changes: dict[str, list[str]] = {}
+        for one in self._mutations.values():
+            if one.about is not None:
+                self._changes.setdefault(one.about, []).append(one.name)
         self._roots: dict[str, list[str]] = {}
         assert schema.query_type is not None  # noqa: S101 - the graph has one
         for name, root in schema.query_type.fields.items():
@@ -53,6 +65,21 @@ class Cards:
             wanted = [one for one in fields if one in type_.fields]
             return self._fields(type_, wanted) if wanted else self._object(type_)
         return _joined([f"scalar {name}: {_about(type_, 300)}"])
+
+    def mutation(self, name: str) -> str | None:
+        """The card of a mutation: what it does, and the fields of its input; None where there is none to preview."""
+        one = self._mutations.get(name)
+        if one is None:
+            return None
+        needed, others = (
+            [f"{key}: {_named(one.input.fields[key])}" for key, must in one.fields.items() if must is due]
+            for due in (True, False)
+        )
+        lines = [f"mutation {name}: {shortened(one.doc, 300)}"]
+        lines += [f"id: {one.id_field}"] if one.id_field and one.id_field not in one.fields else []
+        lines += _filled("needs: ", needed) if needed else []
+        lines += _filled("may have: ", others) if others else []
+        return _joined(lines)
 
     def field_line(self, parent: GraphQLNamedType, name: str, field: GraphQLField, *, words: int = 0) -> str:
         """A field in a line: its type, its unit and its values, and so many bytes of its description."""
@@ -80,6 +107,8 @@ class Cards:
             lines += [f"fields: {', '.join(own)}"] if own else []
             lines += [f"to one: {', '.join(rows)}"] if rows else []
             lines += [f"lists: {', '.join(lists)}"] if lists else []
+            changes = self._changes.get(type_.name, ())
+            lines += [f"mutations: {listed(changes, _MUTATIONS)}"] if changes else []
             if len("\n".join(lines).encode()) <= CARD_BYTES:
                 return "\n".join(lines)
             leaves = [one.partition(" ")[0] for one in leaves]  # names alone: describe_type with fields says the rest
@@ -131,6 +160,11 @@ def _kind(field: GraphQLField) -> str:
     named = get_named_type(field.type)
     rows = _rows_of(field)
     return f"[{rows}]" if _is_list(field) else named.name
+
+
+def _named(field: GraphQLInputField) -> str:
+    """The type of a field of an input, without marks for null."""
+    return str(field.type).replace("!", "")
 
 
 def _about(type_: GraphQLNamedType, most: int) -> str:

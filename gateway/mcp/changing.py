@@ -5,102 +5,145 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from graphql import GraphQLObjectType, get_named_type, is_enum_type
+from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type, is_enum_type
 
 from gateway.mcp import fences
 from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import ToolError, listed, shortened
-from schema.catalogue.catalogue import camel
-from schema.changes.mutations import Mutation, mutations
+from gateway.mcp.mutations import FIXED, MAX_ROWS, AgentMutation, Kind
+from schema.catalogue.relative_times import is_relative, one_moment, relative_time
 from schema.error_codes import ProblemCode, ToolCode
+from schema.names.words import LONGEST, similarity, words
 from schema.schema import Schema
 
 MAX_STEPS = 5
-_FIXED = ("force", "dryRun", "idempotencyKey", "expectedVersion")
-"""Fields of an input that a preview decides, or that do not exist for agents."""
-_RESULT = """fragment Result on TransitionResult {
-  __typename
-  ... on TransitionApplied { replayed nodes { id } alsoChanged { id } events { id nodeId lifecycle fromState toState } }
-  ... on TransitionPreview { blockers { code message overridable } wouldChange { nodeId type before after } }
-  ... on Problem { code message path }
-  ... on TransitionBlocked { blockers { code message overridable } }
-}"""
+_FRAGMENTS = {
+    Kind.MOVED: """... on TransitionApplied { replayed nodes { id } alsoChanged { id }
+    events { id nodeId lifecycle fromState toState } }
+  ... on TransitionPreview { blockers { code message overridable } wouldChange { nodeId type before after } }""",
+    Kind.RECORDED: """... on Recorded { inserted updated kept replayed ids
+    wouldChange { nodeId type before after } }""",
+    Kind.PURGED: """... on Purged { purged more oldest newest replayed }""",
+}
+_PROBLEMS = """... on Problem { code message path }
+  ... on TransitionBlocked { blockers { code message overridable } }"""
 _LINES, _LINE = 40, 300
 """Lines of a question, and bytes of each; rows that change alike share one."""
 _IDS = 3
 """Ids of such rows that are named."""
+_ALONE = 5
+"""New rows of a type that have a line each; of more all share one, with the ranges of their values."""
 
 
 @dataclass(frozen=True)
 class PreviewStep:
     """One step: a mutation with its input."""
 
-    mutation: Mutation
+    mutation: AgentMutation
     input: Mapping[str, Any]
     id: str | None
 
 
-def steps_of(given: Sequence[Any], reason: str | None, *, suggests: bool) -> list[PreviewStep]:
-    """The steps of ``preview_change`` as they were sent.
+def steps_of(
+    given: Sequence[Any], reason: str | None, known: Mapping[str, AgentMutation], *, suggests: bool
+) -> list[PreviewStep]:
+    """The steps of ``preview_change`` as they were sent; times are those of now.
 
     Raises:
         ToolError: One is none, or asks for what no agent may have.
     """
     if not 1 <= len(given) <= MAX_STEPS:
         raise _bad(f"steps has {len(given)} steps.", f"Pass 1 to {MAX_STEPS} steps; they are made all or none.")
-    return [_step(place, one, reason, suggests=suggests) for place, one in enumerate(given)]
+    with one_moment():
+        return [_step(place, one, reason, known, suggests=suggests) for place, one in enumerate(given)]
 
 
-def _step(place: int, given: Any, reason: str | None, *, suggests: bool) -> PreviewStep:
+def _step(
+    place: int, given: Any, reason: str | None, known: Mapping[str, AgentMutation], *, suggests: bool
+) -> PreviewStep:
     where = f"steps[{place}]"
     if not isinstance(given, dict):
         raise _bad(f"{where} is no object.", 'Pass {"mutation": ..., "id": ..., "input": {...}}.')
     if unknown := [one for one in given if one not in {"mutation", "id", "input"}]:
         raise _bad(f"{where} has no {unknown[0][:40]!r}.", "A step has mutation, id and input; the rest is in input.")
-    mutation = _mutation(where, given.get("mutation"), suggests=suggests)
+    mutation = _mutation(where, given.get("mutation"), known, suggests=suggests)
     input_, id_ = given.get("input"), given.get("id")
     input_ = {} if input_ is None else input_
     if not isinstance(input_, dict):
-        raise _bad(f"{where}.input is no object.", f"Pass the fields of {mutation.input_type}.")
-    if fixed := [one for one in _FIXED if input_.get(one) not in {None, False}]:
+        raise _bad(f"{where}.input is no object.", f"Pass the fields of {mutation.input.name}.")
+    if fixed := [one for one in FIXED if input_.get(one) not in (None, False)]:
         advice = "Leave it out. A person overrides guards, in the console." if fixed[0] == "force" else "Leave it out."
         raise _bad(f"{where}.input.{fixed[0]} is not for agents.", advice)
-    made = {key: value for key, value in input_.items() if key not in _FIXED}
+    made = {key: _pinned(value, mutation.input, key) for key, value in input_.items() if key not in FIXED}
     if id_ is not None:
         made[_id_field(where, mutation, id_)] = id_
-    if reason is not None and made.get("reason") is None:
+    if reason is not None and made.get("reason") is None and "reason" in mutation.input.fields:
         made["reason"] = reason
-    needed = "items" if mutation.plural else "id"
-    if mutation.subject is not None and made.get(needed) is None:
-        advice = "Pass input.items: [{id}]." if mutation.plural else f"Pass the id of a {mutation.subject} as id."
+    needed = "items" if mutation.is_plural else mutation.id_field
+    if mutation.needs_id and made.get(needed or "") is None:
+        advice = "Pass input.items: [{id}]." if mutation.is_plural else f"Pass the id of a {mutation.about} as id."
         raise _bad(f"{where} names no row.", advice)
+    rows = made.get("rows")
+    if isinstance(rows, list) and len(rows) > MAX_ROWS:
+        advice = f"Pass at most {MAX_ROWS} at once, as many as a person can look at; pipelines use the API."
+        raise _bad(f"{where}.input.rows has {len(rows)} rows.", advice)
     return PreviewStep(mutation, made, id_)
 
 
-def _mutation(where: str, name: Any, *, suggests: bool) -> Mutation:
-    known = mutations()
+def _mutation(where: str, name: Any, known: Mapping[str, AgentMutation], *, suggests: bool) -> AgentMutation:
     if isinstance(name, str) and name in known:
         return known[name]
-    near = get_close_matches(name, known, 3, 0.5) if isinstance(name, str) and suggests else []
+    near = _near(name, known) if isinstance(name, str) and suggests else []
     advice = f"Such as {listed(near)}. " if near else ""
+    search = "find_fields names the others." if suggests else ""
     raise _bad(
-        f"{where}.mutation is no change of state.",
-        f"{advice}Query lifecycle {{ changes {{ mutation to required allowed }} }} of the row.",
+        f"{where}.mutation is no mutation.",
+        f"{advice}A row's lifecycle {{ changes {{ mutation to required allowed }} }} has its own. {search}".strip(),
     )
 
 
-def _id_field(where: str, mutation: Mutation, id_: Any) -> str:
+def _near(name: str, known: Mapping[str, AgentMutation]) -> list[str]:
+    """The names that were probably meant, by their words."""
+    asked = words(name[:LONGEST])
+    found = sorted(((similarity(asked, words(one)), one) for one in known), key=lambda one: (-one[0], one[1]))
+    return [one for nearness, one in found[:3] if nearness >= _NEAR]
+
+
+_NEAR = 0.5
+"""How near the name of a mutation must be to be suggested."""
+
+
+def _pinned(value: Any, type_: GraphQLInputObjectType, name: str) -> Any:
+    """A value of an input, its relative times as the moments that they are now: a person sees them, and no others."""
+    field = type_.fields.get(name)
+    return value if field is None else _fixed(value, get_named_type(field.type))
+
+
+def _fixed(value: Any, type_: Any) -> Any:
+    if isinstance(value, list):
+        return [_fixed(one, type_) for one in value]
+    if isinstance(value, dict) and isinstance(type_, GraphQLInputObjectType):
+        return {key: _pinned(one, type_, key) for key, one in value.items()}
+    if type_.name == _TIME and is_relative(value):
+        try:
+            return relative_time(value).isoformat()
+        except ValueError:
+            return value  # which is refused where it is read
+    return value
+
+
+_TIME = "DateTime"
+
+
+def _id_field(where: str, mutation: AgentMutation, id_: Any) -> str:
     if not isinstance(id_, str) or not id_.strip():
         raise _bad(f"{where}.id is no text.", "Pass an id such as Model:<uuid>.")
-    if mutation.subject is not None and not mutation.plural:
-        return "id"
-    needed = [camel(name) for name, one in mutation.given.items() if one.required and isinstance(one.type, str)]
-    if mutation.subject is None and len(needed) == 1:
-        return needed[0]
-    advice = "Pass input.items: [{id}]." if mutation.plural else f"Pass in input: {listed(needed) or 'its fields'}."
+    if mutation.id_field is not None:
+        return mutation.id_field
+    needed = [name for name, must in mutation.fields.items() if must]
+    advice = "Pass input.items: [{id}]." if mutation.is_plural else f"Pass in input: {listed(needed) or 'its fields'}."
     raise _bad(f"{where}: {mutation.name} takes no id.", advice)
 
 
@@ -110,20 +153,29 @@ def _bad(message: str, advice: str) -> ToolError:
 
 def document_of(steps: Sequence[PreviewStep]) -> tuple[str, dict[str, Any]]:
     """The one mutation of all steps, and its variables beside ``dryRun`` and ``key``."""
-    taken = "".join(f", ${key(place)}: {one.mutation.input_type}!" for place, one in enumerate(steps))
+    taken = "".join(f", ${key(place)}: {one.mutation.input.name}!" for place, one in enumerate(steps))
     fields = "\n".join(
-        f"  {key(place)}: {one.mutation.name}(input: ${key(place)}) {{ ...Result }}" for place, one in enumerate(steps)
+        f"  {key(place)}: {one.mutation.name}(input: ${key(place)}) {{ ...{one.mutation.kind.fragment} }}"
+        for place, one in enumerate(steps)
+    )
+    fragments = "\n".join(
+        f"fragment {kind.fragment} on {kind.value} {{\n  __typename\n  {_FRAGMENTS[kind]}\n  {_problems(kind)}\n}}"
+        for kind in dict.fromkeys(one.mutation.kind for one in steps)
     )
     document = (
         f"mutation Change($dryRun: Boolean, $key: String{taken}) "
-        f"@transaction(dryRun: $dryRun, idempotencyKey: $key) {{\n{fields}\n}}\n{_RESULT}"
+        f"@transaction(dryRun: $dryRun, idempotencyKey: $key) {{\n{fields}\n}}\n{fragments}"
     )
     return document, {key(place): dict(one.input) for place, one in enumerate(steps)}
 
 
-def mutations_in(document: str) -> list[Mutation]:
+def _problems(kind: Kind) -> str:
+    more = "\n  ... on RowsRejected { rows { code message path } }" if kind is Kind.RECORDED else ""
+    return _PROBLEMS + more
+
+
+def mutations_in(document: str, known: Mapping[str, AgentMutation]) -> list[AgentMutation]:
     """The mutations of a document that `document_of` has made."""
-    known = mutations()
     return [known[name] for name in _STEP.findall(document) if name in known]
 
 
@@ -144,6 +196,7 @@ _ADVICE: dict[str, str] = {
     ProblemCode.NOT_FOUND: "find gives ids of rows.",
     ProblemCode.FORBIDDEN: "Whoever runs the gateway grants scopes.",
     ProblemCode.INVALID_INPUT: "Change that value in the step's input.",
+    ProblemCode.ROWS_REJECTED: "Change what it says in the step's input; describe_type shows the input.",
 }
 
 
@@ -175,7 +228,7 @@ class ChangeReport:
                 said["blockers"] = [{**one, "message": fences.label(one["message"])} for one in blockers]
             if changes := result.get("wouldChange"):
                 said["changes"] = [self._change(one) for one in changes]
-            told.append(said)
+            told.append(said | counts_of(result))
         return told
 
     def units(self, results: Mapping[str, Any]) -> dict[str, str]:
@@ -205,14 +258,11 @@ class ChangeReport:
         """What a person is asked: mutations, ids, and from which value to which, never a text of a row or a model."""
         lines = ["Make these changes, all or none?"]
         for place, step in enumerate(steps):
-            lines.append(f"{place + 1}. {step.mutation.name}: {step.mutation.doc}")
-            alike: dict[tuple[str, str], list[str]] = {}
-            for change in results[key(place)].get("wouldChange") or ():
-                words = ", ".join(self._words(change))
-                alike.setdefault((change["type"], words), []).append(_id_words(change))
-            for (type_, words), ids in alike.items():
-                named = listed(ids, _IDS) if len(ids) > _IDS else ", ".join(ids)
-                lines.append(shortened(f"- {len(ids)} x {type_} ({named}): {words}", _LINE))
+            result = results[key(place)]
+            lines.append(shortened(f"{place + 1}. {step.mutation.name}: {step.mutation.doc}", _LINE))
+            changes = result.get("wouldChange") or ()
+            lines += [shortened(line, _LINE) for line in self._lines(changes)]
+            lines += _counted(step.mutation, result, len(changes))
         if len(lines) > _LINES:
             raise ToolError(
                 ToolCode.CHANGE_REFUSED,
@@ -220,6 +270,43 @@ class ChangeReport:
                 "Preview fewer rows at once.",
             )
         return "\n".join(lines)
+
+    def _lines(self, changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        """Rows that change alike in a line, and many new ones of a type."""
+        new: dict[str, list[Mapping[str, Any]]] = {}
+        for one in changes:
+            if one["before"] is None:
+                new.setdefault(one["type"], []).append(one["after"])
+        many = {type_: rows for type_, rows in new.items() if len(rows) > _ALONE}
+        alike: dict[tuple[str, str], list[str]] = {}
+        for one in changes:
+            if one["before"] is not None or one["type"] not in many:
+                said = ", ".join(self._words(one))
+                alike.setdefault((one["type"], said), []).append(_id_words(one))
+        for (type_, said), ids in alike.items():
+            named = ", ".join(dict.fromkeys(ids)) if len(set(ids)) <= _IDS else listed(ids, _IDS)
+            yield f"- {len(ids)} x {type_} ({named}): {said}"
+        for type_, rows in many.items():
+            yield f"- {len(rows)} x {type_} (new): {', '.join(self._ranges(type_, rows))}"
+
+    def _ranges(self, type_: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        """What new rows have: numbers from which to which, one value where all have it, else the name of the field."""
+        others = []
+        for name in dict.fromkeys(name for row in rows for name in row):
+            values = [row[name] for row in rows if name in row]
+            numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+            if (
+                len(values) == len(rows)
+                and all(one == values[0] for one in values)
+                and self._is_told(type_, name, values[0])
+            ):
+                yield f"{name} {_plain(values[0])}"
+            elif len(numbers) == len(values):
+                yield f"{name} {min(numbers)} to {max(numbers)}"
+            else:
+                others.append(name)
+        if others:
+            yield f"sets {', '.join(others)}"
 
     def _words(self, change: Mapping[str, Any]) -> Iterator[str]:
         """How the fields change: those of values that are the graph's own words, then the names of the others."""
@@ -249,6 +336,29 @@ class ChangeReport:
 
 _KEY = re.compile(r"([A-Za-z]{1,60}:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z]{1,60}:[0-9]{1,20}")
 """An id that no one has written words into."""
+
+
+def counts_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """How many rows a step has recorded or removed, where it does."""
+    found = {name: result[name] for name in ("inserted", "updated", "kept") if result.get(name)}
+    if "purged" in result:
+        found = {name: result[name] for name in ("purged", "more", "oldest", "newest")}
+    return found
+
+
+def changes_something(result: Mapping[str, Any]) -> bool:
+    """Whether a step changes anything, also of what its caller may not read."""
+    return any(result.get(name) for name in ("wouldChange", "inserted", "updated", "purged"))
+
+
+def _counted(mutation: AgentMutation, result: Mapping[str, Any], shown: int) -> Iterator[str]:
+    """What a step does to rows that are not shown one by one."""
+    if "purged" in result:
+        more = "; there are more" if result["more"] else ""
+        span = f", of {result['oldest']} to {result['newest']}" if result["purged"] else ""
+        yield f"- removes {result['purged']:,} {mutation.about} rows for good{span}{more}"
+    elif mutation.kind is Kind.RECORDED and shown != result["inserted"] + result["updated"]:
+        yield f"- {result['inserted']:,} new rows and {result['updated']:,} changed ones of {mutation.about} in all"
 
 
 def _id_words(change: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from gateway.http.headers import headers_of
 from gateway.http.origins import cors, is_own_page
 from gateway.mcp.addresses import METADATA, PATH
 from gateway.mcp.server import ASKS, LEFT, Context, make_server
+from gateway.mcp.single import answer_call, read_call
 from gateway.mcp.toolbox import Toolbox
 from gateway.mcp.waiting import (
     Departure,
@@ -57,8 +58,9 @@ class McpEndpoint:
         self.box = box
         self._authentication = authentication
         self._settings = settings
+        self._server = make_server(box, _sender, version)
         self._manager = StreamableHTTPSessionManager(
-            make_server(box, _sender, version),
+            self._server,
             json_response=True,
             stateless=True,
             max_request_body_size=settings.max_body_bytes,
@@ -137,14 +139,27 @@ class McpEndpoint:
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]  # the SDK compares them
         departure = Departure(receive)
         scope[LEFT] = departure.left
-        if self._settings.mcp == "change" and not _is_modern(scope):
-            await self._answer_waiting(scope, departure, send)
-        else:
+        if _is_modern(scope):
             await self._manager.handle_request(scope, departure.receive, send)
-
-    async def _answer_waiting(self, scope: Scope, departure: Departure, send: Send) -> None:
-        """Answers a client of the era before, which is asked for its person's answer while a call waits."""
+            return
         body, receive = await body_of(departure.receive, self._settings.max_body_bytes)
+        whole = len(body) <= self._settings.max_body_bytes
+        if self._settings.mcp == "change":
+            await self._answer_waiting(scope, body if whole else b"", departure, receive, send)
+        else:
+            await self._answer_old(scope, body if whole else b"", receive, send)
+
+    async def _answer_old(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Answers a client of the era before."""
+        if (call := read_call(scope, body)) is not None:
+            await answer_call(self._server, call, scope, receive, send)
+        else:
+            await self._manager.handle_request(scope, receive, send)
+
+    async def _answer_waiting(
+        self, scope: Scope, body: bytes, departure: Departure, receive: Receive, send: Send
+    ) -> None:
+        """Answers a client of the era before, which is asked for its person's answer while a call waits."""
         message = read_message(body) if is_marked(scope) or b'"initialize"' in body else {}
         if begins(message):
             send = marked(send)
@@ -162,7 +177,7 @@ class McpEndpoint:
             waiting = WaitingResponse(send, departure.left, self.box.previews)
             scope[ASKS] = waiting.ask
             send = waiting.send
-        await self._manager.handle_request(scope, receive, send)
+        await self._answer_old(scope, body, receive, send)
 
     def _check_audience(self, caller: Caller) -> None:
         """A JWT must be for this resource, where the settings say how it is called.

@@ -77,7 +77,7 @@ class _Protocol:
         self._box = box
         self._who = who
         shown = box.settings.introspection
-        may_change = box.settings.mcp == "change"
+        may_change = box.may_change
         self._tools = {
             tool.name: tool for tool in TOOLS if (shown or not tool.shows_schema) and (may_change or not tool.changes)
         }

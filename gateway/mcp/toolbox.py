@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from db.store.previews import PreviewStore
@@ -12,6 +13,7 @@ from gateway.mcp.cards import Cards
 from gateway.mcp.changing import ChangeReport
 from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import Envelope, ToolError, listed
+from gateway.mcp.mutations import MutationNames, agent_mutations
 from gateway.mcp.operations import Operations, ToolCall, failure
 from gateway.mcp.presenting import Presenter
 from gateway.mcp.reading import Reading, parsed, read
@@ -33,13 +35,20 @@ class Toolbox:
         self.previews = previews
         self.schema = schema
         self.settings = settings
+        self.may_change = settings.mcp == "change"
         self.columns = Columns(schema)
-        self.cards = Cards(schema.graphql, self.columns)
+        self.mutations = agent_mutations(schema.graphql)
+        self.cards = Cards(schema.graphql, self.columns, self.mutations if self.may_change else {})
         self.operations = Operations(service, settings)
         self.changes = ChangeReport(schema, self.columns)
         self._service = service
         self._presenter = Presenter(self.columns)
         self._readings: dict[str, Reading] = {}
+
+    @cached_property
+    def mutation_names(self) -> MutationNames:
+        """Finds mutations for words."""
+        return MutationNames(self.schema)
 
     async def ask(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import orjson
+from graphql import ExecutionResult
 
 from gateway.operations.call import Call
 from schema.error_codes import ErrorCode
@@ -41,6 +42,21 @@ class Answer(NamedTuple):
         """The answer as plain values, for whoever looks into it."""
         values: dict[str, Any] = orjson.loads(self.as_json())
         return values
+
+
+class LiveMessage(ExecutionResult):
+    """What a subscription tells of a change, written as JSON once for all who are told the same with equal rights."""
+
+    _json: bytes | None = None
+
+    def as_json(self, call: Call) -> bytes:
+        """The message as it is sent to whoever called; errors name the request, and are written for each."""
+        if self.errors:
+            errors = [call.reporter.public(error) for error in self.errors]
+            return orjson.dumps({"data": self.data, "errors": errors})
+        if self._json is None:
+            self._json = orjson.dumps({"data": self.data})
+        return self._json
 
 
 def answer_of(result: Outcome, call: Call) -> Answer:

@@ -40,6 +40,7 @@ from schema.errors import GatewayError
 from schema.execution.coercions import holds_rows
 from schema.execution.input_errors import PlacedValuesRule
 from schema.execution.plans import KnownOperation
+from schema.fields.column_facts import COLUMN_FACTS
 from schema.fields.entities import SERVICE
 from schema.names.hints import hinted
 from schema.schema import Schema
@@ -85,11 +86,11 @@ class Document:
 
 
 class NoServiceRule(ValidationRule):
-    """Refuses what a subgraph says of its schema, as the other rule refuses introspection."""
+    """Refuses what fields say of the schema, as the other rule refuses introspection."""
 
     def enter_field(self, node: FieldNode, *_args: Any) -> None:
-        if node.name.value == SERVICE:
-            self.report_error(GraphQLError(f"Introspection is turned off, and {SERVICE} tells the schema.", node))
+        if (name := node.name.value) in {SERVICE, COLUMN_FACTS}:
+            self.report_error(GraphQLError(f"Introspection is turned off, and {name} tells the schema.", node))
 
 
 class Documents:

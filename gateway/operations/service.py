@@ -16,14 +16,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from graphql import ExecutionResult, OperationType
+from graphql import OperationType
 
 from db.attach.facts import Facts
 from db.engine.engine import ShortReader
 from db.engine.replica import Reads, position_text
 from db.engine.transaction import Transactions
 from gateway.auth.permissions import Access
-from gateway.operations.answer import Answer, answer_of
+from gateway.operations.answer import Answer, LiveMessage, answer_of
 from gateway.operations.budgets import ANONYMOUS, Budgets, account, used
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, Deadlines
@@ -257,7 +257,7 @@ class OperationService:
         """Whether an operation is a subscription, whose messages are asked for in place of an answer."""
         return planned.known.definition.operation is OperationType.SUBSCRIPTION
 
-    def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[ExecutionResult]:
+    def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
         """The messages of a subscription that is begun; see `Subscriptions.messages`."""
         return self._subscriptions.messages(planned, call)
 

@@ -8,12 +8,13 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError
+from graphql import GraphQLError
 
 from db.engine.errors import DatabaseUnavailableError, OverloadedError
 from db.engine.limiter import Limiter
 from db.store.changelog import EntryFacts
 from gateway.auth.authentication import UnauthenticatedError
+from gateway.operations.answer import LiveMessage
 from gateway.operations.budgets import Budgets
 from gateway.operations.call import Call
 from gateway.operations.observers import Observers
@@ -50,11 +51,9 @@ class Readings:
 
     def __init__(self) -> None:
         self._turns = Limiter(AT_ONCE)
-        self._kept: dict[Hashable, asyncio.Future[Sequence[ExecutionResult]]] = {}
+        self._kept: dict[Hashable, asyncio.Future[Sequence[LiveMessage]]] = {}
 
-    async def get(
-        self, key: Hashable, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]
-    ) -> Sequence[ExecutionResult]:
+    async def get(self, key: Hashable, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
         """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
         reading = self._kept.get(key)
         if reading is None:
@@ -70,15 +69,15 @@ class Readings:
             self._forget(key, reading)
         return results
 
-    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[ExecutionResult]]]) -> Sequence[ExecutionResult]:
+    async def _in_turn(self, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
         async with self._turns:
             return await read()
 
-    def _done(self, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
+    def _done(self, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
         if not reading.cancelled():
             reading.exception()  # of which nobody may be left to hear
 
-    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[ExecutionResult]]) -> None:
+    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
         if self._kept.get(key) is reading:
             del self._kept[key]
 
@@ -105,7 +104,7 @@ class Subscriptions:
         self._settings = settings
         self._readings = Readings()
 
-    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[ExecutionResult]:
+    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
         """The messages of a subscription, without an end.
 
         Raises:
@@ -165,7 +164,7 @@ class Subscriptions:
 
     async def _resolved(
         self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
-    ) -> Sequence[ExecutionResult]:
+    ) -> Sequence[LiveMessage]:
         """The messages of some changes; while the database is away, or the caller's budget is, they wait.
 
         Who asks is looked at each time, and nobody is told before that is known.
@@ -195,7 +194,7 @@ class Subscriptions:
 
     async def _read(
         self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
-    ) -> Sequence[ExecutionResult]:
+    ) -> Sequence[LiveMessage]:
         facts = [change.facts for change, _ in some if change is not None]
         if facts and call.caller.identity is not None:
             is_shown = await self._policies(topic, facts, call)
@@ -206,14 +205,13 @@ class Subscriptions:
         key = self._sameness(planned, call), tuple(root["cursor"] for root in roots)
         return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
 
-    async def _read_in_time(
-        self, planned: PlannedOperation, roots: Sequence[object], call: Call
-    ) -> list[ExecutionResult]:
+    async def _read_in_time(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[LiveMessage]:
         try:
             async with asyncio.timeout(self._settings.request_timeout):
-                return await self._runner.messages(planned, roots, call)
+                results = await self._runner.messages(planned, roots, call)
         except TimeoutError:
             raise too_late(self._settings.request_timeout) from None
+        return [LiveMessage(one.data, one.errors) for one in results]
 
     async def _policies(
         self, topic: SubscriptionTopic, facts: Sequence[EntryFacts], call: Call

@@ -63,6 +63,15 @@ class ListeningSockets:
         return [self.graph, *([self.metrics] if self.metrics else [])]
 
 
+class ListenError(Exception):
+    """Somebody else was bound to a port too, and listened first: the socket of a ``place`` among those given."""
+
+    def __init__(self, place: int, cause: OSError) -> None:
+        super().__init__(cause.strerror or str(cause))
+        self.place = place
+        self.cause = cause
+
+
 class MetricsBeside:
     """``/metrics``, and nothing else, at one address; the application at all others, which never tell them.
 
@@ -139,7 +148,16 @@ class Server(uvicorn.Server):
         self._garbage = QuietCollections(lambda: app.state.graphql.limiter.taken > 0)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Gets ready, then listens: whoever connects is answered, and is refused before that and goes elsewhere.
+
+        Raises:
+            ListenError: Somebody else listens at a port by now.
+        """
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            await self.lifespan.shutdown()
+            raise ListenError(len(self.servers), error) from error
         self._garbage.begin()  # the schema stays: collections need not walk its million objects again and again
         self._on_start()
 

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from db.store.documents import TrustedDocumentsError
 from gateway.observability.logging import configure
 from gateway.server import uvicorn_server
-from gateway.server.uvicorn_server import ListeningSockets, Worker
+from gateway.server.uvicorn_server import ListenError, ListeningSockets, Worker
 from gateway.settings import Settings, SettingsError
 
 log = logging.getLogger("gateway.workers")
@@ -136,6 +136,9 @@ def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worke
         uvicorn_server.run(settings, url, sockets, on_start=lambda: begun.send_bytes(b"!"), worker=worker)
     except KeyboardInterrupt:
         pass
+    except ListenError as error:
+        log.error("worker %d cannot listen: %s; another program has the port", os.getpid(), error)  # noqa: TRY400
+        sys.exit(1)
     except (SettingsError, TrustedDocumentsError) as error:  # what only its use shows to be wrong
         log.error("a setting is wrong: %s", error)  # noqa: TRY400 - the message says it all
         sys.exit(1)

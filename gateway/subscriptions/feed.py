@@ -23,6 +23,7 @@ from db.base.markers import LiveTopic
 from db.engine.connector import Connector
 from db.engine.errors import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
 from db.store import changelog
+from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
@@ -41,16 +42,19 @@ FIRST_DELAY, LAST_DELAY = 0.1, 10.0
 """Seconds between two attempts to connect: the first, and at most."""
 TIMEOUT = 3.0
 """Seconds that a new subscriber waits for a connection that is lost."""
-PRUNE_SECONDS = 3600.0
+LOOK_PAUSE = 0.01
+"""Seconds between two steps of a look for alerts that is not finished: others have their turn."""
 
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What becomes of a statement whose connection goes; the last one when it goes between two of a statement's steps."""
-_NOT_OURS = (
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.InsufficientPrivilegeError,
-    asyncpg.ReadOnlySQLTransactionError,
+_ENDED = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
+"""Errors of statements by which the connection ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ class ChangeFeed:
         """Statements on the connection queue."""
         self._heard = asyncio.Event()
         self._alerts_heard = True
-        self._looked: int | None = None
-        """What was new at the last look for alerts on this connection begins here; None before the first."""
+        self._look = AlertsLook()
+        self._looks_wanted = self._looks_reached = 0
         self._state = asyncio.Event()
         """Set, and replaced, when the connection has changed, or when a reading that somebody waits for is done."""
         self._more = asyncio.Event()
@@ -147,12 +151,13 @@ class ChangeFeed:
         self._alerts_heard |= alerts  # what has changed unseen is logged first
         self._failure = None
         self._wanted += 1
-        ticket = self._wanted
+        self._looks_wanted += alerts
+        ticket, look = self._wanted, self._looks_wanted if alerts else 0
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         self._heard.set()
         deadline = time.monotonic() + TIMEOUT
-        while self._reached < ticket:
+        while self._reached < ticket or self._looks_reached < look:
             self._give_up(deadline)
             await _either(self._state, TIMEOUT)
         if alerts and self.alerts_failure is not None:
@@ -244,7 +249,7 @@ class ChangeFeed:
                 await connection.add_listener(changelog.CHANNEL, self._hear)
             yield connection
         finally:
-            self._connection = self._looked = None
+            self._connection, self._look = None, AlertsLook()
             connection.terminate()
 
     def _hear(self, _connection: Any, _process: int, _channel: str, payload: str) -> None:
@@ -253,24 +258,24 @@ class ChangeFeed:
 
     async def _read_on(self, connection: asyncpg.Connection) -> None:
         anew = self._place is None or not await changelog.is_past(connection, self._place)
-        looked = pruned = float("-inf")
+        looked = float("-inf")
         while True:
             self._heard.clear()
-            wanted, moment = self._wanted, time.monotonic()
+            wanted, looks, moment = self._wanted, self._looks_wanted, time.monotonic()
+            due = self._alerts_heard or self._look.unfinished or moment - looked >= self._settings.live_poll
             async with self._turn:
-                if self.alert_subscribers and (self._alerts_heard or moment - looked >= self._settings.live_poll):
+                if self.alert_subscribers and due:
                     self._alerts_heard, looked = False, moment
-                    await self._look_for_alerts(connection)
-                if moment - pruned >= PRUNE_SECONDS:
-                    pruned = moment
-                    await self._prune(connection)
+                    self.alerts_failure = await look_for_alerts(connection, self._settings, self._look)
                 await self._read_new(connection, anew=anew)
             anew = False
-            if self._connection is None or wanted != self._reached:
+            if self._look.remembering and self.alerts_failure is None:
+                looks = self._looks_reached  # nobody can be told of alerts before
+            if self._connection is None or wanted != self._reached or looks != self._looks_reached:
                 self.connections += self._connection is None
-                self._connection, self._reached = connection, wanted
+                self._connection, self._reached, self._looks_reached = connection, wanted, looks
                 self._state = _set(self._state)
-            await _either(self._heard, self._settings.live_poll)
+            await _either(self._heard, LOOK_PAUSE if self._look.unfinished else self._settings.live_poll)
 
     async def _read_new(self, connection: asyncpg.Connection, *, anew: bool) -> None:
         """Reads what is new; ``anew`` if what was read before is not of this database's past."""
@@ -332,37 +337,34 @@ class ChangeFeed:
 
     def _tell(self, turn: Turn) -> None:
         self.turns.append(turn)
-        self._looked = None
+        self._look = AlertsLook()
         self._first = self.next + 1  # a number that nobody has reached: all read on from the log
         self._batches.clear()
         self._size = 0
         self._more = _set(self._more)
-
-    async def _look_for_alerts(self, connection: asyncpg.Connection) -> None:
-        self._looked, self.alerts_failure = await look_for_alerts(connection, self._settings, self._looked)
-
-    async def _prune(self, connection: asyncpg.Connection) -> None:
-        try:
-            await changelog.prune(connection, self._settings.live_hours + 1)
-        except asyncpg.InsufficientPrivilegeError:
-            log.info("the role may not remove old entries of the live log; its owner should")
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
         self._state = _set(self._state)
 
 
-async def look_for_alerts(
-    connection: asyncpg.Connection, settings: Settings, since: int | None
-) -> tuple[int | None, Exception | None]:
-    """Logs alerts that have changed since the last look; what this one returns, and why they cannot be followed."""
+async def look_for_alerts(connection: asyncpg.Connection, settings: Settings, look: AlertsLook) -> Exception | None:
+    """Logs alerts that have changed since the last look, or a part of them; says why they cannot be followed.
+
+    Whatever keeps alerts from being looked at keeps nothing else from being read on the connection.
+    """
     try:
         if settings.rls and await changelog.hides_alerts(connection):
-            return since, GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE, _HIDDEN)
-        return await changelog.observe_alerts(connection, since), None
-    except _NOT_OURS as error:
-        log.warning("alerts cannot be followed: %s", error)
-        return since, _public(translate(error))
+            look.failed()
+            return GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE, _HIDDEN)
+        await look.step(connection)
+    except asyncpg.PostgresError as error:
+        if connection.is_closed() or isinstance(error, _ENDED):
+            raise
+        look.failed()
+        log.warning("alerts cannot be followed at the moment: %s", error)
+        return _public(translate(error))
+    return None
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

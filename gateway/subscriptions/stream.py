@@ -76,18 +76,19 @@ def _resumed(after: str, hours: float) -> LogPosition:
 
 
 async def _check(feed: ChangeFeed, place: LogPosition) -> None:
-    """Whether a place is one that this database has given.
+    """Whether a place is one that this database has given, and is of its past.
 
     Raises:
-        GatewayError: ``INVALID_CURSOR``, or ``HISTORY_CHANGED``: what became of what was told then cannot be known.
+        GatewayError: ``INVALID_CURSOR``, or ``HISTORY_CHANGED``: what became of what was told then cannot be known, as
+            of a place ahead of this database, or of another one: it may have been restored from a backup that lacks it.
     """
     now = feed.place
     try:
         past = await feed.read(partial(changelog.is_past, place=place))
     except asyncpg.DataError:
-        past = False
+        raise subscriptions.invalid() from None
     if not past or place.origin[0] != now.origin[0]:
-        raise subscriptions.invalid()
+        raise subscriptions.superseded(None, argument="after")
     if place.history != now.history:
         later = place.origin < now.origin
         raise subscriptions.superseded(await feed.carried_over(place) if later else None, argument="after")

@@ -28,10 +28,11 @@ from db.engine.engine import translated
 from db.engine.errors import DatabaseError, translate
 from db.store import changelog
 from db.store import webhooks as store
+from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
 from db.store.webhooks import Claim, Failed, LeaseLostError, WebhookError
 from gateway.settings import Settings
-from gateway.subscriptions.feed import look_for_alerts
+from gateway.subscriptions.feed import LOOK_PAUSE, look_for_alerts
 from gateway.webhooks.messages import KINDS, Receiver, matcher, told
 from gateway.webhooks.sending import Attempted, send
 from schema.catalogue.from_models import catalogue
@@ -72,7 +73,7 @@ class _Held:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Statements on the connection queue."""
     lanes: dict[str, _Lane] = field(default_factory=dict)
-    looked: int | None = None
+    look: AlertsLook = field(default_factory=AlertsLook)
     looked_at: float = float("-inf")
     pruned_at: float = float("-inf")
     known: bool = False
@@ -147,8 +148,9 @@ class WebhookSender:
             self.sends = True
             try:
                 while await self._step(held):
+                    pause = LOOK_PAUSE if held.look.unfinished else min(self._settings.live_poll, LOOK_SECONDS)
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(min(self._settings.live_poll, LOOK_SECONDS)):
+                        async with asyncio.timeout(pause):
                             await self._heard.wait()
             finally:
                 self.sends, self.waiting, self.oldest = False, 0, 0.0
@@ -223,9 +225,9 @@ class WebhookSender:
         moment = time.monotonic()
         if all(one.topic != LiveTopic.ALERTS for one in receivers):
             return
-        if self._alerts_heard or moment - held.looked_at >= self._settings.live_poll:
+        if self._alerts_heard or held.look.unfinished or moment - held.looked_at >= self._settings.live_poll:
             self._alerts_heard, held.looked_at = False, moment
-            held.looked, failure = await look_for_alerts(held.connection, self._settings, held.looked)
+            failure = await look_for_alerts(held.connection, self._settings, held.look)
             why = "" if failure is None else str(failure)
             if why and why != self._no_alerts:
                 log.error("webhooks are told of no alerts: %s", why)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import orjson
-from graphql import ExecutionResult, GraphQLError
+from graphql import GraphQLError
 from starlette.types import Scope
 
 from db.engine.errors import DatabaseUnavailableError
@@ -95,10 +95,4 @@ class SocketOperation:
             return
         async with aclosing(self._service.messages(begun, self._call)) as results:
             async for result in results:
-                yield self._body(result)
-
-    def _body(self, result: ExecutionResult) -> bytes:
-        body: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            body["errors"] = [self._call.reporter.public(error) for error in result.errors]
-        return orjson.dumps(body)
+                yield result.as_json(self._call)

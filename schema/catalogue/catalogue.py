@@ -149,6 +149,8 @@ class RelationField:
     many: bool
     unique: bool = True
     """Of one row: whether no more can match. Where more can, it is the first in the default order."""
+    aliases: tuple[str, ...] = ()
+    """What people call it for the part that its rows play."""
 
 
 @dataclass(frozen=True)

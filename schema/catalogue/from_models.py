@@ -59,7 +59,7 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
     if not type_.is_view:
         yield ColumnField(
             "rowVersion",
-            "Version of the row, the database's own: it changes with every update. Opaque text.",
+            "Version of the row, kept by the database: changes with every update. Opaque text.",
             version,
             "{row}.xmin::text",
             ("xmin",),
@@ -141,15 +141,11 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
     for name, relation in relations(entity).items():
         that = types[relation.target]
         forward, backward = joins(entity, relation)
-        _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many), that)
+        own = tuple(relation.aliases)
+        _add(this, RelationField(camel(name), relation.doc, that.name, forward, relation.many, aliases=own), that)
         if relation.inverse:
-            _add(
-                that,
-                RelationField(
-                    camel(relation.inverse), relation.inverse_doc, this.name, backward, relation.inverse_many
-                ),
-                this,
-            )
+            called, doc, many = tuple(relation.inverse_aliases), relation.inverse_doc, relation.inverse_many
+            _add(that, RelationField(camel(relation.inverse), doc, this.name, backward, many, aliases=called), this)
         if relation.latest:
             doc = f"The newest of: {relation.inverse_doc}"
             _add(that, RelationField(camel(relation.latest), doc, this.name, backward, many=False), this)

@@ -158,6 +158,10 @@ class Attempt:
     """Versions of rows as they were when they were first locked, by type and key: those that clients can expect."""
     made: set[str] = field(default_factory=set)
     """The keys of rows that a dry run has made, which nobody is told."""
+    added: set[str] = field(default_factory=set)
+    """The ids of rows that were not there before, also of those that a client has named itself."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """What came of steps beyond the rows that they have locked, by what it is called: a text that stands for it."""
 
     async def hold(self, asked: Mapping[str, Sequence[Key]]) -> None:
         """Locks the rows that several changes are about, by type, in one order for all operations.
@@ -302,6 +306,11 @@ class Work:
         by = order or ", ".join(f"t.{column}" for column in type_.key)
         found = await self.fetch(f"SELECT {key} FROM {type_.sql_name} AS t WHERE {where} ORDER BY {by}", *values)
         return await self._locked(type_, [tuple(one) for one in found]) if found else []
+
+    async def look(self, type_: Type, keys: Sequence[Key]) -> None:
+        """Locks rows that are there, and notes how they are."""
+        if keys:
+            await self._locked(type_, keys)
 
     async def again(self, row: Row) -> Row:
         """A row of this change as it is now."""
@@ -506,6 +515,13 @@ class Work:
     def _made(self, node_id: str) -> None:
         self.before[node_id] = None
         self.attempt.made.add(node_id.split(":", 1)[1])
+
+    def added(self, node_id: str, *, is_named: bool) -> None:
+        """Remembers a row of the change's own that it has added; ``is_named`` where its key was asked for."""
+        if not is_named:
+            self._made(node_id)
+        self.before[node_id] = None
+        self.attempt.added.add(node_id)
 
     async def planned(self, missing: Missing) -> list[PlannedChange]:
         """What a dry run has changed, as far as a caller may read it: its own rows first."""

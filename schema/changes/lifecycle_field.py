@@ -118,18 +118,22 @@ class LifecycleFields:
 
         resolve.__annotations__["return"] = self._type | None
         words = [lapse.doc for lapse in lifecycle.lapses]
-        at = f"Where the row stands in its lifecycle ({lifecycle.name}), and what it may become."
+        at = f"State of the row in its lifecycle ({lifecycle.name}), and the states that it may move to."
         fields = {LIFECYCLE: _described(resolve, LIFECYCLE, " ".join([at, *words]))}
         if _STATE in type_.extras:
-            doc = f"The state that the row is in ({lifecycle.name}), as mutations take it."
+            doc = f"Current state ({lifecycle.name}), as mutations take it."
             fields[_STATE] = _described(state, _STATE, " ".join([doc, *words]))
         return fields
 
     def _define_interface(self) -> None:
         cls = self._stateful
         cls.__annotations__ = {_STATE: str | None, LIFECYCLE: self._type | None}
-        setattr(cls, _STATE, strawberry.field(name=_STATE, description="The state that the row is in."))
-        setattr(cls, LIFECYCLE, strawberry.field(name=LIFECYCLE, description="Its place in its lifecycle."))
+        setattr(cls, _STATE, strawberry.field(name=_STATE, description="Current state."))
+        setattr(
+            cls,
+            LIFECYCLE,
+            strawberry.field(name=LIFECYCLE, description="State in the lifecycle, and the states that it may move to."),
+        )
         strawberry.interface(
             cls, name="Stateful", description="A row that has a lifecycle: `... on Stateful` selects it of any type."
         )

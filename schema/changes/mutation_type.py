@@ -60,7 +60,7 @@ class Mutations:
             resolver = _resolver(mutation, self.results.applied)
             resolver.__annotations__ |= {
                 "input": Annotated[
-                    self._input_of(mutation), strawberry.argument(description="What is to change, why, and how.")
+                    self._input_of(mutation), strawberry.argument(description="The change, its reason, and options.")
                 ],
                 "return": self.results.union | None,
             }
@@ -87,12 +87,12 @@ class Mutations:
         for name, given in mutation.given.items():
             most = f" Pass at most {MAX_ITEMS}." if given.many or isinstance(given.type, ARRAY) else ""
             fields[camel(name)] = (self._annotation(given), given.doc + most, given.required)
-        due = " Must be said." if mutation.reason_due else " Must be said with `force`."
-        fields["reason"] = (str, f"Why, for the record.{due}", False)
+        due = " Required." if mutation.reason_due else " Required with `force`."
+        fields["reason"] = (str, f"Reason, kept in the record of changes.{due}", False)
         if mutation.forces:
             fields["force"] = (bool, "Overrides the guards that can be overridden; recorded as forced.", False)
         fields["idempotencyKey"] = (str, _KEY, False)
-        fields["dryRun"] = (bool, "Makes the change, answers a `TransitionPreview`, and undoes it.", False)
+        fields["dryRun"] = (bool, "Runs the change, answers a `TransitionPreview`, and rolls it back.", False)
         return self._input(mutation.input_type, f"Input of `{mutation.name}`.", fields)
 
     def _annotation(self, given: Given) -> Any:
@@ -114,14 +114,14 @@ class Mutations:
         return strawberry.input(cls, name=name, description=description)
 
 
-_EXPECTED = "Its `rowVersion` as it was read: if it is another now, nothing is changed."
+_EXPECTED = "The `rowVersion` that was read: the change is refused where the row has another one now."
 _KEY = (
-    "A text of your own, such as a UUID: a second request with the same key and input answers what the first one did, "
-    "and changes nothing again."
+    "A key chosen by the client, such as a UUID: a repeated request with the same key and input returns the first "
+    "answer and changes nothing."
 )
 _DESCRIPTION = (
     "Everything that can be changed. Each change is one transaction, with `@transaction` on the operation all of them "
-    "together: guarded, recorded as a LifecycleEvent, and safe to ask for twice with an idempotency key. The answer is "
+    "together: guarded, recorded as a LifecycleEvent, and safe to repeat with an idempotency key. The answer is "
     "read inside the transaction, as long as that is quick."
 )
 

@@ -90,7 +90,7 @@ class RowsSeen:
     """The rows that the changes of an operation have locked, with their versions before it.
 
     A preview notes them; with ``expected`` the same changes are made of the same rows alone, each as it was then: of
-    those beside the subjects too.
+    those beside the subjects too. What steps do beyond such rows, as removing old ones, must come out the same.
     """
 
     expected: Mapping[str, str] | None = None
@@ -106,7 +106,8 @@ class RowsSeen:
         """
         own = (await attempt.transaction.run("SELECT pg_current_xact_id_if_assigned()::xid::text"))[0][0]
         found = {ids.encode(*row): _OWN if version == own else version for row, version in attempt.versions.items()}
-        self.found = {id_: version for id_, version in found.items() if id_.split(":", 1)[1] not in attempt.made}
+        own_ids = {id_ for id_ in found if id_ in attempt.added or id_.split(":", 1)[1] in attempt.made}
+        self.found = {id_: version for id_, version in found.items() if id_ not in own_ids} | attempt.outcomes
         if self.expected is None:
             return
         other = [id_ for id_ in {**self.expected, **self.found} if self.expected.get(id_) != self.found.get(id_)]
@@ -117,7 +118,7 @@ class RowsSeen:
                     message=f"{other[0]} is not as it was in the preview, or was not concerned then.",
                     path=["input"],
                     expected=self.expected.get(other[0], ""),
-                    current_id=other[0],
+                    current_id=other[0] if ":" in other[0] else "",
                 )
             )
 
@@ -291,8 +292,8 @@ def transaction_directive(
     idempotency_key: Annotated[
         str | None,
         strawberry.argument(
-            description="A text of your own, such as a UUID, for all fields: a second request with the same key and "
-            "inputs answers what the first one did, and changes nothing again."
+            description="A key chosen by the client, such as a UUID, for all fields: a repeated request with the same "
+            "key and inputs returns the first answer and changes nothing."
         ),
     ] = UNSET,
     dry_run: Annotated[

@@ -45,6 +45,12 @@ def holds_rows(type_: Any) -> bool:
     return is_input_object_type(named) and bool(named.extensions.get(ROWS))
 
 
+def may_hold_times(type_: Any) -> bool:
+    """Whether values of a type may hold times: a time, a list of them, or an object."""
+    named = get_named_type(type_)
+    return is_input_object_type(named) or named.name == "DateTime"
+
+
 def coercion(type_: Any) -> Coerce | None:
     """How values of a type are coerced: a function that fails, or gives `Undefined`, where one is wrong.
 

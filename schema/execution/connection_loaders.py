@@ -38,7 +38,7 @@ class ConnectionLoaders(BatchReader):
     def conditions(self, type_: Type, below: Below, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
         """What rows must fulfil: to belong to the parent, and the filter."""
         on = [below[1].join.on("k", "t")] if below else []
-        return [*on, *self.lists.filters(type_, where, bind)]
+        return [*on, *self.lists.filters(type_, where, bind, of_all=not on)]
 
     async def root_connection(self, type_: Type, selection: Selection) -> Record:
         """A page of a whole table."""

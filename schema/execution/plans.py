@@ -41,7 +41,7 @@ from schema.catalogue.selection import Operation, Selection
 from schema.catalogue.value_sizes import Sizes
 from schema.errors import GatewayError
 from schema.execution import input_errors
-from schema.execution.coercions import coercion, holds_rows
+from schema.execution.coercions import coercion, holds_rows, may_hold_times
 from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError, Statement
 from schema.execution.relative_literals import opened
@@ -111,6 +111,8 @@ class KnownOperation:
         """The variables that are objects of the schema's types, or lists of them."""
         self.records = any(holds_rows(type_) for _, type_ in self.types)
         """Whether its variables hold rows to be recorded."""
+        self.holds_times = any(may_hold_times(type_) for _, type_ in self.types)
+        """Whether its variables may hold times, which may be relative to its moment."""
         shaped = self.types if self.kind == "query" else ()  # else nothing is compiled
         self._shaped = [(name, type_) for name, type_ in shaped if not _has_one_shape(type_)]
 
@@ -143,8 +145,11 @@ def variable_values(
 
     Without ``suggestions`` errors tell nothing of what the schema has in place of what was sent.
     """
+    given = known.given(given)
+    if not known.holds_times:
+        return _variable_values(schema, known, given, max_errors, suggestions)
     with one_moment():
-        return _variable_values(schema, known, known.given(given), max_errors, suggestions)
+        return _variable_values(schema, known, given, max_errors, suggestions)
 
 
 def _variable_values(

@@ -120,10 +120,10 @@ class SimilaritySearch(Similarity):
                 f"In place of `embedding`: search by the meaning of a text of at most {MAX_TEXT:,} characters. Needs a "
                 "gateway with a service that makes vectors of texts.",
             ),
-            "first": argument("first", int, f"How many rows: 0 to {MAX_PAGE}, {ROOT_PAGE} unless said."),
-            "after": argument("after", str, "Read on behind this cursor of the same search."),
-            "minSimilarity": argument("minSimilarity", float, "Least cosine similarity (-1 to 1); any unless said."),
-            "where": argument("where", where, "Which rows; all of them unless said."),
+            "first": argument("first", int, f"Number of rows: 0 to {MAX_PAGE}, {ROOT_PAGE} by default."),
+            "after": argument("after", str, "Rows after this cursor of the same search."),
+            "minSimilarity": argument("minSimilarity", float, "Minimum cosine similarity (-1 to 1); any by default."),
+            "where": argument("where", where, "Only rows that match; all rows by default."),
             "exact": argument(
                 "exact", bool, "Compare every vector in place of asking the index: slower, never cut short."
             ),
@@ -138,11 +138,11 @@ class SimilaritySearch(Similarity):
         edge.score = strawberry.field(description="Cosine similarity to what is searched for (-1 to 1, 1 is the same).")
         edge.cursor = strawberry.field(description="Where the row stands in this search; pass it as `after`.")
         edge.node = strawberry.field(description="The row.")
-        edge = strawberry.type(edge, description=f"A {self.type.name} with its similarity.")
+        edge = strawberry.type(edge, description=f"A row of {self.type.name} with its similarity.")
         fields = {
             "nodes": (list[node], "The rows of this page, nearest first."),
             "edges": (list[edge], "The rows of this page with their similarity and their cursors."),
-            "page_info": (page_info, "Where this page lies in the list."),
+            "page_info": (page_info, "Position of this page in the list."),
             "complete": (
                 bool,
                 (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schema.fields.clock import NOW
+from schema.fields.column_facts import COLUMN_FACTS, COLUMN_FACTS_FIELD
 from schema.fields.search import SEARCH
 from schema.fields.tool_plan import TOOL_EXECUTION_PLAN
 from schema.graph.root_field import RootField
@@ -13,6 +14,7 @@ from schema.lineage.fields.paths import PATHS
 from schema.lineage.fields.text import LINEAGE_COUNTS, LINEAGE_TEXT
 
 FIELDS: dict[str, RootField] = {
+    COLUMN_FACTS: COLUMN_FACTS_FIELD,
     "impact": IMPACT,
     "lineage": LINEAGE,
     "lineageCounts": LINEAGE_COUNTS,

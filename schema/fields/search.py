@@ -247,7 +247,7 @@ def _make(types: Types) -> Any:
         description=f"A name, an id (global or bare) or an external reference, whole or in part; at most {MAX_TEXT} "
         f"characters and {MAX_WORDS} words, which are found in any order."
     )
-    only = strawberry.argument(description=f"Search these types alone, at most {MAX_TYPES}; all of them unless said.")
+    only = strawberry.argument(description=f"Search these types alone, at most {MAX_TYPES}; all by default.")
     first = strawberry.argument(description=f"How many hits: 1 to {MAX_HITS}.")
     in_use = strawberry.argument(
         description="Leave out rows that have ended: deleted, deprecated, retired or deactivated, or in a state that "

@@ -51,7 +51,7 @@ def reached(catalogue: Catalogue, type_: Type) -> list[RelationField]:
     return [one for one in type_.relations.values() if not catalogue[one.target].arguments]
 
 
-_BESIDE = "Beside a relation it is said of the field that the relation's order names."
+_BESIDE = "Beside a relation it applies to the field that the relation's order names."
 
 
 class Inputs:
@@ -74,9 +74,9 @@ class Inputs:
     def _define_where(self, type_: Type) -> None:
         own = self.where[type_.name]
         fields: dict[str, tuple[Any, str]] = {
-            "and": (list[own], f"All of these hold (at most {MAX_LIST}); an empty list holds."),  # type: ignore[valid-type]  # made at run time
-            "or": (list[own], f"One of these holds (at most {MAX_LIST}); an empty list does not."),  # type: ignore[valid-type]
-            "not": (own, "This does not hold."),
+            "and": (list[own], f"All of these hold (at most {MAX_LIST}); an empty list matches everything."),  # type: ignore[valid-type]  # made at run time
+            "or": (list[own], f"At least one of these holds (at most {MAX_LIST}); an empty list matches nothing."),  # type: ignore[valid-type]
+            "not": (own, "The condition does not hold."),
         }
         for leaf in type_.columns.values():
             if filtered(leaf):
@@ -84,7 +84,7 @@ class Inputs:
         for relation in reached(self._catalogue, type_):
             target = self._some if relation.many else self.where
             fields[relation.name] = (target[relation.target], relation.description)
-        described(own, fields, f"Filters {type_.name} rows: everything that is said must hold.")
+        described(own, fields, f"Filter of {type_.name} rows: all conditions must hold.")
 
     def _define_some(self, type_: Type) -> None:
         own = self.where[type_.name]
@@ -93,7 +93,7 @@ class Inputs:
             "none": (own, "None of the rows matches; `{}` means that there are none."),
             "every": (own, "All of the rows match, also where there are none."),
         }
-        described(self._some[type_.name], fields, f"Filters by the {type_.name} rows of a relation.")
+        described(self._some[type_.name], fields, f"Filter by the {type_.name} rows of a relation.")
 
     def _define_order(self, type_: Type) -> None:
         cls = self.order[type_.name]
@@ -101,8 +101,8 @@ class Inputs:
         for relation in reached(self._catalogue, type_):
             if not relation.many:
                 fields[relation.name] = (self.order[relation.target], f"Order by a field of: {relation.description}")
-        fields["direction"] = (Direction, f"Least or greatest first; ASC unless said. {_BESIDE}")
-        fields["nulls"] = (Nulls, f"Where rows without a value stand; LAST unless said. {_BESIDE}")
+        fields["direction"] = (Direction, f"Ascending or descending; ASC by default. {_BESIDE}")
+        fields["nulls"] = (Nulls, f"Placement of rows without a value; LAST by default. {_BESIDE}")
         described(cls, fields, f"One term of an order of {type_.name} rows: a field, or one relation's order.")
 
     def _fields(self, type_: Type) -> Any:
@@ -119,7 +119,7 @@ class Inputs:
     def _group_by(self, type_: Type) -> Any:
         cls: Any = type(f"{type_.name}GroupBy", (), {"__annotations__": {"field": self.fields[type_.name]}})
         cls.field = strawberry.field(description="The field whose values make the groups.")
-        fields = {"bucket": (TimeBucket, "Of a time: the length of the intervals; single moments unless said.")}
+        fields = {"bucket": (TimeBucket, "For times: length of the intervals; exact times by default.")}
         return described(cls, fields, f"One key by which {type_.name} rows are grouped.")
 
     def _filter(self, kind: ColumnKind) -> Any:
@@ -130,7 +130,7 @@ class Inputs:
             scalar = self._enum_of(kind.labels) if kind.labels else BY_NAME[kind.graphql]
             fields = {operator.name: (_operand(operator, scalar), operator.description) for operator in operators(kind)}
             what = f"lists of {base}" if operators(kind) is LISTS else f"{base} values"
-            self._filters[name] = described(type(name, (), {}), fields, f"Filters {what}: everything said must hold.")
+            self._filters[name] = described(type(name, (), {}), fields, f"Filter of {what}: all conditions must hold.")
         return self._filters[name]
 
 
@@ -151,13 +151,13 @@ def _operand(operator: Operator, scalar: Any) -> Any:
 def list_arguments(where: Any, order: Any) -> dict[str, Any]:
     """The arguments by which a list is filtered and ordered."""
     return {
-        "where": Annotated[where | None, strawberry.argument(description="Which rows; all of them unless said.")],
+        "where": Annotated[where | None, strawberry.argument(description="Only rows that match; all rows by default.")],
         "orderBy": Annotated[
             list[order] | None,
             strawberry.argument(
                 name="orderBy",
-                description=f"In which order, the first of at most {MAX_TERMS} terms first; newest first unless said. "
-                "The key settles ties.",
+                description=f"Sort order: at most {MAX_TERMS} terms, the first one first; newest first by default. "
+                "Ties are broken by the key.",
             ),
         ],
     }
@@ -169,7 +169,7 @@ def group_argument(group_by: Any) -> Any:
         list[group_by] | None,
         strawberry.argument(
             name="groupBy",
-            description=f"The keys of the groups, at most {MAX_KEYS}; one group of all rows unless said. More than "
-            f"{MAX_GROUPS} groups are an error, never a part of them.",
+            description=f"The keys of the groups, at most {MAX_KEYS}; all rows are one group by default. More than "
+            f"{MAX_GROUPS} groups are an error; a part of them is never returned.",
         ),
     ]

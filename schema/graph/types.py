@@ -86,7 +86,7 @@ Row = TypeVar("Row")
 
 @strawberry.type(description="A row of a connection and its cursor.")
 class Edge(Generic[Row]):
-    cursor: str = strawberry.field(description="Where the row stands in this order; pass it as `after` or `before`.")
+    cursor: str = strawberry.field(description="Position of the row in this order; pass it as `after` or `before`.")
     node: Row = strawberry.field(description="The row.")
 
 
@@ -94,7 +94,7 @@ class Edge(Generic[Row]):
 class Connection(Generic[Row]):
     nodes: list[Row] = strawberry.field(description="The rows of this page.")
     edges: list[Edge[Row]] = strawberry.field(description="The rows of this page with their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+    page_info: PageInfo = strawberry.field(description="Position of this page in the list.")
 
 
 def read(source: Any, name: str) -> Any:
@@ -114,10 +114,10 @@ def page_arguments(default: int) -> dict[str, Any]:
         return Annotated[type_ | None, strawberry.argument(description=description)]
 
     return {
-        "first": argument(int, f"How many rows from the start: 0 to {MAX_PAGE}, {default} unless said."),
-        "after": argument(str, "Read on behind this cursor: `pageInfo.endCursor` of the page before."),
-        "last": argument(int, f"How many rows from the end: 0 to {MAX_PAGE}. Not together with `first`."),
-        "before": argument(str, "Only rows before this cursor: `pageInfo.startCursor` of the page behind."),
+        "first": argument(int, f"Number of rows from the start of the list, 0 to {MAX_PAGE}, {default} by default."),
+        "after": argument(str, "Rows after this cursor: `pageInfo.endCursor` of the previous page."),
+        "last": argument(int, f"Number of rows from the end of the list, 0 to {MAX_PAGE}. Not together with `first`."),
+        "before": argument(str, "Rows before this cursor: `pageInfo.startCursor` of the next page."),
     }
 
 
@@ -182,7 +182,7 @@ class Types:
             setattr(cls, name, field)
         cls.aggregate = strawberry.field(
             resolver=taking(arguments, list[aggregate] | None, _aggregate),
-            description="What all rows of the list come to, whatever the page: counts, sums, percentiles, by groups.",
+            description="Aggregates over all rows of the list, whatever the page: counts, sums, percentiles, by group.",
         )
         return strawberry.type(cls, description=f"A page of {type_.name} rows, in a stable order.")
 
@@ -237,7 +237,10 @@ class Types:
         else:
             own = self.own_arguments(target.arguments)
             resolver = taking(own, self.nodes[target.name] | None, _related_row(relation))
-        return strawberry.field(resolver=resolver, name=relation.name, description=relation.description)
+        facts = fact_directives(ColumnFacts(aliases=relation.aliases))
+        return strawberry.field(
+            resolver=resolver, name=relation.name, description=relation.description, directives=facts
+        )
 
     def query(self, own: Mapping[str, Any]) -> type:
         """The query type: the catalogue's roots, ``node`` and ``nodes``, and the fields of ``own``, by name."""
@@ -300,12 +303,12 @@ def _bounds(argument: Argument) -> str:
 
 def totals(costs: str) -> dict[str, Any]:
     """The fields of a connection that count its rows, by name; ``costs`` says what that takes."""
-    exact = Annotated[bool | None, strawberry.argument(description="Whether to count all rows, however many.")]
+    exact = Annotated[bool | None, strawberry.argument(description="Count all rows, without the limit.")]
     return {
         "total_count": strawberry.field(
             resolver=taking({"exact": exact}, int, _total),
-            description="How many rows the whole list has. A list of more than 10,000 (`GATEWAY_COUNT_UP_TO`) has "
-            f"10,001 unless `exact` is true. {costs}",
+            description="Number of rows of the whole list; 10,001 stands for more than 10,000 "
+            f"(`GATEWAY_COUNT_UP_TO`) unless `exact` is true. {costs}",
         ),
         "total_count_is_exact": strawberry.field(
             resolver=taking({}, bool, _total_is_exact),

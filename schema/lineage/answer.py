@@ -68,7 +68,7 @@ class LineageAnswer:
 def assemble(
     walked: Walked, question: Question, types: Collection[str] | None, keep: int | None = None
 ) -> LineageAnswer:
-    """The answer with the first ``keep`` nodes of the walk (all unless said), of these types."""
+    """The answer with the first ``keep`` nodes of the walk (all by default), of these types."""
     found = list(walked.found.values())
     kept = found[:keep]
     ids = {node.id for node in kept}

@@ -29,11 +29,12 @@ LONGEST = 400
 FEW = 12
 """Fields that an answer has unless more are asked for."""
 
-_COMMON = frozenset(
+COMMON = frozenset(
     """a an the of in on at to for by with from and or is are was were be been it its this that which what who how
     why when do does did can could should i we you my our there has have had much many as per than into about any all
     some not no find show give get list me""".split()  # noqa: SIM905 - a text is read more easily
 )
+"""Words that say nothing of what is looked for."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,16 @@ class _FieldEntry:
 class FieldFinder:
     """Finds fields of a catalogue by words."""
 
-    def __init__(self, catalogue: Catalogue, others: Iterable[FoundField] = ()) -> None:
-        """``others`` are roots that are no lists of the catalogue's types: questions, lineage, search."""
+    def __init__(self, catalogue: Catalogue, others: Iterable[FoundField] = (), *, own: bool = True) -> None:
+        """``others`` are roots that are no lists of the catalogue's types, as questions, lineage and search, or
+        mutations; without the catalogue's ``own`` fields these are all.
+        """
         self._roots = {root.target: root.name for root in catalogue.roots.values() if root.many and not root.nearest}
-        self._entries = [entry for type_ in catalogue for entry in self._of(catalogue, type_)]
-        self._entries += [self._of_root(catalogue, root) for root in catalogue.roots.values() if root.many]
-        self._entries += [_FieldEntry(root, _weighed((root.name, NAME), (root.description, TEXT))) for root in others]
+        self._entries: list[_FieldEntry] = []
+        if own:
+            self._entries += [entry for type_ in catalogue for entry in self._of(catalogue, type_)]
+            self._entries += [self._of_root(catalogue, root) for root in catalogue.roots.values() if root.many]
+        self._entries += [self._of_other(catalogue, one) for one in others]
         self._postings: dict[str, list[int]] = defaultdict(list)
         for place, entry in enumerate(self._entries):
             for word in entry.weights:
@@ -87,7 +92,7 @@ class FieldFinder:
 
     def _find(self, text: str, type_: str | None, limit: int) -> tuple[FoundField, ...]:
         scores: Counter[int] = Counter()
-        asked = [word for word in words(text) if word not in _COMMON] or list(words(text))
+        asked = [word for word in words(text) if word not in COMMON] or list(words(text))
         for word in dict.fromkeys(asked):
             best: dict[int, float] = {}
             for one, worth in _forms(word):
@@ -130,7 +135,7 @@ class FieldFinder:
                 root=self._roots.get(type_.name), leads_to=relation.target,
             )  # fmt: skip
             aliases = catalogue[relation.target].aliases
-            weights = self._weights(type_, relation.name, (), relation.description)
+            weights = self._weights(type_, relation.name, relation.aliases, relation.description)
             yield _FieldEntry(field, _added(weights, aliases, OWNER_ALIAS))
 
     def _of_leaf(self, type_: Type, owner: str, leaf: ColumnField) -> _FieldEntry:
@@ -155,6 +160,11 @@ class FieldFinder:
         _add(weights, description, TEXT)
         return weights
 
+    def _of_other(self, catalogue: Catalogue, one: FoundField) -> _FieldEntry:
+        weights = _weighed((one.name, NAME), (one.description, TEXT))
+        aliases = catalogue[one.leads_to].aliases if one.leads_to else ()
+        return _FieldEntry(one, _added(weights, aliases, OWNER_ALIAS))
+
     def _of_root(self, catalogue: Catalogue, root: Root) -> _FieldEntry:
         target = catalogue[root.target]
         field = FoundField("Query", root.name, f"{target.name}Connection", root.description, leads_to=target.name)
@@ -165,7 +175,7 @@ class FieldFinder:
 def _add(weights: dict[str, float], text: str, worth: float) -> None:
     """Each word of a text is worth that once, and the most that it is worth anywhere counts."""
     for word in words(text):
-        if word not in _COMMON:
+        if word not in COMMON:
             form = stem(word)
             weights[form] = max(weights.get(form, 0.0), worth)
 

@@ -35,6 +35,8 @@ SURE = 0.8
 """From here on a type's own field is meant, and nobody looks at other types."""
 ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
 """What it is worth that people call it so, or the rows that it leads to, or that its description says so."""
+SAID = 0.75
+"""What it is worth that a field may be that very word: ``psi`` where there is `testType`."""
 IN_USE = "isActive"
 """The flag that stands for the state of rows which have no other."""
 LIST = 0.02
@@ -50,12 +52,16 @@ class NameCandidate:
     aliases: tuple[tuple[float, tuple[str, ...]], ...] = ()
     described: frozenset[str] = frozenset()
     bonus: float = 0.0
+    values: frozenset[str] = frozenset()
+    """The words that it may be, each without what stands between its parts."""
 
     def nearness(self, asked: Sequence[str], beside: Sequence[str]) -> float:
         """How probably it was meant."""
         found = similarity(asked, self.words, beside)
         for worth, alias in self.aliases:
             found = max(found, worth * similarity(asked, alias))
+        if self.values and found < SAID and "".join(word for word in asked if word not in _LITTLE) in self.values:
+            found = SAID
         if self.described and found < LEAST + BEHIND:
             said = sum(stem(word) in self.described for word in asked) / len(asked)
             found = max(found, DESCRIBED * said)
@@ -195,7 +201,8 @@ class Suggestions:
         known = getattr(type_, "fields", {}).get(field)
         if known is None:
             return Suggestion()
-        return self._among(name, [_plain(one, argument.description) for one, argument in known.args.items()], (field,))
+        made = [_plain(one, argument.description, _CALLED.get(one, ())) for one, argument in known.args.items()]
+        return self._among(name, made, (field,))
 
     def _directive_argument(self, directive: str, name: str) -> Suggestion:
         known = self._schema.get_directive(directive)
@@ -207,8 +214,11 @@ class Suggestions:
             return Suggestion()
         columns = owner.removesuffix("Where")
         own = {one.name: one for one in self._candidates(columns)} if columns in self._catalogue.types else {}
-        made = [own.get(one) or _plain(one, field.description) for one, field in type_.fields.items()]
-        return self._among(name, made, words(columns))
+        made = [
+            own.get(one) or _plain(one, field.description, _CALLED.get(one, ())) for one, field in type_.fields.items()
+        ]
+        found = self._among(name, made, words(columns))
+        return found if found or columns == owner else Suggestion(elsewhere=tuple(_in_filters(type_, name))[:MOST])
 
     def _value(self, owner: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
@@ -279,10 +289,13 @@ class Suggestions:
     def _made(self, owner: str) -> tuple[NameCandidate, ...]:
         """The fields of a type as candidates."""
         type_ = self._schema.type_map[owner]
-        facts = {}
+        facts: dict[str, tuple[str, ...]] = {}
+        said: dict[str, frozenset[str]] = {}
         if owner in self._catalogue.types:
             known = self._catalogue[owner]
             facts = {name: (*leaf.facts.aliases, *_by_unit(leaf)) for name, leaf in known.columns.items()}
+            facts |= {name: one.aliases for name, one in known.relations.items() if one.aliases}
+            said = {name: _values(leaf) for name, leaf in known.columns.items()}
             if IN_USE in facts and not known.columns.keys() & {"status", "state"}:
                 facts[IN_USE] = (*facts[IN_USE], "status", "state")
         is_query = type_ is self._schema.query_type
@@ -296,17 +309,48 @@ class Suggestions:
                 aliases += [(worth, words(alias)) for alias in self._catalogue[target].aliases]
             text = self._catalogue[target].description if target and is_query else field.description or ""
             bonus = LIST if is_query and many else 0.0
-            made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus))
+            values = said.get(name, frozenset())
+            made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus, values))
         return tuple(made)
+
+
+_CALLED = {
+    "first": ("page size", "limit", "size", "per page"),
+    "after": ("cursor", "page token", "start cursor"),
+    "where": ("search", "query", "conditions"),
+    "text": ("query", "search", "term"),
+    "iContains": ("ilike", "contains insensitive", "contains ignore case", "search"),
+    "like": ("ilike", "pattern"),
+}
+"""What people call arguments and operators that many fields have."""
+_BY_UNIT = {Unit.MULTIPLE: "ratio", Unit.COUNT: "count"}
+_LITTLE = frozenset({"is", "in", "has", "was", "are", "at", "on"})
+"""Words of a name that asks whether something is so: ``isInProduction``."""
 
 
 def _by_unit(leaf: ColumnField) -> tuple[str, ...]:
     """What a number is called by its unit."""
-    return (f"{leaf.name} ratio",) if leaf.facts.unit is Unit.MULTIPLE else ()
+    word = _BY_UNIT.get(leaf.facts.unit) if leaf.facts.unit else None
+    return () if word is None or word in words(leaf.name) else (f"{leaf.name} {word}",)
 
 
-def _plain(name: str, description: str | None) -> NameCandidate:
-    return NameCandidate(name, words(name), (), _stems(description or ""))
+def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]:
+    """The filters of rows that a relation leads to, and that have the very name."""
+    for through, field in type_.fields.items():
+        target = get_named_type(field.type)
+        if isinstance(target, GraphQLInputObjectType) and target.name.endswith("Where") and name in target.fields:
+            yield Elsewhere(f"{target.name}.{name}", through)
+
+
+def _values(leaf: ColumnField) -> frozenset[str]:
+    """The words that a field may be, as they would be its name."""
+    members = leaf.kind.labels or ()
+    return frozenset("".join(words(one)) for one in (*leaf.facts.values, *(member.value for member in members)))
+
+
+def _plain(name: str, description: str | None, aliases: Iterable[str] = ()) -> NameCandidate:
+    called = tuple((ALIAS, words(alias)) for alias in aliases)
+    return NameCandidate(name, words(name), called, _stems(description or ""))
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -19,7 +19,7 @@ threshold limit cutoff bound
 region geographic geography territory area
 count number total size amount many quantity
 rate share percentage percent fraction ratio proportion pct probability
-user actor by who owner author person assignee
+user actor by who owner author person assignee creator
 reason why cause rationale because
 param parameter config setting configuration option
 url endpoint address link uri
@@ -83,7 +83,9 @@ rollback revert undo
 retrain retraining
 trigger start launch run request
 stop end halt conclude
-set change move update
+set change move update edit modify
+create make add insert
+withdrawal withdrawn dropped dropout
 excluded removed dropped exclusion
 """
 

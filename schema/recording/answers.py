@@ -11,6 +11,7 @@ from schema.changes.results import (
     Forbidden,
     InvalidInput,
     NotFound,
+    PlannedChange,
     Problem,
     StaleVersion,
     TransactionUndone,
@@ -19,6 +20,9 @@ from schema.changes.results import (
     rows,
 )
 from schema.graph.types import Info, Node
+
+MAX_SHOWN = 100
+"""Rows of a dry run that are shown."""
 
 
 @strawberry.enum(description="What becomes of a row whose natural key, or id, another row has already.")
@@ -78,6 +82,11 @@ class Recorded:
     dry_run: bool = strawberry.field(description="Whether it was undone again, since the input said `dryRun`.")
     ids: list[strawberry.ID] = strawberry.field(
         description="Global ids of the rows, in the order of the input; empty for a dry run."
+    )
+    would_change: list[PlannedChange] = strawberry.field(
+        description=f"Of a dry run, the rows that would be made or have other values, the first {MAX_SHOWN} in the "
+        "order of the input; empty otherwise.",
+        default_factory=list,
     )
     node: Node | None = strawberry.field(
         resolver=_node, description="The row; of several the first one. Null for a dry run."

@@ -130,6 +130,15 @@ class RowBatch(RowValues):
         found = await find_keys(self.transaction, self.table, columns, [self.values[column] for column in columns])
         return [max(found.get(place, ()), key=_in_order, default=None) for place in range(len(self.rows))]
 
+    async def there(self) -> list[Key]:
+        """The keys of rows that are there already, by what conflicts are judged by; none where each is an error."""
+        arbiter = self.arbiter()
+        if not arbiter:
+            return []
+        arrays = self._arrays(arbiter, list(range(len(self.rows))))
+        found = await find_keys(self.transaction, self.table, arbiter, arrays)
+        return list(dict.fromkeys(key for keys in found.values() for key in keys))
+
     async def change(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Runs a statement that changes a row, after `prepare_changes`; columns are arrays of one item.
 

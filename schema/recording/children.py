@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schema.catalogue import ids
-from schema.changes.engine import Attempt, Key
+from schema.changes.engine import Attempt, Key, Work
 from schema.recording.answers import RecordedChildren
 from schema.recording.batches import RowBatch
 from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
@@ -87,7 +87,7 @@ class ChildBatch:
         except UnwritableError as error:
             raise UnwritableError(f"{self.given.name}: {error}") from None
 
-    async def write(self, step: RecordStep, attempt: Attempt, parent: Key | None) -> None:
+    async def write(self, step: RecordStep, attempt: Attempt, work: Work, parent: Key | None) -> None:
         """Writes them, and their record.
 
         Raises:
@@ -99,12 +99,17 @@ class ChildBatch:
             raise UnwritableError(f"{self.given.name}: the row that they are part of cannot be found again")
         batch.fill({self.given.children.column: parent[0]})
         try:
+            there = await batch.there() if step.looks else []
+            await work.look(batch.type.type, there)
             self.counts = await batch.write()
         except RowsError as error:
             raise self._placed(error) from None
+        keys = await batch.keys() if step.looks or not step.dry_run else []
+        if step.looks:
+            step.note(work, batch, keys, there)
         if step.dry_run:
             return
-        self.ids = [ids.encode(batch.type.name, key) for key in await batch.keys() if key]
+        self.ids = [ids.encode(batch.type.name, key) for key in keys if key]
         digest = digest_of([step.digest, self.given.name])
         await audit_batch(attempt, step.around, step.name, digest, batch, self.counts)
 

@@ -14,7 +14,7 @@ from db.attach.facts import Facts
 from db.base.lifecycles import lifecycle_of
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from schema.catalogue import exact_json, ids
-from schema.changes.engine import Attempt, Key, Refused, Request, Subject, Work, check_text, invalid
+from schema.changes.engine import Attempt, Key, Refused, Subject, Work, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
 from schema.changes.mutations import key as key_of
 from schema.changes.transactions import Terms, checked_key
@@ -60,9 +60,9 @@ class _EntityStep(RecordStep):
     def _unusable(self, message: str) -> Refused:
         return invalid("input", message)
 
-    def _work(self, attempt: Attempt) -> Work:
-        caller, request_id = self.around.caller.name, self.around.request_id
-        return Work(attempt, Request(self.name, caller, request_id, self.reason, dry_run=self.dry_run))
+    @property
+    def _reason(self) -> str | None:
+        return self.reason
 
 
 @dataclass
@@ -84,9 +84,9 @@ class CreateStep(_EntityStep):
         self.batches = [one.batch(self, batch) for one in self.children]
         await prepare_together(batch, self.batches)
 
-    async def _write_beside(self, attempt: Attempt, keys: Sequence[Key | None]) -> None:
+    async def _write_beside(self, attempt: Attempt, work: Work, keys: Sequence[Key | None]) -> None:
         for one in self.batches:
-            await one.write(self, attempt, keys[0])
+            await one.write(self, attempt, work, keys[0])
 
     @property
     def _wants_keys(self) -> bool:
@@ -163,7 +163,11 @@ class ChangeRowStep(_EntityStep):
             details = {"columns": list(self._columns), "before": before}
             await work.record(row.id, ROW, BORN, RETIRED if self.retires else UPDATED, details)
         counts = Counts(kept=1) if before is None else Counts(updated=1)
-        return self._answered(counts, [row.id])
+        planned = []
+        if self.dry_run and self.shows:
+            work.subjects.append(row.id)
+            planned = await work.planned(self.around.missing)
+        return self._answered(counts, [row.id], planned)
 
     @cached_property
     def _columns(self) -> Mapping[str, str]:
@@ -198,8 +202,11 @@ async def write(
     facts: Facts,
     *,
     keys: bool,
+    shows: bool,
 ) -> Any:
-    """Makes, changes or retires a row; ``field_`` is its response key, ``keys`` says whether its id is asked for.
+    """Makes, changes or retires a row; ``field_`` is its response key.
+
+    ``keys`` says whether its id is asked for, ``shows`` whether what a dry run would change is.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -209,7 +216,7 @@ async def write(
     try:
         dry_run = dry_run_of(input_, together)
         key = checked_key(input_.get("idempotencyKey"))
-        step = _step(mutation, field_, input_, around, facts, key, keys=keys, dry_run=dry_run)
+        step = _step(mutation, field_, input_, around, facts, key, keys=keys, shows=shows, dry_run=dry_run)
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
     return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
@@ -224,6 +231,7 @@ def _step(
     key: str | None,
     *,
     keys: bool,
+    shows: bool,
     dry_run: bool,
 ) -> _EntityStep:
     type_, makes = mutation.type, mutation.verb is Verb.CREATE
@@ -237,9 +245,10 @@ def _step(
     conflict = conflict_of(input_)
     if makes:
         seed = seed_of(field_, type_, key, around)
-        # an event names its row, so that the id is wanted whoever asks
         return CreateStep(
-            mutation.name, type_, [row], conflict, around, facts, dry_run, True, seed, reason=reason,  # noqa: FBT003
+            mutation.name, type_, [row], conflict, around, facts, dry_run,
+            True,  # noqa: FBT003 - an event names its row, so that the id is wanted whoever asks
+            shows, seed, reason=reason,
             children=_children(mutation, input_, conflict, around, seed, dry_run=dry_run),
         )  # fmt: skip
     if mutation.verb is Verb.UPDATE and not row:
@@ -248,7 +257,7 @@ def _step(
     id_ = input_["id"]
     subject = Subject(id_, key_of(around.catalogue, type_.name, id_, "id"), "id", input_.get("expectedVersion"))
     return ChangeRowStep(
-        mutation.name, type_, [row], conflict, around, facts, dry_run, keys, None, subject,
+        mutation.name, type_, [row], conflict, around, facts, dry_run, keys, shows, None, subject,
         mutation.verb is Verb.RETIRE, reason=reason,
     )  # fmt: skip
 

@@ -53,11 +53,14 @@ class ReferredMeanwhileError(Exception):
 
 @dataclass(frozen=True)
 class Taken:
-    """Old rows that went: how many, their earliest and latest time (ISO 8601 in UTC), and whether there are more."""
+    """Old rows that went: how many, their earliest and latest time (ISO 8601 in UTC), a hash of their keys, and whether
+    there are more.
+    """
 
     purged: int
     first: str | None
     last: str | None
+    which: str | None
     more: bool
 
 
@@ -81,11 +84,11 @@ class OldRows:
         """
         ((found, there),) = await run(self._look, [before, str(limit)])
         if not there:
-            return Taken(0, None, None, more=False)
-        ((purged, first, last, gone),) = await run(self._remove, [before, found])
+            return Taken(0, None, None, None, more=False)
+        ((purged, first, last, gone, which),) = await run(self._remove, [before, found])
         if gone and (await run(self._linked, [before, gone]))[0][0]:
             raise ReferredMeanwhileError
-        return Taken(purged, first, last, more=there > limit)
+        return Taken(purged, first, last, which, more=there > limit)
 
     @property
     def _look(self) -> str:
@@ -103,7 +106,8 @@ class OldRows:
     def _remove(self) -> str:
         """Removes the rows of the keys ``$2`` that nobody refers to; gives how many, their earliest and latest time.
 
-        ISO 8601 in UTC; and as JSON what others may refer to, null where there are no links to look at again.
+        ISO 8601 in UTC; as JSON what others may refer to, null where there are no links to look at again; and a hash of
+        their keys.
         """
         table = self.type.type
         same = " AND ".join(f"t.{column} = o.{column}" for column in table.key)
@@ -114,12 +118,14 @@ class OldRows:
         shown = "to_char({v} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
         if self._is_without_zone:
             shown = shown.replace(" AT TIME ZONE 'UTC'", "")
+        keys = " || ' ' || ".join(f"{column}::text" for column in table.key)
         first, last = (shown.replace("{v}", f"{one}({time})") for one in ("min", "max"))
         returned = ", ".join(f"t.{column}" for column in linked)
         return (
             f"WITH gone AS (DELETE FROM {table.sql_name} AS t USING {self._rows_of('$2')} AS o "
             f"WHERE {same} AND {self._old('t')}{self._unreferred} RETURNING {returned}) "
-            f"SELECT count(*), {first}, {last}, {gone} FROM gone"
+            f"SELECT count(*), {first}, {last}, {gone}, "
+            f"md5(string_agg({keys}, ',' ORDER BY {keys})) FROM gone"
         )
 
     @property

@@ -17,7 +17,14 @@ from db.engine.transaction import Proof
 from schema.catalogue.scalars import DateTime
 from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
-from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
+from schema.changes.results import (
+    Forbidden,
+    InvalidInput,
+    Problem,
+    StaleVersion,
+    TransactionUndone,
+    TransitionBlocked,
+)
 from schema.changes.transactions import Terms, checked_key
 from schema.errors import missing_object
 from schema.graph.types import Info, selection_of
@@ -49,15 +56,18 @@ class PurgeInput:
         description="Rows of an earlier time may go; each type says how old they must be at least. `now-90d` works too."
     )
     limit: int | None = strawberry.field(
-        description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} unless said. Ask "
+        description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} by default. Ask "
         "again while there are `more`.",
         default=UNSET,
     )
-    reason: str | None = strawberry.field(description="Why, for the record.", default=UNSET)
+    reason: str | None = strawberry.field(description="Reason, kept in the record of changes.", default=UNSET)
     idempotency_key: str | None = strawberry.field(
-        description="A text of your own: with the same input again, nothing is done twice.", default=UNSET
+        description="A key chosen by the client: a repeated request with the same key and input changes nothing.",
+        default=UNSET,
     )
-    dry_run: bool | None = strawberry.field(description="Does it, says what came of it, and undoes it.", default=UNSET)
+    dry_run: bool | None = strawberry.field(
+        description="Runs the change, answers its result, and rolls it back.", default=UNSET
+    )
 
 
 @strawberry.type(description="Old rows were removed, all of them in one transaction.")
@@ -77,7 +87,7 @@ class Purged:
 
 
 PurgeResult = Annotated[
-    Union[Purged, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as the others
+    Union[Purged, StaleVersion, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as others
     strawberry.union("PurgeResult", description="What removing old rows answers."),
 ]
 
@@ -121,6 +131,8 @@ class PurgeStep:
         keys = [tuple(row) for row in await run(FOREIGN_KEYS, [self.type.type.sql_name])]
         old = OldRows(self.type, keys, attempt.missing.first)
         taken = await self._taken(attempt, old)
+        name = f"What {self.name} removes"
+        attempt.outcomes[name] = f"{attempt.outcomes.get(name, '')} {taken.purged} {taken.more} {taken.which}"
         referred = 0
         if self.counts_referred and old.referred is not None:
             ((referred,),) = await run(old.referred, [self.before])

@@ -44,8 +44,8 @@ REF = "Ref"
 """What the names of inputs end with that name a row."""
 
 _KEY = (
-    "A text of your own, such as a UUID: a second request with the same key and input answers what the first one did, "
-    "and records nothing again."
+    "A key chosen by the client, such as a UUID: a repeated request with the same key and input returns the first "
+    "answer and records nothing."
 )
 
 
@@ -53,9 +53,13 @@ Described = tuple[Any, str, Any]
 """A field of an input: its annotation, what it is, and its default, `...` where it is needed."""
 
 _HOW: dict[str, Described] = {
-    "reason": (str | None, "Why, for the record.", UNSET),
-    "idempotencyKey": (str | None, "A text of your own: with the same input again, nothing is done twice.", UNSET),
-    "dryRun": (bool | None, "Does it, says what came of it, and undoes it.", UNSET),
+    "reason": (str | None, "Reason, kept in the record of changes.", UNSET),
+    "idempotencyKey": (
+        str | None,
+        "A key chosen by the client: a repeated request with the same key and input changes nothing.",
+        UNSET,
+    ),
+    "dryRun": (bool | None, "Runs the change, answers its result, and rolls it back.", UNSET),
 }
 
 
@@ -77,7 +81,7 @@ class RecordFields:
         fields: dict[str, Described] = {
             "rows": (list[row], f"The rows, at most {MAX_ROWS:,}: all of them are recorded, or none.", ...),  # type: ignore[valid-type]
             "idempotencyKey": (str | None, _KEY, UNSET),
-            "dryRun": (bool | None, "Records the rows, says what came of it, and undoes it.", UNSET),
+            "dryRun": (bool | None, "Records the rows, answers the result, and rolls it back.", UNSET),
         }
         fields |= self._conflict(one)
         input_ = self._input(f"{type_name}Input", f"Input of `{name}`.", fields)
@@ -89,7 +93,7 @@ class RecordFields:
             raise NotImplementedError
 
         resolve.__annotations__ |= {
-            "input": Annotated[input_, strawberry.argument(description="What is to be recorded, and how.")],
+            "input": Annotated[input_, strawberry.argument(description="The rows to record, and options.")],
             "return": RecordResult | None,
         }
         return strawberry.field(resolver=resolve, name=name, description=doc)
@@ -98,7 +102,7 @@ class RecordFields:
         names = [one.by_column[column].name for column in one.named_by if column in one.by_column]
         if not names:
             return {}
-        words = f"What becomes of a row whose {' and '.join(names)} another row has: ERROR unless said."
+        words = f"What to do with a row whose {' and '.join(names)} another row has: ERROR by default."
         return {"onConflict": (OnConflict | None, words, UNSET)}
 
     def _entity(self, mutation: EntityMutation) -> Any:
@@ -140,16 +144,15 @@ class RecordFields:
         return {
             "id": (strawberry.ID, f"The {name}, by its global id or the bare key.", ...),
             "expectedVersion": (
-                str | None, "Its `rowVersion` as it was read; if it is another now, nothing changes.", UNSET
+                str | None,
+                "The `rowVersion` that was read: the change is refused where the row has another one now.",
+                UNSET,
             ),
-        }  # fmt: skip
+        }
 
     def _row(self, one: RecordType) -> Any:
         fields = {name: self._row_field(one, field) for name, field in one.fields.items()}
-        words = (
-            f"A {one.name} row to be recorded. What is left out takes its column's default; what is null is stored as "
-            "null."
-        )
+        words = f"A row of {one.name} to record. Columns that are left out take their defaults; null is stored as null."
         return self._input(f"{one.name}Row", words, fields)
 
     def _row_field(self, one: RecordType, field: RowField) -> Described:
@@ -175,7 +178,7 @@ class RecordFields:
             }
             for way in lookups(self._types.catalogue, type_.name):
                 fields[way.name] = (self._lookup(reference.target, way), f"The {type_.name} by what is unique.", UNSET)
-            words = f"Names a {type_.name} that is there: exactly one of these."
+            words = f"Refers to a row of {type_.name} that exists: exactly one of these fields."
             self._references[name] = self._input(name, words, fields, one_of=True)
         return self._references[name]
 
@@ -189,7 +192,7 @@ class RecordFields:
             ((annotation, _, _),) = described.values()
             return annotation | None
         name = f"{target}By{way.name[0].upper()}{way.name[1:]}"
-        return self._input(name, f"Names a {target} by columns that are unique together.", described) | None
+        return self._input(name, f"Identifies a row of {target} by a unique key.", described) | None
 
     def _input(self, name: str, description: str, fields: Mapping[str, Described], *, one_of: bool = False) -> Any:
         cls: Any = type(name, (), {})
@@ -278,11 +281,12 @@ def _resolver(name: str, one: RecordType) -> Callable[..., Any]:
             None,
             context.together,
         )
-        keys = bool({"ids", "node", "nodes"} & {field.name for field in _answered(selection)})
+        answered = {field.name for field in _answered(selection)}
+        keys, shows = bool({"ids", "node", "nodes"} & answered), "wouldChange" in answered
         input_, facts = selection.arguments["input"], context.loaders.facts
         if entity is not None:
-            return await write(entity, selection.key, input_, around, facts, keys=keys)
-        return await record(name, selection.key, one, input_, around, facts, keys=keys)
+            return await write(entity, selection.key, input_, around, facts, keys=keys, shows=shows)
+        return await record(name, selection.key, one, input_, around, facts, keys=keys, shows=shows)
 
     return resolve
 

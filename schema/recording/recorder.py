@@ -16,12 +16,12 @@ from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseErro
 from db.engine.transaction import Proof
 from schema.catalogue import exact_json, ids
 from schema.catalogue.records import Missing
-from schema.changes.engine import Attempt, Key, Refused, invalid
+from schema.changes.engine import Attempt, Key, Refused, Request, Work, invalid
 from schema.changes.mutations import Actor, Surroundings, dry_run_of
-from schema.changes.results import Forbidden
+from schema.changes.results import Forbidden, PlannedChange
 from schema.changes.transactions import ChangeStep, Terms, checked_key, make
 from schema.error_codes import ProblemCode
-from schema.recording.answers import Recorded, RowProblem, RowsRejected
+from schema.recording.answers import MAX_SHOWN, Recorded, RowProblem, RowsRejected
 from schema.recording.batches import RowBatch
 from schema.recording.columns import bounds_of
 from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
@@ -50,6 +50,8 @@ class RecordStep:
     dry_run: bool
     keys: bool
     """Whether the ids of the rows are asked for."""
+    shows: bool
+    """Whether the rows of a dry run are."""
     seed: str | None
     """What the ids of rows are derived from, where there is a key."""
     made: Recorded = field(init=False)
@@ -75,12 +77,16 @@ class RecordStep:
         Raises:
             Refused: `RowsRejected`, or `InvalidInput` where the database does not take such rows.
         """
-        batch = self._batch(attempt)
+        batch, work = self._batch(attempt), self._work(attempt)
         try:
             await self._prepare(batch)
+            there = await batch.there() if self.looks else []
+            await work.look(self.type.type, there)
             counts = await batch.write()
             found = await batch.keys() if self._wants_keys else []
-            await self._write_beside(attempt, found)
+            if self.looks:
+                self.note(work, batch, found, there)
+            await self._write_beside(attempt, work, found)
         except RowsError as error:
             raise Refused(self._rejected(error)) from None
         except UnwritableError as error:
@@ -90,22 +96,52 @@ class RecordStep:
             raise self._unusable("the database cannot look for one of the values that name rows") from None
         if not self.dry_run:
             await self._audit(attempt, batch, counts, found)
-        return self._answered(counts, [ids.encode(self.type.name, key) for key in found if key])
+        planned = await work.planned(self.around.missing) if self.dry_run and self.shows else []
+        return self._answered(counts, [ids.encode(self.type.name, key) for key in found if key], planned)
 
     async def _prepare(self, batch: RowBatch) -> None:
         """Everything that can be told before a row is written; raises as `RowBatch.prepare` does."""
         await batch.prepare()
 
-    async def _write_beside(self, attempt: Attempt, keys: Sequence[Key | None]) -> None:
+    async def _write_beside(self, attempt: Attempt, work: Work, keys: Sequence[Key | None]) -> None:
         """Writes what belongs to the rows of these keys; raises as `RowBatch.write` does."""
 
     @property
     def _wants_keys(self) -> bool:
         is_kept = self.seed is not None and self._ids() is None
-        return not self.dry_run and (self.keys or is_kept)
+        return self.looks or (not self.dry_run and (self.keys or is_kept))
 
-    def _answered(self, counts: Counts, ids_: Sequence[str]) -> Recorded:
+    @property
+    def looks(self) -> bool:
+        """Whether rows that are there are looked at before: to be shown, or to be those of a preview."""
+        together = self.around.together
+        return (self.dry_run and self.shows) or (together is not None and together.seen is not None)
+
+    @staticmethod
+    def note(work: Work, batch: RowBatch, found: Sequence[Key | None], there: Collection[Key]) -> None:
+        """Remembers which rows a batch has added, and which of all are shown."""
+        before = set(there)
+        for row, key in zip(batch.rows, found, strict=True):
+            if key is None:
+                continue
+            id_ = ids.encode(batch.type.name, key)
+            if key not in before:
+                work.added(id_, is_named=bool(row.get("id")) or not batch.type.makes_ids)
+            if len(work.subjects) < MAX_SHOWN:
+                work.subjects.append(id_)
+
+    def _work(self, attempt: Attempt) -> Work:
+        caller, request_id = self.around.caller.name, self.around.request_id
+        return Work(attempt, Request(self.name, caller, request_id, self._reason, dry_run=self.dry_run))
+
+    @property
+    def _reason(self) -> str | None:
+        """Why, for the record."""
+        return None
+
+    def _answered(self, counts: Counts, ids_: Sequence[str], planned: Sequence[PlannedChange]) -> Recorded:
         self.made = self._answer(vars(counts), ids_, replayed=False)
+        self.made.would_change = list(planned)
         return self.made
 
     def stored(self) -> Any:
@@ -126,7 +162,11 @@ class RecordStep:
 
     def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
         found: list[Any] = [] if self.dry_run else list(ids_)
-        return Recorded(**counts, replayed=replayed, dry_run=self.dry_run, ids=found, children=[])
+        inserted, updated, kept, differing = (counts[name] for name in ("inserted", "updated", "kept", "differing"))
+        return Recorded(
+            inserted=inserted, updated=updated, kept=kept, differing=differing, replayed=replayed,
+            dry_run=self.dry_run, ids=found, children=[],
+        )  # fmt: skip
 
     def _path(self, wrong: Wrong) -> list[str]:
         """Where in the input a problem of a row is."""
@@ -198,11 +238,13 @@ async def record(
     facts: Facts,
     *,
     keys: bool,
+    shows: bool = False,
     most: int = MAX_ROWS,
 ) -> Any:
     """Records a batch of at most so many rows.
 
-    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for.
+    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for, ``shows`` whether the rows
+    of a dry run are.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -219,7 +261,7 @@ async def record(
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
     seed = seed_of(field_, type_, key, around)
-    step = RecordStep(mutation, type_, rows, conflict_of(input_), around, facts, dry_run, keys, seed)
+    step = RecordStep(mutation, type_, rows, conflict_of(input_), around, facts, dry_run, keys, shows, seed)
     return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
 
 

@@ -163,11 +163,11 @@ class RetentionRun:
                     values = audit(name, type_, actor, self._id, before, taken.purged, taken.first, taken.last, reason)
                     await self._rows(AUDIT, *values)
         except ReferredMeanwhileError:
-            return Taken(0, None, None, more=True)
+            return Taken(0, None, None, None, more=True)
         except DBAPIError as error:
             if last or diagnostics(error).state != FOREIGN_KEY:
                 raise
-            return Taken(0, None, None, more=True)
+            return Taken(0, None, None, None, more=True)
         return taken
 
     async def _counted(self, sql: str, *values: str) -> int | None:

@@ -49,7 +49,7 @@ class RowValues:
     wants_ids: bool = True
     """Whether anybody asks for the ids of the rows: if not, those do that the database makes."""
     fields: Mapping[str, RowField] = field(default_factory=dict)
-    """What the rows may give; what rows of the type do at birth, unless said."""
+    """What the rows may give; what rows of the type do at birth, by default."""
     filled: dict[str, str] = field(default_factory=dict)
     """Columns that are inputs elsewhere and have one text in all of these rows, such as the row that they are part of.
     """

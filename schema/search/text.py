@@ -129,7 +129,7 @@ class Searched:
     owner: str = "NULL::text"
     """SQL over ``t``: its state, what it is called, and the id of the row that it belongs to."""
     where: str = ""
-    """SQL over ``t`` of the rows that are searched; all of them unless said."""
+    """SQL over ``t`` of the rows that are searched; all by default."""
     words: tuple[str, ...] = ()
     """What the type is called, in lower case: its names first, then their ends, as in ``monitoring alerts``."""
 

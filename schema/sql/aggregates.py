@@ -32,9 +32,9 @@ class TimeBucket(enum.Enum):
     MONTH = strawberry.enum_value("month", description="Months.")
 
 
-@strawberry.type(description="What the values of a numeric field come to; nulls are left out.")
+@strawberry.type(description="Aggregates of a numeric field; nulls are left out.")
 class NumberAggregate:
-    count: int = strawberry.field(description="How many rows have a value.")
+    count: int = strawberry.field(description="Number of rows with a value.")
     min: float | None = strawberry.field(description="Least value.")
     max: float | None = strawberry.field(description="Greatest value.")
     avg: float | None = strawberry.field(description="Mean.")
@@ -45,16 +45,16 @@ class NumberAggregate:
     p99: float | None = strawberry.field(description="99th percentile, interpolated.")
 
 
-@strawberry.type(description="What the values of a time field come to; nulls are left out.")
+@strawberry.type(description="Aggregates of a time field; nulls are left out.")
 class TimeAggregate:
-    count: int = strawberry.field(description="How many rows have a value.")
+    count: int = strawberry.field(description="Number of rows with a value.")
     min: DateTime | None = strawberry.field(description="Earliest.")
     max: DateTime | None = strawberry.field(description="Latest.")
 
 
-@strawberry.type(description="What the values of a date field come to; nulls are left out.")
+@strawberry.type(description="Aggregates of a date field; nulls are left out.")
 class DateAggregate:
-    count: int = strawberry.field(description="How many rows have a value.")
+    count: int = strawberry.field(description="Number of rows with a value.")
     min: Date | None = strawberry.field(description="Earliest.")
     max: Date | None = strawberry.field(description="Latest.")
 
@@ -217,14 +217,14 @@ class AggregateTypes:
         """``ModelAggregate``: the group's keys, the count, and a field for each number and time."""
         annotations: dict[str, Any] = {"group": self._group(type_), "count": int}
         cls: Any = type(f"{type_.name}Aggregate", (), {})
-        cls.group = strawberry.field(description="The keys of the group; null where not grouped by.")
-        cls.count = strawberry.field(description="How many rows the group has.")
+        cls.group = strawberry.field(description="The keys of the group; null for fields that are not grouped by.")
+        cls.count = strawberry.field(description="Number of rows in the group.")
         for leaf in type_.columns.values():
             if aggregated(leaf) and leaf.name not in annotations:
                 annotations[leaf.name] = BY_KIND[leaf.kind.graphql] | None
                 setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
         cls.__annotations__ = annotations
-        return strawberry.type(cls, description=f"What a group of {type_.name} rows comes to.")
+        return strawberry.type(cls, description=f"Aggregates of a group of {type_.name} rows.")
 
     def _group(self, type_: Type) -> Any:
         cls: Any = type(f"{type_.name}Group", (), {})

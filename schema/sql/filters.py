@@ -118,13 +118,13 @@ def _like(operator: str, before: str, after: str) -> Build:
 
 
 EQUALITY = (
-    Operator("eq", "value", "Equal to the value; null means that there is none.", _equal),
-    Operator("ne", "value", "Not equal to the value; rows without one count.", _unequal),
+    Operator("eq", "value", "Equal to the value; null matches rows without a value.", _equal),
+    Operator("ne", "value", "Not equal to the value; rows without a value match.", _unequal),
     Operator("in", "list", f"One of the values (at most {MAX_LIST}); an empty list matches nothing.",
              lambda c, v, bind: f"{c} = ANY ({bind.many(v)})"),
-    Operator("notIn", "list", f"None of the values (at most {MAX_LIST}); rows without one count.",
+    Operator("notIn", "list", f"None of the values (at most {MAX_LIST}); rows without a value match.",
              lambda c, v, bind: f"({c} = ANY ({bind.many(v)})) IS NOT TRUE"),
-    Operator("isNull", "flag", "Whether there is no value.", _is_null),
+    Operator("isNull", "flag", "Whether the value is null.", _is_null),
 )  # fmt: skip
 ORDER = (
     Operator("lt", "value", "Less than the value.", _compare("<")),
@@ -220,6 +220,8 @@ class Where:
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
     _joined: int = 0
     """Relations so far that become joins of the query at hand."""
+    compared: Any = None
+    """A value that a column is compared with, if any is."""
 
     def predicates(self, type_: Type, where: Mapping[str, Any] | None, row: str, path: str = "where") -> list[str]:
         """The predicates that all must hold for a row.
@@ -290,6 +292,8 @@ class Where:
                 elif isinstance(checked, enum.Enum) and self.lacks_label(leaf.kind, checked.value):
                     yield "true" if name == "ne" else "false"
                     continue
+            if operator.takes != "flag" and operand is not None:
+                self.compared = operand
             yield operator.build(leaf.value_over(row), checked, bind)
 
     def _known(self, kind: ColumnKind, values: list[Any]) -> list[Any]:

@@ -38,6 +38,7 @@ class Indexes:
         self._indexes = facts.indexes
         self._not_null = facts.not_null
         self._searched = facts.searched
+        self._large = facts.large
         self.normalizes = facts.normalizes
 
     def serves(self, type_: Type, order: Sequence[OrderTerm], equal: Collection[str] = ()) -> Served | None:
@@ -50,6 +51,10 @@ class Indexes:
             return None
         found = [_served(index, order, equal) for index in self._indexes.get(type_.sql_name, ())]
         return max(filter(None, found), key=lambda one: (one.equal, one.terms, not one.apart), default=None)
+
+    def is_large(self, type_: Type) -> bool:
+        """Whether a scan of all rows takes far longer than planning a statement."""
+        return type_.sql_name in self._large
 
     def nearest(self, type_: Type, column: str) -> VectorIndex | None:
         """The index by which a type's vectors are searched; None where all of them are compared."""

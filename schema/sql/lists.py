@@ -149,16 +149,22 @@ class Lists:
                     raise missing_object(what)
         return self.indexes.follow(type_, terms, equal)
 
-    def filters(self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
-        """What rows must fulfil, over the alias ``t``."""
+    def filters(
+        self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds, *, of_all: bool = True
+    ) -> list[str]:
+        """What rows must fulfil, over the alias ``t``; they are taken ``of_all`` rows of the type, or of a parent's."""
 
         def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
             what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
         lacks_label, vocabulary = self.missing.lacks_label, self.missing.vocabulary
-        asked = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary).predicates(type_, where, "t")
-        return [*self.missing.conditions(type_, "t"), *asked]
+        filters = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary)
+        asked = filters.predicates(type_, where, "t")
+        conditions = [*self.missing.conditions(type_, "t"), *asked]
+        if of_all and filters.compared is not None and self.indexes.is_large(type_):
+            conditions.append(sql.planned_by_value(filters.compared, bind))
+        return conditions
 
     def count_up_to(self, total: Selection) -> int | None:
         """How far a ``totalCount`` or a ``totalCountIsExact`` counts; None for all rows."""

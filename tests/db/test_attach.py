@@ -181,6 +181,8 @@ async def test_the_planner_says_which_indexes_serve(platform: Database) -> None:
     }  # fmt: skip
     assert served & found.keys() == set()
     assert "finds rows by cohort_id" in found["ml_patient_cohort_assignments (cohort_id)"]
+    assert "the live feed looks for alerts" in found["ml_monitoring_alerts (updated_at)"]
+    assert "filtered by status and severity" in found["ml_monitoring_alerts (status, severity)"], "those are partial"
     await execute(
         platform.admin_url,
         "CREATE INDEX ON ml_training_runs (started_at) WHERE is_best_trial",

@@ -8,19 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from graphql import OperationDefinitionNode, parse
-from graphql.execution.values import VariableValues, get_variable_values
 
-from db.attach.facts import Facts
 from gateway.operations.service import OperationService
-from schema.catalogue.records import Missing
-from schema.catalogue.value_sizes import Sizes
 from schema.execution import plans
-from schema.schema import build
-from schema.sql.indexes import Indexes
 from tests.support.client import Client, same, serving
 from tests.support.databases import Clone, Database, connect, execute
 from tests.support.doubling import double
+from tests.support.plans import compiled
 
 
 def endpoint(client: Client) -> OperationService:
@@ -179,20 +173,6 @@ async def test_keys_that_are_words_of_the_statement(on: Client, off: Client, key
 
 
 # -- what it costs -----------------------------------------------------------------------------------------------------
-
-
-async def compiled(query: str, **variables: Any) -> tuple[str, list[Any]]:
-    """The statement of a query and its parameters."""
-    schema = build()
-    document = parse(query)
-    (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
-    values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
-    assert isinstance(values, VariableValues)
-    indexes, sizes = Indexes(Facts()), Sizes(Facts(), 16_000_000)
-    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, indexes, sizes)
-    plan, _ = await kept.made(kept.asked(document, definition, {}), values, Missing())
-    assert plan.statement
-    return plan.statement.sql, plan.statement.values(values.coerced)
 
 
 async def rows_read(url: str, query: str, **variables: Any) -> int:

@@ -19,6 +19,14 @@ PAGE = (
     "NTU1NTU1NTU1NTUiXV0"
 )
 MESSAGE = "WyJsaXZlIiwxNzY3MzIzMDQ1LCI3MzAwMDAwMDAwMDAwMDAwMDAxLzEiLCI5OjEyOjksMTAiLCI5OjEzOiIsNF0"
+EARLIER = {
+    "WyJsaXZlIiwxNzY3MzIzMDQ1LCI5OjEyOjksMTAiXQ": LogPosition(1767323045, "", "9:12:9,10"),
+    "WyJsaXZlIiwxNzY3MzIzMDQ1LCI5OjEyOjksMTAiLCI5OjEzOiIsNF0": LogPosition(1767323045, "", "9:12:9,10", "9:13:", 4),
+    "WyJsaXZlIiwxNzY3MzIzMDQ1LCI3MzAwMDAwMDAwMDAwMDAwMDAxLzEiLCI5OjEyOjksMTAiXQ": LogPosition(
+        1767323045, "7300000000000000001/1", "9:12:9,10"
+    ),
+}
+"""Cursors of subscriptions as gateways gave them before, with what they say; the first two without a history."""
 FRONTIER = (
     "WyJsaW5lYWdlIiwiMDEyMzQ1Njc4OWFiY2RlZiIsIk1vZGVsLmV4cGVyaW1lbnQiLCJNb2RlbDoxMTExMTExMS0yMjIyLTMzMzMtNDQ0NC01NTU1"
     "NTU1NTU1NTUiLDIsWyJ4IixudWxsXV0"
@@ -37,6 +45,11 @@ def test_a_cursor_of_a_subscription() -> None:
     place = LogPosition(1767323045, "7300000000000000001/1", "9:12:9,10", "9:13:", 4)
     assert subscriptions.encode(place) == MESSAGE
     assert subscriptions.decode(MESSAGE) == place
+
+
+@pytest.mark.parametrize("text", EARLIER)
+def test_cursors_of_earlier_gateways_are_read(text: str) -> None:
+    assert subscriptions.decode(text) == EARLIER[text]
 
 
 def test_a_cursor_of_a_lineage() -> None:

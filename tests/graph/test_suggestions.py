@@ -47,7 +47,9 @@ def leads_right(row: dict[str, str]) -> bool:
     return bool(right & (own | {one.place for one in found.elsewhere}))
 
 
-@pytest.mark.parametrize("name", ["wrong_names.csv", "more_wrong_names.csv", "other_wrong_names.csv"])
+@pytest.mark.parametrize(
+    "name", ["wrong_names.csv", "more_wrong_names.csv", "other_wrong_names.csv", "further_wrong_names.csv"]
+)
 def test_most_plausible_names_lead_right(name: str) -> None:
     """At least nine of ten are among the three names at most that are suggested; the contract is four of five."""
     lost = [f"{row['on']}.{row['name']}" for row in rows(name) if not leads_right(row)]

@@ -12,6 +12,7 @@ from typing import Any
 from mcp.client.stdio import StdioServerParameters
 
 from db.engine.url import database_url
+from tests.support.callers import token
 from tests.support.client import Client
 from tests.support.databases import Database
 
@@ -103,3 +104,43 @@ def failed(result: dict[str, Any]) -> dict[str, Any]:
 def tokens(text: str) -> int:
     """About how many tokens a text has: four bytes each."""
     return -(-len(text.encode()) // 4)
+
+
+# -- changes -----------------------------------------------------------------------------------------------------------
+
+
+def asking(client: Client, *roles: str, **claims: Any) -> Agent:
+    """An agent whose client can ask its person."""
+    headers = {"authorization": f"Bearer {token(*roles, **claims)}"} if roles else {}
+    made = Agent(client, **headers)
+    made.capabilities = {"elicitation": {}}
+    return made
+
+
+async def previewed(agent: Agent, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    envelope = await agent.call("preview_change", steps=list(steps), **more)
+    data: dict[str, Any] = envelope["data"]
+    return data
+
+
+async def apply(agent: Agent, preview: str, **more: Any) -> dict[str, Any]:
+    """The result of one call, a question or an answer."""
+    given = {"name": "apply_change", "arguments": {"previewId": preview}, **more}
+    return await agent.result("tools/call", given)
+
+
+async def asked(agent: Agent, preview: str) -> dict[str, Any]:
+    """The question of a call that must put one."""
+    result = await apply(agent, preview)
+    assert result["resultType"] == "input_required", result
+    return result
+
+
+async def answer(agent: Agent, preview: str, question: dict[str, Any], action: str) -> dict[str, Any]:
+    responses = {"confirm": {"action": action, **({"content": {}} if action == "accept" else {})}}
+    return await apply(agent, preview, inputResponses=responses, requestState=question["requestState"])
+
+
+async def confirmed(agent: Agent, preview: str) -> dict[str, Any]:
+    """The result of a preview that a person confirms."""
+    return await answer(agent, preview, await asked(agent, preview), "accept")

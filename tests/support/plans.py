@@ -9,8 +9,16 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
+from graphql import OperationDefinitionNode, parse
+from graphql.execution.values import VariableValues, get_variable_values
 
+from db.attach.facts import Facts
 from db.engine.engine import NO_SETTINGS, ShortReader
+from schema.catalogue.records import Missing
+from schema.catalogue.value_sizes import Sizes
+from schema.execution import plans
+from schema.schema import build
+from schema.sql.indexes import Indexes
 
 
 class Statement(NamedTuple):
@@ -59,3 +67,18 @@ async def plan(connection: asyncpg.Connection, statement: Statement, *, options:
         nodes.append(node)
         pending[:0] = node.get("Plans", [])
     return nodes
+
+
+async def compiled(query: str, facts: Facts | None = None, /, **variables: Any) -> tuple[str, list[Any]]:
+    """The statement of a query in a database of which these facts are known, and its parameters."""
+    schema = build()
+    document = parse(query)
+    (definition,) = (node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+    values = get_variable_values(schema.graphql, definition.variable_definitions or (), variables)
+    assert isinstance(values, VariableValues)
+    facts = facts or Facts()
+    indexes, sizes = Indexes(facts), Sizes(facts, 16_000_000)
+    kept = plans.Plans(schema.graphql, schema.catalogue, lambda _operation, _reads: 0, indexes, sizes)
+    plan, _ = await kept.made(kept.asked(document, definition, {}), values, Missing())
+    assert plan.statement
+    return plan.statement.sql, plan.statement.values(values.coerced)

@@ -19,7 +19,16 @@ from db.engine.errors import (
 from db.store.previews import MINUTES, KeptPreview
 from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
-from gateway.mcp.changing import MAX_STEPS, PreviewStep, document_of, mutations_in, problem_of, steps_of
+from gateway.mcp.changing import (
+    MAX_STEPS,
+    PreviewStep,
+    changes_something,
+    counts_of,
+    document_of,
+    mutations_in,
+    problem_of,
+    steps_of,
+)
 from gateway.mcp.confirming import ACCEPT, DECLINE
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
@@ -34,7 +43,7 @@ _ANEW = "Call preview_change anew, and show the user what it says."
 
 
 async def _preview(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
-    steps = steps_of(given["steps"], given["reason"], suggests=box.settings.introspection)
+    steps = steps_of(given["steps"], given["reason"], box.mutations, suggests=box.settings.introspection)
     box.check_trusted_mutations([step.mutation.name for step in steps])
     document, inputs = document_of(steps)
     seen = RowsSeen()
@@ -44,7 +53,7 @@ async def _preview(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
     envelope = Envelope({"steps": box.changes.steps(steps, results)}, units=box.changes.units(results))
     if any(result.get("blockers") for result in results.values()):
         envelope.warnings.append("Nothing can be applied while something is in the way; nothing was kept.")
-    elif not any(result.get("wouldChange") for result in results.values()):
+    elif not any(map(changes_something, results.values())):
         envelope.warnings.append("Nothing would change, so there is nothing to apply.")
     else:
         await _keep(box, call, steps, results, seen, envelope)
@@ -63,14 +72,14 @@ async def _keep(
         variables = json.dumps(inputs).encode()
         id_, expires = await box.previews.add(call.caller.name, document, variables, seen.found, question)
     envelope.data = {"previewId": id_, "expiresAt": f"{expires:%Y-%m-%dT%H:%M:%SZ}", **envelope.data}
-    if closed := _closed(document, call):
+    if closed := _closed(box, document, call):
         envelope.warnings.append(f"{call.caller.name} may preview {closed}, and not apply it.")
 
 
-def _closed(document: str, call: ToolCall) -> str | None:
+def _closed(box: Toolbox, document: str, call: ToolCall) -> str | None:
     """A mutation that the caller may not make, whatever it may preview."""
     actor: Any = call.caller
-    return next((one.name for one in mutations_in(document) if not one.is_open_to(actor)), None)
+    return next((one.name for one in mutations_in(document, box.mutations) if not one.is_open_to(actor)), None)
 
 
 async def _apply(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
@@ -87,14 +96,22 @@ async def _apply(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelop
     with _keeping():
         await box.previews.end(kept.id, "applied")
     log.info("the preview %s of %s is applied", kept.id, kept.caller)
-    events = [event for result in results.values() for event in result["events"] or ()]
-    nodes = {node["id"] for result in results.values() for node in (*result["nodes"], *result["alsoChanged"]) if node}
+    events = [event for result in results.values() for event in result.get("events") or ()]
+    nodes = {id_ for result in results.values() for id_ in _ids(result)}
     told = [{**one, "id": one["id"], "nodeId": fences.label(one["nodeId"])} for one in events]
     replayed = any(result["replayed"] for result in results.values())
-    envelope = Envelope({"events": told, "changed": sorted(map(fences.label, nodes)), "replayed": replayed})
+    counts = [counts_of(result) for result in results.values()]
+    more = {"counts": counts} if any(counts) else {}
+    envelope = Envelope({"events": told, "changed": sorted(map(fences.label, nodes)), **more, "replayed": replayed})
     if replayed:
         envelope.warnings.append("It was applied by an earlier call; nothing was changed again.")
     return fences.noted(envelope)
+
+
+def _ids(result: dict[str, Any]) -> list[str]:
+    """The ids of the rows that a step has changed or made."""
+    nodes = (*(result.get("nodes") or ()), *(result.get("alsoChanged") or ()))
+    return [*(node["id"] for node in nodes if node), *(result.get("ids") or ())]
 
 
 def _check_open(kept: KeptPreview) -> None:
@@ -135,7 +152,7 @@ async def _confirm(box: Toolbox, call: ToolCall, kept: KeptPreview) -> None:
         ToolError: It is declined, or nobody has said yes.
         AnswerLater: The person is asked by the result of the call.
     """
-    if closed := _closed(kept.document, call):  # nobody is asked in vain
+    if closed := _closed(box, kept.document, call):  # nobody is asked in vain
         message = f"{call.caller.name} may preview {closed}, and not apply it."
         raise ToolError(ProblemCode.FORBIDDEN, message, "Whoever runs the gateway grants scopes.")
     said = call.person.said(kept)
@@ -217,7 +234,8 @@ STEPS = ToolArgument("steps", "array", required=True, most=MAX_STEPS, items={
 PREVIEW_CHANGE = AgentTool(
     "preview_change",
     "What 1 to 5 mutations would change, all or none; nothing is changed. A row's lifecycle { changes { mutation to "
-    "required optional allowed } } lists them.",
+    "required optional allowed } } lists its own; find_fields (create, update, record, purge ...) and describe_type "
+    "the others.",
     (STEPS, ToolArgument("reason", "string", "why, for the record", most=MAX_REASON)),
     _preview,
     changes=True,

@@ -17,10 +17,17 @@ MOST_FIELDS_BYTES = 1_200
 """Bytes of what is found: 350 tokens of text as dense as this."""
 
 
+_CHANGES = 4
+"""Mutations that are named before fields, where a change is asked for."""
+
+
 async def _describe(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> Envelope:
     known = box.schema.graphql.type_map
     cards = []
     for name in dict.fromkeys(given["names"]):
+        if (card := box.cards.mutation(name)) is not None:
+            cards.append(card)
+            continue
         if name not in known or name.startswith("__"):
             advice = box.schema.suggestions.type(name).text or SEARCH
             raise ToolError(ToolCode.UNKNOWN_TYPE, f"There is no type {name[:60]!r}.", advice)
@@ -37,7 +44,7 @@ async def _describe(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> Env
 
 DESCRIBE_TYPE = AgentTool(
     "describe_type",
-    "Cards of types, inputs or enums: roots, fields <unit>, relations. With fields: these, with descriptions.",
+    "Cards of types, inputs, enums, mutations: roots, fields <unit>, relations. With fields: these, with descriptions.",
     (
         ToolArgument("names", "strings", required=True, most=4),
         ToolArgument("fields", "strings", most=30),
@@ -51,7 +58,9 @@ async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> 
     if given["type"]:
         box.check_types([given["type"]])
     lines, room = [], MOST_FIELDS_BYTES
-    for found in box.schema.finder.find(given["text"], given["type"], given["limit"]):
+    changes = box.mutation_names.find(given["text"], _CHANGES) if box.may_change and not given["type"] else []
+    fields = box.schema.finder.find(given["text"], given["type"], given["limit"])
+    for found in (*changes, *fields)[: given["limit"]]:
         line = _line(box, found)
         room -= len(line.encode()) + 3
         if room < 0:
@@ -65,6 +74,8 @@ async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> 
 
 def _line(box: Toolbox, found: FoundField) -> str:
     """``Type.field: Kind <unit> (values) [root]``; a root by itself."""
+    if found.type == "Mutation":
+        return f"{found.name} [mutation]: {found.kind}"
     if found.type == "Query":
         return f"{found.name} [root]: {found.kind}"
     type_ = box.schema.graphql.type_map[found.type]

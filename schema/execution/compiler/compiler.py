@@ -398,10 +398,10 @@ class Compiler:
         self._settings = together(self._settings, page.settings)
         return query
 
-    def filters(self, type_: Type, where: Any) -> list[str]:
+    def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]:
         """What the rows of a list must fulfil."""
         self._pin_priced(where)
-        return self.lists.filters(type_, where, self.bind)
+        return self.lists.filters(type_, where, self.bind, of_all=of_all)
 
     def _pin_priced(self, where: Any) -> None:
         """Whether a pattern begins with plain text, and about how long a list is, are part of an operation's price."""

@@ -54,7 +54,7 @@ class LineageTransition:
     to: str = strawberry.field(description="The state that the row would move to, as the graph names it: PRODUCTION.")
     lifecycle: str | None = strawberry.field(
         default=None,
-        description="The lifecycle that it moves in; the type's own, such as stage or status, unless said.",
+        description="The lifecycle that it moves in; the type's own, such as stage or status, by default.",
     )
 
 

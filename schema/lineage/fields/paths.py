@@ -143,11 +143,11 @@ def _make(types: Types) -> Any:
         "maxLength": argument(int | None, f"How many edges a path may have: 0 to {MAX_LENGTH}.", LENGTH),
         "first": argument(int | None, f"How many paths: 1 to {MAX_FIRST}.", FIRST),
         "through": argument(
-            kinds | None, f"Along edges of these kinds alone, at most {parsing.MAX_NAMES}; all of them unless said."
+            kinds | None, f"Along edges of these kinds alone, at most {parsing.MAX_NAMES}; all by default."
         ),
         "direction": argument(
             LineageDirection | None,
-            "Which way edges may be followed: downstream unless said.",
+            "Which way edges may be followed: downstream by default.",
             LineageDirection.DOWNSTREAM,
         ),
     }

@@ -163,7 +163,7 @@ def walk_arguments(
             f"Show nodes of these types alone, at most {parsing.MAX_NAMES}; all types are walked nevertheless.",
         ),
         "through": argument(
-            kinds | None, f"Walk edges of these kinds alone, at most {parsing.MAX_NAMES}; all of them unless said."
+            kinds | None, f"Walk edges of these kinds alone, at most {parsing.MAX_NAMES}; all by default."
         ),
         "since": argument(
             DateTime | None,

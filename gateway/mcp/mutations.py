@@ -1,0 +1,141 @@
+"""Every mutation of the graph as agents preview it: moves, and rows made, changed, retired, recorded and purged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from graphql import GraphQLInputObjectType, GraphQLSchema, get_named_type, is_required_input_field
+
+from schema.catalogue.catalogue import camel
+from schema.changes.engine import MAX_ITEMS
+from schema.changes.mutations import Actor, mutations
+from schema.names.find import COMMON, FieldFinder, FoundField
+from schema.names.words import words
+from schema.recording.record_types import RecordType, Verb, batch_mutations, entity_mutations, purge_mutations
+from schema.schema import Schema
+from schema.scopes import purging, writing
+
+MAX_ROWS = MAX_ITEMS
+"""Rows of a batch that a tool records at once: as many as a person can be shown."""
+FIXED = ("force", "dryRun", "idempotencyKey", "expectedVersion")
+"""Fields of an input that a preview decides, or that do not exist for agents."""
+
+
+class Kind(Enum):
+    """What a mutation answers: the union of its results."""
+
+    MOVED = "TransitionResult"
+    RECORDED = "RecordResult"
+    PURGED = "PurgeResult"
+
+    @property
+    def fragment(self) -> str:
+        """The name of the fragment that reads it."""
+        return self.value.removesuffix("Result")
+
+
+@dataclass(frozen=True)
+class AgentMutation:
+    """A mutation as a tool runs it."""
+
+    name: str
+    doc: str
+    kind: Kind
+    input: GraphQLInputObjectType
+    about: str | None
+    """The type of the rows that it is about, None where they are of no one type."""
+    id_field: str | None
+    """The field of the input that takes the id of a row, None where none does."""
+    needs_id: bool
+    """Whether nothing can be done without."""
+    scopes: tuple[tuple[str, ...], ...]
+    """What it needs: of each of these one scope."""
+
+    def is_open_to(self, caller: Actor) -> bool:
+        """Whether a caller has the scopes for it."""
+        return all(any(map(caller.may, any_of)) for any_of in self.scopes)
+
+    @property
+    def fields(self) -> dict[str, bool]:
+        """The fields of its input that agents give, and whether they must be given."""
+        return {name: is_required_input_field(one) for name, one in self.input.fields.items() if name not in FIXED}
+
+    @property
+    def is_plural(self) -> bool:
+        """Whether the rows that it is about are items of its input."""
+        return "items" in self.input.fields
+
+
+@cache
+def agent_mutations(schema: GraphQLSchema) -> Mapping[str, AgentMutation]:
+    """Every mutation by name."""
+    assert schema.mutation_type is not None  # noqa: S101 - there are mutations
+    own = {one.name: one for one in _all()}
+    made = {}
+    for name, field in schema.mutation_type.fields.items():
+        known, input_ = own[name], get_named_type(field.args["input"].type)
+        assert isinstance(input_, GraphQLInputObjectType)  # noqa: S101 - each takes one
+        kind = Kind(get_named_type(field.type).name)
+        made[name] = AgentMutation(
+            name, field.description or "", kind, input_, known.about, known.id_field, known.needs_id, known.scopes
+        )
+    return made
+
+
+@dataclass(frozen=True)
+class _MutationSource:
+    """What the graph's own registries say of a mutation."""
+
+    name: str
+    about: str | None
+    id_field: str | None
+    needs_id: bool
+    scopes: tuple[tuple[str, ...], ...]
+
+
+def _all() -> Iterator[_MutationSource]:
+    for name, moved in mutations().items():
+        ids = [camel(key) for key, one in moved.given.items() if one.required and isinstance(one.type, str)]
+        field = "id" if moved.subject and not moved.plural else ids[0] if not moved.subject and len(ids) == 1 else None
+        about = moved.subject or next((one.type for one in moved.given.values() if isinstance(one.type, str)), None)
+        yield _MutationSource(name, about, field, bool(moved.subject), ((moved.scope, f"change:{name}"),))
+    for name, batch in batch_mutations().items():
+        yield _MutationSource(name, batch.name, None, needs_id=False, scopes=_scopes(batch, writing(batch.group)))
+    for name, row in entity_mutations().items():
+        makes = row.verb is Verb.CREATE
+        field = None if makes and "id" not in row.type.fields else "id"
+        yield _MutationSource(name, row.type.name, field, not makes, _scopes(row.type, writing(row.type.group)))
+    for name, old in purge_mutations().items():
+        yield _MutationSource(name, old.name, None, needs_id=False, scopes=_scopes(old, purging(old.group)))
+
+
+def _scopes(type_: RecordType, needed: str) -> tuple[tuple[str, ...], ...]:
+    return ((needed,), (type_.scope,)) if type_.scope else ((needed,),)
+
+
+class MutationNames:
+    """Finds mutations for words, where it is asked for a change."""
+
+    def __init__(self, schema: Schema) -> None:
+        every = agent_mutations(schema.graphql)
+        found = (
+            FoundField("Mutation", one.name, one.input.name, one.doc, leads_to=one.about) for one in every.values()
+        )
+        self._finder = FieldFinder(schema.catalogue, found, own=False)
+        self._verbs = frozenset(words(name)[0] for name in every) | _VERBS
+
+    def find(self, text: str, most: int) -> list[FoundField]:
+        """The mutations that a text asks for, the best first; none where it does not begin with a change."""
+        asked = [word for word in words(text) if word not in COMMON]
+        if not asked or (asked[0] not in self._verbs and "mutation" not in asked):
+            return []
+        return list(self._finder.find(text, None, most))
+
+
+_VERBS = frozenset(
+    "add make new insert change edit modify rename correct adjust remove delete clean write log report".split()  # noqa: SIM905
+)
+"""Words that ask for a change beside those with which the names of mutations begin."""
