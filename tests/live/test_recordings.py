@@ -65,14 +65,14 @@ async def test_a_batch_is_one_message_by_every_door(gateway: Listening, sql: asy
             "purged": 0, "firstAt": "2026-05-01T12:00:00.000000Z", "lastAt": "2026-05-01T12:49:00.000000Z",
             "actor": "anonymous",
         }  # fmt: skip
-        lines = "\n".join(json.dumps(row) for row in rows[:3])
+        lines = "\n".join(json.dumps(row) for row in rows * 200)
         answer = await gateway.http.post(
             "/record/servingMetrics", content=lines, headers={"content-type": "application/x-ndjson"}
         )
         assert answer.status_code == 200, answer.text
         told_ = (await stream.next())["recording"]
         assert (told_["mutation"], told_["inserted"], told_["lastAt"]) == (
-            "recordServingMetrics", 3, "2026-05-01T12:02:00.000000Z",
+            "recordServingMetrics", 10_000, "2026-05-01T12:49:00.000000Z",
         )  # fmt: skip
         await gateway.client.data(
             'mutation { purgeServingMetrics(input: {before: "1990-01-01T00:00:00Z"}) { __typename } }'

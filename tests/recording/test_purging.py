@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from typing import Any
 
 import asyncpg
 import pytest
 
+from db.embedded.server import GATEWAY_ROLE
 from schema.recording.record_types import purge_mutations
 from tests.support.callers import JWT, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
-from tests.support.databases import Database, connect, kill_backends
+from tests.support.databases import Database, connect, execute, kill_backends
 
 OLD = "2001-01-01T00:00:00.000000Z"
 """Before any row of the demo."""
@@ -120,6 +122,37 @@ async def test_what_the_database_refuses_undoes_all(client: Client, sql: asyncpg
         await sql.execute("DROP FUNCTION keeps() CASCADE")
     assert (await purge(client, "purgeServingMetrics"))["oldest"] == "2000-01-01T00:00:00.000000Z"
     assert not await sql.fetchval("SELECT EXISTS (SELECT FROM ml_bentoml_serving_metrics WHERE id = $1)", one)
+
+
+async def test_policies_of_the_database_decide_what_goes(own: Database, sql: asyncpg.Connection) -> None:
+    """Who sees some rows alone removes those alone, and is told of no others."""
+    role = f"e2i_user_{secrets.token_hex(6)}"
+    await execute(
+        own.admin_url,
+        f"CREATE ROLE {role} NOLOGIN",
+        f"GRANT {role} TO {GATEWAY_ROLE}",
+        f"GRANT USAGE ON SCHEMA public, ml TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public, ml TO {role}",
+        f"GRANT DELETE ON ml_bentoml_serving_metrics TO {role}",
+        "ALTER TABLE ml_bentoml_serving_metrics ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY few ON ml_bentoml_serving_metrics TO {role} USING (requests_total < 10)",
+    )
+    try:
+        for total in (1, 20, 2):
+            await add(sql, "ml_bentoml_serving_metrics", recorded_at="2000-01-01T00:00:00Z", requests_total=total)
+        async with serving(own.gateway_url, **JWT, rls=True, rls_roles=(role,), rls_token_role=role) as client:
+            client.http.headers["authorization"] = f"Bearer {token('keeper', role=role)}"
+            gone = await purge(client, "purgeServingMetrics")
+            assert (gone["__typename"], gone["purged"], gone["more"], gone["referred"]) == ("Purged", 2, False, 0)
+        left = "DELETE FROM ml_bentoml_serving_metrics WHERE recorded_at < '2001-01-01' RETURNING requests_total"
+        assert [row[0] for row in await sql.fetch(left)] == [20]
+    finally:
+        await execute(
+            own.admin_url,
+            "ALTER TABLE ml_bentoml_serving_metrics DISABLE ROW LEVEL SECURITY",
+            f"DROP OWNED BY {role}",
+            f"DROP ROLE {role}",
+        )
 
 
 # -- others at the same time ---------------------------------------------------------------------------------------
