@@ -245,20 +245,20 @@ class ApproveReviewInput(TypedDict, total=False):
 
 
 class AssignmentByUnit(TypedDict, total=False):
-    """Names a Assignment by columns that are unique together."""
+    """Identifies a row of Assignment by a unique key."""
 
     experimentId: Required[UUID | str]
     unitId: Required[str]
 
 
 class AssignmentRefId(TypedDict):
-    """Names a Assignment that is there: exactly one of these."""
+    """Refers to a row of Assignment that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class AssignmentRefUnit(TypedDict):
-    """Names a Assignment that is there: exactly one of these."""
+    """Refers to a row of Assignment that exists: exactly one of these fields."""
 
     unit: AssignmentByUnit
 
@@ -267,7 +267,7 @@ AssignmentRef: TypeAlias = "AssignmentRefId | AssignmentRefUnit"
 
 
 class AssignmentRow(TypedDict, total=False):
-    """A Assignment row to be recorded. What is left out takes its column's default; what is null is stored as null."""
+    """A row of Assignment to record. Columns that are left out take their defaults; null is stored as null."""
 
     experiment: Required[ExperimentRef]
     unitId: Required[str]
@@ -282,7 +282,7 @@ class AssignmentRow(TypedDict, total=False):
 
 
 class BentoServiceRefId(TypedDict):
-    """Names a BentoService that is there: exactly one of these."""
+    """Refers to a row of BentoService that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -291,8 +291,7 @@ BentoServiceRef: TypeAlias = "BentoServiceRefId"
 
 
 class CausalValidationRow(TypedDict, total=False):
-    """A CausalValidation row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of CausalValidation to record. Columns that are left out take their defaults; null is stored as null."""
 
     estimateId: Required[UUID | str]
     testType: Required[RefutationTest]
@@ -323,7 +322,7 @@ class ChangeItem(TypedDict, total=False):
 
 
 class ClassificationLogRefId(TypedDict):
-    """Names a ClassificationLog that is there: exactly one of these."""
+    """Refers to a row of ClassificationLog that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -332,8 +331,7 @@ ClassificationLogRef: TypeAlias = "ClassificationLogRefId"
 
 
 class ClassificationLogRow(TypedDict, total=False):
-    """A ClassificationLog row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of ClassificationLog to record. Columns that are left out take their defaults; null is stored as null."""
 
     queryText: Required[str]
     queryHash: Required[str]
@@ -354,7 +352,7 @@ class ClassificationLogRow(TypedDict, total=False):
 
 
 class CohortDefinitionByVersion(TypedDict, total=False):
-    """Names a CohortDefinition by columns that are unique together."""
+    """Identifies a row of CohortDefinition by a unique key."""
 
     brand: Required[str]
     indication: Required[str]
@@ -362,13 +360,13 @@ class CohortDefinitionByVersion(TypedDict, total=False):
 
 
 class CohortDefinitionRefId(TypedDict):
-    """Names a CohortDefinition that is there: exactly one of these."""
+    """Refers to a row of CohortDefinition that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class CohortDefinitionRefVersion(TypedDict):
-    """Names a CohortDefinition that is there: exactly one of these."""
+    """Refers to a row of CohortDefinition that exists: exactly one of these fields."""
 
     version: CohortDefinitionByVersion
 
@@ -393,7 +391,7 @@ class CohortEligibilityLogChild(TypedDict, total=False):
 
 
 class CohortEligibilityLogRow(TypedDict, total=False):
-    """A CohortEligibilityLog row to be recorded. What is left out takes its column's default; what is null is stored as
+    """A row of CohortEligibilityLog to record. Columns that are left out take their defaults; null is stored as
     null."""
 
     cohort: Required[CohortDefinitionRef]
@@ -411,7 +409,7 @@ class CohortEligibilityLogRow(TypedDict, total=False):
 
 
 class CohortExecutionRefId(TypedDict):
-    """Names a CohortExecution that is there: exactly one of these."""
+    """Refers to a row of CohortExecution that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -531,7 +529,7 @@ class CompleteTrainingRunInput(TypedDict, total=False):
 
 
 class ComposerEpisodeRefId(TypedDict):
-    """Names a ComposerEpisode that is there: exactly one of these."""
+    """Refers to a row of ComposerEpisode that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -560,7 +558,7 @@ class CompositionStepChild(TypedDict, total=False):
 
 
 class CompositionStepRefId(TypedDict):
-    """Names a CompositionStep that is there: exactly one of these."""
+    """Refers to a row of CompositionStep that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -569,8 +567,7 @@ CompositionStepRef: TypeAlias = "CompositionStepRefId"
 
 
 class CompositionStepRow(TypedDict, total=False):
-    """A CompositionStep row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of CompositionStep to record. Columns that are left out take their defaults; null is stored as null."""
 
     episode: Required[ComposerEpisodeRef]
     stepNumber: Required[int]
@@ -1660,7 +1657,7 @@ class DeactivateTwinModelsInput(TypedDict, total=False):
 
 
 class DeploymentRefId(TypedDict):
-    """Names a Deployment that is there: exactly one of these."""
+    """Refers to a row of Deployment that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -1669,7 +1666,7 @@ DeploymentRef: TypeAlias = "DeploymentRefId"
 
 
 class DiscoveredDagRefId(TypedDict):
-    """Names a DiscoveredDag that is there: exactly one of these."""
+    """Refers to a row of DiscoveredDag that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -1690,8 +1687,7 @@ class DiscoveredEdgeChild(TypedDict, total=False):
 
 
 class DiscoveredEdgeRow(TypedDict, total=False):
-    """A DiscoveredEdge row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of DiscoveredEdge to record. Columns that are left out take their defaults; null is stored as null."""
 
     dag: Required[DiscoveredDagRef]
     sourceNode: Required[str]
@@ -1717,8 +1713,8 @@ class DiscoveryAlgorithmRunChild(TypedDict, total=False):
 
 
 class DiscoveryAlgorithmRunRow(TypedDict, total=False):
-    """A DiscoveryAlgorithmRun row to be recorded. What is left out takes its column's default; what is null is stored
-    as null."""
+    """A row of DiscoveryAlgorithmRun to record. Columns that are left out take their defaults; null is stored as
+    null."""
 
     dag: Required[DiscoveredDagRef]
     algorithm: Required[DiscoveryAlgorithm]
@@ -1753,7 +1749,7 @@ class DismissAlertsInput(TypedDict, total=False):
 
 
 class DriftRecordRefId(TypedDict):
-    """Names a DriftRecord that is there: exactly one of these."""
+    """Refers to a row of DriftRecord that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -1762,7 +1758,7 @@ DriftRecordRef: TypeAlias = "DriftRecordRefId"
 
 
 class DriftRecordRow(TypedDict, total=False):
-    """A DriftRecord row to be recorded. What is left out takes its column's default; what is null is stored as null."""
+    """A row of DriftRecord to record. Columns that are left out take their defaults; null is stored as null."""
 
     driftType: Required[DriftType]
     testType: Required[StatisticalTest]
@@ -1796,7 +1792,7 @@ class DriftRecordRow(TypedDict, total=False):
 
 
 class DriverRankingRefId(TypedDict):
-    """Names a DriverRanking that is there: exactly one of these."""
+    """Refers to a row of DriverRanking that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -1817,7 +1813,7 @@ class EndHpoStudyInput(TypedDict, total=False):
 
 
 class EvaluationRow(TypedDict, total=False):
-    """A Evaluation row to be recorded. What is left out takes its column's default; what is null is stored as null."""
+    """A row of Evaluation to record. Columns that are left out take their defaults; null is stored as null."""
 
     query: Required[str]
     response: Required[str]
@@ -1863,13 +1859,13 @@ class ExcludeEnrollmentsInput(TypedDict, total=False):
 
 
 class ExperimentRefId(TypedDict):
-    """Names a Experiment that is there: exactly one of these."""
+    """Refers to a row of Experiment that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class ExperimentRefMlflowExperimentId(TypedDict):
-    """Names a Experiment that is there: exactly one of these."""
+    """Refers to a row of Experiment that exists: exactly one of these fields."""
 
     mlflowExperimentId: str
 
@@ -1878,7 +1874,7 @@ ExperimentRef: TypeAlias = "ExperimentRefId | ExperimentRefMlflowExperimentId"
 
 
 class ExperimentResultRefId(TypedDict):
-    """Names a ExperimentResult that is there: exactly one of these."""
+    """Refers to a row of ExperimentResult that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -1989,8 +1985,7 @@ class FailTrainingRunsInput(TypedDict, total=False):
 
 
 class FeatureFreshnessRow(TypedDict, total=False):
-    """A FeatureFreshness row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of FeatureFreshness to record. Columns that are left out take their defaults; null is stored as null."""
 
     featureViewName: Required[str]
     id: UUID | str | None
@@ -2020,8 +2015,7 @@ class FeatureRankingChild(TypedDict, total=False):
 
 
 class FeatureRankingRow(TypedDict, total=False):
-    """A FeatureRanking row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of FeatureRanking to record. Columns that are left out take their defaults; null is stored as null."""
 
     driverRanking: Required[DriverRankingRef]
     featureName: Required[str]
@@ -2035,20 +2029,20 @@ class FeatureRankingRow(TypedDict, total=False):
 
 
 class FeatureViewByProject(TypedDict, total=False):
-    """Names a FeatureView by columns that are unique together."""
+    """Identifies a row of FeatureView by a unique key."""
 
     name: Required[str]
     project: Required[str]
 
 
 class FeatureViewRefId(TypedDict):
-    """Names a FeatureView that is there: exactly one of these."""
+    """Refers to a row of FeatureView that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class FeatureViewRefProject(TypedDict):
-    """Names a FeatureView that is there: exactly one of these."""
+    """Refers to a row of FeatureView that exists: exactly one of these fields."""
 
     project: FeatureViewByProject
 
@@ -2057,13 +2051,13 @@ FeatureViewRef: TypeAlias = "FeatureViewRefId | FeatureViewRefProject"
 
 
 class HpoStudyRefId(TypedDict):
-    """Names a HpoStudy that is there: exactly one of these."""
+    """Refers to a row of HpoStudy that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class HpoStudyRefStudyName(TypedDict):
-    """Names a HpoStudy that is there: exactly one of these."""
+    """Refers to a row of HpoStudy that exists: exactly one of these fields."""
 
     studyName: str
 
@@ -2087,7 +2081,7 @@ class HpoTrialChild(TypedDict, total=False):
 
 
 class HpoTrialRow(TypedDict, total=False):
-    """A HpoTrial row to be recorded. What is left out takes its column's default; what is null is stored as null."""
+    """A row of HpoTrial to record. Columns that are left out take their defaults; null is stored as null."""
 
     study: Required[HpoStudyRef]
     trialNumber: Required[int]
@@ -2160,20 +2154,20 @@ class LoseEnrollmentsInput(TypedDict, total=False):
 
 
 class ModelByVersion(TypedDict, total=False):
-    """Names a Model by columns that are unique together."""
+    """Identifies a row of Model by a unique key."""
 
     modelName: Required[str]
     modelVersion: Required[str]
 
 
 class ModelRefId(TypedDict):
-    """Names a Model that is there: exactly one of these."""
+    """Refers to a row of Model that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class ModelRefVersion(TypedDict):
-    """Names a Model that is there: exactly one of these."""
+    """Refers to a row of Model that exists: exactly one of these fields."""
 
     version: ModelByVersion
 
@@ -2182,7 +2176,7 @@ ModelRef: TypeAlias = "ModelRefId | ModelRefVersion"
 
 
 class MonitoringRunRefId(TypedDict):
-    """Names a MonitoringRun that is there: exactly one of these."""
+    """Refers to a row of MonitoringRun that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -2338,8 +2332,7 @@ class MoveTrialInput(TypedDict, total=False):
 
 
 class ObservabilitySpanRow(TypedDict, total=False):
-    """A ObservabilitySpan row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of ObservabilitySpan to record. Columns that are left out take their defaults; null is stored as null."""
 
     traceId: Required[str]
     spanId: Required[str]
@@ -2369,7 +2362,7 @@ class ObservabilitySpanRow(TypedDict, total=False):
 
 
 class OptimizedInstructionRefId(TypedDict):
-    """Names a OptimizedInstruction that is there: exactly one of these."""
+    """Refers to a row of OptimizedInstruction that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -2378,8 +2371,8 @@ OptimizedInstructionRef: TypeAlias = "OptimizedInstructionRefId"
 
 
 class OptimizedToolDescriptionRow(TypedDict, total=False):
-    """A OptimizedToolDescription row to be recorded. What is left out takes its column's default; what is null is
-    stored as null."""
+    """A row of OptimizedToolDescription to record. Columns that are left out take their defaults; null is stored as
+    null."""
 
     run: Required[PromptOptimizationRunRef]
     agentName: Required[str]
@@ -2395,8 +2388,8 @@ class OptimizedToolDescriptionRow(TypedDict, total=False):
 
 
 class PatientCohortAssignmentRow(TypedDict, total=False):
-    """A PatientCohortAssignment row to be recorded. What is left out takes its column's default; what is null is stored
-    as null."""
+    """A row of PatientCohortAssignment to record. Columns that are left out take their defaults; null is stored as
+    null."""
 
     patientJourneyId: Required[str]
     cohort: Required[CohortDefinitionRef]
@@ -2412,8 +2405,7 @@ class PatientCohortAssignmentRow(TypedDict, total=False):
 
 
 class PerformanceMetricRow(TypedDict, total=False):
-    """A PerformanceMetric row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of PerformanceMetric to record. Columns that are left out take their defaults; null is stored as null."""
 
     metricName: Required[str]
     metricValue: Required[float | Decimal]
@@ -2462,8 +2454,8 @@ class PromoteModelsInput(TypedDict, total=False):
 
 
 class PromptAbTestObservationRow(TypedDict, total=False):
-    """A PromptAbTestObservation row to be recorded. What is left out takes its column's default; what is null is stored
-    as null."""
+    """A row of PromptAbTestObservation to record. Columns that are left out take their defaults; null is stored as
+    null."""
 
     test: Required[PromptAbTestRef]
     requestId: Required[str]
@@ -2478,7 +2470,7 @@ class PromptAbTestObservationRow(TypedDict, total=False):
 
 
 class PromptAbTestRefId(TypedDict):
-    """Names a PromptAbTest that is there: exactly one of these."""
+    """Refers to a row of PromptAbTest that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -2487,7 +2479,7 @@ PromptAbTestRef: TypeAlias = "PromptAbTestRefId"
 
 
 class PromptConfigurationRefId(TypedDict):
-    """Names a PromptConfiguration that is there: exactly one of these."""
+    """Refers to a row of PromptConfiguration that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -2496,7 +2488,7 @@ PromptConfigurationRef: TypeAlias = "PromptConfigurationRefId"
 
 
 class PromptOptimizationRunRefId(TypedDict):
-    """Names a PromptOptimizationRun that is there: exactly one of these."""
+    """Refers to a row of PromptOptimizationRun that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -2887,7 +2879,7 @@ class RetireInput(TypedDict, total=False):
 
 
 class RetrievalConfigurationRefId(TypedDict):
-    """Names a RetrievalConfiguration that is there: exactly one of these."""
+    """Refers to a row of RetrievalConfiguration that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -2896,7 +2888,7 @@ RetrievalConfigurationRef: TypeAlias = "RetrievalConfigurationRefId"
 
 
 class RoiCalculationRefId(TypedDict):
-    """Names a RoiCalculation that is there: exactly one of these."""
+    """Refers to a row of RoiCalculation that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -2918,8 +2910,7 @@ class RoiCostDetailChild(TypedDict, total=False):
 
 
 class RoiCostDetailRow(TypedDict, total=False):
-    """A RoiCostDetail row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of RoiCostDetail to record. Columns that are left out take their defaults; null is stored as null."""
 
     calculation: Required[RoiCalculationRef]
     category: Required[str]
@@ -2950,7 +2941,7 @@ class RoiValueDriverDetailChild(TypedDict, total=False):
 
 
 class RoiValueDriverDetailRow(TypedDict, total=False):
-    """A RoiValueDriverDetail row to be recorded. What is left out takes its column's default; what is null is stored as
+    """A row of RoiValueDriverDetail to record. Columns that are left out take their defaults; null is stored as
     null."""
 
     calculation: Required[RoiCalculationRef]
@@ -3008,8 +2999,7 @@ class RollbackDeploymentInput(TypedDict, total=False):
 
 
 class ServingMetricRow(TypedDict, total=False):
-    """A ServingMetric row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of ServingMetric to record. Columns that are left out take their defaults; null is stored as null."""
 
     service: Required[BentoServiceRef]
     id: UUID | str | None
@@ -3138,8 +3128,7 @@ class ToolDependencyChild(TypedDict, total=False):
 
 
 class ToolDependencyRow(TypedDict, total=False):
-    """A ToolDependency row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of ToolDependency to record. Columns that are left out take their defaults; null is stored as null."""
 
     consumerTool: Required[ToolRef]
     producerTool: Required[ToolRef]
@@ -3150,8 +3139,7 @@ class ToolDependencyRow(TypedDict, total=False):
 
 
 class ToolPerformanceRow(TypedDict, total=False):
-    """A ToolPerformance row to be recorded. What is left out takes its column's default; what is null is stored as
-    null."""
+    """A row of ToolPerformance to record. Columns that are left out take their defaults; null is stored as null."""
 
     tool: Required[ToolRef]
     toolName: Required[str]
@@ -3168,13 +3156,13 @@ class ToolPerformanceRow(TypedDict, total=False):
 
 
 class ToolRefId(TypedDict):
-    """Names a Tool that is there: exactly one of these."""
+    """Refers to a row of Tool that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class ToolRefName(TypedDict):
-    """Names a Tool that is there: exactly one of these."""
+    """Refers to a row of Tool that exists: exactly one of these fields."""
 
     name: str
 
@@ -3183,13 +3171,13 @@ ToolRef: TypeAlias = "ToolRefId | ToolRefName"
 
 
 class TrainingRunRefId(TypedDict):
-    """Names a TrainingRun that is there: exactly one of these."""
+    """Refers to a row of TrainingRun that exists: exactly one of these fields."""
 
     id: str | UUID
 
 
 class TrainingRunRefMlflowRunId(TypedDict):
-    """Names a TrainingRun that is there: exactly one of these."""
+    """Refers to a row of TrainingRun that exists: exactly one of these fields."""
 
     mlflowRunId: str
 
@@ -3209,7 +3197,7 @@ class TriggerRetrainingInput(TypedDict, total=False):
 
 
 class TwinModelRefId(TypedDict):
-    """Names a TwinModel that is there: exactly one of these."""
+    """Refers to a row of TwinModel that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -3218,7 +3206,7 @@ TwinModelRef: TypeAlias = "TwinModelRefId"
 
 
 class TwinSimulationRefId(TypedDict):
-    """Names a TwinSimulation that is there: exactly one of these."""
+    """Refers to a row of TwinSimulation that exists: exactly one of these fields."""
 
     id: str | UUID
 
@@ -4036,22 +4024,22 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def activate_optimized_instruction(self, input: ActivateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Puts an instruction, in place of the one that its agent and predictor use, into use."""
+        """Puts an instruction into use, in place of the one that its agent and predictor use."""
         return self.change("activateOptimizedInstruction", input, key=key)
 
 
     def activate_optimized_tool_description(self, input: ActivateOptimizedToolDescriptionInput, *, key: str | None = None) -> ChangedT:
-        """Puts a tool's description, in place of the one that its agent uses, into use."""
+        """Puts a tool's description into use, in place of the one that its agent uses."""
         return self.change("activateOptimizedToolDescription", input, key=key)
 
 
     def activate_prompt_configuration(self, input: ActivatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Puts a version of a prompt, in place of the one that its agent uses, into use."""
+        """Puts a version of a prompt into use, in place of the one that its agent uses."""
         return self.change("activatePromptConfiguration", input, key=key)
 
 
     def activate_retrieval_configuration(self, input: ActivateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Puts a retrieval configuration, in place of the one that is in use, into use."""
+        """Puts a retrieval configuration into use, in place of the one that is in use."""
         return self.change("activateRetrievalConfiguration", input, key=key)
 
 
@@ -4126,46 +4114,42 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def deactivate_optimized_instruction(self, input: DeactivateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Takes an instruction, in place of the one that its agent and predictor use, out of use."""
+        """Takes an instruction out of use."""
         return self.change("deactivateOptimizedInstruction", input, key=key)
 
 
     def deactivate_optimized_instructions(self, input: DeactivateOptimizedInstructionsInput, *, key: str | None = None) -> ChangedT:
-        """Takes an instruction, in place of the one that its agent and predictor use, out of use. All of the rows or
-        none, at most 100."""
+        """Takes an instruction out of use. All of the rows or none, at most 100."""
         return self.change("deactivateOptimizedInstructions", input, key=key)
 
 
     def deactivate_optimized_tool_description(self, input: DeactivateOptimizedToolDescriptionInput, *, key: str | None = None) -> ChangedT:
-        """Takes a tool's description, in place of the one that its agent uses, out of use."""
+        """Takes a tool's description out of use."""
         return self.change("deactivateOptimizedToolDescription", input, key=key)
 
 
     def deactivate_optimized_tool_descriptions(self, input: DeactivateOptimizedToolDescriptionsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a tool's description, in place of the one that its agent uses, out of use. All of the rows or none, at
-        most 100."""
+        """Takes a tool's description out of use. All of the rows or none, at most 100."""
         return self.change("deactivateOptimizedToolDescriptions", input, key=key)
 
 
     def deactivate_prompt_configuration(self, input: DeactivatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Takes a version of a prompt, in place of the one that its agent uses, out of use."""
+        """Takes a version of a prompt out of use."""
         return self.change("deactivatePromptConfiguration", input, key=key)
 
 
     def deactivate_prompt_configurations(self, input: DeactivatePromptConfigurationsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a version of a prompt, in place of the one that its agent uses, out of use. All of the rows or none, at
-        most 100."""
+        """Takes a version of a prompt out of use. All of the rows or none, at most 100."""
         return self.change("deactivatePromptConfigurations", input, key=key)
 
 
     def deactivate_retrieval_configuration(self, input: DeactivateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Takes a retrieval configuration, in place of the one that is in use, out of use."""
+        """Takes a retrieval configuration out of use."""
         return self.change("deactivateRetrievalConfiguration", input, key=key)
 
 
     def deactivate_retrieval_configurations(self, input: DeactivateRetrievalConfigurationsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a retrieval configuration, in place of the one that is in use, out of use. All of the rows or none, at
-        most 100."""
+        """Takes a retrieval configuration out of use. All of the rows or none, at most 100."""
         return self.change("deactivateRetrievalConfigurations", input, key=key)
 
 
@@ -4646,347 +4630,356 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def create_bento_service(self, input: CreateBentoServiceInput, *, key: str | None = None) -> ChangedT:
-        """Makes a BentoService: what is left out takes its column's default, what is null is null."""
+        """Creates a row of BentoService: columns that are left out take their defaults; null is stored as null."""
         return self.change("createBentoService", input, key=key)
 
 
     def create_cohort_comparison(self, input: CreateCohortComparisonInput, *, key: str | None = None) -> ChangedT:
-        """Makes a CohortComparison: what is left out takes its column's default, what is null is null."""
+        """Creates a row of CohortComparison: columns that are left out take their defaults; null is stored as null."""
         return self.change("createCohortComparison", input, key=key)
 
 
     def create_cohort_definition(self, input: CreateCohortDefinitionInput, *, key: str | None = None) -> ChangedT:
-        """Makes a CohortDefinition: what is left out takes its column's default, what is null is null."""
+        """Creates a row of CohortDefinition: columns that are left out take their defaults; null is stored as null."""
         return self.change("createCohortDefinition", input, key=key)
 
 
     def create_cohort_execution(self, input: CreateCohortExecutionInput, *, key: str | None = None) -> ChangedT:
-        """Makes a CohortExecution: what is left out takes its column's default, what is null is null."""
+        """Creates a row of CohortExecution: columns that are left out take their defaults; null is stored as null."""
         return self.change("createCohortExecution", input, key=key)
 
 
     def create_composer_episode(self, input: CreateComposerEpisodeInput, *, key: str | None = None) -> ChangedT:
-        """Makes a ComposerEpisode: what is left out takes its column's default, what is null is null."""
+        """Creates a row of ComposerEpisode: columns that are left out take their defaults; null is stored as null."""
         return self.change("createComposerEpisode", input, key=key)
 
 
     def create_data_quality_report(self, input: CreateDataQualityReportInput, *, key: str | None = None) -> ChangedT:
-        """Makes a DataQualityReport: what is left out takes its column's default, what is null is null."""
+        """Creates a row of DataQualityReport: columns that are left out take their defaults; null is stored as null."""
         return self.change("createDataQualityReport", input, key=key)
 
 
     def create_discovered_dag(self, input: CreateDiscoveredDagInput, *, key: str | None = None) -> ChangedT:
-        """Makes a DiscoveredDag: what is left out takes its column's default, what is null is null."""
+        """Creates a row of DiscoveredDag: columns that are left out take their defaults; null is stored as null."""
         return self.change("createDiscoveredDag", input, key=key)
 
 
     def create_driver_ranking(self, input: CreateDriverRankingInput, *, key: str | None = None) -> ChangedT:
-        """Makes a DriverRanking: what is left out takes its column's default, what is null is null."""
+        """Creates a row of DriverRanking: columns that are left out take their defaults; null is stored as null."""
         return self.change("createDriverRanking", input, key=key)
 
 
     def create_enrollment(self, input: CreateEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Makes a Enrollment: what is left out takes its column's default, what is null is null."""
+        """Creates a row of Enrollment: columns that are left out take their defaults; null is stored as null."""
         return self.change("createEnrollment", input, key=key)
 
 
     def create_experiment(self, input: CreateExperimentInput, *, key: str | None = None) -> ChangedT:
-        """Makes a Experiment: what is left out takes its column's default, what is null is null."""
+        """Creates a row of Experiment: columns that are left out take their defaults; null is stored as null."""
         return self.change("createExperiment", input, key=key)
 
 
     def create_experiment_knowledge(self, input: CreateExperimentKnowledgeInput, *, key: str | None = None) -> ChangedT:
-        """Makes a ExperimentKnowledge: what is left out takes its column's default, what is null is null."""
+        """Creates a row of ExperimentKnowledge: columns that are left out take their defaults; null is stored as
+        null."""
         return self.change("createExperimentKnowledge", input, key=key)
 
 
     def create_experiment_result(self, input: CreateExperimentResultInput, *, key: str | None = None) -> ChangedT:
-        """Makes a ExperimentResult: what is left out takes its column's default, what is null is null."""
+        """Creates a row of ExperimentResult: columns that are left out take their defaults; null is stored as null."""
         return self.change("createExperimentResult", input, key=key)
 
 
     def create_feature(self, input: CreateFeatureInput, *, key: str | None = None) -> ChangedT:
-        """Makes a Feature: what is left out takes its column's default, what is null is null."""
+        """Creates a row of Feature: columns that are left out take their defaults; null is stored as null."""
         return self.change("createFeature", input, key=key)
 
 
     def create_feature_view(self, input: CreateFeatureViewInput, *, key: str | None = None) -> ChangedT:
-        """Makes a FeatureView: what is left out takes its column's default, what is null is null."""
+        """Creates a row of FeatureView: columns that are left out take their defaults; null is stored as null."""
         return self.change("createFeatureView", input, key=key)
 
 
     def create_fidelity_comparison(self, input: CreateFidelityComparisonInput, *, key: str | None = None) -> ChangedT:
-        """Makes a FidelityComparison: what is left out takes its column's default, what is null is null."""
+        """Creates a row of FidelityComparison: columns that are left out take their defaults; null is stored as
+        null."""
         return self.change("createFidelityComparison", input, key=key)
 
 
     def create_hpo_study(self, input: CreateHpoStudyInput, *, key: str | None = None) -> ChangedT:
-        """Makes a HpoStudy: what is left out takes its column's default, what is null is null."""
+        """Creates a row of HpoStudy: columns that are left out take their defaults; null is stored as null."""
         return self.change("createHpoStudy", input, key=key)
 
 
     def create_improvement_action(self, input: CreateImprovementActionInput, *, key: str | None = None) -> ChangedT:
-        """Makes a ImprovementAction: what is left out takes its column's default, what is null is null."""
+        """Creates a row of ImprovementAction: columns that are left out take their defaults; null is stored as null."""
         return self.change("createImprovementAction", input, key=key)
 
 
     def create_interim_analysis(self, input: CreateInterimAnalysisInput, *, key: str | None = None) -> ChangedT:
-        """Makes a InterimAnalysis: what is left out takes its column's default, what is null is null."""
+        """Creates a row of InterimAnalysis: columns that are left out take their defaults; null is stored as null."""
         return self.change("createInterimAnalysis", input, key=key)
 
 
     def create_materialization_job(self, input: CreateMaterializationJobInput, *, key: str | None = None) -> ChangedT:
-        """Makes a MaterializationJob: what is left out takes its column's default, what is null is null."""
+        """Creates a row of MaterializationJob: columns that are left out take their defaults; null is stored as
+        null."""
         return self.change("createMaterializationJob", input, key=key)
 
 
     def create_model(self, input: CreateModelInput, *, key: str | None = None) -> ChangedT:
-        """Makes a Model: what is left out takes its column's default, what is null is null."""
+        """Creates a row of Model: columns that are left out take their defaults; null is stored as null."""
         return self.change("createModel", input, key=key)
 
 
     def create_monitoring_alert(self, input: CreateMonitoringAlertInput, *, key: str | None = None) -> ChangedT:
-        """Makes a MonitoringAlert: what is left out takes its column's default, what is null is null."""
+        """Creates a row of MonitoringAlert: columns that are left out take their defaults; null is stored as null."""
         return self.change("createMonitoringAlert", input, key=key)
 
 
     def create_monitoring_run(self, input: CreateMonitoringRunInput, *, key: str | None = None) -> ChangedT:
-        """Makes a MonitoringRun: what is left out takes its column's default, what is null is null."""
+        """Creates a row of MonitoringRun: columns that are left out take their defaults; null is stored as null."""
         return self.change("createMonitoringRun", input, key=key)
 
 
     def create_optimized_instruction(self, input: CreateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Makes a OptimizedInstruction: what is left out takes its column's default, what is null is null."""
+        """Creates a row of OptimizedInstruction: columns that are left out take their defaults; null is stored as
+        null."""
         return self.change("createOptimizedInstruction", input, key=key)
 
 
     def create_prompt_ab_test(self, input: CreatePromptAbTestInput, *, key: str | None = None) -> ChangedT:
-        """Makes a PromptAbTest: what is left out takes its column's default, what is null is null."""
+        """Creates a row of PromptAbTest: columns that are left out take their defaults; null is stored as null."""
         return self.change("createPromptAbTest", input, key=key)
 
 
     def create_prompt_configuration(self, input: CreatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Makes a PromptConfiguration: what is left out takes its column's default, what is null is null."""
+        """Creates a row of PromptConfiguration: columns that are left out take their defaults; null is stored as
+        null."""
         return self.change("createPromptConfiguration", input, key=key)
 
 
     def create_prompt_optimization_run(self, input: CreatePromptOptimizationRunInput, *, key: str | None = None) -> ChangedT:
-        """Makes a PromptOptimizationRun: what is left out takes its column's default, what is null is null."""
+        """Creates a row of PromptOptimizationRun: columns that are left out take their defaults; null is stored as
+        null."""
         return self.change("createPromptOptimizationRun", input, key=key)
 
 
     def create_retraining(self, input: CreateRetrainingInput, *, key: str | None = None) -> ChangedT:
-        """Makes a Retraining: what is left out takes its column's default, what is null is null."""
+        """Creates a row of Retraining: columns that are left out take their defaults; null is stored as null."""
         return self.change("createRetraining", input, key=key)
 
 
     def create_retrieval_configuration(self, input: CreateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Makes a RetrievalConfiguration: what is left out takes its column's default, what is null is null."""
+        """Creates a row of RetrievalConfiguration: columns that are left out take their defaults; null is stored as
+        null."""
         return self.change("createRetrievalConfiguration", input, key=key)
 
 
     def create_roi_calculation(self, input: CreateRoiCalculationInput, *, key: str | None = None) -> ChangedT:
-        """Makes a RoiCalculation: what is left out takes its column's default, what is null is null."""
+        """Creates a row of RoiCalculation: columns that are left out take their defaults; null is stored as null."""
         return self.change("createRoiCalculation", input, key=key)
 
 
     def create_shap_analysis(self, input: CreateShapAnalysisInput, *, key: str | None = None) -> ChangedT:
-        """Makes a ShapAnalysis: what is left out takes its column's default, what is null is null."""
+        """Creates a row of ShapAnalysis: columns that are left out take their defaults; null is stored as null."""
         return self.change("createShapAnalysis", input, key=key)
 
 
     def create_srm_check(self, input: CreateSrmCheckInput, *, key: str | None = None) -> ChangedT:
-        """Makes a SrmCheck: what is left out takes its column's default, what is null is null."""
+        """Creates a row of SrmCheck: columns that are left out take their defaults; null is stored as null."""
         return self.change("createSrmCheck", input, key=key)
 
 
     def create_tool(self, input: CreateToolInput, *, key: str | None = None) -> ChangedT:
-        """Makes a Tool: what is left out takes its column's default, what is null is null."""
+        """Creates a row of Tool: columns that are left out take their defaults; null is stored as null."""
         return self.change("createTool", input, key=key)
 
 
     def create_training_run(self, input: CreateTrainingRunInput, *, key: str | None = None) -> ChangedT:
-        """Makes a TrainingRun: what is left out takes its column's default, what is null is null."""
+        """Creates a row of TrainingRun: columns that are left out take their defaults; null is stored as null."""
         return self.change("createTrainingRun", input, key=key)
 
 
     def create_twin_fidelity(self, input: CreateTwinFidelityInput, *, key: str | None = None) -> ChangedT:
-        """Makes a TwinFidelity: what is left out takes its column's default, what is null is null."""
+        """Creates a row of TwinFidelity: columns that are left out take their defaults; null is stored as null."""
         return self.change("createTwinFidelity", input, key=key)
 
 
     def create_twin_model(self, input: CreateTwinModelInput, *, key: str | None = None) -> ChangedT:
-        """Makes a TwinModel: what is left out takes its column's default, what is null is null."""
+        """Creates a row of TwinModel: columns that are left out take their defaults; null is stored as null."""
         return self.change("createTwinModel", input, key=key)
 
 
     def create_twin_simulation(self, input: CreateTwinSimulationInput, *, key: str | None = None) -> ChangedT:
-        """Makes a TwinSimulation: what is left out takes its column's default, what is null is null."""
+        """Creates a row of TwinSimulation: columns that are left out take their defaults; null is stored as null."""
         return self.change("createTwinSimulation", input, key=key)
 
 
     def retire_experiment_knowledge(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a ExperimentKnowledge out of use: it is kept for the record. One that is retired already stays so."""
+        """Takes a row of ExperimentKnowledge out of use; the row is kept. One that is retired already stays so."""
         return self.change("retireExperimentKnowledge", input, key=key)
 
 
     def retire_feature(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a Feature out of use: it is kept for the record. One that is retired already stays so."""
+        """Takes a row of Feature out of use; the row is kept. One that is retired already stays so."""
         return self.change("retireFeature", input, key=key)
 
 
     def retire_feature_view(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a FeatureView out of use: it is kept for the record. One that is retired already stays so."""
+        """Takes a row of FeatureView out of use; the row is kept. One that is retired already stays so."""
         return self.change("retireFeatureView", input, key=key)
 
 
     def retire_roi_calculation(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a RoiCalculation out of use: it is kept for the record. One that is retired already stays so."""
+        """Takes a row of RoiCalculation out of use; the row is kept. One that is retired already stays so."""
         return self.change("retireRoiCalculation", input, key=key)
 
 
     def retire_tool(self, input: RetireInput, *, key: str | None = None) -> ChangedT:
-        """Takes a Tool out of use: it is kept for the record. One that is retired already stays so."""
+        """Takes a row of Tool out of use; the row is kept. One that is retired already stays so."""
         return self.change("retireTool", input, key=key)
 
 
     def update_bento_service(self, input: UpdateBentoServiceInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a BentoService; what is left out stays, and what is null becomes null."""
+        """Updates a row of BentoService: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateBentoService", input, key=key)
 
 
     def update_cohort_definition(self, input: UpdateCohortDefinitionInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a CohortDefinition; what is left out stays, and what is null becomes null."""
+        """Updates a row of CohortDefinition: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateCohortDefinition", input, key=key)
 
 
     def update_composer_episode(self, input: UpdateComposerEpisodeInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a ComposerEpisode; what is left out stays, and what is null becomes null."""
+        """Updates a row of ComposerEpisode: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateComposerEpisode", input, key=key)
 
 
     def update_deployment(self, input: UpdateDeploymentInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a Deployment; what is left out stays, and what is null becomes null."""
+        """Updates a row of Deployment: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateDeployment", input, key=key)
 
 
     def update_enrollment(self, input: UpdateEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a Enrollment; what is left out stays, and what is null becomes null."""
+        """Updates a row of Enrollment: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateEnrollment", input, key=key)
 
 
     def update_experiment(self, input: UpdateExperimentInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a Experiment; what is left out stays, and what is null becomes null."""
+        """Updates a row of Experiment: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateExperiment", input, key=key)
 
 
     def update_experiment_knowledge(self, input: UpdateExperimentKnowledgeInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a ExperimentKnowledge; what is left out stays, and what is null becomes null."""
+        """Updates a row of ExperimentKnowledge: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateExperimentKnowledge", input, key=key)
 
 
     def update_feature(self, input: UpdateFeatureInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a Feature; what is left out stays, and what is null becomes null."""
+        """Updates a row of Feature: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateFeature", input, key=key)
 
 
     def update_feature_view(self, input: UpdateFeatureViewInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a FeatureView; what is left out stays, and what is null becomes null."""
+        """Updates a row of FeatureView: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateFeatureView", input, key=key)
 
 
     def update_fidelity_comparison(self, input: UpdateFidelityComparisonInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a FidelityComparison; what is left out stays, and what is null becomes null."""
+        """Updates a row of FidelityComparison: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateFidelityComparison", input, key=key)
 
 
     def update_hpo_study(self, input: UpdateHpoStudyInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a HpoStudy; what is left out stays, and what is null becomes null."""
+        """Updates a row of HpoStudy: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateHpoStudy", input, key=key)
 
 
     def update_improvement_action(self, input: UpdateImprovementActionInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a ImprovementAction; what is left out stays, and what is null becomes null."""
+        """Updates a row of ImprovementAction: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateImprovementAction", input, key=key)
 
 
     def update_materialization_job(self, input: UpdateMaterializationJobInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a MaterializationJob; what is left out stays, and what is null becomes null."""
+        """Updates a row of MaterializationJob: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateMaterializationJob", input, key=key)
 
 
     def update_model(self, input: UpdateModelInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a Model; what is left out stays, and what is null becomes null."""
+        """Updates a row of Model: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateModel", input, key=key)
 
 
     def update_monitoring_alert(self, input: UpdateMonitoringAlertInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a MonitoringAlert; what is left out stays, and what is null becomes null."""
+        """Updates a row of MonitoringAlert: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateMonitoringAlert", input, key=key)
 
 
     def update_monitoring_run(self, input: UpdateMonitoringRunInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a MonitoringRun; what is left out stays, and what is null becomes null."""
+        """Updates a row of MonitoringRun: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateMonitoringRun", input, key=key)
 
 
     def update_optimized_instruction(self, input: UpdateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a OptimizedInstruction; what is left out stays, and what is null becomes null."""
+        """Updates a row of OptimizedInstruction: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateOptimizedInstruction", input, key=key)
 
 
     def update_prompt_ab_test(self, input: UpdatePromptAbTestInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a PromptAbTest; what is left out stays, and what is null becomes null."""
+        """Updates a row of PromptAbTest: columns that are left out stay as they are; null is stored as null."""
         return self.change("updatePromptAbTest", input, key=key)
 
 
     def update_prompt_configuration(self, input: UpdatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a PromptConfiguration; what is left out stays, and what is null becomes null."""
+        """Updates a row of PromptConfiguration: columns that are left out stay as they are; null is stored as null."""
         return self.change("updatePromptConfiguration", input, key=key)
 
 
     def update_prompt_optimization_run(self, input: UpdatePromptOptimizationRunInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a PromptOptimizationRun; what is left out stays, and what is null becomes null."""
+        """Updates a row of PromptOptimizationRun: columns that are left out stay as they are; null is stored as
+        null."""
         return self.change("updatePromptOptimizationRun", input, key=key)
 
 
     def update_retrieval_configuration(self, input: UpdateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a RetrievalConfiguration; what is left out stays, and what is null becomes null."""
+        """Updates a row of RetrievalConfiguration: columns that are left out stay as they are; null is stored as
+        null."""
         return self.change("updateRetrievalConfiguration", input, key=key)
 
 
     def update_roi_calculation(self, input: UpdateRoiCalculationInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a RoiCalculation; what is left out stays, and what is null becomes null."""
+        """Updates a row of RoiCalculation: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateRoiCalculation", input, key=key)
 
 
     def update_srm_check(self, input: UpdateSrmCheckInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a SrmCheck; what is left out stays, and what is null becomes null."""
+        """Updates a row of SrmCheck: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateSrmCheck", input, key=key)
 
 
     def update_tool(self, input: UpdateToolInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a Tool; what is left out stays, and what is null becomes null."""
+        """Updates a row of Tool: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateTool", input, key=key)
 
 
     def update_training_run(self, input: UpdateTrainingRunInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a TrainingRun; what is left out stays, and what is null becomes null."""
+        """Updates a row of TrainingRun: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateTrainingRun", input, key=key)
 
 
     def update_twin_fidelity(self, input: UpdateTwinFidelityInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a TwinFidelity; what is left out stays, and what is null becomes null."""
+        """Updates a row of TwinFidelity: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateTwinFidelity", input, key=key)
 
 
     def update_twin_model(self, input: UpdateTwinModelInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a TwinModel; what is left out stays, and what is null becomes null."""
+        """Updates a row of TwinModel: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateTwinModel", input, key=key)
 
 
     def update_twin_simulation(self, input: UpdateTwinSimulationInput, *, key: str | None = None) -> ChangedT:
-        """Changes columns of a TwinSimulation; what is left out stays, and what is null becomes null."""
+        """Updates a row of TwinSimulation: columns that are left out stay as they are; null is stored as null."""
         return self.change("updateTwinSimulation", input, key=key)
 
 
