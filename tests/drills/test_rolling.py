@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,50 +33,43 @@ def is_connected(port: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_nobody_connects_before_it_can_answer(primary: Postgres, tmp_path: Path, workers: int) -> None:
+def test_nobody_connects_before_it_can_answer(primary: Postgres, tmp_path: Path) -> None:
     """Whoever comes too early is refused, and asks another one."""
     port = free_port()
-    one = Gateway(tmp_path, DATABASE_URL=primary.url(DATABASE), PORT=str(port), GATEWAY_WORKERS=str(workers))
+    one = Gateway(tmp_path, DATABASE_URL=primary.url(DATABASE), PORT=str(port))
     try:
         until(lambda: is_connected(port) or one.process.poll() is not None)
-        assert "serving the database" in one.output, one.output
-        assert one.http.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
-        one.look()
+        connected = datetime.now(UTC)
+        one.listening()
+        prepared = [line["time"] for line in one.log if line["message"].startswith("serving the database")]
+        assert connected >= datetime.fromisoformat(min(prepared)), "the schema is built, the database was looked at"
+        assert one.http.get("/readyz").status_code == 200
         assert one.end() in (0, -15)
     finally:
         one.close()
 
 
 async def test_a_rolling_restart(primary: Postgres, truth: Mapping[str, Any], tmp_path: Path) -> None:
-    """Two gateways of two workers, restarted in turn under load."""
+    """One of two gateways ends and begins again under load; the other one, in its turn, would do the same."""
     ports = [free_port(), free_port()]
-    bases = [f"http://127.0.0.1:{port}" for port in ports]
-
-    async with AsyncExitStack() as stack:
-
-        async def begun(number: int) -> Gateway:
-            one = Gateway(
-                tmp_path / str(number), DATABASE_URL=primary.url(DATABASE), PORT=str(ports[number]), GATEWAY_WORKERS="2"
-            )
-            stack.callback(one.close)
-            await asyncio.to_thread(one.ready)
-            return one
-
-        running = [await begun(number) for number in range(2)]
-        load = Load("rolling restart of two gateways", bases, truth)
-        async with load.running(running[0].process.pid) as figures:
-            for number in range(2):
-                running[number].process.send_signal(signal.SIGTERM)
-                load.healed()
-                assert await asyncio.to_thread(running[number].process.wait, 60) in (0, -15)
-                running[number] = await begun(number)
+    url = primary.url(DATABASE)
+    running = [Gateway(tmp_path / str(port), DATABASE_URL=url, PORT=str(port)) for port in ports]
+    try:
+        await asyncio.gather(*(asyncio.to_thread(one.ready) for one in running))
+        load = Load("rolling restart", [one.base for one in running], truth)
+        async with load.running(running[1].process.pid) as figures:
+            assert await asyncio.to_thread(running[0].end) in (0, -15)
+            load.healed()
+            running[0].close()
+            running[0] = Gateway(tmp_path / "again", DATABASE_URL=url, PORT=str(ports[0]))
+            await asyncio.to_thread(running[0].ready)
             await load.well_again()
         for one in running:
             assert await asyncio.to_thread(one.end) in (0, -15)
-    figures.memory = (figures.memory[0], 0.0)
+    finally:
+        for one in running:
+            one.close()
     figures.hold()
     figures.record()
     assert not figures.refused
     assert figures.elsewhere > 0
-    print(f"slowest answer {figures.longest:.2f} s, {figures.right} right, {figures.elsewhere} went elsewhere")
