@@ -50,22 +50,24 @@ QUESTIONS = (
     Question("a page with the number of all rows", "{ servingMetrics(first: 50) { totalCount nodes { id } } }"),
     Question(
         "fifty services with their newest five",
-        "{ modelServices(first: 50) { nodes { id servingMetrics(first: 5) { nodes { id recordedAt } } } } }",
+        "{ bentoServices(first: 50) { nodes { id metrics(first: 5) { nodes { id recordedAt } } } } }",
     ),
     Question("a row by its id", '{ servingMetric(id: "$metric") { id service { id } } }'),
     Question(
-        "one service's day by hour",
+        "one service's six hours by hour",
         """{ servingMetrics(where: { serviceId: { eq: "$service" },
-             recordedAt: { gte: "2026-05-30T00:00:00Z", lt: "2026-05-31T00:00:00Z" } }) {
-             aggregate(groupBy: [{ field: RECORDED_AT, bucket: HOUR }]) { count avg { avgLatencyMs } } } }""",
+             recordedAt: { gte: "2026-05-31T18:00:00Z", lt: "2026-06-01T00:00:00Z" } }) {
+             aggregate(groupBy: [{ field: RECORDED_AT, bucket: HOUR }]) { count avgLatencyMs { avg } } } }""",
     ),
     Question(
         "open critical alerts, newest first",
         """{ monitoringAlerts(first: 20, where: { status: { eq: ACTIVE }, severity: { eq: CRITICAL } }) {
              nodes { id } } }""",
     ),
-    Question("health of a model", '{ model(id: "$model") { health { healthStatus activeAlerts } } }'),
-    Question("drift of a model", '{ model(id: "$model") { driftStatus { severity lastChecked } } }'),
+    Question(  # the model's alerts are all read for those that are open
+        "health of a model", '{ model(id: "$model") { health { healthStatus activeAlerts } } }', flat=False
+    ),
+    Question("drift of a model", '{ model(id: "$model") { driftStatus(first: 3) { nodes { lastChecked } } } }'),
     Question("the newest spans", "{ observabilitySpans(first: 50) { nodes { id startedAt } } }"),
     Question("changes of a row", '{ lifecycleEvents(first: 20, where: { nodeId: { eq: "$node" } }) { nodes { id } } }'),
     Question(
@@ -76,6 +78,7 @@ QUESTIONS = (
     Question(
         "health of all models, filtered",
         '{ modelHealths(first: 20, where: { healthStatus: { eq: "critical" } }) { nodes { modelId } } }',
+        flat=False,
     ),
     Question("newest drift status of all models", "{ driftStatuses(first: 20) { nodes { modelId lastChecked } } }"),
 )  # fmt: skip
@@ -222,7 +225,12 @@ async def run(rows: int, folder: Path) -> int:
 def main() -> int:
     """Reads the arguments, and runs in a folder that is thrown away."""
     parser = argparse.ArgumentParser(prog="make bench-growth", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="serving metrics in the end; a million if not said")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=1_000_000,
+        help="serving metrics in the end, 200,000 or more",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="e2i-growth-") as folder:
         return asyncio.run(run(options.rows, Path(folder)))
