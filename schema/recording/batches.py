@@ -21,6 +21,10 @@ from schema.sql.filters import text_of
 log = logging.getLogger("gateway.recording")
 
 
+PART = 2_500
+"""Rows of one statement: about ten milliseconds of the driver's."""
+
+
 @dataclass
 class RowBatch(RowValues):
     """Rows of one type in the transaction that is to hold them."""
@@ -156,9 +160,10 @@ class RowBatch(RowValues):
         return found
 
     def _groups(self) -> list[tuple[tuple[str, ...], list[int]]]:
-        """Rows that one statement can add: those that leave the same columns to their defaults, sorted by their key.
+        """Rows that one statement adds: those that leave the same columns to their defaults, sorted by their key.
 
-        A row that may be there already is compared by what it gives, so that all of its columns count.
+        A row that may be there already is compared by what it gives, so that all of its columns count. They are `PART`
+        rows at most, since nothing else of the process runs while the driver writes down their values.
         """
         order = range(len(self.rows))
         sorts = [self.values[column] for column in self.type.key or self.table.key if column in self.values]
@@ -169,13 +174,13 @@ class RowBatch(RowValues):
             column for column, values in self.values.items() if ABSENT in values and (every or self.has_default(column))
         ]
         if not varying:
-            return [(tuple(self.values), list(order))]
+            return _parts(tuple(self.values), list(order))
         fixed = [column for column in self.values if column not in varying]
         groups: dict[tuple[str, ...], list[int]] = {}
         for place in order:
             there = tuple(column for column in varying if self.values[column][place] is not ABSENT)
             groups.setdefault(there, []).append(place)
-        return [((*fixed, *there), places) for there, places in groups.items()]
+        return [part for there, places in groups.items() for part in _parts((*fixed, *there), places)]
 
     def _insertion(self, columns: Sequence[str], arbiter: Sequence[str]) -> statements.Insertion:
         conflict = statements.KEEP if self.derived else self.conflict
@@ -249,6 +254,10 @@ class RowBatch(RowValues):
     def _unknown(self, error: Exception) -> Wrong:
         log.warning("rows are refused together and none of them alone: %s", type(error).__name__)
         return Wrong(RowCode.REFUSED_BY_DATABASE, 0, "the database refuses the rows together, and none of them alone")
+
+
+def _parts(columns: tuple[str, ...], places: list[int]) -> list[tuple[tuple[str, ...], list[int]]]:
+    return [(columns, places[at : at + PART]) for at in range(0, len(places), PART)]
 
 
 def _in_order(key: Key) -> tuple[Any, ...]:

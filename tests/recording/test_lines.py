@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
+from db.engine.transaction import Transaction
 from schema.names.suggestions import Suggestion, Suggestions
 from schema.recording.lines import slices
 from tests.support.callers import JWT, calling, token
@@ -293,6 +294,23 @@ def test_long_lines_are_read_in_turns() -> None:
     found = list(slices(parts))
     assert [(first, len(part)) for first, part in found] == [(0, 1), (1, 1), (2, 1), (3, 200), (203, 200), (403, 51)]
     assert [line for _, part in found for line in part] == parts
+
+
+async def test_others_have_their_turn_between_parts_of_a_batch(
+    own: Database, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver writes down the values of a statement at one go: no statement has more than 2,500 rows."""
+    run, sizes = Transaction.run, []
+
+    async def counted(self: Transaction, sql: str, values: Any = ()) -> Any:
+        sizes.append(max((len(one) for one in values if isinstance(one, list)), default=0))
+        return await run(self, sql, values)
+
+    monkeypatch.setattr(Transaction, "run", counted)
+    async with serving(own.gateway_url) as client:
+        answer = await send(client, lines(*[metric(service, requestsTotal=1)] * 6_000))
+    assert answer.json()["inserted"] == 6_000
+    assert sorted(sizes)[-3:] == [1_000, 2_500, 2_500]
 
 
 async def test_batches_wait_for_each_other(own: Database, sql: asyncpg.Connection, service: str) -> None:
