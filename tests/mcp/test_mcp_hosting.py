@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
+from starlette.types import Scope
 
+from gateway.mcp.single import ToolRequest, read_call
 from gateway.settings import Settings, SettingsError, load
 from tests.support.agents import LEGACY, MODERN, Agent, failed
 from tests.support.callers import JWT, calling, token
@@ -207,6 +210,60 @@ async def test_arguments_that_are_no_object_are_no_error_of_the_protocol(
 ) -> None:
     result = await Agent(client, era).result("tools/call", {"name": "query", "arguments": arguments})
     assert "no object" in failed(result)["errors"][0]["message"]
+
+
+CALLING = {"name": "describe_type", "arguments": {"names": ["Tool"]}}
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "is_own"),
+    [
+        ({"id": 1, "method": "tools/call", "params": CALLING}, {}, True),
+        ({"id": "a", "method": "tools/call", "params": {**CALLING, "_meta": {"progressToken": 1}}}, {}, True),
+        ({"id": 1, "method": "tools/call", "params": {"name": "query", "arguments": {"query": "{"}}}, {}, True),
+        ({"id": 1, "method": "tools/call", "params": {"name": 7}}, {}, True),
+        ({"id": 1, "method": "tools/call", "params": {"arguments": {}}}, {}, True),
+        ({"id": 1, "method": "tools/call", "params": {**CALLING, "_meta": 7}}, {}, True),
+        ({"id": 1, "method": "tools/call", "params": CALLING}, {"mcp-protocol-version": None}, True),
+        ({"id": 1, "method": "tools/call", "params": CALLING}, {"accept": "text/event-stream"}, False),
+        ({"id": 1, "method": "tools/call", "params": CALLING}, {"content-type": "text/plain"}, False),
+        ({"id": True, "method": "tools/call", "params": CALLING}, {}, False),
+        ({"id": None, "method": "tools/call", "params": CALLING}, {}, False),
+        ({"id": 1.5, "method": "tools/call", "params": CALLING}, {}, False),
+        ({"method": "tools/call", "params": CALLING}, {}, False),
+        ({"id": 1, "method": "tools/call"}, {}, False),
+        ({"id": 1, "method": "tools/call", "params": []}, {}, False),
+        ({"id": 1, "method": "ping", "params": {"name": "tools/call"}}, {}, False),
+        ({"jsonrpc": "1.0", "id": 1, "method": "tools/call", "params": CALLING}, {}, False),
+    ],
+)
+async def test_a_call_of_the_old_era_is_answered_as_the_sdk_answers_it(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    message: dict[str, object],
+    headers: dict[str, str],
+    is_own: bool,
+) -> None:
+    """Without the transport that the SDK makes for each of them; what is no plain call is left to it."""
+    own = []
+
+    def read(scope: Scope, body: bytes) -> ToolRequest | None:
+        own.append(found := read_call(scope, body))
+        return found
+
+    given = {"content-type": "application/json", "accept": "application/json", "mcp-protocol-version": LEGACY}
+    sent = {name: value for name, value in {**given, **headers}.items() if value is not None}
+    body = json.dumps({"jsonrpc": "2.0", **message})
+    answers = []
+    for reader in (read, lambda _scope, _body: None):
+        monkeypatch.setattr("gateway.mcp.endpoint.read_call", reader)
+        response = await client.http.post("/mcp", content=body, headers=sent)
+        text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "now", response.text)
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        answers.append((response.status_code, kind, json.loads(text) if kind == "application/json" and text else text))
+    assert [one is not None for one in own] == [is_own]
+    assert answers[0] == answers[1]
 
 
 async def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
