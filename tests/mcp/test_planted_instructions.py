@@ -13,7 +13,8 @@ import pytest
 from db.base.column_facts import Holds
 from gateway.mcp import fences
 from schema.catalogue.from_models import catalogue
-from tests.support.agents import Agent
+from schema.recording.record_types import RecordType, RowField, Verb, record_types
+from tests.support.agents import Agent, asked, asking
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connected
 
@@ -43,7 +44,7 @@ async def planted(demo_template: Database, clone: Clone) -> AsyncIterator[Client
                         continue
                     count += 1
             assert count > 60
-        async with serving(copy.gateway_url) as client:
+        async with serving(copy.gateway_url, mcp="change") as client:
             yield client
 
 
@@ -129,8 +130,39 @@ async def test_no_other_tool_shows_it_as_its_own_words(planted: Client) -> None:
     looked_at(await agent.call("lineage", ids=[experiments["experiments"]["nodes"][0]["id"]], maxBytes=40_000))
 
 
+def is_prose(one: RecordType, field: RowField) -> bool:
+    return field.kind.name == "text" and one.type.columns[field.name].facts.prose
+
+
+async def test_previews_fence_it_and_questions_have_no_word_of_it(planted: Client) -> None:
+    """Of every type whose rows can be changed: what stands in the row, and what is to be written into it."""
+    agent, found, questions = asking(planted), 0, 0
+    for one in record_types().values():
+        rows = (await planted.data(f"{{ found: {one.type.plural}(first: 1) {{ nodes {{ id }} }} }}"))["found"]["nodes"]
+        texts = [name for name, field in one.changeable.items() if one.type.columns.get(name) and is_prose(one, field)]
+        for verb in one.verbs if rows else ():
+            if verb is Verb.CREATE or (verb is Verb.UPDATE and not texts):
+                continue
+            input_ = dict.fromkeys(texts, f"{PLANTED} anew") if verb is Verb.UPDATE else {}
+            step = {"mutation": f"{verb.value}{one.name}", "id": rows[0]["id"], "input": input_}
+            given = {"name": "preview_change", "arguments": {"steps": [step], "reason": PLANTED}}
+            result = await agent.result("tools/call", given)
+            if result.get("isError"):  # a text that no such column takes
+                assert SIGN not in json.dumps(result)
+                continue
+            found += looked_at(result["structuredContent"])
+            if (preview := result["structuredContent"]["data"].get("previewId")) is not None:
+                question = (await asked(agent, preview))["inputRequests"]["confirm"]["params"]["message"]
+                assert SIGN not in question
+                questions += 1
+    assert found > 30
+    assert questions > 15
+
+
 async def test_descriptions_of_tools_have_no_word_of_a_row(planted: Client, demo: Client) -> None:
-    assert (await Agent(planted).result("tools/list"))["tools"] == (await Agent(demo).result("tools/list"))["tools"]
+    own = {tool["name"]: tool for tool in (await Agent(planted).result("tools/list"))["tools"]}
+    assert all(own[tool["name"]] == tool for tool in (await Agent(demo).result("tools/list"))["tools"])
+    assert SIGN not in json.dumps(list(own.values()))
 
 
 async def test_long_prose_is_capped_with_the_count_of_what_is_left_out() -> None:
