@@ -180,6 +180,11 @@ async def test_limits_prices_and_dry_runs(client: Client, sql: asyncpg.Connectio
     assert (tried["inserted"], tried["dryRun"], tried["ids"]) == (1, True, [])
     assert [(one["inserted"], one["ids"]) for one in tried["children"]] == [(2, [])]
     assert await trials_of(sql, name) == []
+    shown = await write(client, "createHpoStudy", "wouldChange { type before after }", **study(name, 7), dryRun=True)
+    row, trial = shown["wouldChange"]
+    assert (row["type"], row["before"], row["after"]["studyName"]) == ("HpoStudy", None, name)
+    assert (trial["type"], trial["before"], trial["after"]["trialNumber"]) == ("HpoTrial", None, 7)
+    assert "studyId" not in trial["after"]
     none = await write(client, "createHpoStudy", CHILDREN, **study(name))
     assert (none["inserted"], none["children"]) == (1, [])
 
