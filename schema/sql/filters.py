@@ -95,6 +95,15 @@ def _unequal(column: str, value: Any, bind: Bind) -> str:
     return f"{column} IS NOT NULL" if value is None else f"{column} IS DISTINCT FROM {bind(value)}"
 
 
+def _among(column: str, values: Any, bind: Bind) -> str:
+    """Texts of times mean what a session's settings say, so that Postgres would read a list of them for each row."""
+    listed = bind.many(values)
+    return f"{column} IN (SELECT unnest({listed}))" if bind.pg_type in _BY_SETTINGS else f"{column} = ANY ({listed})"
+
+
+_BY_SETTINGS = {"timestamptz", "timestamp", "date"}
+
+
 def _is_null(column: str, value: Any, _bind: Bind) -> str:
     return f"{column} IS {'' if value else 'NOT '}NULL"
 
@@ -121,9 +130,9 @@ EQUALITY = (
     Operator("eq", "value", "Equal to the value; null matches rows without a value.", _equal),
     Operator("ne", "value", "Not equal to the value; rows without a value match.", _unequal),
     Operator("in", "list", f"One of the values (at most {MAX_LIST}); an empty list matches nothing.",
-             lambda c, v, bind: f"{c} = ANY ({bind.many(v)})"),
+             _among),
     Operator("notIn", "list", f"None of the values (at most {MAX_LIST}); rows without a value match.",
-             lambda c, v, bind: f"({c} = ANY ({bind.many(v)})) IS NOT TRUE"),
+             lambda c, v, bind: f"({_among(c, v, bind)}) IS NOT TRUE"),
     Operator("isNull", "flag", "Whether the value is null.", _is_null),
 )  # fmt: skip
 ORDER = (

@@ -77,6 +77,7 @@ async def gateway(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
     with embedding_server() as service:  # with the timeouts that deployments have: none is reached
         service.known = await stored_vectors(url)
         asked = {"GATEWAY_EMBEDDINGS_URL": service.url, "GATEWAY_EMBEDDINGS_MODEL": "words", "GATEWAY_FEDERATION": "on"}
+        asked["GATEWAY_EMBEDDINGS_TIMEOUT"] = "60"
         one = Gateway(folder / "d", "serve", DATABASE_URL=url, **asked)
         try:
             yield await asyncio.to_thread(one.ready)

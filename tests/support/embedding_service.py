@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
@@ -19,10 +20,15 @@ def embed(text: str, model: str = "words", length: int = LENGTH) -> list[float]:
     """A vector near to those of texts that share words, by models of other names somewhere else."""
     total = [0.0] * length
     for word in re.findall(r"[a-z]+", text.lower()):
-        dice = Random(f"{model} {word}")
-        total = [value + dice.gauss(0, 1) for value in total]
+        total = [value + part for value, part in zip(total, _of_word(word, model, length), strict=True)]
     size = math.hypot(*total) or 1.0
     return [round(value / size, 5) for value in total]
+
+
+@cache
+def _of_word(word: str, model: str, length: int) -> tuple[float, ...]:
+    dice = Random(f"{model} {word}")
+    return tuple(dice.gauss(0, 1) for _ in range(length))
 
 
 class EmbeddingServer:
