@@ -19,7 +19,7 @@ LENGTH = 1536
 def embed(text: str, model: str = "words", length: int = LENGTH) -> list[float]:
     """A vector near to those of texts that share words, by models of other names somewhere else."""
     total = [0.0] * length
-    for word in re.findall(r"[a-z]+", text.lower()):
+    for word in re.findall(r"[a-z]+", text.lower()) or [text]:
         total = [value + part for value, part in zip(total, _of_word(word, model, length), strict=True)]
     size = math.hypot(*total) or 1.0
     return [round(value / size, 5) for value in total]
