@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -66,6 +67,8 @@ class ToolArgument:
             value = int(value)
         if not isinstance(value, _TYPES[self.kind]) or (isinstance(value, bool) and self.kind != "boolean"):
             raise self._wrong(f"is {_NAMES.get(type(value), 'something else')}", f"pass {_WORDS[self.kind]}")
+        if self.choices:
+            value = [self._chosen(one) for one in value] if isinstance(value, list) else self._chosen(value)
         if isinstance(value, str):
             self._text(value)
         elif isinstance(value, list) and self.kind == "strings":
@@ -73,6 +76,10 @@ class ToolArgument:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             self._number(value)
         return value
+
+    def _chosen(self, value: Any) -> Any:
+        """A choice however it is spelt; anything else as it is."""
+        return (spelt(value, self.choices) or value) if isinstance(value, str) else value
 
     def _text(self, value: str) -> None:
         if self.choices and value not in self.choices:
@@ -105,6 +112,18 @@ class ToolArgument:
 
     def _wrong(self, what: str, advice: str) -> ToolError:
         return ToolError(BAD_ARGUMENT, f"{self.name} {what}.", f"{advice[0].upper()}{advice[1:]} as {self.name}.")
+
+
+def spelt(value: str, choices: Iterable[str]) -> str | None:
+    """The one of some names that a text spells, whatever its case, spaces, hyphens and underscores; None if none."""
+    plain = _plain(value)
+    return next((one for one in choices if one == value), None) or next(
+        (one for one in choices if _plain(one) == plain), None
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def read_arguments(tool: str, known: Sequence[ToolArgument], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ cursor to read on from. Text and values are never cut.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -81,13 +81,23 @@ class Presenter:
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
 
-    def envelope(self, answer: Mapping[str, Any], root: Place, variables: Mapping[str, Any], budget: int) -> Envelope:
-        """The envelope of an answer, of at most so many bytes.
+    def envelope(
+        self,
+        answer: Mapping[str, Any],
+        root: Place,
+        variables: Mapping[str, Any],
+        budget: int,
+        before: Sequence[str] = (),
+        whole: frozenset[str] = frozenset(),
+    ) -> Envelope:
+        """The envelope of an answer, of at most so many bytes; warnings that come ``before`` its own are in it.
+
+        Lists by the names in ``whole`` have all that was wanted of them, whatever follows.
 
         Raises:
             ToolError: One row is larger than that.
         """
-        showing = _Showing(self._columns, variables)
+        showing = _Showing(self._columns, variables, whole)
         pages: list[ShownPage] = []
         envelope = Envelope(showing.object(answer["data"], [root], "", pages))
         envelope.units = {
@@ -99,8 +109,8 @@ class Presenter:
             envelope.complete = False
             path = ".".join(map(str, error.get("path", ())))
             envelope.warnings.append(fences.visible(f"{path}: {error['message']}"[:300]))
-        if fences.is_fenced(envelope.data):
-            envelope.warnings.append(fences.NOTE)
+        envelope.warnings[:0] = before
+        fences.noted(envelope)
         self._fit(envelope, pages, budget)
         return envelope
 
@@ -165,9 +175,10 @@ def _all(pages: list[ShownPage]) -> Iterator[ShownPage]:
 class _Showing:
     """Copies an answer as it is shown, and notes its pages."""
 
-    def __init__(self, columns: Columns, variables: Mapping[str, Any]) -> None:
+    def __init__(self, columns: Columns, variables: Mapping[str, Any], whole: frozenset[str]) -> None:
         self._columns = columns
         self._variables = variables
+        self._whole = whole
         self.leaves: set[str] = set()
         """The fields whose values are numbers, with their types' names."""
         self.incomplete: list[str] = []
@@ -239,6 +250,7 @@ class _Showing:
             elif name == "totalCount":
                 total = value[key]
         has_more = bool(info["hasPreviousPage" if backward else "hasNextPage"])
+        has_more = has_more and path.rpartition(".")[2] not in self._whole
         pages.append(ShownPage(path, backward, lists, cursors, below, has_more, total, told, keys))
         return shown
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode, ToolCode
+from schema.fields.search import searchable
 from schema.schema import Schema
 
 LEAST_BYTES, BYTES, MOST_BYTES = 500, 8_000, 40_000
@@ -41,6 +42,8 @@ class Toolbox:
         self.cards = Cards(schema.graphql, self.columns, self.mutations if self.may_change else {})
         self.operations = Operations(service, settings)
         self.changes = ChangeReport(schema, self.columns)
+        self.searched = frozenset(searchable(schema.catalogue))
+        """The types whose rows are found by words."""
         self._service = service
         self._presenter = Presenter(self.columns)
         self._readings: dict[str, Reading] = {}
@@ -58,8 +61,11 @@ class Toolbox:
         budget: int = BYTES,
         *,
         own: bool = True,
+        before: Sequence[str] = (),
+        whole: frozenset[str] = frozenset(),
     ) -> Envelope:
-        """The envelope of a query's answer. A document that is not the tool's ``own`` may have to be a trusted one.
+        """The envelope of a query's answer, with warnings that come ``before`` its own; the lists that are ``whole`` by
+        their names are cut by intent. A document that is not the tool's ``own`` may have to be a trusted one.
 
         Raises:
             ToolError: It is no query, is refused, or has no answer within the budget.
@@ -67,7 +73,7 @@ class Toolbox:
         trusted = own or self._is_trusted(call, document)
         reading = self._reading(call, document)
         answer = await self.operations.run(call, reading.text, variables, own=trusted)
-        return self._presenter.envelope(answer, reading.root, variables or {}, budget)
+        return self._presenter.envelope(answer, reading.root, variables or {}, budget, before, whole)
 
     def _is_trusted(self, call: ToolCall, document: str) -> bool:
         try:

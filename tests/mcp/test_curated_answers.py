@@ -10,12 +10,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.mcp.tools.answer import curated
+from gateway.mcp.questions import curated
+from schema.changes.effects.deployments import CHAIN, MAX_ERROR_RATE
 from tests.support.agents import Agent, tokens
 from tests.support.client import Client
 from tests.support.databases import Database, connect
 
-ACTIVE = "('active', 'acknowledged')"
+ACTIVE = "('active', 'acknowledged', 'investigating')"
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +52,35 @@ async def test_models_at_risk(demo: Client, sql: asyncpg.Connection) -> None:
     assert all(status[id_] == health for id_, health in rows)
     order = [health for _, health in rows]
     assert order == sorted(order)
+    for one in page["nodes"]:  # the reason of the verdict is among what is shown
+        assert one["model"]["alerts"]["totalCount"] == one["activeAlerts"]
+        shown = [alert["severity"] for alert in one["model"]["alerts"]["nodes"]]
+        assert ("CRITICAL" in shown) is (one["criticalAlerts"] > 0)
+    unwatched = envelope["data"]["unwatched"]
+    assert unwatched["totalCount"] == await sql.fetchval(
+        "SELECT count(*) FROM ml_model_health_dashboard WHERE model_stage = 'production' AND health_status = 'unknown'"
+    )
     alerts = keys(envelope, "MonitoringAlert")
     states = f"SELECT count(*) FROM ml_monitoring_alerts WHERE id::text = ANY($1) AND status::text IN {ACTIVE}"
     assert await sql.fetchval(states, alerts) == len(alerts) > 0
 
 
 async def test_rollback_candidates(demo: Client, sql: asyncpg.Connection) -> None:
+    """Where each goes back to is what `rollbackDeployment` itself would take."""
     envelope = await answered(demo, "rollback_candidates")
     where = "environment = 'production' AND status = 'active' AND previous_deployment_id IS NOT NULL"
-    wanted = await sql.fetch(f"SELECT id::text, previous_deployment_id::text FROM ml_deployments WHERE {where}")
-    before = {row["id"]: row["previous_deployment_id"] for row in wanted}
-    page = envelope["data"]["deployments"]
-    assert page["totalCount"] == len(before)
+    wanted = {}
+    for row in await sql.fetch(f"SELECT id::text, environment FROM ml_deployments WHERE {where}"):
+        chain = await sql.fetch(CHAIN, row["id"], row["environment"], MAX_ERROR_RATE)
+        wanted[row["id"]] = next((id_ for id_, _, healthy in chain if healthy), None)
+    page, refused = envelope["data"]["deployments"], envelope["data"]["refused"]
+    assert page["totalCount"] == sum(target is not None for target in wanted.values()) > 0
+    assert refused["totalCount"] == sum(target is None for target in wanted.values()) > 0
     for one in page["nodes"]:
-        assert one["previousDeployment"]["id"] == f"Deployment:{before[one['id'].removeprefix('Deployment:')]}"
+        [target] = one["rollsBackTo"]["nodes"]
+        assert target["id"] == f"Deployment:{wanted[one['id'].removeprefix('Deployment:')]}"
+    assert all(wanted[one["id"].removeprefix("Deployment:")] is None for one in refused["nodes"])
+    assert envelope["complete"] is True
     assert envelope["units"]["Deployment.errorRate"] == "of 1"
 
 
@@ -137,14 +153,35 @@ async def test_brief(demo: Client, sql: asyncpg.Connection) -> None:
     champions = keys(envelope, "Model")
     counted = "SELECT count(*) FROM ml_model_registry WHERE id::text = ANY($1) AND is_champion"
     assert await sql.fetchval(counted, champions) == len(champions) > 0
+    assert envelope["complete"] is True
+    of_brand = "JOIN ml_experiments AS e ON e.id = {} WHERE e.brand::text ILIKE 'kisqali'"
+    for name, table, column in (
+        ("results", "ab_experiment_results", "t.experiment_id"),
+        ("twins", "twin_simulations", "t.experiment_design_id"),
+    ):
+        count = f"SELECT count(*) FROM {table} AS t {of_brand.format(column)}"
+        assert envelope["data"][name]["totalCount"] == await sql.fetchval(count), name
+    drifts = {one["champion"]["id"]: one["champion"]["health"]["maxDriftSeverity"] for one in page["nodes"]}
+    worst = (
+        "SELECT upper(max_drift_severity::text) FROM ml_model_health_dashboard WHERE 'Model:' || model_id::text = $1"
+    )
+    assert {id_: await sql.fetchval(worst, id_) for id_ in drifts} == drifts
 
 
 async def test_drifted_features(demo: Client, sql: asyncpg.Connection) -> None:
     envelope = await answered(demo, "drifted_features")
-    page = envelope["data"]["driftStatuses"]
-    assert page["totalCount"] == await sql.fetchval("SELECT count(*) FROM ml_drift_status_latest WHERE drift_detected")
-    assert page["nodes"]
-    assert envelope["complete"] is (page["totalCount"] == len(page["nodes"]))
+    rows = await sql.fetch(
+        "SELECT l.feature_name, m.stage::text FROM ml_drift_status_latest AS l "
+        "JOIN ml_model_registry AS m ON m.id = l.model_id WHERE l.drift_detected"
+    )
+    page, others, whole = (envelope["data"][name] for name in ("driftStatuses", "notInProduction", "withoutFeature"))
+    serving = [row["feature_name"] for row in rows if row["feature_name"] and row["stage"] == "production"]
+    assert sorted(one["featureName"] for one in page["nodes"]) == sorted(serving)
+    named = sum(row["feature_name"] is not None for row in rows)
+    assert (page["totalCount"], others["totalCount"]) == (len(serving), named - len(serving))
+    assert whole["totalCount"] == len(rows) - named > 0
+    assert all(one["model"]["stage"] != "PRODUCTION" for one in others["nodes"])
+    assert envelope["complete"] is (whole["totalCount"] <= 2)
 
 
 async def test_active_prompt(demo: Client, sql: asyncpg.Connection) -> None:
@@ -164,15 +201,108 @@ def test_every_question_has_a_test() -> None:
     ("question", "args", "said"),
     [
         ("models_at_risk", {"limit": 3}, "no 'limit'"),
-        ("explain_gate", {}, "args.estimate is missing"),
+        ("trace_service", {}, "args.service is missing"),
         ("explain_gate", {"estimate": "nonsense"}, "nonsense"),
-        ("brief", {"brand": "kisqali"}, "KISQALI"),
+        ("brief", {"brand": "Zolgensma"}, "KISQALI"),
+        ("active_prompt", {"agent": "nobody of this name"}, "causal_impact"),
+        ("trace_service", {"service": "kisqali"}, "ACTIVE"),
+        ("trace_service", {"service": "BentoService of nothing"}, "no BentoService has such a name"),
         ("tool_chain", {"tools": ["nothing"]}, "nothing"),
         ("models_at_risks", {}, "models_at_risk"),
     ],
 )
 async def test_wrong_arguments_say_what_is_taken(demo: Client, question: str, args: Any, said: str) -> None:
     assert said in json.dumps(await Agent(demo).fails("answer", question=question, args=args))
+
+
+@pytest.mark.parametrize(
+    ("question", "args", "exact"),
+    [
+        ("tool_chain", {"tools": ["Causal effect estimator", "counterfactual-simulator"]},
+         {"tools": ["causal_effect_estimator", "counterfactual_simulator"]}),
+        ("brief", {"brand": "Kisqali"}, {"brand": "KISQALI"}),
+        ("active_prompt", {"agent": "Causal Impact"}, {"agent": "causal_impact"}),
+    ],
+)  # fmt: skip
+async def test_words_are_taken_in_any_spelling(
+    demo: Client, question: str, args: dict[str, Any], exact: dict[str, Any]
+) -> None:
+    agent = Agent(demo)
+    found = await agent.call("answer", question=question.replace("_", " ").title(), args=args)
+    assert found["data"] == (await agent.call("answer", question=question, args=exact))["data"]
+
+
+async def test_a_name_is_the_row_in_use_and_says_so(demo: Client, sql: asyncpg.Connection) -> None:
+    envelope = await Agent(demo).call("answer", question="trace_service", args={"service": "nrx propensity"})
+    rows = await sql.fetch(
+        "SELECT id::text, status::text FROM ml_bentoml_services "
+        "WHERE service_name = 'kisqali-nrx-propensity-model-service'"
+    )
+    [used] = [row["id"] for row in rows if row["status"] == "active"]
+    assert envelope["data"]["bentoService"]["id"] == f"BentoService:{used}"
+    assert all(row["id"] in envelope["warnings"][0] for row in rows)
+
+
+async def test_a_name_of_several_rows_lists_them(demo: Client) -> None:
+    failure = await Agent(demo).fails("answer", question="trace_service", args={"service": "kisqali"})
+    assert len(re.findall(r"BentoService:[\w-]{36} \([A-Z_]+ \d{4}-\d\d-\d\d\)", json.dumps(failure))) == 3
+
+
+async def test_a_model_alone_is_compared_with_what_it_replaced(demo: Client) -> None:
+    agent = Agent(demo)
+    alone = await agent.call("answer", question="compare_models", args={"model": "NRx propensity"})
+    data = alone["data"]
+    assert (data["model"]["stage"], data["other"]["stage"]) == ("PRODUCTION", "DEPRECATED")
+    assert data["model"]["modelName"] == data["other"]["modelName"]
+    assert any(data["other"]["id"] in one and "before it" in one for one in alone["warnings"])
+    row = data["model"]["compare"]["nodes"][0]
+    assert row["otherMinusThis"] == pytest.approx(row["otherValue"] - row["value"])
+
+
+async def test_without_an_estimate_the_gate_tells_what_it_blocks(demo: Client, sql: asyncpg.Connection) -> None:
+    envelope = await Agent(demo).call("answer", question="explain_gate")
+    found = envelope["data"]["estimates"]["nodes"]
+    assert {one["gate"] for one in found} == {"BLOCK"}
+    assert "No estimate was named" in envelope["warnings"][0]
+    listed = (await demo.data("{ estimates(where: { gate: { eq: BLOCK } }) { nodes { id } } }"))["estimates"]["nodes"]
+    assert [one["id"] for one in listed] == [one["id"] for one in found]
+
+
+async def test_answers_are_read_on(demo: Client) -> None:
+    """The list of the question by the same call, lists within rows by the query that ``more`` gives."""
+    agent = Agent(demo)
+    ids, after = [], {}
+    for _ in range(8):
+        envelope = await agent.call("answer", question="rollback_candidates", first=2, maxBytes=3000, **after)
+        ids += [one["id"] for one in envelope["data"]["deployments"]["nodes"]]
+        [more] = [one for one in envelope["more"] if one["path"] == "deployments"] or [None]
+        if more is None:
+            break
+        after = {"after": more["after"]}
+    assert len(ids) == len(set(ids)) == envelope["data"]["deployments"]["totalCount"]
+
+    envelope = await agent.call("answer", question="models_at_risk")
+    [more] = [one for one in envelope["more"] if one["path"].endswith("alerts")]
+    row = envelope["data"]["modelHealths"]["nodes"][int(re.search(r"\d+", more["path"])[0])]  # type: ignore[index]
+    rest = (await agent.call("query", query=more["query"]))["data"]["node"]["alerts"]["nodes"]
+    both = [one["id"] for one in (*row["model"]["alerts"]["nodes"], *rest)]
+    assert len(both) == len(set(both)) == row["activeAlerts"] == more["of"]
+
+
+async def test_an_answer_without_a_list_takes_no_cursor(demo: Client) -> None:
+    said = await Agent(demo).fails(
+        "answer", question="tool_chain", args={"tools": ["causal_effect_estimator"]}, after="x"
+    )
+    assert "no list" in json.dumps(said)
+
+
+def test_lists_within_rows_can_be_read_on() -> None:
+    """Their arguments are literals, and they have no fragments: what `read_on` gives is a query of its own."""
+    for question in curated().values():
+        for asked in question.operations:
+            assert "..." not in asked.document, question.name
+            named = re.findall(r"after: \$after", asked.document)
+            assert len(named) == asked.pages, question.name
 
 
 async def test_a_row_that_is_not_there_is_said(demo: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -104,9 +105,26 @@ async def test_rows_like_another_are_by_vectors_and_those_like_a_text_by_words(d
     assert by_vectors["data"]["by"] == "vectors"
     assert len(by_vectors["data"]["rows"]) == 3
     assert all(-1 <= row["score"] <= 1 for row in by_vectors["data"]["rows"])
+    assert by_vectors["complete"] is False
+    [more] = by_vectors["more"]
+    rest = await agent.call("similar", kind="episodes", id=episode["id"], first=3, after=more["after"])
+    ids = [row["id"] for row in (*by_vectors["data"]["rows"], *rest["data"]["rows"])]
+    assert (more["path"], len(ids)) == ("rows", len(set(ids)))
     by_words = await agent.call("similar", kind="episodes", text=episode["queryText"].split()[0])
     assert by_words["data"]["by"] == "words"
     assert any("no similarity" in one for one in by_words["warnings"])
+
+
+async def test_a_reference_is_a_row_wherever_one_is_asked_for(demo: Client) -> None:
+    agent = Agent(demo)
+    [row] = (await agent.call("find", text="comp-kisqali-midwest"))["data"]["rows"]
+    by_name = await agent.call("similar", kind="episodes", id="comp-kisqali-midwest", first=2)
+    assert by_name["data"] == (await agent.call("similar", kind="episodes", id=row["id"], first=2))["data"]
+    outline = (await agent.call("lineage", ids=["comp-kisqali-midwest"], maxDepth=1))["data"]["outline"]
+    assert row["id"] in outline
+    said = json.dumps(await agent.fails("lineage", ids=["kisqali"]))
+    assert "at least 12 rows" in said
+    assert re.search(r"[A-Z]\w+:[\w-]{36} \([A-Z]+ ", said)
 
 
 async def test_fields_are_found_by_words(demo: Client) -> None:

@@ -2,75 +2,144 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterator
 from typing import Any
 
-from graphql import OperationDefinitionNode, parse
+from graphql import GraphQLEnumType, get_named_type, type_from_ast
 
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.toolbox import AgentTool, Toolbox
+from gateway.mcp.questions import PAGING, Curated, QuestionOperation, curated
+from gateway.mcp.reading_on import read_on
+from gateway.mcp.rows import row_id
+from gateway.mcp.toolbox import LEAST_BYTES, MOST_BYTES, AgentTool, Toolbox
 from schema.error_codes import ToolCode
+from schema.names.words import closest
 
 ROOM, BRIEF_ROOM = 4_000, 2_000
-"""Bytes of an answer, and of a brief."""
-_NOTE = "note:"
-
-
-@dataclass(frozen=True)
-class Curated:
-    """A question with its document."""
-
-    name: str
-    about: str
-    notes: tuple[str, ...]
-    document: str
-    arguments: tuple[str, ...]
-    """The variables of the document; those that it needs end with an exclamation mark."""
-
-
-@cache
-def curated() -> dict[str, Curated]:
-    """All questions by their names."""
-    found = sorted(
-        (one for one in files("gateway.mcp.answers").iterdir() if one.name.endswith(".graphql")),
-        key=lambda one: one.name,
-    )
-    return {made.name: made for made in (_read(one.name, one.read_text("utf-8")) for one in found)}
-
-
-def _read(file: str, text: str) -> Curated:
-    lines = text.splitlines()
-    comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
-    document = "\n".join(line for line in lines if not line.startswith("#"))
-    (operation,) = [one for one in parse(document).definitions if isinstance(one, OperationDefinitionNode)]
-    arguments = tuple(
-        one.variable.name.value + ("!" if one.type.kind == "non_null_type" and one.default_value is None else "")
-        for one in operation.variable_definitions or ()
-    )
-    notes = tuple(one.removeprefix(_NOTE).strip() for one in comments if one.startswith(_NOTE))
-    return Curated(file.removesuffix(".graphql"), comments[0], notes, document, arguments)
+"""Bytes of an answer, and of a brief, unless said."""
+_MOST_NAMED = 30
 
 
 async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     question = curated()[given["question"]]
-    arguments = given["args"] or {}
-    names = [one.rstrip("!") for one in question.arguments]
+    arguments = {name: value for name, value in (given["args"] or {}).items() if value is not None}
+    arguments |= {name: given[name] for name in PAGING if given[name] is not None}
     takes = f"{question.name} takes: {listed(question.arguments) or 'nothing'}."
-    if unknown := [one for one in arguments if one not in names]:
+    names = {name for one in question.operations for name in one.variables}
+    if unknown := [one for one in arguments if one not in names and one not in PAGING]:
         raise ToolError(ToolCode.BAD_ARGUMENT, f"args has no {unknown[0][:40]!r}.", takes)
-    if missing := [one for one in question.arguments if one.endswith("!") and arguments.get(one[:-1]) is None]:
-        raise ToolError(
-            ToolCode.BAD_ARGUMENT, f"args.{missing[0][:-1]} is missing.", f"{takes} find gives ids of rows by name."
-        )
-    envelope = await box.ask(call, question.document, arguments, BRIEF_ROOM if question.name == "brief" else ROOM)
-    envelope.warnings[:0] = question.notes
+    told: list[str] = []
+    for name in [one for one in arguments if one not in PAGING]:
+        arguments[name] = await _meant(box, call, question, name, arguments[name], told)
+    for name in question.helped - arguments.keys():
+        if arguments.keys() >= set(question.helpers[name].needed):
+            arguments[name] = await _unless_said(box, call, question, name, arguments, told)
+    asked = _operation(question, arguments, takes)
+    if asked.name in question.said:
+        told.append(question.said[asked.name])
+    room = given["maxBytes"] or (BRIEF_ROOM if question.name == "brief" else ROOM)
+    warnings = [*told, *question.notes]
+    envelope = await box.ask(call, asked.document, arguments, room, before=warnings, whole=question.whole)
     if not any(envelope.data.values()):
         envelope.warnings.insert(0, "There is no such row: find gives ids.")
+    read_on(envelope, asked.document, room)
     return envelope
+
+
+def _operation(question: Curated, arguments: dict[str, Any], takes: str) -> QuestionOperation:
+    """The first operation of a question whose variables are there.
+
+    Raises:
+        ToolError: There is none, or it does not take all of them.
+    """
+    asked = next((one for one in question.operations if arguments.keys() >= set(one.needed)), None)
+    if asked is None:
+        missing = next(one for one in question.operations[0].needed if one not in arguments)
+        raise ToolError(
+            ToolCode.BAD_ARGUMENT, f"args.{missing} is missing.", f"{takes} A row by its name, id or reference."
+        )
+    for name in PAGING:
+        if name in arguments and name not in asked.variables:
+            raise ToolError(
+                ToolCode.BAD_ARGUMENT, f"{question.name} has no list that takes {name}.", f"Leave it out. {takes}"
+            )
+    return asked
+
+
+async def _meant(box: Toolbox, call: ToolCall, question: Curated, name: str, value: Any, told: list[str]) -> Any:
+    """What a value means: rows by their names, words of a vocabulary however they are spelt; else the value itself."""
+    (definition, *_) = [one.variables[name] for one in question.operations if name in one.variables]
+    if isinstance(value, list):
+        return [await _meant(box, call, question, name, one, told) for one in value]
+    if not isinstance(value, str) or not value.strip():
+        return value
+    if type_ := question.rows.get(name):
+        found, warning = await row_id(box, call, f"args.{name}", value.strip(), [type_])
+        told.extend([warning] if warning else [])
+        return found
+    enum = get_named_type(type_from_ast(box.schema.graphql, definition.type))
+    if isinstance(enum, GraphQLEnumType):
+        return _word(name, value, list(enum.values))
+    if name in question.helpers:
+        answer = await box.operations.run(call, question.helpers[name].document)
+        return _word(name, value, list(dict.fromkeys(_texts(answer["data"]))))
+    return value
+
+
+def _word(name: str, value: str, choices: list[str]) -> str:
+    """The one of some words that a text spells.
+
+    Raises:
+        ToolError: It is none of them.
+    """
+    plain = value.strip()
+    found = plain if plain in choices else closest(plain, choices)
+    if found is None:
+        message = f"args.{name}: {plain[:60]!r} is none of its values."
+        raise ToolError(ToolCode.BAD_ARGUMENT, message, f"Pass one of: {listed(choices, _MOST_NAMED)}.")
+    return found
+
+
+async def _unless_said(
+    box: Toolbox, call: ToolCall, question: Curated, name: str, arguments: dict[str, Any], told: list[str]
+) -> str:
+    """The row that a variable is where none was named.
+
+    Raises:
+        ToolError: There is none.
+    """
+    helper = question.helpers[name]
+    answer = await box.operations.run(call, helper.document, {one: arguments[one] for one in helper.variables})
+    prefix = f"{question.rows[name]}:"
+    for row in _rows(answer["data"]):
+        if str(row.get("id", "")).startswith(prefix) and row["id"] not in arguments.values():
+            said = " ".join(str(value) for key, value in row.items() if key != "id" and isinstance(value, str))
+            told.append(f"{name} was not said: {row['id']} was taken ({said}), {question.said[name]}")
+            return str(row["id"])
+    raise ToolError(
+        ToolCode.BAD_ARGUMENT, f"args.{name} is missing: there is none, {question.said[name]}", "Name one, or its id."
+    )
+
+
+def _rows(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects within a value, from the outermost."""
+    if isinstance(value, dict):
+        yield value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _rows(one)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    for row in _rows(value):
+        yield from (one for one in row.values() if isinstance(one, str))
+
+
+def _arguments() -> str:
+    """What the questions take, in as few words as say it."""
+    some = [f"{one.name} {{{', '.join(one.arguments)}}}" for one in curated().values() if one.arguments]
+    return f"{'; '.join(some)}. A row by its name, id or reference; words in any spelling"
 
 
 ANSWER = AgentTool(
@@ -78,8 +147,10 @@ ANSWER = AgentTool(
     "A question that is asked often, in one call, with ids as evidence.",
     (
         ToolArgument("question", "string", required=True, choices=tuple(curated())),
-        ToolArgument("args", "object", "explain_gate {estimate}, tool_chain {tools}, compare_models {model, other}, "
-                     "trace_service {service}, brief {brand}, active_prompt {agent}"),
+        ToolArgument("args", "object", _arguments()),
+        ToolArgument("first", "integer", least=1, most=50),
+        ToolArgument("after", "string", "cursor of more", most=1_000),
+        ToolArgument("maxBytes", "integer", least=LEAST_BYTES, most=MOST_BYTES),
     ),
     _run,
-)  # fmt: skip
+)

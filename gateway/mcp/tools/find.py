@@ -9,6 +9,7 @@ from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
+from gateway.mcp.rows import row_id
 from gateway.mcp.toolbox import MOST_BYTES, AgentTool, Toolbox
 from schema.error_codes import ErrorCode, ToolCode
 from schema.names.words import stem
@@ -65,14 +66,16 @@ FIND = AgentTool(
 
 
 _SIMILAR = {
-    "episodes": """query Similar($id: ID, $text: String, $first: Int!, $least: Float, $only: Boolean) {
-  found: similarEpisodes(episodeId: $id, text: $text, first: $first, minSimilarity: $least, onlySuccessful: $only) {
+    "episodes": """query Similar($id: ID, $text: String, $after: String, $first: Int!, $least: Float, $only: Boolean) {
+  found: similarEpisodes(episodeId: $id, text: $text, first: $first, after: $after,
+    minSimilarity: $least, onlySuccessful: $only) {
     complete
     edges { score node { id queryText success userRating totalLatencyMs createdAt } }
   }
 }""",
-    "lessons": """query Similar($id: ID, $text: String, $first: Int!, $least: Float, $only: Boolean) {
-  found: similarKnowledge(knowledgeId: $id, text: $text, first: $first, minSimilarity: $least, onlyValidated: $only) {
+    "lessons": """query Similar($id: ID, $text: String, $after: String, $first: Int!, $least: Float, $only: Boolean) {
+  found: similarKnowledge(knowledgeId: $id, text: $text, first: $first, after: $after,
+    minSimilarity: $least, onlyValidated: $only) {
     complete
     edges { score node { id title lessonType confidenceLevel validated successRate createdAt } }
   }
@@ -90,6 +93,7 @@ fragment Row on ComposerEpisode { id queryText success userRating totalLatencyMs
 }
 fragment Row on ExperimentKnowledge { id title lessonType confidenceLevel validated successRate createdAt }""",
 }
+_ROWS = {"episodes": "ComposerEpisode", "lessons": "ExperimentKnowledge"}
 _PROSE = {"episodes": ("queryText",), "lessons": ("title", "description")}
 """The texts in which words are looked for."""
 _ONLY = {"episodes": "success", "lessons": "validated"}
@@ -109,7 +113,11 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
         )
     if text is not None and not box.settings.embeddings_url:
         return await _by_words(box, call, given, "Found by words, not by meaning")
+    warning = None
+    if id_ is not None:
+        id_, warning = await row_id(box, call, "id", id_, [_ROWS[kind]])
     variables = {"id": id_, "text": text, "first": given["first"], "least": given["minScore"]}
+    variables |= {"after": given["after"]}
     variables["only"] = given["onlySuccessful"]
     try:
         envelope = await box.ask(call, _SIMILAR[kind], variables)
@@ -117,9 +125,16 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
         if text is None or error.code not in _NO_VECTORS:
             raise
         return await _by_words(box, call, given, f"{error.code}: found by words, not by meaning")
-    edges = (envelope.data.get("found") or {}).get("edges", [])
+    envelope.warnings[:0] = [warning] if warning else []
+    found = envelope.data.get("found") or {}
+    edges = found.get("edges", [])
     envelope.data = {"by": "vectors", "rows": [{"score": edge["score"], **edge["node"]} for edge in edges]}
-    envelope.more = []  # the nearest were asked for, and are there
+    for entry in envelope.more:
+        entry["path"] = "rows"
+    if found.get("complete") is False:
+        envelope.complete = False
+        envelope.more = envelope.more or [{"path": "rows", "shown": len(edges)}]
+        envelope.warnings.append("An index answered: nearer rows may be missing; exact: true in a query compares all.")
     if not edges:
         envelope.warnings.append("No row has a vector to compare with.")
     elif edges[0]["score"] is not None and edges[0]["score"] < LOW:
@@ -133,6 +148,8 @@ async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: st
     ``why`` begins the warning that these are no vectors.
     """
     kind = given["kind"]
+    if given["after"] is not None:
+        raise ToolError(ToolCode.BAD_ARGUMENT, f"after is for vectors. {why}.", "Raise first instead (at most 20).")
     named = list(dict.fromkeys(re.findall(r"\w+", given["text"].lower())))
     telling = [word for word in named if len(word) > _LONG] or named
     looked_for = sorted(map(stem, telling), key=len, reverse=True)[:_MOST_WORDS]
@@ -162,11 +179,12 @@ SIMILAR = AgentTool(
     "Episodes or lessons like a row or a text; `by` says whether by vectors or words.",
     (
         ToolArgument("kind", "string", required=True, choices=("episodes", "lessons")),
-        ToolArgument("id", "string", most=300),
+        ToolArgument("id", "string", "or name", most=300),
         ToolArgument("text", "string", most=300),
         ToolArgument("onlySuccessful", "boolean", default=False),
         ToolArgument("minScore", "number", least=-1, most=1),
         ToolArgument("first", "integer", default=5, least=1, most=20),
+        ToolArgument("after", "string", most=1_000),
     ),
     _similar,
 )

@@ -10,6 +10,7 @@ from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
+from gateway.mcp.rows import row_id
 from gateway.mcp.toolbox import BYTES, MOST_BYTES, AgentTool, Toolbox
 from schema.error_codes import ToolCode
 from schema.lineage.answer import LineageAnswer, Link
@@ -37,8 +38,13 @@ _TRIES = 6
 async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     if given["types"]:
         box.check_types(given["types"])
+    ids, warnings = [], []
+    for text in given["ids"]:
+        id_, warning = await row_id(box, call, "ids", text.strip())
+        ids.append(id_)
+        warnings += [warning] if warning else []
     variables = {
-        "ids": given["ids"], "direction": given["direction"], "depth": given["maxDepth"], "types": given["types"],
+        "ids": ids, "direction": given["direction"], "depth": given["maxDepth"], "types": given["types"],
         "through": given["through"], "after": given["after"],
     }  # fmt: skip
     nodes, size, budget = NODES, 0, given["maxBytes"]

@@ -175,7 +175,7 @@ async def rollback_deployment(work: Work) -> None:
         await _follow(work, target, DeploymentStatus.ACTIVE)
 
 
-_CHAIN = """
+CHAIN = """
     WITH RECURSIVE chain (id, depth, path, closed) AS (
         SELECT d.previous_deployment_id, 1, ARRAY[d.id], d.previous_deployment_id = d.id
         FROM ml_deployments AS d WHERE d.id = $1::text::uuid AND d.previous_deployment_id IS NOT NULL
@@ -194,6 +194,8 @@ _CHAIN = """
     FROM chain AS c LEFT JOIN ml_deployments AS d ON d.id = c.id
     ORDER BY c.depth
 """
+"""The deployments before one, the next first, with whether the chain closes there and whether it is healthy; takes its
+id, its environment and the greatest error rate."""
 
 
 async def _healthy_predecessor(work: Work, row: Row) -> Row:
@@ -202,7 +204,7 @@ async def _healthy_predecessor(work: Work, row: Row) -> Row:
     Raises:
         Refused: `TransitionBlocked`: there is none, or the chain is a cycle.
     """
-    chain = await work.fetch(_CHAIN, row["id"], row["environment"], MAX_ERROR_RATE)
+    chain = await work.fetch(CHAIN, row["id"], row["environment"], MAX_ERROR_RATE)
     if any(closed for _, closed, _ in chain):
         code, message = (
             BlockerCode.CHAIN_IS_A_CYCLE,
