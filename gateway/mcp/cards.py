@@ -136,7 +136,7 @@ class Cards:
         if isinstance(named, GraphQLEnumType):
             values = tuple(named.values)
         told = f" <{unit}>" if unit else ""
-        return f"{told} ({listed(values, 8)})" if values else told
+        return f"{told} ({listed(values)})" if values else told
 
 
 def _rows_of(field: GraphQLField) -> str:

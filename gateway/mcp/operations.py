@@ -100,14 +100,18 @@ def _told(message: str, code: str, *, shown: bool) -> tuple[str, str]:
     """
     if code == ErrorCode.GRAPHQL_VALIDATION_FAILED and not shown:
         return message, "Use names that an answer of answer, find or lineage has used."
+    head, separator, rest = message.partition(". ")
+    if code == ErrorCode.GRAPHQL_VALIDATION_FAILED and rest.startswith(_RIGHT):
+        return f"{head}.", rest
     if code in _ADVICE:
         return message, _ADVICE[code]
-    head, separator, rest = message.partition(". ")
     if not separator:
         head, separator, rest = message.partition("; ")
     return (f"{head}.", rest) if separator else (message, "Change what it says, then call again.")
 
 
+_RIGHT = ("Did you mean", "Such as", "Its values")
+"""How what would be right begins in an error of validation."""
 _ADVICE: dict[str, str] = {
     ErrorCode.GRAPHQL_VALIDATION_FAILED: "find_fields names the right field, describe_type all of a type.",
     ErrorCode.GRAPHQL_PARSE_FAILED: "Send one GraphQL query such as { models(first: 5) { nodes { id modelName } } }.",

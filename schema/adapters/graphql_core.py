@@ -10,6 +10,7 @@ from graphql.execution.get_variable_signature import GraphQLVariableSignature, g
 from graphql.execution.values import VariableValueSource
 
 __all__ = [
+    "NO_OBJECT",
     "UNKNOWN_ARGUMENT",
     "UNKNOWN_DIRECTIVE_ARGUMENT",
     "UNKNOWN_FIELD",
@@ -30,6 +31,7 @@ UNKNOWN_DIRECTIVE_ARGUMENT = re.compile(r"Unknown argument '(?P<name>\w+)' on di
 UNKNOWN_INPUT_FIELD = re.compile(
     r"Expected value of type '(?P<owner>\w+)!?' not to include unknown field '(?P<name>\w+)'[,.]"
 )
+NO_OBJECT = re.compile(r"Expected value of type '(?P<owner>\w+)!?' to be an object\.")
 UNKNOWN_TYPE = re.compile(r"Unknown type '(?P<name>\w+)'\.")
 UNKNOWN_VALUE = re.compile(r"Value '(?P<name>\w+)' does not exist in '(?P<owner>\w+)' enum\.")
 VALUE_AS_TEXT = re.compile(r"Enum '(?P<owner>\w+)' cannot represent non-enum value: \"(?P<name>[^\"\\]+)\"\.")

@@ -106,7 +106,8 @@ def _wrong_object(
 ) -> Iterator[tuple[Path, str]]:
     if not isinstance(value, dict):
         what = "it" if type_.extensions.get(ROWS) else shown(value)
-        yield path, f"{what} is not an object of the type '{type_}'."
+        hint = _hint(suggest.shape(type_.name, value if isinstance(value, str) else "") if suggest else None)
+        yield path, f"{what} is not an object of the type '{type_}'.{hint}"
         return
     for name, field in type_.fields.items():
         if name in value or (isinstance(field.type, GraphQLNonNull) and field.default is None):

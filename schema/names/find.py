@@ -90,6 +90,10 @@ class FieldFinder:
         """The fields that a text asks for, the best first; of one type alone where it is named."""
         return self._kept(text[:LONGEST], type_, limit)
 
+    def root(self, type_: str) -> str | None:
+        """The root that lists the rows of a type."""
+        return self._roots.get(type_)
+
     def _find(self, text: str, type_: str | None, limit: int) -> tuple[FoundField, ...]:
         scores: Counter[int] = Counter()
         asked = [word for word in words(text) if word not in COMMON] or list(words(text))

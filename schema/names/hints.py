@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from graphql import GraphQLError
+from graphql import EnumValueNode, GraphQLError, StringValueNode
 
 from schema.adapters import graphql_core as said
 from schema.names.suggestions import Suggestion, Suggestions
@@ -18,12 +18,22 @@ def hinted(errors: Iterable[GraphQLError], suggestions: Suggestions) -> Iterator
     """The errors, the first of them with suggestions where they are of a name that the schema does not have."""
     left = MOST
     for error in errors:
-        found = suggested(error.message, suggestions) if left else None
+        found = (suggested(error.message, suggestions) or _instead(error, suggestions)) if left else None
         if not found:
             yield error
             continue
         left -= 1
         yield GraphQLError(f"{error.message} {found.text}", error.nodes, extensions=error.extensions)
+
+
+def _instead(error: GraphQLError, suggestions: Suggestions) -> Suggestion | None:
+    """What would be right where an error is about something that stands in the place of an object."""
+    found = said.NO_OBJECT.match(error.message)
+    if found is None:
+        return None
+    node = error.nodes[0] if error.nodes else None
+    name = node.value if isinstance(node, EnumValueNode | StringValueNode) else ""
+    return suggestions.shape(found["owner"], name)
 
 
 _ASKED: tuple[tuple[re.Pattern[str], Callable[[Suggestions, re.Match[str]], Suggestion]], ...] = (

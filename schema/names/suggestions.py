@@ -6,7 +6,7 @@ Every name of the schema can be asked for: fields, arguments, fields of inputs, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from graphql import (
@@ -23,6 +23,7 @@ from graphql import (
 
 from db.base.column_facts import Unit
 from schema.catalogue.catalogue import Catalogue, ColumnField
+from schema.names.shapes import FEW, few, ordered_by, shape
 from schema.names.words import LONGEST, similarity, stem, words
 
 MOST = 3
@@ -90,13 +91,19 @@ class Suggestion:
     names: tuple[str, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
     fragments: tuple[str, ...] = ()
+    right: str = ""
+    """What would be right: the values of an enum, the fields of an input with an example."""
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.elsewhere or self.fragments)
+        return bool(self.names or self.elsewhere or self.fragments or self.right)
 
     @property
     def text(self) -> str:
-        """The suggestion as a sentence or two, empty where there is none."""
+        """The suggestion in a few sentences, empty where there is none."""
+        return " ".join(filter(None, (self._meant, self.right)))
+
+    @property
+    def _meant(self) -> str:
         if self.fragments:
             return f"Did you mean to use an inline fragment on {_either([repr(one) for one in self.fragments])}?"
         there = _either([str(one) for one in self.elsewhere])
@@ -122,6 +129,10 @@ class Suggestions:
     def field(self, owner: str, name: str) -> Suggestion:
         """What was meant by a field that a type does not have."""
         return self._known(self._field, name[:LONGEST], owner)
+
+    def shape(self, owner: str, name: str) -> Suggestion:
+        """What an input of a type would be, where a text or a name stands in its place."""
+        return self._known(self._shape, name[:LONGEST], owner)
 
     def argument(self, owner: str, field: str, name: str) -> Suggestion:
         """What was meant by an argument of a field."""
@@ -218,7 +229,19 @@ class Suggestions:
             own.get(one) or _plain(one, field.description, _CALLED.get(one, ())) for one, field in type_.fields.items()
         ]
         found = self._among(name, made, words(columns))
-        return found if found or columns == owner else Suggestion(elsewhere=tuple(_in_filters(type_, name))[:MOST])
+        if not found and columns != owner:
+            found = Suggestion(elsewhere=tuple(_in_filters(type_, name))[:MOST])
+        return found or self._shape(owner, name)
+
+    def _shape(self, owner: str, name: str) -> Suggestion:
+        """What an input would be, where something else stands in its place; the text may be a value that is meant."""
+        type_ = self._schema.type_map.get(owner)
+        if not isinstance(type_, GraphQLInputObjectType):
+            return Suggestion()
+        enum = ordered_by(type_)
+        meant = self._value(enum.name, name).names[:1] if enum and name else ()
+        exact = name if enum and name in enum.values else ""
+        return Suggestion(right=shape(type_, exact or "".join(meant)))
 
     def _value(self, owner: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
@@ -239,7 +262,10 @@ class Suggestions:
                 else one
                 for one in made
             ]
-        return self._among(name.lower() if name.isupper() else name, made, words(entity))
+        found = self._among(name.lower() if name.isupper() else name, made, words(entity))
+        if found and len(type_.values) > FEW:
+            return found
+        return replace(found, right=f"Its values: {few(type_.values)}.")
 
     def _type(self, name: str) -> Suggestion:
         return self._among(name, self._types, ())

@@ -192,3 +192,43 @@ async def test_a_card_names_an_id_where_there_is_one(client: Client) -> None:
     page, row = envelope["data"]
     assert "fields: totalCount" in page
     assert "fields: id, " in row
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("alerts by severity", "MonitoringAlertConnection.aggregate"),
+        ("count alerts by severity group", "MonitoringAlertConnection.aggregate"),
+        ("how many deployments per environment", "DeploymentConnection.aggregate"),
+        ("actions allowed on an alert", "MonitoringAlert.lifecycle"),
+        ("what may be done about a deployment", "Deployment.lifecycle"),
+    ],
+)
+async def test_groups_and_what_may_be_done_are_found(client: Client, text: str, field: str) -> None:
+    found = (await Agent(client).call("find_fields", text=text))["data"]
+    assert any(line.startswith(f"{field}: ") for line in found[:2]), found
+
+
+async def test_the_example_of_query_is_one(client: Client) -> None:
+    [tool] = [one for one in (await Agent(client).result("tools/list"))["tools"] if one["name"] == "query"]
+    example = tool["description"].partition("such as ")[2].rpartition(" Rows beyond")[0].removesuffix(".")
+    assert set((await Agent(client).call("query", query=example))["data"]) == {"monitoringAlerts"}
+
+
+@pytest.mark.parametrize(
+    ("query", "right"),
+    [
+        ("{ monitoringAlerts(orderBy: [{createdAt: DESC}]) { totalCount } }", "{field: CREATED_AT, direction: DESC}"),
+        ("{ monitoringAlerts { aggregate(groupBy: [severity]) { count } } }", "{field: SEVERITY}"),
+        ("{ agentLatencySummaries(orderBy: [{p95Ms: DESC}]) { totalCount } }", "{field: P95_MS, direction: DESC}"),
+        ('{ monitoringAlerts(where: {severity: "HIGH"}) { totalCount } }', "{eq: HIGH}"),
+        ("{ monitoringAlerts(where: {status: {eq: open}}) { totalCount } }", "ACTIVE, ACKNOWLEDGED, INVESTIGATING, "),
+    ],
+)
+async def test_an_error_about_an_input_has_a_right_example(client: Client, query: str, right: str) -> None:
+    [error] = (await Agent(client).fails("query", query=query))["errors"]
+    assert right in error["try"]
+    wrong = query[query.index("(") :]
+    if right.startswith("{"):
+        made = re.sub(r"\{createdAt: DESC\}|\bseverity(?=\])|\{p95Ms: DESC\}|\"HIGH\"", right, wrong)
+        assert (await Agent(client).call("query", query=query[: query.index("(")] + made))["data"]

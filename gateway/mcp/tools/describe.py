@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from graphql import GraphQLObjectType, is_input_object_type
@@ -12,6 +13,7 @@ from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import SEARCH, AgentTool, Toolbox
 from schema.error_codes import ToolCode
 from schema.names.find import FoundField
+from schema.names.words import stem, words
 
 MOST_FIELDS_BYTES = 1_200
 """Bytes of what is found: 350 tokens of text as dense as this."""
@@ -57,19 +59,54 @@ DESCRIBE_TYPE = AgentTool(
 async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> Envelope:
     if given["type"]:
         box.check_types([given["type"]])
-    lines, room = [], MOST_FIELDS_BYTES
     changes = box.mutation_names.find(given["text"], _CHANGES) if box.may_change and not given["type"] else []
     fields = box.schema.finder.find(given["text"], given["type"], given["limit"])
-    for found in (*changes, *fields)[: given["limit"]]:
+    ways = _ways(box, given["text"], fields)[: given["limit"] - 1]
+    lines, room = [], MOST_FIELDS_BYTES - sum(len(one.encode()) + 3 for one in ways)
+    for found in (*changes, *fields)[: given["limit"] - len(ways)]:
         line = _line(box, found)
         room -= len(line.encode()) + 3
         if room < 0:
             break
         lines.append(line)
-    envelope = Envelope(lines)
+    envelope = Envelope([*lines[:1], *ways, *lines[1:]])
     if not lines:
         envelope.warnings.append("Nothing fits: use other words, of what is measured or done.")
     return envelope
+
+
+_GROUPING = frozenset(
+    map(stem, ("by", "per", "each", "group", "count", "many", "number", "average", "mean", "total", "sum", "breakdown"))
+)
+_DOING = frozenset(map(stem, ("action", "allowed", "possible", "done", "transition", "permitted", "lifecycle")))
+"""Words of questions that groups of rows answer, and of such that the lifecycle of a row does."""
+
+
+def _ways(box: Toolbox, text: str, hits: Sequence[FoundField]) -> list[str]:
+    """Fields that answer by what is asked of rows, not by what these hold: groups of them, and what may be done."""
+    asked = {stem(word) for word in words(text)}
+    telling = asked - _GROUPING - _DOING
+    nearness: dict[str, tuple[int, float]] = {}
+    for one in hits:
+        name = one.leads_to if one.type == "Query" and one.leads_to else one.type
+        if name in box.searched:
+            called = {stem(word) for text in (name, *box.schema.catalogue[name].aliases) for word in words(text)}
+            best = max(one.score, nearness.get(name, (0, 0.0))[1])
+            nearness[name] = len(telling & called), best
+    named = max(nearness, key=lambda name: nearness[name], default=None)
+    if named is None:
+        return []
+    found, root = [], box.schema.finder.root(named)
+    connection = box.schema.graphql.type_map.get(f"{named}Connection")
+    if asked & _GROUPING and root and "aggregate" in getattr(connection, "fields", {}):
+        how = "groupBy: [{field: <ENUM>}] { group { <field> } count }"
+        found.append(f"{named}Connection.aggregate: {how} [{root}]")
+    type_ = box.schema.graphql.type_map[named]
+    if asked & _DOING and "lifecycle" in getattr(type_, "fields", {}):
+        found.append(
+            f"{named}.lifecycle: {{ state changes {{ mutation to required allowed blockedBy {{ message }} }} }}"
+        )
+    return found
 
 
 def _line(box: Toolbox, found: FoundField) -> str:

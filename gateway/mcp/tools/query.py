@@ -18,8 +18,10 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
 
 QUERY = AgentTool(
     "query",
-    "Run one GraphQL query. Lists are connections: first, after, where, orderBy; nodes. Rows beyond maxBytes are "
-    "dropped; more tells the cursor.",
+    "Run one GraphQL query, such as { monitoringAlerts(first: 5, where: {severity: {eq: HIGH}, createdAt: {gte: "
+    '"now-7d"}}, orderBy: [{field: CREATED_AT, direction: DESC}]) { totalCount nodes { id title } '
+    "aggregate(groupBy: [{field: STATUS}]) { group { status } count } } }. Rows beyond maxBytes are dropped; "
+    "more tells the cursor.",
     (ToolArgument("query", "string", required=True), ToolArgument("variables", "object"), MAX_BYTES),
     _run,
 )

@@ -1,0 +1,65 @@
+"""What an input would be, in words: the fields of its type and one right example, the values of an enum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLList,
+    get_nullable_type,
+    is_required_input_field,
+)
+
+FEW = 12
+"""Names that are all told; of more, so many are."""
+_PLAIN = {"Int": "5", "BigInt": '"5"', "Float": "0.5", "Boolean": "true", "DateTime": '"now-7d"', "ID": '"<id>"'}
+_DEPTH = 3
+
+
+def shape(type_: GraphQLInputObjectType, meant: str = "") -> str:
+    """``Such as {field: CREATED_AT, direction: DESC}. Its fields: field, direction.``
+
+    ``meant`` is a value of an enum that is asked for, if one is.
+    """
+    return f"Such as {_example(type_, meant, _DEPTH)}. Its fields: {few(type_.fields)}."
+
+
+def few(names: Any) -> str:
+    """Names with commas between them: all of a few, the first ones of many."""
+    told = list(names)
+    more = f" and {len(told) - FEW} more" if len(told) > FEW else ""
+    return ", ".join(told[:FEW]) + more
+
+
+def ordered_by(type_: GraphQLInputObjectType) -> GraphQLEnumType | None:
+    """The enum whose values an input takes: the fields to order or group by, the values to compare with."""
+    for name in ("field", "eq"):
+        if name in type_.fields:
+            named = get_nullable_type(type_.fields[name].type)
+            return named if isinstance(named, GraphQLEnumType) else None
+    return None
+
+
+def _example(type_: Any, meant: str, depth: int) -> str:
+    named = get_nullable_type(type_)
+    if isinstance(named, GraphQLList):
+        return f"[{_example(named.of_type, meant, depth)}]"
+    if isinstance(named, GraphQLEnumType):
+        usual = "DESC" if "DESC" in named.values else next(iter(named.values))
+        return meant if meant in named.values else usual
+    if not isinstance(named, GraphQLInputObjectType):
+        return _PLAIN.get(named.name, '"<text>"')
+    if depth == 0:
+        return "{}"
+    return f"{{{', '.join(f'{one}: {_example(named.fields[one].type, meant, depth - 1)}' for one in _told(named))}}}"
+
+
+def _told(type_: GraphQLInputObjectType) -> list[str]:
+    """The fields of an example: those that are needed, or that say what the input is."""
+    needed = [name for name, one in type_.fields.items() if is_required_input_field(one)]
+    usual = [name for name in ("field", "direction") if name in type_.fields]
+    usual = usual or [name for name in ("eq", "some") if name in type_.fields][:1]
+    others = [name for name in type_.fields if name not in {"and", "or", "not"}][:1]
+    return list(dict.fromkeys([*needed, *usual])) or others
