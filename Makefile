@@ -10,7 +10,7 @@ AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
+.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
   bench-lineage bench-recording bench-growth bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
@@ -60,6 +60,10 @@ test-caches: $(VENV)/dev ## Fill the stores of Apollo, urql and Relay with the g
 	@if command -v npm > /dev/null; then cd tests/caches && npm ci --ignore-scripts; fi
 	$(BIN)/python -m pytest $(AGAIN) tests/graph/test_client_caches.py
 
+test-federation: $(VENV)/dev ## Compose the subgraph with two others by Apollo's composition, and ask its gateway (needs npm)
+	@if command -v npm > /dev/null; then cd tests/supergraph && npm ci --ignore-scripts --omit=optional; fi
+	$(BIN)/python -m pytest $(AGAIN) tests/graph/test_supergraph.py tests/graph/test_federation.py
+
 test-pages: ## Check types and run the unit tests of the pages (needs npm)
 	cd gateway/explorer && npm ci --ignore-scripts && npm run check && npm test
 
@@ -92,6 +96,7 @@ drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds 
 	DRILL_CLIENTS=50 DRILL_SECONDS=30 $(BIN)/python -m pytest -s tests/db/test_drill.py
 	DRILL_SOCKETS=2000 $(BIN)/python -m pytest -s tests/live/test_socket_endurance.py
 	DRILL_KILLS=200 DRILL_ROUNDS=100 $(BIN)/python -m pytest -s tests/recording/test_recording_drills.py
+	DRILL_WEBHOOKS=10000 $(BIN)/python -m pytest -s tests/webhooks/test_webhook_drill.py
 	rm -f gateway/docs/drills.json
 	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
 

@@ -55,6 +55,7 @@ from gateway.operations.persisted import document_registry, follow_table
 from gateway.operations.service import OperationService
 from gateway.settings import Settings, SettingsError
 from gateway.subscriptions.feed import ChangeFeed
+from gateway.webhooks.managing import Webhooks
 from gateway.webhooks.sender import WebhookSender
 from gateway.websocket.protocol import WebSocketApp
 from schema.error_codes import ErrorCode
@@ -148,7 +149,16 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         authentication = Authentication(settings, engine, databases.writer)
         feed = ChangeFeed(databases.listener, settings)
         schema = build(federated=settings.federation)
-        service = OperationService(schema, databases.reads, databases.changes, feed, settings, registry, observers)
+        service = OperationService(
+            schema,
+            databases.reads,
+            databases.changes,
+            feed,
+            Webhooks(settings, databases.writer),
+            settings,
+            registry,
+            observers,
+        )
         endpoint = GraphQLEndpoint(service, authentication, settings)
         sockets = WebSocketApp(service, authentication, settings)
         box = Toolbox(schema, service, settings, PreviewStore(databases.writer))

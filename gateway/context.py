@@ -13,6 +13,7 @@ from schema.catalogue.selection import Operation
 from schema.execution.loaders import Loaders
 from schema.graph.types import RequestContext
 from schema.scopes import all_scopes
+from schema.webhooks.manager import WebhookManager
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Context(RequestContext):
     """How long an idempotency key is kept."""
     after: Callable[[], AbstractAsyncContextManager[Reader]]
     """A snapshot of what is committed, on which the rest of a change's answer is read."""
+    webhooks: WebhookManager
+    """What keeps receivers of webhooks."""
     answer_timeout: float
     """Seconds for which the answer of a change is read inside its transaction."""
     transaction: Transaction = field(init=False)

@@ -27,6 +27,7 @@ from schema.scopes import (
     PREVIEW,
     PURGE,
     READ,
+    WEBHOOKS,
     WRITE,
     purge_scopes,
     purging,
@@ -36,6 +37,7 @@ from schema.scopes import (
     write_scopes,
     writing,
 )
+from schema.webhooks.changes import WEBHOOK_MUTATIONS
 
 MADE = "<!-- Made from the code by `make snapshot`; changes belong there. -->"
 
@@ -110,6 +112,7 @@ _MEANT = {
     WRITE: "Recording rows of every group; none of it lets read them.",
     PURGE: "Removing old rows of every group; none of it lets read them.",
     FORCE: "Overriding guards, with a reason.",
+    WEBHOOKS: "Keeping receivers of webhooks, and reading of them.",
 }
 
 
@@ -132,6 +135,7 @@ def _needed() -> Iterator[tuple[str, str]]:
     yield from ((f"`{name}`", f"`{one.scope}`") for name, one in mutations().items())
     yield from ((f"`{name}`", f"`{writing(one.group)}`") for name, one in recording_mutations().items())
     yield from ((f"`{name}`", f"`{purging(one.group)}`") for name, one in purge_mutations().items())
+    yield from ((f"`{name}`", f"`{WEBHOOKS}`") for name in WEBHOOK_MUTATIONS)
 
 
 def _meant(scope: str) -> str:

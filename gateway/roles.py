@@ -9,7 +9,7 @@ from functools import cache
 import schema.changes.effects  # noqa: F401 - the mutations that are more than a move
 from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW
 from schema.changes.mutations import mutations
-from schema.scopes import FORCE, PREVIEW, PURGE, READ, WRITE, all_scopes, expanded
+from schema.scopes import FORCE, PREVIEW, PURGE, READ, WEBHOOKS, WRITE, all_scopes, expanded
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "viewer": (READ,),
@@ -18,6 +18,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "reviewer": (READ, PREVIEW, MAY_REVIEW, f"{MAY_CHANGE}:requestReview"),
     "recorder": (WRITE,),
     "keeper": (PURGE,),
+    "notifier": (WEBHOOKS,),
     "admin": (READ, PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE, WRITE),
 }
 """What each role may do. Removing old rows is for a keeper alone.

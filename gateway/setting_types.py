@@ -64,6 +64,13 @@ def checked_url(value: str) -> str:
     return value
 
 
+def checked_base(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+        raise ValueError("expected a URL such as https://e2i.example")
+    return value.rstrip("/")
+
+
 def checked_origins(value: str) -> str:
     for one in filter(None, value.split(",")):
         if one.strip() != "*" and not _ORIGIN.fullmatch(one.strip()):

@@ -23,6 +23,7 @@ from gateway.roles import is_scope, meant
 from gateway.setting_types import (
     LOOPBACK_NAMES,
     checked_address,
+    checked_base,
     checked_headers,
     checked_hosts,
     checked_origins,
@@ -369,6 +370,14 @@ class Settings(BaseSettings):
     webhook_dead_days: float = Field(
         default=30.0, gt=0, le=3650, description="Days for which messages that were given up can be sent again."
     )
+    public_url: Annotated[str, AfterValidator(checked_base)] | None = Field(
+        default=None,
+        description="URL of the gateway as others know it, `https://e2i.example`: what events of OpenLineage name as "
+        "their producer and as the place of our facets' schema. Unset: http://HOST:PORT.",
+    )
+    openlineage_namespace: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        default="e2i", description="Namespace of jobs and datasets in events of OpenLineage."
+    )
     ws_origins: Annotated[str, AfterValidator(checked_origins)] = Field(
         default="",
         description="Origins of pages that may connect by WebSocket beside the gateway's own, such as "
@@ -477,6 +486,14 @@ class Settings(BaseSettings):
     def url(self) -> URL | None:
         """The database's URL for the engine, None for the embedded one."""
         return database_url(self.database_url) if self.database_url else None
+
+    @property
+    def known_url(self) -> str:
+        """The URL of the gateway as others know it."""
+        if self.public_url is not None:
+            return self.public_url
+        host = "127.0.0.1" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - compared alone
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def listen(self) -> URL | None:

@@ -79,6 +79,12 @@ class ErrorCode(_Described):
         Retry.NO,
         "Reading this needs the scope {scope}, which the caller does not have, so this field has no answer.",
     )
+    WEBHOOKS_OFF = (
+        "WEBHOOKS_OFF",
+        "This gateway sends no webhooks, so none are kept by it.",
+        Retry.OPERATOR,
+        "This gateway sends no webhooks; whoever runs it can set GATEWAY_WEBHOOKS=true.",
+    )
     # -- the document
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED", "The document is not valid GraphQL syntax."
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED", "The document is not valid for this schema."

@@ -1,12 +1,12 @@
 """The schema as a subgraph of Apollo Federation 2: the SDL with its keys, for composition.
 
-`@key(fields: "id")` stands on every type with a global id; `PageInfo`, `Query.node` and `Query.nodes` are shareable,
-since other subgraphs of Relay's kind have them too.
+`@key(fields: "id")` stands on every type with a global id, and a key for each set of fields that names one row;
+`PageInfo`, `Query.node` and `Query.nodes` are shareable, since other subgraphs of Relay's kind have them too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphql import DirectiveNode, DocumentNode, ObjectTypeDefinitionNode, SchemaDefinitionNode, parse, print_ast
@@ -15,9 +15,9 @@ LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", imp
 SHAREABLE_ROOTS = ("node", "nodes")
 
 
-def subgraph_sdl(sdl: str, entities: Collection[str]) -> str:
-    """The SDL of a subgraph, made of that of the schema; ``entities`` are the types with keys."""
-    key, shareable = _directive('@key(fields: "id")'), _directive("@shareable")
+def subgraph_sdl(sdl: str, entities: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    """The SDL of a subgraph, made of that of the schema; ``entities`` are types with an id, and their other keys."""
+    shareable = _directive("@shareable")
     definitions = []
     for one in parse(sdl, no_location=True).definitions:
         if isinstance(one, SchemaDefinitionNode):
@@ -25,7 +25,9 @@ def subgraph_sdl(sdl: str, entities: Collection[str]) -> str:
         made: Any = one
         if isinstance(one, ObjectTypeDefinitionNode):
             if one.name.value in entities:
-                made = _with(one, directives=(key, *(one.directives or ())))
+                keys = [("id",), *entities[one.name.value]]
+                named = [_directive(f'@key(fields: "{" ".join(fields)}")') for fields in keys]
+                made = _with(one, directives=(*named, *(one.directives or ())))
             elif one.name.value == "PageInfo":
                 made = _with(one, directives=(shareable, *(one.directives or ())))
             elif one.name.value == "Query":

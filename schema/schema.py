@@ -27,7 +27,9 @@ from schema.names.find import FieldFinder, FoundField
 from schema.names.suggestions import Suggestions
 from schema.recording.purging import purge_fields
 from schema.recording.record_fields import RecordFields, install
+from schema.sql.entities import natural_keys
 from schema.subscriptions import subscription
+from schema.webhooks.changes import webhook_fields
 
 
 class Schema(StrawberrySchema):
@@ -37,9 +39,10 @@ class Schema(StrawberrySchema):
         """``federated``: as a subgraph, which has the fields ``_entities`` and ``_service`` beside the others."""
         types = Types(models, LifecycleFields())
         fields = {**FIELDS, **(federated_fields(subgraph) if federated else {})}
+        own = RecordFields(types).fields() | purge_fields() | webhook_fields(types)
         super().__init__(
             query=types.query({name: own.make(types) for name, own in fields.items()}),
-            mutation=Mutations(types).type(RecordFields(types).fields() | purge_fields()),
+            mutation=Mutations(types).type(own),
             subscription=subscription(types),
             directives=[transaction_directive],
             types=list(types.nodes.values()),
@@ -136,4 +139,6 @@ def build(*, federated: bool = False) -> Schema:
 def subgraph() -> str:
     """The SDL of the subgraph."""
     schema = build()
-    return subgraph_sdl(schema.as_str(), {type_.name for type_ in schema.catalogue if type_.is_node})
+    natural = natural_keys(schema.catalogue)
+    nodes = [type_.name for type_ in schema.catalogue if type_.is_node]
+    return subgraph_sdl(schema.as_str(), {name: [tuple(one) for one in natural.get(name, ())] for name in nodes})

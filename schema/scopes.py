@@ -3,6 +3,7 @@
 A scope for reading each group (`read:model_monitoring`), one for what is known of single patients (`patient`), and
 those for changes: `preview` (dry runs), `change`, `review` and `force`; for recording rows of each group
 (`write:model_monitoring`), and for removing old ones (`purge:model_monitoring`). The models say what belongs to whom.
+`webhooks` is for keeping receivers of webhooks.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from schema.catalogue.records import Missing
 from schema.errors import Withheld
 
 READ, PREVIEW, FORCE, WRITE, PURGE = "read", "preview", "force", "write", "purge"
+WEBHOOKS = "webhooks"
+"""The scope for keeping receivers of webhooks, and for reading of them."""
 
 
 def reading(group: Group) -> str:
@@ -60,7 +63,7 @@ def read_scopes() -> frozenset[str]:
 @cache
 def all_scopes() -> frozenset[str]:
     """Every scope there is: what the owner of a machine may do on it."""
-    return read_scopes() | write_scopes() | purge_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE}
+    return read_scopes() | write_scopes() | purge_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE, WEBHOOKS}
 
 
 def expanded(scopes: Iterable[str]) -> frozenset[str]:
@@ -90,6 +93,7 @@ def shown_scopes() -> list[str]:
         MAY_CHANGE,
         MAY_REVIEW,
         FORCE,
+        WEBHOOKS,
         *writes,
         *purges,
     ]

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import orjson
 import strawberry
 
-from db.base.lifecycles import lifecycles
 from db.base.markers import LiveTopic
 from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
@@ -29,6 +28,7 @@ from schema.graph.types import Info, Types, selection_of, taking
 from schema.recording.record_types import batch_mutations, purge_mutations
 from schema.sql import cursors
 from schema.sql.arguments import parse_id, type_of
+from schema.webhooks.types import LIFECYCLE_TYPE
 
 MAX_VALUES = 100
 """Values of a filter."""
@@ -252,10 +252,6 @@ def subscription(types: Types) -> type:
             "twice and nothing left out. Without it the stream begins now. Pass the same filters as before."
         ),
     ]
-    entities = sorted({one.entity for one in lifecycles()})
-    members = {name: strawberry.enum_value(name, description=f"Changes of {name} rows.") for name in entities}
-    cls: Any = enum.Enum("LifecycleType", members)  # type: ignore[misc]  # members come from the lifecycles
-    lifecycle_type: Any = strawberry.enum(cls, description="The types whose rows have a lifecycle.")
     event = _message_type(
         "LifecycleEventMessage",
         "A change that was made through the gateway.",
@@ -293,7 +289,7 @@ def subscription(types: Types) -> type:
         resolver=taking(
             {
                 "after": after,
-                "types": _listed(lifecycle_type, "Changes of rows of these types alone."),
+                "types": _listed(LIFECYCLE_TYPE, "Changes of rows of these types alone."),
                 "nodeIds": _listed(strawberry.ID, "Changes of these rows alone, by their global ids."),
                 "from_": _listed(str, "Changes from these states alone, as `fromState` names them: `STAGING`.", "from"),
                 "to": _listed(str, "Changes to these states alone, as `toState` names them: `PRODUCTION`."),

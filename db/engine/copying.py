@@ -16,7 +16,13 @@ from db.engine.pool import limiter_of
 from db.engine.session import setting
 
 Take = Callable[[bytes], Awaitable[None]]
-CopyFormat = Literal["csv", "text"]
+CopyFormat = Literal["csv", "pieces"]
+"""CSV, or the columns of a row one after another, to be freed of ``MARK``, with ``NULL`` for what is null."""
+MARK, NULL = b"\x01", b"\x02"
+_OPTIONS: dict[CopyFormat, dict[str, Any]] = {
+    "csv": {"format": "csv"},
+    "pieces": {"format": "text", "delimiter": MARK.decode(), "null": NULL.decode()},
+}
 
 
 class Copying:
@@ -41,7 +47,7 @@ class Copying:
         A query that names a table twice has it in one state: of when the transaction began.
         """
         self.midway = True
-        copied = partial(self._driver.copy_from_query, sql, *values, output=take, format=format_)
+        copied = partial(self._driver.copy_from_query, sql, *values, output=take, **_OPTIONS[format_])
         await within_share(self._waits, sql, copied)
         self.midway, self.ended = False, True
 

@@ -208,6 +208,10 @@ WEBHOOK_ENDPOINTS = Table(
         "filters", JSONB(), nullable=False, server_default=EMPTY_OBJECT,
         comment="Which of it: the arguments of the subscription of that topic.",
     ),
+    Column(
+        "format", TEXT(), nullable=False, server_default="standard",
+        comment="How its messages are written: standard or openlineage.",
+    ),
     Column("secret", TEXT(), nullable=False, comment="What its messages are signed with."),
     Column("old_secret", TEXT(), comment="The secret before, which signs beside it."),
     Column("old_secret_until", TIMESTAMP(timezone=True), comment="Until when the secret before signs."),
@@ -216,8 +220,9 @@ WEBHOOK_ENDPOINTS = Table(
     Column("paused_at", TIMESTAMP(timezone=True), comment="Since when nothing is sent to it; null while it is."),
     Column("paused_because", TEXT(), comment="Why nothing is sent."),
     CheckConstraint("topic IN ('lifecycle', 'alerts')", name="ck_webhook_endpoints_topic"),
+    CheckConstraint("format IN ('standard', 'openlineage')", name="ck_webhook_endpoints_format"),
     schema=OWN_SCHEMA,
-    comment="Receivers of webhooks, made, listed, rotated and removed by the command line.",
+    comment="Receivers of webhooks, made, listed, rotated and removed by the command line or by mutations.",
 )  # fmt: skip
 
 WEBHOOK_MESSAGES = Table(

@@ -96,12 +96,12 @@ class LogEntries:
 
 
 _MOMENT = """
-    SELECT extract(epoch FROM now())::bigint AS seconds, coalesce(gateway.history(), '') AS history,
+    SELECT floor(extract(epoch FROM now()))::bigint AS seconds, coalesce(gateway.history(), '') AS history,
         pg_current_snapshot()::text AS seen,
         (CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END - '0/0')::bigint AS written
 """
 _NEW = f"""
-    SELECT s.*, l.position, l.topic, l.facts::text, extract(epoch FROM l.recorded_at)::bigint
+    SELECT s.*, l.position, l.topic, l.facts::text, floor(extract(epoch FROM l.recorded_at))::bigint
     FROM ({_MOMENT}) AS s
     LEFT JOIN gateway.live_log AS l
         ON l.xact >= pg_snapshot_xmin($1::text::pg_snapshot)::text::bigint
@@ -110,7 +110,7 @@ _NEW = f"""
     LIMIT $2
 """
 _BETWEEN = """
-    SELECT s.history, l.position, l.topic, l.facts::text, extract(epoch FROM l.recorded_at)::bigint
+    SELECT s.history, l.position, l.topic, l.facts::text, floor(extract(epoch FROM l.recorded_at))::bigint
     FROM (SELECT coalesce(gateway.history(), '') AS history) AS s
     LEFT JOIN gateway.live_log AS l
         ON l.topic = $1

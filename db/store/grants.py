@@ -25,14 +25,13 @@ OWN_RIGHTS: dict[str, str] = {
     "change_previews": "SELECT, INSERT, UPDATE, DELETE",
     "service_tokens": "SELECT, UPDATE (last_used_at)",
     "trusted_documents": "SELECT",
-    "webhook_endpoints": "SELECT, UPDATE (paused_at), UPDATE (paused_because)",
+    "webhook_endpoints": "SELECT, INSERT, UPDATE, DELETE",
     "webhook_messages": "SELECT, INSERT, UPDATE, DELETE",
     "webhook_sender": "SELECT, INSERT, UPDATE",
     "live_log": "SELECT, INSERT, DELETE",
     "alerts_seen": "SELECT, INSERT, UPDATE, DELETE",
 }
-"""What the role may do with the gateway's own tables. Events never change; tokens, documents and receivers of
-webhooks are the owner's."""
+"""What the role may do with the gateway's own tables. Events never change; tokens and documents are the owner's."""
 
 _BOOKS = ("alembic_version", "built", "own_revisions", "origin")
 """Tables by which a database says what built it."""

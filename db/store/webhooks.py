@@ -7,18 +7,16 @@ A message is claimed before each attempt until that is over by its timeout, and 
 
 from __future__ import annotations
 
-import codecs
+import base64
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.store.changelog import LogPosition
 
@@ -32,8 +30,17 @@ MAX_FAILURE = 300
 """Characters that are kept of a failure."""
 
 
+Run = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
+"""Runs a statement with its values, ``$1`` and so on, in a transaction of the caller's; returns its rows."""
+
+
 class WebhookError(Exception):
     """A receiver cannot be made, changed or found; the message says why and what would be right."""
+
+    def __init__(self, message: str, field: str = "name") -> None:
+        super().__init__(message)
+        self.field = field
+        """What of it was given wrongly."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,10 @@ class Endpoint:
     name: str
     url: str
     topic: str
+    format: str
     filters: Mapping[str, Any]
     created_at: datetime
+    created_by: str
     paused_because: str | None
     """Why nothing is sent to it; None while something is."""
     rotating_until: datetime | None
@@ -54,14 +63,18 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class DeadMessage:
-    """A message that was given up."""
+class KeptMessage:
+    """A message that its receiver has not taken: it waits for its next attempt, or was given up."""
 
     id: str
     row: str
     attempts: int
-    dead_at: datetime
-    failure: str
+    created_at: datetime
+    next_at: datetime | None
+    """When it is sent next; None where it was given up."""
+    dead_at: datetime | None
+    failure: str | None
+    """What came of the last attempt."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +112,7 @@ class Failed:
 
 def new_secret() -> str:
     """A secret as the specification writes them: 256 random bits."""
-    return SECRET_PREFIX + codecs.encode(secrets.token_bytes(32), "base64").decode().strip()
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def new_id() -> str:
@@ -107,10 +120,10 @@ def new_id() -> str:
     return f"msg_{secrets.token_hex(16)}"
 
 
-# -- for commands ------------------------------------------------------------------------------------------------------
+# -- for those who keep them: the command line, and mutations ----------------------------------------------------------
 
 _MOMENT = (
-    "(SELECT jsonb_build_object('seconds', extract(epoch FROM now())::bigint, "
+    "(SELECT jsonb_build_object('seconds', floor(extract(epoch FROM now()))::bigint, "
     "'history', coalesce(gateway.history(), ''), 'seen', pg_current_snapshot()::text))"
 )
 _BEGIN = f"""
@@ -118,9 +131,39 @@ _BEGIN = f"""
     ON CONFLICT (id) DO UPDATE SET place = excluded.place
     WHERE s.place IS NULL OR NOT EXISTS (SELECT FROM gateway.webhook_endpoints)
 """
+_CREATE = """
+    INSERT INTO gateway.webhook_endpoints (name, url, topic, format, filters, secret, created_by)
+    VALUES ($1::text, $2::text, $3::text, $4::text, $5::text::jsonb, $6::text, coalesce($7::text, CURRENT_USER))
+    ON CONFLICT (name) DO NOTHING RETURNING 1
+"""
+_LISTED = """
+    SELECT name, url, topic, format, filters::text, created_at, created_by,
+        CASE WHEN paused_at IS NOT NULL THEN coalesce(paused_because, 'paused') END,
+        CASE WHEN old_secret_until > now() THEN old_secret_until END,
+        count(message_id) FILTER (WHERE dead_at IS NULL), count(dead_at)
+    FROM gateway.webhook_endpoints AS e LEFT JOIN (
+        SELECT message_id, endpoint, dead_at FROM gateway.webhook_messages
+    ) AS m ON m.endpoint = e.name
+    WHERE $1::text IS NULL OR e.name = $1::text
+    GROUP BY e.name ORDER BY e.name
+"""
+_KEPT = """
+    SELECT message_id, row_id, attempts, created_at, CASE WHEN dead_at IS NULL THEN next_at END, dead_at, failure
+    FROM gateway.webhook_messages
+    WHERE endpoint = $1::text AND (dead_at IS NOT NULL) = $2::boolean
+    ORDER BY {order} LIMIT $3::integer
+"""
 
 
-async def create(connection: AsyncConnection, name: str, url: str, topic: str, filters: Mapping[str, Any]) -> str:
+async def create(
+    run: Run,
+    name: str,
+    url: str,
+    topic: str,
+    filters: Mapping[str, Any],
+    format_: str = "standard",
+    by: str | None = None,
+) -> str:
     """Makes a receiver, which is told of what is committed from now on; returns its secret, once.
 
     Raises:
@@ -128,138 +171,125 @@ async def create(connection: AsyncConnection, name: str, url: str, topic: str, f
     """
     if not NAME.fullmatch(name):
         raise WebhookError(f"{name[:100]!r} is not a valid name; use letters, digits and . _ -, at most 100 of them")
-    if int(await connection.scalar(text("SELECT count(*) FROM gateway.webhook_endpoints")) or 0) >= MOST:
+    ((number,),) = await run("SELECT count(*) FROM gateway.webhook_endpoints", ())
+    if number >= MOST:
         raise WebhookError(f"there are {MOST} webhooks, which is the most; remove one")
-    await connection.execute(text(_BEGIN))
+    await run(_BEGIN, ())
     secret = new_secret()
-    made = await connection.execute(
-        text(
-            "INSERT INTO gateway.webhook_endpoints (name, url, topic, filters, secret) "
-            "VALUES (:name, :url, :topic, CAST(:filters AS jsonb), :secret) ON CONFLICT (name) DO NOTHING RETURNING 1"
-        ),
-        {"name": name, "url": url, "topic": topic, "filters": orjson.dumps(filters).decode(), "secret": secret},
-    )
-    if made.first() is None:
+    if not await run(_CREATE, (name, url, topic, format_, orjson.dumps(filters).decode(), secret, by)):
         raise WebhookError(f"there is a webhook called {name}; take another name, or remove that one")
     return secret
 
 
-async def listed(connection: AsyncConnection) -> list[Endpoint]:
-    """Every receiver by name."""
-    rows = await connection.execute(
-        text(
-            "SELECT name, url, topic, filters, created_at, "
-            "CASE WHEN paused_at IS NOT NULL THEN coalesce(paused_because, 'paused') END, "
-            "CASE WHEN old_secret_until > now() THEN old_secret_until END, "
-            "count(message_id) FILTER (WHERE dead_at IS NULL), count(dead_at) "
-            "FROM gateway.webhook_endpoints AS e LEFT JOIN (SELECT message_id, endpoint, dead_at "
-            "FROM gateway.webhook_messages) AS m ON m.endpoint = e.name GROUP BY e.name ORDER BY e.name"
-        )
-    )
-    return [Endpoint(*row) for row in rows]
+async def listed(run: Run, name: str | None = None) -> list[Endpoint]:
+    """Every receiver by name, or the one of that name."""
+    found = []
+    for row in await run(_LISTED, (name,)):
+        of, filters, rest = row[:4], orjson.loads(row[4]), row[5:]
+        found.append(Endpoint(*(*of, filters, *rest)))
+    return found
 
 
-async def rotate(connection: AsyncConnection, name: str, hours: float) -> str:
+async def found(run: Run, name: str) -> Endpoint:
+    """A receiver.
+
+    Raises:
+        WebhookError: There is no such receiver.
+    """
+    rows = await listed(run, name[:101])
+    if not rows:
+        raise _unknown(name)
+    return rows[0]
+
+
+async def change(run: Run, name: str, url: str | None, filters: Mapping[str, Any] | None) -> None:
+    """Has a receiver's messages posted elsewhere, or others; what waits for it goes there too. None leaves as it is.
+
+    Raises:
+        WebhookError: There is no such receiver.
+    """
+    given = None if filters is None else orjson.dumps(filters).decode()
+    what = "url = coalesce($2::text, url), filters = coalesce($3::text::jsonb, filters)"
+    await _update(run, name, what, url, given)
+
+
+async def rotate(run: Run, name: str, hours: float) -> str:
     """Gives a receiver a new secret; the one before signs beside it for so many hours. Returns the new one, once.
 
     Raises:
         WebhookError: There is no such receiver.
     """
     secret = new_secret()
-    await _update(
-        connection, name,
-        "old_secret = secret, old_secret_until = now() + make_interval(secs => :seconds), secret = :secret",
-        secret=secret, seconds=hours * 3600.0,
-    )  # fmt: skip
+    until = "now() + make_interval(secs => $3::text::float8)"
+    what = f"old_secret = secret, old_secret_until = {until}, secret = $2::text"
+    await _update(run, name, what, secret, str(hours * 3600.0))
     return secret
 
 
-async def pause(connection: AsyncConnection, name: str) -> None:
+async def pause(run: Run, name: str) -> None:
     """Sends a receiver nothing until it is resumed; what happens meanwhile waits.
 
     Raises:
         WebhookError: There is no such receiver.
     """
-    await _update(connection, name, "paused_at = coalesce(paused_at, now()), paused_because = 'paused by hand'")
+    await _update(run, name, "paused_at = coalesce(paused_at, now()), paused_because = 'paused by hand'")
 
 
-async def resume(connection: AsyncConnection, name: str) -> None:
+async def resume(run: Run, name: str) -> None:
     """Sends a receiver what waits, and what comes.
 
     Raises:
         WebhookError: There is no such receiver.
     """
-    await _update(connection, name, "paused_at = NULL, paused_because = NULL")
+    await _update(run, name, "paused_at = NULL, paused_because = NULL")
 
 
-async def remove(connection: AsyncConnection, name: str) -> None:
+async def remove(run: Run, name: str) -> None:
     """Removes a receiver, and the messages that wait for it.
 
     Raises:
         WebhookError: There is no such receiver.
     """
-    done = await connection.execute(
-        text("DELETE FROM gateway.webhook_endpoints WHERE name = :name RETURNING 1"), {"name": name}
-    )
-    if done.first() is None:
+    if not await run("DELETE FROM gateway.webhook_endpoints WHERE name = $1::text RETURNING 1", (name,)):
         raise _unknown(name)
 
 
-async def dead(connection: AsyncConnection, name: str, most: int = 1000) -> list[DeadMessage]:
-    """Messages to a receiver that were given up, the newest first.
+async def kept(run: Run, name: str, *, dead: bool, most: int = 1000) -> list[KeptMessage]:
+    """Messages that a receiver has not taken: those that were given up, the newest first, or those that wait.
 
     Raises:
         WebhookError: There is no such receiver.
     """
-    await _check(connection, name)
-    rows = await connection.execute(
-        text(
-            "SELECT message_id, row_id, attempts, dead_at, coalesce(failure, '') FROM gateway.webhook_messages "
-            "WHERE endpoint = :name AND dead_at IS NOT NULL ORDER BY dead_at DESC, message_id LIMIT :most"
-        ),
-        {"name": name, "most": most},
-    )
-    return [DeadMessage(*row) for row in rows]
+    await found(run, name)
+    order = "dead_at DESC, message_id" if dead else "position, message_id"
+    return [KeptMessage(*row) for row in await run(_KEPT.format(order=order), (name, dead, most))]
 
 
-async def send_again(connection: AsyncConnection, name: str, id_: str | None, hours: float) -> int:
+async def send_again(run: Run, name: str, id_: str | None, hours: float) -> int:
     """Has dead messages sent again under their ids, one or all, tried for so many hours anew; how many.
 
     Raises:
         WebhookError: There is no such receiver, or no such dead message.
     """
-    await _check(connection, name)
-    done = await connection.execute(
-        text(
-            "UPDATE gateway.webhook_messages SET dead_at = NULL, attempts = 0, next_at = now(), "
-            "give_up_at = now() + make_interval(secs => :seconds) WHERE endpoint = :name AND dead_at IS NOT NULL "
-            "AND (CAST(:id AS text) IS NULL OR message_id = :id) RETURNING 1"
-        ),
-        {"name": name, "id": id_, "seconds": hours * 3600.0},
+    await found(run, name)
+    done = await run(
+        "UPDATE gateway.webhook_messages SET dead_at = NULL, attempts = 0, next_at = now(), "
+        "give_up_at = now() + make_interval(secs => $3::text::float8) WHERE endpoint = $1::text "
+        "AND dead_at IS NOT NULL AND ($2::text IS NULL OR message_id = $2::text) RETURNING 1",
+        (name, id_, str(hours * 3600.0)),
     )
-    number = len(done.fetchall())
-    if id_ is not None and not number:
-        raise WebhookError(f"there is no dead message {id_[:100]}; `e2i-gateway webhooks dead {name}` shows all")
-    return number
+    if id_ is not None and not done:
+        raise WebhookError(f"there is no dead message {id_[:100]} of {name}", "id")
+    return len(done)
 
 
-async def _update(connection: AsyncConnection, name: str, what: str, **values: Any) -> None:
-    done = await connection.execute(
-        text(f"UPDATE gateway.webhook_endpoints SET {what} WHERE name = :name RETURNING 1"), {"name": name, **values}
-    )
-    if done.first() is None:
-        raise _unknown(name)
-
-
-async def _check(connection: AsyncConnection, name: str) -> None:
-    if not await connection.scalar(
-        text("SELECT EXISTS (SELECT FROM gateway.webhook_endpoints WHERE name = :name)"), {"name": name}
-    ):
+async def _update(run: Run, name: str, what: str, *values: str | None) -> None:
+    if not await run(f"UPDATE gateway.webhook_endpoints SET {what} WHERE name = $1::text RETURNING 1", (name, *values)):
         raise _unknown(name)
 
 
 def _unknown(name: str) -> WebhookError:
-    return WebhookError(f"there is no webhook called {name[:100]}; `e2i-gateway webhooks list` shows all")
+    return WebhookError(f"there is no webhook called {name[:100]}")
 
 
 # -- for the process that sends ----------------------------------------------------------------------------------------
@@ -356,12 +386,13 @@ async def keep_place(connection: asyncpg.Connection, place: LogPosition) -> None
     )
 
 
-async def endpoints(connection: asyncpg.Connection) -> Sequence[tuple[str, str, Mapping[str, Any], int]]:
-    """Receivers: name, topic, filters, and the second since which they are."""
+async def endpoints(connection: asyncpg.Connection) -> Sequence[tuple[str, str, str, Mapping[str, Any], int]]:
+    """Receivers: name, topic, format, filters, and the second since which they are."""
     rows = await connection.fetch(
-        "SELECT name, topic, filters::text, extract(epoch FROM created_at)::bigint FROM gateway.webhook_endpoints"
+        "SELECT name, topic, format, filters::text, floor(extract(epoch FROM created_at))::bigint "
+        "FROM gateway.webhook_endpoints"
     )
-    return [(name, topic, orjson.loads(filters), since) for name, topic, filters, since in rows]
+    return [(name, topic, format_, orjson.loads(filters), since) for name, topic, format_, filters, since in rows]
 
 
 async def write(connection: asyncpg.Connection, messages: Sequence[Message], seconds: float) -> None:

@@ -19,11 +19,12 @@ from db.store.documents import TrustedDocumentsError
 from db.store.previews import PreviewError
 from db.store.tokens import TokenError
 from db.store.webhooks import WebhookError
-from gateway.cli import database, doctor, documents, mcp, previews, schema, serve, tokens, webhooks
+from gateway.cli import database, doctor, documents, lineage, mcp, previews, schema, serve, tokens, webhooks
 from gateway.cli.areas import Command
 from gateway.cli.ending import ENDING
 from gateway.cli.serve import AddressError
 from gateway.observability.logging import configure
+from gateway.openlineage.export import ExportError
 from gateway.settings import SettingsError, load
 from schema.recording.retention import PolicyError
 
@@ -52,7 +53,7 @@ def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> ar
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('e2i-gateway')}")
     areas = parser.add_subparsers(required=True, metavar="command")
 
-    for group in (serve, mcp, doctor, database, tokens, documents, previews, webhooks, schema):
+    for group in (serve, mcp, doctor, database, tokens, documents, previews, webhooks, lineage, schema):
         group.add(areas)
     return parser
 
@@ -104,7 +105,7 @@ def _look_at_output(run: Command) -> None:
 
 _TELLING = (
     EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, PolicyError, WebhookError,
-    AddressError, _NowhereError,
+    ExportError, AddressError, _NowhereError,
 )  # fmt: skip
 """What says by itself what is wrong."""
 

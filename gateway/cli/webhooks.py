@@ -7,20 +7,16 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
 from db.store import webhooks
+from db.store.webhooks import Run
 from gateway.cli.areas import Areas
 from gateway.cli.connection import own_table, say, with_owner
 from gateway.settings import Settings
-from gateway.webhooks.addresses import AddressRefusedError, target_of
-from gateway.webhooks.messages import KINDS, matcher
+from gateway.webhooks.managing import Webhooks, runs_on
+from gateway.webhooks.messages import FORMATS, KINDS
 from schema.catalogue.from_models import catalogue
-
-MAX_ROTATION_HOURS = 24 * 30
-"""The longest time for which two secrets sign."""
 
 
 def add(areas: Areas) -> None:
@@ -34,6 +30,7 @@ def add(areas: Areas) -> None:
     one.add_argument("--topic", choices=sorted(KINDS), required=True, help="what it is told of")
     for flag, help_ in _FLAGS.items():
         one.add_argument(flag, action="append", metavar="VALUE", help=help_)
+    one.add_argument("--format", choices=sorted(FORMATS), default="standard", help="how its messages are written")
     one.set_defaults(run=create)
     parsers.add_parser("list", help="list all, without their secrets").set_defaults(run=list_all)
     one = parsers.add_parser("rotate", help="give one a new secret; the one before signs beside it for a while")
@@ -88,7 +85,6 @@ def _filters(options: argparse.Namespace) -> dict[str, Any]:
     types = sorted(type_.name for type_ in catalogue())
     if wrong := [one for one in kept.get("types", ()) if one not in types]:
         raise webhooks.WebhookError(f"--type {wrong[0][:100]}: there is no such type")
-    matcher(catalogue(), options.topic, kept)
     return kept
 
 
@@ -103,14 +99,10 @@ def _labels(flag: str, words: type[DriftSeverity | AlertStatus], given: Sequence
 
 def create(options: argparse.Namespace, settings: Settings) -> int:
     """Makes a receiver, and shows its secret once."""
-    try:
-        target_of(options.url, private=settings.webhook_private)
-    except AddressRefusedError as error:
-        raise webhooks.WebhookError(str(error)) from None
     filters = _filters(options)
 
-    async def run(connection: AsyncConnection) -> None:
-        secret = await webhooks.create(connection, options.name, options.url, options.topic, filters)
+    async def run(on: Run) -> None:
+        secret = await Webhooks(settings).create(on, options.name, options.url, options.topic, filters, options.format)
         _once(secret)
 
     return _with_webhooks(settings, run)
@@ -118,11 +110,9 @@ def create(options: argparse.Namespace, settings: Settings) -> int:
 
 def rotate(options: argparse.Namespace, settings: Settings) -> int:
     """Gives a receiver a new secret, and shows it once."""
-    if not 0 <= options.hours <= MAX_ROTATION_HOURS:
-        raise webhooks.WebhookError(f"--hours {options.hours:g} is out of range; pass 0 to {MAX_ROTATION_HOURS}")
 
-    async def run(connection: AsyncConnection) -> None:
-        _once(await webhooks.rotate(connection, options.name, options.hours))
+    async def run(on: Run) -> None:
+        _once(await Webhooks(settings).rotate(on, options.name, options.hours))
 
     return _with_webhooks(settings, run)
 
@@ -135,13 +125,13 @@ def _once(secret: str) -> None:
 def list_all(_options: argparse.Namespace, settings: Settings) -> int:
     """Prints every receiver, without its secret."""
 
-    async def run(connection: AsyncConnection) -> None:
-        found = await webhooks.listed(connection)
+    async def run(on: Run) -> None:
+        found = await webhooks.listed(on)
         for one in found:
             filters = " ".join(f"{name}={value}" for name, value in one.filters.items()) or "all"
             rotating = f"two secrets until {one.rotating_until:%Y-%m-%d %H:%M}" if one.rotating_until else "one secret"
             state, counts = one.paused_because or "active", f"{one.waiting} waiting, {one.dead} dead"
-            say(f"{one.name}\t{state}\t{counts}\t{rotating}\t{one.topic}\t{filters}\t{one.url}")
+            say(f"{one.name}\t{state}\t{counts}\t{rotating}\t{one.topic} as {one.format}\t{filters}\t{one.url}")
         if not found:
             say("There are no webhooks.")
 
@@ -151,8 +141,8 @@ def list_all(_options: argparse.Namespace, settings: Settings) -> int:
 def pause(options: argparse.Namespace, settings: Settings) -> int:
     """Sends a receiver nothing until it is resumed."""
 
-    async def run(connection: AsyncConnection) -> None:
-        await webhooks.pause(connection, options.name)
+    async def run(on: Run) -> None:
+        await webhooks.pause(on, options.name)
         say(f"{options.name} is paused; what happens meanwhile waits.")
 
     return _with_webhooks(settings, run)
@@ -161,8 +151,8 @@ def pause(options: argparse.Namespace, settings: Settings) -> int:
 def resume(options: argparse.Namespace, settings: Settings) -> int:
     """Sends a receiver what waits, and what comes."""
 
-    async def run(connection: AsyncConnection) -> None:
-        await webhooks.resume(connection, options.name)
+    async def run(on: Run) -> None:
+        await webhooks.resume(on, options.name)
         say(f"{options.name} is active.")
 
     return _with_webhooks(settings, run)
@@ -171,8 +161,8 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
 def remove(options: argparse.Namespace, settings: Settings) -> int:
     """Removes a receiver, and what waits for it."""
 
-    async def run(connection: AsyncConnection) -> None:
-        await webhooks.remove(connection, options.name)
+    async def run(on: Run) -> None:
+        await webhooks.remove(on, options.name)
         say(f"{options.name} is removed.")
 
     return _with_webhooks(settings, run)
@@ -181,11 +171,11 @@ def remove(options: argparse.Namespace, settings: Settings) -> int:
 def list_dead(options: argparse.Namespace, settings: Settings) -> int:
     """Prints the messages to a receiver that were given up, the newest first."""
 
-    async def run(connection: AsyncConnection) -> None:
-        found = await webhooks.dead(connection, options.name)
+    async def run(on: Run) -> None:
+        found = await webhooks.kept(on, options.name, dead=True)
         for one in found:
             when = f"{one.dead_at:%Y-%m-%d %H:%M}"
-            say("\t".join([one.id, when, f"{one.attempts} attempts", one.row, one.failure]))
+            say("\t".join([one.id, when, f"{one.attempts} attempts", one.row, one.failure or ""]))
         if not found:
             say("There are no dead messages.")
 
@@ -195,17 +185,17 @@ def list_dead(options: argparse.Namespace, settings: Settings) -> int:
 def resend(options: argparse.Namespace, settings: Settings) -> int:
     """Has messages sent again that were given up."""
 
-    async def run(connection: AsyncConnection) -> None:
-        number = await webhooks.send_again(connection, options.name, options.id, settings.webhook_retry_hours)
+    async def run(on: Run) -> None:
+        number = await Webhooks(settings).send_again(on, options.name, options.id)
         say(f"{number} messages are sent again.")
 
     return _with_webhooks(settings, run)
 
 
-def _with_webhooks(settings: Settings, run: Callable[[AsyncConnection], Coroutine[Any, Any, None]]) -> int:
+def _with_webhooks(settings: Settings, run: Callable[[Run], Coroutine[Any, Any, None]]) -> int:
     async def on(url: str) -> int:
         async with own_table(url, "webhook_endpoints", webhooks.WebhookError) as connection:
-            await run(connection)
+            await run(runs_on(connection))
         return 0
 
     return with_owner(settings, on)

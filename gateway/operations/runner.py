@@ -24,13 +24,20 @@ from schema.error_codes import ErrorCode
 from schema.execution.loaders import Loaders
 from schema.runner import Execution, Outcome
 from schema.schema import Schema
+from schema.webhooks.manager import WebhookManager
 
 
 class Runner:
     """Runs planned operations over a database: reads where ``reads`` says, changes by ``changes``."""
 
     def __init__(
-        self, schema: Schema, planner: Planner, reads: Reads, changes: Transactions, settings: Settings
+        self,
+        schema: Schema,
+        planner: Planner,
+        reads: Reads,
+        changes: Transactions,
+        webhooks: WebhookManager,
+        settings: Settings,
     ) -> None:
         self.execution = Execution(schema)
         self.reads = reads
@@ -38,6 +45,7 @@ class Runner:
         self._schema = schema
         self._planner = planner
         self._changes = changes
+        self._webhooks = webhooks
         self._settings = settings
         self._about_schema = AboutSchema(schema.graphql)
 
@@ -112,6 +120,7 @@ class Runner:
             begin=partial(self._changes.open, call.caller.identity),
             key_hours=self._settings.idempotency_hours,
             after=partial(snapshot, self.reads.primary, call.caller.identity),
+            webhooks=self._webhooks,
             answer_timeout=min(self._settings.change_read_timeout, self._settings.statement_timeout),
         )
         context.seen = call.seen

@@ -49,6 +49,7 @@ from schema.execution.plans import Plans
 from schema.runner import Execution, Outcome
 from schema.schema import Schema
 from schema.search.texts import searching_by
+from schema.webhooks.manager import WebhookManager
 
 
 class OperationService:
@@ -60,6 +61,7 @@ class OperationService:
         reads: Reads,
         changes: Transactions,
         feed: ChangeFeed,
+        webhooks: WebhookManager,
         settings: Settings,
         registry: DocumentRegistry,
         observers: Sequence[Observer] = (),
@@ -72,7 +74,7 @@ class OperationService:
         self.finished = self._observers.finished
         """Is called by a transport when it has answered a request; see `Observer.finished`."""
         self.planner = Planner(schema, settings, registry)
-        self._runner = Runner(schema, self.planner, reads, changes, settings)
+        self._runner = Runner(schema, self.planner, reads, changes, webhooks, settings)
         limit = settings.budget_per_minute
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.deadlines = Deadlines(settings.request_timeout)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from db.engine.copying import CopyFormat
+from db.engine.copying import MARK, NULL, CopyFormat
 from gateway.operations.refusals import RefusedError, request_error
 from schema.catalogue.column_types import ColumnKind
 from schema.error_codes import ErrorCode
@@ -72,7 +72,7 @@ class CsvWriter:
 class JsonLinesWriter:
     """A JSON object a line; errors are a last line of their own."""
 
-    copied: CopyFormat = "text"
+    copied: CopyFormat = "pieces"
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -84,7 +84,10 @@ class JsonLinesWriter:
         return b""
 
     async def rows(self, copied: bytes) -> bytes:
-        return copied.replace(b"\\\\", b"\\")  # COPY escapes nothing else of a line of JSON
+        line = copied.translate(None, MARK)
+        if NULL in line:
+            line = line.replace(b'"%b"' % NULL, b"null").replace(NULL, b"null")
+        return line.replace(b"\\\\", b"\\")  # COPY escapes nothing else of a line of JSON
 
     async def end(self) -> bytes:
         return b""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 MAX_URL = 2000
+LOOKUP_SECONDS = 3.0
+"""Seconds for which the name of a new receiver is looked up."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is given to networks of the Internet; whatever else there is leads into a house, or nowhere."""
@@ -18,6 +21,10 @@ _UNUSED = [ipaddress.ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24
 
 class AddressRefusedError(Exception):
     """Nothing is sent there; the message says why."""
+
+
+class UnknownHostError(AddressRefusedError):
+    """The name has no address now."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,19 @@ def is_public(address: str) -> bool:
     return one.is_global and not one.is_multicast and not any(one in network for network in _UNUSED)
 
 
+async def check(url: str, *, private: bool) -> None:
+    """Refuses a URL that nothing would be sent to. A name that has no address yet may get one.
+
+    Raises:
+        AddressRefusedError: It is none, or its host has a private address.
+    """
+    target = target_of(url, private=private)
+    if not private:
+        with suppress(UnknownHostError, TimeoutError):
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                await resolve(target, private=False)
+
+
 async def resolve(target: Destination, *, private: bool) -> str:
     """The one address that is connected to; a name with any private address is refused whole.
 
@@ -84,7 +104,7 @@ async def resolve(target: Destination, *, private: bool) -> str:
     try:
         found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise AddressRefusedError(f"the host has no address: {error}") from None
+        raise UnknownHostError(f"the host has no address: {error}") from None
     addresses = [str(one[4][0]) for one in found]
     if not private and (inner := [one for one in addresses if not is_public(one)]):
         raise AddressRefusedError(

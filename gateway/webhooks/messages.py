@@ -14,6 +14,7 @@ from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
 from db.store.changelog import ALERT, EVENT, Entry
 from db.store.webhooks import Message, WebhookError, new_id
+from gateway.openlineage.events import EventWriter
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue
 from schema.errors import GatewayError
@@ -34,6 +35,7 @@ class Receiver:
 
     name: str
     topic: str
+    format: str
     matches: Matches
     since: int
     """The second since which it is told, since the epoch."""
@@ -46,26 +48,39 @@ def matcher(catalogue: Catalogue, topic: str, filters: Mapping[str, Any]) -> Mat
         WebhookError: A filter is none of the topic, or its values cannot be used.
     """
     if unknown := [name for name in filters if name not in FILTERS[topic]]:
-        raise WebhookError(f"{unknown[0]} is no filter of {topic}; it has {', '.join(FILTERS[topic])}")
+        raise WebhookError(f"{unknown[0]} is no filter of {topic}; it has {', '.join(FILTERS[topic])}", topic)
     try:
         return KINDS[topic].asks(catalogue, filters)
     except GatewayError as error:
-        raise WebhookError(str(error)) from None
+        raise WebhookError(str(error), topic) from None
 
 
-def told(entries: Iterable[Entry], receivers: Sequence[Receiver]) -> Iterator[Message]:
-    """The messages of entries, in their order."""
+def told(entries: Iterable[Entry], receivers: Sequence[Receiver], writer: EventWriter) -> Iterator[Message]:
+    """The messages of entries, in their order; ``writer`` writes those in the format of OpenLineage."""
     for entry in entries:
-        row, body = None, None
+        change: _Change | None = None
+        bodies: dict[str, str] = {}
         for one in receivers:
             if one.topic == entry.topic and one.since <= entry.seconds and one.matches(entry.facts):
+                change = change or _change(entry)
+                body = bodies.get(one.format)
                 if body is None:
-                    row, body = _body(entry)
-                yield Message(new_id(), one.name, row or "", entry.position, body)
+                    body = bodies[one.format] = FORMATS[one.format](change, writer)
+                yield Message(new_id(), one.name, change.row, entry.position, body)
 
 
-def _body(entry: Entry) -> tuple[str, str]:
-    """The row that an entry is about, and what is said of it: ids and states, never what only some may read."""
+@dataclass(frozen=True)
+class _Change:
+    """What an entry says: ids and states, never what only some may read."""
+
+    row: str
+    kind: str
+    at: str
+    """RFC 3339; no later than the moment itself."""
+    data: Mapping[str, str | None]
+
+
+def _change(entry: Entry) -> _Change:
     facts = entry.facts
     if entry.topic == "alerts":
         row = ids.encode(ALERT.__name__, (facts["alert"] or "",))
@@ -86,7 +101,29 @@ def _body(entry: Entry) -> tuple[str, str]:
             "toState": facts["to"],
         }
     when = datetime.fromtimestamp(entry.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return row, orjson.dumps({"type": kind, "timestamp": when, "data": data}).decode()
+    return _Change(row, kind, when, data)
+
+
+def _standard(change: _Change, _writer: EventWriter) -> str:
+    return orjson.dumps({"type": change.kind, "timestamp": change.at, "data": change.data}).decode()
+
+
+def _openlineage(change: _Change, writer: EventWriter) -> str:
+    data = change.data
+    if change.kind == "lifecycle.changed":
+        type_name, state = data["nodeType"] or "", data["toState"]
+        details = dict(data)
+    else:
+        type_name, state = ALERT.__name__, data["status"]
+        details = {"nodeId": change.row, "nodeType": type_name, "toState": state}
+        details |= {"severity": data["severity"], "modelId": data["modelId"]}
+    return orjson.dumps(
+        writer.change(change.row, type_name, change.at, state, {"kind": change.kind, **details})
+    ).decode()
+
+
+FORMATS = {"standard": _standard, "openlineage": _openlineage}
+"""How the body of a message is written, by the format of its receiver."""
 
 
 def _name(words: type[Labels], label: str | None) -> str | None:

@@ -31,6 +31,7 @@ from db.store import webhooks as store
 from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
 from db.store.webhooks import Claim, Failed, LeaseLostError, WebhookError
+from gateway.openlineage.events import EventWriter
 from gateway.settings import Settings
 from gateway.subscriptions.feed import LOOK_PAUSE, look_for_alerts
 from gateway.webhooks.messages import KINDS, Receiver, matcher, told
@@ -92,6 +93,7 @@ class WebhookSender:
         self._writer = writer
         self._settings = settings
         self._holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._events = EventWriter(settings.known_url, settings.openlineage_namespace)
         self._heard = asyncio.Event()
         self._alerts_heard = False
         self._no_alerts = ""
@@ -208,7 +210,7 @@ class WebhookSender:
 
     async def _receivers(self, connection: asyncpg.Connection) -> list[Receiver]:
         found = []
-        for name, topic, filters, since in await store.endpoints(connection):
+        for name, topic, format_, filters, since in await store.endpoints(connection):
             try:
                 matches = matcher(catalogue(), topic, filters)
             except WebhookError as error:
@@ -216,7 +218,7 @@ class WebhookSender:
                     log.error("the webhook %s is told nothing: %s", name, error)  # noqa: TRY400 - no fault of ours
                 self._refused.add(name)
                 continue
-            found.append(Receiver(name, topic, matches, since))
+            found.append(Receiver(name, topic, format_, matches, since))
         return found
 
     # -- from the log to messages ----------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ class WebhookSender:
             some = False
             async for entries in _pages(connection, place, reading):
                 some = True
-                if messages := list(told(entries, receivers)):
+                if messages := list(told(entries, receivers, self._events)):
                     await store.write(connection, messages, self._settings.webhook_retry_hours * 3600.0)
             if some or reading.place.history != place.history or reading.place.seconds > place.seconds + _KEPT_SECONDS:
                 await store.keep_place(connection, reading.place)

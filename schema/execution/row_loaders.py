@@ -14,7 +14,7 @@ from schema.catalogue.catalogue import RelationField, Root, Type
 from schema.catalogue.records import CUT, WRITTEN, Key, Record
 from schema.catalogue.selection import Selection
 from schema.catalogue.value_sizes import Sizes
-from schema.errors import GatewayError
+from schema.errors import GatewayError, missing_object
 from schema.execution.batch_reader import BatchReader
 from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError
@@ -54,13 +54,19 @@ class RowLoaders(BatchReader):
 
         return self.loader(selection, load).load(key)
 
-    async def by_ids(self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key]) -> list[Record | None]:
-        """The rows with these keys, in that order, None where there is none."""
+    async def by_ids(
+        self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key], columns: Sequence[str] = ()
+    ) -> list[Record | None]:
+        """The rows with these keys, in that order, None where there is none; keys of other ``columns`` if given."""
         bind = sql.Binds()
         shape = self.shape(type_, selections, bind)
-        statement = sql.by_keys(type_, shape.select, keys, bind)
-        if shown := self.missing.conditions(type_, "t"):
-            statement += sql.conditions(shown)
+        shown = self.missing.conditions(type_, "t")
+        if columns:
+            if what := self.missing.first(type_, columns):
+                raise missing_object(what)
+            statement = sql.by_columns(type_, columns, shape.select, keys, self.lists.order(type_), bind, shown)
+        else:
+            statement = f"{sql.by_keys(type_, shape.select, keys, bind)}{sql.conditions(shown) if shown else ''}"
         answer = await self.fetch(statement, bind)
         records = await self.records(shape, [row[1:] for row in answer])
         by_place = {row[0]: record for row, record in zip(answer, records, strict=True)}
@@ -88,15 +94,19 @@ class RowLoaders(BatchReader):
 
         return self.loader(selection, load, type_.name).load(key)
 
-    async def rows(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
+    async def rows(
+        self, type_: Type, selection: Selection, keys: Sequence[Key], columns: Sequence[str] = ()
+    ) -> Sequence[Record | None]:
         """The rows with these keys; with all that is selected below them in one compiled statement, where that can be.
+
+        Keys are those of other ``columns`` if some are given.
 
         What can't be said so, and what makes that statement fail, is left to the loaders.
         """
         nested = any(child.name in type_.relations for child in selection.on(type_.name).values())
         if self.compiles and nested and not self._compiled_failed:
             try:
-                return await self._compiled(type_, selection, keys)
+                return await self._compiled(type_, selection, keys, columns)
             except NEVER_TWICE:
                 raise
             except (NotCompilableError, GatewayError):
@@ -105,13 +115,15 @@ class RowLoaders(BatchReader):
             except DatabaseError as error:
                 self._compiled_failed = True
                 log.info("rows of %s are answered by the loaders: %s", type_.name, error)
-        return await self.by_ids(type_, [selection], keys)
+        return await self.by_ids(type_, [selection], keys, columns)
 
-    async def _compiled(self, type_: Type, selection: Selection, keys: Sequence[Key]) -> Sequence[Record | None]:
+    async def _compiled(
+        self, type_: Type, selection: Selection, keys: Sequence[Key], columns: Sequence[str]
+    ) -> Sequence[Record | None]:
         variables = selection.operation.variables.coerced
         statement = Compiler(
             self.catalogue, self.missing, variables, self.indexes, Sizes(self.facts, self.room.most)
-        ).rows(type_, selection, keys)
+        ).rows(type_, selection, keys, columns)
         records: list[Record | None] = [None] * len(keys)
         for place, json, *told, rows in await self.reader.fetch(statement.sql, statement.values(variables)):
             self.room.take(len(json))
@@ -135,27 +147,44 @@ class RowLoaders(BatchReader):
 
         An id that cannot be used is an error in its own place; the others are answered.
         """
-        rows: list[Record | Exception | None] = [None] * len(values)
-        wanted: dict[str, dict[Key, list[int]]] = {}
-        for place, value in enumerate(values):
+        keys: list[tuple[str, tuple[str, ...], Key] | Exception] = []
+        for value in values:
             try:
                 type_ = type_of(self.catalogue, argument, value)
-                key: Key = parse_id(self.catalogue, argument, type_, value)
-                wanted.setdefault(type_.name, {}).setdefault(key, []).append(place)
+                keys.append((type_.name, (), parse_id(self.catalogue, argument, type_, value)))
             except GatewayError as error:
-                rows[place] = error
-        groups = [(self.catalogue[name], list(keys)) for name, keys in wanted.items()]
-        answers = await asyncio.gather(*(self._rows_or_error(type_, selection, keys) for type_, keys in groups))
-        for (type_, keys), records in zip(groups, answers, strict=True):
-            for key, record in zip(keys, records, strict=True):
-                for place in wanted[type_.name][key]:
+                keys.append(error)
+        return await self.by_any(keys, selection)
+
+    async def by_any(
+        self, keys: Sequence[tuple[str, tuple[str, ...], Key] | Exception], selection: Selection
+    ) -> list[Record | Exception | None]:
+        """Rows by keys of any types, each with its columns, none for the type's own: a statement for each of those.
+
+        What is an error already stays so in its place.
+        """
+        rows: list[Record | Exception | None] = [one if isinstance(one, Exception) else None for one in keys]
+        wanted: dict[tuple[str, tuple[str, ...]], dict[Key, list[int]]] = {}
+        for place, one in enumerate(keys):
+            if not isinstance(one, Exception):
+                name, columns, key = one
+                wanted.setdefault((name, columns), {}).setdefault(key, []).append(place)
+        answers = await asyncio.gather(
+            *(
+                self._rows_or_error(self.catalogue[name], selection, list(of), columns)
+                for (name, columns), of in wanted.items()
+            )
+        )
+        for of, records in zip(wanted.values(), answers, strict=True):
+            for places, record in zip(of.values(), records, strict=True):
+                for place in places:
                     rows[place] = record
         return rows
 
     async def _rows_or_error(
-        self, type_: Type, selection: Selection, keys: Sequence[Key]
+        self, type_: Type, selection: Selection, keys: Sequence[Key], columns: Sequence[str] = ()
     ) -> Sequence[Record | Exception | None]:
         try:
-            return await self.rows(type_, selection, keys)
+            return await self.rows(type_, selection, keys, columns)
         except (GatewayError, DatabaseError) as error:
             return [error] * len(keys)

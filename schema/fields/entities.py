@@ -11,7 +11,8 @@ from schema.errors import GatewayError
 from schema.execution.time_slices import MANY, aside
 from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
-from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_ids
+from schema.sql.arguments import parse_id, type_of
+from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_keys
 from schema.sql.lists import MAX_IDS
 
 SERVICE = "_service"
@@ -19,7 +20,8 @@ SERVICE = "_service"
 Representation = NewType("Representation", object)
 REPRESENTATION = strawberry.scalar(
     name="_Any",
-    description="The key of a row in another subgraph: an object of its `__typename` and its `id`.",
+    description="The key of a row in another subgraph: an object of its `__typename` and its `id`, or the fields of "
+    "another key.",
     serialize=lambda value: value,
     parse_value=lambda value: value,
 )
@@ -28,19 +30,20 @@ REPRESENTATION = strawberry.scalar(
 async def _entities(info: Info) -> list[Any] | None:
     selection = selection_of(info)
     representations = selection.arguments[REPRESENTATIONS]
-    found: list[Any] = [None] * len(representations)
-    asked: list[tuple[int, str]] = []
+    catalogue = info.context.loaders.catalogue
     if len(representations) > MAX_IDS:
-        entity_ids(representations)
+        entity_keys(catalogue, representations)
+    asked: list[Any] = []
     for place, one in enumerate(representations):
         try:
-            asked += [(place, id_) for id_ in entity_ids([one], place)]
+            ((name, columns, values),) = entity_keys(catalogue, [one], place)
+            if not columns:
+                type_ = type_of(catalogue, REPRESENTATIONS, values[0])
+                name, values = type_.name, parse_id(catalogue, REPRESENTATIONS, type_, values[0])
+            asked.append((name, columns, values))
         except GatewayError as error:
-            found[place] = error
-    rows = await info.context.loaders.nodes(REPRESENTATIONS, [id_ for _, id_ in asked], selection)
-    for (place, _), row in zip(asked, rows, strict=True):
-        found[place] = row
-    return found
+            asked.append(error)
+    return await info.context.loaders.by_any(asked, selection)
 
 
 def _make_entities(types: Types) -> Any:

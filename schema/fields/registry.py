@@ -12,6 +12,7 @@ from schema.lineage.fields.impact import IMPACT
 from schema.lineage.fields.lineage import LINEAGE
 from schema.lineage.fields.paths import PATHS
 from schema.lineage.fields.text import LINEAGE_COUNTS, LINEAGE_TEXT
+from schema.webhooks.queries import WEBHOOK_FIELDS
 
 FIELDS: dict[str, RootField] = {
     COLUMN_FACTS: COLUMN_FACTS_FIELD,
@@ -24,5 +25,6 @@ FIELDS: dict[str, RootField] = {
     "paths": PATHS,
     "search": SEARCH,
     "toolExecutionPlan": TOOL_EXECUTION_PLAN,
+    **WEBHOOK_FIELDS,
 }
 """The root fields beside those of the catalogue, by their GraphQL names."""

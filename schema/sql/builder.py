@@ -247,6 +247,23 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
     return per_parent(rows, source)
 
 
+def by_columns(
+    type_: Type,
+    columns: Sequence[str],
+    select: Sequence[str],
+    keys: Sequence[tuple[str | None, ...]],
+    order: tuple[OrderTerm, ...],
+    bind: Binds,
+    where: Sequence[str] = (),
+) -> str:
+    """The first row with each of these values of some columns, with ``ord``, the place of them in ``keys``."""
+    arrays = [bind([key[i] for key in keys], "text[]") for i in range(len(columns))]
+    names = ", ".join(f"c{i}" for i in range(len(columns)))
+    on = [same_key(type_, column, f"k.c{i}") for i, column in enumerate(columns)]
+    source = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({names}, ord)"
+    return per_parent(first(type_.source({}), select, order, where=[*on, *where]), source)
+
+
 def same_key(type_: Type, column: str, text: str, row: str = "t") -> str:
     """Whether a column of the row is part of a key, given as text."""
     kind = type_.column_kind(column)

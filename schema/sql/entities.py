@@ -1,11 +1,15 @@
-"""Entities of other subgraphs: their representations as global ids."""
+"""Entities of other subgraphs: their representations as keys, by the global id or by what else is unique."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 from schema.catalogue import ids
+from schema.catalogue.catalogue import Catalogue, Type
+from schema.catalogue.column_types import ColumnKind
 from schema.errors import bad_argument
 from schema.sql.lists import MAX_IDS
 
@@ -15,8 +19,30 @@ REPRESENTATIONS = "representations"
 """Its argument."""
 
 
-def entity_ids(representations: Sequence[Any], place: int | None = None) -> list[str]:
-    """The global ids that these representations name; ``place`` is that of the only one.
+class EntityKey(NamedTuple):
+    """A row that a representation names: by its global id, or by columns that are unique together."""
+
+    type_name: str
+    columns: tuple[str, ...]
+    """Empty where it is by the id."""
+    values: tuple[str, ...]
+    """Texts, as Postgres reads them."""
+
+
+@cache
+def natural_keys(catalogue: Catalogue) -> Mapping[str, Sequence[Mapping[str, str]]]:
+    """What rows are named by beside their ids, by type: the fields of each key, with their columns."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for root in catalogue.roots.values():
+        type_ = catalogue[root.target]
+        if not root.many and root.lookups and type_.is_node:
+            keys = [{type_.leaf(column).name: column for column in one.values()} for one in root.lookups]
+            found.setdefault(root.target, []).extend(keys)
+    return found
+
+
+def entity_keys(catalogue: Catalogue, representations: Sequence[Any], place: int | None = None) -> list[EntityKey]:
+    """The rows that these representations name; ``place`` is that of the only one.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``: one is none, or they are too many.
@@ -25,16 +51,64 @@ def entity_ids(representations: Sequence[Any], place: int | None = None) -> list
         raise bad_argument(
             REPRESENTATIONS, f"{len(representations)} entities are too many; ask for at most {MAX_IDS} at once"
         )
-    return [_entity_id(one, at if place is None else place) for at, one in enumerate(representations)]
+    natural = natural_keys(catalogue)
+    return [
+        _entity_key(catalogue, natural, one, f"{REPRESENTATIONS}[{at if place is None else place}]")
+        for at, one in enumerate(representations)
+    ]
 
 
-def _entity_id(given: Any, place: int) -> str:
-    argument = f"{REPRESENTATIONS}[{place}]"
+def _entity_key(
+    catalogue: Catalogue, natural: Mapping[str, Sequence[Mapping[str, str]]], given: Any, argument: str
+) -> EntityKey:
     name, id_ = (given.get("__typename"), given.get("id")) if isinstance(given, dict) else (None, None)
-    if not isinstance(name, str) or not isinstance(id_, str):
-        raise bad_argument(argument, 'is no entity; pass {"__typename": "Model", "id": "Model:<UUID>"}')
+    if isinstance(name, str) and isinstance(id_, str):
+        return EntityKey(name, (), (_global_id(name, id_, argument),))
+    keys = natural.get(name, ()) if isinstance(name, str) else ()
+    for fields in keys:
+        if all(given.get(field) is not None for field in fields):
+            type_ = catalogue[str(name)]
+            values = tuple(_text(type_, field, column, given[field], argument) for field, column in fields.items())
+            return EntityKey(type_.name, tuple(fields.values()), values)
+    ways = "".join(f", or {' and '.join(f'`{field}`' for field in fields)} in place of the id" for fields in keys)
+    raise bad_argument(argument, f'is no entity; pass {{"__typename": "Model", "id": "Model:<UUID>"}}{ways}')
+
+
+def _global_id(name: str, id_: str, argument: str) -> str:
     own = f"{name}:"
     named = ids.type_of(id_)
     if id_.startswith(own) or named is None:
         return id_ if id_.startswith(own) else f"{own}{id_}"
     raise bad_argument(argument, f"{id_[:80]!r} is an id of {named[:80]}; an id of {name[:80]} is expected")
+
+
+def _text(type_: Type, field: str, column: str, value: Any, argument: str) -> str:
+    """A part of a key as Postgres reads it."""
+    kind = type_.column_kind(column)
+    try:
+        return _read(kind, value)
+    except (ValueError, TypeError):
+        expected = "a name of its enum" if kind.labels else f"a value of {kind.graphql}"
+        shown = repr(value)[:80]
+        raise bad_argument(f"{argument}.{field}", f"{shown} is no part of a key; {expected} is expected") from None
+
+
+def _read(kind: ColumnKind, value: Any) -> str:
+    """Raises ValueError or TypeError where a value is none of its kind."""
+    if kind.labels:
+        return str(next(one.value for one in kind.labels if one.name == value)) if _names(kind, value) else _none()
+    match kind.graphql:
+        case "UUID":
+            return str(uuid.UUID(value)) if isinstance(value, str) else _none()
+        case "Int" | "BigInt":
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return str(value) if whole and -(2**31) <= value < 2**31 else _none()
+    return value if isinstance(value, str) and "\x00" not in value else _none()
+
+
+def _names(kind: ColumnKind, value: Any) -> bool:
+    return any(one.name == value for one in kind.labels or ())
+
+
+def _none() -> str:
+    raise ValueError

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from graphql import ObjectTypeDefinitionNode, parse
+from graphql import ObjectTypeDefinitionNode, parse, print_ast
 
 from gateway.cli.command_line import main
 from schema.catalogue.from_models import catalogue
 from schema.schema import build
+from schema.schema import subgraph as sdl
+from schema.sql.entities import natural_keys
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database
@@ -103,3 +105,89 @@ async def test_without_introspection_the_schema_is_not_told(demo_database: Datab
 async def test_without_the_setting_there_is_no_subgraph(demo: Client) -> None:
     assert (await demo.error("{ _service { sdl } }"))["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert "_Any" not in build().as_str()
+
+
+# -- natural keys ------------------------------------------------------------------------------------------------------
+
+NAMED = """query($representations: [_Any!]!) { _entities(representations: $representations) {
+    __typename ... on Model { id modelName modelVersion deployments(first: 1) { nodes { id } } }
+    ... on HpoTrial { id trialNumber study { id } } } }"""
+
+
+@pytest.fixture(scope="module")
+async def named(demo: Client) -> list[tuple[dict[str, Any], str]]:
+    """Representations by natural keys of two types, in turn, with the ids of their rows."""
+    data = await demo.data(
+        "{ models(first: 5) { nodes { id modelName modelVersion } } "
+        "hpoTrials(first: 5) { nodes { id trialNumber studyId } } }"
+    )
+    found = []
+    for model, trial in zip(data["models"]["nodes"], data["hpoTrials"]["nodes"], strict=True):
+        found += [({"__typename": "Model", **model}, model.pop("id"))]
+        found += [({"__typename": "HpoTrial", **trial}, trial.pop("id"))]
+    return [({name: value for name, value in one.items() if name != "id"}, id_) for one, id_ in found]
+
+
+async def test_entities_by_what_else_is_unique(subgraph: Client, named: list[tuple[dict[str, Any], str]]) -> None:
+    nobody = {"__typename": "Model", "modelName": "nobody's", "modelVersion": "0"}
+    by_id = {"__typename": "Model", "id": named[0][1]}
+    asked = [one for one, _ in named]
+    answer = await subgraph.ask(NAMED, representations=[*asked, nobody, by_id])
+    assert "errors" not in answer
+    found = answer["data"]["_entities"]
+    assert [one and one["id"] for one in found] == [*(id_ for _, id_ in named), None, named[0][1]]
+    assert found[0] == found[-1]
+    assert answer["extensions"]["cost"]["statements"] <= (1 if subgraph.compiles else 8)
+
+
+async def test_a_type_by_its_natural_key_is_one_statement(
+    subgraph: Client, named: list[tuple[dict[str, Any], str]]
+) -> None:
+    query = "query($r: [_Any!]!) { _entities(representations: $r) { ... on Model { id } } }"
+    answer = await subgraph.ask(query, r=[one for one, _ in named if one["__typename"] == "Model"])
+    assert answer["extensions"]["cost"]["statements"] == 1
+    assert all(answer["data"]["_entities"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"__typename": "Model", "modelName": "a"}, "or `modelName` and `modelVersion` in place of the id"),
+        ({"__typename": "Model", "modelName": "a", "modelVersion": 1}, "a value of String is expected"),
+        ({"__typename": "Model", "modelName": "a\x00", "modelVersion": "1"}, "a value of String is expected"),
+        ({"__typename": "HpoTrial", "studyId": "x", "trialNumber": 1}, "a value of UUID is expected"),
+        ({"__typename": "HpoTrial", "studyId": "0" * 32, "trialNumber": 2**40}, "a value of Int is expected"),
+        ({"__typename": "HpoTrial", "studyId": "0" * 32, "trialNumber": True}, "a value of Int is expected"),
+    ],
+)
+async def test_what_is_no_natural_key_is_an_error_in_its_place(
+    subgraph: Client, named: list[tuple[dict[str, Any], str]], wrong: Any, said: str
+) -> None:
+    answer = await subgraph.ask(NAMED, representations=[named[0][0], wrong, named[1][0]])
+    found = answer["data"]["_entities"]
+    assert [one and one["id"] for one in found] == [named[0][1], None, named[1][1]]
+    (error,) = answer["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (["_entities", 1], "BAD_USER_INPUT")
+    assert said in error["message"]
+
+
+async def test_natural_keys_are_priced_and_limited_like_ids(
+    subgraph: Client, named: list[tuple[dict[str, Any], str]]
+) -> None:
+    query = "query($r: [_Any!]!) { _entities(representations: $r) { ... on Model { id } } }"
+    one = named[0]
+    priced = [
+        (await subgraph.ask(query, r=[each] * 50))["extensions"]["cost"]["requested"]
+        for each in (one[0], {"__typename": "Model", "id": one[1]})
+    ]
+    assert priced[0] == priced[1]
+    assert "entities are too many" in (await subgraph.error(query, r=[one[0]] * 1_001))["message"]
+
+
+def test_every_natural_key_is_in_the_subgraph() -> None:
+    keys = natural_keys(catalogue())
+    types = {one.name.value: one for one in parse(sdl()).definitions if isinstance(one, ObjectTypeDefinitionNode)}
+    assert "Model" in keys
+    for name, lookups in keys.items():
+        said = [print_ast(each) for each in types[name].directives or () if each.name.value == "key"]
+        assert said == ['@key(fields: "id")', *(f'@key(fields: "{" ".join(one)}")' for one in lookups)]

@@ -26,10 +26,11 @@ ROOMS = {
     ),
     "schema": (
         "adapters", "error_codes", "errors", "catalogue", "names", "scopes", "sql", "search", "execution", "graph",
-        "changes", "recording", "lineage", "fields", "subscriptions", "federation", "schema", "runner",
+        "changes", "recording", "lineage", "webhooks", "fields", "subscriptions", "federation", "schema", "runner",
     ),
     "gateway": (
         "client", "adapters", "roles", "context", "setting_types", "settings", "database", "auth", "subscriptions",
+        "openlineage",
         "webhooks", "operations", "observability", "http", "websocket", "mcp", "app", "server", "doctor", "cli",
         "reference",
     ),

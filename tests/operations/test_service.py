@@ -25,6 +25,7 @@ from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
 from gateway.subscriptions.feed import ChangeFeed
+from gateway.webhooks.managing import Webhooks
 from schema.schema import build
 from schema.scopes import all_scopes, read_scopes
 from tests.support.changing import model_in, state
@@ -72,7 +73,9 @@ async def service_of(url: str, *observers: Observer, **given: Any) -> AsyncItera
     reads = open_reads(settings, where, engine)
     feed = ChangeFeed(Connector(target_of(where), timelines), settings)
     changes = Transactions(writer, settings.pool_size, settings.turn_timeout)
-    service = OperationService(build(), reads, changes, feed, settings, document_registry(settings), observers)
+    service = OperationService(
+        build(), reads, changes, feed, Webhooks(settings), settings, document_registry(settings), observers
+    )
     try:
         await service.shape.begin()
         yield service

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import sys
+import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 
+import asyncpg
 import pytest
 
 from db.migrations import setup
 from db.store import webhooks as store
+from gateway.webhooks.managing import runs_on
 from tests.support.databases import Database, connect
-from tests.support.process import ROOT, environment
+from tests.support.process import ROOT, Gateway, environment
 from tests.webhooks.receivers import OK, Post, became, none_waits, receiving
 
 pytestmark = pytest.mark.slow
 
 ROWS, CHANGES = 200, 10
 SENDERS = 3
+EVENTS = int(os.environ.get("DRILL_WEBHOOKS", "0"))
+"""Changes of the drill with whole gateways."""
 MOST_FAILURES = 4
 """Failures of a message, so that no delay grows long."""
 SENDER = """
@@ -67,10 +74,8 @@ async def process(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
         await one.communicate()
 
 
-async def test_none_is_lost_each_row_is_in_order_and_doubles_have_one_id(database: Database) -> None:
-    dice = random.Random(1)
-    sql = await connect(database.admin_url)
-
+def failing(dice: random.Random) -> Callable[[Post], bytes]:
+    """What answers of a receiver are that fails half of the time, each message a few times at most."""
     failed: Counter[str] = Counter()
 
     def answer(post: Post) -> bytes:
@@ -79,18 +84,40 @@ async def test_none_is_lost_each_row_is_in_order_and_doubles_have_one_id(databas
         failed[post.id] += 1
         return b"HTTP/1.1 503 Busy\r\n\r\n"
 
-    async with receiving(answer) as receiver, AsyncExitStack() as stack:
+    return answer
+
+
+async def record(sql: asyncpg.Connection, rows: int, changes: int) -> None:
+    """Changes of so many rows, each from state to state."""
+    for change in range(changes):
+        await sql.executemany(
+            "INSERT INTO gateway.lifecycle_events "
+            "(change_id, mutation, node_id, node_type, lifecycle, to_state, actor) "
+            "VALUES (gen_random_uuid(), 'm', $1, 'Model', 'stage', $2, 'a')",
+            [(f"Model:{row}", str(change)) for row in range(rows)],
+        )
+
+
+def check(posts: Sequence[Post], changes: int) -> None:
+    """None is lost, each row is in order, and a change that came twice had one id."""
+    ids: dict[tuple[str, str], set[str]] = defaultdict(set)
+    came: dict[str, list[int]] = defaultdict(list)
+    for post in posts:
+        ids[post.data["nodeId"], post.data["toState"]].add(post.id)
+        came[post.data["nodeId"]].append(int(post.data["toState"]))
+    assert len(ids) == changes, "none is lost"
+    assert all(len(one) == 1 for one in ids.values()), "each change has one message"
+    assert all(before <= after for states in came.values() for before, after in pairwise(states)), "in order"
+
+
+async def test_none_is_lost_each_row_is_in_order_and_doubles_have_one_id(database: Database) -> None:
+    sql = await connect(database.admin_url)
+    async with receiving(failing(random.Random(1))) as receiver, AsyncExitStack() as stack:
         async with setup.connect(database.owner_url) as connection, connection.begin():
-            await store.create(connection, "drill", receiver.url, "lifecycle", {})
+            await store.create(runs_on(connection), "drill", receiver.url, "lifecycle", {})
         begun = [stack.enter_async_context(process(database.gateway_url)) for _ in range(SENDERS)]
         senders = {one.pid: one for one in await asyncio.gather(*begun)}
-        for change in range(CHANGES):
-            await sql.executemany(
-                "INSERT INTO gateway.lifecycle_events "
-                "(change_id, mutation, node_id, node_type, lifecycle, to_state, actor) "
-                "VALUES (gen_random_uuid(), 'm', $1, 'Model', 'stage', $2, 'a')",
-                [(f"Model:{row}", str(change)) for row in range(ROWS)],
-            )
+        await record(sql, ROWS, CHANGES)
         killed: list[int] = []
         for seen in (500, 1500):
             await receiver.until(seen, 60.0)
@@ -101,12 +128,54 @@ async def test_none_is_lost_each_row_is_in_order_and_doubles_have_one_id(databas
         await none_waits(sql, 120.0)
         assert await sql.fetchval("SELECT count(*) FROM gateway.live_log WHERE topic = 'lifecycle'") == ROWS * CHANGES
     await sql.close()
-    ids: dict[tuple[str, str], set[str]] = defaultdict(set)
-    came: dict[str, list[int]] = defaultdict(list)
-    for post in receiver.posts:
-        ids[post.data["nodeId"], post.data["toState"]].add(post.id)
-        came[post.data["nodeId"]].append(int(post.data["toState"]))
     assert len(killed) == len(set(killed)) == SENDERS - 1
-    assert len(ids) == ROWS * CHANGES, "none is lost"
-    assert all(len(one) == 1 for one in ids.values()), "each change has one message"
-    assert all(before <= after for states in came.values() for before, after in pairwise(states)), "in order"
+    check(receiver.posts, ROWS * CHANGES)
+
+
+@pytest.mark.skipif(not EVENTS, reason="the long form, of whole gateways: `make drill`")
+async def test_whole_gateways_are_killed_in_turn(database: Database, tmp_path: Path) -> None:
+    """Two gateways as people run them, with the lease that they have: who sends is killed -9, and begun anew."""
+    settings = {
+        "DATABASE_URL": database.gateway_url, "GATEWAY_WEBHOOKS": "true", "GATEWAY_WEBHOOK_PRIVATE": "true",
+        "GATEWAY_WEBHOOK_RETRY_SECONDS": "0.05", "GATEWAY_WEBHOOK_CONNECTIONS": "32", "GATEWAY_WEBHOOK_TIMEOUT": "5",
+    }  # fmt: skip
+    sql = await connect(database.admin_url)
+    rows, began = EVENTS // CHANGES, time.monotonic()
+    gateways: list[Gateway] = []
+    async with receiving(failing(random.Random(1))) as one, receiving(failing(random.Random(2))) as other:
+        async with setup.connect(database.owner_url) as connection, connection.begin():
+            for name, receiver in (("one", one), ("other", other)):
+                await store.create(runs_on(connection), name, receiver.url, "lifecycle", {})
+        try:
+            gateways += [await asyncio.to_thread(Gateway(tmp_path / str(at), **settings).ready) for at in range(2)]
+            recording = asyncio.create_task(record(sql, rows, CHANGES))
+            looking = await connect(database.admin_url)
+            waits = []
+            for part in (1, 2, 3):
+                await one.until(part * EVENTS // 3, 300.0)
+                pid = await looking.fetchval("SELECT split_part(holder, ':', 2)::int FROM gateway.webhook_sender")
+                (sender,) = [each for each in gateways if each.process.pid == pid]
+                sender.end(signal.SIGKILL)
+                since, seen = time.monotonic(), len(one.posts)
+                gateways.remove(sender)
+                sender.close()
+                gateways.append(await asyncio.to_thread(Gateway(tmp_path / f"again{part}", **settings).ready))
+                holder = "split_part(holder, ':', 2)::int"
+                await became(looking, f"SELECT FROM gateway.webhook_sender WHERE {holder} <> {pid}", 60.0)
+                with suppress(TimeoutError):
+                    await one.until(seen + 1, 30.0)
+                waits.append(round(time.monotonic() - since, 1))
+            await recording
+            await none_waits(looking, 600.0)
+            await looking.close()
+        finally:
+            for each in gateways:
+                each.close()
+    await sql.close()
+    for receiver in (one, other):
+        check(receiver.posts, rows * CHANGES)
+    doubles = len(one.posts) - rows * CHANGES
+    print(
+        f"\n{rows * CHANGES:,} changes to each of two receivers in {time.monotonic() - began:.0f} s; three gateways "
+        f"killed, others sent after {waits} s; {doubles:,} posts of one beyond the first of each"
+    )

@@ -18,10 +18,12 @@ from db.engine.connector import Connector
 from db.engine.url import database_url, target_of
 from db.migrations import setup
 from db.store import webhooks as store
+from db.store.webhooks import Run
 from gateway.cli import command_line
 from gateway.database import engine_for
 from gateway.settings import Settings
 from gateway.webhooks import sender as sending
+from gateway.webhooks.managing import runs_on
 from tests.support.callers import JWT
 from tests.support.client import serving
 from tests.support.databases import Database, connect
@@ -66,14 +68,14 @@ async def sender(url: str, **settings: Any) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def commands(database: Database) -> AsyncIterator[Any]:
+async def commands(database: Database) -> AsyncIterator[Run]:
     async with setup.connect(database.owner_url) as connection, connection.begin():
-        yield connection
+        yield runs_on(connection)
 
 
 async def create(database: Database, url: str, topic: str = "lifecycle", name: str = "pager", **filters: Any) -> str:
-    async with commands(database) as connection:
-        return await store.create(connection, name, url, topic, filters)
+    async with commands(database) as run:
+        return await store.create(run, name, url, topic, filters)
 
 
 async def record(sql: asyncpg.Connection, node: str, *states: str) -> None:
@@ -178,15 +180,15 @@ async def test_what_waits_too_long_for_a_paused_receiver_is_given_up(
     monkeypatch.setattr(sending, "_PRUNE_SECONDS", 0.05)
     async with receiving() as receiver:
         await create(database, receiver.url)
-        async with commands(database) as connection:
-            await store.pause(connection, "pager")
+        async with commands(database) as run:
+            await store.pause(run, "pager")
         async with sender(database.gateway_url, **FAST | {"webhook_retry_hours": 0.05 / 3600}):
             await record(sql, "Model:q", "STAGING")
             await became(sql, "SELECT FROM gateway.webhook_messages WHERE failure = 'the receiver was paused'")
             await none_waits(sql)
-            async with commands(database) as connection:
-                await store.resume(connection, "pager")
-                assert await store.send_again(connection, "pager", None, 1.0) == 1
+            async with commands(database) as run:
+                await store.resume(run, "pager")
+                assert await store.send_again(run, "pager", None, 1.0) == 1
             await receiver.until(1)
 
 
@@ -242,13 +244,13 @@ async def test_given_up_and_sent_again(database: Database, sql: asyncpg.Connecti
         async with sender(database.gateway_url, **FAST | {"webhook_retry_hours": 0.05 / 3600}):
             await record(sql, "Model:d", "STAGING")
             await became(sql, "SELECT FROM gateway.webhook_messages WHERE dead_at IS NOT NULL")
-            async with commands(database) as connection:
-                (dead,) = await store.dead(connection, "pager")
+            async with commands(database) as run:
+                (dead,) = await store.kept(run, "pager", dead=True)
                 assert (dead.row, dead.failure) == ("Model:d", "the receiver answered 500")
                 answers["status"] = OK
                 with pytest.raises(store.WebhookError, match="there is no dead message nope"):
-                    await store.send_again(connection, "pager", "nope", 1.0)
-                assert await store.send_again(connection, "pager", dead.id, 1.0) == 1
+                    await store.send_again(run, "pager", "nope", 1.0)
+                assert await store.send_again(run, "pager", dead.id, 1.0) == 1
             before = len(receiver.posts)
             await receiver.until(before + 1)
             await none_waits(sql)
@@ -262,11 +264,11 @@ async def test_gone_is_paused_and_can_be_resumed(database: Database, sql: asyncp
         async with sender(database.gateway_url, **FAST):
             await record(sql, "Model:g", "STAGING")
             await became(sql, "SELECT FROM gateway.webhook_endpoints WHERE paused_at IS NOT NULL")
-            async with commands(database) as connection:
-                (one,) = await store.listed(connection)
+            async with commands(database) as run:
+                (one,) = await store.listed(run)
                 assert (one.paused_because, one.waiting) == ("the receiver answered 410 Gone", 1)
                 answers["status"] = OK
-                await store.resume(connection, "pager")
+                await store.resume(run, "pager")
             await none_waits(sql)
     assert len(receiver.posts) == 2
 
@@ -274,13 +276,13 @@ async def test_gone_is_paused_and_can_be_resumed(database: Database, sql: asyncp
 async def test_a_secret_is_rotated_without_a_gap(database: Database, sql: asyncpg.Connection) -> None:
     async with receiving() as receiver:
         old = await create(database, receiver.url)
-        async with commands(database) as connection:
-            new = await store.rotate(connection, "pager", 1.0)
+        async with commands(database) as run:
+            new = await store.rotate(run, "pager", 1.0)
         async with sender(database.gateway_url, **FAST):
             await record(sql, "Model:r", "STAGING")
             await receiver.until(1)
-            async with commands(database) as connection:
-                newest = await store.rotate(connection, "pager", 0.0)
+            async with commands(database) as run:
+                newest = await store.rotate(run, "pager", 0.0)
             await record(sql, "Model:r", "PRODUCTION")
             first, second = await receiver.until(2)
     for secret in (old, new):
@@ -332,6 +334,8 @@ def command(database: Database, *arguments: str) -> None:
         (("create", "a", "https://x.example", "--topic", "alerts", "--severity", "huge"), "huge: it is one of"),
         (("create", "a", "https://x.example", "--topic", "alerts", "--type", "Model"), "types is no filter of alerts"),
         (("create", "a", "https://x.example", "--topic", "lifecycle", "--type", "Modle"), "there is no such type"),
+        (("create", "a", "https://127.0.0.1/x", "--topic", "lifecycle"), "has the private address 127.0.0.1"),
+        (("create", "a", "https://[::ffff:10.0.0.1]/x", "--topic", "lifecycle"), "has the private address"),
         (("create", "a b", "https://x.example", "--topic", "lifecycle"), "is not a valid name"),
         (("rotate", "nobody"), "there is no webhook called nobody"),
         (("rotate", "nobody", "--hours", "-1"), "out of range"),

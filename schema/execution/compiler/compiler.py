@@ -47,7 +47,7 @@ from schema.search.vector import Similarity, together
 from schema.sql import builder as sql
 from schema.sql import cursors
 from schema.sql.arguments import bound, given, parse_id, type_of
-from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_ids
+from schema.sql.entities import ENTITIES, REPRESENTATIONS, EntityKey, entity_keys
 from schema.sql.filters import few
 from schema.sql.indexes import Indexes
 from schema.sql.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
@@ -117,8 +117,12 @@ class Compiler:
         text = f"SELECT {', '.join(columns)}, 0{asked.below} FROM (SELECT) one{''.join(asked.beside)}"
         return self._statement(text, tuple(self._queries))
 
-    def rows(self, type_: Type, selection: Selection, keys: Sequence[Sequence[str | None]]) -> Statement:
+    def rows(
+        self, type_: Type, selection: Selection, keys: Sequence[Sequence[str | None]], columns: Sequence[str] = ()
+    ) -> Statement:
         """The statement of the rows with these keys: for each that there is its place, its JSON and the rows in it.
+
+        Keys are those of other ``columns`` if some are given.
 
         Raises:
             NotCompilableError: The loaders have to answer.
@@ -126,7 +130,7 @@ class Compiler:
         places = self.bind(list(range(1, len(keys) + 1)), "bigint[]")
         arrays = [self.bind(list(column), "text[]") for column in zip(*keys, strict=True)]
         self.tells = self._may_cut_below(type_, selection)
-        query = self._keyed(type_, selection, places, arrays)
+        query = self._keyed(type_, selection, places, arrays, columns)
         told = "f.m, " if self.tells else ""
         rows = counted(query, self.most) if query.size * len(keys) > self.most // PART else query
         return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), {told}f.n FROM ({rows}) f", ())
@@ -194,7 +198,8 @@ class Compiler:
         if selection.name == "nodes":
             return self._nodes(selection, selection.arguments["ids"])
         if selection.name == ENTITIES:
-            return self._nodes(selection, applied(entity_ids, selection.arguments[REPRESENTATIONS]))
+            keys = applied(partial(entity_keys, self._catalogue), selection.arguments[REPRESENTATIONS])
+            return self._entities(selection, keys)
         root = self._catalogue.roots.get(selection.name)
         if root is None:
             raise NotCompilableError(f"{selection.name} is resolved in Python")
@@ -245,7 +250,43 @@ class Compiler:
         """Rows by ids of any types: a query per type, and each row in its place."""
         self._pinned(values, len, "count")  # which the price depends on
         names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
-        queries = [self._nodes_of(selection, values, name) for name in names]
+        return self._in_places([self._nodes_of(selection, values, name) for name in names], values)
+
+    def _entities(self, selection: Selection, keys: Any) -> Query:
+        """Rows by keys of other subgraphs: a query per type and key, and each row in its place."""
+        self._pinned(keys, len, "count")
+
+        def kinds(found: list[EntityKey]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+            return tuple(sorted({(one.type_name, one.columns) for one in found}))
+
+        def ids_of(found: list[EntityKey]) -> list[str]:
+            """The ids, empty in the places of other keys."""
+            return [one.values[0] if not one.columns else "" for one in found]
+
+        queries = []
+        for name, columns in self._pinned(keys, kinds, "keys"):
+            if columns:
+                queries.append(self._entities_of(selection, keys, name, columns))
+            else:
+                queries.append(self._nodes_of(selection, applied(ids_of, keys), name))
+        return self._in_places(queries, keys)
+
+    def _entities_of(self, selection: Selection, keys: Any, name: str, columns: tuple[str, ...]) -> Query:
+        type_ = self._catalogue[name]
+        self.need(type_, columns)
+
+        def own(found: list[EntityKey]) -> list[tuple[int, tuple[str, ...]]]:
+            """The places and the values of the keys of this kind."""
+            return [
+                (place, one.values)
+                for place, one in enumerate(found, 1)
+                if one.type_name == name and one.columns == columns
+            ]
+
+        return self._placed(type_, selection, applied(own, keys), columns)
+
+    def _in_places(self, queries: Sequence[Query], values: Any) -> Query:
+        """What queries find for some of these values each, in the order of the values."""
         if not queries:
             return Query.of(f"SELECT {EMPTY} AS j, 0 AS n{self.silent}", 0)
         length = self.bind(applied(lambda ids_: len(few_ids(ids_)), values), "int")
@@ -267,24 +308,37 @@ class Compiler:
             mine = [(place, id_) for place, id_ in enumerate(ids_, 1) if ids.type_of(id_) == name]
             return [(place, parse_id(self._catalogue, "ids", type_, id_)) for place, id_ in mine]
 
-        keys = applied(own, values)
-        places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")
-        columns = applied(lambda found: list(zip(*(key for _, key in found), strict=True)), keys)
-        arrays = [
-            self.bind(applied(list, applied(itemgetter(place), columns)), "text[]") for place in range(len(type_.key))
-        ]
-        return self._keyed(type_, selection, places, arrays)
+        return self._placed(type_, selection, applied(own, values))
 
-    def _keyed(self, type_: Type, selection: Selection, places: str, arrays: Sequence[str]) -> Query:
-        """The rows with the keys whose parts stand in these arrays, each with its place."""
+    def _placed(self, type_: Type, selection: Selection, keys: Any, columns: Sequence[str] = ()) -> Query:
+        """The rows with these keys, which come with their places."""
+        places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")
+        parts = applied(lambda found: list(zip(*(key for _, key in found), strict=True)), keys)
+        arrays = [
+            self.bind(applied(list, applied(itemgetter(place), parts)), "text[]")
+            for place in range(len(columns or type_.key))
+        ]
+        return self._keyed(type_, selection, places, arrays, columns)
+
+    def _keyed(
+        self, type_: Type, selection: Selection, places: str, arrays: Sequence[str], columns: Sequence[str] = ()
+    ) -> Query:
+        """The rows with the keys whose parts stand in these arrays, each with its place.
+
+        They are keys of other ``columns`` if some are given: the first row of each, if a database has several.
+        """
         self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
-        names = ", ".join(f"c{i}" for i in range(len(type_.key)))
-        on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(type_.key)]
-        rows = type_.source({"keys": arrays[0]})
+        key = columns or type_.key
+        names = ", ".join(f"c{i}" for i in range(len(key)))
+        on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(key)]
+        rows = type_.source({} if columns else {"keys": arrays[0]})
 
         def row(select: Sequence[str]) -> str:
-            found = f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(on)} LIMIT 1"
+            if columns:
+                found = sql.first(rows, select, self.lists.order(type_), where=on)
+            else:
+                found = f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(on)} LIMIT 1"
             source = f"unnest({places}, {', '.join(arrays)}) AS k(ord, {names})"
             return f"SELECT k.ord, t.* FROM {source} CROSS JOIN LATERAL ({found}) t"
 

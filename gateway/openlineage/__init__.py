@@ -1,0 +1,5 @@
+"""The lineage and the record of changes as events of OpenLineage, for catalogues that read those.
+
+`mapping` says which rows are runs and which are datasets, `events` writes events, `export` reads them from the graph as
+any client does.
+"""

@@ -1,0 +1,76 @@
+"""What rows are in OpenLineage: those that did something are runs, each of its own job; all others are datasets."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schema.catalogue import ids
+
+START, RUNNING, COMPLETE, FAIL, ABORT, OTHER = "START", "RUNNING", "COMPLETE", "FAIL", "ABORT", "OTHER"
+"""The types of events of a run."""
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """The fields of a type that say when its rows began and ended; ``ended`` is None where rows have no end."""
+
+    began: str
+    ended: str | None = None
+
+
+RUNS: Mapping[str, RunTimes] = {
+    "CohortExecution": RunTimes("executionTimestamp"),
+    "ComposerEpisode": RunTimes("createdAt", "completedAt"),
+    "CompositionStep": RunTimes("startedAt", "completedAt"),
+    "DiscoveryAlgorithmRun": RunTimes("createdAt"),
+    "HpoStudy": RunTimes("startedAt", "completedAt"),
+    "HpoTrial": RunTimes("datetimeStart", "datetimeComplete"),
+    "MaterializationJob": RunTimes("startedAt", "completedAt"),
+    "MonitoringRun": RunTimes("startedAt", "completedAt"),
+    "ObservabilitySpan": RunTimes("startedAt", "endedAt"),
+    "PromptAbTest": RunTimes("startedAt", "endedAt"),
+    "PromptOptimizationRun": RunTimes("startedAt", "completedAt"),
+    "Retraining": RunTimes("triggeredAt", "completedAt"),
+    "TrainingRun": RunTimes("startedAt", "completedAt"),
+    "TwinSimulation": RunTimes("startedAt", "completedAt"),
+}
+"""The types whose rows are runs. Rows of all other types of the lineage are datasets."""
+
+WAITING = frozenset({"PENDING", "WAITING", "DRAFT", "APPROVED", "ROLLED_BACK"})
+"""States of runs in which they have not begun, or that come after their end: `OTHER`."""
+EVENT_TYPES: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("RUNNING", "TRAINING", "VALIDATING", "DECOMPOSING", "PLANNING", "EXECUTING", "SYNTHESIZING"), RUNNING
+    ),
+    **dict.fromkeys(("COMPLETED", "COMPLETE", "FINISHED", "SUCCESS", "DEPLOYED"), COMPLETE),
+    **dict.fromkeys(("FAILED", "FAIL", "ERROR"), FAIL),
+    **dict.fromkeys(("KILLED", "PRUNED", "CANCELLED", "REJECTED", "STOPPED", "TIMEOUT"), ABORT),
+}
+"""The type of event by the state of a run, as the graph names it."""
+ENDS = frozenset({COMPLETE, FAIL, ABORT})
+
+
+def is_run(type_name: str) -> bool:
+    """Whether rows of a type are runs."""
+    return type_name in RUNS
+
+
+def event_type(state: str | None) -> str:
+    """The type of event that a state of a run is."""
+    return EVENT_TYPES.get((state or "").upper(), OTHER)
+
+
+def run_id(node: str) -> str:
+    """The UUID of a run: the row's own, or one that is made of its global id."""
+    key = node.partition(":")[2]
+    try:
+        return str(uuid.UUID(key))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, node))
+
+
+def type_of(node: str) -> str:
+    """The type of a row, of its global id."""
+    return ids.type_of(node) or ""
