@@ -1,6 +1,6 @@
 """The gateway as it is installed: one package, whose rooms are found by its own processes alone.
 
-The rooms (``gateway``, ``schema``, ``db``) have names that others have, too. So they are no packages of the environment:
+The rooms (``gateway``, ``schema``, ``db``) have names that others have, too. So they are no packages of the whole:
 they stand in ``rooms`` of this one, the command puts that at the front of its own path, and whoever imports the client
 as a library gets it without them.
 """

@@ -16,7 +16,7 @@ from gateway.cli.areas import Areas
 from gateway.cli.ending import ENDING
 from gateway.database import embedded_database
 from gateway.openlineage.events import Event, EventWriter
-from gateway.openlineage.export import Ask, ExportError, Scope, changes, ids_of, walk
+from gateway.openlineage.export import Ask, ExportError, WalkScope, changes, ids_of, walk
 from gateway.settings import Settings
 from schema.catalogue.from_models import catalogue
 from schema.lineage.edges import edges
@@ -81,7 +81,9 @@ async def _events(options: argparse.Namespace, ask: Ask, writer: EventWriter) ->
         if not lists:
             raise ExportError(f"--type {name}: no field lists them; name some by --from")
         starts += await ids_of(ask, lists[0].name, name)
-    for event in writer.lineage(await walk(ask, Scope(list(dict.fromkeys(starts)), options.direction, options.depth))):
+    for event in writer.lineage(
+        await walk(ask, WalkScope(list(dict.fromkeys(starts)), options.direction, options.depth))
+    ):
         yield event
 
 

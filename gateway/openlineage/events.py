@@ -22,7 +22,7 @@ OWN_FACETS = "/static/openlineage/1-0-0/E2iFacets.json"
 
 
 @dataclass(frozen=True)
-class Node:
+class LineageNode:
     """A row of the lineage: as it is shown, and when it began and ended, if it is a run."""
 
     id: str
@@ -43,11 +43,11 @@ class Edge:
 
 
 @dataclass
-class Walked:
+class WalkedLineage:
     """A part of the lineage, whole: edges lead between its nodes."""
 
     as_of: str
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, LineageNode] = field(default_factory=dict)
     edges: set[Edge] = field(default_factory=set)
 
 
@@ -60,7 +60,7 @@ class EventWriter:
 
     # -- the lineage -----------------------------------------------------------------------------------------------
 
-    def lineage(self, walked: Walked) -> Iterator[Event]:
+    def lineage(self, walked: WalkedLineage) -> Iterator[Event]:
         """The events of a walk: datasets, what they came of, then runs, each in the order of its ids."""
         upstream: dict[str, list[Edge]] = defaultdict(list)
         downstream: dict[str, list[Edge]] = defaultdict(list)
@@ -80,10 +80,10 @@ class EventWriter:
             if is_run(node.type):
                 yield from self._run(walked, node, upstream[node.id], downstream[node.id])
 
-    def _is_run(self, walked: Walked, id_: str) -> bool:
+    def _is_run(self, walked: WalkedLineage, id_: str) -> bool:
         return is_run(walked.nodes[id_].type)
 
-    def _derivation(self, walked: Walked, node: Node, edges: list[Edge]) -> Event:
+    def _derivation(self, walked: WalkedLineage, node: LineageNode, edges: list[Edge]) -> Event:
         """How a dataset comes of others with no run between them that the platform knows."""
         job = self._job(f"{node.id}/derivation", self._edges(edges))
         return self._event(
@@ -94,7 +94,7 @@ class EventWriter:
             outputs=[self._dataset(node.id)],
         )
 
-    def _run(self, walked: Walked, node: Node, before: list[Edge], behind: list[Edge]) -> Iterator[Event]:
+    def _run(self, walked: WalkedLineage, node: LineageNode, before: list[Edge], behind: list[Edge]) -> Iterator[Event]:
         """The events of a run: its start, and its end or how it stands."""
         runs = [edge for edge in before if self._is_run(walked, edge.upstream)]
         facets = self._of_run(node, runs)
@@ -123,7 +123,7 @@ class EventWriter:
         run = {"runId": run_id(node.id), "facets": facets}
         yield self._event("RunEvent", at, eventType=what, run=run, job=job, inputs=inputs, outputs=outputs)
 
-    def _of_run(self, node: Node, runs: list[Edge]) -> dict[str, Any]:
+    def _of_run(self, node: LineageNode, runs: list[Edge]) -> dict[str, Any]:
         """The facets of a run: its parent is the run that contains it, others that it came of are dependencies."""
         facets: dict[str, Any] = {"e2i_node": self._own("E2iNodeRunFacet", **_shown(node))}
         parents = [edge for edge in runs if edge.kind == "CONTAINS"]
@@ -131,11 +131,11 @@ class EventWriter:
             facets["parent"] = self._facet("1-2-0/ParentRunFacet", **self._named_run(parents[0].upstream))
         if others := [edge for edge in runs if edge not in parents[:1]]:
             named = dict.fromkeys(edge.upstream for edge in others)
-            upstream = [{**self._named_run(id_), "dependency_type": "IMPLICIT_DEPENDENCY"} for id_ in named]
+            upstream = [self._named_run(id_) for id_ in named]
             facets["jobDependencies"] = self._facet("1-0-1/JobDependenciesRunFacet", upstream=upstream, downstream=[])
         return facets
 
-    def _of_dataset(self, node: Node) -> dict[str, Any]:
+    def _of_dataset(self, node: LineageNode) -> dict[str, Any]:
         return {
             "datasetType": self._facet("1-0-1/DatasetTypeDatasetFacet", datasetType=node.type),
             "documentation": self._facet("1-1-0/DocumentationDatasetFacet", description=node.label),
@@ -184,5 +184,5 @@ class EventWriter:
         return {"_producer": self.producer, "_schemaURL": f"{self.producer}{OWN_FACETS}#/$defs/{name}", **said}
 
 
-def _shown(node: Node) -> dict[str, Any]:
+def _shown(node: LineageNode) -> dict[str, Any]:
     return {"id": node.id, "type": node.type, "label": node.label, "state": node.state}

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.openlineage.events import Edge, Event, EventWriter, Node, Walked
+from gateway.openlineage.events import Edge, Event, EventWriter, LineageNode, WalkedLineage
 from gateway.openlineage.mapping import RUNS, is_run
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -52,7 +52,7 @@ class ExportError(Exception):
 
 
 @dataclass(frozen=True)
-class Scope:
+class WalkScope:
     """Which part of the lineage: where it starts, which way and how far it goes."""
 
     starts: Sequence[str]
@@ -60,13 +60,13 @@ class Scope:
     depth: int = 3
 
 
-async def walk(ask: Ask, scope: Scope, most: int = MOST_NODES) -> Walked:
+async def walk(ask: Ask, scope: WalkScope, most: int = MOST_NODES) -> WalkedLineage:
     """A part of the lineage, all pages of it.
 
     Raises:
         ExportError: It has too many nodes.
     """
-    walked, depths = Walked(""), dict[str, int]()
+    walked, depths = WalkedLineage(""), dict[str, int]()
     edges: set[Edge] = set()
     for at in range(0, len(scope.starts), _TOGETHER):
         starts = list(scope.starts[at : at + _TOGETHER])
@@ -80,7 +80,7 @@ async def walk(ask: Ask, scope: Scope, most: int = MOST_NODES) -> Walked:
             for one in page["nodes"]:
                 id_ = one["nodeId"]
                 depths[id_] = min(one["depth"], depths.get(id_, one["depth"]))
-                walked.nodes[id_] = Node(id_, one["type"], one["label"], one["state"])
+                walked.nodes[id_] = LineageNode(id_, one["type"], one["label"], one["state"])
             edges |= {Edge(one["from"], one["to"], one["kind"]) for one in page["edges"]}
             if len(walked.nodes) > most:
                 raise ExportError(f"there are more than {most:,} rows; export from fewer rows, or not as far")
@@ -91,7 +91,7 @@ async def walk(ask: Ask, scope: Scope, most: int = MOST_NODES) -> Walked:
     return walked
 
 
-async def _read_times(ask: Ask, walked: Walked) -> None:
+async def _read_times(ask: Ask, walked: WalkedLineage) -> None:
     """When the runs among the nodes began and ended."""
     runs = [node for node in walked.nodes.values() if is_run(node.type)]
     for at in range(0, len(runs), _PAGE):
@@ -105,7 +105,7 @@ async def _read_times(ask: Ask, walked: Walked) -> None:
         rows = (await ask(_TIMES.format(fragments=fragments), {"ids": [node.id for node in some]}))["nodes"]
         for node, row in zip(some, rows, strict=True):
             if row is not None:
-                walked.nodes[node.id] = Node(
+                walked.nodes[node.id] = LineageNode(
                     node.id, node.type, node.label, node.state, row.get("began"), row.get("ended")
                 )
 

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 
 from db.base.lifecycles import lifecycles
 from gateway.cli import command_line
-from gateway.openlineage.events import OWN_FACETS, Edge, EventWriter, Node, Walked
+from gateway.openlineage.events import OWN_FACETS, Edge, EventWriter, LineageNode, WalkedLineage
 from gateway.openlineage.export import ExportError
 from gateway.openlineage.mapping import EVENT_TYPES, RUNS, WAITING, event_type
 from gateway.settings import Settings
@@ -261,8 +261,8 @@ def test_how_a_run_stands() -> None:
     writer = EventWriter(URL, "e2i")
 
     def told(state: str | None, began: str | None, ended: str | None) -> list[tuple[str, str]]:
-        node = Node("TrainingRun:1", "TrainingRun", "a run", state, began, ended)
-        events = writer.lineage(Walked("2026-02-01T00:00:00Z", {node.id: node}))
+        node = LineageNode("TrainingRun:1", "TrainingRun", "a run", state, began, ended)
+        events = writer.lineage(WalkedLineage("2026-02-01T00:00:00Z", {node.id: node}))
         return [(one["eventType"], one["eventTime"][:10]) for one in events]
 
     first, second = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -276,9 +276,11 @@ def test_how_a_run_stands() -> None:
 
 
 def test_runs_that_came_of_runs() -> None:
-    nodes = {one: Node(one, one.partition(":")[0], one, None) for one in ("HpoStudy:1", "HpoTrial:1", "TrainingRun:1")}
+    nodes = {
+        one: LineageNode(one, one.partition(":")[0], one, None) for one in ("HpoStudy:1", "HpoTrial:1", "TrainingRun:1")
+    }
     links = {Edge("HpoStudy:1", "HpoTrial:1", "CONTAINS"), Edge("HpoTrial:1", "TrainingRun:1", "CARRIED_OUT_AS")}
-    events = list(EventWriter(URL, "e2i").lineage(Walked("2026-02-01T00:00:00Z", nodes, links)))
+    events = list(EventWriter(URL, "e2i").lineage(WalkedLineage("2026-02-01T00:00:00Z", nodes, links)))
     facets_of = {one["job"]["name"]: one["run"]["facets"] for one in events}
     assert facets_of["HpoTrial:1"]["parent"]["job"]["name"] == "HpoStudy:1"
     assert facets_of["TrainingRun:1"]["jobDependencies"]["upstream"][0]["job"]["name"] == "HpoTrial:1"
