@@ -22,7 +22,7 @@ OWN_FACETS = "/static/openlineage/1-0-0/E2iFacets.json"
 
 
 @dataclass(frozen=True)
-class LineageNode:
+class WalkedRow:
     """A row of the lineage: as it is shown, and when it began and ended, if it is a run."""
 
     id: str
@@ -34,7 +34,7 @@ class LineageNode:
 
 
 @dataclass(frozen=True, order=True)
-class Edge:
+class WalkedEdge:
     """An edge of the lineage, from its upstream row."""
 
     upstream: str
@@ -47,8 +47,8 @@ class WalkedLineage:
     """A part of the lineage, whole: edges lead between its nodes."""
 
     as_of: str
-    nodes: dict[str, LineageNode] = field(default_factory=dict)
-    edges: set[Edge] = field(default_factory=set)
+    nodes: dict[str, WalkedRow] = field(default_factory=dict)
+    edges: set[WalkedEdge] = field(default_factory=set)
 
 
 class EventWriter:
@@ -62,8 +62,8 @@ class EventWriter:
 
     def lineage(self, walked: WalkedLineage) -> Iterator[Event]:
         """The events of a walk: datasets, what they came of, then runs, each in the order of its ids."""
-        upstream: dict[str, list[Edge]] = defaultdict(list)
-        downstream: dict[str, list[Edge]] = defaultdict(list)
+        upstream: dict[str, list[WalkedEdge]] = defaultdict(list)
+        downstream: dict[str, list[WalkedEdge]] = defaultdict(list)
         for edge in sorted(walked.edges):
             upstream[edge.downstream].append(edge)
             downstream[edge.upstream].append(edge)
@@ -83,7 +83,7 @@ class EventWriter:
     def _is_run(self, walked: WalkedLineage, id_: str) -> bool:
         return is_run(walked.nodes[id_].type)
 
-    def _derivation(self, walked: WalkedLineage, node: LineageNode, edges: list[Edge]) -> Event:
+    def _derivation(self, walked: WalkedLineage, node: WalkedRow, edges: list[WalkedEdge]) -> Event:
         """How a dataset comes of others with no run between them that the platform knows."""
         job = self._job(f"{node.id}/derivation", self._edges(edges))
         return self._event(
@@ -94,7 +94,9 @@ class EventWriter:
             outputs=[self._dataset(node.id)],
         )
 
-    def _run(self, walked: WalkedLineage, node: LineageNode, before: list[Edge], behind: list[Edge]) -> Iterator[Event]:
+    def _run(
+        self, walked: WalkedLineage, node: WalkedRow, before: list[WalkedEdge], behind: list[WalkedEdge]
+    ) -> Iterator[Event]:
         """The events of a run: its start, and its end or how it stands."""
         runs = [edge for edge in before if self._is_run(walked, edge.upstream)]
         facets = self._of_run(node, runs)
@@ -123,7 +125,7 @@ class EventWriter:
         run = {"runId": run_id(node.id), "facets": facets}
         yield self._event("RunEvent", at, eventType=what, run=run, job=job, inputs=inputs, outputs=outputs)
 
-    def _of_run(self, node: LineageNode, runs: list[Edge]) -> dict[str, Any]:
+    def _of_run(self, node: WalkedRow, runs: list[WalkedEdge]) -> dict[str, Any]:
         """The facets of a run: its parent is the run that contains it, others that it came of are dependencies."""
         facets: dict[str, Any] = {"e2i_node": self._own("E2iNodeRunFacet", **_shown(node))}
         parents = [edge for edge in runs if edge.kind == "CONTAINS"]
@@ -135,14 +137,14 @@ class EventWriter:
             facets["jobDependencies"] = self._facet("1-0-1/JobDependenciesRunFacet", upstream=upstream, downstream=[])
         return facets
 
-    def _of_dataset(self, node: LineageNode) -> dict[str, Any]:
+    def _of_dataset(self, node: WalkedRow) -> dict[str, Any]:
         return {
             "datasetType": self._facet("1-0-1/DatasetTypeDatasetFacet", datasetType=node.type),
             "documentation": self._facet("1-1-0/DocumentationDatasetFacet", description=node.label),
             "e2i_node": self._own("E2iNodeDatasetFacet", **_shown(node)),
         }
 
-    def _edges(self, edges: Iterable[Edge]) -> dict[str, Any]:
+    def _edges(self, edges: Iterable[WalkedEdge]) -> dict[str, Any]:
         listed = [{"upstream": one.upstream, "downstream": one.downstream, "kind": one.kind} for one in edges]
         return {"e2i_edges": self._own("E2iEdgesJobFacet", edges=listed)} if listed else {}
 
@@ -184,5 +186,5 @@ class EventWriter:
         return {"_producer": self.producer, "_schemaURL": f"{self.producer}{OWN_FACETS}#/$defs/{name}", **said}
 
 
-def _shown(node: LineageNode) -> dict[str, Any]:
+def _shown(node: WalkedRow) -> dict[str, Any]:
     return {"id": node.id, "type": node.type, "label": node.label, "state": node.state}

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.openlineage.events import Edge, Event, EventWriter, LineageNode, WalkedLineage
+from gateway.openlineage.events import Event, EventWriter, WalkedEdge, WalkedLineage, WalkedRow
 from gateway.openlineage.mapping import RUNS, is_run
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -67,7 +67,7 @@ async def walk(ask: Ask, scope: WalkScope, most: int = MOST_NODES) -> WalkedLine
         ExportError: It has too many nodes.
     """
     walked, depths = WalkedLineage(""), dict[str, int]()
-    edges: set[Edge] = set()
+    edges: set[WalkedEdge] = set()
     for at in range(0, len(scope.starts), _TOGETHER):
         starts = list(scope.starts[at : at + _TOGETHER])
         left: list[str] = []
@@ -80,8 +80,8 @@ async def walk(ask: Ask, scope: WalkScope, most: int = MOST_NODES) -> WalkedLine
             for one in page["nodes"]:
                 id_ = one["nodeId"]
                 depths[id_] = min(one["depth"], depths.get(id_, one["depth"]))
-                walked.nodes[id_] = LineageNode(id_, one["type"], one["label"], one["state"])
-            edges |= {Edge(one["from"], one["to"], one["kind"]) for one in page["edges"]}
+                walked.nodes[id_] = WalkedRow(id_, one["type"], one["label"], one["state"])
+            edges |= {WalkedEdge(one["from"], one["to"], one["kind"]) for one in page["edges"]}
             if len(walked.nodes) > most:
                 raise ExportError(f"there are more than {most:,} rows; export from fewer rows, or not as far")
             # what lies beyond the last level is not asked for
@@ -105,7 +105,7 @@ async def _read_times(ask: Ask, walked: WalkedLineage) -> None:
         rows = (await ask(_TIMES.format(fragments=fragments), {"ids": [node.id for node in some]}))["nodes"]
         for node, row in zip(some, rows, strict=True):
             if row is not None:
-                walked.nodes[node.id] = LineageNode(
+                walked.nodes[node.id] = WalkedRow(
                     node.id, node.type, node.label, node.state, row.get("began"), row.get("ended")
                 )
 

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 
 from db.base.lifecycles import lifecycles
 from gateway.cli import command_line
-from gateway.openlineage.events import OWN_FACETS, Edge, EventWriter, LineageNode, WalkedLineage
+from gateway.openlineage.events import OWN_FACETS, EventWriter, WalkedEdge, WalkedLineage, WalkedRow
 from gateway.openlineage.export import ExportError
 from gateway.openlineage.mapping import EVENT_TYPES, RUNS, WAITING, event_type
 from gateway.settings import Settings
@@ -261,7 +261,7 @@ def test_how_a_run_stands() -> None:
     writer = EventWriter(URL, "e2i")
 
     def told(state: str | None, began: str | None, ended: str | None) -> list[tuple[str, str]]:
-        node = LineageNode("TrainingRun:1", "TrainingRun", "a run", state, began, ended)
+        node = WalkedRow("TrainingRun:1", "TrainingRun", "a run", state, began, ended)
         events = writer.lineage(WalkedLineage("2026-02-01T00:00:00Z", {node.id: node}))
         return [(one["eventType"], one["eventTime"][:10]) for one in events]
 
@@ -277,9 +277,12 @@ def test_how_a_run_stands() -> None:
 
 def test_runs_that_came_of_runs() -> None:
     nodes = {
-        one: LineageNode(one, one.partition(":")[0], one, None) for one in ("HpoStudy:1", "HpoTrial:1", "TrainingRun:1")
+        one: WalkedRow(one, one.partition(":")[0], one, None) for one in ("HpoStudy:1", "HpoTrial:1", "TrainingRun:1")
     }
-    links = {Edge("HpoStudy:1", "HpoTrial:1", "CONTAINS"), Edge("HpoTrial:1", "TrainingRun:1", "CARRIED_OUT_AS")}
+    links = {
+        WalkedEdge("HpoStudy:1", "HpoTrial:1", "CONTAINS"),
+        WalkedEdge("HpoTrial:1", "TrainingRun:1", "CARRIED_OUT_AS"),
+    }
     events = list(EventWriter(URL, "e2i").lineage(WalkedLineage("2026-02-01T00:00:00Z", nodes, links)))
     facets_of = {one["job"]["name"]: one["run"]["facets"] for one in events}
     assert facets_of["HpoTrial:1"]["parent"]["job"]["name"] == "HpoStudy:1"
