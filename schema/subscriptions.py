@@ -28,10 +28,7 @@ from schema.graph.types import Info, Types, selection_of, taking
 from schema.recording.record_types import batch_mutations, purge_mutations
 from schema.sql import cursors
 from schema.sql.arguments import parse_id, type_of
-from schema.webhooks.types import LIFECYCLE_TYPE
-
-MAX_VALUES = 100
-"""Values of a filter."""
+from schema.webhooks.types import LIFECYCLE_TYPE, MAX_VALUES
 
 Matches = Callable[[EntryFacts], bool]
 

@@ -24,7 +24,7 @@ from schema.graph.types import Info, Types, selection_of
 from schema.recording.recorder import check_scopes, run_step
 from schema.scopes import WEBHOOKS
 from schema.webhooks.manager import WebhookManager, check
-from schema.webhooks.types import LIFECYCLE_TYPE, Webhook, WebhookFormat, shown
+from schema.webhooks.types import LIFECYCLE_TYPE, MAX_VALUES, Webhook, WebhookFormat, shown
 
 HOURS = 24.0
 """For how long two secrets sign unless it is said."""
@@ -205,6 +205,7 @@ def webhook_fields(types: Types) -> dict[str, Any]:
 
 
 _ONE = "The webhook."
+_CAP = f"Values: at most {MAX_VALUES}."
 
 
 def _mutations(types: Types) -> dict[str, tuple[str, dict[str, tuple[Any, str, Any]], Perform]]:
@@ -213,18 +214,18 @@ def _mutations(types: Types) -> dict[str, tuple[str, dict[str, tuple[Any, str, A
         "WebhookLifecycleFilters",
         "Which changes: the arguments of the subscription `lifecycleEvents`; all without any.",
         {
-            "types": (list[LIFECYCLE_TYPE], "Of rows of these types alone."),
-            "nodeIds": (list[strawberry.ID], "Of these rows alone, by their global ids."),
-            "from": (list[str], "From these states alone."),
-            "to": (list[str], "To these states alone."),
+            "types": (list[LIFECYCLE_TYPE], f"Of rows of these types alone. {_CAP}"),
+            "nodeIds": (list[strawberry.ID], f"Of these rows alone, by their global ids. {_CAP}"),
+            "from": (list[str], f"From these states alone. {_CAP}"),
+            "to": (list[str], f"To these states alone. {_CAP}"),
         },
     )
     alerts = _filters(
         "WebhookAlertFilters",
         "Which alerts: the arguments of the subscription `alerts`; all without any.",
         {
-            "severity": (list[types.enum(DriftSeverity)], "Of these severities alone."),  # type: ignore[misc]
-            "status": (list[types.enum(AlertStatus)], "That have come to these states alone."),  # type: ignore[misc]
+            "severity": (list[types.enum(DriftSeverity)], f"Of these severities alone. {_CAP}"),  # type: ignore[misc]
+            "status": (list[types.enum(AlertStatus)], f"That have come to these states alone. {_CAP}"),  # type: ignore[misc]
             "modelId": (strawberry.ID, "On this model alone, by its global id."),
         },
     )

@@ -12,6 +12,9 @@ from db.base.lifecycles import lifecycles
 from db.store.webhooks import Endpoint, KeptMessage
 from schema.catalogue.scalars import JSON, DateTime
 
+MAX_VALUES = 100
+"""Values of a filter of what is told."""
+
 
 @strawberry.enum(description="What a webhook is told of.")
 class WebhookTopic(enum.Enum):

@@ -113,12 +113,7 @@ async def test_a_receiver_is_made_told_rotated_changed_and_removed(gateway: Clie
     assert recorded[-4:] == [(name, "ci") for name in steps]
 
 
-async def test_what_was_given_up_is_listed_and_sent_again(database: Database, sql: asyncpg.Connection) -> None:
-    async with serving(database.gateway_url, **SETTINGS | {"webhook_retry_hours": 1e-5}) as gateway:
-        await _given_up(gateway, sql)
-
-
-async def _given_up(gateway: Client, sql: asyncpg.Connection) -> None:
+async def test_what_was_given_up_is_listed_and_sent_again(gateway: Client, sql: asyncpg.Connection) -> None:
     good: list[bool] = []
 
     def answer(_post: Post) -> bytes:
@@ -127,6 +122,8 @@ async def _given_up(gateway: Client, sql: asyncpg.Connection) -> None:
     async with receiving(answer) as receiver:
         await change(gateway, "createWebhook", name="weak", url=receiver.url, lifecycle={})
         await promote(sql, "STAGING")
+        await became(sql, "SELECT FROM gateway.webhook_messages")
+        await sql.execute("UPDATE gateway.webhook_messages SET give_up_at = now()")
         await became(sql, "SELECT FROM gateway.webhook_messages WHERE dead_at IS NOT NULL")
         (message,) = (
             await gateway.data('{ webhookMessages(name: "weak") { id row attempts deadAt nextAt failure } }')
