@@ -7,9 +7,11 @@ from e2i_gateway import borrowed
 with borrowed():
     from gateway.client import (
         AsyncGateway,
+        Changed,
         ClientError,
         Gateway,
         NoAnswerError,
+        QueryData,
         Recording,
         RejectedRowsError,
         RequestFailedError,
@@ -19,11 +21,13 @@ with borrowed():
 
 __all__ = [
     "AsyncGateway",
+    "Changed",
     "ClientError",
     "ErrorCode",
     "Gateway",
     "NoAnswerError",
     "ProblemCode",
+    "QueryData",
     "Recording",
     "RejectedRowsError",
     "RequestFailedError",

@@ -29,6 +29,8 @@ AbTestVariant: TypeAlias = Literal["BASELINE", "GEPA", "GEPA_V2", "CONTROL"]
 
 AgentTier: TypeAlias = Literal["ML_FOUNDATION", "COORDINATION", "CAUSAL_ANALYTICS", "MONITORING", "ML_PREDICTIONS", "SELF_IMPROVEMENT"]
 
+AlertStatus: TypeAlias = Literal["ACTIVE", "ACKNOWLEDGED", "INVESTIGATING", "RESOLVED", "DISMISSED"]
+
 AnalysisMethod: TypeAlias = Literal["ITT", "PER_PROTOCOL", "AS_TREATED", "CACE"]
 
 AnalysisType: TypeAlias = Literal["INTERIM", "FINAL", "POST_HOC"]
@@ -76,6 +78,8 @@ InitiativeType: TypeAlias = Literal["DATA_SOURCE_INTEGRATION", "NEW_ML_MODEL", "
 InterimDecision: TypeAlias = Literal["CONTINUE", "STOP_EFFICACY", "STOP_FUTILITY", "STOP_SAFETY", "MODIFY_SAMPLE"]
 
 JobStatus: TypeAlias = Literal["PENDING", "RUNNING", "SUCCESS", "COMPLETED", "FAILED"]
+
+LifecycleType: TypeAlias = Literal["BentoService", "ClassificationLog", "CohortDefinition", "CohortExecution", "ComposerEpisode", "CompositionStep", "Deployment", "Enrollment", "ExpertReview", "HpoStudy", "HpoTrial", "ImprovementAction", "InterimAnalysis", "MaterializationJob", "Model", "MonitoringAlert", "MonitoringRun", "OptimizedInstruction", "OptimizedToolDescription", "PromptAbTest", "PromptConfiguration", "PromptOptimizationRun", "Retraining", "RetrievalConfiguration", "TrainingRun", "TwinModel", "TwinSimulation"]
 
 ModelStage: TypeAlias = Literal["DEVELOPMENT", "STAGING", "SHADOW", "PRODUCTION", "ARCHIVED", "DEPRECATED"]
 
@@ -126,6 +130,8 @@ UnitType: TypeAlias = Literal["HCP", "PATIENT", "TERRITORY", "ACCOUNT"]
 ValidationStatus: TypeAlias = Literal["PASSED", "FAILED", "WARNING", "SKIPPED"]
 
 ValueDriver: TypeAlias = Literal["TRX_LIFT", "PATIENT_IDENTIFICATION", "ACTION_RATE", "INTENT_TO_PRESCRIBE", "DATA_QUALITY", "DRIFT_PREVENTION"]
+
+WebhookFormat: TypeAlias = Literal["STANDARD", "OPENLINEAGE"]
 
 WithdrawalInitiator: TypeAlias = Literal["SUBJECT", "INVESTIGATOR", "SPONSOR", "SYSTEM"]
 
@@ -319,6 +325,17 @@ class ChangeItem(TypedDict, total=False):
 
     id: Required[str | UUID]
     expectedVersion: str | None
+
+
+class ChangeWebhookInput(TypedDict, total=False):
+    """Input of `changeWebhook`."""
+
+    name: Required[str]
+    url: str | None
+    lifecycle: WebhookLifecycleFilters | None
+    alerts: WebhookAlertFilters | None
+    idempotencyKey: str | None
+    dryRun: bool | None
 
 
 class ClassificationLogRefId(TypedDict):
@@ -1561,6 +1578,18 @@ class CreateTwinSimulationInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class CreateWebhookInput(TypedDict, total=False):
+    """Input of `createWebhook`."""
+
+    name: Required[str]
+    url: Required[str]
+    lifecycle: WebhookLifecycleFilters | None
+    alerts: WebhookAlertFilters | None
+    format: WebhookFormat | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
 class DeactivateOptimizedInstructionInput(TypedDict, total=False):
     """Input of `deactivateOptimizedInstruction`."""
 
@@ -2404,6 +2433,14 @@ class PatientCohortAssignmentRow(TypedDict, total=False):
     journeyEndDate: date | str | None
 
 
+class PauseWebhookInput(TypedDict, total=False):
+    """Input of `pauseWebhook`."""
+
+    name: Required[str]
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
 class PerformanceMetricRow(TypedDict, total=False):
     """A row of PerformanceMetric to record. Columns that are left out take their defaults; null is stored as null."""
 
@@ -2793,6 +2830,14 @@ class RejectReviewInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class RemoveWebhookInput(TypedDict, total=False):
+    """Input of `removeWebhook`."""
+
+    name: Required[str]
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
 class ReopenAlertInput(TypedDict, total=False):
     """Input of `reopenAlert`."""
 
@@ -2845,6 +2890,15 @@ class RequestReviewInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class ResendWebhookMessagesInput(TypedDict, total=False):
+    """Input of `resendWebhookMessages`."""
+
+    name: Required[str]
+    messageId: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
 class ResolveAlertInput(TypedDict, total=False):
     """Input of `resolveAlert`."""
 
@@ -2864,6 +2918,14 @@ class ResolveAlertsInput(TypedDict, total=False):
     resolutionAction: Required[ResolutionAction]
     resolutionNotes: str | None
     reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
+class ResumeWebhookInput(TypedDict, total=False):
+    """Input of `resumeWebhook`."""
+
+    name: Required[str]
     idempotencyKey: str | None
     dryRun: bool | None
 
@@ -2994,6 +3056,15 @@ class RollbackDeploymentInput(TypedDict, total=False):
     id: Required[str | UUID]
     expectedVersion: str | None
     reason: str | None
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
+class RotateWebhookSecretInput(TypedDict, total=False):
+    """Input of `rotateWebhookSecret`."""
+
+    name: Required[str]
+    hours: float | Decimal | None
     idempotencyKey: str | None
     dryRun: bool | None
 
@@ -3779,6 +3850,23 @@ class UpdateTwinSimulationInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class WebhookAlertFilters(TypedDict, total=False):
+    """Which alerts: the arguments of the subscription `alerts`; all without any."""
+
+    severity: Sequence[DriftSeverity] | None
+    status: Sequence[AlertStatus] | None
+    modelId: str | UUID | None
+
+
+class WebhookLifecycleFilters(TypedDict, total=False):
+    """Which changes: the arguments of the subscription `lifecycleEvents`; all without any."""
+
+    types: Sequence[LifecycleType] | None
+    nodeIds: Sequence[str | UUID] | None
+    from: Sequence[str] | None
+    to: Sequence[str] | None
+
+
 class WithdrawEnrollmentInput(TypedDict, total=False):
     """Input of `withdrawEnrollment`."""
 
@@ -3997,6 +4085,13 @@ MUTATIONS: Mapping[str, tuple[str, str]] = {
     "purgeServingMetrics": ("PurgeInput", "PurgeResult"),
     "purgeSrmChecks": ("PurgeInput", "PurgeResult"),
     "purgeToolPerformances": ("PurgeInput", "PurgeResult"),
+    "createWebhook": ("CreateWebhookInput", "WebhookResult"),
+    "changeWebhook": ("ChangeWebhookInput", "WebhookResult"),
+    "rotateWebhookSecret": ("RotateWebhookSecretInput", "WebhookResult"),
+    "pauseWebhook": ("PauseWebhookInput", "WebhookResult"),
+    "resumeWebhook": ("ResumeWebhookInput", "WebhookResult"),
+    "resendWebhookMessages": ("ResendWebhookMessagesInput", "WebhookResult"),
+    "removeWebhook": ("RemoveWebhookInput", "WebhookResult"),
 }
 """The types of their input and of their result, by mutation."""
 
@@ -5041,3 +5136,43 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
         """Removes the oldest ToolPerformance rows, by their `executedAt`, at least 30 days old. Those that other rows
         refer to stay."""
         return self.change("purgeToolPerformances", input, key=key)
+
+
+    def create_webhook(self, input: CreateWebhookInput, *, key: str | None = None) -> ChangedT:
+        """Makes a receiver of webhooks, told of what is committed from now on. Needs the scope `webhooks`, and
+        GATEWAY_WEBHOOKS."""
+        return self.change("createWebhook", input, key=key)
+
+
+    def change_webhook(self, input: ChangeWebhookInput, *, key: str | None = None) -> ChangedT:
+        """Has a receiver's messages posted elsewhere, or others of its topic. What waits for it goes there too. Needs
+        the scope `webhooks`, and GATEWAY_WEBHOOKS."""
+        return self.change("changeWebhook", input, key=key)
+
+
+    def rotate_webhook_secret(self, input: RotateWebhookSecretInput, *, key: str | None = None) -> ChangedT:
+        """Gives a receiver a new secret; the one before signs beside it for a while. Needs the scope `webhooks`, and
+        GATEWAY_WEBHOOKS."""
+        return self.change("rotateWebhookSecret", input, key=key)
+
+
+    def pause_webhook(self, input: PauseWebhookInput, *, key: str | None = None) -> ChangedT:
+        """Sends a receiver nothing until it is resumed; what happens meanwhile waits. Needs the scope `webhooks`, and
+        GATEWAY_WEBHOOKS."""
+        return self.change("pauseWebhook", input, key=key)
+
+
+    def resume_webhook(self, input: ResumeWebhookInput, *, key: str | None = None) -> ChangedT:
+        """Sends a receiver what waits, and what comes. Needs the scope `webhooks`, and GATEWAY_WEBHOOKS."""
+        return self.change("resumeWebhook", input, key=key)
+
+
+    def resend_webhook_messages(self, input: ResendWebhookMessagesInput, *, key: str | None = None) -> ChangedT:
+        """Has messages sent again that were given up, under their ids. Needs the scope `webhooks`, and
+        GATEWAY_WEBHOOKS."""
+        return self.change("resendWebhookMessages", input, key=key)
+
+
+    def remove_webhook(self, input: RemoveWebhookInput, *, key: str | None = None) -> ChangedT:
+        """Removes a receiver, and what waits for it. Needs the scope `webhooks`, and GATEWAY_WEBHOOKS."""
+        return self.change("removeWebhook", input, key=key)
