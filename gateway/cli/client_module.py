@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from keyword import iskeyword
 from typing import Any
 
 from graphql import (
@@ -103,6 +104,10 @@ def _enum(one: GraphQLEnumType) -> str:
 
 def _input(one: GraphQLInputObjectType) -> str:
     words = _words(one.description, "    ")
+    if any(iskeyword(name) for name in one.fields):  # which no class can have as names
+        fields = [f'        "{name}": {_quoted(_needed(field.type))},' for name, field in one.fields.items()]
+        made = [f"\n{one.name} = TypedDict(", f'    "{one.name}",', "    {", *fields, "    },", "    total=False,", ")"]
+        return "\n".join([*made, words.replace("\n    ", "\n").removeprefix("    ")]) + "\n"
     if not one.is_one_of:
         fields = [f"    {name}: {_needed(field.type)}" for name, field in one.fields.items()]
         return "\n".join([f"\nclass {one.name}(TypedDict, total=False):", words, "", *fields]) + "\n"

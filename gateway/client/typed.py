@@ -3858,13 +3858,17 @@ class WebhookAlertFilters(TypedDict, total=False):
     modelId: str | UUID | None
 
 
-class WebhookLifecycleFilters(TypedDict, total=False):
-    """Which changes: the arguments of the subscription `lifecycleEvents`; all without any."""
-
-    types: Sequence[LifecycleType] | None
-    nodeIds: Sequence[str | UUID] | None
-    from: Sequence[str] | None
-    to: Sequence[str] | None
+WebhookLifecycleFilters = TypedDict(
+    "WebhookLifecycleFilters",
+    {
+        "types": "Sequence[LifecycleType] | None",
+        "nodeIds": "Sequence[str | UUID] | None",
+        "from": "Sequence[str] | None",
+        "to": "Sequence[str] | None",
+    },
+    total=False,
+)
+"""Which changes: the arguments of the subscription `lifecycleEvents`; all without any."""
 
 
 class WithdrawEnrollmentInput(TypedDict, total=False):
