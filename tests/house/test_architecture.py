@@ -253,6 +253,7 @@ def test_what_the_gateway_tells_live_is_marked_on_the_models() -> None:
     told = {entity.__name__ for entity in entities().values() if entity.__topic__}
     assert told == {build().catalogue.told(topic.name).name for topic in TOPICS.values() if topic.fact}
     allowed = {ROOT / "schema" / "changes" / "effects" / "monitoring.py"}  # mutations of alerts name what they change
+    allowed.add(ROOT / "gateway" / "client" / "typed.py")  # made from the schema, with its enums
     for room, path in MODULES:
         if room != "db" and path not in allowed:
             strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
