@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 own = True
@@ -17,7 +17,7 @@ _COMMENT = "Receivers of webhooks, made, listed, rotated and removed by the comm
 
 
 def upgrade() -> None:
-    """Changes a database at revision 0012 into one at 0013."""
+    """Changes a database at revision 0015 into one at 0016."""
     op.add_column(
         _TABLE,
         sa.Column(
@@ -34,7 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Changes a database at revision 0013 back into one at 0012."""
+    """Changes a database at revision 0016 back into one at 0015."""
     op.create_table_comment(_TABLE, _BEFORE, existing_comment=_COMMENT, schema=_SCHEMA)
     op.drop_constraint(op.f(_CHECK), _TABLE, schema=_SCHEMA)
     op.drop_column(_TABLE, "format", schema=_SCHEMA)
