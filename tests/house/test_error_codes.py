@@ -19,8 +19,8 @@ HOME = ROOT / "schema" / "error_codes.py"
 KINDS = (ErrorCode, ProblemCode, BlockerCode, RowCode, ToolCode)
 CODES = list(chain(*KINDS))
 SOURCES = [path for room in ("gateway", "schema") for path in sorted((ROOT / room).rglob("*.py")) if path != HOME]
-LIBRARIES = {ROOT / "gateway" / "adapters", ROOT / "schema" / "adapters"}
-"""Names of libraries stand there, as texts too."""
+LIBRARIES = {ROOT / "gateway" / "adapters", ROOT / "schema" / "adapters", ROOT / "gateway" / "client" / "typed.py"}
+"""Names of libraries stand there, and in what is made of the schema those of its enums, as texts too."""
 ENVIRONMENT = re.compile(r"(GATEWAY|OTEL|DATABASE|REDIS)_")
 
 
@@ -31,7 +31,7 @@ def strings(tree: ast.AST) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in SOURCES if LIBRARIES.isdisjoint(path.parents)],
+    [path for path in SOURCES if LIBRARIES.isdisjoint([path, *path.parents])],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_no_code_stands_as_a_string(path: Path) -> None:
