@@ -38,8 +38,8 @@ RUNS: Mapping[str, RunTimes] = {
 }
 """The types whose rows are runs. Rows of all other types of the lineage are datasets."""
 
-WAITING = frozenset("PENDING WAITING DRAFT APPROVED ROLLED_BACK".split())  # noqa: SIM905 - no code of an error
-"""States of runs in which they have not begun, or that come after their end: `OTHER`."""
+WAITING = frozenset("PENDING WAITING DRAFT APPROVED PARTIAL ROLLED_BACK".split())  # noqa: SIM905 - no code of an error
+"""States of runs in which they have not begun, have ended in part, or that come after their end: `OTHER`."""
 EVENT_TYPES: Mapping[str, str] = {
     **dict.fromkeys(
         ("RUNNING", "TRAINING", "VALIDATING", "DECOMPOSING", "PLANNING", "EXECUTING", "SYNTHESIZING"), RUNNING

@@ -65,7 +65,7 @@ async def answers(demo_database: Database, rows: dict[str, Any]) -> dict[str, An
         },
         "refused": {
             "query": "{ noted { modelName } twinSimulations(first: 1) { nodes { id budget } } }",
-            "authorization": f"Bearer {token('read:mlops')}",
+            "authorization": f"Bearer {token('read:mlops_core')}",
         },
         "unauthenticated": {"query": "{ noted { modelName } }", "authorization": "Bearer x"},
     }
