@@ -1,11 +1,11 @@
 /**
  * Writes what the pages know of the schema: src/generated/mutations.json, types.json and operations.ts, whose types are
  * those of the answers; and ../operations/console_documents.json, every document that the pages send, for gateways that answer trusted
- * documents alone.
+ * documents alone. With --check it writes nothing, and fails where one of them is not what the schema makes it.
  */
 
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { codegen } from "@graphql-codegen/core";
 import * as operationTypes from "@graphql-codegen/typescript-operations";
 import { buildSchema, getNamedType, isEnumType, isLeafType, isListType, isNonNullType, isObjectType, parse, visit } from "graphql";
@@ -186,9 +186,13 @@ function documents(texts, knownTypes, knownMutations) {
 
 checkPlots();
 const [texts, knownTypes, knownMutations] = [written(), types(), mutations()];
+const checks = process.argv.includes("--check");
+const stale = [];
 const write = (path, value) => {
   const text = typeof value === "string" ? value : `${JSON.stringify(value, null, 1)}\n`;
-  writeFileSync(new URL(path, import.meta.url), text);
+  const url = new URL(path, import.meta.url);
+  if (!checks) writeFileSync(url, text);
+  else if (!existsSync(url) || readFileSync(url, "utf8") !== text) stale.push(path);
 };
 mkdirSync(new URL("src/generated", import.meta.url), { recursive: true });
 write("src/generated/mutations.json", knownMutations);
@@ -196,3 +200,7 @@ write("src/generated/types.json", compact(knownTypes));
 write("src/generated/kinds.json", kinds());
 write("src/generated/operations.ts", await operations(texts));
 write("../operations/console_documents.json", documents(texts, knownTypes, knownMutations));
+if (stale.length) {
+  console.error(`Not what the schema makes them, run make pages: ${stale.join(", ")}`);
+  process.exit(1);
+}

@@ -30,4 +30,7 @@ def test_every_label_is_a_state_with_a_way_on(entity: str, name: str) -> None:
     for label in labels.split():
         state = lifecycle.state(label)
         assert state is not None, label
-        assert bool(lifecycle.allowed(state)) == (label not in ends.split()), label
+        leads_on = label not in ends.split()
+        assert bool(lifecycle.allowed(state)) == leads_on, (
+            f"LABELS says that {label} {'leads on' if leads_on else 'ends'}"
+        )

@@ -73,7 +73,7 @@ def documented_type(text: str) -> str:
 
 
 def test_sixty_tables_with_their_documented_columns() -> None:
-    assert set(TABLES) == set(DOCUMENTED)
+    assert set(TABLES) == set(DOCUMENTED), "the models' tables are not those of tests/spec/catalog.json"
     assert len(TABLES) == 60
     assert sum(len(table["columns"]) for table in DOCUMENTED.values()) == 515
 
@@ -103,7 +103,9 @@ def _composite_key(name: str) -> list[str]:
 def test_no_column_is_ours_alone(name: str) -> None:
     for column in TABLES[name].table.columns:
         theirs = PLATFORM.get((name, column.name))
-        assert theirs is not None, f"{name}.{column.name} is not one of the platform's"
+        assert theirs is not None, (
+            f"{name}.{column.name} is not one of the platform's: no line in tests/spec/platform_columns.csv"
+        )
         assert pg_type(column) == theirs["platform_type"].lower().replace("ml.", "ml."), column.name
         assert column.nullable == (theirs["nullable"] == "yes"), column.name
         generated = column.server_default is not None or column.computed is not None or column.autoincrement is True
