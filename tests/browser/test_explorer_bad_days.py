@@ -93,6 +93,7 @@ def test_reading_on_that_fails_keeps_its_place(open_page: OpenPage, experiment: 
     before = settled(page)
     more = node(page, experiment).locator(".more.cut")
     said = more.locator("text").text_content()
+    expect(page.locator(".partial .live")).to_be_visible()  # which it becomes once the connection is there
     partial = page.locator(".partial").text_content()
     page.route("**/graphql", lambda route: route.abort())
     press(page, more)

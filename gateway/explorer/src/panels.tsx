@@ -239,6 +239,7 @@ export function PartialAnswer({ graph, live, onSelect }: { graph: Graph; live: b
   const asOf = (
     <>
       as of <Time at={graph.asOf} />
+      {" "}
       {live && <span class="live" title="Changes of states are shown when they are made">live</span>}
     </>
   );
