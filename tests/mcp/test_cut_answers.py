@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from schema.lineage.edges import edges
 from tests.support.agents import Agent
 from tests.support.client import Client
 
@@ -126,7 +127,9 @@ async def test_lineage_within_a_budget_reads_on(demo: Client) -> None:
     seen: set[str] = set()
     waiting: list[list[str] | None] = [None]
     while waiting:
-        envelope = await agent.call("lineage", ids=[id_], maxDepth=2, maxBytes=6_000, after=waiting.pop())
+        envelope = await agent.call(
+            "lineage", ids=[id_], maxDepth=2, maxBytes=6_000, after=waiting.pop(), types=edges().types
+        )
         assert len(orjson.dumps(envelope)) <= 6_000
         seen |= {word for word in envelope["data"]["outline"].split() if ":" in word}
         assert envelope["complete"] is not any(one.startswith("Not complete") for one in envelope["warnings"])

@@ -127,6 +127,40 @@ async def test_a_reference_is_a_row_wherever_one_is_asked_for(demo: Client) -> N
     assert re.search(r"[A-Z]\w+:[\w-]{36} \([A-Z]+ ", said)
 
 
+async def test_facts_are_counted_in_an_outline_unless_they_are_asked_for(demo: Client) -> None:
+    agent = Agent(demo)
+    [row] = (await agent.call("find", text="kisqali-nrx-propensity-model 1.4.0", types=["Deployment"]))["data"]["rows"]
+    model = row["belongsTo"]
+    envelope = await agent.call("lineage", ids=[model], direction="DOWNSTREAM")
+    outline = envelope["data"]["outline"]
+    assert not re.search("(ObservabilitySpan|DriftRecord|PerformanceMetric):", outline)
+    assert "Deployment:" in outline
+    assert "BentoService:" in outline
+    counted = {entry["types"][0]: entry["of"] for entry in envelope["more"]}
+    query = """query Q($id: ID!) { model(id: $id) { spans { totalCount } driftHistory { totalCount }
+        performanceMetrics { totalCount } } }"""
+    rows = (await agent.call("query", query=query, variables={"id": model}))["data"]["model"]
+    assert counted == {
+        "ObservabilitySpan": rows["spans"]["totalCount"],
+        "DriftRecord": rows["driftHistory"]["totalCount"],
+        "PerformanceMetric": rows["performanceMetrics"]["totalCount"],
+    }
+    assert envelope["complete"] is False
+    drift = await agent.call("lineage", ids=[model], direction="downstream", maxDepth=1, types=["DriftRecord"])
+    assert len(re.findall("DriftRecord:", drift["data"]["outline"])) == counted["DriftRecord"]
+
+
+async def test_kinds_of_edges_are_taken_as_the_outline_says_them(demo: Client) -> None:
+    agent = Agent(demo)
+    model = (await agent.call("find", text="kisqali-nrx-propensity-model", types=["Model"]))["data"]["rows"][0]["id"]
+    said = await agent.call("lineage", ids=[model], direction="DOWNSTREAM", through=["served by", "deployed as"])
+    named = await agent.call("lineage", ids=[model], direction="DOWNSTREAM", through=["SERVED_BY", "DEPLOYED_AS"])
+    assert said["data"] == named["data"]
+    assert "-> served by BentoService:" in said["data"]["outline"]
+    assert said["complete"] is True
+    assert said["warnings"][0].startswith("Restricted to SERVED_BY, DEPLOYED_AS")
+
+
 async def test_fields_are_found_by_words(demo: Client) -> None:
     envelope = await Agent(demo).call("find_fields", text="error rate of a deployment")
     assert any(line.startswith("Deployment.errorRate") for line in envelope["data"])
