@@ -104,7 +104,9 @@ class Presenter:
             name: unit for name in sorted(showing.leaves) if (unit := self._columns.unit(*name.split(".")))
         }
         envelope.complete = not showing.incomplete
-        envelope.warnings = [*showing.incomplete, *_stopped_counts(answer, root)][:_MOST_WARNINGS]
+        envelope.warnings = [*showing.incomplete, *sorted(showing.nulls), *_stopped_counts(answer, root)][
+            :_MOST_WARNINGS
+        ]
         for error in answer.get("errors", [])[:_MOST_WARNINGS]:
             envelope.complete = False
             path = ".".join(map(str, error.get("path", ())))
@@ -182,6 +184,8 @@ class _Showing:
         self.leaves: set[str] = set()
         """The fields whose values are numbers, with their types' names."""
         self.incomplete: list[str] = []
+        self.nulls: set[str] = set()
+        """What nulls mean that are no lack of a value."""
 
     def object(
         self, value: Mapping[str, Any], places: list[Place], path: str, pages: list[ShownPage]
@@ -199,6 +203,8 @@ class _Showing:
         return shown
 
     def _value(self, value: Any, places: list[Place], path: str, pages: list[ShownPage]) -> Any:
+        if value is None and any((place.parent, place.name) in _NULLS for place in places):
+            self.nulls |= {_NULLS[place.parent, place.name] for place in places}
         if value is None or not places:
             return value
         if isinstance(value, dict) and places[0].below:
@@ -217,7 +223,7 @@ class _Showing:
         kind = places[0].type.name
         if kind == "Vector" and isinstance(value, list):
             return f"<vector of {len(value)}>"
-        if kind in _SAFE or self._columns.is_enum(places[0].type):
+        if kind in _SAFE or self._columns.is_enum(places[0].type) or (places[0].parent, places[0].name) in _OWN:
             return value
         return fences.shown(value, prose=any(self._columns.is_prose(one.parent, one.name) for one in places))
 
@@ -256,3 +262,9 @@ class _Showing:
 
 
 _SAFE = {"DateTime", "Date", "UUID", "BigInt", "Boolean", "Int", "Float"}
+_OWN = {("PossibleChange", "description"), ("AllowedTransition", "description"), ("Estimate", "reasons")}
+"""Sentences of the gateway's own, with no word of a row."""
+_NULLS = {
+    ("PossibleChange", "blockedBy"): "blockedBy null: only a preview tells what is in the way; [] is nothing.",
+}
+"""What null says, where it is not the lack of a value."""

@@ -115,6 +115,37 @@ async def test_rows_like_another_are_by_vectors_and_those_like_a_text_by_words(d
     assert any("no similarity" in one for one in by_words["warnings"])
 
 
+async def test_words_are_shown_where_they_stand_and_not_found_in_names_of_other_rows(demo: Client) -> None:
+    agent = Agent(demo)
+    found = (await agent.call("similar", kind="lessons", text="rep visits", first=20))["data"]
+    assert found["by"] == "words"
+    assert all("isit" in row["title"] for row in found["rows"])
+    assert all(row["in"] == {"title": "visits", "description": "visits"} for row in found["rows"])
+    query = "{ experimentKnowledgeEntries { nodes { id title description experiment { experimentName } } } }"
+    rows = (await demo.data(query))["experimentKnowledgeEntries"]["nodes"]
+    learned = [row for row in rows if row["experiment"] and row["experiment"]["experimentName"] in row["description"]]
+    row, word = next(
+        (row, word)
+        for row in learned
+        for word in row["experiment"]["experimentName"].split()
+        if len(word) > 5 and row["description"].count(word) == 1 and word.isalpha()
+    )
+    named = await agent.call("similar", kind="lessons", text=word, first=20)
+    assert row["id"] not in [one["id"] for one in named["data"]["rows"]]
+
+
+async def test_what_null_means_and_whose_words_are_fenced(demo: Client) -> None:
+    query = """{ monitoringAlerts(first: 1) { nodes { title lifecycle {
+        changes { mutation description blockedBy { message } } } } } }"""
+    envelope = await Agent(demo).call("query", query=query)
+    [alert] = envelope["data"]["monitoringAlerts"]["nodes"]
+    changes = alert["lifecycle"]["changes"]
+    assert {one["blockedBy"] is None for one in changes} == {True, False}
+    assert any("only a preview tells" in one for one in envelope["warnings"])
+    assert alert["title"].startswith("\u00ab")
+    assert not any("\u00ab" in one["description"] for one in changes)
+
+
 async def test_a_reference_is_a_row_wherever_one_is_asked_for(demo: Client) -> None:
     agent = Agent(demo)
     [row] = (await agent.call("find", text="comp-kisqali-midwest"))["data"]["rows"]

@@ -2,6 +2,10 @@
 
 The first twelve are those that the tools were designed for, the other ten are not. ``{0.rows.0.id}`` is what the first
 call has answered at that path. What the evidence's path finds in the answers must be what its SQL finds.
+
+``fresh`` is the way of an agent that knew nothing but the tools: how many ``calls`` it took and how many of them
+``failed``, and the same calls as they are answered ``now``, without those that are needed no longer; ``fails`` marks
+those that fail still.
 """
 
 from __future__ import annotations
@@ -85,6 +89,36 @@ async def test_the_evidence_is_what_sql_finds(demo: Client, sql: asyncpg.Connect
         assert shown == wanted
     else:
         assert set(shown) <= set(wanted)
+
+
+async def replayed(agent: Agent, calls: list[dict[str, Any]]) -> list[Any]:
+    """What the calls of a fresh agent answer; those that fail say so."""
+    answers: list[Any] = []
+    for call in calls:
+        run = agent.fails if call.get("fails") else agent.call
+        envelope = await run(call["tool"], **filled(call["arguments"], answers))
+        answers.append(envelope.get("data"))
+    return answers
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task["task"])
+async def test_a_fresh_agent_finds_the_evidence(demo: Client, sql: asyncpg.Connection, task: dict[str, Any]) -> None:
+    first, _, _ = await done(Agent(demo), task)
+    evidence = task["evidence"]
+    given = [key(filled(one, first)) for one in evidence.get("parameters", ())]
+    wanted = [key(row[0]) for row in await sql.fetch(evidence["sql"], *given)]
+    told = json.dumps(await replayed(Agent(demo), task["fresh"]["now"]))
+    assert any(one in told for one in wanted) or not wanted
+
+
+def test_a_fresh_agent_takes_two_calls_for_the_first_twelve() -> None:
+    """At the median, and fails seldom; before it took three, and one in five failed."""
+    now = [task["fresh"]["now"] for task in TASKS]
+    before = [task["fresh"] for task in TASKS]
+    assert median(len(calls) for calls in now[:12]) <= MOST_CALLS
+    assert median(len(calls) for calls in now) <= MOST_CALLS < median(one["calls"] for one in before)
+    failed = sum("fails" in call for calls in now for call in calls)
+    assert failed < sum(one["failed"] for one in before) / 4
 
 
 async def test_a_task_takes_two_calls_and_few_tokens(demo: Client) -> None:

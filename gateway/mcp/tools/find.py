@@ -91,11 +91,17 @@ fragment Row on ComposerEpisode { id queryText success userRating totalLatencyMs
   all: experimentKnowledgeEntries(where: $all, first: $first) { nodes { ...Row } }
   any: experimentKnowledgeEntries(where: $any, first: $first) { nodes { ...Row } }
 }
-fragment Row on ExperimentKnowledge { id title lessonType confidenceLevel validated successRate createdAt }""",
+fragment Row on ExperimentKnowledge {
+  id title lessonType confidenceLevel validated successRate createdAt description experiment { experimentName }
+}""",
 }
 _ROWS = {"episodes": "ComposerEpisode", "lessons": "ExperimentKnowledge"}
 _PROSE = {"episodes": ("queryText",), "lessons": ("title", "description")}
 """The texts in which words are looked for."""
+_LOOKED_AT = ("description", "experiment")
+"""What is read to see where words stand, and not shown."""
+_IDENTIFIER = re.compile(r"\b\w+(?:[-_:]\w+){2,}")
+"""What is a name or an id of some row within a text."""
 _ONLY = {"episodes": "success", "lessons": "validated"}
 _MOST_WORDS = 8
 _LONG = 3
@@ -157,12 +163,9 @@ async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: st
     only = {_ONLY[kind]: {"eq": True}} if given["onlySuccessful"] else {}
     variables = {"all": {"and": each, **only}, "any": {"or": each, **only}, "first": given["first"]}
     envelope = await box.ask(call, _WORDS[kind], variables, MOST_BYTES) if each else Envelope({})
-    found = {
-        name: [{"matched": f"{name} word{'s' * (name == 'all')}", **row} for row in rows["nodes"]]
-        for name, rows in reversed(envelope.data.items())
-        if rows
-    }
-    rows = list({row["id"]: row for row in (*found.get("any", ()), *found.get("all", ()))}.values())
+    found = {row["id"]: row for rows in envelope.data.values() if rows for row in rows["nodes"]}
+    spelt = {stem(word): word for word in telling}
+    rows = [made for row in found.values() if (made := _located(row, _PROSE[kind], looked_for, spelt))]
     rows = sorted(rows, key=lambda row: row["matched"] != "all words")
     shown = rows[: given["first"]]
     envelope.data = {"by": "words", "rows": shown}
@@ -172,6 +175,25 @@ async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: st
     if given["minScore"] is not None:
         envelope.warnings.insert(1, "minScore is for vectors: it was not applied.")
     return envelope
+
+
+def _located(
+    row: dict[str, Any], fields: tuple[str, ...], looked_for: list[str], spelt: dict[str, str]
+) -> dict[str, Any] | None:
+    """A row with the words that stand in its texts, and in which; None where they are of other rows' names alone."""
+    name = ((row.get("experiment") or {}).get("experimentName") or "").strip(fences.OPEN + fences.CLOSE).lower()
+    where = {}
+    for field in fields:
+        text = _IDENTIFIER.sub(" ", str(row.get(field) or "").lower())
+        text = text.replace(name, " ") if name else text
+        if there := [spelt[word] for word in looked_for if word in text]:
+            where[field] = ", ".join(there)
+    if not where:
+        return None
+    said = {word for words in where.values() for word in words.split(", ")}
+    matched = "all words" if len(said) == len(set(looked_for)) else "any word"
+    shown = {key: value for key, value in row.items() if key not in _LOOKED_AT}
+    return {"matched": matched, "in": where, **shown}
 
 
 SIMILAR = AgentTool(
