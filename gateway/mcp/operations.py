@@ -110,7 +110,7 @@ def _told(message: str, code: str, *, shown: bool) -> tuple[str, str]:
     return (f"{head}.", rest) if separator else (message, "Change what it says, then call again.")
 
 
-_RIGHT = ("Did you mean", "Such as", "Its values")
+_RIGHT = ("Did you mean", "Such as", "Its values", "Its fields")
 """How what would be right begins in an error of validation."""
 _ADVICE: dict[str, str] = {
     ErrorCode.GRAPHQL_VALIDATION_FAILED: "find_fields names the right field, describe_type all of a type.",

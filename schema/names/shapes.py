@@ -16,6 +16,8 @@ FEW = 12
 """Names that are all told; of more, so many are."""
 _PLAIN = {"Int": "5", "BigInt": '"5"', "Float": "0.5", "Boolean": "true", "DateTime": '"now-7d"', "ID": '"<id>"'}
 _DEPTH = 3
+_ROWS = "rows"
+"""The extension of inputs that hold rows, of which no value is told, as `schema.execution.coercions` has it."""
 
 
 def shape(type_: GraphQLInputObjectType, meant: str = "") -> str:
@@ -23,7 +25,8 @@ def shape(type_: GraphQLInputObjectType, meant: str = "") -> str:
 
     ``meant`` is a value of an enum that is asked for, if one is.
     """
-    return f"Such as {_example(type_, meant, _DEPTH)}. Its fields: {few(type_.fields)}."
+    fields = f"Its fields: {few(type_.fields)}."
+    return fields if type_.extensions.get(_ROWS) else f"Such as {_example(type_, meant, _DEPTH)}. {fields}"
 
 
 def few(names: Any) -> str:

@@ -208,6 +208,10 @@ def test_every_question_has_a_test() -> None:
         ("trace_service", {"service": "kisqali"}, "ACTIVE"),
         ("trace_service", {"service": "BentoService of nothing"}, "no BentoService has such a name"),
         ("tool_chain", {"tools": ["nothing"]}, "nothing"),
+        ("tool_chain", {"tools": ["psm matcher"] * 200}, "200 tools are too many"),
+        ("tool_chain", {"tools": [["a"], 5]}, "not a text"),
+        ("brief", {"brand": 5}, "Brand"),
+        ("trace_service", {"service": "Model:00000000-0000-4000-8000-000000000000"}, "BentoService"),
         ("models_at_risks", {}, "models_at_risk"),
     ],
 )

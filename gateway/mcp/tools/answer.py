@@ -20,6 +20,8 @@ from schema.names.words import closest
 ROOM, BRIEF_ROOM = 4_000, 2_000
 """Bytes of an answer, and of a brief, unless said."""
 _MOST_NAMED = 30
+_MOST_LOOKED_UP = 20
+"""Rows of one list that may be named otherwise than exactly."""
 
 
 async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
@@ -69,23 +71,28 @@ def _operation(question: Curated, arguments: dict[str, Any], takes: str) -> Ques
 
 
 async def _meant(box: Toolbox, call: ToolCall, question: Curated, name: str, value: Any, told: list[str]) -> Any:
-    """What a value means: rows by their names, words of a vocabulary however they are spelt; else the value itself."""
-    (definition, *_) = [one.variables[name] for one in question.operations if name in one.variables]
-    if isinstance(value, list):
-        return [await _meant(box, call, question, name, one, told) for one in value]
-    if not isinstance(value, str) or not value.strip():
-        return value
+    """What a value means, or each of a list; what is no text, or one of very many, is left as it is."""
+    if isinstance(value, str) and value.strip():
+        return await _meant_by(box, call, question, name, value.strip(), told)
+    if isinstance(value, list) and len(value) <= _MOST_LOOKED_UP:  # more are ids and exact names alone
+        return [await _meant(box, call, question, name, one, told) if isinstance(one, str) else one for one in value]
+    return value
+
+
+async def _meant_by(box: Toolbox, call: ToolCall, question: Curated, name: str, text: str, told: list[str]) -> str:
+    """A row by its name, a word of a vocabulary however it is spelt; else the text itself."""
     if type_ := question.rows.get(name):
-        found, warning = await row_id(box, call, f"args.{name}", value.strip(), [type_])
+        found, warning = await row_id(box, call, f"args.{name}", text, [type_])
         told.extend([warning] if warning else [])
         return found
+    (definition, *_) = [one.variables[name] for one in question.operations if name in one.variables]
     enum = get_named_type(type_from_ast(box.schema.graphql, definition.type))
     if isinstance(enum, GraphQLEnumType):
-        return _word(name, value, list(enum.values))
+        return _word(name, text, list(enum.values))
     if name in question.helpers:
         answer = await box.operations.run(call, question.helpers[name].document)
-        return _word(name, value, list(dict.fromkeys(_texts(answer["data"]))))
-    return value
+        return _word(name, text, list(dict.fromkeys(_texts(answer["data"]))))
+    return text
 
 
 def _word(name: str, value: str, choices: list[str]) -> str:
