@@ -34,7 +34,7 @@ CLOSED: dict[str, tuple[list[str], str, tuple[str, str]]] = {
     "no policy": (
         [f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY", f"CREATE POLICY r ON {TABLE} FOR SELECT USING (true)"],
         f"row level security of {TABLE} has no policy that lets e2i_gateway insert",
-        ("CHANGES_UNAVAILABLE", "may not write ServingMetric"),
+        ("RowsRejected", "a policy of the database does not let you have such a ServingMetric"),
     ),
     "a trigger that refuses": (
         [REFUSES.format(body="RAISE EXCEPTION 'the fleet is closed';"), TRIGGER],
