@@ -3,9 +3,9 @@
 The first twelve are those that the tools were designed for, the other ten are not. ``{0.rows.0.id}`` is what the first
 call has answered at that path. What the evidence's path finds in the answers must be what its SQL finds.
 
-``fresh`` is the way of an agent that knew nothing but the tools: how many ``calls`` it took and how many of them
-``failed``, and the same calls as they are answered ``now``, without those that are needed no longer; ``fails`` marks
-those that fail still.
+``fresh`` is the way of agents that knew nothing but the tools: how many ``calls`` one took and how many of them
+``failed``, and the calls of another one ``now``, after what had misled the first was mended; ``fails`` marks those that
+failed.
 """
 
 from __future__ import annotations
