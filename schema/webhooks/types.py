@@ -45,7 +45,7 @@ class Webhook:
 
 @strawberry.type(description="A message that its receiver has not taken.")
 class WebhookMessage:
-    id: str = strawberry.field(description="Its `webhook-id`, the same at each attempt.")
+    message_id: str = strawberry.field(description="Its `webhook-id`, the same at each attempt.")
     row: str = strawberry.field(description="Global id of the row that it is about.")
     attempts: int = strawberry.field(description="How often it was sent.")
     created_at: DateTime = strawberry.field(description="When it was written.")
@@ -78,7 +78,7 @@ def shown(one: Endpoint) -> Webhook:
 def shown_message(one: KeptMessage) -> WebhookMessage:
     """A message."""
     return WebhookMessage(
-        id=one.id,
+        message_id=one.id,
         row=one.row,
         attempts=one.attempts,
         created_at=_moment(one.created_at),

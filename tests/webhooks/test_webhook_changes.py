@@ -126,7 +126,7 @@ async def test_what_was_given_up_is_listed_and_sent_again(gateway: Client, sql: 
         await sql.execute("UPDATE gateway.webhook_messages SET give_up_at = now()")
         await became(sql, "SELECT FROM gateway.webhook_messages WHERE dead_at IS NOT NULL")
         (message,) = (
-            await gateway.data('{ webhookMessages(name: "weak") { id row attempts deadAt nextAt failure } }')
+            await gateway.data('{ webhookMessages(name: "weak") { messageId row attempts deadAt nextAt failure } }')
         )["webhookMessages"]
         assert (message["row"], message["nextAt"], message["failure"]) == ("Model:a", None, "the receiver answered 503")
         assert message["attempts"] and message["deadAt"]  # noqa: PT018
@@ -135,10 +135,10 @@ async def test_what_was_given_up_is_listed_and_sent_again(gateway: Client, sql: 
         assert (field, "no dead message msg_none" in why) == ("messageId", True)
         before = len(receiver.posts)
         good.append(True)
-        resent = await change(gateway, "resendWebhookMessages", name="weak", messageId=message["id"])
+        resent = await change(gateway, "resendWebhookMessages", name="weak", messageId=message["messageId"])
         assert resent["resent"] == 1
         await receiver.until(before + 1)
-        assert {post.id for post in receiver.posts} == {message["id"]}
+        assert {post.id for post in receiver.posts} == {message["messageId"]}
         await none_waits(sql)
 
 
@@ -231,7 +231,7 @@ async def test_who_may_keep_them(database: Database) -> None:
         for mutation, given in (("pauseWebhook", {}), ("createWebhook", {"url": HTTPS, "dryRun": True})):
             refused = await change(nobody, mutation, name="x", **given)
             assert (refused["__typename"], "scope webhooks" in refused["message"]) == ("Forbidden", True)
-        for query in ("{ webhooks { name } }", '{ webhookMessages(name: "x") { id } }'):
+        for query in ("{ webhooks { name } }", '{ webhookMessages(name: "x") { messageId } }'):
             error = await nobody.error(query)
             assert (error["code"], error["extensions"]["scope"]) == ("FORBIDDEN_FIELD", "webhooks")
         keeper = calling(client, token("notifier"))
