@@ -268,7 +268,9 @@ async def test_every_mutation_can_be_named_and_found(agent: Agent) -> None:
     schema = build().graphql
     known = agent_mutations(schema)
     assert schema.mutation_type is not None
-    assert known.keys() == schema.mutation_type.fields.keys()
+    people = {"createWebhook", "changeWebhook", "rotateWebhookSecret", "pauseWebhook", "resumeWebhook"}
+    people |= {"resendWebhookMessages", "removeWebhook"}  # receivers, whose secrets are shown once
+    assert known.keys() == schema.mutation_type.fields.keys() - people
     assert {one.kind.value for one in known.values()} == {"TransitionResult", "RecordResult", "PurgeResult"}
     names = sorted(known)
     for start in range(0, len(names), 4):
