@@ -21,7 +21,7 @@ _HERE = Path(__file__).resolve().parent
 def rooms() -> Path:
     """Where the rooms are: below this package, or beside it where they are worked on."""
     installed = _HERE / "rooms"
-    return installed if installed.is_dir() else _HERE.parent
+    return installed if installed.is_dir() else _HERE.parents[2]
 
 
 def main() -> int:
