@@ -198,6 +198,7 @@ async def test_tables_of_patients(name: str, guarded: Client, ids: dict[str, str
     assert (await caller.ask("{ cohortDefinitions { nodes { patientAssignments { totalCount } } } }"))["errors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", Group)
 async def test_every_type_of_a_group_that_is_not_the_callers(
     group: Group, guarded: Client, ids: dict[str, str]
@@ -289,6 +290,7 @@ def named_in(sql: str) -> frozenset[str]:
     return frozenset({type_.sql_name for type_ in tables} | columns)
 
 
+@pytest.mark.slow
 def test_sql_of_the_models_reads_no_further_than_its_types_need() -> None:
     """Computed fields, relations and labels are SQL: what it reads must be among what the types around it need."""
     for type_ in catalogue():

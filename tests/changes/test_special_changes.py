@@ -173,6 +173,7 @@ async def test_what_a_deployment_replaces_is_decided_when_it_becomes_active(
     assert [await status(sql, one) for one in (live, first, second)] == ["active", "rolled_back", "rolled_back"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [True, False])
 async def test_of_deployments_that_become_active_at_once_one_stays_so(
     client: Client, sql: asyncpg.Connection, *, experiment: bool

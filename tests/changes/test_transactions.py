@@ -379,6 +379,7 @@ async def test_over_a_socket_and_told_to_whoever_follows(own: Database, sql: asy
 # -- side by side ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_operations_in_opposite_orders_all_end_well(client: Client, sql: asyncpg.Connection) -> None:
     """Each moves all of the models there and back: one after the other, since rows are locked in one order."""
     models = [await model_in(sql, "development") for _ in range(4)]

@@ -150,6 +150,7 @@ async def test_rows_in_the_way_have_their_place_among_all(
     assert await count_of(sql, service) == 20
 
 
+@pytest.mark.slow
 async def test_a_mutation_is_made_once(served: Client, sql: asyncpg.Connection, service: str) -> None:
     by_input = "mutation($input: RecordServingMetricsInput!) { m: recordServingMetrics(input: $input) { __typename } }"
     by_key = (
@@ -247,6 +248,7 @@ QUERY = """
 """
 
 
+@pytest.mark.slow
 async def test_a_blocking_client_pages_into_frames(place: Database, service: str) -> None:
     def work(url: str) -> Rows:
         with Gateway(url) as gateway:

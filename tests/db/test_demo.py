@@ -93,6 +93,7 @@ async def checksums(database: Database) -> dict[str, str]:
         await connection.close()
 
 
+@pytest.mark.slow
 async def test_same_seed_same_rows(demo_database: Database, database: Database) -> None:
     # A load that is undone leaves no trace in the next one.
     async with setup.connect(database.owner_url) as connection, connection.begin() as transaction:

@@ -19,6 +19,8 @@ from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect
 from tests.support.sockets import until
 
+pytestmark = pytest.mark.slow
+
 HELD = "SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock_shared(7)) l"
 """Runs for as long as somebody has the lock."""
 

@@ -17,6 +17,8 @@ from gateway.observability.gauges import in_use
 from tests.support.databases import Database, execute
 from tests.support.proxy import proxied
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def engine(database: Database) -> AsyncIterator[AsyncEngine]:

@@ -311,6 +311,7 @@ async def test_two_sessions_leave_one_champion(
         assert champion == two
 
 
+@pytest.mark.slow
 async def test_a_deadlock_ends_in_an_error_and_one_champion(connect: Connect) -> None:
     first, second, observer = await connect(), await connect(), await connect()
     experiment = await add(observer, "ml_experiments")

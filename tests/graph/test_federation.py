@@ -17,6 +17,8 @@ from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
+pytestmark = pytest.mark.slow
+
 ENTITIES = """query($representations: [_Any!]!) { _entities(representations: $representations) {
     __typename ... on Model { id modelName } ... on TwinSimulation { id simulationStatus } } }"""
 

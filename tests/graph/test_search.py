@@ -403,6 +403,7 @@ def test_patterns_match_every_typo(word: str) -> None:
     assert not any(re.search(pattern, " something else") for pattern in Text(word).patterns)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=strategies.text(min_size=1, max_size=40))
 async def test_any_text_has_an_answer(named: Client, text: str) -> None:

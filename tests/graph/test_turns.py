@@ -108,7 +108,8 @@ async def test_fields_of_a_wide_object_are_one_object(loaders: Client, monkeypat
     found = await loaders.ask(query)
     assert orjson.dumps(found["data"]) == orjson.dumps(expected["data"])
     assert len(found["data"]["models"]["nodes"][0]) == 25
-    assert [error["path"] for error in found["errors"]] == [error["path"] for error in expected["errors"]]
+    ends = [sorted(error["path"] for error in answer["errors"]) for answer in (found, expected)]  # as rows are done
+    assert ends[0] == ends[1]
     assert found["extensions"]["cost"]["statements"] == expected["extensions"]["cost"]["statements"]
 
 

@@ -25,6 +25,7 @@ def test_every_view_has_a_definition_and_tables() -> None:
         assert set(views.tables(name)).isdisjoint(views.definitions())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
 async def test_answers_are_the_same_whatever_the_databases_own_views_say(
     demo_template: Database, clone: Clone, *, compiler: bool

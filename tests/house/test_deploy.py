@@ -66,6 +66,7 @@ def test_rules_ask_for_metrics_that_are_exported() -> None:
         assert named(expression) or re.search(r"\bup\{", expression)
 
 
+@pytest.mark.slow
 def test_promtool_takes_the_rules_and_their_tests() -> None:
     promtool = program("promtool")
     assert "15 rules found" in run(promtool, "check", "rules", RULES)
@@ -103,6 +104,7 @@ def test_panels_of_the_dashboard_have_places_of_their_own() -> None:
     assert len(set(taken)) == len(taken)
 
 
+@pytest.mark.slow
 def test_the_dashboard_is_promql() -> None:
     promtool = program("promtool")
     for panel in DASHBOARD["panels"]:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections import Counter
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,17 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     assert set(re.findall(r"\bGATEWAY_[A-Z_]*[A-Z]\b", TEXTS[page])) - known == set()
 
 
+@cache
+def _test_sources() -> dict[str, str]:
+    """What the files of tests contain, by their names."""
+    folders = (folder for folder in (ROOT / "tests").iterdir() if folder.is_dir())
+    return {path.name: path.read_text() for folder in folders for path in folder.glob("test_*.py")}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_tests_that_are_named_exist(page: Path) -> None:
     for file, test in set(re.findall(r"`(?:\w+/)*(test_\w+\.py)(?:::(test_\w+))?`", TEXTS[page])):
-        (source,) = (ROOT / "tests").rglob(file)
-        assert not test or f"def {test}(" in source.read_text(), (file, test)
+        assert not test or f"def {test}(" in _test_sources()[file], (file, test)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

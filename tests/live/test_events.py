@@ -202,6 +202,7 @@ async def test_a_restart_ends_streams_without_a_completion(module_database: Data
         assert await stream.hear() is None
 
 
+@pytest.mark.slow
 async def test_a_credential_decides_and_ends(module_database: Database) -> None:
     async with listening(module_database.gateway_url, jwt_leeway=0, **JWT) as gateway:
         nobody = await gateway.http.post("/graphql", json={"query": SUBSCRIPTION}, headers=EVENTS)

@@ -119,6 +119,7 @@ async def test_one_row_that_is_too_large_is_an_error_that_says_so(demo: Client) 
     assert "maxBytes" in failure["errors"][0]["try"]
 
 
+@pytest.mark.slow
 async def test_lineage_within_a_budget_reads_on(demo: Client) -> None:
     """The pages of a cut lineage, together, have every node of the whole."""
     agent = Agent(demo)

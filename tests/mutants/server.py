@@ -2,11 +2,10 @@
 
 import asyncio
 import sys
-import tempfile
-from pathlib import Path
 
 from db.embedded.server import ADMIN_ROLE, start
 from tests.support.databases import connect, execute
+from tests.support.folders import data_folder
 
 
 async def clean(url: str) -> None:
@@ -17,10 +16,7 @@ async def clean(url: str) -> None:
     await connection.close()
 
 
-with (
-    tempfile.TemporaryDirectory(prefix="e2i-mutants-", ignore_cleanup_errors=True) as folder,
-    start(Path(folder) / "data") as server,
-):
+with data_folder("e2i-mutants-") as folder, start(folder / "data") as server:
     admin = server.url("postgres", ADMIN_ROLE)
     fast = ("fsync", "synchronous_commit", "full_page_writes")
     asyncio.run(execute(admin, *(f"ALTER SYSTEM SET {setting} = off" for setting in fast), "SELECT pg_reload_conf()"))

@@ -167,6 +167,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None, said: s
         load(path)
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_read_is_said_at_the_start(module_database: Database, tmp_path: Path) -> None:
     settings = {
         "DATABASE_URL": module_database.gateway_url,

@@ -73,6 +73,7 @@ def good(study: str) -> list[bytes]:
     return [json.dumps(row | {"trialNumber": number}, separators=(",", ":")).encode() for number in range(ROWS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_one_bad_row_of_ten_thousand(
     way: str, client: Client, sql: asyncpg.Connection, study: str, good: list[bytes]

@@ -74,6 +74,7 @@ async def checked(url: str) -> tuple[int, str]:
     return await check(url, written.append), "".join(written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLOSED)
 async def test_what_takes_no_rows_is_named(own: Database, sql: asyncpg.Connection, kind: str) -> None:
     """Each in a copy of the table's place that is put back afterwards."""

@@ -8,14 +8,11 @@ are of the platform's shape (`platform_shaped`). DATABASE_URL is never read.
 
 import os
 import secrets
-import shutil
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -29,6 +26,7 @@ from db.migrations import setup
 from tests.support import platform_db, platform_shaped
 from tests.support.client import Client, serving
 from tests.support.doubling import double
+from tests.support.folders import data_folder
 from tests.support.plans import Statement, recording
 from tests.support.platform_shaped import IS_PLATFORM
 
@@ -162,17 +160,16 @@ async def server() -> AsyncIterator[Server]:
         await _make_roles(external)
         yield external
         return
-    folder = Path(tempfile.mkdtemp(prefix="e2i-tests-"))
-    try:
-        with start(folder / "data", version=int(os.environ.get("TEST_POSTGRES_VERSION", "16"))) as embedded:
-            own = Server(embedded.url("postgres", ADMIN_ROLE), None)
-            await _make_roles(own)
-            fast = ("fsync", "synchronous_commit", "full_page_writes")  # nothing here needs to survive a crash
-            await execute(own.admin("postgres"), *(f"ALTER SYSTEM SET {setting} = off" for setting in fast))
-            await execute(own.admin("postgres"), "SELECT pg_reload_conf()")
-            yield own
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        data_folder("e2i-tests-") as folder,
+        start(folder / "data", version=int(os.environ.get("TEST_POSTGRES_VERSION", "16"))) as embedded,
+    ):
+        own = Server(embedded.url("postgres", ADMIN_ROLE), None)
+        await _make_roles(own)
+        fast = ("fsync", "synchronous_commit", "full_page_writes")  # nothing here needs to survive a crash
+        await execute(own.admin("postgres"), *(f"ALTER SYSTEM SET {setting} = off" for setting in fast))
+        await execute(own.admin("postgres"), "SELECT pg_reload_conf()")
+        yield own
 
 
 @asynccontextmanager

@@ -52,6 +52,8 @@ def in_classes(module: str) -> list[Finding]:
             continue
         bases = [base for base in cls.__mro__ if base is not cls and not _is_ours(base) and _is_library(base)]
         theirs = {name: base for base in bases for name in _private_of(base)}
+        if not theirs:
+            continue
         tree, first = _tree_of(cls)
         for node in ast.walk(tree):
             if (name := _own_name(node)) in theirs and name is not None:

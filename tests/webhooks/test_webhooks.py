@@ -221,6 +221,7 @@ async def test_each_row_in_order_though_each_message_fails_once(database: Databa
         assert len({id_ for _, id_ in posts}) == 6, "both attempts of a message have its id"
 
 
+@pytest.mark.slow
 async def test_one_that_hangs_holds_up_nobody_else(database: Database, sql: asyncpg.Connection) -> None:
     async def hang(_post: Post) -> bytes:
         await asyncio.Event().wait()
