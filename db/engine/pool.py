@@ -146,7 +146,8 @@ class ConnectionLimiter:
 
     async def take(self, sql: str = "", *, heavy: bool = False) -> PoolTurn:
         """Waits for a turn, with which the pool has a connection; for one statement, or for several."""
-        heavy = heavy or (bool(self._long) and sql in self._long)
+        if self._long and sql in self._long:
+            heavy = True
         if self._free and (not heavy or self._heavy_free > 0):
             self._free -= 1
             self._heavy_free -= heavy
@@ -163,10 +164,12 @@ class ConnectionLimiter:
 
     async def borrow(self, engine: AsyncEngine, sql: str = "", *, heavy: bool = False) -> BorrowedConnection:
         """Waits for a turn, and has a connection of the pool for it."""
-        heavy = heavy or (bool(self._long) and sql in self._long)
+        if self._long and sql in self._long:
+            heavy = True
         if self._free and (not heavy or self._heavy_free > 0):
             self._free -= 1
-            self._heavy_free -= heavy
+            if heavy:
+                self._heavy_free -= 1
             if self._warm:
                 warm = self._warm.pop()
                 if warm.generation == self._generation and not warm.driver.is_closed():  # is usable
@@ -280,6 +283,8 @@ class ConnectionLimiter:
 
     def _next(self) -> _ConnectionWaiter | None:
         """Takes from its lane whoever has waited longest of those that may have a turn now, which is theirs then."""
+        if not self._waiters and not self._heavy_waiters:
+            return None
         light, heavy = _first(self._waiters), _first(self._heavy_waiters) if self._heavy_free > 0 else None
         if heavy is not None and (light is None or heavy.since <= light.since):
             self._heavy_free -= 1
