@@ -11,7 +11,7 @@ SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-growth bench-frames drill hostile mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-growth bench-pages bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ bench-recording: $(VENV)/dev ## Measure batches of rows against an insert of arr
 
 bench-growth: $(VENV)/dev ## Measure what questions read when the history grows tenfold; fails where one that is flat does not stay so
 	$(BIN)/python -m tests.bench.growth
+
+bench-pages: $(VENV)/dev ## Measure every default page on the platform's indexes against SQL by hand: make bench-pages ROWS=100000
+	$(BIN)/python -m tests.bench.pages --rows $(or $(ROWS),100000) --only $(ONLY)
 
 bench-frames: $(VENV)/dev ## Measure the explorer's frames with 500 nodes on screen, in headless Chromium
 	$(BIN)/python -m tests.bench.frames

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -35,6 +38,7 @@ from gateway.setting_types import (
     words,
 )
 
+_PREFIX = "GATEWAY_"
 MIN_SECRET = 32
 ANON = "anon"
 """The role in the database of whoever has none, as in Supabase."""
@@ -47,7 +51,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Every setting of the gateway, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     host: str = Field(default="127.0.0.1", validation_alias="HOST", description="Address that the server binds to.")
     port: int = Field(default=8000, validation_alias="PORT", ge=0, le=65535, description="Port; 0 takes any free one.")
@@ -520,6 +524,28 @@ def load() -> Settings:
     if settings.replica_url and not settings.database_url:
         raise SettingsError("GATEWAY_REPLICA_URL: it is a standby of DATABASE_URL, which is not set; set both")
     return settings
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """The variables that begin as settings do and are none, in a sentence each with the one that was probably meant.
+
+    What Kubernetes sets in every container for a service called ``gateway`` is nobody's mistake.
+    """
+    names = [str(one.validation_alias or f"{_PREFIX}{name.upper()}") for name, one in Settings.model_fields.items()]
+    known = {name.removeprefix(_PREFIX): name for name in names}
+    found = []
+    for name, value in sorted(environment.items()):
+        if not name.upper().startswith(_PREFIX) or name.upper() in names:
+            continue
+        if _OF_A_SERVICE.fullmatch(name) or value.startswith(("tcp://", "udp://")):
+            continue
+        near = get_close_matches(name.upper().removeprefix(_PREFIX)[:80], known, n=2, cutoff=0.75)
+        meant_ = f"; did you mean {' or '.join(known[one] for one in near)}?" if near else ""
+        found.append(f"{name[:80]} is no setting and has no effect{meant_}")
+    return found
+
+
+_OF_A_SERVICE = re.compile(r"GATEWAY_(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP)(?:_(?:PROTO|PORT|ADDR))?)")
 
 
 def _line(problem: Any) -> str:

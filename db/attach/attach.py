@@ -19,6 +19,7 @@ from db.base.system_catalog import enum_name
 from db.base.vocabulary import OWN_SCHEMA, entities, enum_types, table_of
 from db.migrations.setup import connect
 from db.store.caller_roles import emptied_for_gateways, hides
+from db.store.grants import give_own
 
 SPEED = {"missing index"}
 """The kinds of differences that cost time, and never an answer."""
@@ -128,7 +129,8 @@ def _judge(found: DatabaseCatalog) -> Differences:
 
 
 async def attach(url: str | URL, explain: Explain | None = None) -> Differences:
-    """Makes the schema ``gateway`` and its tables where the role may, brings them up to date, and says what differs.
+    """Makes the schema ``gateway`` and its tables where the role may, brings them up to date, gives the roles that
+    served from it before their rights on them, and says what differs.
 
     Nothing else is changed. A schema that is there and is not the role's own stays as it is.
 
@@ -144,6 +146,7 @@ async def attach_over(connection: AsyncConnection, explain: Explain | None = Non
     """:func:`attach` in the transaction of a connection."""
     if await connection.scalar(_MAY_MAKE_OWN):
         await make_own(connection)
+        await give_own(connection)
     return await inspect(connection, explain, measures=True)
 
 

@@ -57,6 +57,9 @@ FEW_VECTORS = 300
 MANY_ROWS = 100_000
 """Rows from which on a scan takes tens of milliseconds, and planning a statement under one."""
 
+MANY_NULLS = 200
+"""Rows without a value in a column that are more than most pages, however roughly Postgres has counted them."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -74,6 +77,8 @@ class Facts:
     """Bytes of a column's values on average, without what is kept apart; of columns that Postgres has looked at."""
     apart: Mapping[str, int] = field(default_factory=dict)
     """Bytes of a row's long values on average, compressed, that are kept apart from it."""
+    many_nulls: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Columns in which more rows have no value than most pages have rows; of columns that Postgres has looked at."""
     vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
 
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
@@ -101,7 +106,7 @@ class Facts:
         """Whether the same statements are right for both: only how many rows there are may differ."""
         return all(
             getattr(self, name) == getattr(other, name)
-            for name in ("searched", "large", "normalizes", "indexes", "not_null")
+            for name in ("searched", "large", "normalizes", "indexes", "not_null", "many_nulls")
         )
 
 
@@ -153,7 +158,7 @@ _COLUMNS = text(f"""
 """)
 _WIDTHS = text(f"""
     SELECT {relation_name("schemaname", "tablename")}, attname::text,
-        ceil(avg_width * (1 - null_frac))::int
+        ceil(avg_width * (1 - null_frac))::int, null_frac::float8
     FROM pg_stats WHERE schemaname = ANY (:schemas) AND tablename = ANY (:names)
 """)
 _APART = text(f"""
@@ -195,10 +200,13 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         for table, column, *told in await connection.execute(_COLUMNS, known):
             described.setdefault(table, {})[column] = StoredColumn(*told)
         widths: dict[str, dict[str, int]] = {}
-        for table, column, width in await connection.execute(_WIDTHS, known):
+        many_nulls: dict[str, frozenset[str]] = {}
+        for table, column, width, nulls in await connection.execute(_WIDTHS, known):
             widths.setdefault(table, {})[column] = width
+            if nulls * int(found.get(table, 0)) >= MANY_NULLS:
+                many_nulls[table] = many_nulls.get(table, frozenset()) | {column}
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
     counts = {name: int(rows) for name, rows in found.items()}
-    return Facts(counts, parts, indexes, not_null, widths, apart, vectors, described)
+    return Facts(counts, parts, indexes, not_null, widths, apart, many_nulls, vectors, described)

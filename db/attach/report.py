@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -85,25 +86,42 @@ _SERVER = text("""
 """)
 _STATE = text("""
     SELECT to_regnamespace('gateway') IS NOT NULL AS there, to_regclass('gateway.alembic_version') IS NOT NULL AS ours,
-        (SELECT count(*)::int FROM pg_class WHERE relnamespace = to_regnamespace('gateway') AND relkind = 'r') AS tables
+        (SELECT count(*)::int FROM pg_class WHERE relnamespace = to_regnamespace('gateway') AND relkind = 'r') AS tables,
+        ARRAY(
+            SELECT DISTINCT a.grantee::regrole::text FROM pg_class AS c, aclexplode(c.relacl) AS a
+            WHERE c.oid = to_regclass('gateway.lifecycle_events') AND a.grantee <> c.relowner ORDER BY 1
+        ) AS roles
 """)
 
 
-async def _state(connection: AsyncConnection) -> tuple[bool, bool, int]:
-    there, ours, tables = (await connection.execute(_STATE)).one()
-    return bool(there), bool(ours), int(tables)
+class _State(NamedTuple):
+    there: bool
+    ours: bool
+    tables: int
+    roles: Sequence[str]
+    """Those that may use the gateway's tables, beside their owner."""
 
 
-def _did(before: tuple[bool, bool, int], after: tuple[bool, bool, int]) -> str:
-    there, ours, tables = after
+async def _state(connection: AsyncConnection) -> _State:
+    return _State(*(await connection.execute(_STATE)).one())
+
+
+def _did(before: _State, after: _State) -> str:
+    made = _made(before, after)
+    again = [role for role in after.roles if role not in before.roles]
+    return f"{made} {', '.join(again)} may use its tables again." if again else made
+
+
+def _made(before: _State, after: _State) -> str:
+    there, ours, tables, _ = after
     if ours:
         return "The gateway's migrations built it: there was nothing to attach."
     if not there:
         return (
             "Nothing was made: this role may not make the schema gateway here. None of the database's own was changed."
         )
-    if not before[0]:
+    if not before.there:
         return f"Made the schema gateway with {tables} tables. None of the database's own was changed."
-    new = tables - before[2]
+    new = tables - before.tables
     what = f"{new} new tables in it" if new > 0 else "it has all its tables"
     return f"The schema gateway was there; {what}. None of the database's own was changed."

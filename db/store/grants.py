@@ -8,9 +8,12 @@ a database to run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all entities
 from db.base.footprints import everything
@@ -66,20 +69,25 @@ def grants(role: str) -> str:
 
     What a database lacks is passed over; run it again when it is there.
     """
-    tables = ",\n".join(f"        ({literal(name)}, {literal(right)})" for name, right in rights().items())
+    return _grants(role, rights(), f"nspname IN ({literals(_schemas())}) OR {_HAS_VECTORS}", sql_functions())
+
+
+_HAS_VECTORS = "oid IN (SELECT extnamespace FROM pg_extension WHERE extname = 'vector')"
+
+
+def _grants(role: str, given: Mapping[str, str], schemas: str, called: Iterable[str] = ()) -> str:
+    """The rights on some tables and the sequences of those that get rows, on schemas by a condition, and functions."""
     names = sorted({*everything().added, *(one.__name__ for one, how in recordables() if how.door is None)})
-    added = literals(table_of(entities()[name]).fullname for name in names)
-    functions = literals(sorted(sql_functions()))
-    schemas = literals(_schemas())
+    tables = ",\n".join(f"        ({literal(name)}, {literal(right)})" for name, right in given.items())
+    added = literals(name for one in names if (name := table_of(entities()[one]).fullname) in given)
+    functions = literals(sorted(called)) or "NULL"
     return f"""\
 DO $grants$
 DECLARE
     who CONSTANT regrole := {literal(identifier(role))}::regrole;
     what record;
 BEGIN
-    FOR what IN SELECT nspname AS name FROM pg_namespace WHERE nspname IN ({schemas}) OR oid IN (
-        SELECT extnamespace FROM pg_extension WHERE extname = 'vector'
-    ) LOOP
+    FOR what IN SELECT nspname AS name FROM pg_namespace WHERE {schemas} LOOP
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', what.name, who);
     END LOOP;
     FOR what IN SELECT c.oid::regclass AS name, v.rights, c.relowner FROM (VALUES
@@ -94,11 +102,11 @@ BEGIN
     END LOOP;
     FOR what IN SELECT s.oid::regclass AS name FROM pg_class AS s
     WHERE s.relkind = 'S' AND EXISTS (
-        SELECT FROM unnest(ARRAY[{added}]) AS added (name)
+        SELECT FROM unnest(ARRAY[{added}]::text[]) AS added (name)
         JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
             AND d.refobjid = to_regclass(added.name)  -- a column's own
         UNION ALL
-        SELECT FROM unnest(ARRAY[{added}]) AS added (name)
+        SELECT FROM unnest(ARRAY[{added}]::text[]) AS added (name)
         JOIN pg_attrdef AS a ON a.adrelid = to_regclass(added.name)  -- one that a default reads
         JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refobjid = s.oid
     ) LOOP
@@ -112,6 +120,34 @@ BEGIN
 END
 $grants$;
 """
+
+
+# whose rights on the platform's tables are all those that `grants` gives, and none beside them
+_SERVING = """
+    WITH given (name, rights) AS (VALUES {rights}), held AS (
+        SELECT a.grantee, g.rights, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS held
+        FROM given AS g
+        JOIN pg_class AS c ON c.oid = to_regclass(g.name)
+        CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+        WHERE a.grantee NOT IN (0, c.relowner)
+        GROUP BY a.grantee, g.name, g.rights
+    )
+    SELECT r.rolname::text FROM held AS h JOIN pg_roles AS r ON r.oid = h.grantee
+    WHERE NOT pg_has_role(r.oid, current_user, 'MEMBER')
+    GROUP BY r.rolname HAVING bool_and(h.held = h.rights) AND count(*) = (
+        SELECT count(*) FROM given WHERE to_regclass(name) IS NOT NULL
+    )
+"""
+
+
+async def give_own(connection: AsyncConnection) -> None:
+    """Gives the roles that `grants` made for this database their rights on the gateway's own tables, which are new or
+    have new ones among them. A role is known by its rights on the platform's tables, whatever its name."""
+    sorted_ = {name: ", ".join(sorted(right.split(", "))) for name, right in _platform_rights().items()}
+    given = ", ".join(f"({literal(name)}, {literal(right)})" for name, right in sorted_.items())
+    own = {name: right for name, right in rights().items() if name.startswith(f"{OWN_SCHEMA}.")}
+    for role in list(await connection.scalars(text(_SERVING.replace("{rights}", given)))):
+        await connection.exec_driver_sql(_grants(role, own, f"nspname = {literal(OWN_SCHEMA)}"))
 
 
 def role_sql(role: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import os
 import socket
 from contextlib import ExitStack
 
@@ -18,7 +19,7 @@ from gateway.observability.logging import LINES
 from gateway.server import uvicorn_server, workers
 from gateway.server.uvicorn_server import ListenError, ListeningSockets
 from gateway.setting_types import address
-from gateway.settings import Settings
+from gateway.settings import Settings, unknown
 
 log = logging.getLogger("gateway")
 
@@ -36,6 +37,8 @@ class AddressError(Exception):
 
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until SIGINT or SIGTERM; the embedded database stops with the last gateway that uses it."""
+    for sentence in unknown(os.environ):
+        log.warning("%s", sentence)
     with ExitStack() as bound:  # first of all, since a port that is taken is known at once
         sockets = ListeningSockets(*(bound.enter_context(_bind(*where)) for where in _addresses(settings)))
         if settings.url is not None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import ipaddress
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
 from gateway.doctor.findings import Finding, error, note, ok, warning
 from gateway.setting_types import address, is_loopback
-from gateway.settings import Settings
+from gateway.settings import Settings, unknown
 
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Everything that the settings alone tell."""
+    yield from _names(os.environ)
     yield from _exposure(settings)
     yield from _times(settings)
     yield from _workers(settings)
     yield from _traces(settings)
     if settings.database_url is None:
         yield from _folder(settings)
+
+
+def _names(environment: Mapping[str, str]) -> Iterator[Finding]:
+    for sentence in unknown(environment):
+        yield warning("settings.names", sentence, "name a setting, or leave the variable out")
 
 
 def _exposure(settings: Settings) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ class Indexes:
     def __init__(self, facts: Facts) -> None:
         self._indexes = facts.indexes
         self._not_null = facts.not_null
+        self._many_nulls = facts.many_nulls
         self._searched = facts.searched
         self._large = facts.large
         self.normalizes = facts.normalizes
@@ -75,13 +76,19 @@ class Indexes:
         return next((index.columns[0].name for index in named), None)
 
     def follow(self, type_: Type, order: tuple[OrderTerm, ...], equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
-        """The same order, marked so that its SQL is one that an index serves, and asks for no nulls in vain."""
+        """The same order, marked so that its SQL is one that an index serves, and asks for no nulls in vain.
+
+        Where none serves it, rows without a value are still read by themselves if they are many: they alone fill a page
+        that begins with them, by the key, and the others need not be sorted. Not below a parent, whose rows are few.
+        """
         refusing = () if type_.is_view else self._not_null.get(type_.sql_name, ())
         order = tuple(
             replace(term, never_null=True) if term.nullable and term.column in refusing else term for term in order
         )
         served = self.serves(type_, order, equal)
-        return (replace(order[0], apart=True), *order[1:]) if served and served.apart else order
+        many = not (type_.is_view or equal) and order[0].column in self._many_nulls.get(type_.sql_name, ())
+        apart = served.apart if served else many
+        return (replace(order[0], apart=True), *order[1:]) if apart else order
 
 
 def _served(index: Index, order: Sequence[OrderTerm], equal: Collection[str]) -> Served | None:

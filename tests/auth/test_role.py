@@ -11,7 +11,10 @@ import asyncpg
 import pytest
 
 from db.attach.attach import attach
+from db.attach.detach import detach
+from db.attach.report import attach_and_tell
 from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE
+from db.engine.url import database_url
 from db.store.grants import rights, role_sql
 from tests.support.changing import change, model_in
 from tests.support.client import serving
@@ -78,6 +81,28 @@ async def test_it_serves_the_platforms_database(attached: Database, server: Serv
                                    "FROM pg_roles WHERE rolname = $1", ROLE)  # fmt: skip
         assert not any(flags)
         assert not await sql.fetchval("SELECT has_database_privilege($1, current_database(), 'CREATE')", ROLE)
+    finally:
+        await sql.close()
+
+
+async def test_attaching_gives_it_its_rights_again(attached: Database) -> None:
+    sql = await connect(attached.admin_url)
+    try:
+        await sql.execute(role_sql(ROLE))
+        before = await held(sql, quoted(ROLE))
+        assert before["gateway.alerts_seen"] == "DELETE, INSERT, SELECT, UPDATE"
+        await sql.execute(f"REVOKE DELETE ON gateway.alerts_seen FROM {quoted(ROLE)}")  # as a gateway before gave it
+        await attach(attached.admin_url)
+        assert await held(sql, quoted(ROLE)) == before
+        await detach(attached.admin_url, confirmed=True)
+        told = await attach_and_tell(database_url(attached.admin_url))
+        assert await held(sql, quoted(ROLE)) == before
+        assert await sql.fetchval("SELECT has_schema_privilege($1, 'gateway', 'USAGE')", ROLE)
+        assert told.did.endswith(f". {quoted(ROLE)} may use its tables again.")
+        assert not (await attach_and_tell(database_url(attached.admin_url))).did.endswith("again.")
+        others = await held(sql, GATEWAY_ROLE)  # which may do other things here than `db role` gives
+        assert "public.ml_experiments" in others
+        assert not any(name.startswith("gateway.") for name in others)
     finally:
         await sql.close()
 

@@ -270,6 +270,14 @@ def test_an_address_of_another_machine(folder: Path) -> None:
     assert "HOST" in one_entry(done.stderr)
 
 
+def test_a_variable_that_is_no_setting_is_told(folder: Path) -> None:
+    done = run("serve", HOST="192.0.2.1", PORT="0", GATEWAY_AUTH="token", GATEWAY_DATA=str(folder / "d"), GATEWAY_PORT="1")
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    (warned,) = [one["message"] for one in told if one["level"] == "warning"]
+    assert warned == "GATEWAY_PORT is no setting and has no effect; did you mean PORT?"
+    assert told[-1]["level"] == "critical", "it goes on to serve"
+
+
 def test_every_bad_setting_is_named(folder: Path) -> None:
     done = run(
         "serve",

@@ -315,6 +315,28 @@ def test_settings_that_fit() -> None:
     assert bad(gravest(list(of_settings.check(settings)))) == {}
 
 
+def test_names_that_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {
+        "GATEWAY_PORT": "did you mean PORT?",
+        "gateway_worker": "did you mean GATEWAY_WORKERS?",
+        "GATEWAY_DATABASE_URL": "did you mean DATABASE_URL?",
+        "GATEWAY_STATEMENT_TIMEOUT_MS": "did you mean GATEWAY_STATEMENT_TIMEOUT?",
+        "GATEWAY_XYZZY": "GATEWAY_XYZZY is no setting and has no effect",
+    }
+    of_a_service = {"GATEWAY_SERVICE_HOST": "10.0.0.1", "GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1"}
+    for name, value in {**dict.fromkeys(named, "a secret"), **of_a_service, "GATEWAY_POOL_SIZE": "5"}.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(database_url=NOWHERE, auth="token")
+    told = [one for one in of_settings.check(settings) if one.check == "settings.names"]
+    assert {one.level for one in told} == {Level.WARNING}
+    assert len(told) == len(named)
+    for name, words in named.items():
+        assert [one.message.endswith(words) for one in told if one.message.startswith(f"{name} ")] == [True], name
+    assert "secret" not in as_text(told)
+    monkeypatch.setenv("GATEWAY_PORT", "tcp://10.0.0.1:80")  # as Kubernetes has it for a service of this name
+    assert not any("GATEWAY_PORT " in one.message for one in of_settings.check(settings))
+
+
 def test_traces_without_what_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.doctor.settings.find_spec", lambda name: None)
     findings = gravest(list(of_settings.check(Settings(database_url=NOWHERE, auth="token", traces=True))))

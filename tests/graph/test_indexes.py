@@ -14,6 +14,7 @@ from schema.sql import builder as sql
 from schema.sql.indexes import Indexes, Served
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.many_rows import fill
 from tests.support.plans import Statement
 from tests.support.platform_indexes import replace_indexes, turn_indexes
 
@@ -86,6 +87,20 @@ def test_a_column_that_refuses_null_needs_no_branch() -> None:
     assert "(t.recorded_at, t.id) < (" in page
 
 
+def test_many_rows_without_a_value_are_read_by_themselves_where_no_index_serves() -> None:
+    known = Facts(many_nulls={TABLE: frozenset({"recorded_at"})})
+    order = Indexes(known).follow(METRICS, NEWEST)
+    backward = tuple(term.reversed() for term in order)
+    page = sql.page(TABLE, ["t.id AS f0"], sql.Page(backward, 10), sql.Binds())
+    nulls, values = page.split(" UNION ALL ")
+    assert "(t.recorded_at IS NULL) ORDER BY t.id LIMIT" in nulls
+    assert "(t.recorded_at IS NOT NULL) ORDER BY t.recorded_at" in values
+    assert Indexes(known).follow(METRICS, NEWEST, {"service_id"}) == NEWEST, "a parent has few"
+    assert Indexes(known).follow(METRICS, by("error_rate", descending=True)) == by("error_rate", descending=True)
+    served = Facts(many_nulls=known.many_nulls, indexes={TABLE: (OURS,)})
+    assert Indexes(served).follow(METRICS, NEWEST) == NEWEST, "an index has them in their place"
+
+
 def test_what_an_index_serves_as_it_is_is_asked_as_before() -> None:
     known = Facts(indexes={TABLE: (PLATFORMS, OURS)})
     for position in (None, ("2026-01-01", "x"), (None, "x")):
@@ -102,6 +117,7 @@ async def test_the_facts_are_those_of_the_database(whose: str, template: Databas
         try:
             if not own:
                 await replace_indexes(connection)
+            await fill(connection, 100 * facts.MANY_NULLS, [catalogue()["Enrollment"]])
             await connection.execute(
                 "CREATE INDEX odd ON ml_experiments (lower(experiment_name), experiment_name text_pattern_ops)"
             )
@@ -111,6 +127,8 @@ async def test_the_facts_are_those_of_the_database(whose: str, template: Databas
         engine = create_engine(database_url(copy.gateway_url), read_only=True)
         found = await facts.read(engine)
         await engine.dispose()
+    assert "enrolled_at" in found.many_nulls["ab_experiment_enrollments"]
+    assert "id" not in found.many_nulls["ab_experiment_enrollments"]
     of_metrics = {one.columns for one in found.indexes[TABLE]}
     service, newest = IndexColumn("service_id"), IndexColumn("recorded_at", descending=True, nulls_first=not own)
     assert ((service, newest) in of_metrics) is not own

@@ -34,6 +34,8 @@ pytestmark = pytest.mark.slow
 ROWS = 20_000
 WITHOUT_TIME = ROWS // 97 + 1
 PAGE = 50
+UNSERVED = "Enrollment"
+"""A type whose default order no index of the platform's serves."""
 READ = 4 * (PAGE + 1)
 """Rows that may be read for a page of 50, beside those without a time, which are few."""
 
@@ -72,7 +74,8 @@ async def served(template: Database, clone: Clone) -> AsyncIterator[Served]:
             await replace_indexes(connection)
             types, relations = await _served(copy)
             targets = [catalogue()[relation.target] for _, relation in relations]
-            await fill(connection, ROWS, {type_.name: type_ for type_ in [*types, *targets]}.values())
+            filled = [*types, *targets, catalogue()[UNSERVED]]
+            await fill(connection, ROWS, {type_.name: type_ for type_ in filled}.values())
             await fill(connection, PARENTS, [parent for parent, _ in relations if parent not in types])
             async with serving(copy.gateway_url) as client:
                 yield Served(client, connection, types, relations)
@@ -120,6 +123,29 @@ async def test_rows_without_a_time_are_not_looked_for_unless_they_are_needed(
     never = [node for node in nodes if node.get("Relation Name") and node["Actual Loops"] == 0]
     assert [node["Index Cond"] for node in never] == ["(recorded_at IS NULL)"]
     assert any(node["Node Type"] == "Append" and not node["Parallel Aware"] for node in nodes)
+
+
+async def test_rows_without_a_time_fill_a_last_page_where_no_index_serves(
+    served: Served, recorded: list[Statement]
+) -> None:
+    """Nothing is sorted but them; pages are in one order all the same, across the border, from both ends."""
+    table = catalogue()[UNSERVED].sql_name
+    rows = await served.connection.fetch(f"SELECT id::text FROM {table} ORDER BY enrolled_at DESC NULLS LAST, id DESC")
+    ids = [f"{UNSERVED}:{row[0]}" for row in rows]
+    await served.client.data(f"{{ enrollments(last: {PAGE}) {{ nodes {{ id }} }} }}")
+    (statement,) = recorded
+    taken = await cost(served.connection, statement)
+    assert taken.sorted <= WITHOUT_TIME, statement.text
+    for take, side, expected in (("last", "before", ids[::-1]), ("first", "after", ids)):
+        met: list[str] = []
+        at = ""
+        while len(met) < WITHOUT_TIME + 3 * PAGE:
+            query = f"{{ enrollments({take}: {2 * PAGE}{at}) {{ nodes {{ id }} pageInfo {{ startCursor endCursor }} }} }}"
+            page = (await served.client.data(query))["enrollments"]
+            met += [node["id"] for node in page["nodes"]][:: -1 if take == "last" else 1]
+            cursor = page["pageInfo"]["startCursor" if take == "last" else "endCursor"]
+            at = f", {side}: {json.dumps(cursor)}"
+        assert met == expected[: len(met)]
 
 
 async def test_rows_of_a_parent_are_found_by_an_index(served: Served, recorded: list[Statement]) -> None:
