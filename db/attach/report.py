@@ -86,7 +86,9 @@ _SERVER = text("""
 """)
 _STATE = text("""
     SELECT to_regnamespace('gateway') IS NOT NULL AS there, to_regclass('gateway.alembic_version') IS NOT NULL AS ours,
-        (SELECT count(*)::int FROM pg_class WHERE relnamespace = to_regnamespace('gateway') AND relkind = 'r') AS tables,
+        (
+            SELECT count(*)::int FROM pg_class WHERE relnamespace = to_regnamespace('gateway') AND relkind = 'r'
+        ) AS tables,
         ARRAY(
             SELECT DISTINCT a.grantee::regrole::text FROM pg_class AS c, aclexplode(c.relacl) AS a
             WHERE c.oid = to_regclass('gateway.lifecycle_events') AND a.grantee <> c.relowner ORDER BY 1

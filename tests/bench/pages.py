@@ -345,7 +345,8 @@ async def measure(
         dsn.render_as_string(hide_password=False), server_settings={**session.VALUES, "jit": "off"}
     )
     try:
-        async with serving(server.url(name, GATEWAY_ROLE)) as client:
+        waiting = {"statement_timeout": TIMEOUT, "request_timeout": 2 * TIMEOUT}
+        async with serving(server.url(name, GATEWAY_ROLE), **waiting) as client:
             lists = Lists(catalogue(), Missing(), Indexes(Facts()))
             return await all_measured(sql, client, list(pages(types, lists)), rounds)
     finally:

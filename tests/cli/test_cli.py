@@ -271,7 +271,8 @@ def test_an_address_of_another_machine(folder: Path) -> None:
 
 
 def test_a_variable_that_is_no_setting_is_told(folder: Path) -> None:
-    done = run("serve", HOST="192.0.2.1", PORT="0", GATEWAY_AUTH="token", GATEWAY_DATA=str(folder / "d"), GATEWAY_PORT="1")
+    nowhere = {"HOST": "192.0.2.1", "PORT": "0", "GATEWAY_AUTH": "token", "GATEWAY_DATA": str(folder / "d")}
+    done = run("serve", **nowhere, GATEWAY_PORT="1")
     told = [json.loads(line) for line in done.stderr.splitlines()]
     (warned,) = [one["message"] for one in told if one["level"] == "warning"]
     assert warned == "GATEWAY_PORT is no setting and has no effect; did you mean PORT?"
@@ -300,6 +301,7 @@ def test_a_data_folder_of_somebody_else(folder: Path) -> None:
     done = run("serve", PORT="0", GATEWAY_DATA=str(folder))
     assert done.returncode == 1
     assert "other files" in one_entry(done.stderr)
+    assert "DATABASE_URL is not set: serving the gateway's own demo database" in done.stderr
 
 
 # -- the database of somebody else -------------------------------------------------------------------------------------

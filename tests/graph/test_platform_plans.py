@@ -45,6 +45,8 @@ class Served:
     """The gateway over many rows behind the platform's indexes, and what these serve."""
 
     client: Client
+    loading: Client
+    """The same without compiled statements."""
     connection: asyncpg.Connection
     types: list[Type]
     relations: list[tuple[Type, RelationField]]
@@ -77,8 +79,9 @@ async def served(template: Database, clone: Clone) -> AsyncIterator[Served]:
             filled = [*types, *targets, catalogue()[UNSERVED]]
             await fill(connection, ROWS, {type_.name: type_ for type_ in filled}.values())
             await fill(connection, PARENTS, [parent for parent, _ in relations if parent not in types])
-            async with serving(copy.gateway_url) as client:
-                yield Served(client, connection, types, relations)
+            url = copy.gateway_url
+            async with serving(url) as client, serving(url, compiler=False) as loading:
+                yield Served(client, loading, connection, types, relations)
         finally:
             await connection.close()
 
@@ -114,6 +117,22 @@ async def test_pages_are_read_from_an_index_and_no_more_is_sorted(served: Served
             assert taken.read <= WITHOUT_TIME + READ, statement[0]
 
 
+async def test_the_loaders_read_from_an_index_too(served: Served, recorded: list[Statement]) -> None:
+    for type_ in served.types:
+        for take in ("first", "last"):
+            recorded.clear()
+            await served.loading.data(f"{{ {type_.plural}({take}: {PAGE}) {{ nodes {{ id }} }} }}")
+            (statement,) = recorded
+            taken = await cost(served.connection, statement)
+            assert taken.scanned == frozenset(), statement.text
+            assert taken.sorted <= WITHOUT_TIME + PAGE + 1, statement.text
+    query = "{ bentoServices(first: 5) { nodes { metrics(first: 5) { nodes { id } } } } }"
+    recorded.clear()
+    await served.loading.data(query)
+    taken = await cost(served.connection, recorded[-1])
+    assert "ml_bentoml_serving_metrics" not in taken.scanned, recorded[-1].text
+
+
 async def test_rows_without_a_time_are_not_looked_for_unless_they_are_needed(
     served: Served, recorded: list[Statement]
 ) -> None:
@@ -140,8 +159,8 @@ async def test_rows_without_a_time_fill_a_last_page_where_no_index_serves(
         met: list[str] = []
         at = ""
         while len(met) < WITHOUT_TIME + 3 * PAGE:
-            query = f"{{ enrollments({take}: {2 * PAGE}{at}) {{ nodes {{ id }} pageInfo {{ startCursor endCursor }} }} }}"
-            page = (await served.client.data(query))["enrollments"]
+            answer = "nodes { id } pageInfo { startCursor endCursor }"
+            page = (await served.client.data(f"{{ enrollments({take}: {2 * PAGE}{at}) {{ {answer} }} }}"))["enrollments"]
             met += [node["id"] for node in page["nodes"]][:: -1 if take == "last" else 1]
             cursor = page["pageInfo"]["startCursor" if take == "last" else "endCursor"]
             at = f", {side}: {json.dumps(cursor)}"
