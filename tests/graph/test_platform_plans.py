@@ -160,7 +160,8 @@ async def test_rows_without_a_time_fill_a_last_page_where_no_index_serves(
         at = ""
         while len(met) < WITHOUT_TIME + 3 * PAGE:
             answer = "nodes { id } pageInfo { startCursor endCursor }"
-            page = (await served.client.data(f"{{ enrollments({take}: {2 * PAGE}{at}) {{ {answer} }} }}"))["enrollments"]
+            found = await served.client.data(f"{{ enrollments({take}: {2 * PAGE}{at}) {{ {answer} }} }}")
+            page = found["enrollments"]
             met += [node["id"] for node in page["nodes"]][:: -1 if take == "last" else 1]
             cursor = page["pageInfo"]["startCursor" if take == "last" else "endCursor"]
             at = f", {side}: {json.dumps(cursor)}"
