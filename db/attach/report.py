@@ -110,8 +110,8 @@ async def _state(connection: AsyncConnection) -> _State:
 
 def _did(before: _State, after: _State) -> str:
     made = _made(before, after)
-    again = [role for role in after.roles if role not in before.roles]
-    return f"{made} {', '.join(again)} may use its tables again." if again else made
+    roles = [role for role in after.roles if role not in before.roles]
+    return f"{made} {' and '.join(roles)} may use its tables." if roles else made
 
 
 def _made(before: _State, after: _State) -> str:
