@@ -5,9 +5,9 @@ Postgres runs what the gateway sends for the first page of each type, its last p
 page of each relation below fifty parents; and beside it the same question by hand in two forms: the order as one says
 it, and rows with a time before rows without one under one limit. All give the same JSON; the better form counts, beside
 what it takes where it gives rows in JSON's place. They run in turns; the quickest runs are compared, which other load
-disturbs least, beside medians, and buffers, which it does not change. ``--only`` measures some types, each in a database
-of its own where every other table has fifty rows, for sizes that not all tables can have at once. Ends with 1 where a
-page takes more than `MOST` times what it takes by hand.
+disturbs least, beside medians, and buffers, which it does not change. ``--only`` measures some types, each in a
+database of its own where every other table has fifty rows, for sizes that not all tables can have at once. Ends with 1
+where a page takes more than `MOST` times what it takes by hand.
 
 The databases are in ``.e2i/bench-pages``; the one of all types stays there.
 """
