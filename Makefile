@@ -11,7 +11,7 @@ SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-growth bench-pages bench-frames drill hostile mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-tables bench-growth bench-pages bench-frames drill hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench-lineage: $(VENV)/dev ## Measure lineage on a hot node and on 10,000 nodes 
 bench-recording: $(VENV)/dev ## Measure batches of rows against an insert of arrays by hand
 	$(BIN)/python -m tests.bench.recording
 
+bench-tables: $(VENV)/dev ## Measure rows as tables against pages of them, and the memory of a long table
+	$(BIN)/python -m tests.bench.tables
+
 bench-growth: $(VENV)/dev ## Measure what questions read when the history grows tenfold; fails where one that is flat does not stay so
 	$(BIN)/python -m tests.bench.growth
 
@@ -134,10 +137,12 @@ lock: ## Compile the lock files from pyproject.toml
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra build --extra otel --extra arrow --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	  --extra build --extra embeddings --extra otel pyproject.toml -c requirements-dev.lock -o gateway/docs/deploy/requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  --extra mutants pyproject.toml -c requirements-dev.lock -o tests/mutants/requirements.lock
 
 audit: $(VENV)/dev ## Look up the locked dependencies in databases of known vulnerabilities
-	$(BIN)/python .ci/audit requirements.lock
+	$(BIN)/python .ci/audit gateway/docs/deploy/requirements.lock
 
 clean: ## Remove the environment, not the data
 	rm -rf $(VENV) build *.egg-info

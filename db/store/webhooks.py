@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -22,6 +22,8 @@ from db.store.changelog import LogPosition
 
 MOST = 50
 """Receivers of a database."""
+MOST_LISTED = 1_000
+"""Messages that are listed at once."""
 LEASE_SECONDS = 15.0
 """How long a process that sends is believed to do so."""
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that the specification gives secrets
@@ -216,14 +218,34 @@ async def change(run: Run, name: str, url: str | None, filters: Mapping[str, Any
 async def rotate(run: Run, name: str, hours: float) -> str:
     """Gives a receiver a new secret; the one before signs beside it for so many hours. Returns the new one, once.
 
+    A receiver that has the one before is never left without a signature that it knows, unless that is asked for by
+    0 hours.
+
     Raises:
-        WebhookError: There is no such receiver.
+        WebhookError: There is no such receiver, or two secrets sign already.
     """
+    if hours and (until := (await found(run, name)).rotating_until):
+        raise WebhookError(
+            f"two secrets of {name} sign until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and one of three would not; "
+            "end that rotation once its receiver has the newer one, or pass 0 hours for the new one to sign alone",
+            "hours",
+        )
     secret = new_secret()
-    until = "now() + make_interval(secs => $3::text::float8)"
-    what = f"old_secret = secret, old_secret_until = {until}, secret = $2::text"
+    until_then = "now() + make_interval(secs => $3::text::float8)"
+    what = f"old_secret = secret, old_secret_until = {until_then}, secret = $2::text"
     await _update(run, name, what, secret, str(hours * 3600.0))
     return secret
+
+
+async def end_rotation(run: Run, name: str) -> None:
+    """Has a receiver's newer secret sign alone, before the time is over in which the one before does too.
+
+    Raises:
+        WebhookError: There is no such receiver, or one secret of it signs.
+    """
+    if not (await found(run, name)).rotating_until:
+        raise WebhookError(f"one secret of {name} signs; there is no rotation to end")
+    await _update(run, name, "old_secret = NULL, old_secret_until = NULL")
 
 
 async def pause(run: Run, name: str) -> None:
@@ -254,8 +276,8 @@ async def remove(run: Run, name: str) -> None:
         raise _unknown(name)
 
 
-async def kept(run: Run, name: str, *, dead: bool, most: int = 1000) -> list[KeptMessage]:
-    """Messages that a receiver has not taken: those that were given up, the newest first, or those that wait.
+async def kept(run: Run, name: str, *, dead: bool, most: int = MOST_LISTED) -> list[KeptMessage]:
+    """So many messages that a receiver has not taken: those that were given up, the newest first, or those that wait.
 
     Raises:
         WebhookError: There is no such receiver.
@@ -309,23 +331,30 @@ _HEAD = """
     SELECT row_id, message_id, position, next_at FROM gateway.webhook_messages
     WHERE endpoint = $1 AND dead_at IS NULL {beyond} ORDER BY row_id, position LIMIT 1
 """
-_CLAIM = f"""
+_SENT = "EXISTS (SELECT FROM gateway.webhook_endpoints WHERE name = $1 AND paused_at IS NULL)"
+_DUE = f"""
     WITH RECURSIVE heads AS (
-        ({_HEAD.format(beyond="")})
+        ({_HEAD.format(beyond=f"AND {_SENT}")})
         UNION ALL
         SELECT n.* FROM heads AS h CROSS JOIN LATERAL ({_HEAD.format(beyond="AND row_id > h.row_id")}) AS n
-    ), due AS (
-        SELECT message_id FROM heads WHERE next_at <= now() ORDER BY next_at, position LIMIT $2
     )
+    SELECT message_id FROM heads WHERE next_at <= now() ORDER BY next_at, position LIMIT $2
+"""
+"""Goes from row to row by the index, never through all that waits behind the first of each."""
+_CLAIM = """
     UPDATE gateway.webhook_messages AS m
-    SET attempts = m.attempts + 1, next_at = now() + make_interval(secs => $3)
+    SET attempts = m.attempts + 1, next_at = now() + make_interval(secs => $2)
     FROM gateway.webhook_endpoints AS e
-    WHERE m.message_id = ANY (ARRAY(SELECT message_id FROM due)) AND m.next_at <= now() AND m.dead_at IS NULL
-        AND e.name = $1 AND e.paused_at IS NULL
+    WHERE m.message_id = ANY ($1::text[]) AND m.next_at <= now() AND m.dead_at IS NULL
+        AND e.name = m.endpoint AND e.paused_at IS NULL
+        AND NOT EXISTS (
+            SELECT FROM gateway.webhook_messages AS b
+            WHERE b.endpoint = m.endpoint AND b.row_id = m.row_id AND b.position < m.position AND b.dead_at IS NULL
+        )
     RETURNING m.message_id, m.endpoint, e.url, m.body, m.attempts, e.secret,
         CASE WHEN e.old_secret_until > now() THEN e.old_secret END, m.position
 """
-"""Goes from row to row by the index, never through all that waits behind the first of each."""
+"""Of messages that were due: one that was dead and stands before them again by now comes first."""
 _FAIL = """
     UPDATE gateway.webhook_messages AS m
     SET failure = f.failure,
@@ -401,9 +430,14 @@ async def write(connection: asyncpg.Connection, messages: Sequence[Message], sec
     await connection.execute(_WRITE, *map(list, columns), seconds)
 
 
-async def claim(connection: asyncpg.Connection, endpoint: str, most: int, seconds: float) -> list[Claim]:
-    """The next messages for a receiver, of each row the oldest; nobody else sends them for so many seconds."""
-    rows = await connection.fetch(_CLAIM, endpoint, most, seconds)
+async def due(connection: asyncpg.Connection, endpoint: str, most: int) -> list[str]:
+    """The next messages for a receiver, of each row the oldest. It takes about 4 us for each row that waits."""
+    return [row[0] for row in await connection.fetch(_DUE, endpoint, most)]
+
+
+async def claim(connection: asyncpg.Connection, ids: Sequence[str], seconds: float) -> list[Claim]:
+    """Those of some messages that are to be sent still; nobody else sends them for so many seconds."""
+    rows = await connection.fetch(_CLAIM, ids, seconds)
     return [
         Claim(id_, name, url, body, attempts, [one for one in (secret, old) if one])
         for id_, name, url, body, attempts, secret, old, _ in sorted(rows, key=lambda row: row[7])

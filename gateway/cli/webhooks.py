@@ -38,6 +38,7 @@ def add(areas: Areas) -> None:
     one.add_argument("--hours", type=float, default=24.0, help="hours for which both sign (24)")
     one.set_defaults(run=rotate)
     for name, help_, run in (
+        ("end-rotation", "let the newest secret sign alone, once the receiver has it", end_rotation),
         ("pause", "send one nothing until it is resumed; what happens meanwhile waits", pause),
         ("resume", "send one what waits, and what comes", resume),
         ("remove", "remove one, and what waits for it", remove),
@@ -117,6 +118,16 @@ def rotate(options: argparse.Namespace, settings: Settings) -> int:
     return _with_webhooks(settings, run)
 
 
+def end_rotation(options: argparse.Namespace, settings: Settings) -> int:
+    """Has a receiver's newer secret sign alone."""
+
+    async def run(on: Run) -> None:
+        await webhooks.end_rotation(on, options.name)
+        say(f"One secret of {options.name} signs.")
+
+    return _with_webhooks(settings, run)
+
+
 def _once(secret: str) -> None:
     sys.stderr.write("Keep it: it is shown this once.\n")
     say(secret)
@@ -176,6 +187,8 @@ def list_dead(options: argparse.Namespace, settings: Settings) -> int:
         for one in found:
             when = f"{one.dead_at:%Y-%m-%d %H:%M}"
             say("\t".join([one.id, when, f"{one.attempts} attempts", one.row, one.failure or ""]))
+        if (beyond := (await webhooks.found(on, options.name)).dead - len(found)) > 0:
+            sys.stderr.write(f"There are {beyond:,} more, which were given up before these.\n")
         if not found:
             say("There are no dead messages.")
 

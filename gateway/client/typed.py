@@ -1841,6 +1841,14 @@ class EndHpoStudyInput(TypedDict, total=False):
     dryRun: bool | None
 
 
+class EndWebhookRotationInput(TypedDict, total=False):
+    """Input of `endWebhookRotation`."""
+
+    name: Required[str]
+    idempotencyKey: str | None
+    dryRun: bool | None
+
+
 class EvaluationRow(TypedDict, total=False):
     """A row of Evaluation to record. Columns that are left out take their defaults; null is stored as null."""
 
@@ -4092,6 +4100,7 @@ MUTATIONS: Mapping[str, tuple[str, str]] = {
     "createWebhook": ("CreateWebhookInput", "WebhookResult"),
     "changeWebhook": ("ChangeWebhookInput", "WebhookResult"),
     "rotateWebhookSecret": ("RotateWebhookSecretInput", "WebhookResult"),
+    "endWebhookRotation": ("EndWebhookRotationInput", "WebhookResult"),
     "pauseWebhook": ("PauseWebhookInput", "WebhookResult"),
     "resumeWebhook": ("ResumeWebhookInput", "WebhookResult"),
     "resendWebhookMessages": ("ResendWebhookMessagesInput", "WebhookResult"),
@@ -5158,6 +5167,12 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
         """Gives a receiver a new secret; the one before signs beside it for a while. Needs the scope `webhooks`, and
         GATEWAY_WEBHOOKS."""
         return self.change("rotateWebhookSecret", input, key=key)
+
+
+    def end_webhook_rotation(self, input: EndWebhookRotationInput, *, key: str | None = None) -> ChangedT:
+        """Has the newer of a receiver's two secrets sign alone, once the receiver has that. Needs the scope `webhooks`,
+        and GATEWAY_WEBHOOKS."""
+        return self.change("endWebhookRotation", input, key=key)
 
 
     def pause_webhook(self, input: PauseWebhookInput, *, key: str | None = None) -> ChangedT:

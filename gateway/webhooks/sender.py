@@ -12,7 +12,7 @@ import random
 import secrets
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +46,10 @@ IDLE_SECONDS = 1.0
 """Seconds between two looks for messages whose next attempt is due."""
 MOST_AT_ONCE = 2_000
 """Entries that are read into memory at once."""
+MOST_DUE = 500
+"""Messages of a receiver that are found at once; a look goes through all rows that wait for it."""
+LOOKING = 0.05
+"""The part of the time that looks take where they are long and find little, as while a receiver is down."""
 LONGEST_DELAY = 3600.0
 GRACE_SECONDS = 2.0
 """Seconds that attempts under way have when the process ends."""
@@ -56,6 +60,14 @@ _KEPT_SECONDS = 60
 """Quiet seconds after which the place is noted anyway, so that little is read twice."""
 
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@dataclass
+class _Due:
+    """Messages of a receiver that are due, as they were found at once, and when to look again."""
+
+    ids: deque[str] = field(default_factory=deque)
+    look_at: float = float("-inf")
 
 
 @dataclass
@@ -280,12 +292,13 @@ class WebhookSender:
         """Sends a receiver its messages, of each row one at a time, so many rows at once."""
         settings = self._settings
         under_way: dict[asyncio.Task[Attempted], Claim] = {}
+        due = _Due()
         try:
             while True:
                 heard.clear()
                 if free := settings.webhook_connections - len(under_way):
                     async with held.turn:
-                        claims = await store.claim(held.connection, name, free, settings.webhook_timeout + CLAIM_MARGIN)
+                        claims = await self._claim(held.connection, name, free, due)
                     for claim in claims:
                         under_way[asyncio.create_task(self._attempt(claim))] = claim
                 if under_way:
@@ -303,6 +316,16 @@ class WebhookSender:
                 for task in under_way:
                     task.cancel()
                 await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _claim(self, connection: asyncpg.Connection, name: str, most: int, due: _Due) -> list[Claim]:
+        """The next messages of a receiver, the longest due first."""
+        if not due.ids and (began := time.monotonic()) >= due.look_at:
+            due.ids.extend(await store.due(connection, name, MOST_DUE))
+            if len(due.ids) < most:
+                now = time.monotonic()
+                due.look_at = now + max(0.0, (now - began) / LOOKING - IDLE_SECONDS)
+        ids = [due.ids.popleft() for _ in range(min(most, len(due.ids)))]
+        return await store.claim(connection, ids, self._settings.webhook_timeout + CLAIM_MARGIN) if ids else []
 
     async def _attempt(self, claim: Claim) -> Attempted:
         settings = self._settings

@@ -254,6 +254,10 @@ def _mutations(types: Types) -> dict[str, tuple[str, dict[str, tuple[Any, str, A
             {**name, "hours": (float | None, f"Hours for which both sign; {HOURS:g} unless it is said.", UNSET)},
             _rotate,
         ),
+        "endWebhookRotation": (
+            "Has the newer of a receiver's two secrets sign alone, once the receiver has that.",
+            name, _by_name(store.end_rotation),
+        ),
         "pauseWebhook": (
             "Sends a receiver nothing until it is resumed; what happens meanwhile waits.", name, _by_name(store.pause),
         ),
@@ -268,8 +272,8 @@ def _mutations(types: Types) -> dict[str, tuple[str, dict[str, tuple[Any, str, A
 
 
 WEBHOOK_MUTATIONS = (
-    "createWebhook", "changeWebhook", "rotateWebhookSecret", "pauseWebhook", "resumeWebhook", "resendWebhookMessages",
-    "removeWebhook",
+    "createWebhook", "changeWebhook", "rotateWebhookSecret", "endWebhookRotation", "pauseWebhook", "resumeWebhook",
+    "resendWebhookMessages", "removeWebhook",
 )  # fmt: skip
 """Their names."""
 

@@ -32,7 +32,8 @@ async def _webhooks(info: Info) -> list[Webhook]:
 async def _messages(info: Info) -> list[WebhookMessage]:
     context: Any = info.context
     check_reader(context)
-    asked = selection_of(info).arguments
+    asked_for = selection_of(info)
+    asked = asked_for.arguments
     first = asked.get("first")
     most = SHOWN if first is None else first
     if not 0 <= most <= MOST:
@@ -40,10 +41,12 @@ async def _messages(info: Info) -> list[WebhookMessage]:
     with translated():
         async with context.webhooks.reading() as run:
             try:
-                kept = await store.kept(run, asked["name"], dead=asked.get("dead") is not False, most=most)
+                kept = await store.kept(run, asked["name"], dead=asked.get("dead") is not False, most=most + 1)
             except store.WebhookError as error:
                 raise bad_argument("name", str(error)) from None
-    return [shown_message(one) for one in kept]
+    if len(kept) > most:
+        context.loaders.cut[asked_for.path] += 1
+    return [shown_message(one) for one in kept[:most]]
 
 
 def _make_webhooks(_types: Types) -> Any:
@@ -62,7 +65,10 @@ def _make_messages(_types: Types) -> Any:
             strawberry.argument(description="Those that were given up, the newest first; false for those that wait."),
         ],
         "first": Annotated[
-            int | None, strawberry.argument(description=f"How many: 0 to {MOST:,}, {SHOWN} unless said.")
+            int | None,
+            strawberry.argument(
+                description=f"How many: 0 to {MOST:,}, {SHOWN} unless said; `extensions.more` says if there are more."
+            ),
         ],
     }
     return strawberry.field(

@@ -23,6 +23,7 @@ DEPLOY = ROOT / "gateway" / "docs" / "deploy"
 METRICS = (ROOT / "gateway" / "docs" / "reference" / "metrics.md").read_text()
 RULES = DEPLOY / "prometheus" / "alerts.yaml"
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "e2i-gateway.json").read_text())
+LOCK = DEPLOY / "requirements.lock"
 UNIT = DEPLOY / "systemd" / "e2i-gateway.service"
 
 
@@ -171,3 +172,17 @@ def test_the_image_has_what_the_package_has() -> None:
     for source in re.findall(r"^COPY ([\w. -]+) \S+$", text, re.MULTILINE):
         assert all((ROOT / name).exists() for name in source.split())
     assert re.search(r"^USER \d+$", text, re.MULTILINE), "the image must not run as root"
+    assert f"ARG LOCK={LOCK.relative_to(ROOT)}\n" in text
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """The versions of a lock file, by name."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE))
+
+
+def test_a_service_is_installed_from_what_is_tested() -> None:
+    """Its lock has what the gateway needs and what settings ask for, at the versions that tests run with."""
+    service, base = pinned(LOCK), pinned(ROOT / "requirements.lock")
+    tested = pinned(ROOT / "requirements-dev.lock")
+    assert base.items() <= service.items() <= tested.items()
+    assert {"httpx", "opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} <= service.keys() - base.keys()

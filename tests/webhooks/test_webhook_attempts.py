@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import socket
 import ssl
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -15,8 +17,10 @@ from cryptography.x509.oid import NameOID
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from db.store.webhooks import new_secret
+from gateway.settings import Settings
 from gateway.webhooks.addresses import AddressRefusedError, is_public, target_of
-from gateway.webhooks.sending import Attempted, send
+from gateway.webhooks.sender import WebhookSender
+from gateway.webhooks.sending import Attempted, send, signed
 from tests.webhooks.receivers import OK, Post, receiving
 
 SECRET = new_secret()
@@ -38,6 +42,11 @@ async def test_the_librarys_receiver_verifies_it_by_either_secret() -> None:
         Webhook(new_secret()).verify(post.body, post.headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(post.body.replace("1", "2"), post.headers)
+
+
+def test_the_moment_of_an_attempt_is_never_ahead_of_the_clock() -> None:
+    moment = dt.datetime(2026, 5, 4, 9, 12, 44, 999_999, dt.UTC)
+    assert signed("msg_1", "{}", [SECRET], moment)["webhook-timestamp"] == str(int(moment.timestamp()))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +90,27 @@ async def test_gone_and_later() -> None:
         assert (await attempt(gone.url)).gone
     async with receiving(b"HTTP/1.1 503 Busy\r\nRetry-After: 120\r\n\r\n") as busy:
         assert (await attempt(busy.url)).retry_after == 120.0
+
+
+def test_each_attempt_waits_twice_as_long_up_to_an_hour() -> None:
+    one = WebhookSender(cast("Any", None), cast("Any", None), Settings())
+    for attempt, seconds in ((1, 5.0), (2, 10.0), (3, 20.0), (9, 1280.0), (11, 3600.0), (500, 3600.0)):
+        assert 0.8 * seconds <= one._delay(attempt) <= 1.2 * seconds
+
+
+async def test_a_name_is_looked_up_once_and_connected_to_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers for the name may say another address the second time, which nobody has checked."""
+    asked, real = [], socket.getaddrinfo
+
+    def look_up(host: Any, *rest: Any, **more: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1" if host == "pager.example" and asked.count(host) == 1 else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    async with receiving() as receiver:
+        assert await attempt(receiver.url.replace("127.0.0.1", "pager.example")) == Attempted()
+    assert asked.count("pager.example") == 1
+    assert receiver.posts[0].headers["host"].startswith("pager.example:")
 
 
 async def test_private_addresses_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -102,6 +103,14 @@ async def test_a_receiver_is_made_told_rotated_changed_and_removed(gateway: Clie
         (post,) = await second.until(1)
         for secret in (made["secret"], rotated["secret"]):
             Webhook(secret).verify(post.body, post.headers)
+        field, why = await problem(gateway, "rotateWebhookSecret", name="ci")
+        assert (field, "two secrets of ci sign until" in why) == ("hours", True)
+        ended = await change(gateway, "endWebhookRotation", name="ci")
+        assert (ended["secret"], ended["webhook"]["rotatingUntil"]) == (None, None)
+        await promote(sql, "STAGING")
+        _, post = await second.until(2)
+        Webhook(rotated["secret"]).verify(post.body, post.headers)
+        assert " " not in post.headers["webhook-signature"]
         await none_waits(sql)
     assert (await change(gateway, "removeWebhook", name="ci"))["webhook"] is None
     assert (await gateway.data("{ webhooks { name } }"))["webhooks"] == []
@@ -109,8 +118,8 @@ async def test_a_receiver_is_made_told_rotated_changed_and_removed(gateway: Clie
         "SELECT mutation, details ->> 'name' FROM gateway.recordings WHERE node_type = 'Webhook' ORDER BY recorded_at"
     )
     recorded = [tuple(row) for row in await sql.fetch(done)]
-    steps = ("createWebhook", "rotateWebhookSecret", "changeWebhook", "removeWebhook")
-    assert recorded[-4:] == [(name, "ci") for name in steps]
+    steps = ("createWebhook", "rotateWebhookSecret", "changeWebhook", "endWebhookRotation", "removeWebhook")
+    assert recorded[-5:] == [(name, "ci") for name in steps]
 
 
 async def test_what_was_given_up_is_listed_and_sent_again(gateway: Client, sql: asyncpg.Connection) -> None:
@@ -150,9 +159,30 @@ async def test_a_paused_receiver_waits(gateway: Client, sql: asyncpg.Connection)
         await became(sql, "SELECT FROM gateway.webhook_messages")
         waiting = '{ webhookMessages(name: "p", dead: false, first: 1) { row deadAt } }'
         assert (await gateway.data(waiting))["webhookMessages"] == [{"row": "Model:a", "deadAt": None}]
+        tried = await sql.fetchval("SELECT give_up_at - created_at FROM gateway.webhook_messages")
+        assert tried == timedelta(days=1)
         assert not receiver.posts
         assert (await change(gateway, "resumeWebhook", name="p"))["webhook"]["paused"] is None
         await receiver.until(1)
+
+
+async def test_messages_that_are_cut_are_told(gateway: Client, sql: asyncpg.Connection) -> None:
+    await change(gateway, "createWebhook", name="many", url="https://many.example/x", lifecycle={})
+    await change(gateway, "pauseWebhook", name="many")
+    await sql.execute(
+        "INSERT INTO gateway.webhook_messages (message_id, endpoint, row_id, position, body, give_up_at, dead_at) "
+        "SELECT 'msg_' || n, 'many', 'Model:' || n, n, '{}', now() + interval '1 day', now() "
+        "FROM generate_series(1, 101) AS n"
+    )
+    for asked, number, more in (
+        ("", 100, [{"path": ["all"], "lists": 1}]),
+        (", first: 100", 100, [{"path": ["all"], "lists": 1}]),
+        (", first: 101", 101, None),
+        (", dead: false", 0, None),
+    ):
+        answer = await gateway.ask(f'{{ all: webhookMessages(name: "many"{asked}) {{ messageId }} }}')
+        assert len(answer["data"]["all"]) == number
+        assert answer["extensions"].get("more") == more
 
 
 async def test_a_key_makes_one_and_shows_its_secret_once(gateway: Client, sql: asyncpg.Connection) -> None:
@@ -200,6 +230,7 @@ HTTPS = "https://x.example/hook"
         ("changeWebhook", {"name": "nobody"}, "url", "nothing is to change"),
         ("rotateWebhookSecret", {"name": "nobody", "hours": -1}, "hours", "out of range"),
         ("rotateWebhookSecret", {"name": "nobody"}, "name", "no webhook called nobody"),
+        ("endWebhookRotation", {"name": "nobody"}, "name", "no webhook called nobody"),
         ("pauseWebhook", {"name": "no\x00body"}, "name", "NUL"),
         ("removeWebhook", {"name": "nobody"}, "name", "no webhook called nobody"),
     ],

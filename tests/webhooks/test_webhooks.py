@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import uuid
 from collections import defaultdict
@@ -110,6 +111,23 @@ async def test_a_change_and_an_alert_are_told(database: Database, sql: asyncpg.C
     assert uuid.UUID(told["data"]["eventId"].removeprefix("LifecycleEvent:"))
     assert (alert.data["severity"], alert.data["status"], alert.data["modelId"]) == ("HIGH", "ACTIVE", None)
     assert len(changes.posts) == len(alerts.posts) == 1
+
+
+async def test_the_moment_of_a_message_is_never_ahead_of_its_change(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    async with receiving() as receiver:
+        await create(database, receiver.url)
+        at = await sql.fetchval(
+            "INSERT INTO gateway.live_log (topic, timeline, facts, recorded_at) "
+            "SELECT 'lifecycle', gateway.timeline(), "
+            "jsonb_build_object('event', 'e', 'node', 'Model:m', 'type', 'Model', 'from', NULL, 'to', 'STAGING'), "
+            "date_trunc('second', now()) + interval '1.9 seconds' RETURNING recorded_at"
+        )
+        async with sender(database.gateway_url, **FAST):
+            (post,) = await receiver.until(1)
+            await none_waits(sql)
+    assert json.loads(post.body)["timestamp"] == at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def senders() -> int:
@@ -258,6 +276,32 @@ async def test_given_up_and_sent_again(database: Database, sql: asyncpg.Connecti
     assert {post.id for post in receiver.posts} == {dead.id}
 
 
+async def test_of_a_row_the_oldest_is_sent_also_where_it_was_dead_when_others_were_found(
+    database: Database, sql: asyncpg.Connection
+) -> None:
+    await create(database, "https://x.example/hook")
+    await sql.execute(
+        "INSERT INTO gateway.webhook_messages "
+        "(message_id, endpoint, row_id, position, body, give_up_at, dead_at, next_at) "
+        "SELECT 'msg_' || n, 'pager', 'Model:' || (n / 2), n, '{}', now() + interval '1 day', "
+        "CASE n WHEN 2 THEN now() END, now() - interval '1 second' FROM generate_series(2, 5) AS n"
+    )
+    connection = await connect(database.gateway_url)
+    try:
+        found = await store.due(connection, "pager", 10)
+        assert found == ["msg_3", "msg_4"], "the first that waits of each row"
+        async with commands(database) as run:
+            assert await store.send_again(run, "pager", "msg_2", 1.0) == 1
+        assert [one.id for one in await store.claim(connection, found, 60.0)] == ["msg_4"]
+        assert await store.claim(connection, found, 60.0) == [], "each is claimed once"
+        assert await store.due(connection, "pager", 10) == ["msg_2"]
+        async with commands(database) as run:
+            await store.pause(run, "pager")
+        assert await store.due(connection, "pager", 10) == await store.claim(connection, ["msg_2"], 60.0) == []
+    finally:
+        await connection.close()
+
+
 async def test_gone_is_paused_and_can_be_resumed(database: Database, sql: asyncpg.Connection) -> None:
     answers = {"status": b"HTTP/1.1 410 Gone\r\n\r\n"}
     async with receiving(lambda _post: answers["status"]) as receiver:
@@ -279,17 +323,26 @@ async def test_a_secret_is_rotated_without_a_gap(database: Database, sql: asyncp
         old = await create(database, receiver.url)
         async with commands(database) as run:
             new = await store.rotate(run, "pager", 1.0)
+            with pytest.raises(store.WebhookError, match="one of three would not"):
+                await store.rotate(run, "pager", 1.0)
         async with sender(database.gateway_url, **FAST):
             await record(sql, "Model:r", "STAGING")
             await receiver.until(1)
             async with commands(database) as run:
-                newest = await store.rotate(run, "pager", 0.0)
+                await store.end_rotation(run, "pager")
+                with pytest.raises(store.WebhookError, match="no rotation to end"):
+                    await store.end_rotation(run, "pager")
             await record(sql, "Model:r", "PRODUCTION")
-            first, second = await receiver.until(2)
+            await receiver.until(2)
+            async with commands(database) as run:
+                newest = await store.rotate(run, "pager", 0.0)
+            await record(sql, "Model:r", "ARCHIVED")
+            first, second, third = await receiver.until(3)
     for secret in (old, new):
         Webhook(secret).verify(first.body, first.headers)
-    Webhook(newest).verify(second.body, second.headers)
-    assert " " not in second.headers["webhook-signature"]
+    for secret, post in ((new, second), (newest, third)):  # who has the new one is never without a signature by it
+        Webhook(secret).verify(post.body, post.headers)
+        assert " " not in post.headers["webhook-signature"]
 
 
 async def test_one_of_two_sends_and_the_other_takes_over(database: Database, sql: asyncpg.Connection) -> None:
