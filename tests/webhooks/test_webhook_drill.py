@@ -159,12 +159,12 @@ async def test_whole_gateways_are_killed_in_turn(database: Database, tmp_path: P
                 since, seen = time.monotonic(), len(one.posts)
                 gateways.remove(sender)
                 sender.close()
-                gateways.append(await asyncio.to_thread(Gateway(tmp_path / f"again{part}", **settings).ready))
                 holder = "split_part(holder, ':', 2)::int"
                 await became(looking, f"SELECT FROM gateway.webhook_sender WHERE {holder} <> {pid}", 60.0)
                 with suppress(TimeoutError):
                     await one.until(seen + 1, 30.0)
                 waits.append(round(time.monotonic() - since, 1))
+                gateways.append(await asyncio.to_thread(Gateway(tmp_path / f"again{part}", **settings).ready))
             await recording
             await none_waits(looking, 600.0)
             await looking.close()
