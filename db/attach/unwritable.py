@@ -13,6 +13,7 @@ from db.attach.differences import Difference, Severity
 from db.base.quoting import identifier
 from db.base.recording import recordables
 from db.base.vocabulary import table_of
+from db.engine.constraints import CLOSED
 from db.store.caller_roles import serving
 
 NO_RIGHT = "no right to write"
@@ -35,15 +36,7 @@ _RELATIONS = text(f"""{_ASKED}
             SELECT FROM pg_foreign_table AS f JOIN pg_foreign_server AS s ON s.oid = f.ftserver
             JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw WHERE f.ftrelid = c.oid AND w.fdwhandler = 0
         ) THEN false ELSE pg_relation_is_updatable(c.oid, true) & 8 = 8 END AS takes_rows,
-        c.relrowsecurity AND NOT me.rolsuper AND NOT me.rolbypassrls
-            AND (c.relforcerowsecurity OR NOT pg_has_role(me.oid, c.relowner, 'USAGE'))
-            AND NOT EXISTS (
-                SELECT FROM pg_policy AS p
-                WHERE p.polrelid = c.oid AND p.polcmd IN ('a', '*') AND p.polpermissive
-                    AND (p.polroles = ARRAY[0::oid] OR EXISTS (
-                        SELECT FROM unnest(p.polroles) AS o WHERE o <> 0 AND pg_has_role(me.oid, o, 'USAGE')
-                    ))
-            ) AS closed,
+        {CLOSED.format(table="c", role="me")} AS closed,
         ARRAY(
             SELECT s.oid::regclass::text FROM pg_attrdef AS a
             JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid

@@ -28,6 +28,8 @@ Progress = Callable[[str, int, int], None]
 
 FLUSH_ROWS = 20_000
 """Rows that one COPY sends before progress is told."""
+STATEMENT_ROWS = 50
+"""Rows with vectors that one statement adds."""
 
 
 class DemoError(SetupError):
@@ -211,16 +213,21 @@ class Writer:
                 await self.copy(entity, names, records)
 
     async def _insert(self, entity: type[Entity], columns: Sequence[str], records: list[tuple[Any, ...]]) -> None:
-        """COPY is binary, and a vector has no binary form that the driver knows; as a parameter it is text."""
+        """COPY is binary, and a vector has no binary form that the driver knows; as a parameter it is text.
+
+        Not the driver's ``executemany``: cancelled while it sends, it waits for an answer that nobody has asked for.
+        """
         table = table_of(entity)
         kinds = {column.name: column.type for column in table.columns}
-        values = ", ".join(
-            f"CAST(${place}::text AS {self._vector_type})" if isinstance(kinds[name], Vector) else f"${place}"
-            for place, name in enumerate(columns, 1)
-        )
-        await self._connection.executemany(
-            f"INSERT INTO {table.schema or 'public'}.{table.name} ({', '.join(columns)}) VALUES ({values})", records
-        )
+        casts = [f"::text::{self._vector_type}" if isinstance(kinds[name], Vector) else "" for name in columns]
+        for start in range(0, len(records), STATEMENT_ROWS):
+            part = records[start : start + STATEMENT_ROWS]
+            places = iter(range(1, len(part) * len(columns) + 1))
+            rows = ", ".join(f"({', '.join(f'${next(places)}{cast}' for cast in casts)})" for _ in part)
+            await self._connection.execute(
+                f"INSERT INTO {table.schema or 'public'}.{table.name} ({', '.join(columns)}) VALUES {rows}",
+                *(value for record in part for value in record),
+            )
         self._count(table.fullname, len(records))
 
     async def _follow_up(self, raised: list[Row]) -> None:

@@ -5,9 +5,12 @@ The errors name a constraint and its table; its columns they tell in a sentence,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from db.engine.errors import INSUFFICIENT_PRIVILEGE, NotPermittedError, RefusedByDatabaseError
 
 Run = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 """Runs a statement with its values."""
@@ -50,6 +53,22 @@ _HIDDEN = """
     ORDER BY o.place LIMIT 1
 """
 
+CLOSED = """{table}.relrowsecurity AND NOT {role}.rolsuper AND NOT {role}.rolbypassrls
+            AND ({table}.relforcerowsecurity OR NOT pg_has_role({role}.oid, {table}.relowner, 'USAGE'))
+            AND NOT EXISTS (
+                SELECT FROM pg_policy AS p
+                WHERE p.polrelid = {table}.oid AND p.polcmd IN ('a', '*') AND p.polpermissive
+                    AND (p.polroles = ARRAY[0::oid] OR EXISTS (
+                        SELECT FROM unnest(p.polroles) AS o WHERE o <> 0 AND pg_has_role({role}.oid, o, 'USAGE')
+                    ))
+            )"""
+"""Whether row level security of a ``table`` (of pg_class) has no policy that lets a ``role`` (of pg_roles) add rows."""
+_IS_CLOSED = f"""
+    SELECT {CLOSED.format(table="c", role="me")}
+    FROM pg_class AS c JOIN pg_roles AS me ON me.rolname = current_user WHERE c.oid = to_regclass($1::text)
+"""
+_INTO = re.compile(r'\bINSERT\s+INTO\s+([\w."]+)')
+
 
 async def look_up(run: Run, schema: str, table: str, name: str) -> Constraint | None:
     """A constraint or a unique index by its name; None where there is none any more.
@@ -66,3 +85,22 @@ async def hidden(run: Run, tables: Sequence[str]) -> str | None:
     """The first of some tables, which have their names in SQL, of which the role may read nothing."""
     found = await run(_HIDDEN, (list(tables),))
     return str(found[0][0]) if found else None
+
+
+async def closed(error: RefusedByDatabaseError, run: Run) -> NotPermittedError | None:
+    """That the role may add no row at all to the table of a statement, where a policy has refused what it adds.
+
+    One that lets some rows in has refused those of the statement. The error has no table, and is the same for both.
+
+    Raises:
+        DatabaseError: The catalog could not be asked.
+    """
+    said, into = error.diagnostics, _INTO.search(error.statement)
+    if said.state != INSUFFICIENT_PRIVILEGE or said.context or into is None:
+        return None
+    found = await run(_IS_CLOSED, (into[1],))
+    if not found or not found[0][0]:
+        return None
+    meaning = NotPermittedError(str(error))
+    meaning.statement = error.statement
+    return meaning

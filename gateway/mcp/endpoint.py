@@ -139,12 +139,17 @@ class McpEndpoint:
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]  # the SDK compares them
         departure = Departure(receive)
         scope[LEFT] = departure.left
-        if _is_modern(scope):
-            await self._manager.handle_request(scope, departure.receive, send)
+        try:
+            async with asyncio.timeout(self._settings.request_timeout):
+                body, receive = await body_of(departure.receive, self._settings.max_body_bytes)
+        except TimeoutError:
+            message = f"The request did not arrive within {self._settings.request_timeout:g} seconds."
+            await _refusal(408, ErrorCode.REQUEST_TIMEOUT, message, connection="close")(scope, receive, send)
             return
-        body, receive = await body_of(departure.receive, self._settings.max_body_bytes)
         whole = len(body) <= self._settings.max_body_bytes
-        if self._settings.mcp == "change":
+        if _is_modern(scope):
+            await self._manager.handle_request(scope, receive, send)
+        elif self._settings.mcp == "change":
             await self._answer_waiting(scope, body if whole else b"", departure, receive, send)
         else:
             await self._answer_old(scope, body if whole else b"", receive, send)

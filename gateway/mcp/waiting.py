@@ -56,20 +56,22 @@ class Departure:
 
 async def body_of(receive: Receive, most: int) -> tuple[bytes, Receive]:
     """The body of a request as far as ``most`` bytes, and what receives all of it again."""
-    messages: list[Message] = []
-    size = 0
-    while size <= most:
+    body = bytearray()
+    more = True
+    while more and len(body) <= most:
         message = await receive()
-        messages.append(message)
-        size += len(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
+        body += message.get("body", b"")
+        if message["type"] == "http.disconnect":
             break
-    body = b"".join(message.get("body", b"") for message in messages)
+        more = message.get("more_body", False)
+    whole: Message | None = {"type": "http.request", "body": bytes(body), "more_body": more}
 
     async def again() -> Message:
-        return messages.pop(0) if messages else await receive()
+        nonlocal whole
+        message, whole = whole, None
+        return await receive() if message is None else message
 
-    return body, again
+    return bytes(body), again
 
 
 def read_message(body: bytes) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.refusals import RefusedError, too_late
 from gateway.operations.runner import Runner
 from gateway.settings import Settings
+from gateway.subscriptions.bells import Bell
 from gateway.subscriptions.feed import ChangeFeed
 from gateway.subscriptions.stream import Told, follow
 from schema.catalogue import exact_json
@@ -46,22 +47,41 @@ FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between two attempts to read what a message holds: the first, and at most."""
 
 
+class Reading:
+    """What is read once, for all who wait for it."""
+
+    def __init__(self, read: Awaitable[Sequence[LiveMessage]]) -> None:
+        self._task = asyncio.ensure_future(read)
+        self._over = Bell()
+        self._task.add_done_callback(self._done)
+
+    async def results(self) -> Sequence[LiveMessage]:
+        """What was read, or its error; whoever leaves does not take it from the others."""
+        if not self._task.done():
+            await self._over.wait()
+        return self._task.result()
+
+    def _done(self, task: asyncio.Future[Sequence[LiveMessage]]) -> None:
+        if not task.cancelled():
+            task.exception()  # of which nobody may be left to hear
+        self._over.ring()
+
+
 class Readings:
     """What messages hold is read a few at a time, and once for all subscribers that are told the same."""
 
     def __init__(self) -> None:
         self._turns = Limiter(AT_ONCE)
-        self._kept: dict[Hashable, asyncio.Future[Sequence[LiveMessage]]] = {}
+        self._kept: dict[Hashable, Reading] = {}
 
     async def get(self, key: Hashable, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
         """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
         reading = self._kept.get(key)
         if reading is None:
-            reading = self._kept[key] = asyncio.ensure_future(self._in_turn(read))
-            reading.add_done_callback(self._done)
+            reading = self._kept[key] = Reading(self._in_turn(read))
             asyncio.get_running_loop().call_later(KEPT_SECONDS, self._forget, key, reading)
         try:
-            results = await asyncio.shield(reading)  # whoever leaves does not take it from the others
+            results = await reading.results()
         except Exception:
             self._forget(key, reading)
             raise
@@ -73,11 +93,7 @@ class Readings:
         async with self._turns:
             return await read()
 
-    def _done(self, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
-        if not reading.cancelled():
-            reading.exception()  # of which nobody may be left to hear
-
-    def _forget(self, key: Hashable, reading: asyncio.Future[Sequence[LiveMessage]]) -> None:
+    def _forget(self, key: Hashable, reading: Reading) -> None:
         if self._kept.get(key) is reading:
             del self._kept[key]
 

@@ -29,6 +29,8 @@ log = logging.getLogger("gateway.workers")
 
 PAUSE = 1.0
 """Seconds before a worker is replaced that never began to answer."""
+LOOK = 1.0
+"""Seconds of a wait: a signal that comes right before one is heard at its end."""
 
 _SPAWN = multiprocessing.get_context("spawn")
 """Nothing is inherited by accident: neither event loops nor threads survive a fork."""
@@ -64,11 +66,12 @@ class Workers:
         ``on_start`` is called once all workers answer.
         """
         try:
-            self._running = [self._start(index) for index in range(self._settings.workers)]
+            for index in range(self._settings.workers):
+                self._start(index)
             told = False
             while True:
                 ended = multiprocessing.connection.wait(
-                    [process.sentinel for process, _ in self._running], timeout=None if told else 0.05
+                    [process.sentinel for process, _ in self._running], timeout=LOOK if told else 0.05
                 )
                 if ended and not self._replace(told=told):
                     return False
@@ -78,14 +81,18 @@ class Workers:
         finally:
             self._end()
 
-    def _start(self, index: int) -> tuple[SpawnProcess, _Begun]:
+    def _start(self, index: int) -> None:
+        """Starts a worker, in the place of the one that there was. Whatever unwinds this, `_end` knows of it."""
         worker = Worker(index, self._settings.workers, self._folder)
         answers = _Begun()
         process = _SPAWN.Process(
-            target=_work, args=(self._settings, self._url, self._sockets, worker, answers.tell), name=f"worker-{index}"
+            target=_work,
+            args=(self._settings, self._url, self._sockets, worker, answers.tell),
+            name=f"worker-{index}",
+            daemon=True,  # else Python waits at its own end for those that nobody has told of it
         )
+        self._running[index : index + 1] = [(process, answers)]
         process.start()
-        return process, answers
 
     def _replace(self, *, told: bool) -> bool:
         """New ones for those that ended; False if one never began while the gateway starts: it has logged why."""
@@ -97,20 +104,21 @@ class Workers:
                     return False
                 time.sleep(PAUSE)
             log.error("worker %d (process %s) ended with %s and is replaced", index, process.pid, process.exitcode)
-            self._running[index] = self._start(index)
+            self._start(index)
         return True
 
     def _end(self) -> None:
         for listener in self._sockets.all:  # else connections that no worker takes any more would wait here
             listener.close()
-        for process, answers in self._running:  # or at one that has the port already, and has taken nothing yet
+        started = [(process, answers) for process, answers in self._running if process.pid is not None]
+        for process, answers in started:  # or at one that has the port already, and has taken nothing yet
             if not answers.is_set():
                 process.kill()
                 process.join()
-        for process, _ in self._running:
+        for process, _ in started:
             process.terminate()
         deadline = time.monotonic() + self._settings.drain + self._settings.request_timeout + 10
-        for process, _ in self._running:
+        for process, _ in started:
             process.join(max(deadline - time.monotonic(), 0))
             if process.is_alive():
                 log.error("worker %s does not end and is killed", process.pid)

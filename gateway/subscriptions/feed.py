@@ -26,6 +26,7 @@ from db.store import changelog
 from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
 from gateway.settings import Settings
+from gateway.subscriptions.bells import Bell
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
@@ -104,10 +105,10 @@ class ChangeFeed:
         self._alerts_heard = True
         self._look = AlertsLook()
         self._looks_wanted = self._looks_reached = 0
-        self._state = asyncio.Event()
-        """Set, and replaced, when the connection has changed, or when a reading that somebody waits for is done."""
-        self._more = asyncio.Event()
-        """Set, and replaced, when there is a new batch."""
+        self._state = Bell()
+        """Rings when the connection has changed, or when a reading that somebody waits for is done."""
+        self._more = Bell()
+        """Rings when there is a new batch."""
         self._wanted = self._reached = 0
         self._failure: Exception | None = None
         self._place: LogPosition | None = None
@@ -159,7 +160,7 @@ class ChangeFeed:
         deadline = time.monotonic() + TIMEOUT
         while self._reached < ticket or self._looks_reached < look:
             self._give_up(deadline)
-            await _either(self._state, TIMEOUT)
+            await self._state.wait(TIMEOUT)
         if alerts and self.alerts_failure is not None:
             raise self.alerts_failure
         return self.place
@@ -177,7 +178,7 @@ class ChangeFeed:
 
     async def more(self, seconds: float) -> None:
         """Waits for a new batch, so long at most."""
-        await _either(self._more, seconds)
+        await self._more.wait(seconds)
 
     async def turned(self, seen: int) -> None:
         """Waits until there are more turns than so many, of which somebody else has noticed one."""
@@ -274,7 +275,7 @@ class ChangeFeed:
             if self._connection is None or wanted != self._reached or looks != self._looks_reached:
                 self.connections += self._connection is None
                 self._connection, self._reached, self._looks_reached = connection, wanted, looks
-                self._state = _set(self._state)
+                self._state.ring()
             await _either(self._heard, LOOK_PAUSE if self._look.unfinished else self._settings.live_poll)
 
     async def _read_new(self, connection: asyncpg.Connection, *, anew: bool) -> None:
@@ -298,7 +299,7 @@ class ChangeFeed:
         while self._size > KEPT or len(self._batches) > KEPT_BATCHES:
             self._size -= len(self._batches.popleft().entries or ())
             self._first += 1
-        self._more = _set(self._more)
+        self._more.ring()
         if any(entry.facts.get("type") == changelog.ALERT.__name__ for entry in reading.entries or ()):
             self._alerts_heard = True  # where the table of alerts tells nobody
             self._heard.set()
@@ -341,11 +342,11 @@ class ChangeFeed:
         self._first = self.next + 1  # a number that nobody has reached: all read on from the log
         self._batches.clear()
         self._size = 0
-        self._more = _set(self._more)
+        self._more.ring()
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
-        self._state = _set(self._state)
+        self._state.ring()
 
 
 async def look_for_alerts(connection: asyncpg.Connection, settings: Settings, look: AlertsLook) -> Exception | None:
@@ -378,12 +379,6 @@ def _forget(reading: asyncio.Future[Any]) -> None:
     """What nobody waits for any more has no error to tell."""
     if not reading.cancelled():
         reading.exception()
-
-
-def _set(event: asyncio.Event) -> asyncio.Event:
-    """Lets go whoever waits for an event; returns a new one for those who wait next."""
-    event.set()
-    return asyncio.Event()
 
 
 _HIDDEN = (

@@ -18,6 +18,7 @@ from graphql import DirectiveLocation, OperationDefinitionNode
 from graphql.execution.values import VariableValues, get_directive_values
 from strawberry import UNSET
 
+from db.engine.constraints import closed
 from db.engine.errors import (
     ConflictError,
     DatabaseUnavailableError,
@@ -251,6 +252,8 @@ async def _translated(work: Awaitable[Any], around: ChangeScope) -> Any:
         return await work
     except RefusedByDatabaseError as error:
         await transaction.restart()
+        if denied := await closed(error, transaction.run):
+            raise await _unavailable(denied, around) from error
         code, message = await violation(error, around.catalogue, transaction.run)
         raise blocked(Blocker(code=code, message=message, overridable=False)) from error
     except (DataError, InvalidValueError) as error:
@@ -261,8 +264,12 @@ async def _translated(work: Awaitable[Any], around: ChangeScope) -> Any:
     except (NotPermittedError, MissingObjectError) as error:
         log.warning("nothing can be changed: %s", error)
         await transaction.restart()
-        why = await unable(error, around.catalogue, transaction.run)
-        raise GatewayError(ErrorCode.CHANGES_UNAVAILABLE, f"Nothing can be changed here: {why}") from error
+        raise await _unavailable(error, around) from error
+
+
+async def _unavailable(error: NotPermittedError | MissingObjectError, around: ChangeScope) -> GatewayError:
+    why = await unable(error, around.catalogue, around.transaction.run)
+    return GatewayError(ErrorCode.CHANGES_UNAVAILABLE, f"Nothing can be changed here: {why}")
 
 
 def checked_key(key: str | None) -> str | None:

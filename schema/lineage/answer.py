@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -168,16 +169,31 @@ def fitted(
 ) -> LineageAnswer:
     """The answer that fits: whole, or with as many nodes of the walk, nearest first, as have room."""
     whole = assemble(walked, question, types)
-    if max_bytes is None or size(whole) <= max_bytes:
+    if max_bytes is None or (most_bytes := size(whole)) <= max_bytes:
         return whole
-    least, most = 0, len(walked.found)  # the first fits, the second does not
-    while most - least > 1:
+    fits = assemble(walked, question, types, 0)
+    least, most, least_bytes = 0, len(walked.found), size(fits)  # the first is as small as can be, the second too large
+    places = {id_: place for place, id_ in enumerate(walked.found)}
+    reached = sorted(max(places.get(one.upstream, 0), places.get(one.downstream, 0)) for one in whole.links)
+
+    def things(keep: int) -> int:
+        """How many nodes and edges there are with so many nodes: bytes grow with them."""
+        return keep + bisect_left(reached, keep)
+
+    tries = 0
+    while most - least > 1 and least_bytes < max_bytes:
+        tries += 1
         middle = (least + most) // 2
-        if size(assemble(walked, question, types, middle)) <= max_bytes:
-            least = middle
+        if tries % 3:
+            share = (max_bytes - least_bytes) / (most_bytes - least_bytes)
+            aim = things(least) + share * (things(most) - things(least))
+            middle = min(max(bisect_right(range(most), aim, key=things) - 1, least + 1), most - 1)
+        answer = assemble(walked, question, types, middle)
+        if (bytes_ := size(answer)) <= max_bytes:
+            fits, least, least_bytes = answer, middle, bytes_
         else:
-            most = middle
-    return assemble(walked, question, types, least)
+            most, most_bytes = middle, bytes_
+    return fits
 
 
 def is_complete(answer: LineageAnswer, walked: Walked) -> bool:

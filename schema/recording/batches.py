@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.base.lifecycles import lifecycles
+from db.engine.constraints import closed
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from db.engine.transaction import Transaction
 from schema.error_codes import RowCode
@@ -101,6 +102,7 @@ class RowBatch(RowValues):
 
         Raises:
             RowsError: The database refuses rows; the transaction is to be undone.
+            NotPermittedError: It takes no row of the type at all.
             DatabaseError: It fails otherwise.
         """
         groups = self._groups()
@@ -117,6 +119,8 @@ class RowBatch(RowValues):
             await self.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
         except REFUSALS as error:
             await self.transaction.run("ROLLBACK TO SAVEPOINT batch")
+            if isinstance(error, RefusedByDatabaseError) and (denied := await closed(error, self.transaction.run)):
+                raise denied from error
             raise RowsError(await self._halve(groups, arbiter) or [self._unknown(error)]) from None
         if counts.kept and self.conflict == statements.KEEP and arbiter and not self.derived:
             counts.differing = await self._differing(groups, arbiter)

@@ -153,10 +153,11 @@ async def test_a_deadlock_is_run_again(database: Database, sql: asyncpg.Connecti
 
 
 async def test_the_same_key_at_the_same_time(database: Database, sql: asyncpg.Connection) -> None:
-    async with serving(database.gateway_url) as client:
+    """At two workers."""
+    async with serving(database.gateway_url) as one, serving(database.gateway_url) as other:
         model = await model_in(sql, "development")
         asked: dict[str, Any] = {"id": model, "to": "STAGING", "idempotencyKey": "k"}
-        results = await asyncio.gather(*(change(client, "promoteModel", **asked) for _ in range(8)))
+        results = await asyncio.gather(*(change(client, "promoteModel", **asked) for client in [one, other] * 4))
         assert sorted(result["replayed"] for result in results) == [False] + [True] * 7
         assert len({result["event"]["id"] for result in results}) == 1
         assert len(await events_of(sql, model)) == 1

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from db.engine.url import database_url
+from gateway.server.uvicorn_server import ListeningSockets
+from gateway.server.workers import Workers
+from gateway.settings import Settings
 from tests.support.databases import Database
 from tests.support.process import TIMEOUT, Gateway, alive, run, until
 
@@ -130,6 +137,25 @@ def test_nobody_is_let_in_for_a_worker_that_still_begins(database: Database, gat
     with ThreadPoolExecutor(16) as clients:
         found = set().union(*clients.map(ask, range(16)))
     assert found <= {200, "refused"}
+
+
+def test_workers_end_that_were_started_before_a_signal_came(database: Database, tmp_path: Path) -> None:
+    """Between two of them: Python would wait at its own end for the first, which nobody has told of it."""
+
+    class Interrupted(Workers):
+        def _start(self, index: int) -> Any:
+            if index == 1:
+                raise SystemExit(143)  # as the handler of a signal does, wherever it comes
+            return super()._start(index)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings, url = Settings(workers=3), database_url(database.gateway_url)
+        with pytest.raises(SystemExit):
+            Interrupted(settings, url, ListeningSockets(listener), tmp_path).serve(lambda: None)
+    left = multiprocessing.active_children()
+    for process in left:
+        process.kill()
+    assert not left
 
 
 def test_workers_that_cannot_begin_end_the_gateway() -> None:

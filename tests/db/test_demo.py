@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -16,8 +21,10 @@ from db import demo
 from db.base.vocabulary import Entity, Labels, Relation, entities, is_own, relations, table_of
 from db.demo.load import CAST, CHUNK
 from db.demo.progress import ProgressBar
+from db.demo.rows import RowBuffer, Writer
 from db.demo.world import SIZES
 from db.migrations import setup
+from db.models.g04_tool_composer import ComposerEpisode
 from tests.support.databases import DEMO_NOW, Clone, Database, connect
 
 TABLES = {name: entity for name, entity in entities().items() if not entity.__is_view__}
@@ -101,6 +108,68 @@ async def test_same_seed_same_rows(demo_database: Database, database: Database) 
         await transaction.rollback()
     await load(database, seed=1, now=DEMO_NOW)
     assert await checksums(database) == await checksums(demo_database)
+
+
+class Stopped:
+    """Awaits something, and has its task cancelled when it waits for the time ``at``."""
+
+    def __init__(self, work: Coroutine[Any, Any, None], at: int) -> None:
+        self._work = work
+        self._at = at
+        self.waits = 0
+
+    def __await__(self) -> Generator[Any, None, None]:
+        steps = self._work.__await__()
+        go_on = partial(next, steps)
+        while True:
+            try:
+                waited = go_on()
+            except StopIteration:
+                return
+            self.waits += 1
+            if self.waits == self._at and (task := asyncio.current_task()):
+                task.cancel()
+            try:
+                yield waited
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for those that are awaited
+                go_on = partial(steps.throw, error)
+            else:
+                go_on = partial(next, steps)
+
+
+async def test_a_load_that_is_cancelled_ends_wherever_it_waits(database: Database) -> None:
+    """Rows with vectors are long: the driver would send them in parts, and wait for an answer between two of them."""
+
+    async def stopped(at: int) -> bool:
+        rows = RowBuffer(Random(at))
+        for number in range(60):
+            rows.add(
+                ComposerEpisode,
+                composition_id=f"c{number}", query_text="q", query_embedding=[0.123456] * 1536, total_latency_ms=1.0,
+                status="COMPLETED", created_at=datetime.now(UTC),
+            )  # fmt: skip
+        connection = await connect(database.admin_url)
+        try:
+            await connection.execute("BEGIN")
+            work = Stopped(Writer(connection, set(), "public.vector", None, 60).flush(rows), at)
+
+            async def run() -> None:
+                await work
+
+            task = asyncio.create_task(run())
+            ended, _ = await asyncio.wait({task}, timeout=30)
+            assert ended, f"cancelled when it waited for the {at}. time, it never ended"
+            assert task.cancelled() == (work.waits >= at)
+            return not task.cancelled()
+        finally:
+            connection.terminate()
+
+    waits = 0
+    for at in count(1):
+        waits = at
+        if await stopped(at):
+            break
+    assert waits > 3
 
 
 @pytest.mark.slow

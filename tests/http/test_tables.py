@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -347,6 +349,27 @@ async def test_a_client_that_leaves_ends_its_copy(many_database: Database) -> No
             assert len(rows) == 3
     finally:
         await sql.close()
+
+
+async def test_who_reads_a_table_byte_by_byte_holds_a_connection_for_so_long(many_database: Database) -> None:
+    """Its time ends however slowly it reads, and whoever waits behind it is answered."""
+    wide = " ".join(f"a{n}: errorTypes b{n}: id c{n}: recordedAt" for n in range(60))
+    body = json.dumps({"query": f"{{ servingMetrics {{ nodes {{ {wide} }} }} }}"}).encode()
+    head = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: text/csv\r\n"
+    async with listening(many_database.gateway_url, pool_size=1, max_tables=1, table_timeout=1.0) as gateway:
+        reader, writer = await gateway.connect()
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        behind = asyncio.create_task(lines(gateway.client, "{ servingMetrics(first: 3) { nodes { id } } }"))
+        async with asyncio.timeout(60):
+            while not behind.done():
+                await reader.read(1)
+                await asyncio.sleep(0.05)
+        assert len(await behind) == 3
+        with suppress(ConnectionError):
+            while await reader.read(2**20):
+                pass
+        writer.close()
 
 
 async def test_a_table_costs_as_much_as_its_pages(many_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

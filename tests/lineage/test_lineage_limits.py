@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
+from schema.lineage import answer as answers
 from schema.lineage.walk import MAX_READ
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, execute
@@ -104,6 +106,23 @@ async def test_a_text_of_5000_nodes_stays_within_what_a_walk_reads(hot: Client) 
     assert "NOT COMPLETE" in text
     assert HIT in text
     assert read(answer) < MAX_READ * 1.1
+
+
+@pytest.mark.parametrize("field", ["lineage", "lineageText"])
+@pytest.mark.parametrize("size", [20_000, 400_000])
+async def test_an_answer_is_not_put_together_a_dozen_times_to_fit(
+    hot: Client, monkeypatch: pytest.MonkeyPatch, field: str, size: int
+) -> None:
+    """Each time takes tenths of a second; halving what is kept until it fits took 14 of them."""
+    put_together = []
+    assemble = answers.assemble
+    monkeypatch.setattr(answers, "assemble", lambda *given: put_together.append(given[3:]) or assemble(*given))
+    asked = f'from: ["{EXPERIMENT}"], maxDepth: 10, maxNodes: 5000, perNodeLimit: 1000, maxBytes: {size}'
+    selected = "" if field == "lineageText" else "{ complete nodes { nodeId label } edges { from to } }"
+    told = await hot.data(f"{{ found: {field}({asked}) {selected} }}")
+    written = told["found"] if field == "lineageText" else orjson.dumps(told["found"]).decode()
+    assert 0.95 * size < len(written) <= size
+    assert len(put_together) <= 9, put_together
 
 
 @pytest.mark.parametrize("field", ["lineageCounts", "lineage", "lineageText"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -193,6 +194,24 @@ async def test_as_many_as_may_be(module_database: Database) -> None:
         await until(lambda: gateway.app.state.events.open == 0)
         async with streaming(gateway, SUBSCRIPTION) as stream:
             await told(stream)
+
+
+async def test_who_reads_nothing_of_a_stream_is_let_go(module_database: Database, sql: asyncpg.Connection) -> None:
+    """What was not read is bounded meanwhile: changes wait in the log."""
+    async with listening(module_database.gateway_url, client_timeout=0.3) as gateway:
+        asked = json.dumps({"query": SUBSCRIPTION}).encode()
+        head = "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        head += f"accept: text/event-stream\r\ncontent-length: {len(asked)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", gateway.port)) as silent:
+            silent.sendall(head.encode() + asked)
+            await until(lambda: gateway.app.state.events.open == 1)
+            await until(lambda: gateway.feed.subscribers == 1)
+            for _ in range(400):
+                await happen(sql, "x" * 50_000)
+            (connection,) = [one for one in gateway.server.server_state.connections if one.flow.write_paused]
+            assert connection.transport.get_write_buffer_size() < 500_000
+            await until(lambda: gateway.app.state.events.open == 0)
+            assert gateway.feed.subscribers == 0
 
 
 async def test_a_restart_ends_streams_without_a_completion(module_database: Database) -> None:

@@ -301,11 +301,14 @@ async def test_an_apply_whose_end_nobody_saw_is_replayed(agent: Agent, sql: asyn
     assert len(await events_of(sql, model)) == 1
 
 
-async def test_several_calls_at_once_make_it_once(agent: Agent, sql: asyncpg.Connection) -> None:
+async def test_several_calls_at_once_make_it_once(agent: Agent, own: Database, sql: asyncpg.Connection) -> None:
+    """At two workers."""
     model = await model_in(sql, "development")
     id_ = (await previewed(agent, promote(model)))["previewId"]
     question = await asked(agent, id_)
-    results = await asyncio.gather(*(answer(agent, id_, question, "accept") for _ in range(4)))
+    async with serving(own.gateway_url, mcp="change") as other:
+        workers = [agent, asking(other)] * 3
+        results = await asyncio.gather(*(answer(one, id_, question, "accept") for one in workers))
     made = [one for one in results if not one.get("isError") and not one["structuredContent"]["data"]["replayed"]]
     assert len(made) == 1
     assert len(await events_of(sql, model)) == 1

@@ -16,6 +16,7 @@ from tests.support.agents import LEGACY, MODERN, Agent, failed
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database
+from tests.support.sockets import listening
 
 URL = "http://localhost/mcp"
 MODELS = "{ models(first: 1) { nodes { id } } }"
@@ -271,6 +272,29 @@ async def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
     large = "#" * (client.app.state.mcp.box.settings.max_body_bytes + 1)
     response = await agent.send("tools/call", {"name": "query", "arguments": {"query": large}})
     assert response.status_code == 413
+
+
+@pytest.mark.parametrize("era", [MODERN, LEGACY])
+async def test_a_body_that_does_not_come_is_not_waited_for(module_database: Database, era: str) -> None:
+    """Byte by byte, so that the connection is never quiet."""
+    head = (
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"accept: application/json, text/event-stream\r\nmcp-protocol-version: {era}\r\ncontent-length: 5000\r\n\r\n"
+    )
+    async with listening(module_database.gateway_url, request_timeout=0.5) as site:
+        reader, writer = await site.connect()
+        writer.write(head.encode())
+        answering = asyncio.create_task(reader.read())
+        for _ in range(4_000):
+            if answering.done():
+                break
+            writer.write(b" ")
+            await asyncio.sleep(0.01)
+        assert answering.done()
+        found = await answering
+        writer.close()
+    assert found.startswith(b"HTTP/1.1 408")
+    assert b"REQUEST_TIMEOUT" in found
 
 
 async def test_without_introspection_the_schema_is_not_shown(module_database: Database) -> None:

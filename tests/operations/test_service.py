@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from gateway.operations.persisted import document_registry
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
+from gateway.subscriptions.bells import AT_ONCE
 from gateway.subscriptions.feed import ChangeFeed
 from gateway.webhooks.managing import Webhooks
 from schema.schema import build
@@ -232,6 +234,47 @@ async def test_a_subscription_looks_who_asks_before_each_message(database: Datab
             await ask(service, PROMOTE, input={"id": model, "to": "STAGING"})
             with pytest.raises(PermissionError, match="revoked"):
                 await anext(messages)
+
+
+async def test_many_that_are_told_the_same_go_on_a_few_at_a_time(database: Database, sql: asyncpg.Connection) -> None:
+    """Others have their turn of the event loop between them, however many follow."""
+    model, many = await model_in(sql, "development"), 400
+    async with service_of(database.gateway_url) as service:
+        turn, told = 0, Counter[int]()
+        heard = [0] * many
+
+        async def count() -> None:
+            nonlocal turn
+            while True:
+                turn += 1
+                await asyncio.sleep(0)
+
+        async def follow(number: int) -> None:
+            call = Call(f"stream {number}")
+            call.caller = CURATOR
+            planned = await service.begin(service.parameters({"query": FOLLOW}), call)
+            async with aclosing(service.messages(planned, call)) as messages:
+                async for _ in messages:
+                    heard[number] += 1
+                    told[turn] += 1
+
+        async def until_all_have(messages: int) -> None:
+            async with asyncio.timeout(60):
+                while min(heard) < messages:
+                    await asyncio.sleep(0.01)
+
+        tasks = [asyncio.create_task(count()), *(asyncio.create_task(follow(number)) for number in range(many))]
+        try:
+            await until_all_have(1)
+            told.clear()
+            await ask(service, PROMOTE, input={"id": model, "to": "STAGING"})
+            await until_all_have(2)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert told.total() == many
+        assert max(told.values()) <= 2 * AT_ONCE, told
 
 
 async def test_a_subscription_has_no_single_answer(database: Database) -> None:

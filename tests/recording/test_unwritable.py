@@ -34,7 +34,7 @@ CLOSED: dict[str, tuple[list[str], str, tuple[str, str]]] = {
     "no policy": (
         [f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY", f"CREATE POLICY r ON {TABLE} FOR SELECT USING (true)"],
         f"row level security of {TABLE} has no policy that lets e2i_gateway insert",
-        ("RowsRejected", "a policy of the database does not let you have such a ServingMetric"),
+        ("CHANGES_UNAVAILABLE", "may not write ServingMetric"),
     ),
     "a trigger that refuses": (
         [REFUSES.format(body="RAISE EXCEPTION 'the fleet is closed';"), TRIGGER],
@@ -107,6 +107,26 @@ async def test_what_takes_no_rows_is_named(own: Database, sql: asyncpg.Connectio
             GRANT INSERT ON {TABLE} TO e2i_gateway
             """
         )
+
+
+async def test_an_effect_into_a_table_that_no_policy_opens_is_no_fault_of_its_rows(
+    own: Database, sql: asyncpg.Connection
+) -> None:
+    """The table is closed to all rows, or to those of others alone."""
+    review = "mutation { m: requestReview(input: {reviewType: DAG_APPROVAL, reviewerId: \"r\"}) { __typename "
+    review += "... on Problem { message } ... on TransitionBlocked { blockers { code message } } } }"
+    await sql.execute("ALTER TABLE expert_reviews ENABLE ROW LEVEL SECURITY")
+    await sql.execute("CREATE POLICY r ON expert_reviews FOR SELECT USING (true)")
+    try:
+        async with serving(own.gateway_url) as client:
+            error = await client.error(review)
+            assert (error["code"], "may not write ExpertReview" in error["message"]) == ("CHANGES_UNAVAILABLE", True)
+            await sql.execute("CREATE POLICY i ON expert_reviews FOR INSERT WITH CHECK (reviewer_id = 'other')")
+            told = (await client.data(review))["m"]
+            assert [one["code"] for one in told["blockers"]] == ["REFUSED_BY_DATABASE"], told
+    finally:
+        await sql.execute("DROP POLICY IF EXISTS i ON expert_reviews; DROP POLICY r ON expert_reviews")
+        await sql.execute("ALTER TABLE expert_reviews DISABLE ROW LEVEL SECURITY")
 
 
 @pytest.mark.parametrize(

@@ -92,14 +92,18 @@ class LineageReader:
         def size(answer: LineageAnswer) -> int:
             return len(orjson.dumps(_projected(self._selection, self._record(answer, walked))))
 
-        answer = await aside(walked.read, fitted, walked, question, self._asked.types, size, self._asked.max_bytes)
-        if self._asked.max_bytes is not None and (needed := size(answer)) > self._asked.max_bytes:
+        def fit() -> tuple[LineageAnswer, Record, int]:
+            """The answer that fits, as a record, and its bytes where they are limited."""
+            answer = fitted(walked, question, self._asked.types, size, self._asked.max_bytes)
+            return answer, self._record(answer, walked), 0 if self._asked.max_bytes is None else size(answer)
+
+        answer, record, needed = await aside(walked.read, fit)
+        if self._asked.max_bytes is not None and needed > self._asked.max_bytes:
             raise bad_argument(
                 "maxBytes",
                 f"{self._asked.max_bytes:,} has no room for an answer without any node, which takes {needed:,}; pass "
                 "more, or fewer ids in `from` or cursors in `after`",
             )
-        record = self._record(answer, walked)
         await self._filling.fill(answer.nodes, record["nodes"])
         if any(below(self._selection, "LineageFrontier", name) for name in ("remaining", "capped")):
             await self._count_remaining(answer, record["frontier"])

@@ -1,0 +1,79 @@
+"""Bells: many who wait for the same go on a few in each turn of the event loop, and others are answered between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from weakref import WeakKeyDictionary
+
+AT_ONCE = 16
+"""How many are woken in one turn of the loop at most: some milliseconds of Python, with what each does next."""
+TURN = 0.005
+"""Seconds of a turn of the loop after which fewer are woken in the next one."""
+
+
+class Bell:
+    """What many wait for."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[None], None] = {}
+
+    def ring(self) -> None:
+        """Wakes whoever waits now, in the order of their coming."""
+        waiting, self._waiting = self._waiting, {}
+        _waking().add(waiting)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Waits until it rings, so long at most."""
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[None] = loop.create_future()
+        self._waiting[heard] = None
+        timer = None if seconds is None else loop.call_later(seconds, _wake, heard)
+        try:
+            await heard
+        finally:
+            self._waiting.pop(heard, None)
+            if timer is not None:
+                timer.cancel()
+
+
+class _Waking:
+    """Who is to be woken on one event loop, whatever has woken them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._next: deque[asyncio.Future[None]] = deque()
+        self._most = AT_ONCE
+        self._since = 0.0
+
+    def add(self, waiting: Iterable[asyncio.Future[None]]) -> None:
+        idle = not self._next
+        self._next.extend(waiting)
+        if idle and self._next:
+            self._since = self._loop.time()
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        took, self._since = self._loop.time() - self._since, self._loop.time()
+        self._most = max(self._most // 2, 1) if took > TURN else min(self._most * 2, AT_ONCE)
+        for _ in range(min(self._most, len(self._next))):
+            _wake(self._next.popleft())
+        if self._next:
+            self._loop.call_soon(self._turn)
+
+
+def _wake(heard: asyncio.Future[None]) -> None:
+    if not heard.done():
+        heard.set_result(None)
+
+
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waking] = WeakKeyDictionary()
+
+
+def _waking() -> _Waking:
+    loop = asyncio.get_running_loop()
+    found = _loops.get(loop)
+    if found is None:
+        found = _loops[loop] = _Waking(loop)
+    return found
