@@ -47,7 +47,7 @@ FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds between two attempts to read what a message holds: the first, and at most."""
 
 
-class Reading:
+class SharedReading:
     """What is read once, for all who wait for it."""
 
     def __init__(self, read: Awaitable[Sequence[LiveMessage]]) -> None:
@@ -72,13 +72,13 @@ class Readings:
 
     def __init__(self) -> None:
         self._turns = Limiter(AT_ONCE)
-        self._kept: dict[Hashable, Reading] = {}
+        self._kept: dict[Hashable, SharedReading] = {}
 
     async def get(self, key: Hashable, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
         """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
         reading = self._kept.get(key)
         if reading is None:
-            reading = self._kept[key] = Reading(self._in_turn(read))
+            reading = self._kept[key] = SharedReading(self._in_turn(read))
             asyncio.get_running_loop().call_later(KEPT_SECONDS, self._forget, key, reading)
         try:
             results = await reading.results()
@@ -93,7 +93,7 @@ class Readings:
         async with self._turns:
             return await read()
 
-    def _forget(self, key: Hashable, reading: Reading) -> None:
+    def _forget(self, key: Hashable, reading: SharedReading) -> None:
         if self._kept.get(key) is reading:
             del self._kept[key]
 
