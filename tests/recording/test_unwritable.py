@@ -113,7 +113,7 @@ async def test_an_effect_into_a_table_that_no_policy_opens_is_no_fault_of_its_ro
     own: Database, sql: asyncpg.Connection
 ) -> None:
     """The table is closed to all rows, or to those of others alone."""
-    review = "mutation { m: requestReview(input: {reviewType: DAG_APPROVAL, reviewerId: \"r\"}) { __typename "
+    review = 'mutation { m: requestReview(input: {reviewType: DAG_APPROVAL, reviewerId: "r"}) { __typename '
     review += "... on Problem { message } ... on TransitionBlocked { blockers { code message } } } }"
     await sql.execute("ALTER TABLE expert_reviews ENABLE ROW LEVEL SECURITY")
     await sql.execute("CREATE POLICY r ON expert_reviews FOR SELECT USING (true)")
