@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 
@@ -53,6 +53,8 @@ class AgentMutation:
     """Whether nothing can be done without."""
     scopes: tuple[tuple[str, ...], ...]
     """What it needs: of each of these one scope."""
+    references: Mapping[str, str]
+    """The fields of its input that take ids of other rows, and of which type."""
 
     def is_open_to(self, caller: Actor) -> bool:
         """Whether a caller has the scopes for it."""
@@ -75,15 +77,16 @@ def agent_mutations(schema: GraphQLSchema) -> Mapping[str, AgentMutation]:
     assert schema.mutation_type is not None  # noqa: S101 - there are mutations
     own = {one.name: one for one in _all()}
     made = {}
-    for name, field in schema.mutation_type.fields.items():
+    for name, root in schema.mutation_type.fields.items():
         if name not in own:
             continue
-        known, input_ = own[name], get_named_type(field.args["input"].type)
+        known, input_ = own[name], get_named_type(root.args["input"].type)
         assert isinstance(input_, GraphQLInputObjectType)  # noqa: S101 - each takes one
-        kind = Kind(get_named_type(field.type).name)
+        kind = Kind(get_named_type(root.type).name)
         made[name] = AgentMutation(
-            name, field.description or "", kind, input_, known.about, known.id_field, known.needs_id, known.scopes
-        )
+            name, root.description or "", kind, input_, known.about, known.id_field, known.needs_id, known.scopes,
+            known.references,
+        )  # fmt: skip
     return made
 
 
@@ -96,20 +99,25 @@ class _MutationSource:
     id_field: str | None
     needs_id: bool
     scopes: tuple[tuple[str, ...], ...]
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 def _all() -> Iterator[_MutationSource]:
     for name, moved in mutations().items():
-        ids = [camel(key) for key, one in moved.given.items() if one.required and isinstance(one.type, str)]
-        field = "id" if moved.subject and not moved.plural else ids[0] if not moved.subject and len(ids) == 1 else None
-        about = moved.subject or next((one.type for one in moved.given.values() if isinstance(one.type, str)), None)
-        yield _MutationSource(name, about, field, bool(moved.subject), ((moved.scope, f"change:{name}"),))
+        references = {camel(key): one.type for key, one in moved.given.items() if isinstance(one.type, str)}
+        ids = [camel(key) for key, one in moved.given.items() if one.required and camel(key) in references]
+        id_field = (
+            "id" if moved.subject and not moved.plural else ids[0] if not moved.subject and len(ids) == 1 else None
+        )
+        about = moved.subject or next(iter(references.values()), None)
+        scopes = ((moved.scope, f"change:{name}"),)
+        yield _MutationSource(name, about, id_field, bool(moved.subject), scopes, references)
     for name, batch in batch_mutations().items():
         yield _MutationSource(name, batch.name, None, needs_id=False, scopes=_scopes(batch, writing(batch.group)))
     for name, row in entity_mutations().items():
         makes = row.verb is Verb.CREATE
-        field = None if makes and "id" not in row.type.fields else "id"
-        yield _MutationSource(name, row.type.name, field, not makes, _scopes(row.type, writing(row.type.group)))
+        id_field = None if makes and "id" not in row.type.fields else "id"
+        yield _MutationSource(name, row.type.name, id_field, not makes, _scopes(row.type, writing(row.type.group)))
     for name, old in purge_mutations().items():
         yield _MutationSource(name, old.name, None, needs_id=False, scopes=_scopes(old, purging(old.group)))
 

@@ -7,7 +7,7 @@ cursor to read on from. Text and values are never cut.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -20,6 +20,8 @@ from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.reading import COMPLETE, EDGES, NODES, PAGE_INFO, Place
 from schema.error_codes import ToolCode
 
+Told = Callable[[Envelope], None]
+"""Says in an envelope how the lists that are cut are read on."""
 _MARGIN = 160
 """About what the entry of a list that is cut takes, with its cursor."""
 _MOST_WARNINGS = 4
@@ -75,6 +77,10 @@ class ShownPage:
         return rows[::-1] if self.backward else rows
 
 
+def _as_they_are(_envelope: Envelope) -> None:
+    """Lists are read on by their cursors."""
+
+
 class Presenter:
     """Makes envelopes of answers."""
 
@@ -88,16 +94,18 @@ class Presenter:
         variables: Mapping[str, Any],
         budget: int,
         before: Sequence[str] = (),
-        whole: frozenset[str] = frozenset(),
+        single: frozenset[str] = frozenset(),
+        told: Told | None = None,
     ) -> Envelope:
         """The envelope of an answer, of at most so many bytes; warnings that come ``before`` its own are in it.
 
-        Lists by the names in ``whole`` have all that was wanted of them, whatever follows.
+        Of lists by the names in ``single`` the first row is shown, in place of a list. ``told`` says in ``more`` how
+        lists are read on, where cursors alone do not.
 
         Raises:
             ToolError: One row is larger than that.
         """
-        showing = _Showing(self._columns, variables, whole)
+        showing = _Showing(self._columns, variables, single)
         pages: list[ShownPage] = []
         envelope = Envelope(showing.object(answer["data"], [root], "", pages))
         envelope.units = {
@@ -113,15 +121,15 @@ class Presenter:
             envelope.warnings.append(fences.visible(f"{path}: {error['message']}"[:300]))
         envelope.warnings[:0] = before
         fences.noted(envelope)
-        self._fit(envelope, pages, budget)
+        self._fit(envelope, pages, budget, told or _as_they_are)
         return envelope
 
-    def _fit(self, envelope: Envelope, pages: list[ShownPage], budget: int) -> None:
+    def _fit(self, envelope: Envelope, pages: list[ShownPage], budget: int, told: Told) -> None:
         """Drops rows until there is room for the rest."""
-        size, level = _told(envelope, pages), pages
+        size, level = _told(envelope, pages, told), pages
         while size > budget:
             for page in reversed(level):
-                size = _shrink(envelope, pages, page, size, budget)
+                size = _shrink(envelope, pages, page, size, budget, told)
                 if size <= budget:
                     return
             level = [inner for page in level for row in page.below for inner in row]
@@ -143,7 +151,9 @@ def _stopped_counts(answer: Mapping[str, Any], root: Place) -> Iterator[str]:
             yield f"{path}: there are more; the count stopped. totalCount(exact: true) or aggregate counts all."
 
 
-def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int) -> int:
+def _shrink(
+    envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int, told: Told
+) -> int:
     """Drops as many rows of a page as must go, all but one at most; the bytes that are left."""
     if page.shown < 2:
         return size
@@ -152,16 +162,17 @@ def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: i
     fitting = bisect_right(list(accumulate(sizes)), room)
     rows = max(1, min(fitting, page.shown - 1))
     page.keep(rows)
-    size = _told(envelope, pages)
+    size = _told(envelope, pages, told)
     while size > budget and page.shown > 1:
         page.keep(page.shown - 1)
-        size = _told(envelope, pages)
+        size = _told(envelope, pages, told)
     return size
 
 
-def _told(envelope: Envelope, pages: list[ShownPage]) -> int:
+def _told(envelope: Envelope, pages: list[ShownPage], told: Told) -> int:
     """Says in the envelope which lists are cut; its bytes then."""
     envelope.more = [page.entry() for page in _all(pages) if page.has_more]
+    told(envelope)
     if envelope.more:
         envelope.complete = False
     return envelope.size()
@@ -177,10 +188,10 @@ def _all(pages: list[ShownPage]) -> Iterator[ShownPage]:
 class _Showing:
     """Copies an answer as it is shown, and notes its pages."""
 
-    def __init__(self, columns: Columns, variables: Mapping[str, Any], whole: frozenset[str]) -> None:
+    def __init__(self, columns: Columns, variables: Mapping[str, Any], single: frozenset[str]) -> None:
         self._columns = columns
         self._variables = variables
-        self._whole = whole
+        self._single = single
         self.leaves: set[str] = set()
         """The fields whose values are numbers, with their types' names."""
         self.incomplete: list[str] = []
@@ -227,8 +238,11 @@ class _Showing:
             return value
         return fences.shown(value, prose=any(self._columns.is_prose(one.parent, one.name) for one in places))
 
-    def _page(self, value: dict[str, Any], places: list[Place], path: str, pages: list[ShownPage]) -> dict[str, Any]:
-        """A connection; where it has rows it is noted as a page."""
+    def _page(self, value: dict[str, Any], places: list[Place], path: str, pages: list[ShownPage]) -> Any:
+        """A connection; where it has rows it is noted as a page, unless the first of them is all that is shown."""
+        if path.rpartition(".")[2] in self._single:
+            rows = [found for place in places for found in place.below.get(NODES, ())]
+            return self._value(value[NODES][0], rows, path, pages) if value[NODES] else None
         edges, info = value.get(EDGES), value.get(PAGE_INFO)
         if edges is None or info is None or "hasNextPage" not in info:
             return self.object(value, places, path, pages)
@@ -256,7 +270,6 @@ class _Showing:
             elif name == "totalCount":
                 total = value[key]
         has_more = bool(info["hasPreviousPage" if backward else "hasNextPage"])
-        has_more = has_more and path.rpartition(".")[2] not in self._whole
         pages.append(ShownPage(path, backward, lists, cursors, below, has_more, total, told, keys))
         return shown
 

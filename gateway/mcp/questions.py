@@ -10,8 +10,9 @@ from importlib.resources import files
 from graphql import OperationDefinitionNode, VariableDefinitionNode, parse, print_ast
 from graphql.utilities import separate_operations
 
-_NOTE, _ROW, _SAID, _WHOLE = "note:", "row:", "said:", "whole:"
-PAGING = ("first", "after")
+_NOTE, _ROW, _SAID, _SINGLE = "note:", "row:", "said:", "single:"
+FIRST, AFTER = "first", "after"
+PAGING = (FIRST, AFTER)
 """Variables of the list that an operation reads on."""
 
 
@@ -55,8 +56,8 @@ class Curated:
     """The types of the rows that variables name."""
     said: Mapping[str, str] = field(default_factory=dict)
     """What is said where an operation was run, by its name."""
-    whole: frozenset[str] = frozenset()
-    """Lists of which the first rows are all that the question is about: no ``more`` tells of them."""
+    single: frozenset[str] = frozenset()
+    """Lists whose first row is what the question is about: it is shown by itself, and no list."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ def _read(file: str, text: str) -> Curated:
         {name: one for name, one in asked.items() if name in taken},
         dict(line.split() for line in _those(comments, _ROW)),
         dict(line.split(maxsplit=1) for line in _those(comments, _SAID)),
-        frozenset(name for line in _those(comments, _WHOLE) for name in line.split()),
+        frozenset(name for line in _those(comments, _SINGLE) for name in line.split()),
     )
 
 

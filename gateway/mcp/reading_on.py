@@ -1,46 +1,116 @@
-"""How an answer is read on: the list that takes ``after`` by the same call, any other by a query that is given."""
+"""How an answer is read on: by the same call, with the ``after`` of any list that was cut.
+
+The list of the question takes a cursor as it is. That of another list says, before its cursor, which list it is and,
+where rows have such a list each, of which row: ``alerts`` of a model is ``modelHealths.model.alerts~Model:...~cursor``.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from graphql import (
     ArgumentNode,
     FieldNode,
-    NameNode,
+    GraphQLSchema,
     OperationDefinitionNode,
     SelectionSetNode,
-    StringValueNode,
     VariableNode,
+    Visitor,
+    get_named_type,
     parse,
     print_ast,
+    visit,
 )
 
-from gateway.mcp.envelope import Envelope
+from gateway.mcp.envelope import Envelope, ToolError
+from gateway.mcp.reading import NODES
+from schema.error_codes import ToolCode
 
+NODE = "node"
+"""The row that has a list, in the rest of that list."""
+_MARK = "~"
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-_AFTER, _FIRST = "after", "first"
+_AFTER, _FIRST, _ID = "after", "first", "id"
 
 
-def read_on(envelope: Envelope, document: str, room: int) -> None:
-    """Gives in ``more`` of each list that the call itself does not read on the query that does, as far as there is
-    room for it.
+@dataclass(frozen=True)
+class ListPlace:
+    """Where a list goes on: its keys in the document, the row that has it if rows have one each, and the cursor."""
 
-    The lists of ``document`` within rows have literal arguments, and no fragments.
+    keys: tuple[str, ...]
+    row: str
+    cursor: str
+
+    @property
+    def text(self) -> str:
+        """As a caller passes it."""
+        return _MARK.join((".".join(self.keys), self.row, self.cursor))
+
+
+def list_place(after: Any) -> ListPlace | None:
+    """The place that a caller has passed; None for a cursor of the question's own list."""
+    if not isinstance(after, str) or _MARK not in after:
+        return None
+    keys, _, rest = after.partition(_MARK)
+    row, _, cursor = rest.rpartition(_MARK)
+    return ListPlace(tuple(keys.split(".")), row, cursor)
+
+
+def read_on(envelope: Envelope, document: str, read: ListPlace | None = None) -> None:
+    """Gives each list of ``more`` the ``after`` by which the same call reads it on.
+
+    ``read`` is the list that the answer goes on with, if it is not the question's own.
     """
     for entry in envelope.more:
-        field = _field(document, entry["path"])
-        if _AFTER not in entry or any(
-            isinstance(one.value, VariableNode) for one in field.arguments or () if _is_cursor(one)
-        ):
+        if _AFTER not in entry:
             continue
-        cursor = entry.pop(_AFTER)
-        query = _query(envelope.data, entry["path"], field, cursor)
-        if query and envelope.size() + len(orjson.dumps(query)) + 9 <= room:
-            entry["query"] = query
+        keys = tuple(key for key, _ in _STEP.findall(entry["path"]) if key and key != NODES)
+        if read is not None and read.row:
+            keys = (*read.keys[:-1], *keys[1:])
+        field = _fields(document, keys)[-1]
+        if read is None and any(isinstance(one.value, VariableNode) for one in field.arguments if _is_cursor(one)):
+            continue
+        row = _row(envelope.data, entry["path"]) if len(keys) > 1 else ""
+        entry[_AFTER] = ListPlace(keys, row, entry[_AFTER]).text
+
+
+def rest_of(schema: GraphQLSchema, document: str, place: ListPlace) -> str:
+    """The document of a list's rest: of that list alone, or of the row that has it with it.
+
+    It takes ``first`` and ``after``, and ``id`` where a row has it.
+
+    Raises:
+        ToolError: The question has no such list.
+    """
+    try:
+        *above, found = _fields(document, place.keys)
+    except LookupError:
+        raise _wrong() from None
+    if found.selection_set is None or NODES not in _keys(found.selection_set) or bool(above) is not bool(place.row):
+        raise _wrong()
+    kept = [print_ast(one) for one in found.arguments if one.name.value not in (_AFTER, _FIRST)]
+    taken = ", ".join([*kept, *(f"{name}: ${name}" for name in (_FIRST, _AFTER))])
+    key = f"{found.alias.value}: " if found.alias else ""
+    rest = f"{key}{found.name.value}({taken}) {print_ast(found.selection_set)}"
+    variables = [print_ast(one) for one in _operation(document).variable_definitions if _uses(found, one.variable)]
+    variables += ["$first: Int", "$after: String"]
+    if not above:
+        return f"query Rest({', '.join(variables)}) {{ {rest} }}"
+    type_: Any = schema.query_type
+    for one in above:
+        type_ = _below(type_, one)
+    if not place.row.startswith(f"{type_}:"):
+        raise _wrong()
+    return f"query Rest($id: ID!, {', '.join(variables)}) {{ {NODE}(id: $id) {{ ... on {type_} {{ id {rest} }} }} }}"
+
+
+def _wrong() -> ToolError:
+    return ToolError(
+        ToolCode.BAD_ARGUMENT, "after is of no list of this question.", "Pass an after of more, with the same args."
+    )
 
 
 def _is_cursor(argument: ArgumentNode) -> bool:
@@ -48,39 +118,61 @@ def _is_cursor(argument: ArgumentNode) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _selections(document: str) -> SelectionSetNode:
+def _operation(document: str) -> OperationDefinitionNode:
     (operation,) = [
         one for one in parse(document, no_location=True).definitions if isinstance(one, OperationDefinitionNode)
     ]
-    return operation.selection_set
+    return operation
 
 
-def _field(document: str, path: str) -> FieldNode:
-    """The field of a document at the path of an answer."""
-    selections, found = _selections(document), None
-    for key, _ in _STEP.findall(path):
-        if not key:
-            continue
-        found = next(
-            one for one in selections.selections if isinstance(one, FieldNode) and (one.alias or one.name).value == key
-        )
-        selections = found.selection_set or SelectionSetNode(selections=())
-    assert found is not None  # noqa: S101 - a path has a key
+def _fields(document: str, keys: tuple[str, ...]) -> list[FieldNode]:
+    """The fields of a document along the keys of an answer, of which ``nodes`` are left out.
+
+    Raises:
+        LookupError: There is none.
+    """
+    selections: SelectionSetNode | None = _operation(document).selection_set
+    found = []
+    for key in keys:
+        known = _keys(selections)
+        if key not in known and NODES in known:
+            known = _keys(known[NODES].selection_set)
+        found.append(known[key])
+        selections = found[-1].selection_set
     return found
 
 
-def _query(data: Any, path: str, field: FieldNode, cursor: str) -> str | None:
-    """The query of a list's rest, from the row that has the list; None where the row has no id."""
+def _keys(selections: SelectionSetNode | None) -> dict[str, FieldNode]:
+    some = selections.selections if selections else ()
+    return {(one.alias or one.name).value: one for one in some if isinstance(one, FieldNode)}
+
+
+def _below(type_: Any, field: FieldNode) -> Any:
+    """The type of a field, of whose rows where it is a list."""
+    if field.name.value not in type_.fields:
+        type_ = get_named_type(type_.fields[NODES].type)
+    return get_named_type(type_.fields[field.name.value].type)
+
+
+def _row(data: Any, path: str) -> str:
+    """The id of the row that has the list at a path."""
     *steps, _ = _STEP.findall(path)
     for key, place in steps:
         data = data[key] if key else data[int(place)]
-    id_ = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(id_, str):
-        return None
-    kept = [one for one in field.arguments or () if one.name.value not in {_AFTER, _FIRST}]
-    after = ArgumentNode(name=NameNode(value=_AFTER), value=StringValueNode(value=cursor))
-    rest = FieldNode(
-        alias=None, name=field.name, arguments=(*kept, after), directives=(), selection_set=field.selection_set
-    )
-    text = f"{{ node(id: {orjson.dumps(id_).decode()}) {{ ... on {id_.partition(':')[0]} {{ {print_ast(rest)} }} }} }}"
-    return " ".join(text.split())
+    return str(data[_ID])
+
+
+def _uses(field: FieldNode, variable: VariableNode) -> bool:
+    """Whether a field has a variable in it, other than those by which it is read on."""
+    found = _Variables()
+    visit(field, found)
+    return variable.name.value in found.names - {_FIRST, _AFTER}
+
+
+class _Variables(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.names.add(node.name.value)

@@ -7,49 +7,62 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.mcp import fences
-from gateway.mcp.envelope import ToolError
+from gateway.mcp.envelope import ToolError, listed
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import Toolbox
 from schema.catalogue.ids import is_uuid
 from schema.error_codes import ToolCode
 
 _SEARCH = """query Rows($text: String!, $types: [SearchType!], $first: Int!) {
-  search(text: $text, types: $types, first: $first) {
-    hits { score field text state time node { id } }
+  search(text: $text, types: $types, first: $first, anyWords: true) {
+    hits { score field text state time lacks node { id } }
   }
 }"""
 IN_USE = frozenset({"PRODUCTION", "ACTIVE"})
 """States of rows that are in use: of several of one name such a one is meant."""
 TIERS = (0.94, 0.8, 0.65, 0.5, 0.4)
 """Scores of `search` from which on hits are equally good: whole values, beginnings, words, parts, several values."""
+_LABELLED: dict[str, Any] = {"score": TIERS[0], "state": None, "time": None, "lacks": []}
+"""What is known of a row that was found by its label."""
 MOST = 12
 """Rows that are looked at."""
 _ID = re.compile(r"[A-Z][A-Za-z0-9]*:\S+")
 
 
 async def row_id(
-    box: Toolbox, call: ToolCall, argument: str, text: str, types: Sequence[str] | None = None
+    box: Toolbox,
+    call: ToolCall,
+    argument: str,
+    text: str,
+    types: Sequence[str] | None = None,
+    *,
+    exactly: bool = False,
 ) -> tuple[str, str | None]:
     """The id of the row that a text means, and a warning where it was one of several.
 
     Ids, global or bare, are taken as they are; anything else is looked for as `find` does, among ``types``. Of several
-    that fit equally well the only one in use is taken.
+    that fit equally well the only one in use is taken, unless it must be meant ``exactly``: then several, or one with a
+    typo, are no answer.
 
     Raises:
         ToolError: There is none, or several of which no single one is in use; these are listed.
     """
-    searched = types is None or any(name in box.searched for name in types)
-    if not searched or _ID.fullmatch(text) or (types is not None and is_uuid(text)):
+    if _ID.fullmatch(text) or (types is not None and is_uuid(text)):
         return text, None
-    answer = await box.operations.run(call, _SEARCH, {"text": text, "types": types, "first": MOST})
-    hits = [hit for hit in answer["data"]["search"]["hits"] if hit["node"] and hit["field"] != "__typename"]
+    if types is None or any(name in box.searched for name in types):
+        answer = await box.operations.run(call, _SEARCH, {"text": text, "types": types, "first": MOST})
+        hits = [hit for hit in answer["data"]["search"]["hits"] if hit["node"] and hit["field"] != "__typename"]
+    elif (document := _by_label(box, types[0])) is not None:
+        answer = await box.operations.run(call, document, {"where": _with_words(box, types[0], text), "first": MOST})
+        hits = [{"node": row, **_LABELLED} for row in answer["data"]["rows"]["nodes"]]
+    else:
+        return text, None
     best = _best(hits)
     what = f"{argument} {fences.visible(text)[:60]!r}"
-    if not best:
-        kind = " or ".join(types or ("row",))
-        raise ToolError(ToolCode.BAD_ARGUMENT, f"{what}: no {kind} has such a name or reference.", "Use find.")
+    if not best or best[0]["lacks"] or (exactly and best[0]["score"] < TIERS[-1]):
+        raise _none(what, " or ".join(types or ("row",)), with_most_words(hits))
     used = [hit for hit in best if hit["state"] in IN_USE]
-    if len(best) > 1 and len(used) != 1:
+    if len(best) > 1 and (exactly or len(used) != 1):
         raise _several(what, [*used, *(hit for hit in best if hit not in used)])
     meant = used[0] if len(best) > 1 else best[0]
     if len(best) == 1 and meant["score"] >= TIERS[-1]:
@@ -58,6 +71,42 @@ async def row_id(
         return meant["node"]["id"], f"{what} was read, with a typo, as {_told(meant)}."
     others = ", ".join(hit["node"]["id"] for hit in best if hit is not meant)
     return meant["node"]["id"], f"{what} is {len(best)} rows: {_told(meant)} was taken. Others: {others}."[:400]
+
+
+def with_most_words(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The hits that lack the fewest words."""
+    fewest = min((len(hit["lacks"]) for hit in hits), default=0)
+    return [hit for hit in hits if len(hit["lacks"]) == fewest]
+
+
+def _by_label(box: Toolbox, type_name: str) -> str | None:
+    """The query of rows that no search finds by the fields that they are called by; None where they have none."""
+    type_ = box.schema.catalogue[type_name]
+    if not type_.label or type_.plural not in box.schema.catalogue.roots:
+        return None
+    return f"""query Rows($where: {type_name}Where, $first: Int!) {{
+  rows: {type_.plural}(where: $where, first: $first) {{ nodes {{ id }} }}
+}}"""
+
+
+def _with_words(box: Toolbox, type_name: str, text: str) -> dict[str, Any]:
+    """The filter of rows whose labels have all words of a text."""
+    type_ = box.schema.catalogue[type_name]
+    names = [type_.leaf(column).name for column in type_.label]
+    return {"and": [{"or": [{name: {"iContains": word}} for name in names]} for word in text.split()[:MOST]]}
+
+
+class NoRowError(ToolError):
+    """No row is called so."""
+
+
+def _none(what: str, kind: str, near: list[dict[str, Any]]) -> NoRowError:
+    """Says that no row is called so, and which ones are called something near."""
+    advice = "Use find."
+    if near:
+        lacks = f", without {listed(near[0]['lacks'], 3)}"[:60] if near[0]["lacks"] else ""
+        advice = f"Pass an id. Near{lacks}: {'; '.join(map(_told, near[:2]))}."
+    return NoRowError(ToolCode.BAD_ARGUMENT, f"{what}: no {kind} has such a name or reference.", advice)
 
 
 def _several(what: str, hits: list[dict[str, Any]]) -> ToolError:

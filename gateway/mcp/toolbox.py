@@ -15,7 +15,7 @@ from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.mutations import MutationNames, agent_mutations
 from gateway.mcp.operations import Operations, ToolCall, failure
-from gateway.mcp.presenting import Presenter
+from gateway.mcp.presenting import Presenter, Told
 from gateway.mcp.reading import Reading, parsed, read
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
@@ -62,10 +62,12 @@ class Toolbox:
         *,
         own: bool = True,
         before: Sequence[str] = (),
-        whole: frozenset[str] = frozenset(),
+        single: frozenset[str] = frozenset(),
+        told: Told | None = None,
     ) -> Envelope:
-        """The envelope of a query's answer, with warnings that come ``before`` its own; the lists that are ``whole`` by
-        their names are cut by intent. A document that is not the tool's ``own`` may have to be a trusted one.
+        """The envelope of a query's answer, with warnings that come ``before`` its own; of lists that are ``single`` by
+        their names the first row is shown alone; ``told`` says how lists are read on. A document that is not the
+        tool's ``own`` may have to be a trusted one.
 
         Raises:
             ToolError: It is no query, is refused, or has no answer within the budget.
@@ -73,7 +75,7 @@ class Toolbox:
         trusted = own or self._is_trusted(call, document)
         reading = self._reading(call, document)
         answer = await self.operations.run(call, reading.text, variables, own=trusted)
-        return self._presenter.envelope(answer, reading.root, variables or {}, budget, before, whole)
+        return self._presenter.envelope(answer, reading.root, variables or {}, budget, before, single, told)
 
     def _is_trusted(self, call: ToolCall, document: str) -> bool:
         try:

@@ -63,13 +63,14 @@ async def _search(info: Info) -> Record:
         for type_ in types
         if (one := _searched(loaders, type_, omissions, only_in_use=bool(arguments.get("onlyInUse"))))
     ]
-    statement = SearchStatement(text, first)
+    statement = SearchStatement(text, first, any_words=bool(arguments.get("anyWords")))
     sql = statement.build(searched)
     rows = await loaders.reader.fetch(sql, statement.bind.values) if sql else []
     hits = [
         {"type": type_, "id": id_, "field": field, "text": value, "score": score, "owner": owner}
         | {"time": _shown_time(at), "state": _state(loaders, loaders.catalogue[type_], state)}
-        for type_, id_, field, value, score, at, state, owner in rows[:first]
+        | {"lacks": [text.words[int(place)] for place in (lacks[0] if lacks else "").split()]}
+        for type_, id_, field, value, score, at, state, owner, *lacks in rows[:first]
     ]
     complete = len(rows) <= first and not any(one.bounded for one in searched)
     return {"hits": hits, "complete": complete, "omissions": omissions}
@@ -192,13 +193,17 @@ class SearchHit:
         description="How well the text fits: 1 its id, 0.95 the whole value or what the row is called, 0.94 the same "
         "but for case and composition, 0.8 to 0.9 the value's beginning, 0.65 to "
         "0.75 beginnings of words, 0.5 to 0.6 any part, from 0.4 words in several of the row's values, or the name of "
-        "its type (0.45) or that name's end (0.42), below that with typos. Within each, a shorter value scores higher."
+        "its type (0.45) or that name's end (0.42), below that with typos, below 0.1 without some of the words. Within "
+        "each, a shorter value scores higher."
     )
     field: str = strawberry.field(
         description="The field whose value fits best; `__typename` where the text names the type, whose newest rows "
         "are found then."
     )
     text: str = strawberry.field(description="That value; the global id where the text is an id.")
+    lacks: list[str] = strawberry.field(
+        description="The words of the text that it does not have: with `anyWords` where no row has all of them."
+    )
     state: str | None = strawberry.field(
         description="Its lifecycle state or status, as the graph's enum names it; for other rows that can end ACTIVE, "
         "INACTIVE, DELETED, DEPRECATED or RETIRED; null where the type has none."
@@ -253,11 +258,16 @@ def _make(types: Types) -> Any:
         description="Leave out rows that have ended: deleted, deprecated, retired or deactivated, or in a state that "
         "is kept for the record alone (archived, deprecated, rolled back, expired)."
     )
+    any_words = strawberry.argument(
+        description="Where no row has all words, nor with typos: rows with some of them, those with most first; `lacks` "
+        "says which words one does not have."
+    )
     taken = {
         "text": Annotated[str, text],
         "types": Annotated[list[search_type] | None, only],
         "first": (Annotated[int | None, first], HITS),
         "onlyInUse": (Annotated[bool | None, in_use], False),
+        "anyWords": (Annotated[bool | None, any_words], False),
     }
     return strawberry.field(
         resolver=taking(taken, SearchResult | None, lambda _root, info: _search(info)),
@@ -282,8 +292,9 @@ def _reads(types: Catalogue, arguments: Mapping[str, Any], sizes: Mapping[str, i
     compared: Iterator[int] = (
         min(sizes[type_.name], MAX_COMPARED) for type_ in _types(types, arguments) if type_.search
     )
-    typos = len(Text(arguments["text"][:MAX_TEXT]).patterns)
-    return (POINTS + POINTS_OF_TYPO * max(typos - 1, 0)) * sum(compared)
+    text = Text(arguments["text"][:MAX_TEXT])
+    again = POINTS if arguments.get("anyWords") and len(text.words) > 1 else 0
+    return (POINTS + again + POINTS_OF_TYPO * max(len(text.patterns) - 1, 0)) * sum(compared)
 
 
 SEARCH = RootField(_make, _rows, _reads)

@@ -3,7 +3,8 @@
 A value is compared in lower case, composed, its separators as spaces; Postgres folds both sides. The words of the text
 must all be found, in any order, beside each other or in several of the row's values. Only where that finds less than a
 page, words of letters may differ by a typo; a regular expression of all words that one letter makes of another says so,
-so that no extension is needed. A text that is what a type is called finds its newest rows.
+so that no extension is needed. A text that is what a type is called finds its newest rows. Where nothing is found at
+all, rows that have some of the words may be asked for, those with most of them first.
 """
 
 from __future__ import annotations
@@ -160,13 +161,16 @@ class Searched:
 class SearchStatement:
     """Puts the statement together; the values are binds, so that one text follows from the number of words."""
 
-    def __init__(self, text: Text, first: int) -> None:
+    def __init__(self, text: Text, first: int, *, any_words: bool = False) -> None:
         self.bind = Binds()
         self._text = text
+        self.any_words = any_words and len(text.words) > 1
+        """Whether a row needs no more than some of the words, where none has all: a row says which it lacks then."""
         self._limit = self.bind(first + 1, "bigint")
 
     def build(self, searched: Sequence[Searched]) -> str:
-        """Rows of ``(type, id, field, value, score, at, state, owner)``, best first, one more than a page has.
+        """Rows of ``(type, id, field, value, score, at, state, owner)``, best first, one more than a page has, with
+        `any_words` also the places of the words that a row lacks.
 
         Empty for no types.
         """
@@ -184,10 +188,12 @@ class SearchStatement:
             f"WITH sure AS MATERIALIZED (SELECT * FROM (SELECT DISTINCT ON (type, id) * FROM ({best}) a "
             f"ORDER BY type, id, score DESC, place) b ORDER BY {_ORDER} LIMIT {self._limit})"
         )
+        hit = f"type, id, field, value, score, {_TIME.sql('h.at')}, state, owner"
+        if self.any_words:
+            return f"{ctes}{self._with_some(named)} SELECT {hit}, lacks FROM found h ORDER BY {_ORDER} LIMIT {self._limit}"
         found = "SELECT * FROM sure"
         if named and self._typos:
             found += f" UNION ALL {self._all_near(named)}"
-        hit = f"type, id, field, value, score, {_TIME.sql('h.at')}, state, owner"
         return f"{ctes} SELECT {hit} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
 
     def _bind_words(self) -> None:
@@ -265,6 +271,30 @@ class SearchStatement:
             f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
         )
 
+    def _with_some(self, named: Sequence[Searched]) -> str:
+        """What was found, and where that is nothing rows with some of the words."""
+        near = self._all_near(named) if named and self._typos else "(SELECT * FROM sure LIMIT 0)"
+        some = f" UNION ALL {self._all_some(named)}" if named else ""
+        return (
+            f", near AS MATERIALIZED {near}, found AS (SELECT *, '' AS lacks FROM sure"
+            f" UNION ALL SELECT *, '' FROM near{some})"
+        )
+
+    def _some(self, one: Searched) -> str:
+        """The best rows of a type that lack words: those with most of them, then the shortest names."""
+        score = _rounded(
+            f"0.08 * {_portion('w.n', 'LIKE', self._inside)}"
+            f" + 0.1 * {_share(self._raw, f'coalesce(t.{one.names[0]}::text, w.n)')}"
+        )
+        lacks = ", ".join(f"CASE WHEN w.n NOT LIKE {word} THEN '{at}' END" for at, word in enumerate(self._inside))
+        newest = f'at DESC NULLS LAST, ({one.type.columns["id"].over("t")}) COLLATE "C"'
+        return (
+            f"(SELECT {one.head}, {_values(one)}, {score} AS score, concat_ws(' ', {lacks}) AS lacks FROM {_rows(one)}"
+            " WHERE NOT EXISTS (SELECT FROM sure) AND NOT EXISTS (SELECT FROM near)"
+            f" AND ({' OR '.join(f'w.n LIKE {word}' for word in self._inside)})"
+            f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
+        )
+
     def _by_value(self, arms: Sequence[str]) -> str:
         """The rows ``r`` of the arms by each of their values ``v``, as it is compared: ``w.low`` and ``w.n``."""
         return (
@@ -288,10 +318,19 @@ class SearchStatement:
     def _all_near(self, named: Sequence[Searched]) -> str:
         """Each row with the value that most of the words fit."""
         rows = self._by_value([self._near(one) for one in named])
-        fit = f"{_portion('w.n', '~', self._typos)} DESC, v.place"
-        columns = f"{_HEAD}, v.field, v.value, r.score, v.place"
-        values = f"SELECT DISTINCT ON (r.type, r.id) {columns} FROM {rows} WHERE v.value IS NOT NULL"
-        return f"(SELECT * FROM ({values} ORDER BY r.type, r.id, {fit}) n)"
+        return _fitting(rows, f"{_portion('w.n', '~', self._typos)} DESC, v.place")
+
+    def _all_some(self, named: Sequence[Searched]) -> str:
+        """The same of rows that lack words."""
+        rows = self._by_value([self._some(one) for one in named])
+        return _fitting(rows, f"{_portion('w.n', 'LIKE', self._inside)} DESC, v.place", ", r.lacks")
+
+
+def _fitting(rows: str, fit: str, more: str = "") -> str:
+    """Each row once, with the value that comes first by ``fit``, and ``more`` of its columns."""
+    columns = f"{_HEAD}, v.field, v.value, r.score, v.place{more}"
+    values = f"SELECT DISTINCT ON (r.type, r.id) {columns} FROM {rows} WHERE v.value IS NOT NULL"
+    return f"(SELECT * FROM ({values} ORDER BY r.type, r.id, {fit}) n)"
 
 
 _HEAD = "r.type, r.id, r.at, r.state, r.label, r.owner"

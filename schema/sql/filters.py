@@ -167,6 +167,9 @@ DOCUMENTS = (
 )  # fmt: skip
 
 
+VECTORS = (Operator("isNull", "flag", "Whether the row has no vector.", _is_null),)
+
+
 def _json(value: Any) -> str:
     return exact_json.dumps(value, text_of).decode()
 
@@ -178,14 +181,14 @@ def _closed(pattern: str) -> str:
 
 
 def operators(kind: ColumnKind) -> tuple[Operator, ...]:
-    """What can be asked of a column of this kind; nothing of a vector."""
+    """What can be asked of a column of this kind."""
     if kind.is_list:
         return LISTS
     match kind.graphql:
         case "JSON":
             return DOCUMENTS
         case "Vector":
-            return ()
+            return VECTORS
         case "Boolean" | "UUID" | "ID":
             return EQUALITY
         case "String":
@@ -195,7 +198,7 @@ def operators(kind: ColumnKind) -> tuple[Operator, ...]:
 
 
 def filtered(leaf: ColumnField) -> bool:
-    """Whether a leaf can be filtered by: not the global id, the row's version or an embedding."""
+    """Whether a leaf can be filtered by: not the global id or the row's version."""
     return leaf.is_own and bool(operators(leaf.kind))
 
 

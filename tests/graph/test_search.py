@@ -76,6 +76,30 @@ async def test_ranking_goes_from_exact_to_typo(named: Client) -> None:
     assert {hit["field"] for hit in answer["hits"]} == {"title"}
 
 
+async def test_where_no_row_has_all_words_those_with_most_of_them_may_be_asked_for(named: Client) -> None:
+    query = """query($text: String!, $any: Boolean, $first: Int) {
+        search(text: $text, types: [ExperimentKnowledge], anyWords: $any, first: $first) {
+            complete hits { score text lacks } } }"""
+
+    async def found(text: str, *, any_words: bool | None = True, first: int = 20) -> dict[str, Any]:
+        return (await named.data(query, text=text, any=any_words, first=first))["search"]
+
+    hits = (await found("switching risk xylophone"))["hits"]
+    assert {hit["text"] for hit in hits[:2]} == {"Risk of switching", "Switching at risk"}
+    assert all(hit["lacks"] == ["xylophone"] for hit in hits[:2])
+    assert [len(hit["lacks"]) for hit in hits] == sorted(len(hit["lacks"]) for hit in hits)
+    assert all(hit["score"] < 0.1 for hit in hits)
+    assert (await found("switching risk xylophone", any_words=False))["hits"] == []
+    assert (await found("switching risk xylophone", any_words=None))["hits"] == []
+    cut = await found("switching risk xylophone", first=1)
+    assert (len(cut["hits"]), cut["complete"]) == (1, False)
+    assert (await found("xylophone quokka")) == {"complete": True, "hits": []}
+    for text in ("switching risk", "switching", "Rsik of switching", "switchng risky"):  # found as without it
+        assert await found(text) == await found(text, any_words=False)
+        assert all(hit["lacks"] == [] for hit in (await found(text))["hits"])
+    assert (await found("100% xylophone"))["hits"][0]["lacks"] == ["xylophone"]
+
+
 async def test_ties_are_newest_first(named: Client) -> None:
     answer = await search(named, "twice")
     assert [hit["node"]["id"] for hit in answer["hits"]] == [f"ExperimentKnowledge:{name_of(n)}" for n in (15, 14)]

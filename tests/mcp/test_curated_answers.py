@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
+from graphql import FieldNode, OperationDefinitionNode, SelectionSetNode, parse, print_ast
 
-from gateway.mcp.questions import curated
+from gateway.mcp.questions import Curated, QuestionOperation, curated
 from schema.changes.effects.deployments import CHAIN, MAX_ERROR_RATE
 from tests.support.agents import Agent, tokens
 from tests.support.client import Client
@@ -77,8 +79,7 @@ async def test_rollback_candidates(demo: Client, sql: asyncpg.Connection) -> Non
     assert page["totalCount"] == sum(target is not None for target in wanted.values()) > 0
     assert refused["totalCount"] == sum(target is None for target in wanted.values()) > 0
     for one in page["nodes"]:
-        [target] = one["rollsBackTo"]["nodes"]
-        assert target["id"] == f"Deployment:{wanted[one['id'].removeprefix('Deployment:')]}"
+        assert one["rollsBackTo"]["id"] == f"Deployment:{wanted[one['id'].removeprefix('Deployment:')]}"
     assert all(wanted[one["id"].removeprefix("Deployment:")] is None for one in refused["nodes"])
     assert envelope["complete"] is True
     assert envelope["units"]["Deployment.errorRate"] == "of 1"
@@ -153,7 +154,6 @@ async def test_brief(demo: Client, sql: asyncpg.Connection) -> None:
     champions = keys(envelope, "Model")
     counted = "SELECT count(*) FROM ml_model_registry WHERE id::text = ANY($1) AND is_champion"
     assert await sql.fetchval(counted, champions) == len(champions) > 0
-    assert envelope["complete"] is True
     of_brand = "JOIN ml_experiments AS e ON e.id = {} WHERE e.brand::text ILIKE 'kisqali'"
     for name, table, column in (
         ("results", "ab_experiment_results", "t.experiment_id"),
@@ -202,7 +202,8 @@ def test_every_question_has_a_test() -> None:
     [
         ("models_at_risk", {"limit": 3}, "no 'limit'"),
         ("trace_service", {}, "args.service is missing"),
-        ("explain_gate", {"estimate": "nonsense"}, "nonsense"),
+        ("explain_gate", {"estimate": "nonsense"}, "no Estimate has such a name"),
+        ("explain_gate", {"estimate": "nrx"}, "rows: Estimate:"),
         ("brief", {"brand": "Zolgensma"}, "KISQALI"),
         ("active_prompt", {"agent": "nobody of this name"}, "causal_impact"),
         ("trace_service", {"service": "kisqali"}, "ACTIVE"),
@@ -266,14 +267,24 @@ async def test_a_model_alone_is_compared_with_what_it_replaced(demo: Client) -> 
 async def test_without_an_estimate_the_gate_tells_what_it_blocks(demo: Client, sql: asyncpg.Connection) -> None:
     envelope = await Agent(demo).call("answer", question="explain_gate")
     found = envelope["data"]["estimates"]["nodes"]
+    assert all(one["treatmentVariable"] and one["outcomeVariable"] for one in found)
     assert {one["gate"] for one in found} == {"BLOCK"}
     assert "No estimate was named" in envelope["warnings"][0]
     listed = (await demo.data("{ estimates(where: { gate: { eq: BLOCK } }) { nodes { id } } }"))["estimates"]["nodes"]
     assert [one["id"] for one in listed] == [one["id"] for one in found]
 
 
+async def test_an_estimate_is_named_by_its_variables(demo: Client) -> None:
+    """No search finds it: it is no row of a table."""
+    agent = Agent(demo)
+    [blocked] = (await agent.call("answer", question="explain_gate"))["data"]["estimates"]["nodes"]
+    name = f"{blocked['treatmentVariable'].replace('_', ' ').upper()} {blocked['outcomeVariable']}"
+    named = await agent.call("answer", question="explain_gate", args={"estimate": name})
+    assert named["data"]["estimate"]["id"] == blocked["id"]
+
+
 async def test_answers_are_read_on(demo: Client) -> None:
-    """The list of the question by the same call, lists within rows by the query that ``more`` gives."""
+    """The list of the question and those within rows, by the same call."""
     agent = Agent(demo)
     ids, after = [], {}
     for _ in range(8):
@@ -288,7 +299,9 @@ async def test_answers_are_read_on(demo: Client) -> None:
     envelope = await agent.call("answer", question="models_at_risk")
     [more] = [one for one in envelope["more"] if one["path"].endswith("alerts")]
     row = envelope["data"]["modelHealths"]["nodes"][int(re.search(r"\d+", more["path"])[0])]  # type: ignore[index]
-    rest = (await agent.call("query", query=more["query"]))["data"]["node"]["alerts"]["nodes"]
+    follows = await agent.call("answer", question="models_at_risk", after=more["after"])
+    assert follows["data"]["node"]["id"] == row["model"]["id"]
+    rest = follows["data"]["node"]["alerts"]["nodes"]
     both = [one["id"] for one in (*row["model"]["alerts"]["nodes"], *rest)]
     assert len(both) == len(set(both)) == row["activeAlerts"] == more["of"]
 
@@ -300,13 +313,147 @@ async def test_an_answer_without_a_list_takes_no_cursor(demo: Client) -> None:
     assert "no list" in json.dumps(said)
 
 
-def test_lists_within_rows_can_be_read_on() -> None:
-    """Their arguments are literals, and they have no fragments: what `read_on` gives is a query of its own."""
-    for question in curated().values():
-        for asked in question.operations:
-            assert "..." not in asked.document, question.name
-            named = re.findall(r"after: \$after", asked.document)
-            assert len(named) == asked.pages, question.name
+def names_of(selected: SelectionSetNode) -> set[str]:
+    return {one.name.value for one in selected.selections if isinstance(one, FieldNode)}
+
+
+OPERATIONS = [(question, one) for question in curated().values() for one in question.operations]
+
+
+@pytest.mark.parametrize(("question", "asked"), OPERATIONS, ids=lambda one: one.name)
+def test_every_list_can_be_read_on(question: Curated, asked: QuestionOperation) -> None:
+    """Whatever is cut is counted, and stands where `rest_of` finds it: in the operation, or in a row with an id."""
+    (operation,) = parse(asked.document).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert "id" not in asked.variables
+    assert len(re.findall(r"after: \$after", asked.document)) == asked.pages
+
+    def look(selected: SelectionSetNode, row: SelectionSetNode | None) -> None:
+        for field in selected.selections:
+            assert isinstance(field, FieldNode), "no fragments"
+            below = field.selection_set
+            if below is None:
+                continue
+            nodes = next((one for one in below.selections if isinstance(one, FieldNode) and one.name.value == "nodes"), None)
+            if nodes is None:
+                look(below, below)
+                continue
+            arguments = {one.name.value: print_ast(one.value) for one in field.arguments}
+            key = (field.alias or field.name).value
+            assert nodes.selection_set is not None
+            if key in question.single:
+                assert arguments["first"] == "1"
+                assert "nodes" not in print_ast(nodes.selection_set)
+                continue
+            assert "first" in arguments, key
+            assert "totalCount" in names_of(below), key
+            assert row is None or arguments.get("after") or "id" in names_of(row), key
+            look(nodes.selection_set, nodes.selection_set)
+
+    look(operation.selection_set, None)
+
+
+NEEDED = {
+    "active_prompt": {"agent": "causal_impact"},
+    "brief": {"brand": "KISQALI"},
+    "compare_models": {"model": "NRx propensity"},
+    "tool_chain": {"tools": ["causal_effect_estimator", "counterfactual_simulator"]},
+    "trace_service": {"service": "nrx propensity"},
+}
+"""Arguments of the questions that need some."""
+
+
+def pages(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All lists of an answer with their paths."""
+    if isinstance(value, dict):
+        if isinstance(value.get("nodes"), list) and "totalCount" in value:
+            yield path, value
+        for key, one in value.items():
+            yield from pages(one, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for place, one in enumerate(value):
+            yield from pages(one, f"{path}[{place}]")
+
+
+async def whole(agent: Agent, question: str, args: dict[str, Any], page: dict[str, Any], after: str) -> list[Any]:
+    """The rows of a list with those that are read on from a cursor, as many calls as that takes."""
+    rows = list(page["nodes"])
+    for _ in range(60):
+        envelope = await agent.call("answer", question=question, args=args, after=after, first=2, maxBytes=2_500)
+        path, found = next(pages(envelope["data"]))
+        rows += found["nodes"]
+        [more] = [one for one in envelope["more"] if one["path"] == path] or [None]
+        if more is None:
+            return rows
+        assert envelope["complete"] is False
+        after = more["after"]
+    raise AssertionError(path)
+
+
+@pytest.mark.parametrize("name", sorted(curated()))
+async def test_no_answer_is_cut_unsaid(demo: Client, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """With lists of one row each: every list that has more says so, and is read on to its whole, nothing twice."""
+    question = curated()[name]
+    short = [
+        replace(one, document=re.sub(r"first: \d+", "first: 1", one.document)) for one in question.operations
+    ]
+    monkeypatch.setitem(curated(), name, replace(question, operations=tuple(short)))
+    agent, args = Agent(demo), NEEDED.get(name, {})
+    ways = [(args, {} if name in {"tool_chain", "trace_service"} else {"first": 1})]
+    if name == "explain_gate":
+        blocked = (await agent.call("answer", question=name))["data"]["estimates"]["nodes"][0]["id"]
+        ways.append(({"estimate": blocked}, {}))
+    for given, limits in ways:
+        envelope = await agent.call("answer", question=name, args=given, **limits)
+        told = {one["path"]: one for one in envelope["more"]}
+        cut = {path: page for path, page in pages(envelope["data"]) if len(page["nodes"]) < page["totalCount"]}
+        assert cut.keys() == told.keys()
+        assert envelope["complete"] is not bool(cut)
+        for path, page in cut.items():
+            assert (told[path]["shown"], told[path]["of"]) == (len(page["nodes"]), page["totalCount"])
+            rows = await whole(agent, name, given, page, told[path]["after"])
+            keys = [json.dumps(row.get("id") or row, sort_keys=True) for row in rows]
+            assert len(keys) == len(set(keys)) == page["totalCount"], path
+
+
+async def test_a_brand_has_all_its_results_or_says_so(demo: Client, sql: asyncpg.Connection) -> None:
+    agent = Agent(demo)
+    envelope = await agent.call("answer", question="brief", args={"brand": "Kisqali"})
+    for name, table, column in (
+        ("results", "ab_experiment_results", "experiment_id"),
+        ("twins", "twin_simulations", "experiment_design_id"),
+    ):
+        page = envelope["data"][name]
+        rows = list(page["nodes"])
+        for more in (one for one in envelope["more"] if one["path"] == name):
+            rest = await agent.call("answer", question="brief", args={"brand": "Kisqali"}, after=more["after"])
+            rows += rest["data"][name]["nodes"]
+            assert rest["complete"] is True
+        wanted = await sql.fetchval(
+            f"SELECT count(*) FROM {table} AS t JOIN ml_experiments AS e ON e.id = t.{column} "
+            "WHERE e.brand::text ILIKE 'kisqali'"
+        )
+        assert len({row["id"] for row in rows}) == len(rows) == page["totalCount"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ("unwatched~~", "after"),
+        ("unwatched~~nonsense", "cursor"),
+        ("nothing~~x", "no list of this question"),
+        ("modelHealths.nodes~~x", "no list of this question"),
+        ("modelHealths.model~~x", "no list of this question"),
+        ("modelHealths.model.alerts~~x", "no list of this question"),
+        ("modelHealths.model.alerts~Experiment:1~x", "no list of this question"),
+        ("modelHealths.model.alerts~Model:x~x", "Model"),
+        ("~~", "no list of this question"),
+        ("unwatched~Model:x~x", "no list of this question"),
+        ("nonsense", "cursor"),
+    ],
+)
+async def test_a_wrong_cursor_says_what_to_pass(demo: Client, after: str, said: str) -> None:
+    assert said in json.dumps(await Agent(demo).fails("answer", question="models_at_risk", after=after))
 
 
 async def test_a_row_that_is_not_there_is_said(demo: Client) -> None:

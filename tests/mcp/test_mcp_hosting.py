@@ -19,6 +19,7 @@ from tests.support.databases import Database
 from tests.support.sockets import listening
 
 URL = "http://localhost/mcp"
+NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 MODELS = "{ models(first: 1) { nodes { id } } }"
 
 
@@ -179,6 +180,9 @@ def test_an_audience_that_no_token_can_have_is_refused(monkeypatch: pytest.Monke
         ("query", {"query": "query($n: Int!) { models(first: $n) { totalCount } }", "variables": {"n": "x"}}, "n"),
         ("query", {"query": "query($n: Int) { models(first: $n) { totalCount } }", "variables": {"n": 10**400}}, "n"),
         ("lineage", {"ids": ["Model:x"] * 10_000}, "ids has 10,000 values"),
+        ("query", {"query": NODES, "variables": {"ids": ["Model:x"] * 10_000}}, "10000 ids"),
+        ("answer", {"question": "tool_chain", "args": {"tools": ["x"] * 10_000}}, "10000 tools"),
+        ("describe_type", {"names": ["Model"] * 10_000}, "names has 10,000 values"),
         ("lineage", {"ids": []}, "empty"),
         ("lineage", {"ids": [7]}, "something else than texts"),
         ("lineage", {"ids": ["nonsense"]}, "nonsense"),

@@ -116,10 +116,24 @@ def required(root: Any) -> list[Any]:
     return [one for one in root.args.values() if str(one.type).endswith("!")]
 
 
+async def value_of(planted: Client, argument: str) -> Any:
+    """What an argument of a question may be."""
+    rows = """{ models(first: 2) { nodes { id } } bentoServices(first: 1) { nodes { id } }
+        estimates(first: 1) { nodes { id } } }"""
+    data = await planted.data(rows)
+    one, other = (node["id"] for node in data["models"]["nodes"])
+    return {
+        "agent": "causal_impact", "brand": "KISQALI", "model": one, "other?": other,
+        "tools": ["causal_effect_estimator", "counterfactual_simulator"],
+        "estimate?": data["estimates"]["nodes"][0]["id"], "service": data["bentoServices"]["nodes"][0]["id"],
+    }[argument]  # fmt: skip
+
+
 async def test_no_other_tool_shows_it_as_its_own_words(planted: Client) -> None:
     agent = Agent(planted)
-    for question in ("models_at_risk", "rollback_candidates", "drifted_features", "twin_trust"):
-        looked_at(await agent.call("answer", question=question))
+    for name, question in curated().items():
+        args = {name.removesuffix("?"): await value_of(planted, name) for name in question.arguments}
+        looked_at(await agent.call("answer", question=name, args=args, maxBytes=40_000))
     looked_at(await agent.call("find", text=SIGN, first=50))
     looked_at(await agent.call("similar", kind="lessons", text="instructions"))
     episodes = await planted.data("{ composerEpisodes(first: 1) { nodes { id } } }")

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from tests.support.agents import LEGACY, MODERN, Agent, tokens
 from tests.support.client import Client, serving
-from tests.support.databases import Database
+from tests.support.databases import Database, connect
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,47 @@ async def test_rows_like_another_are_by_vectors_and_those_like_a_text_by_words(d
     by_words = await agent.call("similar", kind="episodes", text=episode["queryText"].split()[0])
     assert by_words["data"]["by"] == "words"
     assert any("no similarity" in one for one in by_words["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "column", "only"),
+    [
+        ("episodes", "composer_episodes", "query_embedding", "success"),
+        ("lessons", "experiment_knowledge_store", "embedding", "validated"),
+    ],
+)
+async def test_rows_without_a_vector_are_counted(
+    demo: Client, demo_database: Database, kind: str, table: str, column: str, only: str
+) -> None:
+    connection = await connect(demo_database.admin_url)
+    try:
+        every = await connection.fetchval(f"SELECT count(*) FROM {table} WHERE {column} IS NULL")
+        some = await connection.fetchval(f"SELECT count(*) FROM {table} WHERE {column} IS NULL AND {only}")
+        key = "episode_id" if kind == "episodes" else "knowledge_id"
+        row = await connection.fetchval(f"SELECT {key}::text FROM {table} WHERE {column} IS NOT NULL LIMIT 1")
+    finally:
+        await connection.close()
+    for successful, number in ((False, every), (True, some)):
+        envelope = await Agent(demo).call("similar", kind=kind, id=row, onlySuccessful=successful)
+        assert envelope["data"]["withoutVector"] == number
+        assert any(one.startswith(f"{number:,} {kind} have no vector") for one in envelope["warnings"]) is (number > 0)
+
+
+async def test_a_word_too_many_finds_the_rows_with_the_others(demo: Client) -> None:
+    agent = Agent(demo)
+    right = await agent.call("find", text="nrx propensity model", types=["Model"])
+    wrong = await agent.call("find", text="nrx propensity xylophone model", types=["Model"])
+    assert [row["id"] for row in wrong["data"]["rows"]] == [row["id"] for row in right["data"]["rows"]] != []
+    assert wrong["data"]["matched"] == "some words"
+    assert all(row["lacks"] == ["xylophone"] for row in wrong["data"]["rows"])
+    assert wrong["complete"] is right["complete"]
+    assert any("No row has all words" in one for one in wrong["warnings"])
+    assert not any("lacks" in row for row in right["data"]["rows"])
+    nothing = await agent.call("find", text="xylophone quokka", types=["Model"])
+    assert (nothing["data"], nothing["complete"]) == ({"rows": [], "matched": "nothing"}, True)
+    said = json.dumps(await agent.fails("answer", question="trace_service", args={"service": "nrx propensity xylophone"}))
+    assert "no BentoService has such a name" in said
+    assert "without xylophone: BentoService:" in said
 
 
 async def test_words_are_shown_where_they_stand_and_not_found_in_names_of_other_rows(demo: Client) -> None:

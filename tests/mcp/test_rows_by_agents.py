@@ -264,6 +264,53 @@ async def test_bad_steps_say_what_to_try(agent: Agent, step: dict[str, Any], sai
     assert said in json.dumps(await agent.fails("preview_change", steps=[step]))
 
 
+async def test_a_row_is_named_as_people_call_it(agent: Agent, sql: asyncpg.Connection) -> None:
+    """Wherever a step takes one: it is told which, and what is asked of the person has its id alone."""
+    name, tool = (f"{what} {uuid.uuid4().hex[:12]}" for what in ("zebrawood", "quagga"))
+    model = f"Model:{await add(sql, 'ml_model_registry', model_name=name, model_version='1', stage='development')}"
+    service = await add(sql, "ml_bentoml_services", service_name=f"{name} service")
+    tool_id = await add(sql, "tool_registry", name=tool, deprecated_at=None)
+    promoted = {"mutation": "promoteModel", "id": name, "input": {"to": "STAGING"}}
+    envelope = await agent.call("preview_change", steps=[promoted])
+    assert envelope["data"]["steps"][0]["changes"][0]["id"] == model
+    assert envelope["warnings"][0] == f"steps[0].id was read as {model}."
+    words = await question(agent, envelope["data"]["previewId"])
+    assert model in words
+    assert name not in words
+    many = {"mutation": "promoteModels", "input": {"items": [{"id": name}], "to": "STAGING"}}
+    assert (await previewed(agent, many))["steps"][0]["changes"][0]["id"] == model
+    row = {"service": {"id": f"{name} service"}, "recordedAt": "2026-01-01T00:00:00Z", "errorRate": 0.5}
+    recorded = await previewed(agent, {"mutation": "recordServingMetrics", "input": {"rows": [row, {**row, "recordedAt": "now"}]}})
+    assert {one["to"]["serviceId"] for one in recorded["steps"][0]["changes"]} == {str(service)}
+    retired = await previewed(agent, {"mutation": "retireTool", "input": {"id": tool}})
+    assert retired["steps"][0]["changes"][0]["id"] == f"Tool:{tool_id}"
+    started = {"mutation": "startDeployment", "id": name, "input": {"environment": "staging", "deploymentName": name}}
+    said = await agent.call("preview_change", steps=[started])
+    assert said["warnings"][0] == f"steps[0].id was read as {model}."
+
+
+async def test_a_name_that_is_not_one_rows_changes_nothing(agent: Agent, sql: asyncpg.Connection) -> None:
+    """Not even where one of several is in use, or where it has a typo: the candidates are named."""
+    name = f"zebrawood {uuid.uuid4().hex[:12]}"
+    stages = ("production", "archived")
+    ids = [await add(sql, "ml_model_registry", model_name=name, model_version=one, stage=one) for one in stages]
+    step = {"mutation": "promoteModel", "id": name, "input": {"to": "STAGING"}}
+    said = json.dumps(await agent.fails("preview_change", steps=[step]))
+    assert "is 2 rows" in said
+    assert all(f"Model:{id_} (" in said for id_ in ids)
+    word = f"quokkasenate {uuid.uuid4().hex[:12]}"
+    tool = await add(sql, "tool_registry", name=word, deprecated_at=None)
+    typo = {"mutation": "retireTool", "id": word.replace("nate", "nqte")}
+    said = json.dumps(await agent.fails("preview_change", steps=[typo]))
+    assert "no Tool has such a name" in said
+    assert f"Tool:{tool}" in said
+    nobody = {"mutation": "retireTool", "id": "quokkarium"}
+    assert "no Tool has such a name" in json.dumps(await agent.fails("preview_change", steps=[nobody]))
+    items = [{"id": f"{name} {place}"} for place in range(21)]
+    many = {"mutation": "promoteModels", "input": {"items": items, "to": "STAGING"}}
+    assert "name at most 20 rows" in json.dumps(await agent.fails("preview_change", steps=[many]))
+
+
 async def test_every_mutation_can_be_named_and_found(agent: Agent) -> None:
     schema = build().graphql
     known = agent_mutations(schema)

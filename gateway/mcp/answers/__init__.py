@@ -5,9 +5,10 @@ The name of a file is the question's; its first comment is what a model reads. O
 - ``note:`` begins a warning,
 - ``row: model Model`` says that a variable is a row of a type, which is taken by a name, an id or a reference,
 - ``said:`` and the name of an operation, or of a helper, say what is said where it was run,
-- ``whole:`` names lists of which the first rows are all that is wanted.
+- ``single:`` names lists whose first row is what is wanted: it is shown by itself, as no list.
 
 Variables of enums take any spelling. A document may have several operations: the first is run whose variables are
 there. One by the name of a variable says which row that is unless said, or, for a text, which words it may be. The list
-of the question takes ``$first`` and ``$after``; lists within rows have literal arguments: a query reads them on.
+of the question takes ``$first`` and ``$after``. Any other list has a literal ``first`` and its ``totalCount``, and stands
+in the operation itself or in a row with an ``id``: the ``after`` that ``more`` gives reads it on by the same call.
 """

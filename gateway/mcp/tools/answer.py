@@ -10,8 +10,8 @@ from graphql import GraphQLEnumType, get_named_type, type_from_ast
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError, listed
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.questions import PAGING, Curated, QuestionOperation, curated
-from gateway.mcp.reading_on import read_on
+from gateway.mcp.questions import AFTER, FIRST, PAGING, Curated, QuestionOperation, curated
+from gateway.mcp.reading_on import ListPlace, list_place, read_on, rest_of
 from gateway.mcp.rows import row_id
 from gateway.mcp.toolbox import LEAST_BYTES, MOST_BYTES, AgentTool, Toolbox
 from schema.error_codes import ToolCode
@@ -19,6 +19,8 @@ from schema.names.words import closest
 
 ROOM, BRIEF_ROOM = 4_000, 2_000
 """Bytes of an answer, and of a brief, unless said."""
+_REST = 20
+"""Rows of the rest of a list, unless said."""
 _MOST_NAMED = 30
 _MOST_LOOKED_UP = 20
 """Rows of one list that may be named otherwise than exactly."""
@@ -38,20 +40,33 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     for name in question.helped - arguments.keys():
         if arguments.keys() >= set(question.helpers[name].needed):
             arguments[name] = await _unless_said(box, call, question, name, arguments, told)
-    asked = _operation(question, arguments, takes)
+    place = list_place(arguments.get(AFTER))
+    asked = _operation(question, arguments, takes, place)
     if asked.name in question.said:
         told.append(question.said[asked.name])
+    document = asked.document
+    if place is not None:
+        document = rest_of(box.schema.graphql, document, place)
+        arguments = {FIRST: _REST, **arguments, AFTER: place.cursor, "id": place.row}
     room = given["maxBytes"] or (BRIEF_ROOM if question.name == "brief" else ROOM)
-    warnings = [*told, *question.notes]
-    envelope = await box.ask(call, asked.document, arguments, room, before=warnings, whole=question.whole)
+    envelope = await box.ask(
+        call,
+        document,
+        arguments,
+        room,
+        before=told if AFTER in arguments else [*told, *question.notes],  # which the first page has said
+        single=question.single,
+        told=lambda envelope: read_on(envelope, asked.document, place),
+    )
     if not any(envelope.data.values()):
         envelope.warnings.insert(0, "There is no such row: find gives ids.")
-    read_on(envelope, asked.document, room)
     return envelope
 
 
-def _operation(question: Curated, arguments: dict[str, Any], takes: str) -> QuestionOperation:
-    """The first operation of a question whose variables are there.
+def _operation(
+    question: Curated, arguments: dict[str, Any], takes: str, place: ListPlace | None
+) -> QuestionOperation:
+    """The first operation of a question whose variables are there; of a list that is read on, ``place`` has its own.
 
     Raises:
         ToolError: There is none, or it does not take all of them.
@@ -62,7 +77,7 @@ def _operation(question: Curated, arguments: dict[str, Any], takes: str) -> Ques
         raise ToolError(
             ToolCode.BAD_ARGUMENT, f"args.{missing} is missing.", f"{takes} A row by its name, id or reference."
         )
-    for name in PAGING:
+    for name in PAGING if place is None else ():
         if name in arguments and name not in asked.variables:
             raise ToolError(
                 ToolCode.BAD_ARGUMENT, f"{question.name} has no list that takes {name}.", f"Leave it out. {takes}"

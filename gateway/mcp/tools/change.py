@@ -32,6 +32,7 @@ from gateway.mcp.changing import (
 from gateway.mcp.confirming import ACCEPT, DECLINE
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
+from gateway.mcp.step_rows import with_ids
 from gateway.mcp.toolbox import MOST_BYTES, AgentTool, Toolbox
 from schema.changes.mutations import MAX_REASON
 from schema.changes.transactions import RowsSeen
@@ -45,12 +46,15 @@ _ANEW = "Call preview_change anew, and show the user what it says."
 async def _preview(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     steps = steps_of(given["steps"], given["reason"], box.mutations, suggests=box.settings.introspection)
     box.check_trusted_mutations([step.mutation.name for step in steps])
+    steps, warnings = await with_ids(box, call, steps)
     document, inputs = document_of(steps)
     seen = RowsSeen()
     results = await _run(box, call, document, {**inputs, "dryRun": True}, seen)
     if (problem := problem_of(results)) is not None:
         raise ToolError(*problem)
-    envelope = Envelope({"steps": box.changes.steps(steps, results)}, units=box.changes.units(results))
+    envelope = Envelope(
+        {"steps": box.changes.steps(steps, results)}, units=box.changes.units(results), warnings=warnings
+    )
     if any(result.get("blockers") for result in results.values()):
         envelope.warnings.append("Nothing can be applied while something is in the way; nothing was kept.")
     elif not any(map(changes_something, results.values())):

@@ -9,14 +9,14 @@ from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
-from gateway.mcp.rows import row_id
+from gateway.mcp.rows import row_id, with_most_words
 from gateway.mcp.toolbox import MOST_BYTES, AgentTool, Toolbox
 from schema.error_codes import ErrorCode, ToolCode
 from schema.names.words import stem
 
 _FIND = """query Find($text: String!, $types: [SearchType!], $first: Int!) {
-  search(text: $text, types: $types, first: $first) {
-    hits { score field text state time node { id } belongsTo { id } }
+  search(text: $text, types: $types, first: $first, anyWords: true) {
+    hits { score field text state time lacks node { id } belongsTo { id } }
     complete
     omissions { type reason }
   }
@@ -32,18 +32,20 @@ async def _find(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope
     answer = await box.operations.run(call, _FIND, variables)
     found = answer["data"]["search"]
     rows = []
-    for hit in found["hits"]:
+    hits = with_most_words(found["hits"])
+    for hit in hits:
         if hit["node"] is None:  # deleted in this moment
             continue
         row = {"id": hit["node"]["id"], "name": fences.label(hit["text"]), "field": hit["field"]}
         row |= {"score": round(hit["score"], 2)}
-        row |= {key: hit[key] for key in ("state", "time") if hit[key] is not None}
+        row |= {key: hit[key] for key in ("state", "time", "lacks") if hit[key]}
         if hit["belongsTo"]:
             row["belongsTo"] = hit["belongsTo"]["id"]
         rows.append(row)
-    matched = "nothing" if not rows else "all words" if found["hits"][0]["score"] >= ALL_WORDS else "any word, or typos"
-    envelope = Envelope({"rows": rows, "matched": matched})
-    if not found["complete"]:
+    envelope = Envelope({"rows": rows, "matched": _matched(hits)})
+    if hits and hits[0]["lacks"]:
+        envelope.warnings.append("No row has all words: these have most of them, and lack those of lacks.")
+    if not found["complete"] and len(hits) == len(found["hits"]):
         envelope.complete = False
         envelope.more = [{"path": "rows", "shown": len(rows)}]
         envelope.warnings.append("More rows fit: narrow text or types, or raise first (at most 50).")
@@ -51,6 +53,15 @@ async def _find(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope
         envelope.complete = False
         envelope.warnings.append(f"{omission['type']}: {omission['reason']}")
     return fences.noted(envelope)
+
+
+def _matched(hits: list[dict[str, Any]]) -> str:
+    """How the best hit fits the text."""
+    if not hits:
+        return "nothing"
+    if hits[0]["lacks"]:
+        return "some words"
+    return "all words" if hits[0]["score"] >= ALL_WORDS else "any word, or typos"
 
 
 FIND = AgentTool(
@@ -81,6 +92,13 @@ _SIMILAR = {
   }
 }""",
 }
+_WITHOUT = {
+    "episodes": "query Without($where: ComposerEpisodeWhere) { rows: composerEpisodes(where: $where) { totalCount } }",
+    "lessons": """query Without($where: ExperimentKnowledgeWhere) {
+  rows: experimentKnowledgeEntries(where: $where) { totalCount }
+}""",
+}
+_VECTOR = {"episodes": "queryEmbedding", "lessons": "embedding"}
 _WORDS = {
     "episodes": """query Words($all: ComposerEpisodeWhere, $any: ComposerEpisodeWhere, $first: Int!) {
   all: composerEpisodes(where: $all, first: $first) { nodes { ...Row } }
@@ -145,7 +163,25 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
         envelope.warnings.append("No row has a vector to compare with.")
     elif edges[0]["score"] is not None and edges[0]["score"] < LOW:
         envelope.warnings.append(f"The best score, {edges[0]['score']:.2f}, is low: these are hardly alike.")
+    if given["after"] is None:
+        await _tell_those_without(box, call, given, envelope)
     return envelope
+
+
+async def _tell_those_without(box: Toolbox, call: ToolCall, given: dict[str, Any], envelope: Envelope) -> None:
+    """Says how many rows have no vector, which are compared with nothing."""
+    where = {_VECTOR[given["kind"]]: {"isNull": True}, **_only(given)}
+    answer = await box.operations.run(call, _WITHOUT[given["kind"]], {"where": where})
+    number = answer["data"]["rows"]["totalCount"]
+    envelope.data["withoutVector"] = number
+    if number:
+        stopped = " or more" if answer.get("extensions", {}).get("more") else ""
+        envelope.warnings.append(f"{number:,}{stopped} {given['kind']} have no vector: they were compared with nothing.")
+
+
+def _only(given: dict[str, Any]) -> dict[str, Any]:
+    """The filter of what alone is looked for."""
+    return {_ONLY[given["kind"]]: {"eq": True}} if given["onlySuccessful"] else {}
 
 
 async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: str) -> Envelope:
@@ -160,7 +196,7 @@ async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: st
     telling = [word for word in named if len(word) > _LONG] or named
     looked_for = sorted(map(stem, telling), key=len, reverse=True)[:_MOST_WORDS]
     each = [{"or": [{field: {"iContains": word}} for field in _PROSE[kind]]} for word in looked_for]
-    only = {_ONLY[kind]: {"eq": True}} if given["onlySuccessful"] else {}
+    only = _only(given)
     variables = {"all": {"and": each, **only}, "any": {"or": each, **only}, "first": given["first"]}
     envelope = await box.ask(call, _WORDS[kind], variables, MOST_BYTES) if each else Envelope({})
     found = {row["id"]: row for rows in envelope.data.values() if rows for row in rows["nodes"]}
