@@ -1,7 +1,7 @@
 """How an answer is read on: by the same call, with the ``after`` of any list that was cut.
 
-The list of the question takes a cursor as it is. That of another list says, before its cursor, which list it is and,
-where rows have such a list each, of which row: ``alerts`` of a model is ``modelHealths.model.alerts~Model:...~cursor``.
+The question's own list takes a cursor as it is. Any other says, before its cursor, which list it is and, where rows have
+such a list each, of which row: ``alerts`` of a model is ``modelHealths.model.alerts~Model:...~cursor``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 from graphql import (
-    ArgumentNode,
     FieldNode,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -50,10 +49,13 @@ class ListPlace:
         return _MARK.join((".".join(self.keys), self.row, self.cursor))
 
 
-def list_place(after: Any) -> ListPlace | None:
-    """The place that a caller has passed; None for a cursor of the question's own list."""
-    if not isinstance(after, str) or _MARK not in after:
+def list_place(after: Any, document: str) -> ListPlace | None:
+    """The place that a caller has passed; None for no cursor, or that of the question's own list within one row."""
+    if not isinstance(after, str):
         return None
+    if _MARK not in after:
+        own = next((key for key, field in _keys(_operation(document).selection_set).items() if _is_own(field)), None)
+        return ListPlace((own,), "", after) if own else None
     keys, _, rest = after.partition(_MARK)
     row, _, cursor = rest.rpartition(_MARK)
     return ListPlace(tuple(keys.split(".")), row, cursor)
@@ -70,8 +72,7 @@ def read_on(envelope: Envelope, document: str, read: ListPlace | None = None) ->
         keys = tuple(key for key, _ in _STEP.findall(entry["path"]) if key and key != NODES)
         if read is not None and read.row:
             keys = (*read.keys[:-1], *keys[1:])
-        field = _fields(document, keys)[-1]
-        if read is None and any(isinstance(one.value, VariableNode) for one in field.arguments if _is_cursor(one)):
+        if _is_own(_fields(document, keys)[-1]):
             continue
         row = _row(envelope.data, entry["path"]) if len(keys) > 1 else ""
         entry[_AFTER] = ListPlace(keys, row, entry[_AFTER]).text
@@ -101,7 +102,7 @@ def rest_of(schema: GraphQLSchema, document: str, place: ListPlace) -> str:
         return f"query Rest({', '.join(variables)}) {{ {rest} }}"
     type_: Any = schema.query_type
     for one in above:
-        type_ = _below(type_, one)
+        type_ = _row_type(type_, one)
     if not place.row.startswith(f"{type_}:"):
         raise _wrong()
     return f"query Rest($id: ID!, {', '.join(variables)}) {{ {NODE}(id: $id) {{ ... on {type_} {{ id {rest} }} }} }}"
@@ -113,8 +114,9 @@ def _wrong() -> ToolError:
     )
 
 
-def _is_cursor(argument: ArgumentNode) -> bool:
-    return argument.name.value == _AFTER
+def _is_own(field: FieldNode) -> bool:
+    """Whether a list is the question's own: its cursor is a variable."""
+    return any(one.name.value == _AFTER and isinstance(one.value, VariableNode) for one in field.arguments)
 
 
 @lru_cache(maxsize=256)
@@ -147,11 +149,10 @@ def _keys(selections: SelectionSetNode | None) -> dict[str, FieldNode]:
     return {(one.alias or one.name).value: one for one in some if isinstance(one, FieldNode)}
 
 
-def _below(type_: Any, field: FieldNode) -> Any:
-    """The type of a field, of whose rows where it is a list."""
-    if field.name.value not in type_.fields:
-        type_ = get_named_type(type_.fields[NODES].type)
-    return get_named_type(type_.fields[field.name.value].type)
+def _row_type(type_: Any, field: FieldNode) -> Any:
+    """The type of a field of a type, that of its rows where it is a list."""
+    found: Any = get_named_type(type_.fields[field.name.value].type)
+    return get_named_type(found.fields[NODES].type) if NODES in found.fields else found
 
 
 def _row(data: Any, path: str) -> str:

@@ -277,7 +277,7 @@ async def test_without_an_estimate_the_gate_tells_what_it_blocks(demo: Client, s
 async def test_an_estimate_is_named_by_its_variables(demo: Client) -> None:
     """No search finds it: it is no row of a table."""
     agent = Agent(demo)
-    [blocked] = (await agent.call("answer", question="explain_gate"))["data"]["estimates"]["nodes"]
+    blocked = (await agent.call("answer", question="explain_gate"))["data"]["estimates"]["nodes"][0]
     name = f"{blocked['treatmentVariable'].replace('_', ' ').upper()} {blocked['outcomeVariable']}"
     named = await agent.call("answer", question="explain_gate", args={"estimate": name})
     assert named["data"]["estimate"]["id"] == blocked["id"]

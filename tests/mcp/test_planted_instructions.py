@@ -12,6 +12,7 @@ import pytest
 
 from db.base.column_facts import Holds
 from gateway.mcp import fences
+from gateway.mcp.questions import curated
 from schema.catalogue.from_models import catalogue
 from schema.recording.record_types import RecordType, RowField, Verb, record_types
 from tests.support.agents import Agent, asked, asking
@@ -132,7 +133,7 @@ async def value_of(planted: Client, argument: str) -> Any:
 async def test_no_other_tool_shows_it_as_its_own_words(planted: Client) -> None:
     agent = Agent(planted)
     for name, question in curated().items():
-        args = {name.removesuffix("?"): await value_of(planted, name) for name in question.arguments}
+        args = {one.removesuffix("?"): await value_of(planted, one) for one in question.arguments}
         looked_at(await agent.call("answer", question=name, args=args, maxBytes=40_000))
     looked_at(await agent.call("find", text=SIGN, first=50))
     looked_at(await agent.call("similar", kind="lessons", text="instructions"))

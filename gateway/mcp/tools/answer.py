@@ -40,8 +40,9 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     for name in question.helped - arguments.keys():
         if arguments.keys() >= set(question.helpers[name].needed):
             arguments[name] = await _unless_said(box, call, question, name, arguments, told)
-    place = list_place(arguments.get(AFTER))
-    asked = _operation(question, arguments, takes, place)
+    asked = _operation(question, arguments, takes)
+    place = list_place(arguments.get(AFTER), asked.document)
+    _check_paging(question, asked, arguments, place, takes)
     if asked.name in question.said:
         told.append(question.said[asked.name])
     document = asked.document
@@ -63,13 +64,11 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     return envelope
 
 
-def _operation(
-    question: Curated, arguments: dict[str, Any], takes: str, place: ListPlace | None
-) -> QuestionOperation:
-    """The first operation of a question whose variables are there; of a list that is read on, ``place`` has its own.
+def _operation(question: Curated, arguments: dict[str, Any], takes: str) -> QuestionOperation:
+    """The first operation of a question whose variables are there.
 
     Raises:
-        ToolError: There is none, or it does not take all of them.
+        ToolError: There is none.
     """
     asked = next((one for one in question.operations if arguments.keys() >= set(one.needed)), None)
     if asked is None:
@@ -77,12 +76,22 @@ def _operation(
         raise ToolError(
             ToolCode.BAD_ARGUMENT, f"args.{missing} is missing.", f"{takes} A row by its name, id or reference."
         )
+    return asked
+
+
+def _check_paging(
+    question: Curated, asked: QuestionOperation, arguments: dict[str, Any], place: ListPlace | None, takes: str
+) -> None:
+    """Whether the operation has a list to read on, or the call goes on with another one.
+
+    Raises:
+        ToolError: Neither.
+    """
     for name in PAGING if place is None else ():
         if name in arguments and name not in asked.variables:
             raise ToolError(
                 ToolCode.BAD_ARGUMENT, f"{question.name} has no list that takes {name}.", f"Leave it out. {takes}"
             )
-    return asked
 
 
 async def _meant(box: Toolbox, call: ToolCall, question: Curated, name: str, value: Any, told: list[str]) -> Any:
