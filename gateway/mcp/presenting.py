@@ -151,9 +151,7 @@ def _stopped_counts(answer: Mapping[str, Any], root: Place) -> Iterator[str]:
             yield f"{path}: there are more; the count stopped. totalCount(exact: true) or aggregate counts all."
 
 
-def _shrink(
-    envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int, told: Told
-) -> int:
+def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int, told: Told) -> int:
     """Drops as many rows of a page as must go, all but one at most; the bytes that are left."""
     if page.shown < 2:
         return size

@@ -1,7 +1,7 @@
 """How an answer is read on: by the same call, with the ``after`` of any list that was cut.
 
-The question's own list takes a cursor as it is. Any other says, before its cursor, which list it is and, where rows have
-such a list each, of which row: ``alerts`` of a model is ``modelHealths.model.alerts~Model:...~cursor``.
+The question's own list takes a cursor as it is. Any other says, before its cursor, which list it is and, where rows
+have such a list each, of which row: ``alerts`` of a model is ``modelHealths.model.alerts~Model:...~cursor``.
 """
 
 from __future__ import annotations
@@ -92,11 +92,13 @@ def rest_of(schema: GraphQLSchema, document: str, place: ListPlace) -> str:
         raise _wrong() from None
     if found.selection_set is None or NODES not in _keys(found.selection_set) or bool(above) is not bool(place.row):
         raise _wrong()
-    kept = [print_ast(one) for one in found.arguments if one.name.value not in (_AFTER, _FIRST)]
+    kept = [print_ast(one) for one in found.arguments or () if one.name.value not in (_AFTER, _FIRST)]
     taken = ", ".join([*kept, *(f"{name}: ${name}" for name in (_FIRST, _AFTER))])
     key = f"{found.alias.value}: " if found.alias else ""
     rest = f"{key}{found.name.value}({taken}) {print_ast(found.selection_set)}"
-    variables = [print_ast(one) for one in _operation(document).variable_definitions if _uses(found, one.variable)]
+    variables = [
+        print_ast(one) for one in _operation(document).variable_definitions or () if _uses(found, one.variable)
+    ]
     variables += ["$first: Int", "$after: String"]
     if not above:
         return f"query Rest({', '.join(variables)}) {{ {rest} }}"
@@ -116,7 +118,7 @@ def _wrong() -> ToolError:
 
 def _is_own(field: FieldNode) -> bool:
     """Whether a list is the question's own: its cursor is a variable."""
-    return any(one.name.value == _AFTER and isinstance(one.value, VariableNode) for one in field.arguments)
+    return any(one.name.value == _AFTER and isinstance(one.value, VariableNode) for one in field.arguments or ())
 
 
 @lru_cache(maxsize=256)

@@ -37,9 +37,7 @@ class _Named:
         return self.holder[self.key]
 
 
-async def with_ids(
-    box: Toolbox, call: ToolCall, steps: Sequence[PreviewStep]
-) -> tuple[list[PreviewStep], list[str]]:
+async def with_ids(box: Toolbox, call: ToolCall, steps: Sequence[PreviewStep]) -> tuple[list[PreviewStep], list[str]]:
     """The steps with the ids of the rows that they name, and what is to be said of those.
 
     Raises:

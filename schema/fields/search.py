@@ -259,8 +259,8 @@ def _make(types: Types) -> Any:
         "is kept for the record alone (archived, deprecated, rolled back, expired)."
     )
     any_words = strawberry.argument(
-        description="Where no row has all words, nor with typos: rows with some of them, those with most first; `lacks` "
-        "says which words one does not have."
+        description="Where no row has all words, nor with typos: rows with some of them, those with most first; "
+        "`lacks` says which words one does not have."
     )
     taken = {
         "text": Annotated[str, text],

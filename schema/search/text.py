@@ -190,7 +190,9 @@ class SearchStatement:
         )
         hit = f"type, id, field, value, score, {_TIME.sql('h.at')}, state, owner"
         if self.any_words:
-            return f"{ctes}{self._with_some(named)} SELECT {hit}, lacks FROM found h ORDER BY {_ORDER} LIMIT {self._limit}"
+            return (
+                f"{ctes}{self._with_some(named)} SELECT {hit}, lacks FROM found h ORDER BY {_ORDER} LIMIT {self._limit}"
+            )
         found = "SELECT * FROM sure"
         if named and self._typos:
             found += f" UNION ALL {self._all_near(named)}"

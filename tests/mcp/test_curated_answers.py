@@ -313,6 +313,12 @@ async def test_an_answer_without_a_list_takes_no_cursor(demo: Client) -> None:
     assert "no list" in json.dumps(said)
 
 
+def rows_of(selected: SelectionSetNode) -> SelectionSetNode | None:
+    """What is selected of the rows of a list; None of what is no list."""
+    fields = (one for one in selected.selections if isinstance(one, FieldNode))
+    return next((one.selection_set for one in fields if one.name.value == "nodes"), None)
+
+
 def names_of(selected: SelectionSetNode) -> set[str]:
     return {one.name.value for one in selected.selections if isinstance(one, FieldNode)}
 
@@ -334,21 +340,20 @@ def test_every_list_can_be_read_on(question: Curated, asked: QuestionOperation) 
             below = field.selection_set
             if below is None:
                 continue
-            nodes = next((one for one in below.selections if isinstance(one, FieldNode) and one.name.value == "nodes"), None)
+            nodes = rows_of(below)
             if nodes is None:
                 look(below, below)
                 continue
             arguments = {one.name.value: print_ast(one.value) for one in field.arguments}
             key = (field.alias or field.name).value
-            assert nodes.selection_set is not None
             if key in question.single:
                 assert arguments["first"] == "1"
-                assert "nodes" not in print_ast(nodes.selection_set)
+                assert "nodes" not in print_ast(nodes)
                 continue
             assert "first" in arguments, key
             assert "totalCount" in names_of(below), key
             assert row is None or arguments.get("after") or "id" in names_of(row), key
-            look(nodes.selection_set, nodes.selection_set)
+            look(nodes, nodes)
 
     look(operation.selection_set, None)
 
@@ -394,9 +399,7 @@ async def whole(agent: Agent, question: str, args: dict[str, Any], page: dict[st
 async def test_no_answer_is_cut_unsaid(demo: Client, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """With lists of one row each: every list that has more says so, and is read on to its whole, nothing twice."""
     question = curated()[name]
-    short = [
-        replace(one, document=re.sub(r"first: \d+", "first: 1", one.document)) for one in question.operations
-    ]
+    short = [replace(one, document=re.sub(r"first: \d+", "first: 1", one.document)) for one in question.operations]
     monkeypatch.setitem(curated(), name, replace(question, operations=tuple(short)))
     agent, args = Agent(demo), NEEDED.get(name, {})
     ways = [(args, {} if name in {"tool_chain", "trace_service"} else {"first": 1})]

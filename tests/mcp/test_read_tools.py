@@ -151,7 +151,8 @@ async def test_a_word_too_many_finds_the_rows_with_the_others(demo: Client) -> N
     assert not any("lacks" in row for row in right["data"]["rows"])
     nothing = await agent.call("find", text="xylophone quokka", types=["Model"])
     assert (nothing["data"], nothing["complete"]) == ({"rows": [], "matched": "nothing"}, True)
-    said = json.dumps(await agent.fails("answer", question="trace_service", args={"service": "nrx propensity xylophone"}))
+    wrong_service = {"service": "nrx propensity xylophone"}
+    said = json.dumps(await agent.fails("answer", question="trace_service", args=wrong_service))
     assert "no BentoService has such a name" in said
     assert "without xylophone: BentoService:" in said
 

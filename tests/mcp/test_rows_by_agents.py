@@ -280,7 +280,8 @@ async def test_a_row_is_named_as_people_call_it(agent: Agent, sql: asyncpg.Conne
     many = {"mutation": "promoteModels", "input": {"items": [{"id": name}], "to": "STAGING"}}
     assert (await previewed(agent, many))["steps"][0]["changes"][0]["id"] == model
     row = {"service": {"id": f"{name} service"}, "recordedAt": "2026-01-01T00:00:00Z", "errorRate": 0.5}
-    recorded = await previewed(agent, {"mutation": "recordServingMetrics", "input": {"rows": [row, {**row, "recordedAt": "now"}]}})
+    rows = {"rows": [row, {**row, "recordedAt": "now"}]}
+    recorded = await previewed(agent, {"mutation": "recordServingMetrics", "input": rows})
     assert {one["to"]["serviceId"] for one in recorded["steps"][0]["changes"]} == {str(service)}
     retired = await previewed(agent, {"mutation": "retireTool", "input": {"id": tool}})
     assert retired["steps"][0]["changes"][0]["id"] == f"Tool:{tool_id}"

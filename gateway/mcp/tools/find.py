@@ -150,6 +150,14 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
             raise
         return await _by_words(box, call, given, f"{error.code}: found by words, not by meaning")
     envelope.warnings[:0] = [warning] if warning else []
+    _ranked(envelope)
+    if given["after"] is None:
+        await _tell_those_without(box, call, given, envelope)
+    return envelope
+
+
+def _ranked(envelope: Envelope) -> None:
+    """Makes rows of what a search by vectors has found, and says how far they are to be trusted."""
     found = envelope.data.get("found") or {}
     edges = found.get("edges", [])
     envelope.data = {"by": "vectors", "rows": [{"score": edge["score"], **edge["node"]} for edge in edges]}
@@ -163,9 +171,6 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
         envelope.warnings.append("No row has a vector to compare with.")
     elif edges[0]["score"] is not None and edges[0]["score"] < LOW:
         envelope.warnings.append(f"The best score, {edges[0]['score']:.2f}, is low: these are hardly alike.")
-    if given["after"] is None:
-        await _tell_those_without(box, call, given, envelope)
-    return envelope
 
 
 async def _tell_those_without(box: Toolbox, call: ToolCall, given: dict[str, Any], envelope: Envelope) -> None:
@@ -176,7 +181,9 @@ async def _tell_those_without(box: Toolbox, call: ToolCall, given: dict[str, Any
     envelope.data["withoutVector"] = number
     if number:
         stopped = " or more" if answer.get("extensions", {}).get("more") else ""
-        envelope.warnings.append(f"{number:,}{stopped} {given['kind']} have no vector: they were compared with nothing.")
+        envelope.warnings.append(
+            f"{number:,}{stopped} {given['kind']} have no vector: they were compared with nothing."
+        )
 
 
 def _only(given: dict[str, Any]) -> dict[str, Any]:
