@@ -272,7 +272,7 @@ LIVE_LOG = Table(
         "xact", BigInteger(), nullable=False, server_default=text("pg_current_xact_id()::text::bigint"),
         comment="Transaction that wrote it, by which readers know what they have seen, whatever order commits come in.",
     ),
-    Column("topic", TEXT(), nullable=False, comment="What it is about: lifecycle or alerts."),
+    Column("topic", TEXT(), nullable=False, comment="What it is about: lifecycle, alerts or recordings."),
     Column("facts", JSONB(), nullable=False, comment="What subscriptions filter by, and the ids of the rows."),
     Column(
         "recorded_at", TIMESTAMP(timezone=True), nullable=False, server_default=text("clock_timestamp()"),

@@ -1,13 +1,14 @@
-"""The client, blocking and asynchronous: the same methods over httpx."""
+"""The client over httpx, blocking and asynchronous: the same methods, of which one answers and the other is awaited."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sized
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
 from gateway.client.flows import (
     Exchange,
@@ -26,12 +27,15 @@ from gateway.client.flows import (
     together,
 )
 from gateway.client.rows import Changed, QueryData, Recording, Rows
-from gateway.client.typed import TypedChanges
+from gateway.client.typed import ChangedT, RecordingT, TypedChanges
 
 if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
+DataT = TypeVar("DataT")
+RowsT = TypeVar("RowsT")
+ObjectT = TypeVar("ObjectT")
 
 Progress = Callable[[int], object] | bool
 OnConflict = Literal["ERROR", "KEEP", "UPDATE"]
@@ -53,13 +57,88 @@ def _reply(answer: httpx.Response) -> Reply:
     return Reply(answer.status_code, answer.headers, answer.content)
 
 
-class _Client:
-    """What both have in common."""
+class _Client(TypedChanges[ChangedT, RecordingT], Generic[ChangedT, RecordingT, DataT, RowsT, ObjectT]):
+    """What both have in common: requests are said once, and `_run` answers them, or gives what is awaited."""
 
     def __init__(self, retries: int) -> None:
         self._retries = retries
         connecting = (_httpx().ConnectError, _httpx().ConnectTimeout, _httpx().PoolTimeout)
         self._lost: Callable[[Exception], Lost] = lambda error: Lost(error, sent=not isinstance(error, connecting))
+
+    @abstractmethod
+    def _run(self, flow: Flow[Any]) -> Any:
+        """What a flow comes to."""
+
+    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> DataT:
+        """The data of a query, whose lists can be had as frames: ``query(...).to_pandas()``.
+
+        Raises:
+            RequestFailedError: It has errors.
+            NoAnswerError: There is no answer.
+        """
+        asked: DataT = self._run(queried(document, variables or {}, self._retries))
+        return asked
+
+    def rows(self, document: str, variables: Mapping[str, Any] | None = None, *, most: int | None = None) -> RowsT:
+        """All rows of a query's list, or the first ``most``: pages are asked for by its variable ``$after``.
+
+        Raises:
+            ValueError: The document has no such variable, or no list.
+            RequestFailedError: A page has errors.
+            NoAnswerError: There is no answer.
+        """
+        asked: RowsT = self._run(paged(document, variables or {}, self._retries, most))
+        return asked
+
+    def mutate(self, document: str, variables: Mapping[str, Any] | None = None, *, key: str | None = None) -> ObjectT:
+        """The data of a mutation, made once for its ``key``, or the one in its variable ``$key`` or ``$input``.
+
+        Raises:
+            ValueError: It has no such variable.
+            RequestFailedError: It has errors.
+            NoAnswerError: There is no answer; the same key tells what became of it.
+        """
+        asked: ObjectT = self._run(changed(document, variables or {}, self._retries, key))
+        return asked
+
+    def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> ChangedT:  # noqa: A002
+        """Makes the change of a mutation by its name and input, once for its ``key``, and says what it came to.
+
+        Raises:
+            ValueError: There is no such mutation.
+            RejectedRowsError: Values of the row are in the way.
+            RequestFailedError: It was refused, or could not be made.
+            NoAnswerError: There is no answer; the same key tells what became of it.
+        """
+        asked: ChangedT = self._run(made(mutation, input, self._retries, key))
+        return asked
+
+    def record(
+        self,
+        plural: str,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        key: str | None = None,
+        on_conflict: OnConflict | None = None,
+        dry_run: bool = False,
+        ids: bool = False,
+        size: int = 5_000,
+        progress: Progress = False,
+    ) -> RecordingT:
+        """Records rows in batches of ``size``, each all or nothing, once for each ``key`` and place of the batch.
+
+        A key that is made of what the rows are about (``exporter/2026-05-01T12:00``) keeps another process from doing
+        it twice. ``progress`` is called with the number of rows that are done, or True for a bar on stderr.
+
+        Raises:
+            ValueError: ``size`` is below 1.
+            RejectedRowsError: Rows are in the way.
+            RequestFailedError: A batch was refused, or could not be recorded.
+            NoAnswerError: There is no answer; the same key tells what became of the rows.
+        """
+        terms = RecordTerms(key, on_conflict, dry_run, ids, size, _told(progress, rows))
+        asked: RecordingT = self._run(recorded(plural, rows, self._retries, terms))
+        return asked
 
 
 class Pending:
@@ -170,7 +249,7 @@ class AsyncGatewayTransaction(_Steps):
             self._tell(await self._make(self._flow))
 
 
-class Gateway(_Client, TypedChanges[Changed, Recording]):
+class Gateway(_Client[Changed, Recording, QueryData, Rows, dict[str, Any]]):
     """A gateway, asked by blocking calls. Safe to be closed, and to be used by ``with``.
 
     Has a method for each mutation (``create_experiment``, ``record_serving_metrics``, ``promote_model``), whose input
@@ -202,47 +281,6 @@ class Gateway(_Client, TypedChanges[Changed, Recording]):
         """Closes its connections."""
         self._http.close()
 
-    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> QueryData:
-        """The data of a query, whose lists can be had as frames: ``query(...).to_pandas()``.
-
-        Raises:
-            RequestFailedError: It has errors.
-            NoAnswerError: There is no answer.
-        """
-        return self._run(queried(document, variables or {}, self._retries))
-
-    def rows(self, document: str, variables: Mapping[str, Any] | None = None, *, most: int | None = None) -> Rows:
-        """All rows of a query's list, or the first ``most``: pages are asked for by its variable ``$after``.
-
-        Raises:
-            ValueError: The document has no such variable, or no list.
-            RequestFailedError: A page has errors.
-            NoAnswerError: There is no answer.
-        """
-        return self._run(paged(document, variables or {}, self._retries, most))
-
-    def mutate(
-        self, document: str, variables: Mapping[str, Any] | None = None, *, key: str | None = None
-    ) -> dict[str, Any]:
-        """The data of a mutation, made once for its ``key``, or the one in its variable ``$key`` or ``$input``.
-
-        Raises:
-            RequestFailedError: It has errors.
-            NoAnswerError: There is no answer; the same key tells what became of it.
-        """
-        return self._run(changed(document, variables or {}, self._retries, key))
-
-    def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> Changed:  # noqa: A002
-        """Makes the change of a mutation by its name and input, once for its ``key``, and says what it came to.
-
-        Raises:
-            ValueError: There is no such mutation.
-            RejectedRowsError: Values of the row are in the way.
-            RequestFailedError: It was refused, or could not be made.
-            NoAnswerError: There is no answer; the same key tells what became of it.
-        """
-        return self._run(made(mutation, input, self._retries, key))
-
     def transaction(self, key: str | None = None) -> GatewayTransaction:
         """Changes that are made together or not at all, once for the ``key``::
 
@@ -254,32 +292,6 @@ class Gateway(_Client, TypedChanges[Changed, Recording]):
         Its block raises at its end what `change` does, and one that fails sends nothing.
         """
         return GatewayTransaction(self._run, self._retries, key)
-
-    def record(
-        self,
-        plural: str,
-        rows: Iterable[Mapping[str, Any]],
-        *,
-        key: str | None = None,
-        on_conflict: OnConflict | None = None,
-        dry_run: bool = False,
-        ids: bool = False,
-        size: int = 5_000,
-        progress: Progress = False,
-    ) -> Recording:
-        """Records rows in batches of ``size``, each all or nothing, once for each ``key`` and place of the batch.
-
-        A key that is made of what the rows are about (``exporter/2026-05-01T12:00``) keeps another process from doing
-        it twice. ``progress`` is called with the number of rows that are done, or True for a bar on stderr.
-
-        Raises:
-            ValueError: ``size`` is below 1.
-            RejectedRowsError: Rows are in the way.
-            RequestFailedError: A batch was refused, or could not be recorded.
-            NoAnswerError: There is no answer; the same key tells what became of the rows.
-        """
-        terms = RecordTerms(key, on_conflict, dry_run, ids, size, _told(progress, rows))
-        return self._run(recorded(plural, rows, self._retries, terms))
 
     def _run(self, flow: Flow[T]) -> T:
         came: Reply | Lost | None = None
@@ -302,7 +314,15 @@ class Gateway(_Client, TypedChanges[Changed, Recording]):
             return self._lost(error)
 
 
-class AsyncGateway(_Client, TypedChanges[Coroutine[Any, Any, Changed], Coroutine[Any, Any, Recording]]):
+class AsyncGateway(
+    _Client[
+        Coroutine[Any, Any, Changed],
+        Coroutine[Any, Any, Recording],
+        Coroutine[Any, Any, QueryData],
+        Coroutine[Any, Any, Rows],
+        Coroutine[Any, Any, dict[str, Any]],
+    ]
+):
     """A gateway, asked by coroutines; its methods are those of `Gateway`."""
 
     def __init__(
@@ -327,43 +347,9 @@ class AsyncGateway(_Client, TypedChanges[Coroutine[Any, Any, Changed], Coroutine
         """Closes its connections."""
         await self._http.aclose()
 
-    async def query(self, document: str, variables: Mapping[str, Any] | None = None) -> QueryData:
-        """As `Gateway.query`."""
-        return await self._run(queried(document, variables or {}, self._retries))
-
-    async def rows(self, document: str, variables: Mapping[str, Any] | None = None, *, most: int | None = None) -> Rows:
-        """As `Gateway.rows`."""
-        return await self._run(paged(document, variables or {}, self._retries, most))
-
-    async def mutate(
-        self, document: str, variables: Mapping[str, Any] | None = None, *, key: str | None = None
-    ) -> dict[str, Any]:
-        """As `Gateway.mutate`."""
-        return await self._run(changed(document, variables or {}, self._retries, key))
-
-    async def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> Changed:  # noqa: A002
-        """As `Gateway.change`."""
-        return await self._run(made(mutation, input, self._retries, key))
-
     def transaction(self, key: str | None = None) -> AsyncGatewayTransaction:
         """As `Gateway.transaction`, by ``async with``."""
         return AsyncGatewayTransaction(self._run, self._retries, key)
-
-    async def record(
-        self,
-        plural: str,
-        rows: Iterable[Mapping[str, Any]],
-        *,
-        key: str | None = None,
-        on_conflict: OnConflict | None = None,
-        dry_run: bool = False,
-        ids: bool = False,
-        size: int = 5_000,
-        progress: Progress = False,
-    ) -> Recording:
-        """As `Gateway.record`."""
-        terms = RecordTerms(key, on_conflict, dry_run, ids, size, _told(progress, rows))
-        return await self._run(recorded(plural, rows, self._retries, terms))
 
     async def _run(self, flow: Flow[T]) -> T:
         came: Reply | Lost | None = None

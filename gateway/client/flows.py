@@ -207,7 +207,7 @@ _PROBLEMS = "... on Problem { code message path }"
 _BLOCKERS = "... on TransitionBlocked { blockers { code message overridable } }"
 _SELECTED = {
     "RecordResult": (
-        "... on Recorded { inserted updated kept differing replayed dryRun ids } "
+        "... on Recorded { inserted updated kept differing differingRows { row id fields } replayed dryRun ids } "
         f"... on RowsRejected {{ rows {{ code message path row }} }} {_PROBLEMS} {_BLOCKERS}"
     ),
     "TransitionResult": (
@@ -350,7 +350,7 @@ def recorded(plural: str, rows: Iterable[Mapping[str, Any]], retries: int, terms
         body = reply.body()
         if reply.status != 200 or "inserted" not in body:
             raise _failed(reply, done)
-        total.add(body)
+        total.add(body, done)
         done += len(part)
         if terms.progress is not None:
             terms.progress(done)

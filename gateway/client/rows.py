@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -138,7 +138,11 @@ class Recording:
     inserted: int = 0
     updated: int = 0
     kept: int = 0
-    differing: int = 0
+    differing: int | None = 0
+    """How many of those kept differ from what was given; None where the caller may not read them."""
+    differing_rows: list[Mapping[str, Any]] = field(default_factory=list)
+    """The first of them in each batch, with ``row`` (the place among all rows that were given), ``id`` and ``fields``.
+    """
     batches: int = 0
     replayed: int = 0
     """Batches that had been recorded before, by the same key."""
@@ -151,13 +155,16 @@ class Recording:
         """How many rows are other than before."""
         return self.inserted + self.updated
 
-    def add(self, answer: Mapping[str, Any]) -> None:
-        """Adds the answer to one batch."""
+    def add(self, answer: Mapping[str, Any], before: int) -> None:
+        """Adds the answer to one batch, which had so many rows before it."""
         self.batches += 1
         self.replayed += answer["replayed"]
         self.dry_run = answer["dryRun"]
-        for name in ("inserted", "updated", "kept", "differing"):
+        for name in ("inserted", "updated", "kept"):
             setattr(self, name, getattr(self, name) + answer[name])
+        known = self.differing is not None and answer["differing"] is not None
+        self.differing = self.differing + answer["differing"] if known else None
+        self.differing_rows += [{**one, "row": one["row"] + before} for one in answer.get("differingRows", ())]
         if "ids" in answer:
             self.ids = [*(self.ids or ()), *answer["ids"]]
 

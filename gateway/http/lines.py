@@ -13,6 +13,7 @@ from gateway.operations.deadline import DisconnectedError
 from gateway.operations.refusals import RefusedError, refuse, request_error
 from gateway.operations.request import bad_request
 from schema.error_codes import ErrorCode
+from schema.execution.time_slices import background
 
 MEDIA = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 """What lines are called; a page cannot send one of these to another origin without asking first."""
@@ -46,9 +47,14 @@ class LinesBody:
             feeds += part.count(b"\n")
             if feeds > most:
                 raise _too_many(most)
-            await asyncio.sleep(0)
-        body = b"".join(parts).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-        return [line for line in body.split(b"\n") if line.strip()]
+            await background().one()
+        body = b"".join(parts).removeprefix(b"\xef\xbb\xbf")
+        if b"\r" in body:
+            body = body.replace(b"\r\n", b"\n")
+        await background().one()
+        lines = body.split(b"\n")
+        await background().one()
+        return [line for line in lines if line and not line.isspace()]
 
 
 async def receive_lines(headers: Headers, receive: Receive, most: int) -> LinesBody:

@@ -166,10 +166,12 @@ def _answer(answer: Recorded | Problem, *, ids: bool = False) -> tuple[int, dict
         if isinstance(answer, RowsRejected):
             more["rows"] = [{**vars(one), "path": one.path[1:]} for one in answer.rows]
         return status, _described(status, ProblemCode[answer.code], answer.message) | more
-    told = {
+    told: dict[str, Any] = {
         "inserted": answer.inserted, "updated": answer.updated, "kept": answer.kept, "differing": answer.differing,
         "replayed": answer.replayed, "dryRun": answer.dry_run,
     }  # fmt: skip
+    if answer.differing:
+        told["differingRows"] = [vars(one) for one in answer.differing_rows or ()]
     return 200, told | ({"ids": answer.ids} if ids else {})
 
 

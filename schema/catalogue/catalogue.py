@@ -21,6 +21,7 @@ from db.base.vocabulary import (
 from schema.catalogue.column_types import ColumnKind, kind_of
 
 LIFECYCLE = "lifecycle"
+CHANGES = "changes"
 """The field of the types that have one."""
 STATE = "lifecycle.state"
 """Where a record keeps the text of the state that its row is in, which its column may not say."""

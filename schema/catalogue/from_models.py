@@ -12,6 +12,7 @@ import db.models  # noqa: F401 - maps all entities
 from db.base import views
 from db.base.column_facts import ColumnFacts, Holds
 from db.base.lifecycles import lifecycle_of, lifecycles
+from db.base.recording import plan_of, recordables
 from db.base.vocabulary import (
     Argument,
     Derived,
@@ -30,6 +31,7 @@ from db.base.vocabulary import (
 )
 from schema.catalogue import ids
 from schema.catalogue.catalogue import (
+    CHANGES,
     LIFECYCLE,
     ArgumentField,
     Catalogue,
@@ -174,6 +176,7 @@ def catalogue() -> Catalogue:
     """
     types: dict[str, Type] = {}
     classes: dict[str, RowClass] = {**entities(), **derived()}
+    written = {one.__name__ for one, how in recordables() if how.retired or plan_of(one).updates}
     roots: list[Root] = []
     for name, entity in classes.items():
         type_ = _type(entity)
@@ -188,6 +191,8 @@ def catalogue() -> Catalogue:
             type_.extras[LIFECYCLE] = (*type_.key, lifecycle.column)
             if "state" not in type_.columns:
                 type_.extras["state"] = type_.extras[LIFECYCLE]
+        elif name in written:
+            type_.extras[CHANGES] = type_.key
     for type_ in types.values():
         if type_.is_record:
             type_.extras["node"] = ("node_id",)

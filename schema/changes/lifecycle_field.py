@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import strawberry
 
 from db.base.lifecycles import Lifecycle, lifecycle_of
 from schema.catalogue import ids
-from schema.catalogue.catalogue import LIFECYCLE, STATE, Join, RelationField, Type
+from schema.catalogue.catalogue import CHANGES, LIFECYCLE, STATE, Join, RelationField, Type
 from schema.catalogue.records import Key, Record, key_name
 from schema.catalogue.selection import Selection
 from schema.changes.engine import blocker
@@ -97,7 +97,7 @@ class LifecycleFields:
             return {"node": strawberry.field(resolver=_node, description="The row that changed; null if it is gone.")}
         lifecycle = lifecycle_of(type_.name)
         if lifecycle is None:
-            return {}
+            return {CHANGES: _changes_of(type_)} if CHANGES in type_.extras else {}
         if self._type is None:
             self._type = _lifecycle_type(types)
             self._define_interface()
@@ -223,10 +223,29 @@ async def _changes(root: strawberry.Parent[Any], info: Info) -> list[PossibleCha
     ways: list[AllowedTransition] = await loaders.loader(selection, _ask(loaders, place, selection)).load(
         (*place.key, place.text)
     )
+    return _possible(context, place.type.name, place.lifecycle.name, ways)
+
+
+def _changes_of(type_: Type) -> Any:
+    """`changes` of a type whose rows have no lifecycle: nothing of a row decides what may be made of it."""
+
+    async def resolve(info: Info) -> list[PossibleChange] | None:
+        return _possible(info.context, type_.name, None, ())
+
+    words = (
+        "All mutations that may be made of the row, with what their inputs need: what writes its columns or retires it."
+    )
+    return strawberry.field(resolver=resolve, name=CHANGES, description=words)
+
+
+def _possible(
+    context: Any, type_name: str, lifecycle: str | None, ways: Sequence[AllowedTransition]
+) -> list[PossibleChange]:
+    """What may be made of a row, of whose lifecycle there are these ways."""
     found = []
-    for mutation, id_field in mutations_of(place.type.name):
-        allowed_ = mutation.is_open_to(context.caller) and not loaders.missing.withholds(sorted(mutation.reads))
-        is_move = mutation.lifecycle == place.lifecycle.name
+    for mutation, id_field in mutations_of(type_name):
+        withheld = context.loaders.missing.withholds(sorted(mutation.reads))
+        is_move = lifecycle is not None and mutation.lifecycle == lifecycle
         for way in [way for way in ways if mutation.name in way.mutations] if is_move else [None]:
             state = None if way is None else way.to
             required, optional = mutation.inputs(state)
@@ -240,12 +259,12 @@ async def _changes(root: strawberry.Parent[Any], info: Info) -> list[PossibleCha
                     id_field=id_field,
                     required=required,
                     optional=optional,
-                    allowed=allowed_,
+                    allowed=mutation.is_open_to(context.caller) and not withheld,
                     scope=mutation.scope,
                     blocked_by=blockers,
                 )
             )
-    return [*found, *_row_changes(place.type.name, context.caller.may)]
+    return [*found, *_row_changes(type_name, context.caller.may)]
 
 
 def _row_changes(type_name: str, may: Callable[[str], bool]) -> Iterator[PossibleChange]:

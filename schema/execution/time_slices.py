@@ -12,8 +12,13 @@ from weakref import WeakKeyDictionary
 
 SLICE = 0.005
 """Seconds of Python after which others have their turn."""
+BACKGROUND = 0.3
+"""What part of a slice masses of rows have that are recorded: others ask for a row or two beside them."""
 THREADS = 2
 """Long calculations at once; more would slow each other and the loop, since one thread of Python runs at a time."""
+
+PART = 250
+"""Rows that are worked on in one piece where they come in masses: about a millisecond."""
 
 MANY = 1_000
 """Things that are not worked on while everything else waits: some milliseconds."""
@@ -34,38 +39,67 @@ async def aside(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.
 
 
 class TimeSlices:
-    """The turns of all requests on one event loop: one works at a time, and gives the loop back after a slice."""
+    """The turns of all requests on one event loop: one works at a time, and gives the loop back after a slice.
 
-    def __init__(self) -> None:
+    ``part`` is how much of `SLICE` it is, ``rounds`` how many rounds of the loop the others have then: each takes an
+    answer of theirs a step further.
+    """
+
+    def __init__(self, part: float = 1.0, rounds: int = 1) -> None:
         self._one = asyncio.Lock()
         self._since = 0.0
+        self._part = part
+        self._rounds = rounds
 
     async def one(self) -> None:
         """Waits for the turn of a piece of work that follows at once: many that are ready together take turns."""
         async with self._one:
-            if perf_counter() - self._since > SLICE:
-                await asyncio.sleep(0)
-                self._since = perf_counter()
+            if self._is_over:
+                await self._give_way()
+
+    @property
+    def _is_over(self) -> bool:
+        return perf_counter() - self._since > SLICE * self._part
+
+    async def _give_way(self) -> None:
+        for _ in range(self._rounds):
+            await asyncio.sleep(0)
+        self._since = perf_counter()
 
     async def each(self, items: Iterable[T], work: Callable[[int, T], None]) -> None:
         """Does a piece of work for each item with its place, in as many slices as it takes."""
         async with self._one:
             for place, item in enumerate(items):
                 work(place, item)
-                if perf_counter() - self._since > SLICE:
-                    await asyncio.sleep(0)
-                    self._since = perf_counter()
+                if self._is_over:
+                    await self._give_way()
+
+    async def parts(self, count: int, work: Callable[[range], None]) -> None:
+        """Does a piece of work for places from 0, some of them at a time."""
+        ranges = (range(first, min(first + PART, count)) for first in range(0, count, PART))
+        await self.each(ranges, lambda _, places: work(places))
 
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, TimeSlices] = WeakKeyDictionary()
+_Loops = WeakKeyDictionary[asyncio.AbstractEventLoop, TimeSlices]
+_turns: _Loops = WeakKeyDictionary()
+_background: _Loops = WeakKeyDictionary()
 
 
 def turns() -> TimeSlices:
     """The turns on the loop that runs."""
+    return _of_loop(_turns, TimeSlices)
+
+
+def background() -> TimeSlices:
+    """The turns of what works on masses of rows: their slices are short, and no answer waits for the end of one."""
+    return _of_loop(_background, lambda: TimeSlices(BACKGROUND, 3))
+
+
+def _of_loop(known: _Loops, make: Callable[[], TimeSlices]) -> TimeSlices:
     loop = asyncio.get_running_loop()
-    found = _turns.get(loop)
+    found = known.get(loop)
     if found is None:
-        found = _turns[loop] = TimeSlices()
+        found = known[loop] = make()
     return found
 
 

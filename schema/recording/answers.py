@@ -20,6 +20,7 @@ from schema.changes.results import (
     rows,
 )
 from schema.graph.types import Info, Node
+from schema.recording.problems import MAX_PROBLEMS, Counts
 
 MAX_SHOWN = 100
 """Rows of a dry run that are shown."""
@@ -47,6 +48,20 @@ class RowsRejected(Problem):
     rows: list[RowProblem] = strawberry.field(description="What is wrong with them, up to 20 problems.")
 
 
+@strawberry.type(description="A row that was there and stayed as it was, with other values than were sent.")
+class DifferingRow:
+    row: int = strawberry.field(description="The place of what was sent in its list, such as `rows`, from 0.")
+    id: strawberry.ID = strawberry.field(description="Global id of the row that is there.")
+    fields: list[str] = strawberry.field(description="The fields that were sent whose values are others there.")
+
+
+def differing_rows(counts: Counts) -> list[DifferingRow] | None:
+    """Those of a batch; None where the caller may not know."""
+    if counts.differing is None:
+        return None
+    return [DifferingRow(row=one.row, id=one.id, fields=list(one.fields)) for one in counts.differs]  # type: ignore[arg-type]
+
+
 async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:
     return await row(info, root.ids[0] if root.ids else None)  # type: ignore[no-any-return]
 
@@ -62,7 +77,13 @@ class RecordedChildren:
     inserted: int = strawberry.field(description="How many rows are new.")
     updated: int = strawberry.field(description="How many rows were there and have other values now.")
     kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
-    differing: int = strawberry.field(description="How many of the kept rows differ from what was sent.")
+    differing: int | None = strawberry.field(
+        description="How many of the kept rows differ from what was sent; null where the caller may not read them."
+    )
+    differing_rows: list[DifferingRow] | None = strawberry.field(
+        description=f"The kept rows that differ, the first {MAX_PROBLEMS} in the order of the input; null where the "
+        "caller may not read them."
+    )
     ids: list[strawberry.ID] = strawberry.field(
         description="Global ids of the rows, in the order of the input; empty for a dry run."
     )
@@ -73,15 +94,21 @@ class Recorded:
     inserted: int = strawberry.field(description="How many rows are new.")
     updated: int = strawberry.field(description="How many rows were there and have other values now.")
     kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
-    differing: int = strawberry.field(
-        description="How many of the kept rows differ from what was sent, in a column that was given."
+    differing: int | None = strawberry.field(
+        description="How many of the kept rows differ from what was sent, in a column that was given; null where the "
+        "caller may not read them."
+    )
+    differing_rows: list[DifferingRow] | None = strawberry.field(
+        description=f"The kept rows that differ, the first {MAX_PROBLEMS} in the order of the input; null where the "
+        "caller may not read them."
     )
     replayed: bool = strawberry.field(
         description="Whether it was done before, by a request with the same idempotency key."
     )
     dry_run: bool = strawberry.field(description="Whether it was undone again, since the input said `dryRun`.")
     ids: list[strawberry.ID] = strawberry.field(
-        description="Global ids of the rows, in the order of the input; empty for a dry run."
+        description="Global ids of the rows, in the order of the input; empty for a dry run, and where rows were there "
+        "that the caller may not read."
     )
     would_change: list[PlannedChange] = strawberry.field(
         description=f"Of a dry run, the rows that would be made or have other values, the first {MAX_SHOWN} in the "

@@ -9,11 +9,13 @@ from typing import Any
 
 from db.base.lifecycles import lifecycles
 from db.engine.constraints import closed
-from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
+from db.engine.errors import UNIQUE, DataError, InvalidValueError, RefusedByDatabaseError
 from db.engine.transaction import Transaction
+from schema.catalogue import ids
 from schema.error_codes import RowCode
+from schema.execution.time_slices import background
 from schema.recording import statements
-from schema.recording.problems import MAX_PROBLEMS, Counts, RowsError, Wrong
+from schema.recording.problems import MAX_PROBLEMS, Counts, Differing, RowsError, Wrong
 from schema.recording.references import Key, find_keys, referred_keys
 from schema.recording.refusals import REFUSALS, DroppedError, meaning
 from schema.recording.row_values import ABSENT, RowValues
@@ -22,8 +24,8 @@ from schema.sql.filters import text_of
 log = logging.getLogger("gateway.recording")
 
 
-PART = 2_500
-"""Rows of one statement: about ten milliseconds of the driver's."""
+PART = 1_000
+"""Rows of one statement: some milliseconds of the driver's, in which nothing else of the process runs."""
 
 
 @dataclass
@@ -41,9 +43,9 @@ class RowBatch(RowValues):
         """
         self.check_database()
         await self._read()
-        self.check_demanded()
-        self.check_named()
-        self.check_duplicates()
+        for check in (self.check_demanded, self.check_named, self.check_duplicates):
+            await background().one()
+            check()
         self.refuse_wrong()
         await self._find_room()
 
@@ -90,9 +92,9 @@ class RowBatch(RowValues):
         self.refuse_wrong()
 
     async def _read(self, *, is_new: bool = True) -> None:
-        self.read_values()
+        await self.read_values()
         if is_new:
-            self.make_ids()
+            await self.make_ids()
         for one in self.given.values():
             if one.reference is not None:
                 self.values[one.column] = await referred_keys(self, one, self.transaction)
@@ -105,7 +107,7 @@ class RowBatch(RowValues):
             NotPermittedError: It takes no row of the type at all.
             DatabaseError: It fails otherwise.
         """
-        groups = self._groups()
+        groups = await self._groups()
         arbiter = self.arbiter()
         counts = Counts()
         await self.transaction.run("SAVEPOINT batch")
@@ -121,9 +123,9 @@ class RowBatch(RowValues):
             await self.transaction.run("ROLLBACK TO SAVEPOINT batch")
             if isinstance(error, RefusedByDatabaseError) and (denied := await closed(error, self.transaction.run)):
                 raise denied from error
-            raise RowsError(await self._halve(groups, arbiter) or [self._unknown(error)]) from None
+            raise RowsError(await self._refused(groups, arbiter, error)) from None
         if counts.kept and self.conflict == statements.KEEP and arbiter and not self.derived:
-            counts.differing = await self._differing(groups, arbiter)
+            await self._compare(groups, arbiter, counts)
         return counts
 
     async def keys(self) -> list[Key | None]:
@@ -131,7 +133,13 @@ class RowBatch(RowValues):
         given = [self.values.get(column, [ABSENT] * len(self.rows)) for column in self.table.key]
         is_known = not any(ABSENT in values for values in given)
         if is_known and (not self.type.key or self.conflict == "ERROR" or not self.made):
-            return [tuple(map(text_of, key)) for key in zip(*given, strict=True)]
+            keys: list[Key | None] = []
+
+            def write(places: range) -> None:
+                keys.extend(tuple(text_of(values[place]) for values in given) for place in places)
+
+            await background().parts(len(self.rows), write)
+            return keys
         columns = list(self.type.key)
         if not columns:
             return [None] * len(self.rows)
@@ -163,28 +171,39 @@ class RowBatch(RowValues):
             raise RowsError([await meaning(error, 0, self, self.transaction)]) from None
         return found
 
-    def _groups(self) -> list[tuple[tuple[str, ...], list[int]]]:
+    async def _groups(self) -> list[tuple[tuple[str, ...], list[int]]]:
         """Rows that one statement adds: those that leave the same columns to their defaults, sorted by their key.
 
         A row that may be there already is compared by what it gives, so that all of its columns count. They are `PART`
         rows at most, since nothing else of the process runs while the driver writes down their values.
         """
-        order = range(len(self.rows))
-        sorts = [self.values[column] for column in self.type.key or self.table.key if column in self.values]
-        if sorts and (self.type.key or not self.all_made):  # nobody else has a key that was made here
-            order = sorted(order, key=lambda place: tuple(str(values[place]) for values in sorts))  # type: ignore[assignment]
+        order = await self._order()
         every = self.conflict != "ERROR"
-        varying = [
-            column for column, values in self.values.items() if ABSENT in values and (every or self.has_default(column))
-        ]
+        varying = [column for column in self.values if column in self.partial and (every or self.has_default(column))]
         if not varying:
-            return _parts(tuple(self.values), list(order))
+            return _parts(tuple(self.values), order)
         fixed = [column for column in self.values if column not in varying]
         groups: dict[tuple[str, ...], list[int]] = {}
-        for place in order:
-            there = tuple(column for column in varying if self.values[column][place] is not ABSENT)
-            groups.setdefault(there, []).append(place)
+
+        def group(places: range) -> None:
+            for place in order[places.start : places.stop]:
+                there = tuple(column for column in varying if self.values[column][place] is not ABSENT)
+                groups.setdefault(there, []).append(place)
+
+        await background().parts(len(order), group)
         return [part for there, places in groups.items() for part in _parts((*fixed, *there), places)]
+
+    async def _order(self) -> list[int]:
+        """The places of the rows, by their keys: whoever writes the same ones locks them in the same order."""
+        sorts = [self.values[column] for column in self.type.key or self.table.key if column in self.values]
+        if not sorts or (self.all_made and not self.type.key):  # nobody else has a key that was made here
+            return list(range(len(self.rows)))
+        texts: list[str] = []
+        await background().parts(
+            len(self.rows),
+            lambda places: texts.extend("\0".join([str(values[place]) for values in sorts]) for place in places),
+        )
+        return sorted(range(len(texts)), key=texts.__getitem__)
 
     def _insertion(self, columns: Sequence[str], arbiter: Sequence[str]) -> statements.Insertion:
         conflict = statements.KEEP if self.derived else self.conflict
@@ -199,7 +218,9 @@ class RowBatch(RowValues):
         for column in columns:
             values = self.values[column]
             chosen = values if whole else list(map(values.__getitem__, places))
-            arrays.append([None if one is ABSENT else one for one in chosen] if ABSENT in chosen else chosen)
+            if column in self.partial:
+                chosen = [None if one is ABSENT else one for one in chosen]
+            arrays.append(chosen)
         return arrays
 
     async def _insert(self, made: statements.Insertion, places: Sequence[int]) -> tuple[int, int]:
@@ -214,33 +235,80 @@ class RowBatch(RowValues):
                 raise DroppedError
         return added, touched
 
-    async def _differing(self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str]) -> int:
-        """How many rows that are there differ from what was given."""
-        count = 0
+    async def _compare(
+        self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], counts: Counts
+    ) -> None:
+        """Counts the rows that are there and differ from what was given, and names the first of them.
+
+        Raises:
+            RowsError: They differ, and rows of the type must not.
+        """
+        if not self.tells and not self.type.plan.declared.agrees:
+            counts.differing = None
+            return
+        count, differs = 0, []
         own = self.table.key[0] if self.made else None
         for columns, places in groups:
             given = [column for column in columns if column not in {*arbiter, *self.table.key}]
             if not given:
                 continue
-            sql = statements.differing(self.table, arbiter, given, own)
+            places = sorted(places)  # noqa: PLW2901 - the first of them are named
+            sql = statements.differing(self.table, arbiter, given, own, MAX_PROBLEMS)
             every = dict.fromkeys((*arbiter, *given, *((own,) if own else ())))
             found = await self.transaction.run(sql, self._arrays(every, places))
-            if self.type.plan.declared.agrees and found:
-                words = "was recorded with other values before"
-                raise RowsError([Wrong(RowCode.DIFFERS, places[at - 1], words) for (at,) in found[:MAX_PROBLEMS]])
-            count += len(found)
-        return count
+            count += found[0][1] if found else 0
+            for at, _, others, *key in found:
+                fields = [self.field_of(column) for column, is_other in zip(given, others, strict=True) if is_other]
+                differs.append(Differing(places[at - 1], ids.encode(self.type.name, tuple(key)), fields))
+        differs = sorted(differs, key=lambda one: one.row)[:MAX_PROBLEMS]
+        if differs and self.type.plan.declared.agrees:
+            raise RowsError([self._differs(one) for one in differs])
+        counts.differing, counts.differs = count, differs
+
+    def _differs(self, one: Differing) -> Wrong:
+        which = f": {', '.join(one.fields)}" if self.tells else ""
+        return Wrong(RowCode.DIFFERS, one.row, f"was recorded with other values before{which}")
 
     # -- what the database refuses ---------------------------------------------------------------------------------
 
-    async def _halve(self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str]) -> list[Wrong]:
-        """The rows that the database refuses, each tried with those before it that it takes."""
+    async def _refused(
+        self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], error: Exception
+    ) -> list[Wrong]:
+        """The rows that the database refuses: those whose keys are taken are looked up, others are found by halves."""
+        is_unique = isinstance(error, RefusedByDatabaseError) and error.diagnostics.state == UNIQUE
+        found = await self._taken() if is_unique and not arbiter else {}
+        if len(found) < MAX_PROBLEMS:
+            left = [(columns, [place for place in places if place not in found]) for columns, places in groups]
+            halved = await self._halve([one for one in left if one[1]], arbiter, MAX_PROBLEMS - len(found))
+            found |= {one.row: one for one in halved}
+        return [found[row] for row in sorted(found)] or [self._unknown(error)]
+
+    async def _taken(self) -> dict[int, Wrong]:
+        """The rows whose key another row has, by their places: of keys that they give and a unique index has."""
+        found: dict[int, Wrong] = {}
+        keys = [set(self.type.key), set(self.table.key)]
+        for index in self.facts.indexes.get(self.table.sql_name, ()):
+            columns = [one.name for one in index.columns]
+            is_key = index.unique and index.predicate is None and set(columns) in keys
+            if not is_key or any(column not in self.values for column in columns):
+                continue
+            fields = self.named(columns)
+            words = f"another {self.table.name} has the same {' and '.join(fields) or 'key'}"
+            arrays = self._arrays(columns, list(range(len(self.rows))))
+            for place in await find_keys(self.transaction, self.table, columns, arrays):
+                found.setdefault(place, Wrong(RowCode.NOT_UNIQUE, place, words, fields[:1]))
+        return found
+
+    async def _halve(
+        self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], most: int
+    ) -> list[Wrong]:
+        """The first rows that the database refuses, each tried with those before it that it takes."""
         found: list[Wrong] = []
         await self.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
         for columns, every in groups:
             made = self._insertion(columns, arbiter)
             parts = [every]
-            while parts and len(found) < MAX_PROBLEMS:
+            while parts and len(found) < most:
                 places = parts.pop()
                 await self.transaction.run("SAVEPOINT part")
                 try:
@@ -253,7 +321,7 @@ class RowBatch(RowValues):
                     else:
                         middle = len(places) // 2
                         parts += [places[middle:], places[:middle]]
-        return sorted(found, key=lambda one: one.row)
+        return found
 
     def _unknown(self, error: Exception) -> Wrong:
         log.warning("rows are refused together and none of them alone: %s", type(error).__name__)

@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schema.catalogue import ids
 from schema.changes.engine import Attempt, Key, Work
-from schema.recording.answers import RecordedChildren
+from schema.recording.answers import RecordedChildren, differing_rows
 from schema.recording.batches import RowBatch
 from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
 from schema.recording.record_types import ChildRows
-from schema.recording.recorder import RecordStep, audit_batch, constants_of, digest_of, known_ids
+from schema.recording.recorder import (
+    RecordStep,
+    audit_batch,
+    constants_of,
+    derives_ids,
+    digest_of,
+    global_ids,
+    known_ids,
+    may_compare,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class GivenChildren:
             step.facts,
             constants_of(type_, step.around.caller.name, step.facts, parent.missing),
             self.seed,
+            tells=step.conflict == "ERROR" or may_compare(type_, self.children.fields, self.rows, step.around),
             fields=self.children.fields,
             transaction=parent.transaction,
         )
@@ -54,11 +63,14 @@ class GivenChildren:
     def replayed(self, step: RecordStep, stored: Mapping[str, Any]) -> RecordedChildren:
         """What was answered before, of what was stored."""
         derived = known_ids(self.children.type, self.rows, self.conflict(step), self.seed)
-        return self.answer(stored["counts"], stored["ids"] or derived or [])
+        return self.answer(Counts.of(stored["counts"]), stored["ids"] or derived or [])
 
-    def answer(self, counts: Mapping[str, int], ids_: Sequence[str]) -> RecordedChildren:
+    def answer(self, counts: Counts, ids_: Sequence[str]) -> RecordedChildren:
         found: list[Any] = list(ids_)
-        return RecordedChildren(field=self.name, type=self.children.type.name, **counts, ids=found)
+        return RecordedChildren(
+            field=self.name, type=self.children.type.name, inserted=counts.inserted, updated=counts.updated,
+            kept=counts.kept, differing=counts.differing, differing_rows=differing_rows(counts), ids=found,
+        )  # fmt: skip
 
 
 @dataclass
@@ -109,7 +121,8 @@ class ChildBatch:
             step.note(work, batch, keys, there)
         if step.dry_run:
             return
-        self.ids = [ids.encode(batch.type.name, key) for key in keys if key]
+        own = batch.tells or not (self.counts.kept or self.counts.updated)
+        self.ids = await global_ids(batch.type, keys) if own else []
         digest = digest_of([step.digest, self.given.name])
         await audit_batch(attempt, step.around, step.name, digest, batch, self.counts)
 
@@ -117,13 +130,13 @@ class ChildBatch:
         return RowsError([replace(one, within=self.given.name) for one in error.found])
 
     def answer(self, *, dry_run: bool) -> RecordedChildren:
-        return self.given.answer(vars(self.counts), [] if dry_run else self.ids)
+        return self.given.answer(self.counts, [] if dry_run else self.ids)
 
     def stored(self) -> Mapping[str, Any]:
         """The counts, and the ids where they cannot be derived again."""
         batch = self.batch
-        derived = known_ids(batch.type, batch.rows, batch.conflict, batch.seed)
-        return {"counts": vars(self.counts), "ids": [] if derived else self.ids}
+        derived = derives_ids(batch.type, batch.conflict, batch.seed)
+        return {"counts": self.counts.stored(), "ids": [] if derived else self.ids}
 
 
 async def prepare_together(parent: RowBatch, children: Sequence[ChildBatch]) -> None:

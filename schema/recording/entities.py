@@ -92,7 +92,7 @@ class CreateStep(_EntityStep):
     def _wants_keys(self) -> bool:
         return bool(self.children) or super()._wants_keys
 
-    def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
+    def _answer(self, counts: Counts, ids_: Sequence[str], *, replayed: bool) -> Recorded:
         answer = super()._answer(counts, ids_, replayed=replayed)
         if not replayed:
             answer.children = [one.answer(dry_run=self.dry_run) for one in self.batches]

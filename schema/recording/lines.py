@@ -14,12 +14,12 @@ from schema.catalogue import exact_json
 from schema.error_codes import RowCode
 from schema.execution.coercions import Coerce, coercion
 from schema.execution.input_errors import NO_FIELD, wrong_values
-from schema.execution.time_slices import turns
+from schema.execution.time_slices import background
 from schema.names.suggestions import Suggestions
 from schema.recording.problems import MAX_PROBLEMS, RowsError, Wrong
 
-SLICE = 200
-"""Lines that are read before others have their turn: a millisecond or two."""
+SLICE = 100
+"""Lines that are read before others have their turn: a millisecond."""
 SLICE_BYTES = 100_000
 """Bytes of lines behind which others have their turn as well."""
 
@@ -48,7 +48,7 @@ class LineReader:
         self._max_values = max_values
 
     async def read(self, lines: Sequence[bytes], marks: Sequence[int]) -> list[Mapping[str, Any]]:
-        """The rows, as a mutation's resolver gets them; ``marks`` are the `values_in` of each line.
+        """The rows, as a mutation's resolver gets them; ``marks`` are the `values_in` of the lines.
 
         Raises:
             RowsError: Lines are no JSON objects, or values are none of their types.
@@ -61,7 +61,7 @@ class LineReader:
                 first, some = part
                 self._read(some, first, rows, found, max(marks[first : first + len(some)], default=0))
 
-        await turns().each(slices(lines), one)
+        await background().each(slices(lines), one)
         if found:
             raise RowsError(found)
         return rows
@@ -149,9 +149,15 @@ class LineReader:
         return found
 
 
-def values_in(line: bytes) -> int:
-    """How many values a line may hold, found without reading it."""
-    return len(line) - len(line.translate(None, b",[{"))
+async def values_in(lines: Sequence[bytes]) -> list[int]:
+    """How many values each line may hold, found without reading it."""
+    found: list[int] = []
+
+    def count(_: int, part: tuple[int, Sequence[bytes]]) -> None:
+        found.extend(len(line) - len(line.translate(None, b",[{")) for line in part[1])
+
+    await background().each(slices(lines), count)
+    return found
 
 
 def slices(lines: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from schema.error_codes import RowCode
 
@@ -35,6 +36,17 @@ class UnwritableError(Exception):
     """The connected database does not let rows of the type be recorded, or not in the way that is asked for."""
 
 
+@dataclass(frozen=True)
+class Differing:
+    """A row that was there and stayed, with other values than were given."""
+
+    row: int
+    id: str
+    """Its global id."""
+    fields: Sequence[str]
+    """The fields whose values are others."""
+
+
 @dataclass
 class Counts:
     """What has become of the rows of a batch."""
@@ -42,4 +54,16 @@ class Counts:
     inserted: int = 0
     updated: int = 0
     kept: int = 0
-    differing: int = 0
+    differing: int | None = 0
+    """How many of those that were kept differ; None where the caller may not know."""
+    differs: Sequence[Differing] = field(default_factory=list)
+    """The first of them, `MAX_PROBLEMS` at most."""
+
+    def stored(self) -> Mapping[str, Any]:
+        """As JSON, to be kept with a key."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """What was stored; by an earlier version without the rows that differ."""
+        return cls(**{**stored, "differs": [Differing(**one) for one in stored.get("differs", ())]})

@@ -21,13 +21,14 @@ from schema.changes.mutations import Actor, Surroundings, dry_run_of
 from schema.changes.results import Forbidden, PlannedChange
 from schema.changes.transactions import ChangeStep, Terms, checked_key, make
 from schema.error_codes import ProblemCode
-from schema.recording.answers import MAX_SHOWN, Recorded, RowProblem, RowsRejected
+from schema.execution.time_slices import background
+from schema.recording.answers import MAX_SHOWN, Recorded, RowProblem, RowsRejected, differing_rows
 from schema.recording.batches import RowBatch
 from schema.recording.columns import bounds_of
 from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
-from schema.recording.record_types import RecordType
+from schema.recording.record_types import RecordType, RowField
 from schema.recording.row_ids import derived_ids
-from schema.recording.row_values import ABSENT
+from schema.recording.row_values import ABSENT, fields_given
 from schema.scopes import PREVIEW, writing
 from schema.sql.filters import as_sent, text_of
 
@@ -55,6 +56,8 @@ class RecordStep:
     seed: str | None
     """What the ids of rows are derived from, where there is a key."""
     made: Recorded = field(init=False)
+    counts: Counts = field(init=False)
+    """Of the attempt that was made last."""
 
     @cached_property
     def digest(self) -> str:
@@ -97,7 +100,8 @@ class RecordStep:
         if not self.dry_run:
             await self._audit(attempt, batch, counts, found)
         planned = await work.planned(self.around.missing) if self.dry_run and self.shows else []
-        return self._answered(counts, [ids.encode(self.type.name, key) for key in found if key], planned)
+        own = self.tells or not (counts.kept or counts.updated)
+        return self._answered(counts, await global_ids(self.type, found) if own else [], planned)
 
     async def _prepare(self, batch: RowBatch) -> None:
         """Everything that can be told before a row is written; raises as `RowBatch.prepare` does."""
@@ -108,8 +112,13 @@ class RecordStep:
 
     @property
     def _wants_keys(self) -> bool:
-        is_kept = self.seed is not None and self._ids() is None
+        is_kept = self.seed is not None and not self._derives
         return self.looks or (not self.dry_run and (self.keys or is_kept))
+
+    @cached_property
+    def tells(self) -> bool:
+        """Whether the caller may know what stands in rows that are there, and the ids of others' rows."""
+        return self.conflict == "ERROR" or may_compare(self.type, self.type.fields, self.rows, self.around)
 
     @property
     def looks(self) -> bool:
@@ -140,32 +149,32 @@ class RecordStep:
         return None
 
     def _answered(self, counts: Counts, ids_: Sequence[str], planned: Sequence[PlannedChange]) -> Recorded:
-        self.made = self._answer(vars(counts), ids_, replayed=False)
+        self.counts = counts
+        self.made = self._answer(counts, ids_, replayed=False)
         self.made.would_change = list(planned)
         return self.made
 
     def stored(self) -> Any:
         """The counts, and the ids where they cannot be derived again."""
-        one = self.made
-        counts = {"inserted": one.inserted, "updated": one.updated, "kept": one.kept, "differing": one.differing}
-        return {"counts": counts, "ids": [] if self._ids() else one.ids}
+        return {"counts": self.counts.stored(), "ids": [] if self._derives else self.made.ids}
 
     def replayed(self, stored: Any) -> Recorded:
-        return self._answer(stored["counts"], stored["ids"] or self._ids() or [], replayed=True)
+        derived = known_ids(self.type, self.rows, self.conflict, self.seed) if self.keys else None
+        return self._answer(Counts.of(stored["counts"]), stored["ids"] or derived or [], replayed=True)
 
     def refused(self, refused: Refused) -> Any:
         return refused.problem
 
-    def _ids(self) -> list[str] | None:
-        """The ids of the rows, where they follow from the input and its key alone."""
-        return known_ids(self.type, self.rows, self.conflict, self.seed)
+    @property
+    def _derives(self) -> bool:
+        """Whether the ids of the rows follow from the input and its key alone."""
+        return derives_ids(self.type, self.conflict, self.seed)
 
-    def _answer(self, counts: Mapping[str, int], ids_: Sequence[str], *, replayed: bool) -> Recorded:
+    def _answer(self, counts: Counts, ids_: Sequence[str], *, replayed: bool) -> Recorded:
         found: list[Any] = [] if self.dry_run else list(ids_)
-        inserted, updated, kept, differing = (counts[name] for name in ("inserted", "updated", "kept", "differing"))
         return Recorded(
-            inserted=inserted, updated=updated, kept=kept, differing=differing, replayed=replayed,
-            dry_run=self.dry_run, ids=found, children=[],
+            inserted=counts.inserted, updated=counts.updated, kept=counts.kept, differing=counts.differing,
+            differing_rows=differing_rows(counts), replayed=replayed, dry_run=self.dry_run, ids=found, children=[],
         )  # fmt: skip
 
     def _path(self, wrong: Wrong) -> list[str]:
@@ -192,6 +201,7 @@ class RecordStep:
             self.facts,
             constants_of(self.type, self.around.caller.name, self.facts, attempt.missing),
             self.seed,
+            tells=self.tells,
             wants_ids=self.keys,
             transaction=attempt.transaction,
         )
@@ -214,18 +224,62 @@ async def audit_batch(
     attempt.transaction.proof = Proof("gateway.recordings", "recording_id = $1::text::uuid", (recording,))
 
 
+def may_compare(
+    type_: RecordType, fields: Mapping[str, RowField], rows: Sequence[Mapping[str, Any]], around: Surroundings
+) -> bool:
+    """Whether the caller may read what is given of rows of a type: only then is it said whether it stands there."""
+    if not around.missing.withheld:
+        return True
+    table, given = type_.type.sql_name, set().union(*rows)
+    columns = [f"{table}.{one.column}" for name, one in fields.items() if name in given]
+    return around.missing.withholds([table, *columns]) is None
+
+
 def digest_of(value: Any) -> str:
     """The hash of what is to be recorded, however its fields are ordered."""
-    return hashlib.sha256(exact_json.dumps(value, as_sent, orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(_text_of(value)).hexdigest()
+
+
+async def digest_of_rows(conflict: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """`digest_of` both, with turns for others."""
+    found = hashlib.sha256(b"[%b,[" % _text_of(conflict))
+
+    def add(places: range) -> None:
+        text = _text_of(rows[places.start : places.stop])[1:-1]
+        found.update(b",%b" % text if places.start else text)
+
+    await background().parts(len(rows), add)
+    found.update(b"]]")
+    return found.hexdigest()
+
+
+def _text_of(value: Any) -> bytes:
+    return exact_json.dumps(value, as_sent, orjson.OPT_SORT_KEYS)
+
+
+async def global_ids(type_: RecordType, keys: Sequence[Key | None]) -> list[str]:
+    """The global ids of rows by their keys, without those that have none."""
+    found: list[str] = []
+
+    def encode(places: range) -> None:
+        found.extend(ids.encode(type_.name, key) for key in keys[places.start : places.stop] if key)
+
+    await background().parts(len(keys), encode)
+    return found
+
+
+def derives_ids(type_: RecordType, conflict: str, seed: str | None) -> bool:
+    """Whether the ids of rows follow from the input and its key alone."""
+    return seed is not None and type_.makes_ids and conflict == "ERROR"
 
 
 def known_ids(
     type_: RecordType, rows: Sequence[Mapping[str, Any]], conflict: str, seed: str | None
 ) -> list[str] | None:
     """The global ids of rows, where they follow from the input and its key alone."""
-    if seed is None or not type_.makes_ids or conflict != "ERROR":
+    if seed is None or not derives_ids(type_, conflict, seed):
         return None
-    made = derived_ids(seed, len(rows))
+    made = derived_ids(seed, range(len(rows)))
     return [ids.encode(type_.name, (row.get("id") or made[place],)) for place, row in enumerate(rows)]
 
 
@@ -254,7 +308,7 @@ async def record(
     try:
         dry_run = dry_run_of(input_, together)
         rows = input_["rows"]
-        check_caller(mutation, type_, set().union(*rows), around.caller, dry_run=dry_run)
+        check_caller(mutation, type_, await fields_given(rows), around.caller, dry_run=dry_run)
         if not 1 <= len(rows) <= most:
             raise invalid("rows", f"has {len(rows)} rows; pass 1 to {most:,} at once")
         key = checked_key(input_.get("idempotencyKey"))
@@ -262,6 +316,7 @@ async def record(
         return refused.problem if together is None else await together.join(field_, refused)
     seed = seed_of(field_, type_, key, around)
     step = RecordStep(mutation, type_, rows, conflict_of(input_), around, facts, dry_run, keys, shows, seed)
+    step.digest = await digest_of_rows(step.conflict, rows)
     return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
 
 

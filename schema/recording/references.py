@@ -9,6 +9,7 @@ from db.engine.transaction import Transaction
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Type
 from schema.error_codes import RowCode
+from schema.execution.time_slices import background
 from schema.recording import statements
 from schema.recording.columns import array_of
 from schema.recording.record_types import Lookup, RowField, lookups
@@ -21,35 +22,56 @@ async def referred_keys(rows: RowValues, one: RowField, transaction: Transaction
     """The keys that references of rows stand for, with one statement for each way of naming."""
     assert one.reference is not None  # noqa: S101 - asked of references alone
     target = rows.catalogue[one.reference.target]
-    ways = {way.name: way for way in lookups(rows.catalogue, target.name)}
-    values: list[Any] = []
-    places: dict[str, dict[tuple[Any, ...], list[int]]] = {}
-    keys_by_id: dict[str, tuple[Any, ...]] = {}
-    for place, row in enumerate(rows.rows):
-        given = row.get(one.name, ABSENT)
-        values.append(given if given is ABSENT or given is None else None)
-        if given is None and one.column in rows.type.demanded:
-            rows.note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
-        if given is ABSENT or given is None:
-            continue
+    found = _Named(rows, one, target, {way.name: way for way in lookups(rows.catalogue, target.name)})
+    await background().parts(len(rows.rows), found.read)
+    for member, keys in found.places.items():
+        columns = list(found.ways[member].columns.values()) if member in found.ways else list(target.key)
+        await _resolve(rows, transaction, one, target, member, columns, keys, found.values)
+    return found.values
+
+
+class _Named:
+    """What references of rows name, before it is looked up."""
+
+    def __init__(self, rows: RowValues, one: RowField, target: Type, ways: Mapping[str, Lookup]) -> None:
+        self.ways = ways
+        self.values: list[Any] = []
+        """By row: `ABSENT`, or None, which stays so only where it was given."""
+        self.places: dict[str, dict[tuple[Any, ...], list[int]]] = {}
+        """The rows by the way of naming, and by what they name."""
+        self._rows = rows
+        self._one = one
+        self._target = target
+        self._keys_by_id: dict[str, tuple[Any, ...]] = {}
+
+    def read(self, places: range) -> None:
+        """Reads the references of some rows."""
+        rows, one = self._rows, self._one
+        for place in places:
+            given = rows.rows[place].get(one.name, ABSENT)
+            self.values.append(ABSENT if given is ABSENT else None)
+            if given is ABSENT:
+                rows.partial.add(one.column)
+            elif given is not None:
+                self._note(place, given)
+            elif one.column in rows.type.demanded:
+                rows.note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
+
+    def _note(self, place: int, given: Mapping[str, Any]) -> None:
         ((member, by),) = given.items()
         try:
-            key = keys_by_id.get(by) if member == "id" else None
+            key = self._keys_by_id.get(by) if member == "id" else None
             if key is None:
-                key = _key_of(target, ways.get(member), by)
+                key = _key_of(self._target, self.ways.get(member), by)
                 if member == "id":
-                    keys_by_id[by] = key
+                    self._keys_by_id[by] = key
         except ids.MalformedIdError as error:
-            message = f"names no {target.name}: {error}"
-            if rows.type.is_confidential:
-                message = f"is no id of {target.name}"
-            rows.note(RowCode.INVALID_VALUE, place, message, one.name, member)
-            continue
-        places.setdefault(member, {}).setdefault(key, []).append(place)
-    for member, keys in places.items():
-        columns = list(ways[member].columns.values()) if member in ways else list(target.key)
-        await _resolve(rows, transaction, one, target, member, columns, keys, values)
-    return values
+            message = f"names no {self._target.name}: {error}"
+            if self._rows.type.is_confidential:
+                message = f"is no id of {self._target.name}"
+            self._rows.note(RowCode.INVALID_VALUE, place, message, self._one.name, member)
+            return
+        self.places.setdefault(member, {}).setdefault(key, []).append(place)
 
 
 async def _resolve(

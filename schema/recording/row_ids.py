@@ -6,16 +6,16 @@ import hashlib
 import os
 
 
-def random_ids(count: int) -> list[str]:
-    """Ids of version 4."""
-    return _ids(os.urandom(16 * count), 4)
+def random_ids(places: range) -> list[str]:
+    """Ids of version 4, one for each place."""
+    return _ids(os.urandom(16 * len(places)), 4)
 
 
-def derived_ids(seed: str, count: int) -> list[str]:
-    """Ids of version 8 that are the same for the same seed, however many there are."""
+def derived_ids(seed: str, places: range) -> list[str]:
+    """Ids of version 8 for rows by their places: the same for the same seed, however many there are."""
     begun = hashlib.sha256(seed.encode())
     made = []
-    for place in range(count):
+    for place in places:
         one = begun.copy()
         one.update(b"/%d" % place)
         made.append(one.digest()[:16])

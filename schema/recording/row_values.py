@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -12,6 +11,7 @@ from db.attach.facts import Facts
 from schema.catalogue.catalogue import Catalogue, Type
 from schema.catalogue.records import Missing
 from schema.error_codes import RowCode
+from schema.execution.time_slices import background
 from schema.recording import statements
 from schema.recording.columns import PLAIN, Bounds, array_of, bounds_of, wrong_text, wrong_value
 from schema.recording.problems import RowsError, UnwritableError, Wrong
@@ -40,12 +40,18 @@ class RowValues:
     wrong: list[Wrong] = field(default_factory=list)
     values: dict[str, list[Any]] = field(default_factory=dict)
     """By column, as they are sent; `ABSENT` where a row does not give it."""
+    partial: set[str] = field(default_factory=set)
+    """The columns that some row does not give."""
+    given: Mapping[str, RowField] = field(default_factory=dict)
+    """The fields that any row gives."""
     derived: bool = False
     """Whether ids were derived from the seed."""
     made: bool = False
     """Whether any row has an id that was made for it."""
     all_made: bool = False
     """Whether every row has."""
+    tells: bool = True
+    """Whether the caller may know what stands in rows that are there."""
     wants_ids: bool = True
     """Whether anybody asks for the ids of the rows: if not, those do that the database makes."""
     fields: Mapping[str, RowField] = field(default_factory=dict)
@@ -61,31 +67,28 @@ class RowValues:
     def table(self) -> Type:
         return self.type.type
 
-    def read_values(self) -> None:
+    async def read_values(self) -> None:
         """Reads what the rows give, references left out.
 
         Raises:
             UnwritableError: The database lacks a column that is given, or computes it.
         """
+        names = await fields_given(self.rows)
+        self.given = {name: one for name, one in self.fields.items() if name in names}
         for name, one in self.given.items():
             if self.missing.first(self.table, (one.column,)):
                 raise UnwritableError(f"{name}: the connected database has no such column; leave it out")
             if self.fact(one.column, "generated"):
                 raise UnwritableError(f"{name}: the connected database computes it; leave it out")
             if one.reference is None:
-                self.values[one.column] = self._checked(one)
+                self.values[one.column] = await self._checked(one)
         self.fill(self.filled)
 
     def fill(self, texts: Mapping[str, str]) -> None:
         """Writes one text a column into all rows."""
         for column, text in texts.items():
             self.values[column] = [text] * len(self.rows)
-
-    @cached_property
-    def given(self) -> Mapping[str, RowField]:
-        """The fields that any row gives."""
-        names = set().union(*self.rows)
-        return {name: one for name, one in self.fields.items() if name in names}
+            self.partial.discard(column)
 
     def check_nulls(self) -> None:
         """Rows that are there keep a value where the connected database demands one."""
@@ -138,40 +141,60 @@ class RowValues:
             f"onConflict: {self.conflict} needs a unique index over {names}, which the connected database lacks"
         )
 
-    def _checked(self, one: RowField) -> list[Any]:
-        bounds = self._bounds(one.column)
-        write = array_of(self.table, one.column).write
-        allowed = self._states(one)
+    async def _checked(self, one: RowField) -> list[Any]:
+        write, allowed = array_of(self.table, one.column).write, self._states(one)
         if one.kind.name in PLAIN and write is None and allowed is None and one.column not in self.type.demanded:
-            return self._given(one.name)
+            await background().one()
+            return self._given(one)
+        bounds = self._bounds(one.column)
         values: list[Any] = []
-        for place, row in enumerate(self.rows):
-            value = row.get(one.name, ABSENT)
-            if value is not ABSENT and value is not None:
-                if wrong := wrong_value(one.kind, value, bounds):
-                    self.note(RowCode.INVALID_VALUE, place, wrong, one.name)
-                    value = None
-                elif allowed is not None and text_of(value) not in allowed:
-                    names = ", ".join(allowed.values())
-                    self.note(
-                        RowCode.INVALID_VALUE, place, f"no row is recorded in this state; it may be {names}", one.name
-                    )
-                elif allowed is not None:
-                    value = text_of(value)
-                elif write is not None:
-                    value = write(value)
-                    if wrong := wrong_text(one.kind, value):
-                        self.note(RowCode.INVALID_VALUE, place, wrong, one.name)
-            elif value is None and one.column in self.type.demanded:
-                self.note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
-            values.append(value)
+
+        def check(places: range) -> None:
+            for place in places:
+                value = self.rows[place].get(one.name, ABSENT)
+                if value is ABSENT:
+                    self.partial.add(one.column)
+                elif value is not None:
+                    value = self._written(place, one, value, bounds, allowed, write)
+                elif one.column in self.type.demanded:
+                    self.note(RowCode.VALUE_MISSING, place, "is null, and it is part of what names the row", one.name)
+                values.append(value)
+
+        await background().parts(len(self.rows), check)
         return values
 
-    def _given(self, name: str) -> list[Any]:
+    def _written(
+        self,
+        place: int,
+        one: RowField,
+        value: Any,
+        bounds: Bounds,
+        allowed: Mapping[str, str] | None,
+        write: Callable[[Any], Any] | None,
+    ) -> Any:
+        """A value as it is sent; notes what is wrong with it."""
+        if wrong := wrong_value(one.kind, value, bounds):
+            self.note(RowCode.INVALID_VALUE, place, wrong, one.name)
+            return None
+        if allowed is not None:
+            text = text_of(value)
+            if text not in allowed:
+                words = f"no row is recorded in this state; it may be {', '.join(allowed.values())}"
+                self.note(RowCode.INVALID_VALUE, place, words, one.name)
+            return text
+        if write is None:
+            return value
+        written = write(value)
+        if wrong := wrong_text(one.kind, written):
+            self.note(RowCode.INVALID_VALUE, place, wrong, one.name)
+        return written
+
+    def _given(self, one: RowField) -> list[Any]:
         try:
-            return list(map(itemgetter(name), self.rows))
+            return list(map(itemgetter(one.name), self.rows))
         except KeyError:
-            return [row.get(name, ABSENT) for row in self.rows]
+            self.partial.add(one.column)
+            return [row.get(one.name, ABSENT) for row in self.rows]
 
     def _states(self, one: RowField) -> Mapping[str, str] | None:
         """The states that rows may be born in, by their texts, for the field of a state."""
@@ -183,7 +206,7 @@ class RowValues:
     def _bounds(self, column: str) -> Bounds:
         return bounds_of(self.table, column, self.facts.columns.get(self.table.sql_name, {}).get(column))
 
-    def make_ids(self) -> None:
+    async def make_ids(self) -> None:
         """Ids for the rows that bring none, where the gateway makes them."""
         if not self.type.makes_ids:
             return
@@ -198,8 +221,15 @@ class RowValues:
         self.made = True
         self.all_made = none_given
         self.derived = self.seed is not None and not self.type.key
-        made = random_ids(len(given)) if self.seed is None else derived_ids(self.seed, len(given))
-        self.values[key] = [made[place] if one in (ABSENT, None) else one for place, one in enumerate(given)]
+        made: list[str] = []
+        seed = self.seed
+
+        def make(places: range) -> None:
+            made.extend(random_ids(places) if seed is None else derived_ids(seed, places))
+
+        await background().parts(len(given), make)
+        self.values[key] = [new if one is ABSENT or one is None else one for new, one in zip(made, given, strict=True)]
+        self.partial.discard(key)
 
     def has_default(self, column: str) -> bool:
         """Whether a column that is left out gets a value of the database's."""
@@ -214,7 +244,8 @@ class RowValues:
             if one is None or not fact.not_null or fact.generated:
                 continue
             values = self.values.get(column, [ABSENT] * len(self.rows))
-            if None not in values and (fact.has_default or ABSENT not in values):
+            is_given = column in self.values and column not in self.partial
+            if (fact.has_default or is_given) and None not in values:
                 continue
             for place, value in enumerate(values):
                 if value is None or (value is ABSENT and not fact.has_default):
@@ -269,3 +300,10 @@ class RowValues:
         """
         if self.wrong:
             raise RowsError(sorted(self.wrong, key=lambda one: one.row))
+
+
+async def fields_given(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The fields that any of the rows gives."""
+    found: set[str] = set()
+    await background().parts(len(rows), lambda places: found.update(*rows[places.start : places.stop]))
+    return found

@@ -76,8 +76,11 @@ def by_columns(type_: Type, columns: Sequence[str], shown: Sequence[str] = ()) -
     )
 
 
-def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str | None) -> str:
-    """Finds rows that are there with other values; gives their places in the arrays.
+def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str | None, most: int) -> str:
+    """Finds rows that are there with other values.
+
+    Gives, of the first ``most``, the places in the arrays, how many there are in all, which of the columns are others,
+    and the texts of the keys.
 
     ``own`` is the column of ids that were made for rows, by which those that were added are told from those before.
     """
@@ -90,9 +93,12 @@ def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str 
     old = ", ".join(f"t.{column}" for column in columns)
     new = ", ".join(items[column] for column in columns)
     other = f" AND t.{own} <> {items[own]}" if own else ""
+    others = ", ".join(f"t.{column} IS DISTINCT FROM {items[column]}" for column in columns)
+    keys = ", ".join(f"t.{column}::text" for column in type_.key)
     return (
-        f"SELECT v.place FROM unnest({bound}) WITH ORDINALITY AS v ({names}, place) JOIN {type_.sql_name} AS t "
-        f"ON {equal}{other} WHERE ({old}) IS DISTINCT FROM ({new}) ORDER BY 1"
+        f"SELECT v.place, count(*) OVER (), ARRAY[{others}], {keys} FROM unnest({bound}) WITH ORDINALITY AS v "
+        f"({names}, place) JOIN {type_.sql_name} AS t ON {equal}{other} WHERE ({old}) IS DISTINCT FROM ({new}) "
+        f"ORDER BY 1 LIMIT {most}"
     )
 
 

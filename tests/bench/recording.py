@@ -2,8 +2,9 @@
 
 On a Postgres of its own with its defaults (fsync on). Batches and single rows are asked of the whole application in
 one process, HTTP parsing left out: medians of `ROUNDS` alternating pairs and their ratio, which is what to compare,
-since the machine's speed is in both. How long others wait meanwhile, PostGraphile's rows a second and an exporter's
-load for ``--minutes`` are measured over HTTP, with a gateway in a process of its own.
+since the machine's speed is in both. How long the loop is held, and 20 bad rows of 10,000, are of that process too.
+How long others wait meanwhile, PostGraphile's rows a second and an exporter's load for ``--minutes`` are measured over
+HTTP, with a gateway in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import argparse
 import asyncio
 import gc
 import os
+import random
 import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 import asyncpg
@@ -174,29 +178,82 @@ async def one_row(client: Client, connection: asyncpg.Connection) -> None:
 LOOKUP = {"query": "{ experiments(first: 1) { nodes { id experimentName } } }"}
 
 
-async def lookups(http: httpx.AsyncClient, over: asyncio.Event, *, pause: float = 0.01) -> list[float]:
-    """Seconds that light lookups take, one after the other, until something is over."""
+def lookups(base: str, seconds: float, pause: float = 0.01) -> list[float]:
+    """Seconds that light lookups take, one after the other; in a process that does nothing else."""
     taken = []
-    while not over.is_set():
-        began = time.perf_counter()
-        answer = await http.post("/graphql", json=LOOKUP)
-        taken.append(time.perf_counter() - began)
-        assert answer.status_code == 200, answer.text[:500]
-        await asyncio.sleep(pause)
+    with httpx.Client(base_url=base, timeout=120, trust_env=False) as http:
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            answer = http.post("/graphql", json=LOOKUP)
+            taken.append(time.perf_counter() - began)
+            assert answer.status_code == 200, answer.text[:500]
+            time.sleep(pause)
     return taken
 
 
-async def others(http: httpx.AsyncClient, connection: asyncpg.Connection, seconds: float = 8.0) -> None:
+async def held(client: Client, connection: asyncpg.Connection, batches: int = 5) -> None:
+    """Prints the longest CPU times of single steps of the loop while batches of 10,000 rows are recorded."""
+    service = str(await add(connection, "ml_bentoml_services"))
+    bodies = [b"\n".join(map(orjson.dumps, rows_of(service, 10_000, 300 + turn))) for turn in range(batches + 1)]
+    run, steps = asyncio.Handle._run, []
+
+    def timed_run(handle: asyncio.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        steps.append(time.thread_time() - began)
+
+    await by_lines(client, bodies[0])
+    steps.clear()
+    with patch.object(asyncio.Handle, "_run", timed_run):
+        for body in bodies[1:]:
+            await by_lines(client, body)
+    longest = ", ".join(f"{step * 1000:.1f}" for step in sorted(steps, reverse=True)[:8])
+    print(f"the loop's longest steps beside {batches} batches of 10,000 rows: {longest} ms of CPU of {len(steps):,}")
+
+
+async def bad_rows(client: Client, connection: asyncpg.Connection) -> None:
+    """Prints how long it takes to name 20 bad rows of 10,000, by what is wrong with them."""
+    study = str(await add(connection, "ml_hpo_studies"))
+    bad = sorted(random.Random(5).sample(range(10_000), 20))
+
+    def rows(first: int, **wrong: Any) -> list[dict[str, Any]]:
+        common = {"study": {"id": study}, "state": "COMPLETE", "params": {"leaves": 15}, "value": 0.5}
+        made = [{**common, "trialNumber": first + number} for number in range(10_000)]
+        for place in bad:
+            made[place] |= wrong
+        return made
+
+    headers = {"content-type": "application/x-ndjson"}
+    there = [row for place, row in enumerate(rows(0)) if place in bad]
+    await client.http.post("/record/hpoTrials", content=b"\n".join(map(orjson.dumps, there)), headers=headers)
+    cases = {
+        "of another type": rows(20_000, value="much"),
+        "with too many digits": rows(20_000, value=1e12),
+        "that name no study": rows(20_000, study={"studyName": "there is none"}),
+        "that are there": rows(0),
+        "that a rule of the database forbids": rows(20_000, durationSeconds=100),
+    }
+    await connection.execute("ALTER TABLE ml_hpo_trials ADD CONSTRAINT short CHECK (duration_seconds < 100)")
+    for words, given in cases.items():
+        body, taken = b"\n".join(map(orjson.dumps, given)), []
+        for _ in range(5):
+            began = time.perf_counter()
+            answer = await client.http.post("/record/hpoTrials", content=body, headers=headers)
+            taken.append(time.perf_counter() - began)
+            assert [row["row"] for row in answer.json()["rows"]] == bad, answer.text[:500]
+        print(f"20 rows of 10,000 {words}: {statistics.median(taken):.2f} s, worst {max(taken):.2f} s")
+
+
+async def others(base: str, http: httpx.AsyncClient, connection: asyncpg.Connection, seconds: float = 8.0) -> None:
     """Prints how long lookups take alone, and while batches of 10,000 rows are written one after the other."""
     service = str(await add(connection, "ml_bentoml_services"))
     await add(connection, "ml_experiments")
     bodies = [b"\n".join(map(orjson.dumps, rows_of(service, 10_000, 100 + round_))) for round_ in range(3)]
 
-    async def looking(writes: bool) -> tuple[list[float], int]:  # noqa: FBT001
-        over = asyncio.Event()
-        task = asyncio.create_task(lookups(http, over))
-        until, batches = time.perf_counter() + seconds, 0
-        while time.perf_counter() < until:
+    async def looking(pool: ProcessPoolExecutor, *, writes: bool) -> tuple[list[float], int]:
+        found, batches = asyncio.get_running_loop().run_in_executor(pool, lookups, base, seconds), 0
+        while not found.done():
             if writes:
                 headers = {"content-type": "application/x-ndjson"}
                 answer = await http.post("/record/servingMetrics", content=bodies[batches % 3], headers=headers)
@@ -204,12 +261,12 @@ async def others(http: httpx.AsyncClient, connection: asyncpg.Connection, second
                 batches += 1
             else:
                 await asyncio.sleep(0.1)
-        over.set()
-        return await task, batches
+        return await found, batches
 
-    await looking(True)  # noqa: FBT003 - the first ones make plans
-    for writes in (False, True):
-        taken, batches = await looking(writes)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        await looking(pool, writes=True)  # the first ones make plans
+        measured_ = [(writes, *await looking(pool, writes=writes)) for writes in (False, True, False, True)]
+    for writes, taken, batches in measured_:
         middle, *_ = statistics.quantiles(taken, n=2)
         p99 = statistics.quantiles(taken, n=100)[98]
         beside = f"beside {batches} batches of 10,000 rows" if writes else "alone"
@@ -268,39 +325,51 @@ async def peer(base: str, http: httpx.AsyncClient, connection: asyncpg.Connectio
 
 
 OWN_TABLES = """
-    SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class c
-    WHERE c.relnamespace = 'gateway'::regnamespace AND c.relkind = 'r'
+    SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size FROM pg_class c
+    WHERE c.relnamespace = 'gateway'::regnamespace AND c.relkind = 'r' ORDER BY 2 DESC
 """
+"""The gateway's own tables and their bytes, the largest first."""
 
 
 async def exporter(
-    server: servers.Server, http: httpx.AsyncClient, connection: asyncpg.Connection, minutes: float
+    server: servers.Server, http: httpx.AsyncClient, connection: asyncpg.Connection, minutes: float, every: float
 ) -> None:
-    """Sends 5,000 rows every two seconds, each with a key; prints memory and the size of the gateway's own tables."""
+    """Sends 5,000 rows every so many seconds, each with a key; prints memory and the size of the gateway's tables."""
     service = str(await add(connection, "ml_bentoml_services"))
-    began, batches, seen = time.monotonic(), 0, []
-    while time.monotonic() - began < minutes * 60:
+    began, batches = time.monotonic(), 0
+    marks = [minutes * part / 60 for part in (0, 1, 5, 10, 20, 40, 60)]
+    while marks:
         body = b"\n".join(map(orjson.dumps, rows_of(service, 5_000, 1_000 + batches)))
         headers = {"content-type": "application/x-ndjson", "idempotency-key": f"exporter/{batches}"}
+        asked = time.perf_counter()
         answer = await http.post("/record/servingMetrics", content=body, headers=headers)
+        took = time.perf_counter() - asked
         assert answer.status_code == 200, answer.text[:500]
         batches += 1
-        if batches % max(1, round(minutes * 3)) == 1:
-            own = await connection.fetchval(OWN_TABLES)
-            seen.append(f"{batches}: {server.rss:.0f} MB, own tables {own / 1e6:.3f} MB")
-        with suppress(asyncio.TimeoutError):
-            await asyncio.sleep(max(0.0, began + 2 * batches - time.monotonic()))
-    own = await connection.fetchval(OWN_TABLES)
-    print(f"an exporter's {batches} batches of 5,000 rows in {minutes:g} minutes: {server.rss:.0f} MB, own tables "
-          f"{own / 1e6:.3f} MB; on the way {'; '.join(seen)}")  # fmt: skip
+        passed = (time.monotonic() - began) / 60
+        if passed >= marks[0]:
+            marks.pop(0)
+            tables = await connection.fetch(OWN_TABLES)
+            sizes, own = (
+                [f"{row['name']} {row['size'] / 1e3:.0f}" for row in tables[:5]],
+                sum(row["size"] for row in tables),
+            )
+            print(
+                f"exporter after {passed:.1f} minutes, {batches} batches of 5,000 rows: {server.rss:.1f} MB, own "
+                f"tables {own / 1e6:.3f} MB ({', '.join(sizes)} kB); the last batch took {took:.2f} s at load "
+                f"{os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
+        await asyncio.sleep(max(0.0, began + every * batches - time.monotonic()))
 
 
-PARTS = ("batches", "one", "others", "peer", "exporter")
+PARTS = ("batches", "one", "held", "bad", "others", "peer", "exporter")
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.recording", description="Measure recording.")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long the exporter's load takes")
+    parser.add_argument("--every", type=float, default=60.0, help="seconds between its batches of 5,000 rows")
     parser.add_argument("parts", nargs="*", choices=PARTS, default=PARTS, metavar="part", help=", ".join(PARTS))
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} when it began")
@@ -309,7 +378,7 @@ async def main() -> None:
         url = server.url(DATABASE, GATEWAY_ROLE)
         connection = await connect(server.url(DATABASE, ADMIN_ROLE))
         try:
-            if {"batches", "one"} & set(options.parts):
+            if {"batches", "one", "held", "bad"} & set(options.parts):
                 await in_process(url, connection, options.parts)
             if {"others", "peer", "exporter"} & set(options.parts):
                 admin = f"postgresql://{ADMIN_ROLE}@{quote(str(server.socket_folder), safe='')}/{DATABASE}"
@@ -333,6 +402,10 @@ async def in_process(url: str, connection: asyncpg.Connection, parts: list[str])
             )
         if "one" in parts:
             await one_row(client, connection)
+        if "held" in parts:
+            await held(client, connection)
+        if "bad" in parts:
+            await bad_rows(client, connection)
 
 
 async def over_http(url: str, admin: str, connection: asyncpg.Connection, options: argparse.Namespace) -> None:
@@ -340,7 +413,7 @@ async def over_http(url: str, admin: str, connection: asyncpg.Connection, option
     with servers.gateway("recording", servers.OFF, database=url) as gateway:
         async with httpx.AsyncClient(base_url=gateway.base, timeout=120, trust_env=False) as http:
             if "others" in options.parts:
-                await others(http, connection)
+                await others(gateway.base, http, connection)
             if "peer" in options.parts and servers.has_peers():
                 with servers.postgraphile(admin, "last") as other:
                     for aliases in (1, 10, 100):
@@ -348,7 +421,7 @@ async def over_http(url: str, admin: str, connection: asyncpg.Connection, option
             elif "peer" in options.parts:
                 print("PostGraphile is left out: `make bench-peers` has not installed it")
             if "exporter" in options.parts:
-                await exporter(gateway, http, connection, options.minutes)
+                await exporter(gateway, http, connection, options.minutes, options.every)
 
 
 if __name__ == "__main__":

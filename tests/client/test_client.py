@@ -136,6 +136,25 @@ async def test_a_key_of_ones_own_is_for_good(served: Client, sql: asyncpg.Connec
     assert (again.replayed, await count_of(sql, service)) == (2, 30)
 
 
+async def test_rows_that_differ_have_their_place_among_all(served: Client, place: Database) -> None:
+    trace, at = uuid.uuid4().hex, datetime(2026, 5, 1, tzinfo=UTC)
+    agent = {"agentName": "orchestrator", "agentTier": "COORDINATION", "startedAt": at}
+    rows = [{"traceId": trace, "spanId": str(number), "inputTokens": number, **agent} for number in range(5)]
+    async with asking(served) as gateway:
+        made = await gateway.record("observabilitySpans", rows, ids=True)
+        rows[3]["inputTokens"] = 7
+        kept = await gateway.record("observabilitySpans", rows, size=2, on_conflict="KEEP")
+    assert (kept.kept, kept.differing) == (5, 1)
+    assert kept.differing_rows == [{"row": 3, "id": (made.ids or [])[3], "fields": ["inputTokens"]}]
+    async with serving(place.gateway_url, **JWT) as guarded:
+        writer = token("write:mlops_core")
+        async with AsyncGateway(
+            "http://localhost", token=writer, transport=httpx.ASGITransport(guarded.app)
+        ) as gateway:
+            blind = await gateway.record("observabilitySpans", rows, size=2, on_conflict="KEEP")
+    assert (blind.kept, blind.differing, blind.differing_rows) == (5, None, [])
+
+
 async def test_rows_in_the_way_have_their_place_among_all(
     served: Client, sql: asyncpg.Connection, service: str
 ) -> None:

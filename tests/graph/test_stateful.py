@@ -136,6 +136,23 @@ async def test_the_changes_of_a_row_are_in_one_list_with_what_their_inputs_need(
     assert {name for name in seen if name.startswith("update")} == updated
 
 
+async def test_rows_without_a_lifecycle_say_what_may_be_made_of_them(demo: Client) -> None:
+    """What writes their columns, and what retires them."""
+    written = [one for one in entity_mutations().values() if one.verb is not Verb.CREATE]
+    seen: dict[str, Any] = {}
+    for type_ in {one.type.name: one.type.type for one in written if one.type.name not in STATEFUL}.values():
+        asked = "changes { mutation inputType required optional allowed scope }"
+        data = await demo.data(f"{{ rows: {type_.plural}(first: 1) {{ nodes {{ {asked} }} }} }}")
+        (row,) = data["rows"]["nodes"]
+        seen |= {one["mutation"]: one for one in row["changes"]}
+    assert {one.name for one in written if one.type.name not in STATEFUL} <= seen.keys()
+    retire = seen["retireFeatureView"]
+    assert (retire["inputType"], retire["required"], retire["allowed"]) == ("RetireInput", ["id"], True)
+    assert retire["scope"] == "write:feast_tracking"
+    assert {"reason", "dryRun", "expectedVersion"} <= {*retire["optional"]}
+    assert "recordKnowledgeApplication" in seen
+
+
 def test_what_is_needed_to_become_a_state_is_required_for_that_state_alone() -> None:
     """`test_lifecycles` has that a change without it is refused."""
     found = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from gateway.operations.documents import MAX_OBJECTS
 from schema.catalogue import exact_json
-from schema.execution.time_slices import MANY, BatchLevel, Loader, TimeSlices, aside
+from schema.execution.time_slices import MANY, PART, BatchLevel, Loader, TimeSlices, aside
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
@@ -97,6 +98,25 @@ async def test_loads_that_are_ready_together_take_turns(monkeypatch: pytest.Monk
     assert await asyncio.gather(*futures) == list(range(50))
     ticking.cancel()
     assert len(set(begun)) > 40
+
+
+async def test_masses_of_rows_leave_rounds_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some rows are a piece; behind each, others have three rounds of the loop: an answer goes three steps on."""
+    monkeypatch.setattr("schema.execution.time_slices.SLICE", 0.0)
+    rounds, seen = 0, []
+
+    async def tick() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    ticking = asyncio.ensure_future(tick())
+    await asyncio.sleep(0)
+    await TimeSlices(0.5, 3).parts(2 * PART + 1, lambda places: seen.append((len(places), rounds)))
+    ticking.cancel()
+    assert [size for size, _ in seen] == [PART, PART, 1]
+    assert [after - before for (_, before), (_, after) in itertools.pairwise(seen)] == [3, 3]
 
 
 async def test_fields_of_a_wide_object_are_one_object(loaders: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from db.engine.transaction import Transaction
+from schema.execution.time_slices import TimeSlices
 from schema.names.suggestions import Suggestion, Suggestions
 from schema.recording.lines import slices
 from tests.support.callers import JWT, calling, token
@@ -292,14 +293,18 @@ async def test_no_more_is_looked_up_than_is_told(client: Client, service: str, m
 def test_long_lines_are_read_in_turns() -> None:
     parts = [b"x" * size for size in (40_000, 70_000, 300_000, 10)] + [b"y"] * 450
     found = list(slices(parts))
-    assert [(first, len(part)) for first, part in found] == [(0, 1), (1, 1), (2, 1), (3, 200), (203, 200), (403, 51)]
+    lengths = [(0, 1), (1, 1), (2, 1), (3, 100), (103, 100), (203, 100), (303, 100), (403, 51)]
+    assert [(first, len(part)) for first, part in found] == lengths
     assert [line for _, part in found for line in part] == parts
 
 
 async def test_others_have_their_turn_between_parts_of_a_batch(
     own: Database, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver writes down the values of a statement at one go: no statement has more than 2,500 rows."""
+    """The driver writes down the values of a statement at one go: no statement has more than 1,000 rows.
+
+    Whatever else is done with each row is done with some rows at a time.
+    """
     run, sizes = Transaction.run, []
 
     async def counted(self: Transaction, sql: str, values: Any = ()) -> Any:
@@ -307,10 +312,24 @@ async def test_others_have_their_turn_between_parts_of_a_batch(
         return await run(self, sql, values)
 
     monkeypatch.setattr(Transaction, "run", counted)
+    monkeypatch.setattr("schema.execution.time_slices.SLICE", 0.0)
+    each, pieces = TimeSlices.each, []
+
+    async def counted_pieces(self: TimeSlices, items: Any, work: Any) -> None:
+        def one(place: int, item: Any) -> None:
+            pieces.append(len(item) if isinstance(item, range) else len(item[1]))
+            work(place, item)
+
+        await each(self, items, one)
+
+    monkeypatch.setattr(TimeSlices, "each", counted_pieces)
     async with serving(own.gateway_url) as client:
-        answer = await send(client, lines(*[metric(service, requestsTotal=1)] * 6_000))
+        rows = lines(*[metric(service, requestsTotal=1)] * 6_000)
+        answer = await send(client, rows, "servingMetrics?ids=true", idempotency_key="in parts")
     assert answer.json()["inserted"] == 6_000
-    assert sorted(sizes)[-3:] == [1_000, 2_500, 2_500]
+    assert sorted(sizes)[-7:] == [1] + [1_000] * 6
+    assert max(pieces) == 250
+    assert sum(pieces) >= 6 * 6_000  # values counted, lines read, fields, references, ids made and answered, the digest
 
 
 async def test_batches_wait_for_each_other(own: Database, sql: asyncpg.Connection, service: str) -> None:

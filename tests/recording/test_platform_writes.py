@@ -1,6 +1,7 @@
 """Every kind of write that the platform makes by hand is one operation of the gateway's.
 
-``platform_writes.csv`` has the kinds and, as its last column, the operation that takes each one's place.
+``platform_writes.csv`` has the kinds and, as its last columns, the operation that takes each one's place and who writes
+it today: a method of its ``code``, the ``database`` itself, a ``seed``, or ``nobody`` yet.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ def columns_of(kind: dict[str, str]) -> Iterable[str]:
 
 def test_every_kind_has_an_operation() -> None:
     assert len(KINDS) == 109
+    assert sum(kind["by"] == "code" for kind in KINDS) == 74
     for kind in KINDS:
         is_deleted = "delete" in kind["operation"] and kind["operation"] != "soft delete"
         known = purge_mutations() if is_deleted else {**mutations(), **recording_mutations()}
@@ -77,10 +80,13 @@ def test_what_the_platform_writes_is_an_input_or_the_servers(kind: dict[str, str
 def page() -> str:
     """The kinds as a table, by area."""
     gone = sum(kind["gateway"] in purge_mutations() for kind in KINDS)
+    by = Counter(kind["by"] for kind in KINDS)
     words = (
-        f"The {len(KINDS)} kinds of writes that the platform's code, triggers and seeds make by hand, and the mutation "
-        f"that takes the place of each. {gone} are deletes by retention, which a policy does as well (`e2i-gateway db "
-        "retention`). `test_platform_writes.py` runs each. [Recording](recording.md) has the rules."
+        f"The {len(KINDS)} kinds of writes of the platform, and the mutation that takes the place of each: all are one "
+        f"operation. {by['code']} are made by methods of its code, {by['database']} by triggers and functions of its "
+        f"database, {by['seed']} by seeds; {by['nobody']} have a table and nobody who writes it yet. {gone} are "
+        "deletes by retention, which a policy does as well (`e2i-gateway db retention`). "
+        "`test_platform_writes.py` runs each. [Recording](recording.md) has the rules."
     )
     lines = [
         "# Writes of the platform",
@@ -89,11 +95,13 @@ def page() -> str:
         "",
         words,
         "",
-        "| table | write | mutation | natural key | batch |",
-        "| --- | --- | --- | --- | --- |",
+        "| table | write | by | mutation | natural key | batch |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:
-        cells = (f"`{kind['table']}`", kind["operation"], f"`{kind['gateway']}`", kind["natural key"])
+        cells = (
+            f"`{kind['table']}`", kind["operation"], kind["by"], f"`{kind['gateway']}`", kind["natural key"]
+        )  # fmt: skip
         lines += [f"| {' | '.join(cells)} | {kind['typical batch']} |"]
     return "\n".join(lines) + "\n"
 

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
+from schema.recording.recorder import digest_of, digest_of_rows
 from schema.recording.row_ids import derived_ids
-from tests.support.callers import JWT, token
+from tests.support.callers import JWT, calling, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database
@@ -99,6 +101,12 @@ async def test_a_key_is_used_once(client: Client, sql: asyncpg.Connection) -> No
     assert (other["__typename"], other["field"]) == ("InvalidInput", "idempotencyKey")
 
 
+async def test_what_a_key_stands_for_does_not_depend_on_how_it_is_read() -> None:
+    """A key that was used before an upgrade is known after it."""
+    rows: list[dict[str, Any]] = [{"b": number, "a": 2**70, "c": {"z": None, "y": 0.5}} for number in range(777)]
+    assert await digest_of_rows("KEEP", rows) == digest_of(["KEEP", rows])
+
+
 async def test_a_retry_after_the_keys_end_doubles_nothing(client: Client, sql: asyncpg.Connection) -> None:
     rows = [metric(await service_in(sql), requestsTotal=number) for number in range(5)]
     await record(client, "recordServingMetrics", rows, idempotencyKey="one")
@@ -123,7 +131,10 @@ async def test_ids_are_the_databases_where_nobody_asks(client: Client, sql: asyn
         "version FROM ml_bentoml_serving_metrics GROUP BY 1 ORDER BY 1"
     )
     assert [tuple(row) for row in found] == [(1, 3, True, "4"), (2, 3, False, "4"), (3, 3, False, "8")]
-    assert derived_ids("a seed", 2) == ["ff5d2b14-7089-863f-98e6-53eaa2de9cf0", "79cb6bbe-7a74-83ca-9df7-8447e8f5b366"]
+    assert derived_ids("a seed", range(2)) == [
+        "ff5d2b14-7089-863f-98e6-53eaa2de9cf0",
+        "79cb6bbe-7a74-83ca-9df7-8447e8f5b366",
+    ]
 
 
 async def test_a_dry_run_leaves_nothing(client: Client, sql: asyncpg.Connection) -> None:
@@ -183,14 +194,59 @@ async def test_conflicts(client: Client, sql: asyncpg.Connection) -> None:
     assert [(one["code"], one["row"]) for one in refused["rows"]] == [("NOT_UNIQUE", 1), ("NOT_UNIQUE", 2)]
     assert len(await spans_in(sql)) == 2
     changed = [span("t", "b", inputTokens=9), span("t", "a", modelName="m"), span("t", "c")]
-    kept = await record(client, "recordObservabilitySpans", changed, "ids", onConflict="KEEP")
+    kept = await record(client, "recordObservabilitySpans", changed, f"ids {DIFFERING}", onConflict="KEEP")
     assert (kept["inserted"], kept["updated"], kept["kept"], kept["differing"]) == (1, 0, 2, 1)
+    assert kept["differingRows"] == [{"row": 0, "id": made["ids"][1], "fields": ["inputTokens"]}]
     assert [kept["ids"][1], kept["ids"][0]] == made["ids"]
     assert await spans_in(sql) == [("a", "m", 1), ("b", "m", 1), ("c", None, None)]
     updated = await record(client, "recordObservabilitySpans", changed, "ids", onConflict="UPDATE")
     assert (updated["inserted"], updated["updated"], updated["kept"]) == (0, 1, 2)
     assert updated["ids"] == kept["ids"]
     assert await spans_in(sql) == [("a", "m", 1), ("b", "m", 9), ("c", None, None)]
+
+
+DIFFERING = "differingRows { row id fields }"
+
+
+async def test_rows_that_differ_are_named_in_the_order_of_the_input(client: Client, sql: asyncpg.Connection) -> None:
+    """The first 20, however the rows are written; what is as it was given is not among the fields."""
+    rows = [span("t", f"{number:02}", modelName="m", inputTokens=1) for number in range(30)]
+    made = await record(client, "recordObservabilitySpans", rows, "ids")
+    other = [{**row, "modelName": "n", "inputTokens": place % 2} for place, row in enumerate(rows)][::-1]
+    kept = await record(client, "recordObservabilitySpans", other, DIFFERING, onConflict="KEEP")
+    assert (kept["kept"], kept["differing"]) == (30, 30)
+    assert [one["row"] for one in kept["differingRows"]] == list(range(20))
+    assert [one["id"] for one in kept["differingRows"]] == made["ids"][::-1][:20]
+    assert [one["fields"] for one in kept["differingRows"]][:2] == [["modelName"], ["modelName", "inputTokens"]]
+    assert (await record(client, "recordObservabilitySpans", rows, DIFFERING, onConflict="KEEP"))["differingRows"] == []
+
+
+async def test_who_may_not_read_is_not_told_what_stands_there(own: Database, sql: asyncpg.Connection) -> None:
+    """Neither whether a value is another, nor the ids of rows that others have made; the key's answer says no more."""
+    first = [span("t", "a", inputTokens=1), span("t", "b", inputTokens=1)]
+    guesses = [span("t", "a", inputTokens=1), span("t", "b", inputTokens=2)]
+    select = f"ids {DIFFERING}"
+    async with serving(own.gateway_url, **JWT) as base:
+        writer = calling(base, token("write:mlops_core"))
+        reader = calling(base, token("write:mlops_core", "read:mlops_core"))
+        made = await record(writer, "recordObservabilitySpans", first, select)
+        assert (len(made["ids"]), made["differing"], made["differingRows"]) == (2, 0, [])
+        for _ in range(2):
+            kept = await record(
+                writer, "recordObservabilitySpans", guesses, select, onConflict="KEEP", idempotencyKey="k"
+            )
+            assert (kept["kept"], kept["differing"], kept["differingRows"], kept["ids"]) == (2, None, None, [])
+        told = await record(reader, "recordObservabilitySpans", guesses, select, onConflict="KEEP")
+        assert (told["differing"], told["ids"]) == (1, made["ids"])
+        assert told["differingRows"] == [{"row": 1, "id": made["ids"][1], "fields": ["inputTokens"]}]
+        body = b"\n".join(map(orjson.dumps, guesses))
+        sent = {"content-type": "application/x-ndjson"}
+        path = "/record/observabilitySpans?onConflict=KEEP&ids=true"
+        by_lines = (await writer.http.post(path, content=body, headers=sent)).json()
+        assert (by_lines["kept"], by_lines["differing"], by_lines["ids"]) == (2, None, [])
+        assert "differingRows" not in by_lines
+        by_lines = (await reader.http.post(path, content=body, headers=sent)).json()
+        assert (by_lines["differing"], by_lines["differingRows"]) == (1, told["differingRows"])
 
 
 async def test_an_assignment_that_differs_is_a_problem(client: Client, sql: asyncpg.Connection) -> None:
@@ -206,6 +262,7 @@ async def test_an_assignment_that_differs_is_a_problem(client: Client, sql: asyn
     rows[2]["variant"] = "treatment"
     other = await record(client, "recordAssignments", [assigned("u10", "control"), *rows], onConflict="KEEP")
     assert [(one["code"], one["path"]) for one in other["rows"]] == [("DIFFERS", ["input", "rows", "3"])]
+    assert other["rows"][0]["message"] == "was recorded with other values before: variant"
     assert await sql.fetchval("SELECT count(*) FROM ab_experiment_assignments") == 5
     assert await sql.fetchval("SELECT DISTINCT created_by FROM ab_experiment_assignments") == "anonymous"
 

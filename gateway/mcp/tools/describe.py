@@ -11,6 +11,7 @@ from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import SEARCH, AgentTool, Toolbox
+from schema.catalogue.catalogue import CHANGES
 from schema.error_codes import ToolCode
 from schema.names.find import FoundField
 from schema.names.words import stem, words
@@ -106,6 +107,8 @@ def _ways(box: Toolbox, text: str, hits: Sequence[FoundField]) -> list[str]:
         found.append(
             f"{named}.lifecycle: {{ state changes {{ mutation to required allowed blockedBy {{ message }} }} }}"
         )
+    elif asked & _DOING and CHANGES in getattr(type_, "fields", {}):
+        found.append(f"{named}.changes: {{ mutation inputType required optional allowed }}")
     return found
 
 
