@@ -22,7 +22,7 @@ async def referred_keys(rows: RowValues, one: RowField, transaction: Transaction
     """The keys that references of rows stand for, with one statement for each way of naming."""
     assert one.reference is not None  # noqa: S101 - asked of references alone
     target = rows.catalogue[one.reference.target]
-    found = _Named(rows, one, target, {way.name: way for way in lookups(rows.catalogue, target.name)})
+    found = _NamedRows(rows, one, target, {way.name: way for way in lookups(rows.catalogue, target.name)})
     await background().parts(len(rows.rows), found.read)
     for member, keys in found.places.items():
         columns = list(found.ways[member].columns.values()) if member in found.ways else list(target.key)
@@ -30,7 +30,7 @@ async def referred_keys(rows: RowValues, one: RowField, transaction: Transaction
     return found.values
 
 
-class _Named:
+class _NamedRows:
     """What references of rows name, before it is looked up."""
 
     def __init__(self, rows: RowValues, one: RowField, target: Type, ways: Mapping[str, Lookup]) -> None:
