@@ -173,6 +173,22 @@ async def test_what_a_deployment_replaces_is_decided_when_it_becomes_active(
     assert [await status(sql, one) for one in (live, first, second)] == ["active", "rolled_back", "rolled_back"]
 
 
+async def test_the_newest_of_several_that_are_replaced_is_rolled_back_to(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    """Whichever was written last."""
+    for written in ((0, 1), (1, 0)):
+        model = await model_in(sql, "production")
+        both = [await deployed(sql, model, status="active") for _ in range(2)]
+        for place in written:
+            at = datetime(2026, 1, 1 + place, tzinfo=UTC)
+            await sql.execute("UPDATE ml_deployments SET deployed_at = $2 WHERE id = $1", uuid_of(both[place]), at)
+        new = await deployed(sql, model, status="deploying")
+        result = await change(client, "moveDeployment", id=new, to="ACTIVE")
+        assert [node["id"] for node in result["alsoChanged"]] == both[::-1]
+        assert await previous(sql, new) == both[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", [True, False])
 async def test_of_deployments_that_become_active_at_once_one_stays_so(

@@ -23,7 +23,7 @@ from db.migrations import revise, setup
 from db.migrations.setup import MIGRATIONS, SetupError, migrate
 from db.migrations.setup import connect as connect_owner
 from db.store.grants import OWN_RIGHTS
-from tests.support.databases import Clone, Database, connect, execute
+from tests.support.databases import Clone, Database, connect, connected, execute
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +134,17 @@ async def test_attaching_again_brings_them_up_to_date(
 async def tables(sql: asyncpg.Connection) -> list[str]:
     rows = await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'gateway'")
     return [row["tablename"] for row in rows]
+
+
+async def test_a_primary_says_how_many_bytes_of_its_log_are_on_disk(database: Database) -> None:
+    flushed = "pg_current_wal_flush_lsn() - '0/0'"
+    async with connected(database.admin_url) as sql:
+        row = await sql.fetchrow(
+            f"SELECT {flushed} AS a, gateway.standing() AS b, {flushed} AS c, gateway.history() AS h"
+        )
+    history, _, place = row["b"].rpartition("/")
+    assert history == row["h"]
+    assert row["a"] <= int(place) <= row["c"]
 
 
 async def test_what_a_newer_gateway_made_is_left_alone(bare: Database, sql: asyncpg.Connection) -> None:

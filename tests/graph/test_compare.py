@@ -103,6 +103,22 @@ async def test_every_metric_of_either_side_beside_its_own_kind(
             assert (row["difference"] is None) == (key not in mine or key not in theirs)
 
 
+async def test_of_two_measured_at_one_moment_the_one_with_the_greater_id_counts(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    one, other = [await model_in(sql, "staging", model_name=uuid.uuid4().hex) for _ in range(2)]
+    for model in (one, other):
+        ids = sorted(uuid.uuid4() for _ in range(4))
+        rows = [(key, uuid_of(model), place / 10, DAY) for place, key in enumerate(ids)]
+        await sql.executemany(
+            "INSERT INTO ml_performance_metrics (id, model_id, metric_name, metric_value, measured_at) "
+            "VALUES ($1, $2, 'roc_auc', $3, $4)",
+            [rows[place] for place in (2, 3, 0, 1)],
+        )
+    (row,) = (await compared(client, one, other, 10)).values()
+    assert (row["value"], row["otherValue"]) == (0.3, 0.3)
+
+
 async def test_a_default_page_says_that_there_is_more(client: Client, sql: asyncpg.Connection) -> None:
     rng = random.Random(5)
     one, mine = await measured(sql, rng, PLACES)
