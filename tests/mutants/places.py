@@ -10,7 +10,7 @@ from pathlib import Path
 
 READS = ("selection", "paging", "bad_input", "values")
 CHANGES = ("special_changes", "boundaries", "changes", "stamps", "lifecycles")
-QUESTIONS = ("boundaries", "oracle_questions", "questions", "views", "causal_gate")
+QUESTIONS = ("boundaries", "oracle_questions", "oracle_relations", "questions", "views", "causal_gate")
 LINEAGE = ("oracle_lineage", "lineage_answers", "lineage", "lineage_limits", "lineage_links")
 PRICES = ("prices", "costs", "answer_size", "expensive_requests", "bad_input")
 ACCESS = ("scopes", "masking", "withheld")
@@ -92,18 +92,33 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/subscriptions": ("live", "scopes", "websocket"),
     "schema/webhooks/": ("webhook_changes", "webhooks"),
     "db/models/": (*QUESTIONS, "migrations"),
-    "db/models/g01_mlops_core": ("oracle_questions", "sql_behaviour", "boundaries", "lineage_links"),
-    "db/models/g01_mlops_data": ("oracle_questions", "sql_behaviour", "lineage_links"),
-    "db/models/g01_mlops_serving": ("oracle_questions", "sql_behaviour", "boundaries", "lineage_links"),
-    "db/models/g02_causal_validation": ("sql_behaviour", "causal_gate"),
-    "db/models/g03_digital_twin": ("sql_behaviour", "special_changes"),
-    "db/models/g04_tool_composer": ("tool_plan",),
-    "db/models/g07_model_monitoring": ("oracle_questions", "sql_behaviour", "views", "boundaries"),
-    "db/models/g07_monitoring_alerts": ("oracle_questions", "sql_behaviour", "views", "boundaries"),
-    "db/models/g08_ab_results": ("sql_behaviour", "questions"),
-    "db/models/g08_ab_testing": ("sql_behaviour", "questions"),
+    "db/models/g01_mlops_core": (
+        "oracle_relations",
+        "oracle_questions",
+        "sql_behaviour",
+        "boundaries",
+        "lineage_links",
+    ),
+    "db/models/g01_mlops_data": ("oracle_relations", "oracle_questions", "sql_behaviour", "lineage_links"),
+    "db/models/g01_mlops_serving": (
+        "oracle_relations",
+        "oracle_questions",
+        "sql_behaviour",
+        "boundaries",
+        "lineage_links",
+    ),
+    "db/models/g02_causal_validation": ("oracle_relations", "sql_behaviour", "causal_gate"),
+    "db/models/g03_digital_twin": ("oracle_relations", "sql_behaviour", "special_changes"),
+    "db/models/g04_tool_composer": (
+        "oracle_relations",
+        "tool_plan",
+    ),
+    "db/models/g07_model_monitoring": ("oracle_relations", "oracle_questions", "sql_behaviour", "views", "boundaries"),
+    "db/models/g07_monitoring_alerts": ("oracle_relations", "oracle_questions", "sql_behaviour", "views", "boundaries"),
+    "db/models/g08_ab_results": ("oracle_relations", "sql_behaviour", "questions"),
+    "db/models/g08_ab_testing": ("oracle_relations", "sql_behaviour", "questions"),
     "db/models/g12_feast_tracking": (*QUESTIONS, "search"),
-    "db/models/g14_cohort_constructor": ("sql_behaviour", "questions"),
+    "db/models/g14_cohort_constructor": ("oracle_relations", "sql_behaviour", "questions"),
     "db/models/gateway": ("own_tables", "live"),
     "db/sql/g00_common": ("sql_behaviour", "changes"),
     "db/sql/g01_mlops_core": ("oracle_questions", "sql_behaviour", "boundaries", "lineage_links"),
