@@ -60,6 +60,17 @@ def _same_deployment(world: World, record: Row, metric: Row) -> bool:
     return bool(service and service["deployment_id"] == record["deployment_id"] is not None)
 
 
+def _place(review: Row) -> tuple[Any, Any]:
+    return review["created_at"], review["review_id"]
+
+
+def _is_previous(world: World, review: Row, one: Row) -> bool:
+    """Whether a review is the last of the same graph before another one."""
+    same = [each for each in world["ExpertReview"] if each["dag_version_hash"] == (review["dag_version_hash"] or "-")]
+    before = [each for each in same if _place(each) < _place(review)]
+    return bool(before) and _place(one) == max(map(_place, before))
+
+
 RELATED: dict[tuple[str, str], Callable[[Row, Row, World], Any]] = {
     ("PromptOptimizationRun.bestInstructions", "OptimizedInstruction.bestOfRun"): lambda run, one, _: (
         one["run_id"] == run["run_id"] and one["candidate_idx"] == run["best_candidate_idx"]
@@ -78,6 +89,9 @@ RELATED: dict[tuple[str, str], Callable[[Row, Row, World], Any]] = {
     ),
     ("ExpertReview.relatedValidations", "CausalValidation.relatedReviews"): lambda review, test, _: (
         test["validation_id"] in (review["related_validation_ids"] or [])
+    ),
+    ("ExpertReview.previousOfDag", "ExpertReview.nextOfDag"): lambda review, one, world: _is_previous(
+        world, review, one
     ),
     ("TwinModel.fidelityHistory", "TwinFidelity.twinModel"): lambda model, one, world: (
         (of := _one(world, "TwinSimulation", "simulation_id", one["simulation_id"]))
@@ -141,7 +155,7 @@ RELATED: dict[tuple[str, str], Callable[[Row, Row, World], Any]] = {
 
 @pytest.fixture(scope="module")
 async def client(demo_template: Database, clone: Clone) -> AsyncIterator[tuple[Client, World]]:
-    """The demo data, of which the largest table has its newest rows alone; with all rows."""
+    """The demo data with all rows: the largest table has its newest alone, and some texts are empty."""
     async with clone(demo_template) as copy:
         sql = await connect(copy.admin_url)
         try:
@@ -154,6 +168,9 @@ async def client(demo_template: Database, clone: Clone) -> AsyncIterator[tuple[C
 
 
 FEWER = """
+    UPDATE expert_reviews SET dag_version_hash = '' WHERE review_id IN (
+        SELECT review_id FROM expert_reviews ORDER BY created_at LIMIT 2
+    );
     DELETE FROM ml_bentoml_serving_metrics WHERE id NOT IN (
         SELECT id FROM ml_bentoml_serving_metrics ORDER BY recorded_at DESC NULLS LAST LIMIT 500
     );
