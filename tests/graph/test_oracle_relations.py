@@ -168,9 +168,9 @@ async def client(demo_template: Database, clone: Clone) -> AsyncIterator[tuple[C
 
 
 FEWER = """
-    UPDATE expert_reviews SET dag_version_hash = '' WHERE review_id IN (
-        SELECT review_id FROM expert_reviews ORDER BY created_at LIMIT 2
-    );
+    UPDATE expert_reviews AS r SET dag_version_hash = CASE WHEN n <= 2 THEN '' ELSE 'one' || n % 2 END
+    FROM (SELECT review_id, row_number() OVER (ORDER BY created_at, review_id) AS n FROM expert_reviews) AS o
+    WHERE o.review_id = r.review_id AND n <= 10;
     DELETE FROM ml_bentoml_serving_metrics WHERE id NOT IN (
         SELECT id FROM ml_bentoml_serving_metrics ORDER BY recorded_at DESC NULLS LAST LIMIT 500
     );
