@@ -17,11 +17,9 @@ import orjson
 from sqlalchemy.engine import URL
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.engine.connector import Connector
@@ -38,6 +36,7 @@ from gateway.database import (
     open_reads,
     warn_of_roles,
 )
+from gateway.http.assets import Assets
 from gateway.http.endpoint import GraphQLEndpoint
 from gateway.http.origins import cors, host_of, is_of_page, refuse_host
 from gateway.http.record_endpoint import PREFIX, RecordEndpoint
@@ -73,6 +72,9 @@ CONTENT_POLICY = (
 )
 """Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
 
+FIXED = {"content-security-policy": CONTENT_POLICY, "x-content-type-options": "nosniff"}
+"""Headers of every page and of what it loads."""
+
 CONSOLE_PAGES = {
     **dict.fromkeys(("alerts", "models", "experiments", "twins", "deployments"), "lists"),
     "explorer": "explorer",
@@ -85,18 +87,6 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 
 _FOR_OUTCOMES = 2
 """Connections beside those of the changes under way, to ask what became of one whose own was lost."""
-
-
-class _Assets(StaticFiles):
-    """Built assets: those with a hash in their name never change, everything else is asked for again."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        lasting = "/assets/" in f"/{path}"
-        response.headers["cache-control"] = "public, max-age=31536000, immutable" if lasting else "no-cache"
-        response.headers["content-security-policy"] = CONTENT_POLICY
-        response.headers["x-content-type-options"] = "nosniff"
-        return response
 
 
 class _Databases:
@@ -244,7 +234,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
         Route("/version", _version),
-        Mount("/static", GZipMiddleware(_Assets(directory=STATIC))),
+        Mount("/static", Assets(STATIC, FIXED)),
     ]
 
 
@@ -343,12 +333,7 @@ async def _console(request: Request) -> Response:
 
 
 def _built_page(name: str, page: str = "index", **headers: str) -> Response:
-    fixed = {
-        "content-security-policy": CONTENT_POLICY,
-        "cache-control": "no-cache",
-        "x-content-type-options": "nosniff",
-    }
-    return FileResponse(STATIC / name / f"{page}.html", headers=fixed | headers)
+    return FileResponse(STATIC / name / f"{page}.html", headers=FIXED | {"cache-control": "no-cache"} | headers)
 
 
 def _is_browser(request: Request) -> bool:

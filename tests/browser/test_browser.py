@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Page, Response, WebSocketRoute, expect
 
 from db.base.markers import Group
+from tests.support.accessibility import Violations
 from tests.support.browsing import Scheme
 from tests.support.process import ROOT
 
@@ -184,12 +185,13 @@ def test_the_pictures_are_there() -> None:
         assert picture.stat().st_size < MAX_PICTURE
 
 
-def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page]) -> None:
+def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page], violations: Violations) -> None:
     page = visit()
     page.get_by_role("button", name="Show Cookbook").click()
     book = page.get_by_role("region", name="Cookbook")
     everything = book.locator("li").count()
     assert everything >= 20
+    assert violations(page, ".cookbook") == []
     book.get_by_label("Search").fill("alerts severity")
     expect(book.locator("li")).not_to_have_count(everything)
     book.get_by_role("button", name="alerts by status and severity").click()
@@ -199,6 +201,7 @@ def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page]) -> N
     table = page.get_by_role("region", name="Result")
     expect(table.locator("tbody tr")).to_have_count(len(rows))
     expect(table.get_by_role("columnheader", name="model.modelName")).to_be_visible()
+    assert violations(page, ".results") == []
     link = table.get_by_role("link", name=rows[0]["id"])
     assert link.get_attribute("href") == f"explorer#from={quote(rows[0]['id'], '')}&select={quote(rows[0]['id'], '')}"
     with page.expect_download() as started:
@@ -206,6 +209,23 @@ def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page]) -> N
     lines = list(csv.DictReader(started.value.path().read_text().splitlines()))
     assert [line["id"] for line in lines] == [row["id"] for row in rows]
     assert lines[0]["model.modelName"] == rows[0]["model"]["modelName"]
+
+
+def test_units_stand_beside_numbers(visit: Callable[..., Page], violations: Violations) -> None:
+    """By the graph's `columnFacts`: in the headings of the table, behind each number of the chart."""
+    page = visit("dark")
+    fields = "name: deploymentName slow: latencyP95Ms errorRate"
+    write(
+        page,
+        f"query Slow {{ deployments(first: 5, where: {{ latencyP95Ms: {{ gt: 0 }} }}) {{ nodes {{ {fields} }} }} }}",
+    )
+    rows = execute(page)["deployments"]["nodes"]
+    page.get_by_role("button", name="Show Result as a table").click()
+    table = page.get_by_role("region", name="Result")
+    expect(table.get_by_role("columnheader")).to_have_text(["name", "slow ms", "errorRate"])
+    table.get_by_label("Chart").select_option("slow")
+    expect(table.locator(".bars li").first).to_contain_text(f"{rows[0]['slow']} ms")
+    assert violations(page, ".results") == []
 
 
 def test_whole_numbers_keep_their_digits(visit: Callable[..., Page]) -> None:

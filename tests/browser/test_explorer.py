@@ -70,12 +70,12 @@ TURN = """() => {
     const pane = document.querySelector('.pane'), { width, height } = pane.getBoundingClientRect();
     const at = { clientX: width / 2, clientY: height / 2, bubbles: true, cancelable: true };
     for (let turn = 0; turn < 30; turn++) pane.dispatchEvent(new WheelEvent('wheel', { ...at, deltaY: -40 }));
-    return ['.scene', '.sheet'].map(one => new DOMMatrix(document.querySelector(one).style.transform).a);
+    return ['.scene', '.paper'].map(one => new DOMMatrix(document.querySelector(one).style.transform).a);
 }"""
 """Turns the wheel; how far that stretched the picture, and at which scale the picture was drawn before."""
 
 RESTS = """() => {
-    const [by, drawn] = ['.scene', '.sheet'].map(one => new DOMMatrix(document.querySelector(one).style.transform).a);
+    const [by, drawn] = ['.scene', '.paper'].map(one => new DOMMatrix(document.querySelector(one).style.transform).a);
     return by === 1 && drawn;
 }"""
 
@@ -276,7 +276,7 @@ def test_a_view_is_fitted_into_the_window(open_page: OpenPage, experiment: str) 
 
 
 SMALLEST_TEXT = """() => {
-    const scale = new DOMMatrix(document.querySelector('.sheet').style.transform).a;
+    const scale = new DOMMatrix(document.querySelector('.paper').style.transform).a;
     const texts = [...document.querySelectorAll('.node text')];
     return Math.min(...texts.map(one => parseFloat(getComputedStyle(one).fontSize) * scale));
 }"""
@@ -483,11 +483,8 @@ def test_the_outline_is_a_tree_for_screen_readers(open_page: OpenPage, experimen
     assert any(one["role"] == "status" and one.get("live") == "polite" for one in told)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible(
-    open_page: OpenPage, violations: Violations, retraining: str, scheme: Scheme
-) -> None:
-    page = open_page("explorer", scheme, calm=False)
+def test_every_state_is_accessible(open_page: OpenPage, violations: Violations, retraining: str) -> None:
+    page = open_page("explorer", calm=False)
     expect(page.locator(".welcome li")).not_to_have_count(0)
     assert violations(page) == []
     page.evaluate("hash => { location.hash = hash }", link(retraining, select=retraining).split("#")[1])
@@ -503,13 +500,12 @@ def test_every_state_is_accessible(
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_cards_of_many_and_what_is_chosen_are_accessible(
-    open_page: OpenPage, violations: Violations, site: Gateway, scheme: Scheme
+    open_page: OpenPage, violations: Violations, site: Gateway
 ) -> None:
     query = "{ bentoServices(first: 1, where: { metrics: { some: {} } }) { nodes { id } } }"
     service = ask(site, query)["bentoServices"]["nodes"][0]["id"]
-    page = open_page(link(service, direction="DOWNSTREAM", per=25, select=service), scheme)
+    page = open_page(link(service, direction="DOWNSTREAM", per=25, select=service))
     settled(page)
     expect(page.locator(".plot").first).to_be_visible()
     page.get_by_role("button", name="Path to …").click()

@@ -108,7 +108,6 @@ def test_reading_on_that_fails_keeps_its_place(open_page: OpenPage, experiment: 
 
 def test_a_page_that_fails_says_so_and_shows_the_view_anew(open_page: OpenPage, retraining: str) -> None:
     page = open_page("explorer", calm=False)
-    expect(page.get_by_role("main").get_by_role("listitem").first).to_be_visible()  # it follows the address now
 
     def without_labels(route: Route) -> None:
         answer = route.fetch()

@@ -13,6 +13,8 @@ from graphql import OperationDefinitionNode, parse
 from gateway.app import CONSOLE_PAGES
 
 GATEWAY = Path(__file__).parents[2] / "gateway"
+MOST_BEFORE_PAINT = 3_000
+"""Bytes of a page of the console, uncompressed."""
 EXAMPLES = sorted((GATEWAY / "static" / "graphiql-examples").glob("*.graphql"))
 
 
@@ -104,7 +106,8 @@ def page(build: Build) -> Page:
 
 
 def linked(page: Page) -> list[str]:
-    return [attrs[key] for _, attrs in page.tags for key in ("src", "href") if key in attrs]
+    """What it loads, not where it leads."""
+    return [attrs[key] for tag, attrs in page.tags if tag != "a" for key in ("src", "href") if key in attrs]
 
 
 def test_the_page_names_only_files_of_its_own_that_exist(build: Build, page: Page) -> None:
@@ -135,6 +138,23 @@ def test_each_page_of_the_console_asks_for_its_scripts_at_once() -> None:
         imported = re.findall(r"""(?:from|^import|;import)\s*["'`]\./([\w.-]+\.js)""", script)
         assert imported
         assert set(imported) <= asked
+
+
+def test_what_a_page_of_the_console_shows_first_needs_the_page_alone() -> None:
+    """In bytes and requests: before its first paint a browser has read one small page, and waits for nothing else."""
+    for path in EXPLORER.folder.glob("*.html"):
+        head, _, body = path.read_text().partition("<body>")
+        assert len(path.read_bytes()) < MOST_BEFORE_PAINT
+        blocking = re.findall(r'<link rel="stylesheet"[^>]*>|<script(?![^>]*type="module")[^>]*>', head)
+        assert blocking == [], "a browser paints nothing before it has these"
+        shown, sheet, _ = body.partition('<link rel="stylesheet"')
+        assert sheet, "the sheet stands behind what is shown first"
+        assert re.findall(r"<a [^>]*>([^<]+)</a>", shown)[0] == "Home"
+        style = re.sub(r"\s", "", head.partition("<style>")[2].partition("</style>")[0])
+        (colours,) = [text for name, text in EXPLORER.text(".css").items() if name.startswith("style-")]
+        for light, dark in re.findall(r"light-dark\((#\w+),(#\w+)\)", style):
+            assert light in colours, "the colours are those of the sheet"
+            assert dark in colours
 
 
 def test_nothing_is_fetched_from_another_host(build: Build, page: Page) -> None:

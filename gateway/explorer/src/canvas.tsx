@@ -117,7 +117,7 @@ export function Canvas({ graph, drawn, places, starts, selected, marks, handle, 
   return (
     <div class="canvas">
       <div ref={pane} class={many ? "pane many" : "pane"} onKeyDown={pressed}>
-        <div ref={scene} class="scene"><div ref={sheet} class="sheet">
+        <div ref={scene} class="scene"><div ref={sheet} class="paper">
           <svg
             ref={svg}
             class={many ? "graph many" : "graph"}

@@ -3,6 +3,7 @@
 import { Component } from "preact";
 import type { LineageEdge, LineageNode, Side } from "./api";
 import type { Mark } from "./diff";
+import { dated } from "./format";
 import type { Stack } from "./graph";
 import { HEIGHT, WIDTH, type Place } from "./layout";
 import { signOf } from "./signs";
@@ -152,26 +153,35 @@ export function spoken(node: LineageNode, up: number, down: number): string {
   return [node.stack ? "Many rows" : typeName(node.type), node.label, standing(node), unseen(up, down)].filter(Boolean).join(", ");
 }
 
-/** Characters that a line of a card holds. */
+/** Characters of usual width that a line of a card holds. */
 const LINE = 22;
+
+/** How wide a text is, in characters of usual width. */
+function wide(text: string): number {
+  return text.length + 0.45 * (text.match(/[A-Zmw…_]/g)?.length ?? 0) - 0.35 * (text.match(/[ijlftr.:\- 1]/g)?.length ?? 0);
+}
+
+/** How many characters of a text fit in a line. */
+function fitting(of: (most: number) => string): number {
+  let most = LINE;
+  while (wide(of(most)) > LINE) most--;
+  return most;
+}
 
 /** A name in at most two lines, broken between its words. The middle of what is longer is left out. */
 export function lines(label: string): string[] {
-  const text = plain(label);
-  if (text.length <= LINE) return [text];
-  const at = Math.max(...[" ", "-", "_", "/"].map((sign) => text.lastIndexOf(sign, LINE - 1)));
-  const cut = at > LINE / 5 ? at + 1 : LINE;
-  return [text.slice(0, cut).trimEnd(), short(text.slice(cut).trimStart(), LINE)];
-}
-
-/** Times are told to the minute. */
-function plain(text: string): string {
-  return text.replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d):[\d.]+Z/g, "$1 $2");
+  const text = dated(label);
+  if (wide(text) <= LINE) return [text];
+  const first = fitting((most) => text.slice(0, most));
+  const at = Math.max(...[" ", "-", "_", "/"].map((sign) => text.lastIndexOf(sign, first - 1)));
+  const cut = at > LINE / 5 ? at + 1 : first;
+  const rest = text.slice(cut).trimStart();
+  return [text.slice(0, cut).trimEnd(), short(rest, fitting((most) => short(rest, most)))];
 }
 
 /** A name with its middle left out where it is long: versions differ at the end. */
 function short(text: string, most: number): string {
-  const told = plain(text);
+  const told = dated(text);
   const tail = Math.floor(most * 0.35);
   return told.length > most ? `${told.slice(0, most - tail - 1)}…${told.slice(-tail)}` : told;
 }

@@ -79,7 +79,7 @@ export function SchemeSwitch() {
     const kept = localStorage.getItem("explorer.scheme");
     return kept === "light" || kept === "dark" ? kept : media.matches ? "dark" : "light";
   });
-  useEffect(() => void (document.documentElement.dataset.scheme = scheme), [scheme]);
+  document.documentElement.dataset.scheme = scheme; // at once: an effect would come after the first picture in other colours
   const other = scheme === "dark" ? "light" : "dark";
   return (
     <button aria-label={`Use ${other} colours`} onClick={() => { localStorage.setItem("explorer.scheme", other); setScheme(other); }}>

@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Offer, Row } from "./act";
+import { followAddress } from "./address";
 import { asRows, sentence } from "./answers";
 import { ApiError, ask, healths, viewAsGraphQL, type Side } from "./api";
 import { Canvas, type CanvasHandle } from "./canvas";
@@ -55,14 +56,15 @@ const placed = (picture: Graph, places: Places) => place([...picture.nodes.keys(
 const frame = () => new Promise(requestAnimationFrame);
 
 export function Explorer() {
-  const [view, setView] = useState<View>(() => read(location.hash));
+  const drawnAt = useRef(location.hash);
+  const [view, setView] = useState<View>(() => read(drawnAt.current));
   const [shown, setShown] = useState<Shown>(EMPTY);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<{ error: ApiError; again(): void } | null>(null);
   const [said, say] = useState("");
   const [toast, setToast] = useState("");
   const [acting, setActing] = useState<{ row: Row; offer: Offer } | null>(null);
-  const [tab, setTab] = useState<"details" | "list" | "graph">(() => (matchMedia(NARROW).matches && !read(location.hash).selected ? "list" : "details"));
+  const [tab, setTab] = useState<"details" | "list" | "graph">(() => (matchMedia(NARROW).matches && !view.selected ? "list" : "details"));
   const canvas = useRef<CanvasHandle>(null);
   const now = useRef({ view, shown, busy });
   now.current = { view, shown, busy };
@@ -80,7 +82,7 @@ export function Explorer() {
     return graph === shown.graph ? shown : { ...shown, graph, picture: pictured(graph, shown.kept) };
   }), []);
 
-  const [title, setTitle] = useState(() => titleOf(location.hash));
+  const [title, setTitle] = useState(() => titleOf(drawnAt.current));
   const entitle = (next: string) => {
     history.replaceState(null, "", titled(location.hash, next));
     setTitle(next);
@@ -148,8 +150,7 @@ export function Explorer() {
       setView(next);
       load(next);
     };
-    addEventListener("popstate", travelled);
-    return () => removeEventListener("popstate", travelled);
+    return followAddress(drawnAt.current, travelled);
   }, []);
 
   const start = (changes: Partial<View>) => {

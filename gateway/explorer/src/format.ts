@@ -67,6 +67,11 @@ export function local(at: string, zone?: string): string {
   });
 }
 
+/** A name with the times in it on the reader's clock. */
+export function dated(name: string): string {
+  return name.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+Z/g, (at) => local(at));
+}
+
 /** The same in UTC, to the second. */
 export function utc(at: string): string {
   const date = new Date(at);
@@ -81,4 +86,14 @@ export function ago(at: string, now = Date.now()): string {
   if (minutes < 60) return `${minutes} min ago`;
   if (minutes < 48 * 60) return `${Math.round(minutes / 60)} h ago`;
   return `${EVEN.format(Math.round(minutes / 60 / 24))} days ago`;
+}
+
+/** What is written behind a number. Of the others (fractions, orders, scales of the row) nothing is. */
+const SIGNS: Record<string, string> = {
+  PERCENT: "%", MILLISECONDS: "ms", SECONDS: "s", DAYS: "days", WEEKS: "weeks", MONTHS: "months", YEARS: "years", BYTES: "bytes",
+  MEGABYTES: "MB", USD: "USD", MULTIPLE: "×", TOKENS: "tokens", PER_SECOND: "per s", POINTS_OF_5: "of 5", POINTS_OF_100: "of 100",
+};
+/** The sign of a unit between two texts; nothing where it has none. */
+export function unitName(unit: string, before = "", after = ""): string {
+  return SIGNS[unit] ? before + SIGNS[unit] + after : "";
 }

@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { Offer, Row } from "./act";
+import { followAddress } from "./address";
 import { ask, ApiError, type Answered, type Lifecycle } from "./api";
 import { Columns, days, Spark, Stack, type Part } from "./charts";
 import { Token } from "./controls";
@@ -56,7 +57,8 @@ export function Home() {
   const [live, setLive] = useState<boolean | null>(null);
   const [busy, setBusy] = useState(true);
   const [acting, setActing] = useState<{ row: Row; offer: Offer } | null>(null);
-  const [event, setEvent] = useState(eventOf(location.hash));
+  const drawn = useRef(location.hash);
+  const [event, setEvent] = useState(() => eventOf(drawn.current));
   const turn = useRef(0);
 
   const read = useCallback(async () => {
@@ -76,8 +78,6 @@ export function Home() {
 
   useEffect(() => {
     void read();
-    const travelled = () => setEvent(eventOf(location.hash));
-    addEventListener("hashchange", travelled);
     let timer: number | undefined;
     let last = -Infinity;
     const soon = () => {
@@ -94,13 +94,13 @@ export function Home() {
       setLive(on.changes && on.alerts);
     };
     const ends = [
+      followAddress(drawn.current, () => setEvent(eventOf(location.hash))),
       follow(CHANGES, ({ lifecycleEvents }) => lifecycleEvents.event && soon(), connected("changes"), soon),
       follow(ALERTS, ({ alerts }) => alerts.change && soon(), connected("alerts"), soon),
       onToken(soon),
     ];
     return () => {
       clearTimeout(timer);
-      removeEventListener("hashchange", travelled);
       for (const end of ends) end();
     };
   }, []);

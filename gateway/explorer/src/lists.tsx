@@ -3,10 +3,11 @@
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { Moves, Offer, Row } from "./act";
+import { followAddress } from "./address";
 import { ApiError, ask } from "./api";
 import { Token } from "./controls";
 import { asCsv, download } from "./csv";
-import { counted, type Counted } from "./format";
+import { counted, unitName, type Counted } from "./format";
 import {
   LIST_ALERTS, LIST_DEPLOYMENTS, LIST_EXPERIMENTS, LIST_MODELS, LIST_TWINS,
   type ListAlertsQuery, type ListDeploymentsQuery, type ListExperimentsQuery, type ListModelsQuery, type ListTwinsQuery, type Operation,
@@ -15,13 +16,14 @@ import "./lists.css";
 import { asked, readListed, writeListed, type Column, type Filter, type Listed, type PageOfRows, type Where } from "./listing";
 import { ALERTS, CHANGES, follow } from "./live";
 import { Offers } from "./offers";
+import type { ListName } from "./pages";
 import { titleOf } from "./saved";
 import { Search } from "./search";
 import { onToken } from "./session";
 import { Sheet } from "./sheet";
-import { Bar, lineageOf, State, Time, Views, type ListName } from "./shell";
+import { Bar, lineageOf, State, Time, Views } from "./shell";
 import { severityTone, words } from "./tones";
-import { UnitValue, unitName } from "./units";
+import { UnitValue } from "./units";
 
 type RowOf<Query> = Query extends { rows: { nodes: (infer One)[] } | null } ? One : never;
 interface Shown<One> extends Column<One> {
@@ -176,8 +178,9 @@ type Told = { rows: { id: string }[]; total: Counted; more: boolean; cursor: str
 
 export function Lists({ name }: { name: ListName }) {
   const list = LISTS[name];
-  const [listed, setListed] = useState<Listed>(() => readListed(location.hash, list));
-  const [title, setTitle] = useState(() => titleOf(location.hash));
+  const drawn = useRef(location.hash);
+  const [listed, setListed] = useState<Listed>(() => readListed(drawn.current, list));
+  const [title, setTitle] = useState(() => titleOf(drawn.current));
   const [told, setTold] = useState<Told | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(true);
@@ -232,7 +235,6 @@ export function Lists({ name }: { name: ListName }) {
       setListed(readListed(location.hash, list));
       setTitle(titleOf(location.hash));
     };
-    addEventListener("popstate", travelled);
     let timer: number | undefined;
     const soon = () => {
       timer ??= window.setTimeout(() => {
@@ -241,12 +243,12 @@ export function Lists({ name }: { name: ListName }) {
       }, TOGETHER);
     };
     const ends = [
+      followAddress(drawn.current, travelled),
       follow(CHANGES, ({ lifecycleEvents: { event } }) => event?.nodeId?.startsWith(`${list.type}:`) && soon(), setLive, soon),
       ...(list.type === "MonitoringAlert" ? [follow(ALERTS, ({ alerts }) => alerts.change && soon(), () => undefined, soon)] : []),
       onToken(soon),
     ];
     return () => {
-      removeEventListener("popstate", travelled);
       clearTimeout(timer);
       for (const end of ends) end();
     };

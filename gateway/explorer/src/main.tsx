@@ -3,7 +3,7 @@
 import { render, type ComponentType } from "preact";
 import { Boundary } from "./boundary";
 import "./page.css";
-import { LIST_NAMES } from "./shell";
+import { LIST_NAMES } from "./pages";
 
 const at = location.pathname.split("/").at(-1)!;
 const list = LIST_NAMES.find((name) => name === at);

@@ -6,6 +6,7 @@
 import { useRef, useState } from "preact/hooks";
 import type { Side } from "./api";
 import { unseen } from "./cards";
+import { dated } from "./format";
 import type { Graph, Line } from "./graph";
 import { standing, toneOf, typeName } from "./tones";
 
@@ -81,7 +82,7 @@ export function Outline({ graph, starts, selected, onSelect, onOpen }: Props) {
               onClick={() => onSelect(line.id)}
             >
               {line.lead && <small>{line.lead}<span class="spoken">: </span></small>}
-              {node.label}
+              {dated(node.label)}
               <small>
                 {[typeName(node.type), standing(node)].filter(Boolean).join(", ")}{closed.has(line.id) ? ", closed" : ""}
                 <span class="spoken">{more && `, ${unseen(hidden.UPSTREAM, hidden.DOWNSTREAM)}`}</span>

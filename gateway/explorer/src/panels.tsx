@@ -4,7 +4,7 @@ import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { QUESTIONS, viewOf } from "./answers";
 import { ApiError, details, type Details, type Field, type LineageNode, type Side } from "./api";
-import { count, counted, json, number } from "./format";
+import { count, counted, dated, json, number } from "./format";
 import type { Graph } from "./graph";
 import { Offers, type Act } from "./offers";
 import { Time } from "./shell";
@@ -55,7 +55,7 @@ export function NodeDetails({ graph, node, busy, onOpen, onClose, onStart, onPat
     <section aria-label="Details">
       <header>
         <p class="type">{typeName(node.type)}</p>
-        <h2>{node.label}</h2>
+        <h2 title={node.label}>{dated(node.label)}</h2>
         {node.state && <span class={`state tone-${tone(node.state, node.type)}`}>{words(node.state)}</span>}
         {node.health && <> <span class={`state tone-${tone(node.health)}`}>health: {node.health}</span></>}
         <p class="id"><code>{node.id}</code></p>

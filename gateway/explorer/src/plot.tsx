@@ -3,9 +3,8 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { figure, local, number } from "./format";
+import { figure, local, number, unitName } from "./format";
 import { aligned, type PlotData } from "./plots";
-import { unitName } from "./units";
 
 const HEIGHT = 170;
 const TONES = ["--info", "--loop", "--good-ink", "--busy", "--severe"];

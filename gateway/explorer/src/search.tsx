@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { search, type Hit } from "./api";
-import { local } from "./format";
+import { dated, local } from "./format";
 import { State } from "./shell";
 import { typeName } from "./tones";
 
@@ -81,7 +81,7 @@ export function Search({ onPick }: { onPick(id: string): void }) {
         <ul id="hits" role="listbox" aria-label="Found">
           {hits.map((hit, index) => (
             <li key={hit.id} id={`hit-${index}`} role="option" aria-selected={index === at} onMouseDown={() => pick(hit)}>
-              <b>{hit.label}</b> <span>{typeName(hit.type)}</span>{hit.state && <> <State state={hit.state} type={hit.type} /></>}
+              <b>{dated(hit.label)}</b> <span>{typeName(hit.type)}</span>{hit.state && <> <State state={hit.state} type={hit.type} /></>}
               <small>{[hit.of, hit.why, hit.time && local(hit.time)].filter(Boolean).join(" · ")}</small>
             </li>
           ))}

@@ -4,11 +4,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { change, depending, differences, documentOf, inputOf, key, missing, MUTATIONS, refused, standing, type Filled, type Offer, type Planned, type Result, type Row } from "./act";
 import { ApiError, types, type Blocker, type Known } from "./api";
 import { download } from "./csv";
-import { count, json, local } from "./format";
+import { count, json, local, unitName } from "./format";
 import "./sheet.css";
 import { lineageOf, Time } from "./shell";
 import { typeName, words } from "./tones";
-import { unitName } from "./units";
 
 const PAUSE = 300;
 

@@ -4,24 +4,10 @@ import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { ago, local, utc } from "./format";
 import { forgetView, savedViews, saveView, titled } from "./saved";
+import { PAGES, type PageName } from "./pages";
 import { keepToken, token } from "./session";
 import { SchemeSwitch } from "./controls";
 import { tone, words } from "./tones";
-
-export const LIST_NAMES = ["alerts", "models", "experiments", "twins", "deployments"] as const;
-export type ListName = (typeof LIST_NAMES)[number];
-export type PageName = "home" | "explorer" | ListName;
-
-const PAGES: { name: PageName | "graphiql"; href: string; label: string }[] = [
-  { name: "home", href: "./", label: "Home" },
-  { name: "alerts", href: "alerts", label: "Alerts" },
-  { name: "models", href: "models", label: "Models" },
-  { name: "experiments", href: "experiments", label: "Experiments" },
-  { name: "twins", href: "twins", label: "Twins" },
-  { name: "deployments", href: "deployments", label: "Deployments" },
-  { name: "explorer", href: "explorer", label: "Lineage" },
-  { name: "graphiql", href: "graphql", label: "GraphiQL" },
-];
 
 interface BarProps {
   page: PageName;

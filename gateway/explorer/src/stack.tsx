@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { asCsv, download } from "./csv";
+import { dated } from "./format";
 import type { Stack } from "./graph";
 import { State } from "./shell";
 import { amount, standing, toneOf, words } from "./tones";
@@ -25,7 +26,7 @@ export function StackDetails({ stack, label, parent, busy, onSelect, onPin, onMo
   const { members, more, capped } = stack;
   const rank = ["bad", "busy", "info", "good", "old", "none"];
   const rows = [...members]
-    .filter(({ label, state }) => `${label} ${words(state ?? "")}`.toLowerCase().includes(wanted.trim().toLowerCase()))
+    .filter(({ label, state }) => `${label} ${dated(label)} ${words(state ?? "")}`.toLowerCase().includes(wanted.trim().toLowerCase()))
     .sort((a, b) => rank.indexOf(toneOf(a)) - rank.indexOf(toneOf(b)) || a.label.localeCompare(b.label, "en", { numeric: true }));
   const save = () => download("rows.csv", new Blob([asCsv(["id", "type", "label", "state"], rows.map(({ id, type, label, state }) => [id, type, label, state]))], { type: "text/csv" }));
   return (
@@ -46,7 +47,7 @@ export function StackDetails({ stack, label, parent, busy, onSelect, onPin, onMo
         <tbody>
           {rows.slice(0, SHOWN).map((row) => (
             <tr key={row.id} data-row={row.id}>
-              <th scope="row"><button class="link" title="Take it out of the card" disabled={busy} onClick={() => onPin(row.id)}>{row.label}</button></th>
+              <th scope="row"><button class="link" title="Take it out of the card" disabled={busy} onClick={() => onPin(row.id)}>{dated(row.label)}</button></th>
               <td>{row.state && <State state={row.state} type={row.type} />}</td>
             </tr>
           ))}

@@ -4,6 +4,7 @@ import type { Field, LineageNode } from "../src/api";
 import { lines } from "../src/cards";
 import { marks, type Diff } from "../src/diff";
 import kinds from "../src/generated/kinds.json";
+import { local } from "../src/format";
 import type { Graph } from "../src/graph";
 import { aligned, plotted, seriesOf } from "../src/plots";
 import { timeline } from "../src/timeline";
@@ -46,7 +47,8 @@ test("a view is a table with a line for each node", () => {
 test("a name stands in two lines, broken between words, its end is kept", () => {
   expect(lines("short 1.0")).toEqual(["short 1.0"]);
   expect(lines("kisqali-discontinuation-risk-model 1.1.0")).toEqual(["kisqali-", "discontinuatio…l 1.1.0"]);
-  expect(lines("run of 2026-01-02T03:04:05.5Z")).toEqual(["run of 2026-01-02", "03:04"]);
+  expect(lines("run of 2026-01-02T03:04:05.5Z").join(" ")).toBe(`run of ${local("2026-01-02T03:04:05Z")}`);
+  for (const line of lines("MW".repeat(40))) expect(line.length).toBeLessThan(17); // wide letters fill a line sooner
   for (const line of lines("x".repeat(80))) expect(line.length).toBeLessThanOrEqual(22);
 });
 

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { nearestType, ranked, unfolded, wantedIn, type Hit } from "../src/api";
 import { asCsv } from "../src/csv";
+import { unitName } from "../src/format";
 import types from "../src/generated/types.json";
 import { asked, readListed, writeListed, type Shape } from "../src/listing";
 import { titled, titleOf } from "../src/saved";
-import { unitName } from "../src/units";
 
 const SHAPE: Shape = {
   columns: [{ name: "name", field: "MODEL_NAME" }, { name: "health" }],

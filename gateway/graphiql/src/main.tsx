@@ -8,7 +8,7 @@ import { createRoot } from "react-dom/client";
 import { cookbookPlugin } from "./cookbook";
 import { EXACT, exact } from "./exact";
 import "./page.css";
-import { RESULTS_PLUGIN } from "./results";
+import { resultsPlugin, type Facts } from "./results";
 
 const ENDPOINT = window.location.pathname;
 /** The examples, and of which model those speak that take one: the newest in a stage. */
@@ -83,12 +83,25 @@ const storage: Storage = {
   },
 };
 
-/** The newest rows of lists. Raises for whatever is no answer. */
-async function newest(query: string): Promise<Record<string, { nodes: { id: string }[] }>> {
+/** The data of an answer. Raises for whatever is no answer. */
+async function ask<T>(query: string): Promise<T> {
   const headers = signed({ "content-type": "application/json", accept: "application/json" });
   const answer = await fetch(ENDPOINT, { method: "POST", headers, body: JSON.stringify({ query }) });
-  return (await answer.json()).data as Record<string, { nodes: { id: string }[] }>;
+  return (await answer.json()).data as T;
 }
+
+/** The newest rows of lists. */
+const newest = (query: string) => ask<Record<string, { nodes: { id: string }[] }>>(query);
+
+/** The units of fields, asked once. */
+let known: ReturnType<Facts> | undefined;
+const facts: Facts = () => {
+  known ??= ask<{ columnFacts: { type: string; field: string; unit: string | null }[] }>("{ columnFacts { type field unit } }").then(
+    ({ columnFacts }) => new Map(columnFacts.flatMap(({ type, field, unit }) => (unit ? [[`${type}.${field}`, unit]] : []))),
+  );
+  known.catch(() => (known = undefined)); // a token may be missing yet
+  return known;
+};
 
 /** The id of a model to try an example with; where none can be had, the form of one. */
 async function newestModel(stage: string | null): Promise<string | null> {
@@ -115,7 +128,7 @@ async function exampleTabs(): Promise<{ query: string; variables?: string }[]> {
 const hasSavedTabs = localStorage.getItem("graphiql:tabState") !== null;
 const tabs = hasSavedTabs ? [] : await exampleTabs();
 await document.fonts.load("15px 'Fira Code'"); // Monaco measures the font once, when an editor opens
-const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false }), cookbookPlugin(newest), RESULTS_PLUGIN];
+const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false }), cookbookPlugin(newest), resultsPlugin(facts)];
 
 createRoot(document.getElementById("graphiql")!).render(
   <GraphiQL

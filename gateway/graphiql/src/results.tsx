@@ -1,9 +1,11 @@
-/** The answer as a table, a file and bars, beside the JSON. Ids lead to the console. */
+/** The answer as a table, a file and bars, beside the JSON. Ids lead to the console; units stand beside numbers. */
 
 import { pick, useGraphiQL, type GraphiQLPlugin } from "@graphiql/react";
-import { useEffect, useState } from "react";
+import { parse as parseOperation } from "graphql";
+import { useEffect, useMemo, useState } from "react";
 import { asCsv, type CellValue } from "../../explorer/src/csv";
-import { json, parse } from "../../explorer/src/format";
+import { json, parse, unitName } from "../../explorer/src/format";
+import { unitsOf } from "./units";
 
 type Line = Record<string, unknown>;
 export interface Listed {
@@ -36,17 +38,36 @@ export function flat(row: Line, before = ""): Record<string, CellValue> {
 const SHOWN = 200;
 const ID = /^[A-Z][A-Za-z0-9]+:\S+$/;
 
-function Results() {
-  const { responseEditor } = useGraphiQL(pick("responseEditor"));
-  const [text, setText] = useState("");
+/** Units by type and field, as the graph's `columnFacts` tell them. Raises where it does not. */
+export type Facts = () => Promise<ReadonlyMap<string, string>>;
+
+function useUnits(operation: string, facts: Facts): (list: string, column: string) => string {
+  const { schema } = useGraphiQL(pick("schema"));
+  const [known, setKnown] = useState<ReadonlyMap<string, string>>(new Map());
+  useEffect(() => void facts().then(setKnown, () => undefined), []); // without them numbers have no unit
+  return useMemo(() => {
+    try {
+      if (schema) return unitsOf(schema, parseOperation(operation).definitions, known);
+    } catch {
+      // an operation that is being edited
+    }
+    return () => "";
+  }, [schema, operation, known]);
+}
+
+function Results({ facts }: { facts: Facts }) {
+  const { queryEditor, responseEditor } = useGraphiQL(pick("queryEditor", "responseEditor"));
+  const [{ text, operation }, setShown] = useState({ text: "", operation: "" });
+  const unit = useUnits(operation, facts);
   const [chosen, setChosen] = useState("");
   const [bars, setBars] = useState("");
   useEffect(() => {
     if (!responseEditor) return;
-    setText(responseEditor.getValue());
-    const watching = responseEditor.onDidChangeModelContent(() => setText(responseEditor.getValue()));
+    const show = () => setShown({ text: responseEditor.getValue(), operation: queryEditor?.getValue() ?? "" });
+    show();
+    const watching = responseEditor.onDidChangeModelContent(show);
     return () => watching.dispose();
-  }, [responseEditor]);
+  }, [queryEditor, responseEditor]);
   let all: Listed[] = [];
   try {
     all = lists((parse(text) as { data?: unknown } | null)?.data);
@@ -67,6 +88,7 @@ function Results() {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
+  const sign = (column: string) => unitName(unit(list.path, column), " ");
   const told = (value: CellValue) => (value === null || value === undefined ? "" : typeof value === "object" ? json(value) : String(value));
   return (
     <section className="results" aria-label="Result">
@@ -89,21 +111,21 @@ function Results() {
             <li key={at}>
               <span>{told(row[name])}</span>
               <meter min={0} max={most} value={Math.abs(Number(row[bars] ?? 0))} aria-label={told(row[name])} />
-              <span>{told(row[bars])}</span>
+              <span>{told(row[bars])}{row[bars] != null && <small>{sign(bars)}</small>}</span>
             </li>
           ))}
         </ol>
       ) : (
         <div className="scroll" tabIndex={0} role="region" aria-label="Rows">
           <table>
-            <thead><tr>{columns.map((column) => <th key={column} scope="col">{column}</th>)}</tr></thead>
+            <thead><tr>{columns.map((column) => <th key={column} scope="col">{column}<small>{sign(column)}</small></th>)}</tr></thead>
             <tbody>
               {rows.slice(0, SHOWN).map((row, at) => (
                 <tr key={at}>
                   {columns.map((column) => {
                     const value = row[column];
                     const id = typeof value === "string" && /(^|\.)(id|nodeId)$/.test(column) && ID.test(value) ? value : null;
-                    return <td key={column}>{id ? <a href={`explorer#from=${encodeURIComponent(id)}&select=${encodeURIComponent(id)}`}>{id}</a> : told(value)}</td>;
+                    return <td key={column} className={/number|bigint/.test(typeof value) ? "figure" : undefined}>{id ? <a href={`explorer#from=${encodeURIComponent(id)}&select=${encodeURIComponent(id)}`}>{id}</a> : told(value)}</td>;
                   })}
                 </tr>
               ))}
@@ -124,4 +146,6 @@ function TableIcon() {
   );
 }
 
-export const RESULTS_PLUGIN: GraphiQLPlugin = { title: "Result as a table", icon: TableIcon, content: Results };
+export function resultsPlugin(facts: Facts): GraphiQLPlugin {
+  return { title: "Result as a table", icon: TableIcon, content: () => <Results facts={facts} /> };
+}
