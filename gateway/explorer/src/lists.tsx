@@ -351,7 +351,7 @@ export function Lists({ name }: { name: ListName }) {
                       {list.columns.map((column, at) => {
                         const value = column.value(row);
                         const content = column.cell ? column.cell(row) : column.unit ? <UnitValue value={value} unit={column.unit} bare /> : (value as string | null);
-                        const props = { key: column.name, class: column.unit ? "figure" : undefined, "data-label": column.label };
+                        const props = { key: column.name, class: column.unit ? "figure" : undefined, "data-label": column.label + (column.unit ? unitName(column.unit, " (", ")") : "") };
                         return at === 0 ? <th {...props} scope="row">{content}</th> : <td {...props}>{content}</td>;
                       })}
                       {list.acts && <td class="acts" data-label="">{acts && <Offers row={acts.row} lifecycle={acts.moves} onAct={(one, offer) => setActing({ row: one, offer })} />}</td>}

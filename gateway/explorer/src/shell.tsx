@@ -1,7 +1,7 @@
 /** What all pages share: the way between them, who is signed in, the colours, and how times and states are shown. */
 
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ago, local, utc } from "./format";
 import { forgetView, savedViews, saveView, titled } from "./saved";
 import { PAGES, type PageName } from "./pages";
@@ -18,13 +18,15 @@ interface BarProps {
 }
 
 export function Bar({ page, children, tools }: BarProps) {
+  const here = useRef<HTMLAnchorElement>(null);
+  useEffect(() => here.current!.scrollIntoView({ inline: "center", block: "nearest" }), []); // on a phone the ways are wider than the page
   return (
     <>
       <header class="bar">
         <nav class="pages" aria-label="Pages">
           <i aria-hidden="true" />
           {PAGES.map(({ name, href, label }) => (
-            <a key={name} href={href} aria-current={name === page ? "page" : undefined}>{label}</a>
+            <a key={name} ref={name === page ? here : undefined} href={href} aria-current={name === page ? "page" : undefined}>{label}</a>
           ))}
         </nav>
         {children}
