@@ -61,14 +61,15 @@ def flat(row: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{key}", value
 
 
-def leaves(type_: Type) -> str:
-    """All columns of a type, and the name or the key of what its relations to one row lead to."""
-    one = [
-        f"{relation.name} {{ {next(iter(catalogue()[relation.target].columns))} }}"
-        for relation in type_.relations.values()
-        if not relation.many and not catalogue()[relation.target].arguments
-    ]
-    return " ".join([*type_.columns, *one])
+def leaves(type_: Type) -> dict[str, list[str]]:
+    """All columns of a type, the fields of its objects, and the name or the key of what its relations to one row lead
+    to: names, with those of fields below them."""
+    found: dict[str, list[str]] = {name: [] for name in type_.columns}
+    found |= {name: list(one.leaves) for name, one in type_.objects.items()}
+    for relation in type_.relations.values():
+        if not relation.many and not catalogue()[relation.target].arguments:
+            found[relation.name] = [next(iter(catalogue()[relation.target].columns))]
+    return found
 
 
 TYPES = [
@@ -82,12 +83,16 @@ async def test_every_list_has_the_values_of_its_pages(demo: Client) -> None:
     """All columns of all types, and of the rows that they lead to: no kind of column is said in another way."""
     compared = 0
     for type_ in TYPES:
-        query = f"{{ {type_.plural} {{ nodes {{ {leaves(type_)} }} }} }}"
+        asked = leaves(type_)
+        fields = " ".join(f"{name} {{ {' '.join(below)} }}" if below else name for name, below in asked.items())
+        columns = [f"{name}.{one}" if one else name for name, below in asked.items() for one in below or [""]]
+        query = f"{{ {type_.plural} {{ nodes {{ {fields} }} }} }}"
         paged = await demo.data(query.replace(type_.plural, f"{type_.plural}(first: 300)", 1))
         expected = paged[type_.plural]["nodes"]
         found = await lines(demo, query.replace(type_.plural, f"{type_.plural}(first: 300)", 1))
         assert len(found) == len(expected), type_.name
         for row, page in zip(found, expected, strict=True):
+            assert list(row) == columns, type_.name
             for name, value in row.items():
                 there: Any = page
                 for key in name.split("."):
