@@ -19,6 +19,8 @@ CSV = "text/csv"
 JSON_LINES = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 
+_NO_NUMBERS = [(MARK + name + MARK, MARK + b"null" + MARK) for name in (b"NaN", b"Infinity", b"-Infinity")]
+"""What Postgres writes for numbers that JSON cannot say, as a piece of its own, and what stands for them."""
 BATCH = 1_000_000
 """Bytes of CSV that one batch of Arrow is made of, about."""
 
@@ -84,6 +86,9 @@ class JsonLinesWriter:
         return b""
 
     async def rows(self, copied: bytes) -> bytes:
+        for name, null in _NO_NUMBERS:  # asked of Postgres, each number would be looked at twice
+            if name in copied:
+                copied = copied.replace(name, null)
         line = copied.translate(None, MARK)
         if NULL in line:
             line = line.replace(b'"%b"' % NULL, b"null").replace(NULL, b"null")

@@ -57,15 +57,14 @@ class Column:
 
     @property
     def json(self) -> str:
-        """What Postgres writes as JSON text; null for a number that JSON cannot say."""
+        """What Postgres writes as JSON text; a number that JSON cannot say by its name, without quotes."""
         kind = self.kind
         if kind.is_list:
             return f"to_json({kind.json(self.value) if kind.labels else self.value})"
         if kind.name == "json":  # as it was sent, it may have lines of its own
             return f"translate(({self.value})::text, E'\\n\\r\\t', '   ')"
         if kind.graphql == "Float":
-            finite = f"({self.value}) > '-Infinity' AND ({self.value}) < 'Infinity'"
-            return f"CASE WHEN {finite} THEN ({self.value})::float8 END"
+            return f"({self.value})::float8"
         if kind.name in {"integer", "bigint", "vector", "boolean"}:
             return f"({self.value})::text" if kind.name == "boolean" else self.value
         if self.is_quoted:
@@ -103,7 +102,7 @@ class Table:
         """The rows as JSON objects of one line each: in columns that are its pieces, names and values in turn.
 
         So no text is put together for a row, which took Postgres as long as all the rest. A value that is null may have
-        quotes around it, in the pieces beside it.
+        quotes around it, in the pieces beside it; a number that is none stands between them as `NaN` or an infinity.
         """
         pieces, before = [], "{"
         for one in self.columns:

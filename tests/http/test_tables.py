@@ -227,6 +227,9 @@ async def test_hard_texts_and_nulls(module_many: Client) -> None:
 
 async def test_numbers_that_json_cannot_say(module_many: Client) -> None:
     query = "{ servingMetrics(first: 3) { nodes { avgLatencyMs } } }"
+    beside = query.replace("{ avgLatencyMs }", "{ a: avgLatencyMs b: avgLatencyMs }")
+    expected = [{"a": None, "b": None}, {"a": None, "b": None}, {"a": 0.375, "b": 0.375}]
+    assert await lines(module_many, beside) == expected
     assert [row["avgLatencyMs"] for row in await lines(module_many, query)] == [None, None, 0.375]
     assert (await table(module_many, query, CSV)).text == "avgLatencyMs\nNaN\n-Infinity\n0.375\n"
     arrow = ipc.open_stream((await table(module_many, query, ARROW)).content).read_all().to_pylist()
