@@ -69,11 +69,12 @@ class Schema(StrawberrySchema):
     def finder(self) -> FieldFinder:
         """Finds fields for questions."""
         assert self.graphql.query_type is not None  # noqa: S101 - the graph has one
-        lists = {root.name for root in self.catalogue.roots.values() if root.many}
+        listed = {root.target for root in self.catalogue.roots.values() if root.many}
+        own = {root.name for root in self.catalogue.roots.values() if root.many or root.target in listed}
         others = (
             FoundField("Query", name, get_named_type(field.type).name, field.description or "")
             for name, field in self.graphql.query_type.fields.items()
-            if name not in lists
+            if name not in own
         )
         return FieldFinder(self.catalogue, others)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice, pairwise
 
 from schema.catalogue.catalogue import Catalogue, ColumnField, Root, Type
 from schema.names.synonyms import BY_WORD, GROUPS
@@ -28,11 +29,13 @@ LONGEST = 400
 """Characters of a question that are looked at."""
 FEW = 12
 """Fields that an answer has unless more are asked for."""
+ALIKE = 3
+"""Fields of one name that an answer has at most, on whatever types."""
 
 COMMON = frozenset(
     """a an the of in on at to for by with from and or is are was were be been it its this that which what who how
     why when do does did can could should i we you my our there has have had much many as per than into about any all
-    some not no find show give get list me""".split()  # noqa: SIM905 - a text is read more easily
+    some often not no find show give get list me""".split()  # noqa: SIM905 - a text is read more easily
 )
 """Words that say nothing of what is looked for."""
 
@@ -97,6 +100,7 @@ class FieldFinder:
     def _find(self, text: str, type_: str | None, limit: int) -> tuple[FoundField, ...]:
         scores: Counter[int] = Counter()
         asked = [word for word in words(text) if word not in COMMON] or list(words(text))
+        asked += self._joined(asked)
         for word in dict.fromkeys(asked):
             best: dict[int, float] = {}
             for one, worth in _forms(word):
@@ -113,7 +117,13 @@ class FieldFinder:
             if type_ is None or self._entries[place].field.type == type_
         ]
         ranked.sort(key=lambda one: (-one[0], self._entries[one[1]].field.place))
-        return tuple(_scored(self._entries[place].field, score) for score, place in ranked[:limit])
+        found = ((self._entries[place].field, score) for score, place in ranked)
+        return tuple(_scored(field, score) for field, score in islice(_different(found), limit))
+
+    def _joined(self, asked: Sequence[str]) -> list[str]:
+        """Words that two words beside each other make, either of them first: ``fall back`` and ``back look``."""
+        pairs = [pair for one, other in pairwise(asked) for pair in (f"{one}{other}", f"{other}{one}")]
+        return [pair for pair in pairs if stem(pair) in self._postings]
 
     def _covered(self, place: int, asked: Iterable[str]) -> float:
         """The share of the words that an entry has, as themselves or by others of the same meaning."""
@@ -174,6 +184,18 @@ class FieldFinder:
         field = FoundField("Query", root.name, f"{target.name}Connection", root.description, leads_to=target.name)
         weights = _weighed((root.name, NAME), (root.description, TEXT))
         return _FieldEntry(field, _added(weights, target.aliases, ALIAS))
+
+
+def _different(found: Iterable[tuple[FoundField, float]]) -> Iterator[tuple[FoundField, float]]:
+    """Fields without those that say once more what a better one says: the id of a row that a relation leads to, a name
+    that several types have.
+    """
+    seen: Counter[str] = Counter()
+    for field, score in found:
+        relation = f"{field.type}.{field.name.removesuffix('Id')}"
+        if seen[field.name] < ALIKE and (relation == field.place or not seen[relation]):
+            seen.update((field.name, field.place))
+            yield field, score
 
 
 def _add(weights: dict[str, float], text: str, worth: float) -> None:

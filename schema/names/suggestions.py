@@ -344,7 +344,8 @@ _CALLED = {
     "first": ("page size", "limit", "size", "per page"),
     "after": ("cursor", "page token", "start cursor"),
     "where": ("search", "query", "conditions"),
-    "text": ("query", "search", "term"),
+    "text": ("query", "search", "term", "needle"),
+    "minSimilarity": ("threshold", "cutoff", "min score", "minimum score"),
     "iContains": ("ilike", "contains insensitive", "contains ignore case", "search"),
     "like": ("ilike", "pattern"),
 }

@@ -47,12 +47,29 @@ production prod live
 active open live running ongoing enabled
 resolved closed done fixed solved
 passed pass ok success succeeded
-completed success finished done succeeded
+completed complete success finished done succeeded
+reliability success rate
+instance replica copy
+feature column variable
+explain explanation explainability shap
+materialization backfill ingestion load
+study sweep
+old before earlier
+verdict decision approval status
+plain natural simple
+n size count
 severe critical fatal urgent
 major high serious
 minor low
 archived retired old
-withdrawn dropped left quit
+withdrawn withdraw withdrawal dropped leave left quit
+participant subject enrollment enrolled
+should recommended recommendation recommend advice advised suggested
+correct right accurate wrong
+stale staleness old outdated freshness fresh
+drift shift move moved
+route routed routing send sent
+supported grounded faithfulness faithful
 staging stage preprod uat
 development dev
 acknowledged ack seen

@@ -13,11 +13,17 @@ QUESTIONS = Path(__file__).parents[1] / "names" / "field_questions.csv"
 FINDER = build().finder
 
 
-def lost(half: str) -> list[str]:
-    """The questions of a half whose right field is not found. Nothing was tuned on the half that is held back."""
+def questions(half: str) -> list[dict[str, str]]:
     with QUESTIONS.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["half"] == half]
-    assert len(rows) == 30
+        return [row for row in csv.DictReader(file) if row["half"] == half]
+
+
+def lost(half: str) -> list[str]:
+    """The questions of a part whose right field is not found. Nothing was tuned on the half that is held back, nor on
+    the ``oblique`` ones, which avoid the words of the graph; those that are ``told`` follow the dictionary's prose.
+    """
+    rows = questions(half)
+    assert len(rows) >= 30
     return [
         row["question"]
         for row in rows
@@ -25,10 +31,27 @@ def lost(half: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("half", ["first", "held"])
+@pytest.mark.parametrize("half", ["first", "held", "told"])
 def test_the_right_field_is_among_twelve(half: str) -> None:
-    """For 85 % of the questions: 25 of 30."""
-    assert len(lost(half)) <= 4, lost(half)
+    """For 85 % of the questions."""
+    assert len(lost(half)) <= 0.15 * len(questions(half)), lost(half)
+
+
+def test_half_of_those_in_other_words_are_found_too() -> None:
+    assert len(lost("oblique")) <= 0.5 * len(questions("oblique")), lost("oblique")
+
+
+def test_words_beside_each_other_may_be_one_and_nothing_is_said_twice() -> None:
+    assert "ObservabilitySpan.fallbackUsed" in {one.place for one in FINDER.find("did an agent fall back")}
+    for text in ("name of an agent", "experiment of a model", "study"):
+        found = FINDER.find(text, None, 30)
+        names = [one.name for one in found]
+        assert max(map(names.count, names)) <= 3, text
+        places = [one.place for one in found]
+        later = {place: at for at, place in enumerate(places)}
+        for at, place in enumerate(places):
+            assert later.get(f"{place}Id", -1) < at, place  # the row, and not its id once more
+        assert not {"Query.model", "Query.hpoStudy"} & set(places)
 
 
 def test_what_is_found_says_what_its_values_mean() -> None:

@@ -48,7 +48,14 @@ def leads_right(row: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", ["wrong_names.csv", "more_wrong_names.csv", "other_wrong_names.csv", "further_wrong_names.csv"]
+    "name",
+    [
+        "wrong_names.csv",
+        "more_wrong_names.csv",
+        "other_wrong_names.csv",
+        "further_wrong_names.csv",
+        "newer_wrong_names.csv",
+    ],
 )
 def test_most_plausible_names_lead_right(name: str) -> None:
     """At least nine of ten are among the three names at most that are suggested; the contract is four of five."""

@@ -237,8 +237,19 @@ async def test_kinds_of_edges_are_taken_as_the_outline_says_them(demo: Client) -
 async def test_fields_are_found_by_words(demo: Client) -> None:
     envelope = await Agent(demo).call("find_fields", text="error rate of a deployment")
     assert any(line.startswith("Deployment.errorRate") for line in envelope["data"])
-    assert len(envelope["data"]) <= 12
+    assert len(envelope["data"]) <= 13
     assert tokens(json.dumps(envelope["data"])) <= 350
+
+
+async def test_other_fields_of_the_type_are_named(client: Client) -> None:
+    """A question in other words than the graph's finds the type, and its fields by their names."""
+    found = (await Agent(client).call("find_fields", text="what must the reviewer tick off"))["data"]
+    type_, also, names = found[-1].partition(" also has: ")
+    assert (type_, also) == ("ExpertReview", " also has: ")
+    assert "checklistJson" in names.split(", ")
+    assert not {line.partition(":")[0].partition(".")[2] for line in found[:-1]} & set(names.split(", "))
+    assert tokens(json.dumps(found)) <= 350
+    assert not any("also has" in line for line in (await Agent(client).call("find_fields", text="qqqq"))["data"])
 
 
 async def test_types_are_cards_of_few_words(client: Client) -> None:

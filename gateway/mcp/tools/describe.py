@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from typing import Any
 
 from graphql import GraphQLObjectType, is_input_object_type
@@ -71,11 +74,33 @@ async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> 
             break
         lines.append(line)
     envelope = Envelope([*lines[:1], *ways, *lines[1:]])
+    if also := _also(box, fields, room):
+        envelope.data.append(also)
     if not lines:
         envelope.warnings.append("Nothing fits: use other words, of what is measured or done.")
     return envelope
 
 
+def _also(box: Toolbox, found: Sequence[FoundField], room: int) -> str:
+    """The names of other fields of the type that most was found of, as many as there is room for: a question in other
+    words than the graph's finds the type sooner than the field.
+    """
+    named = Counter(one.leads_to if one.type == "Query" else one.type for one in found)
+    types = [name for name, _ in named.most_common() if name in box.schema.catalogue.types]
+    if not types:
+        return ""
+    said = {one.name for one in found if one.type == types[0]}
+    columns = box.schema.catalogue[types[0]].columns.values()
+    names = [one.name for one in columns if one.is_own and one.name not in said and not _OF_EVERY_ROW.search(one.name)]
+    line = f"{types[0]} also has: "
+    fitting = list(takewhile(lambda size: len(line) + size < room - 3, accumulate(len(name) + 2 for name in names)))
+    return f"{line}{', '.join(names[: len(fitting)])}" if len(fitting) >= _WORTH else ""
+
+
+_OF_EVERY_ROW = re.compile("(?:^id|Id|^rowVersion|^createdAt|^createdBy|^updatedAt)$")
+"""Names of fields that tell nothing of a type."""
+_WORTH = 3
+"""Names for which a line is worth its words."""
 _GROUPING = frozenset(
     map(stem, ("by", "per", "each", "group", "count", "many", "number", "average", "mean", "total", "sum", "breakdown"))
 )
@@ -126,7 +151,7 @@ def _line(box: Toolbox, found: FoundField) -> str:
 
 FIND_FIELDS = AgentTool(
     "find_fields",
-    "Fields for words: Type.field: Kind <unit> (values) [root].",
+    "Fields for words: Type.field: Kind <unit> (values) [root]; then names of others of the type.",
     (
         ToolArgument("text", "string", "what you look for", required=True, most=200),
         ToolArgument("type", "string", most=100),
