@@ -117,8 +117,8 @@ class FieldFinder:
             if type_ is None or self._entries[place].field.type == type_
         ]
         ranked.sort(key=lambda one: (-one[0], self._entries[one[1]].field.place))
-        found = ((self._entries[place].field, score) for score, place in ranked)
-        return tuple(_scored(field, score) for field, score in islice(_different(found), limit))
+        fields = ((self._entries[place].field, score) for score, place in ranked)
+        return tuple(_scored(field, score) for field, score in islice(_different(fields), limit))
 
     def _joined(self, asked: Sequence[str]) -> list[str]:
         """Words that two words beside each other make, either of them first: ``fall back`` and ``back look``."""
