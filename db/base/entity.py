@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from db.base.computed import Argument, Computed, ComputedObject
 from db.base.markers import Group, LiveTopic, Recordable
+from db.base.reached import Over, Rare, Walk
 from db.base.relation import Relation
 
 NAMING_CONVENTION = {
@@ -59,6 +60,9 @@ class RowOptions:
     __scope__: ClassVar[str | None] = None
     __aliases__: ClassVar[Sequence[str]] = ()
     __record__: ClassVar[Recordable | None] = None
+    __over__: ClassVar[Over | None] = None
+    __rare__: ClassVar[Sequence[Rare]] = ()
+    __walk__: ClassVar[Walk | None] = None
 
 
 class Entity(RowOptions, DeclarativeBase):

@@ -35,6 +35,7 @@ from db.base.entity import (
     table_of,
 )
 from db.base.labels import Labels, enum_types, pg_enum
+from db.base.reached import Over, Rare, Walk
 from db.base.relation import EdgeSpec, Relation, belongs_to, linked_by
 
 PATIENT = "patient"
@@ -95,9 +96,12 @@ __all__ = [
     "Entity",
     "Labels",
     "Nearest",
+    "Over",
+    "Rare",
     "Relation",
     "RowClass",
     "View",
+    "Walk",
     "belongs_to",
     "column",
     "computed",

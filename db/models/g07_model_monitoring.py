@@ -87,6 +87,27 @@ class DriftRecord(Entity):
             text("created_at DESC NULLS LAST"),
             text("id DESC"),
         ),
+        Index(
+            "ix_ml_drift_history_created_at_model_id_drift_type",
+            text("created_at DESC NULLS LAST"),
+            text("model_id DESC"),
+            text("drift_type DESC"),
+        ),
+        Index(
+            "ix_ml_drift_history_model_id_detected",
+            "model_id",
+            "drift_type",
+            "created_at",
+            postgresql_include=["severity"],
+            postgresql_where=text("drift_detected"),
+        ),
+        Index(
+            "ix_ml_drift_history_created_at_detected",
+            text("created_at DESC NULLS LAST"),
+            text("model_id DESC"),
+            text("drift_type DESC"),
+            postgresql_where=text("drift_detected"),
+        ),
     )
     __order__ = "created_at"
     __filtered__ = ("severity",)
@@ -238,6 +259,14 @@ class PerformanceMetric(Entity):
     __aliases__ = ("metric", "performance", "measurement")
     __tablename__ = "ml_performance_metrics"
     __record__ = facts(retention=Retention("measured_at"))
+    __table_args__ = (
+        Index(
+            "ix_ml_performance_metrics_model_id_degraded",
+            "model_id",
+            "measured_at",
+            postgresql_where=text("is_degraded AND segment IS NULL"),
+        ),
+    )
     __label__ = ("metric_name", "data_split")
     __order__ = "measured_at"
 

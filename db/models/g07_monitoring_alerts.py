@@ -82,6 +82,12 @@ class MonitoringAlert(Entity):
             "updated_at",
             info={SERVES: "the live feed looks for alerts that have changed"},
         ),
+        Index(
+            "ix_ml_monitoring_alerts_model_id_open",
+            "model_id",
+            "severity",
+            postgresql_where=text("status IN ('active', 'acknowledged', 'investigating') OR status IS NULL"),
+        ),
     )
     __order__ = "created_at"
     __filtered__ = ("status", ("status", "severity"))

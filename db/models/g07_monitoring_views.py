@@ -20,9 +20,32 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
-from db.base.vocabulary import View, belongs_to, column, pg_enum
+from db.base.vocabulary import Over, Rare, View, Walk, belongs_to, column, pg_enum
 from db.models.g01_mlops_core import ModelStage
 from db.models.g07_model_monitoring import DriftSeverity, DriftType, StatisticalTest
+
+OPEN = "(a.status IN ('active', 'acknowledged', 'investigating') OR a.status IS NULL)"
+ALERTED = f"SELECT a.model_id FROM public.ml_monitoring_alerts AS a WHERE {OPEN}"
+DRIFTED = "SELECT d.model_id FROM public.ml_drift_history AS d WHERE d.drift_detected"
+DEGRADED = "SELECT p.model_id FROM public.ml_performance_metrics AS p WHERE p.is_degraded AND p.segment IS NULL"
+"""The models that have an open alert; that any test has ever found drift of; that were ever measured as degraded."""
+OF_THE_PAIR = "n.model_id = d.model_id AND n.drift_type = d.drift_type"
+CRITICAL_ALERTS = f"{ALERTED} AND a.severity = 'critical'"
+CRITICAL_DRIFT = f"{DRIFTED} AND d.severity = 'critical'"
+NEWEST_TEST = f"""
+    (SELECT max(n.created_at) FROM public.ml_drift_history AS n WHERE {OF_THE_PAIR}) IS NOT DISTINCT FROM d.created_at
+"""
+STILL_DRIFTED = f"EXISTS ({DRIFTED} AND d.model_id = c.model_id AND {NEWEST_TEST})"
+STILL_CRITICAL = f"EXISTS ({CRITICAL_DRIFT} AND d.model_id = c.model_id AND {NEWEST_TEST})"
+STILL_DEGRADED = f"""EXISTS ({DEGRADED} AND p.model_id = c.model_id AND p.measured_at IS NOT DISTINCT FROM (
+    SELECT max(n.measured_at) FROM public.ml_performance_metrics AS n
+    WHERE n.model_id = c.model_id AND n.segment IS NULL
+))"""
+BY_DRIFT, BY_ALERT, BY_MEASUREMENT = (
+    "ix_ml_drift_history_model_id_detected",
+    "ix_ml_monitoring_alerts_model_id_open",
+    "ix_ml_performance_metrics_model_id_degraded",
+)
 
 
 class DriftStatus(View):
@@ -33,6 +56,35 @@ class DriftStatus(View):
     __tablename__ = "ml_drift_status_latest"
     __reads__ = ("DriftRecord", "Model")
     __order__ = "last_checked"
+    __over__ = Over("ml_model_registry", {"model_id": "id"})
+    __rare__ = (
+        Rare("severity", ("none", "low", "medium", "high"), CRITICAL_DRIFT, STILL_CRITICAL, (BY_DRIFT,)),
+        Rare("drift_detected", (False,), DRIFTED, STILL_DRIFTED, (BY_DRIFT,)),
+    )
+    # A record that no other of its model and type of drift comes before. It is asked of each by itself, cheapest first:
+    # Postgres would ask a join of all records at once, and takes each condition of its own to leave few of them.
+    __walk__ = Walk(
+        "ml_drift_history",
+        {"last_checked": "created_at", "model_id": "model_id", "drift_type": "drift_type", "severity": "severity"},
+        f"""
+            SELECT d.model_id, d.drift_type, d.feature_name, d.drift_detected, d.severity, d.test_type,
+                d.test_statistic, d.p_value, d.drift_score, d.created_at AS last_checked
+            FROM public.ml_drift_history AS d
+            WHERE CASE
+                WHEN (SELECT max(n.created_at) FROM public.ml_drift_history AS n WHERE {OF_THE_PAIR})
+                    IS DISTINCT FROM d.created_at THEN false
+                WHEN EXISTS (
+                    SELECT FROM public.ml_drift_history AS n
+                    WHERE {OF_THE_PAIR} AND n.created_at = d.created_at AND (n.severity, n.id) > (d.severity, d.id)
+                ) THEN false
+                WHEN d.created_at IS NULL AND EXISTS (
+                    SELECT FROM public.ml_drift_history AS n
+                    WHERE {OF_THE_PAIR} AND n.created_at IS NULL AND (n.severity, n.id) > (d.severity, d.id)
+                ) THEN false
+                ELSE (SELECT true FROM public.ml_model_registry AS m WHERE m.id = d.model_id)
+            END
+        """,
+    )
 
     model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
     drift_type: Mapped[DriftType] = column(
@@ -139,6 +191,29 @@ class ModelHealth(View):
     __aliases__ = ("health", "health dashboard", "model health dashboard")
     __tablename__ = "ml_model_health_dashboard"
     __reads__ = ("DriftRecord", "Model", "MonitoringAlert", "PerformanceMetric")
+    __over__ = Over("ml_model_registry", {"model_id": "id", "model_name": "model_name", "model_stage": "stage"})
+    __rare__ = (
+        Rare("critical_alerts", (0,), CRITICAL_ALERTS),
+        Rare("active_alerts", (0,), ALERTED),
+        Rare(
+            "health_status",
+            ("warning", "unknown", "healthy"),
+            f"{CRITICAL_ALERTS} UNION ALL {CRITICAL_DRIFT}",
+            f"EXISTS ({CRITICAL_ALERTS} AND a.model_id = c.model_id) OR {STILL_CRITICAL}",
+            (BY_ALERT, BY_DRIFT),
+        ),
+        Rare("max_drift_severity", ("none", "low", "medium", "high"), CRITICAL_DRIFT, STILL_CRITICAL, (BY_DRIFT,)),
+        Rare("max_drift_severity", ("none",), DRIFTED, STILL_DRIFTED, (BY_DRIFT,)),
+        Rare("has_active_drift", (False,), DRIFTED, STILL_DRIFTED, (BY_DRIFT,)),
+        Rare("performance_degraded", (False,), DEGRADED, STILL_DEGRADED, (BY_MEASUREMENT,)),
+        Rare(
+            "health_status",
+            ("unknown", "healthy"),
+            f"{ALERTED} UNION ALL {DRIFTED} UNION ALL {DEGRADED}",
+            f"EXISTS ({ALERTED} AND a.model_id = c.model_id) OR {STILL_DRIFTED} OR {STILL_DEGRADED}",
+            (BY_ALERT, BY_DRIFT, BY_MEASUREMENT),
+        ),
+    )
 
     model_id: Mapped[UUID] = column(Uuid(), "Model that the row is about.", primary_key=True)
     model_name: Mapped[str | None] = column(VARCHAR(), "Model name.", holds=Holds.IDENTIFIER)

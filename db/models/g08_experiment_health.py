@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
-from db.base.vocabulary import Derived, Labels, belongs_to, column, linked_by, pg_enum
+from db.base.vocabulary import Derived, Labels, Over, belongs_to, column, linked_by, pg_enum
 from db.models.g08_ab_results import SrmSeverity
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision
 from db.models.grades import GRADES, grade_of
@@ -130,6 +130,7 @@ class ExperimentHealth(Derived):
         "FidelityComparison",
     )
     __plural__ = "experimentHealthReports"
+    __over__ = Over("ml_experiments", {"experiment_id": "id"})
 
     experiment_id: Mapped[UUID] = column(Uuid(), "The experiment.", primary_key=True)
     status: Mapped[AbTestHealth] = column(pg_enum(AbTestHealth), "Verdict on the A/B test.")

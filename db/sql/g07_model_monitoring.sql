@@ -139,7 +139,7 @@ SELECT
     min(a.created_at) AS oldest_alert,
     max(a.created_at) AS newest_alert
 FROM public.ml_monitoring_alerts AS a
-WHERE coalesce(a.status, 'active') IN ('active', 'acknowledged', 'investigating') AND a.model_id IS NOT NULL
+WHERE (a.status IN ('active', 'acknowledged', 'investigating') OR a.status IS NULL) AND a.model_id IS NOT NULL
 GROUP BY a.model_id;
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -166,24 +166,26 @@ SELECT
         ELSE 'healthy'
     END AS health_status
 FROM public.ml_model_registry AS m
--- Aggregates in LATERAL rather than joins of the views above: a join would aggregate every model to show one.
-CROSS JOIN LATERAL (
+-- Aggregates in LATERAL rather than joins of the views above: a join would aggregate every model to show one. They are
+-- left joins though each has one row, since Postgres leaves those out that are not asked for.
+LEFT JOIN LATERAL (
     SELECT
         bool_or(d.drift_detected) AS detected,
         CASE WHEN count(*) > 0 THEN coalesce(max(d.severity) FILTER (WHERE d.drift_detected), 'none') END AS max_severity
     FROM public.ml_drift_status_latest AS d
     WHERE d.model_id = m.id
-) AS drift
-CROSS JOIN LATERAL (
+) AS drift ON true
+LEFT JOIN LATERAL (
     SELECT count(*) AS check_count
     FROM public.ml_drift_history AS d
     WHERE d.model_id = m.id AND d.created_at >= now() - interval '168 hours'
-) AS checks
-CROSS JOIN LATERAL (
+) AS checks ON true
+LEFT JOIN LATERAL (
     SELECT count(*) AS open_count, count(*) FILTER (WHERE a.severity = 'critical') AS critical_count
     FROM public.ml_monitoring_alerts AS a
-    WHERE a.model_id = m.id AND coalesce(a.status, 'active') IN ('active', 'acknowledged', 'investigating')
-) AS alerts
+    -- An index of the status serves both; it would serve no expression.
+    WHERE a.model_id = m.id AND (a.status IN ('active', 'acknowledged', 'investigating') OR a.status IS NULL)
+) AS alerts ON true
 LEFT JOIN LATERAL (
     SELECT
         p.metric_name,

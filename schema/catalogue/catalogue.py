@@ -17,6 +17,9 @@ from db.base.markers import LiveTopic
 from db.base.vocabulary import (
     Argument,
     Nearest,
+    Over,
+    Rare,
+    Walk,
 )
 from schema.catalogue.column_types import ColumnKind, kind_of
 
@@ -235,6 +238,12 @@ class Type:
     """The tables and views that it cannot do without, as SQL names them."""
     behind: tuple[str, ...] = ()
     """The tables that a view reads."""
+    over: Over | None = None
+    """The table that its SELECT has rows for each row of, where its order can be read off that."""
+    rare: tuple[Rare, ...] = ()
+    """Where its rows are found whose columns have unusual values."""
+    walk: Walk | None = None
+    """The same rows in the order of a table's index."""
     label: tuple[str, ...] = ()
     """The columns whose values together name a row."""
     search: tuple[str, ...] = ()
@@ -276,6 +285,19 @@ class Type:
             return self.sql_name
         return f"({fill(self.select, {'keys': 'NULL', **values})})"
 
+    def among(self, rare: Rare, order: str, *, still: bool) -> str:
+        """What its rows are selected from where only those can be meant whose keys `rare` has. They are worked out one
+        key after another, in the ``order`` of the key, over the alias ``c``, if any is given; ``still``: if they still
+        can be meant."""
+        key = self.key[0]
+        keys = f"SELECT DISTINCT k.{key} FROM ({rare.keys}) AS k({key})"
+        few = f"(SELECT * FROM ({keys}) AS c{f' ORDER BY {order}' if order else ''}) AS c"
+        columns = (f"{'c' if name == key else 'w'}.{name}" for name in self.table.columns.keys())  # noqa: SIM118
+        # OFFSET 0 keeps the lateral query one of its own: whatever Postgres expects, it is asked once a key, in order
+        only = f" AND ({rare.still})" if still and rare.still else ""
+        one = f"SELECT * FROM {self.source({})} AS w WHERE w.{key} = c.{key}{only} OFFSET 0"
+        return f"(SELECT {', '.join(columns)} FROM {few} CROSS JOIN LATERAL ({one}) AS w)"
+
     @cached_property
     def key_kinds(self) -> tuple[str, ...]:
         return tuple(self.column_kind(column).name for column in self.key)
@@ -292,7 +314,8 @@ class Type:
 
     def order_term(self, leaf: ColumnField, *, descending: bool, nulls_first: bool = False) -> OrderTerm:
         """A leaf as a term of an order. A table's key has no nulls; naming them would not match its index."""
-        nullable = self.is_view or set(leaf.columns) - set(self.key) != set()
+        has_key = not self.is_view or self.over is not None
+        nullable = not has_key or set(leaf.columns) - set(self.key) != set()
         return OrderTerm(
             "+".join(leaf.columns) if leaf.is_own and len(leaf.columns) == 1 else leaf.name,
             leaf.kind.comparable(leaf.value),

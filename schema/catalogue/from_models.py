@@ -217,6 +217,9 @@ def _type(entity: RowClass) -> Type:
         references=tuple(entity.__references__),
         topic=entity.__topic__,
         aliases=tuple(entity.__aliases__),
+        over=entity.__over__,
+        rare=tuple(entity.__rare__),
+        walk=entity.__walk__,
     )
     if type_.table.name in views.definitions():
         type_.select = views.definitions()[type_.table.name]

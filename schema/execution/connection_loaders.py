@@ -15,7 +15,6 @@ from schema.errors import missing_object
 from schema.execution.batch_reader import BatchReader
 from schema.sql import aggregates, cursors
 from schema.sql import builder as sql
-from schema.sql.arguments import Given, bound
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, TOTALS, Slice
 
 Below = tuple[str, RelationField] | None
@@ -28,8 +27,7 @@ class Scope:
 
     type: Type
     below: Below
-    where: Mapping[str, Any] | None
-    given: Given
+    slice: Slice
 
 
 class ConnectionLoaders(BatchReader):
@@ -76,7 +74,7 @@ class ConnectionLoaders(BatchReader):
             self._sides(type_, slice_, below, keys, slice_.before_start) if behind in page_info else _nothing(keys),
             self._sides(type_, slice_, below, keys, slice_.behind_end) if ahead in page_info else _nothing(keys),
         )
-        scope = Scope(type_, below, slice_.where, slice_.given)
+        scope = Scope(type_, below, slice_)
         return [
             self._connection(type_, slice_, page or [], total, other=bool(other), beyond=bool(further))
             | {"scope": scope, "key": key, CUT: self.cut_of(selection, total, more=len(page or ()) > slice_.limit)}
@@ -96,14 +94,14 @@ class ConnectionLoaders(BatchReader):
                 raise missing_object(what)
             bind = sql.Binds()
             source = self._parents(scope.below, keys, bind)
-            rows = scope.type.source(bound(scope.given, bind))
-            statement = summary.statement(rows, self.conditions(scope.type, scope.below, scope.where, bind), bind)
+            rows, where = self.lists.rows(scope.type, scope.slice, bind), scope.slice.where
+            statement = summary.statement(rows, self.conditions(scope.type, scope.below, where, bind), bind)
             groups: list[list[Record]] = [[] for _ in keys]
             if source is None:
-                groups[0] = [summary.record(row) for row in await self.fetch(statement, bind, where=scope.where)]
+                groups[0] = [summary.record(row) for row in await self.fetch(statement, bind, where=where)]
             else:
                 statement = sql.per_parent(statement, source)
-                for place, *row in await self.fetch(statement, bind, where=scope.where):
+                for place, *row in await self.fetch(statement, bind, where=where):
                     groups[place - 1].append(summary.record(row))
             return [aggregates.groups(records) for records in groups]
 
@@ -121,7 +119,7 @@ class ConnectionLoaders(BatchReader):
         # the row beyond an empty page is counted alone: no value of it can fail
         shape = self.shape(type_, node_selections(selection) if slice_.limit else [], bind, slice_.order)
         source = self._parents(below, keys, bind)
-        rows = type_.source(bound(slice_.given, bind))
+        rows = self.lists.rows(type_, slice_, bind, paged=True)
         where = self.conditions(type_, below, slice_.where, bind)
         statement = sql.page(rows, shape.select, slice_.page, bind, where=[*where, *slice_.before_end(bind)])
         pages: list[list[Record]] = [[] for _ in keys]
@@ -165,7 +163,7 @@ class ConnectionLoaders(BatchReader):
 
         async def count(up_to: int | None) -> list[Any]:
             bind = sql.Binds()
-            rows = type_.source(bound(slice_.given, bind))
+            rows = self.lists.rows(type_, slice_, bind)
             statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind), up_to=up_to)
             return await self._facts(below, keys, statement, bind, slice_)
 
@@ -183,7 +181,7 @@ class ConnectionLoaders(BatchReader):
         """Whether rows lie on one side of the page, beyond a cursor; without a cursor there nobody needs to ask."""
         bind = sql.Binds()
         where = self.conditions(type_, below, slice_.where, bind)
-        statement = side(type_.source(bound(slice_.given, bind)), bind, where)
+        statement = side(self.lists.rows(type_, slice_, bind, paged=True), bind, where)
         return await (self._facts(below, keys, statement, bind, slice_) if statement else _nothing(keys))
 
     async def _facts(

@@ -182,7 +182,7 @@ class Tables:
         return replace(found, limit=most if size is None else size)
 
     def _where(self, type_: Type, slice_: Slice, bind: sql.Binds) -> tuple[str, list[str]]:
-        rows = type_.source(bound(slice_.given, bind))
+        rows = self._lists.rows(type_, slice_, bind)
         where = self._lists.filters(type_, slice_.where, bind)
         return rows, [*where, *slice_.before_end(bind)]
 
@@ -201,7 +201,7 @@ class _Rows:
 
     def read(self, type_: Type, connection: Selection, slice_: Slice) -> tuple[Sequence[Column], str, Sequence[Any]]:
         """The columns, the rows as what stands behind FROM, and the values in it."""
-        rows = type_.source(bound(slice_.given, self._bind))
+        rows = self._lists.rows(type_, slice_, self._bind, paged=True)
         where = [*self._lists.filters(type_, slice_.where, self._bind), *slice_.before_end(self._bind)]
         start = literal(cursors.start(type_, slice_.order))
         for child in self._rows_of(connection):

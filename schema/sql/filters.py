@@ -416,6 +416,33 @@ def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]
                 yield column
 
 
+def compared(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What must hold of the columns of every row that a filter finds: their fields, each with its operators."""
+    for name, value in (where or {}).items():
+        if name == "and":
+            for one in value or ():
+                yield from compared(type_, one)
+        elif name in type_.columns and isinstance(value, Mapping):
+            yield name, value
+
+
+def only_rare(operator: str, usual: Sequence[str | int | bool], operand: Any) -> bool:
+    """Whether a comparison finds none of some usual values; where that is not certain, it may."""
+    values = [getattr(one, "value", one) for one in (operand if isinstance(operand, list) else [operand])]
+    if not all(isinstance(value, type(one)) for value in values for one in usual):
+        return False
+    numbers = all(isinstance(one, int) for one in usual)
+    match operator:
+        case "eq" | "in":
+            return all(value not in usual for value in values)
+        case "gt" if numbers:
+            return all(one <= values[0] for one in usual)
+        case "gte" if numbers:
+            return all(one < values[0] for one in usual)
+        case _:
+            return False
+
+
 def json_paths(where: Any, path: str = "where") -> Iterator[tuple[str, str]]:
     """The arguments of a filter whose text only the database can check, with their texts."""
     if isinstance(where, list):

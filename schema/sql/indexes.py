@@ -40,17 +40,27 @@ class Indexes:
         self._many_nulls = facts.many_nulls
         self._searched = facts.searched
         self._large = facts.large
+        self.names = frozenset(index.name for indexes in facts.indexes.values() for index in indexes)
+        """The names of all indexes that are known."""
         self.normalizes = facts.normalizes
 
-    def serves(self, type_: Type, order: Sequence[OrderTerm], equal: Collection[str] = ()) -> Served | None:
+    def serves(
+        self, type_: Type, order: Sequence[OrderTerm], equal: Collection[str] = (), *, walked: bool = False
+    ) -> Served | None:
         """The index that serves an order best, or None where all rows must be sorted for its first page.
 
         ``equal`` are columns that every row has one and the same value in: the parent's, or those of a filter. The
-        index that begins with most of them is best, since it reads no other rows. A view has no indexes.
+        index that begins with most of them is best, since it reads no other rows. A view has no indexes: those of the
+        table that it has rows for, or is ``walked`` in, serve it.
         """
-        if type_.is_view:
+        at = _place(type_, walked=walked)
+        if at is None:
             return None
-        found = [_served(index, order, equal) for index in self._indexes.get(type_.sql_name, ())]
+        table, columns = at
+        if columns is not None:
+            order = [_in_table(term, columns) for term in order]
+            equal = {columns[name] for name in equal if name in columns}
+        found = [_served(index, order, equal) for index in self._indexes.get(table, ())]
         return max(filter(None, found), key=lambda one: (one.equal, one.terms, not one.apart), default=None)
 
     def is_large(self, type_: Type) -> bool:
@@ -75,20 +85,42 @@ class Indexes:
         named = (index for index in self._indexes.get(type_.sql_name, ()) if index.name == name)
         return next((index.columns[0].name for index in named), None)
 
-    def follow(self, type_: Type, order: tuple[OrderTerm, ...], equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
+    def follow(
+        self, type_: Type, order: tuple[OrderTerm, ...], equal: Collection[str] = (), *, walked: bool = False
+    ) -> tuple[OrderTerm, ...]:
         """The same order, marked so that its SQL is one that an index serves, and asks for no nulls in vain.
 
         Where none serves it, rows without a value are still read by themselves if they are many: they alone fill a page
         that begins with them, by the key, and the others need not be sorted. Not below a parent, whose rows are few.
         """
-        refusing = () if type_.is_view else self._not_null.get(type_.sql_name, ())
-        order = tuple(
-            replace(term, never_null=True) if term.nullable and term.column in refusing else term for term in order
-        )
-        served = self.serves(type_, order, equal)
+        if at := _place(type_, walked=walked):
+            table, columns = at
+            refusing = self._not_null.get(table, frozenset())
+            if columns is not None:
+                refusing = frozenset(here for here, there in columns.items() if there in refusing)
+            order = tuple(
+                replace(term, never_null=True) if term.nullable and term.column in refusing else term for term in order
+            )
+        served = self.serves(type_, order, equal, walked=walked)
         many = not (type_.is_view or equal) and order[0].column in self._many_nulls.get(type_.sql_name, ())
         apart = served.apart if served else many
         return (replace(order[0], apart=True), *order[1:]) if apart else order
+
+
+def _place(type_: Type, *, walked: bool) -> tuple[str, Mapping[str, str] | None] | None:
+    """The table whose indexes serve a type's orders, and the names of the type's columns there if they are others."""
+    if not type_.is_view:
+        return type_.sql_name, None
+    at = type_.walk if walked else type_.over
+    return None if at is None else (at.table, at.columns)
+
+
+def _in_table(term: OrderTerm, columns: Mapping[str, str]) -> OrderTerm:
+    """The term as one of the table's; of no column where that has none."""
+    name = columns.get(term.column or "")
+    return (
+        replace(term, columns=(), value="") if name is None else replace(term, columns=(name,), value=f"{{row}}.{name}")
+    )
 
 
 def _served(index: Index, order: Sequence[OrderTerm], equal: Collection[str]) -> Served | None:

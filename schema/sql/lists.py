@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,8 @@ from schema.catalogue.selection import Selection
 from schema.errors import GatewayError, bad_argument, missing_object
 from schema.sql import builder as sql
 from schema.sql import cursors, orders
-from schema.sql.arguments import Given, given
-from schema.sql.filters import Where, equal_columns, known_word
+from schema.sql.arguments import Given, bound, given
+from schema.sql.filters import Where, compared, equal_columns, known_word, only_rare
 from schema.sql.indexes import Indexes
 from schema.sql.parameters import applied
 
@@ -32,6 +32,14 @@ Position = tuple[Any, ...]
 
 Decode = Callable[[str, Any, Type, Sequence[OrderTerm]], Position]
 
+Pinned = Callable[[Any, Callable[[Any], Any], str], Any]
+"""``(value, function, what)``: what a function makes of a value, where the text of a statement depends on that."""
+
+
+def now(value: Any, function: Callable[[Any], Any], _what: str) -> Any:
+    """What a function makes of a value that is known."""
+    return function(value)
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -44,6 +52,10 @@ class Slice:
     """Where the cursors stand that were given, by their arguments: `after`, `before` or both."""
     where: Mapping[str, Any] | None
     given: Given
+    of_all: bool = False
+    """Whether any of the type's rows can be in it: they have no parent, and no filter names their key."""
+    walked: bool = False
+    """Whether its pages are read off the table that the type's rows are walked in."""
 
     @property
     def position(self) -> Position | None:
@@ -133,7 +145,42 @@ class Lists:
         backward = last is not None or (first is None and positions.keys() == {"before"})
         asked = last if backward else first
         values = given(self.catalogue, type_.arguments, arguments)
-        return Slice(default if asked is None else asked, backward, order, positions, where, values)
+        limit = default if asked is None else asked
+        named = any(type_.leaf(type_.key[0]).name == name for name, _ in compared(type_, where))
+        found = Slice(limit, backward, order, positions, where, values, of_all=not (equal or named))
+        if not self._walks(type_, found):
+            return found
+        followed = self.indexes.follow(type_, found.page.order, walked=True)
+        return replace(found, order=tuple(term.reversed() for term in followed) if backward else followed, walked=True)
+
+    def _walks(self, type_: Type, slice_: Slice) -> bool:
+        """Whether the greatest of all rows come first, and an index has them so."""
+        if type_.walk is None or not slice_.of_all:
+            return False
+        order = slice_.page.order
+        greatest = order[0].column == type_.walk.by and order[0].descending and not order[0].nulls_first
+        return greatest and self.indexes.serves(type_, order, walked=True) is not None
+
+    def rows(self, type_: Type, slice_: Slice, bind: sql.Binds, pinned: Pinned = now, *, paged: bool = False) -> str:
+        """What a list's rows are selected from: its pages, where ``paged``, or all of them.
+
+        ``pinned`` looks at a value on which the text depends.
+        """
+        if (
+            paged and slice_.walked and type_.walk and slice_.limit <= MAX_PAGE
+        ):  # all of them are read faster as they are
+            return f"({type_.walk.select})"
+        for rare in type_.rare if slice_.of_all else ():
+            name = type_.leaf(rare.column).name
+            for place, (_, value) in enumerate(one for one in compared(type_, slice_.where) if one[0] == name):
+                for operator, operand in value.items():
+                    seen = f"{rare.column} {operator} {place} {rare.usual}"
+                    if pinned(operand, partial(only_rare, operator, rare.usual), seen):
+                        first = slice_.page.order[0]
+                        by_key = first.column == type_.key[0]
+                        order = sql.order_by([first], "c") if by_key else ""
+                        return type_.among(rare, order, still=self.indexes.names.issuperset(rare.by))
+        return type_.source(bound(slice_.given, bind))
 
     def _asked_order(
         self, type_: Type, asked: Sequence[Mapping[str, Any]] | None, equal: Collection[str]

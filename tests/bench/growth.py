@@ -64,9 +64,7 @@ QUESTIONS = (
         """{ monitoringAlerts(first: 20, where: { status: { eq: ACTIVE }, severity: { eq: CRITICAL } }) {
              nodes { id } } }""",
     ),
-    Question(  # the model's alerts are all read for those that are open
-        "health of a model", '{ model(id: "$model") { health { healthStatus activeAlerts } } }', flat=False
-    ),
+    Question("health of a model", '{ model(id: "$model") { health { healthStatus activeAlerts } } }'),
     Question("drift of a model", '{ model(id: "$model") { driftStatus(first: 3) { nodes { lastChecked } } } }'),
     Question("the newest spans", "{ observabilitySpans(first: 50) { nodes { id startedAt } } }"),
     Question("changes of a row", '{ lifecycleEvents(first: 20, where: { nodeId: { eq: "$node" } }) { nodes { id } } }'),
@@ -78,7 +76,6 @@ QUESTIONS = (
     Question(
         "health of all models, filtered",
         '{ modelHealths(first: 20, where: { healthStatus: { eq: "critical" } }) { nodes { modelId } } }',
-        flat=False,
     ),
     Question("newest drift status of all models", "{ driftStatuses(first: 20) { nodes { modelId lastChecked } } }"),
 )  # fmt: skip

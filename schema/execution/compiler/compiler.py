@@ -236,7 +236,7 @@ class Compiler:
 
     def _node(self, selection: Selection) -> Query:
         value = selection.arguments["id"]
-        type_ = self._catalogue[self._pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
+        type_ = self._catalogue[self.pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
         self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
         return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
@@ -248,13 +248,13 @@ class Compiler:
 
     def _nodes(self, selection: Selection, values: Any) -> Query:
         """Rows by ids of any types: a query per type, and each row in its place."""
-        self._pinned(values, len, "count")  # which the price depends on
-        names = self._pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
+        self.pinned(values, len, "count")  # which the price depends on
+        names = self.pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
         return self._in_places([self._nodes_of(selection, values, name) for name in names], values)
 
     def _entities(self, selection: Selection, keys: Any) -> Query:
         """Rows by keys of other subgraphs: a query per type and key, and each row in its place."""
-        self._pinned(keys, len, "count")
+        self.pinned(keys, len, "count")
 
         def kinds(found: list[EntityKey]) -> tuple[tuple[str, tuple[str, ...]], ...]:
             return tuple(sorted({(one.type_name, one.columns) for one in found}))
@@ -264,7 +264,7 @@ class Compiler:
             return [one.values[0] if not one.columns else "" for one in found]
 
         queries = []
-        for name, columns in self._pinned(keys, kinds, "keys"):
+        for name, columns in self.pinned(keys, kinds, "keys"):
             if columns:
                 queries.append(self._entities_of(selection, keys, name, columns))
             else:
@@ -461,9 +461,9 @@ class Compiler:
         """Whether a pattern begins with plain text, and about how long a list is, are part of an operation's price."""
         for name, value in where.items() if isinstance(where, dict) else ():
             if name == "like":
-                self._pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
+                self.pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
             elif name == "in":
-                self._pinned(value, few, "size")
+                self.pinned(value, few, "size")
             for below in value if isinstance(value, list) else [value]:
                 self._pin_priced(below)
 
@@ -472,11 +472,11 @@ class Compiler:
         arguments = dict(selection.arguments)
         for name in ("first", "last"):
             if arguments.get(name) is not None:
-                arguments[name] = self._pinned(arguments[name], lambda value: value, "value")
+                arguments[name] = self.pinned(arguments[name], lambda value: value, "value")
         return arguments
 
     def _position(self, argument: str, cursor: Any, type_: Type, order: Sequence[OrderTerm]) -> tuple[Any, ...]:
-        nulls = self._pinned(cursor, cursors.nulls, "nulls")
+        nulls = self.pinned(cursor, cursors.nulls, "nulls")
         if len(nulls) != len(order):
             raise NotCompilableError("the cursor is of another order")
         values = applied(lambda text: cursors.decode(argument, text, type_, order), cursor)
@@ -492,7 +492,7 @@ class Compiler:
     def alias(self, letter: str) -> str:
         return f"{letter}{next(self._numbers)}"
 
-    def _pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any:
+    def pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any:
         """What a function makes of a value now, as part of what the plan is good for."""
         made = applied(function, value)
         if isinstance(made, Parameter):

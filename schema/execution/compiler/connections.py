@@ -11,7 +11,7 @@ Postgres folds a query that is used once into its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -24,7 +24,6 @@ from schema.search.texts import TEXT
 from schema.search.vector import Similarity
 from schema.sql import aggregates, cursors
 from schema.sql import builder as sql
-from schema.sql.arguments import bound
 from schema.sql.indexes import Indexes
 from schema.sql.lists import TOTALS, Lists, Slice
 from schema.sql.parameters import Parameter
@@ -50,6 +49,7 @@ class RowCompiler(Protocol):
     def need(self, type_: Type, columns: Iterable[str]) -> None: ...
     def columns(self, type_: Type, selections: Iterable[Selection]) -> list[str]: ...
     def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]: ...
+    def pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any: ...
     def alias(self, letter: str) -> str: ...
 
 
@@ -246,7 +246,8 @@ class ListPage(ConnectionPage):
         self._backward = slice_.backward
         self._ends = slice_.backward or "pageInfo" in self._asked or is_unsized(selection)
         self._wants_rows = any(name in {"nodes", "edges", "pageInfo"} for name in self._asked)
-        self._rows = type_.source(bound(slice_.given, self._bind))
+        self._rows = compiler.lists.rows(type_, slice_, self._bind, compiler.pinned)
+        self._paged = compiler.lists.rows(type_, slice_, self._bind, compiler.pinned, paged=True)
         self._where = [*on, *compiler.filters(type_, slice_.where, of_all=not on)]
         if not self._wants_rows:
             self._check([value for position in slice_.positions.values() for value in position])
@@ -257,7 +258,7 @@ class ListPage(ConnectionPage):
         select = [f"{value} AS f{place}" for place, value in enumerate(values)]
         page = self._slice.page if self._ends else replace(self._slice.page, limit=self._slice.limit)
         where = [*self._where, *self._slice.before_end(self._bind)]
-        rows = sql.page(self._rows, select, page, self._bind, where=where)
+        rows = sql.page(self._paged, select, page, self._bind, where=where)
         return rows, [f"o{place}" for place in range(len(order))]
 
     def _wants_cursors(self) -> bool:
@@ -269,11 +270,11 @@ class ListPage(ConnectionPage):
         return sql.count(self._rows, where=self._where, up_to=up_to)
 
     def _other_side(self) -> str:
-        found = self._slice.before_start(self._rows, self._bind, self._where)
+        found = self._slice.before_start(self._paged, self._bind, self._where)
         return f"({found})" if found else "false"
 
     def _beyond(self) -> str | None:
-        found = self._slice.behind_end(self._rows, self._bind, self._where)
+        found = self._slice.behind_end(self._paged, self._bind, self._where)
         return f"({found})" if found else None
 
     def _cursor(self, row: str) -> str:
