@@ -428,17 +428,17 @@ def compared(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[str
 
 def only_rare(operator: str, usual: Sequence[str | int | bool], operand: Any) -> bool:
     """Whether a comparison finds none of some usual values; where that is not certain, it may."""
-    values = [getattr(one, "value", one) for one in (operand if isinstance(operand, list) else [operand])]
+    values: list[Any] = [getattr(one, "value", one) for one in (operand if isinstance(operand, list) else [operand])]
     if not all(isinstance(value, type(one)) for value in values for one in usual):
         return False
-    numbers = all(isinstance(one, int) for one in usual)
+    numbers = [one for one in usual if isinstance(one, int)]
     match operator:
         case "eq" | "in":
             return all(value not in usual for value in values)
         case "gt" if numbers:
-            return all(one <= values[0] for one in usual)
+            return bool(max(numbers) <= values[0])
         case "gte" if numbers:
-            return all(one < values[0] for one in usual)
+            return bool(max(numbers) < values[0])
         case _:
             return False
 
