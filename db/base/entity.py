@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from db.base.computed import Argument, Computed, ComputedObject
 from db.base.markers import Group, LiveTopic, Recordable
-from db.base.reached import Over, Rare, Walk
+from db.base.reached import InOrder, Over, Rare
 from db.base.relation import Relation
 
 NAMING_CONVENTION = {
@@ -62,7 +62,7 @@ class RowOptions:
     __record__: ClassVar[Recordable | None] = None
     __over__: ClassVar[Over | None] = None
     __rare__: ClassVar[Sequence[Rare]] = ()
-    __walk__: ClassVar[Walk | None] = None
+    __walk__: ClassVar[InOrder | None] = None
 
 
 class Entity(RowOptions, DeclarativeBase):

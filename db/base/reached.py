@@ -38,7 +38,7 @@ class Rare:
 
 
 @dataclass(frozen=True)
-class Walk:
+class InOrder:
     """The same rows, found in a ``table`` that has all of them, as a ``select`` that can be read in the order of one of
     its indexes: for the newest first. For a row by its key the view itself reads less.
 

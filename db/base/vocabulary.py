@@ -35,7 +35,7 @@ from db.base.entity import (
     table_of,
 )
 from db.base.labels import Labels, enum_types, pg_enum
-from db.base.reached import Over, Rare, Walk
+from db.base.reached import InOrder, Over, Rare
 from db.base.relation import EdgeSpec, Relation, belongs_to, linked_by
 
 PATIENT = "patient"
@@ -94,6 +94,7 @@ __all__ = [
     "Derived",
     "EdgeSpec",
     "Entity",
+    "InOrder",
     "Labels",
     "Nearest",
     "Over",
@@ -101,7 +102,6 @@ __all__ = [
     "Relation",
     "RowClass",
     "View",
-    "Walk",
     "belongs_to",
     "column",
     "computed",

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
-from db.base.vocabulary import Over, Rare, View, Walk, belongs_to, column, pg_enum
+from db.base.vocabulary import InOrder, Over, Rare, View, belongs_to, column, pg_enum
 from db.models.g01_mlops_core import ModelStage
 from db.models.g07_model_monitoring import DriftSeverity, DriftType, StatisticalTest
 
@@ -63,7 +63,7 @@ class DriftStatus(View):
     )
     # A record that no other of its model and type of drift comes before. It is asked of each by itself, cheapest first:
     # Postgres would ask a join of all records at once, and takes each condition of its own to leave few of them.
-    __walk__ = Walk(
+    __walk__ = InOrder(
         "ml_drift_history",
         {"last_checked": "created_at", "model_id": "model_id", "drift_type": "drift_type", "severity": "severity"},
         f"""

@@ -16,10 +16,10 @@ from db.base.column_facts import NO_FACTS, ColumnFacts
 from db.base.markers import LiveTopic
 from db.base.vocabulary import (
     Argument,
+    InOrder,
     Nearest,
     Over,
     Rare,
-    Walk,
 )
 from schema.catalogue.column_types import ColumnKind, kind_of
 
@@ -242,7 +242,7 @@ class Type:
     """The table that its SELECT has rows for each row of, where its order can be read off that."""
     rare: tuple[Rare, ...] = ()
     """Where its rows are found whose columns have unusual values."""
-    walk: Walk | None = None
+    walk: InOrder | None = None
     """The same rows in the order of a table's index."""
     label: tuple[str, ...] = ()
     """The columns whose values together name a row."""
