@@ -3,14 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Changes a database at revision 0016 into one at 0017."""
+    """Changes a database at revision 0017 into one at 0018."""
     op.create_index(
         "ix_ml_drift_history_created_at_model_id_drift_type",
         "ml_drift_history",
