@@ -17,6 +17,10 @@ from db.store.changelog import ALERTS_TABLE, CHANNEL
 
 PAGES = 1_000
 """Pages of the table that are read at once, of 8 kB each and some 20 alerts."""
+LEAST_PAGES = 64
+"""Pages that are read at once where reading is slow."""
+PART_SECONDS = 0.004
+"""How long a part may take beside what was written last: others are told by the same connection."""
 FIRST_PAGES = 200
 """Pages whose alerts are remembered at once."""
 NEWEST = 2_000
@@ -126,6 +130,13 @@ _KEEP = f"""
 """
 
 
+def paced(pages: int, seconds: float) -> int:
+    """How many pages to read next, where so many have taken so many seconds: as many as `PART_SECONDS` are enough for,
+    by and by."""
+    enough = int(pages * PART_SECONDS / max(seconds, PART_SECONDS / 8))
+    return min(max(enough, pages // 2, LEAST_PAGES), 2 * pages, PAGES)
+
+
 @dataclass
 class _Round:
     """One way through the table."""
@@ -157,6 +168,8 @@ class AlertsLook:
         """Whether alerts are not yet all remembered: until then none is told of."""
         self._share = 1
         """Of how many pages at once: those that are usual, by this number."""
+        self._pages = PAGES
+        """Pages that are read at once beside what was written last."""
         self._round: _Round | None = None
         self._since: int | None = None
         """What earlier transactions wrote was seen by the last way through the table; None before the first."""
@@ -183,13 +196,18 @@ class AlertsLook:
                 self.unfinished = self.remembering
                 return
             one = self._round or await self._new_round(connection)
-            pages = max((PAGES if one.known else FIRST_PAGES) // self._share, 1)
+            beside = one.known and one.nulls is not None
+            usual = min(self._pages, PAGES) if beside else PAGES if one.known else FIRST_PAGES
+            pages = max(usual // self._share, 1)
             until = one.at + pages
             is_last = until >= one.pages
             if one.known and one.nulls and one.pages > pages:
                 seen = await connection.fetchrow(newest(one.nulls), self._newest_since, one.known)
             where = f"({one.at},0)", _LAST if is_last else f"({until},0)"
+            began = time.monotonic()
             await connection.fetchrow(PART, self._since, one.known, *where)
+            if beside and not is_last:
+                self._pages = paced(pages, time.monotonic() - began)
             if is_last:
                 moved = await connection.fetchval(_FILE) != one.file  # rows may have been passed by
                 keeps = not one.known or time.monotonic() - self._kept_at >= _KEPT_SECONDS

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
+from typing import Any
 
 import asyncpg
 import pytest
 
 from db.store import alerts
-from db.store.alerts import AlertsLook
+from db.store.alerts import AlertsLook, paced
 from tests.live.test_live import ALERTS, EVENTS, UNTOLD, alert, reasons, record, titles
 from tests.support.databases import Database, connect
 from tests.support.sockets import listening, peer
@@ -123,6 +124,43 @@ async def test_more_that_changed_at_once_than_is_looked_at_by_time(
         await look.step(sql)
         await steps(look, sql)
     assert len(await told(sql)) == 400
+
+
+async def test_a_part_of_the_table_is_as_large_as_it_is_fast_to_read(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look keeps others waiting for as long as it takes, on a machine that does other things too."""
+    monkeypatch.setattr(alerts, "PAGES", 16)
+    monkeypatch.setattr(alerts, "LEAST_PAGES", 2)
+    await sql.execute(INDEX)
+    await many(sql, 2_000)
+    look = AlertsLook()
+    await steps(look, sql)
+    read: list[int] = []
+
+    def note(query: Any) -> None:
+        if query.query == alerts.PART:
+            first, last = (int(place.strip("(").partition(",")[0]) for place in query.args[2:])
+            read.append(last - first)
+
+    with sql.query_logger(note):
+        for seconds in (0.0, 1_000.0):  # each part is too slow, and then none is
+            monkeypatch.setattr(alerts, "PART_SECONDS", seconds)
+            for _ in range(5):
+                await look.step(sql)
+    least, *grown = read[4:9]
+    assert least == 2
+    assert grown == [2, 4, 8, 16]
+
+
+def test_parts_shrink_and_grow_by_and_by() -> None:
+    usual, least = alerts.PAGES, alerts.LEAST_PAGES
+    assert paced(usual, alerts.PART_SECONDS) == usual
+    assert paced(usual, 2 * alerts.PART_SECONDS) == usual // 2
+    assert paced(usual, 100 * alerts.PART_SECONDS) == usual // 2
+    assert paced(least, 100 * alerts.PART_SECONDS) == least
+    assert paced(100, 0.0) == 200
+    assert paced(usual - 1, 0.0) == usual
 
 
 async def test_without_an_index_every_look_goes_through_the_table_in_parts(
