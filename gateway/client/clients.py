@@ -19,14 +19,13 @@ from gateway.client.flows import (
     RecordTerms,
     Reply,
     changed,
-    known,
     made,
     paged,
     queried,
     recorded,
     together,
 )
-from gateway.client.rows import Changed, QueryData, Recording, Rows
+from gateway.client.rows import Changed, QueryData, Recording, Rows, batches
 from gateway.client.typed import ChangedT, RecordingT, TypedChanges
 
 if TYPE_CHECKING:
@@ -180,8 +179,9 @@ class _Steps(TypedChanges[Pending, Pending]):
         """
         if key is not None:
             raise ValueError("the transaction has the key of all of its changes")
-        known(mutation)
-        self._steps.append(NamedChange(mutation, input))
+        step = NamedChange(mutation, input)
+        step.check()
+        self._steps.append(step)
         self._pending.append(Pending())
         return self._pending[-1]
 
@@ -204,7 +204,7 @@ class _Steps(TypedChanges[Pending, Pending]):
         """
         if dry_run:
             raise ValueError("a dry run is made of single changes, not within a transaction")
-        input_: dict[str, Any] = {"rows": list(rows)}
+        input_: dict[str, Any] = {"rows": [row for part in batches(rows, 1_000) for row in part]}
         input_ |= {"onConflict": on_conflict} if on_conflict else {}
         return self.change(f"record{plural[:1].upper()}{plural[1:]}", input_, key=key)
 

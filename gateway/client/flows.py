@@ -244,6 +244,7 @@ def made(mutation: str, input_: Mapping[str, Any], retries: int, key: str | None
         NoAnswerError: There is no answer.
     """
     step = NamedChange(mutation, input_)
+    step.check()
     document = f"mutation($input: {known(mutation)[0]}!) {{ {step.field('made', 'input')} }}"
     data = yield from changed(document, {"input": input_}, retries, key)
     return _outcome(step, data["made"], "")
@@ -255,6 +256,17 @@ class NamedChange:
 
     mutation: str
     input: Mapping[str, Any]
+
+    def check(self) -> None:
+        """Raises:
+        TypeError: Its input is no dictionary.
+        ValueError: There is no such mutation.
+        """
+        type_ = known(self.mutation)[0]
+        given: object = self.input
+        if not isinstance(given, Mapping):
+            words = f"is a dictionary of the fields of {type_}, not a {type(given).__name__}"
+            raise TypeError(f"the input of {self.mutation} {words}")
 
     @property
     def named(self) -> list[str]:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -194,10 +195,28 @@ class Changed:
 
 
 def batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
-    """The rows in batches of at most so many."""
-    left = iter(rows)
+    """The rows in batches of at most so many.
+
+    Raises:
+        TypeError: They are no dictionaries, as where a frame is given.
+    """
+    whole = type(rows).__name__
+    if isinstance(rows, Mapping) or hasattr(rows, "columns"):
+        raise TypeError(f"rows are dictionaries, one a row, not a {whole}{_records_of(rows)}")
+    left, before = iter(rows), 0
     while part := list(islice(left, size)):
+        for place, row in enumerate(part, before):
+            if not isinstance(row, Mapping):
+                raise TypeError(f"rows[{place}] is a {type(row).__name__}; a row is a dictionary of its fields")
         yield part
+        before += len(part)
+
+
+def _records_of(frame: object) -> str:
+    """How a frame is had as rows."""
+    if hasattr(frame, "to_dicts"):
+        return ": pass frame.to_dicts()"
+    return ": pass frame.to_dict('records')" if hasattr(frame, "to_dict") else ""
 
 
 def lines(rows: Iterable[Mapping[str, Any]], first: int = 0) -> bytes:
@@ -218,7 +237,10 @@ def lines(rows: Iterable[Mapping[str, Any]], first: int = 0) -> bytes:
                 try:
                     _ENCODER.encode(value)
                 except (TypeError, ValueError) as error:
-                    raise type(error)(f"rows[{place}].{name}: {error}") from None
+                    words = str(error)
+                    if isinstance(value, float) and not isfinite(value):
+                        words = f"it is {value}, which JSON does not have; leave it out, or pass None"
+                    raise type(error)(f"rows[{place}].{name}: {words}") from None
         raise
 
 

@@ -155,6 +155,29 @@ async def test_rows_that_differ_have_their_place_among_all(served: Client, place
     assert (blind.kept, blind.differing, blind.differing_rows) == (5, None, [])
 
 
+async def test_what_is_no_row_is_said_before_anything_is_sent() -> None:
+    """A frame in place of its rows, one row in place of several, an id in place of an input."""
+
+    class Frame(list[str]):
+        columns = ("requestsTotal",)
+
+        def to_dict(self, how: str) -> None: ...
+
+    with Gateway("http://localhost:1", retries=0) as gateway:
+        with pytest.raises(TypeError, match=r"not a Frame: pass frame\.to_dict\('records'\)"):
+            gateway.record("servingMetrics", Frame(["requestsTotal"]))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="one a row, not a dict"):
+            gateway.record("servingMetrics", {"requestsTotal": 1})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"rows\[0\] is a str; a row is a dictionary of its fields"):
+            gateway.record("servingMetrics", ["requestsTotal"])  # type: ignore[list-item]
+        with pytest.raises(
+            TypeError, match="the input of retireTool is a dictionary of the fields of RetireInput, not a"
+        ):
+            gateway.change("retireTool", "Tool:1")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="not a str"), gateway.transaction() as changes:
+            changes.change("retireTool", "Tool:1")  # type: ignore[arg-type]
+
+
 async def test_rows_in_the_way_have_their_place_among_all(
     served: Client, sql: asyncpg.Connection, service: str
 ) -> None:
@@ -479,7 +502,9 @@ def test_values_have_one_form() -> None:
         f'{{"id":"{id_}","at":"2026-05-01T00:00:00+00:00","on":"2026-05-01","x":0.1,"é":null}}'.encode()
     )
     for wrong in (datetime(2026, 5, 1), float("nan")):  # noqa: DTZ001 - which is what is wrong
-        with pytest.raises(ValueError, match=r"no time zone|not JSON compliant"):
+        with pytest.raises(
+            ValueError, match=r"no time zone|x: it is nan, which JSON does not have; leave it out, or pass None"
+        ):
             lines([{"x": wrong}])
     for odd in (Decimal("0.10000000000000000001"), object()):
         with pytest.raises(TypeError):
