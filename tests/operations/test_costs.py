@@ -77,6 +77,16 @@ async def test_anchored_patterns_are_no_patterns(demo: Client, where: str) -> No
     assert await cost(demo, f"{{ models(first: 1, where: {where}) {{ nodes {{ id }} }} }}") <= plain + models / 5
 
 
+async def test_where_a_pattern_begins_is_part_of_a_price(demo: Client) -> None:
+    """A plan is kept for patterns of all kinds, and its price must not be that of the first."""
+    where = "{{ models(first: 1, where: {{ modelName: {{ like: {} }} }}) {{ nodes {{ id }} }} }}"
+    asked = "query($like: String!) " + where.format("$like")
+    patterns = ("k%", "%k", "_k", "k_", "%k", "k")
+    kept = [(await demo.cost(asked, like=pattern))["requested"] for pattern in patterns]
+    assert kept == [await cost(demo, where.format(f'"{pattern}"')) for pattern in patterns]
+    assert kept[0] < kept[1]
+
+
 async def test_counting_many_lists_at_once_is_refused(demo_database: Database) -> None:
     async with serving(demo_database.gateway_url, max_cost=1000) as client:
         counted = " ".join(f"a{n}: servingMetrics(first: 0) {{ totalCount }}" for n in range(49))
