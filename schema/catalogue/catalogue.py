@@ -141,6 +141,11 @@ class Join:
     def on(self, local: str, remote: str) -> str:
         return self.predicate.replace("{local}", local).replace("{remote}", remote)
 
+    @property
+    def asks(self) -> bool:
+        """Whether the predicate is a query itself: a join would run it for every two rows."""
+        return "SELECT " in self.predicate
+
 
 @dataclass(frozen=True)
 class RelationField:

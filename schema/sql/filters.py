@@ -342,7 +342,7 @@ class Where:
             raise error
         alias = f"w{next(self._aliases)}"
         joined = self._joined
-        apart = joined >= MAX_JOINED or target.select is not None
+        apart = joined >= MAX_JOINED or target.select is not None or relation.join.asks
         self._joined = 0 if apart else joined + 1
         inner = self._conjunction(target, [Asked(one.where, f"{one.path}#") for one in asked], alias)
         if apart:
@@ -401,7 +401,7 @@ def joins(catalogue: Catalogue, type_: Type, *asked: Mapping[str, Any] | None) -
 
 def _joins(catalogue: Catalogue, relation: RelationField, *asked: Mapping[str, Any] | None) -> int:
     target = catalogue[relation.target]
-    return 0 if target.select is not None else 1 + joins(catalogue, target, *asked)
+    return 0 if target.select is not None or relation.join.asks else 1 + joins(catalogue, target, *asked)
 
 
 def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]:

@@ -142,6 +142,21 @@ async def test_what_is_asked_of_one_row_by_several_filters_is_asked_at_once(demo
     await connection.close()
 
 
+async def test_a_relation_that_is_a_query_is_asked_for_each_row_and_not_for_every_two(
+    demo: Client, demo_database: Database
+) -> None:
+    """3,000 deployments by the chains of their chains ran into the statement timeout at a price of 13,000."""
+    inner = "rollbackChain: { every: { errorRate: { isNull: true } } }"
+    query = f"{{ found: deployments(where: {{ succeedingDeployments: {{ none: {{ {inner} }} }} }}) "
+    with recording() as statements:
+        assert await demo.data(f"{query} {{ totalCount nodes {{ id }} }} }}")
+    connection = await connect(demo_database.gateway_url)
+    nodes = [node for one in statements for node in await plan(connection, one)]
+    await connection.close()
+    assert any(node.get("Relation Name") == "ml_deployments" for node in nodes)
+    assert not [node for node in nodes if "SubPlan" in node.get("Join Filter", "")]
+
+
 @pytest.mark.parametrize("operator", ["in", "notIn"])
 async def test_times_in_a_list_are_read_once(demo: Client, demo_database: Database, operator: str) -> None:
     """A thousand of them were read anew for each of 58,000 rows: 50 seconds, at the price of any filter."""
